@@ -1,0 +1,43 @@
+# caravan_add_test(NAME SOURCES … [LIBRARIES …] [NP 1 2 …] [LABELS …] [TIMEOUT s]): a GoogleTest executable.
+# With NP it is run under mpirun once for each rank count, as NAME.npN, and its main is tests/support/mpi_main.cpp.
+include(GoogleTest)
+set(CARAVAN_REFERENCE_DIR "${PROJECT_SOURCE_DIR}/../shared/reference" CACHE PATH
+    "Independent expected results; a test that finds none skips and says so")
+set(CARAVAN_MPIRUN ${MPIEXEC_EXECUTABLE} --oversubscribe --bind-to none --mca btl self,vader)
+
+function(caravan_test_environment test)
+  set_property(TEST ${test} APPEND PROPERTY ENVIRONMENT
+    OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMP_NUM_THREADS=1
+    CARAVAN_REFERENCE_DIR=${CARAVAN_REFERENCE_DIR} CARAVAN_BINARY=$<TARGET_FILE:caravan>)
+endfunction()
+
+function(caravan_add_test name)
+  cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LIBRARIES;NP;LABELS" ${ARGN})
+  if(arg_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "caravan_add_test(${name}): unknown arguments ${arg_UNPARSED_ARGUMENTS}")
+  endif()
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 120)
+  endif()
+  add_executable(test_${name} ${arg_SOURCES})
+  target_include_directories(test_${name} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_link_libraries(test_${name} PRIVATE Caravan::core fmt::fmt ${arg_LIBRARIES})
+  target_compile_definitions(test_${name} PRIVATE CARAVAN_AUDIT
+    CARAVAN_PLUGIN_DIR="${CARAVAN_PLUGIN_OUTPUT_DIRECTORY}")
+  caravan_warnings(test_${name})
+  if(NOT arg_NP)
+    target_link_libraries(test_${name} PRIVATE GTest::gtest GTest::gmock GTest::gtest_main)
+    add_test(NAME ${name} COMMAND test_${name})
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}")
+    caravan_test_environment(${name})
+    return()
+  endif()
+  target_sources(test_${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests/support/mpi_main.cpp)
+  target_link_libraries(test_${name} PRIVATE GTest::gtest GTest::gmock Caravan::parallel MPI::MPI_CXX)
+  foreach(ranks IN LISTS arg_NP)
+    add_test(NAME ${name}.np${ranks} COMMAND ${CARAVAN_MPIRUN} -n ${ranks} $<TARGET_FILE:test_${name}>)
+    set_tests_properties(${name}.np${ranks} PROPERTIES TIMEOUT ${arg_TIMEOUT} PROCESSORS ${ranks}
+      LABELS "mpi;np${ranks};${arg_LABELS}")
+    caravan_test_environment(${name}.np${ranks})
+  endforeach()
+endfunction()

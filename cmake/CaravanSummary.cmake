@@ -1,0 +1,13 @@
+# What was found, and what this build therefore has.
+function(caravan_say what found detail)
+  if(found)
+    message(STATUS "  ${what}: yes ${detail}")
+  else()
+    message(STATUS "  ${what}: no ${detail}")
+  endif()
+endfunction()
+message(STATUS "caravan ${PROJECT_VERSION} (${CMAKE_BUILD_TYPE}, ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION})")
+caravan_say("host device (Kokkos, Eigen, oneDNN)" "${CARAVAN_HAVE_HOST_DEVICE}" "-march=${CARAVAN_HOST_ARCH}")
+caravan_say("parallel HDF5" "${HDF5_IS_PARALLEL}" "${HDF5_VERSION}")
+caravan_say("SentencePiece" "${SENTENCEPIECE_FOUND}" "")
+caravan_say("tests" "${CARAVAN_BUILD_TESTS}" "")

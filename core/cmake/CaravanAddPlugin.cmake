@@ -1,0 +1,26 @@
+# caravan_add_plugin(NAME SOURCES … [LIBRARIES …]): builds caravan-NAME.so, a plugin that exports one symbol.
+# The same function serves the tree and, after find_package(Caravan), everybody else.
+set(CARAVAN_PLUGIN_VERSION_SCRIPT ${CMAKE_CURRENT_LIST_DIR}/plugin.version)
+
+function(caravan_add_plugin name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LIBRARIES" ${ARGN})
+  if(arg_UNPARSED_ARGUMENTS OR NOT arg_SOURCES)
+    message(FATAL_ERROR "caravan_add_plugin(${name}): needs SOURCES, takes LIBRARIES; got '${arg_UNPARSED_ARGUMENTS}'")
+  endif()
+  set(target caravan-${name})
+  add_library(${target} MODULE ${arg_SOURCES})
+  set_target_properties(${target} PROPERTIES
+    PREFIX "" CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON
+    CXX_STANDARD 20 CXX_STANDARD_REQUIRED ON CXX_EXTENSIONS OFF POSITION_INDEPENDENT_CODE ON)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow)
+  target_link_options(${target} PRIVATE
+    -Wl,--version-script=${CARAVAN_PLUGIN_VERSION_SCRIPT} -Wl,--no-undefined -Wl,-z,now -Wl,-z,relro)
+  target_link_libraries(${target} PRIVATE Caravan::core ${arg_LIBRARIES})
+  if(DEFINED CARAVAN_PLUGIN_OUTPUT_DIRECTORY)
+    set_target_properties(${target} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CARAVAN_PLUGIN_OUTPUT_DIRECTORY})
+  endif()
+  if(CARAVAN_IN_TREE)
+    install(TARGETS ${target} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/caravan/plugins)
+    set_property(GLOBAL APPEND PROPERTY CARAVAN_PLUGINS ${target})
+  endif()
+endfunction()

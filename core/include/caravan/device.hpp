@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "caravan/tensor.hpp"
+
+namespace caravan {
+
+class Ops;
+
+/// An ordered queue of work on a device. On a GPU a stream; on a CPU work runs inline.
+enum class Lane { compute, comm };
+
+/// A point in a lane that another lane can wait for. Value type, 0 is "already happened".
+struct Event {
+  std::uint64_t id = 0;
+};
+
+enum class Memory { host, device };
+
+/// Where work runs. Plugin kind "device". The constructor throws DeviceError when this machine cannot serve it.
+class Device {
+ public:
+  static constexpr const char* kKind = "device";
+  static constexpr std::uint32_t kKindVersion = 1;
+  virtual ~Device() = default;
+
+  virtual std::string_view name() const = 0;
+  /// One line for the run header: model, cores, instruction set, library versions.
+  virtual std::string description() const = 0;
+  virtual Memory memory() const = 0;
+  /// What the forward and backward pass compute in unless the job says otherwise.
+  virtual DType compute_dtype() const = 0;
+  virtual Ops& ops() = 0;
+
+  /// 64-byte aligned (host) or device memory, not initialised. DeviceError names `what` and the sizes when there is none.
+  virtual void* allocate(std::size_t bytes, std::string_view what) = 0;
+  virtual void release(void* data) noexcept = 0;
+
+  virtual void copy_to_host(Lane lane, void* to, const void* from, std::size_t bytes) = 0;
+  virtual void copy_from_host(Lane lane, void* to, const void* from, std::size_t bytes) = 0;
+  virtual void copy(Lane lane, void* to, const void* from, std::size_t bytes) = 0;
+  virtual void fill_zero(Lane lane, void* data, std::size_t bytes) = 0;
+
+  [[nodiscard]] virtual Event record(Lane lane) = 0;
+  virtual void wait(Lane lane, Event event) = 0;
+  /// Returns when everything posted on both lanes has finished.
+  virtual void synchronize() = 0;
+};
+
+}  // namespace caravan

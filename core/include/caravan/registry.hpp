@@ -1,0 +1,64 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "caravan/abi.h"
+#include "caravan/config.hpp"
+#include "caravan/host.hpp"
+#include "caravan/schema.hpp"
+
+namespace caravan {
+
+/// An object made by a component, destroyed by the component that made it.
+template <class T>
+using Made = std::unique_ptr<T, void (*)(void*)>;
+
+/// A component and where it came from.
+struct Found {
+  const caravan_component* component = nullptr;
+  std::string plugin;   ///< "schedule-1f1b"
+  std::string version;  ///< "1.0.0"
+  std::string file;     ///< absolute path, or "<linked in>"
+  std::string sha256;   ///< of the file; "" when linked in
+};
+
+/// Knows components by kind and name: those linked in, and those of the plugins on the search path, which are opened on
+/// first use and never closed. Search path: CARAVAN_PLUGIN_PATH (colon list; "none": linked-in only), then the plugin
+/// directory of the installation or build tree. A name that contains '/' is a file.
+class Registry {
+ public:
+  /// `plugin_dirs` are searched in order after CARAVAN_PLUGIN_PATH.
+  explicit Registry(std::vector<std::string> plugin_dirs);
+  ~Registry();
+  Registry(const Registry&) = delete;
+  Registry& operator=(const Registry&) = delete;
+
+  /// Adds a component that is linked into the executable. PluginError when kind and name are taken.
+  void add(const caravan_component& component);
+
+  /// PluginError with what was searched and the nearest names when there is none.
+  const Found& find(std::string_view kind, std::string_view name);
+  /// Everything on the search path, sorted by kind and name. Files that are refused are listed in `refusals`.
+  std::vector<Found> list(std::vector<std::string>* refusals = nullptr);
+
+  /// Finds, validates `config` against the component's schema, creates. T must be the interface of `kind`.
+  template <class T>
+  Made<T> create(std::string_view name, const Host& host, const Config& config) {
+    const Found& found = find(T::kKind, name);
+    return Made<T>(static_cast<T*>(create_raw(found, T::kKindVersion, host, config)), found.component->destroy);
+  }
+
+  /// The plugins opened so far, for the run header and the agreement of ranks on path and hash.
+  std::vector<Found> opened() const;
+
+ private:
+  void* create_raw(const Found& found, std::uint32_t kind_version, const Host& host, const Config& config);
+
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace caravan

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <CLI/App.hpp>
+#include <functional>
+
+namespace caravan::jobs {
+
+/// One verb of the executable; one file in jobs/commands each. `declare` adds the options to `app` and returns what runs
+/// after parsing; that gives the exit code, or throws caravan::Error, which main prints.
+struct Command {
+  const char* name;
+  const char* summary;
+  std::function<int()> (*declare)(CLI::App& app);
+};
+
+}  // namespace caravan::jobs

@@ -1,0 +1,49 @@
+#include <CLI/CLI.hpp>
+#include <exception>
+#include <functional>
+
+#include "caravan/error.hpp"
+#include "caravan/fingerprint.h"
+#include "caravan/log.hpp"
+#include "jobs/verbs.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+/// Exit code of CLI11's own outcome: 0 for --help and --version, 2 for wrong use.
+int finish_parse(const CLI::App& app, const CLI::ParseError& outcome) {
+  return app.exit(outcome) == 0 ? 0 : static_cast<int>(ExitCode::wrong_use);
+}
+
+int run(int argc, char** argv) {
+  CLI::App app{"caravan: pre-trains, evaluates, converts and decodes Llama 4 mixture-of-experts transformers"};
+  app.set_version_flag("--version", CARAVAN_VERSION);
+  app.require_subcommand(1);
+  std::function<int()> chosen;
+  for (const Command* command : verbs()) {
+    CLI::App* verb = app.add_subcommand(command->name, command->summary);
+    auto action = command->declare(*verb);
+    verb->callback([&chosen, action] { chosen = action; });
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& outcome) {
+    return finish_parse(app, outcome);
+  }
+  return chosen();
+}
+
+}  // namespace
+}  // namespace caravan::jobs
+
+int main(int argc, char** argv) {
+  try {
+    return caravan::jobs::run(argc, argv);
+  } catch (const caravan::Error& error) {
+    caravan::log_error(error.what());
+    return static_cast<int>(error.exit_code());
+  } catch (const std::exception& error) {
+    caravan::log_error(error.what());
+    return static_cast<int>(caravan::ExitCode::failure);
+  }
+}
