@@ -1,0 +1,136 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "caravan/comm.hpp"
+#include "caravan/device.hpp"
+#include "caravan/ops.hpp"
+#include "caravan/parameter.hpp"
+
+namespace caravan {
+
+enum class Phase {
+  train,     ///< forward keeps what backward reads; dropout and noise are on; experts are counted
+  evaluate,  ///< forward only
+  decode,    ///< forward only, one sequence, keys and values are kept in session slots
+};
+
+/// Extents of one micro-batch on one rank.
+struct BatchShape {
+  std::int64_t sequences = 1;     ///< B
+  std::int64_t length = 1;        ///< S: tokens of each sequence
+  Phase phase = Phase::train;
+  std::int64_t cache_length = 0;  ///< decode: the most positions that the session will hold
+  std::int64_t tokens() const { return sequences * length; }
+};
+
+/// How long a stash entry is needed; it decides where the entry lives and when its memory is reused.
+enum class Lifetime {
+  forward,            ///< written and last read by the same layer's forward
+  input,              ///< written by forward, last read by backward_input
+  weight,             ///< written by forward, last read by backward_weight
+  backward,           ///< written and last read by the same layer's backward_input
+  backward_weight,    ///< written by backward_input, last read by backward_weight
+  session,            ///< decode: kept between calls (keys and values)
+};
+
+/// Handle of a declared entry.
+struct Slot {
+  int index = -1;
+};
+
+/// Collects what a layer wants to keep. Declarations must come in the same order for every shape; count 0 is fine.
+class StashPlan {
+ public:
+  struct Entry {
+    std::string name;
+    DType dtype;
+    Shape shape;
+    Lifetime lifetime;
+  };
+  Slot add(std::string name, DType dtype, Shape shape, Lifetime lifetime) {
+    entries_.push_back({std::move(name), dtype, shape, lifetime});
+    return Slot{static_cast<int>(entries_.size()) - 1};
+  }
+  const std::vector<Entry>& entries() const noexcept { return entries_; }
+
+ private:
+  std::vector<Entry> entries_;
+};
+
+/// What a segment sees of one micro-batch: the layer's input and output, their gradients, and the declared entries.
+/// Outside training the gradients are empty.
+struct Frame {
+  TensorView x;   ///< [T, H] layer input; empty for the first layer of the model
+  TensorView y;   ///< [T, H] layer output; empty for the last layer of the model
+  TensorView dx;  ///< [T, H] to be written by backward_input
+  TensorView dy;  ///< [T, H] given to backward_input; also valid in backward_weight
+  std::vector<TensorView> slots;
+  TensorView operator[](Slot slot) const { return slots[static_cast<std::size_t>(slot.index)]; }
+};
+
+/// One micro-batch on its way through a stage. Borrowed; lives as long as the walk.
+struct Run {
+  Device& device;
+  Ops& ops;
+  BatchShape shape;
+  TensorView tokens;     ///< [T] i32
+  TensorView labels;     ///< [T] i32, empty where there is no loss
+  TensorView documents;  ///< [B, S] i32, or empty: one document a sequence
+  std::int64_t first_position = 0;  ///< decode: position of token 0
+  std::int64_t first_sample = 0;    ///< global index of sequence 0; keys dropout and noise
+  std::uint64_t seed = 0;           ///< of this optimizer step
+  float gradient_scale = 1;         ///< 1 / valid tokens of the optimizer step over all ranks
+  float sequence_scale = 1;         ///< 1 / sequences of the optimizer step over all ranks
+  TensorView loss_sum;              ///< [1] f64 +=
+  TensorView balance_loss;          ///< [1] f64 +=
+  TensorView logits;                ///< [T, V] (decode: [1, V], the last token's), or empty: not wanted
+  Ticket pending;                   ///< posted by a segment on the comm lane
+
+  bool training() const { return shape.phase == Phase::train; }
+  /// Key of a random stream that belongs to this step and to `name`.
+  RandomKey key(std::string_view name) const { return {seed, hash_name(name)}; }
+};
+
+/// The smallest piece of a layer that is scheduled as a unit.
+class Segment {
+ public:
+  virtual ~Segment() = default;
+  virtual std::string_view name() const = 0;
+  /// On the comm lane a segment only posts and leaves its ticket in run.pending.
+  virtual Lane lane() const { return Lane::compute; }
+  /// False: may run while the walk's last communication is in flight.
+  virtual bool needs_pending() const { return true; }
+  /// Finishes what this comm segment posted.
+  virtual void wait(Run&) {}
+  virtual void forward(Run& run, Frame& frame) = 0;
+  /// I: from frame.dy and what forward kept to frame.dx.
+  virtual void backward_input(Run& run, Frame& frame) = 0;
+  /// W: adds to the gradients of the layer's parameters.
+  virtual void backward_weight(Run&, Frame&) {}
+};
+
+/// A list of segments with the parameters they share. Plugin kind "layer". The constructor declares parameters in
+/// host.parameters and allocates nothing.
+class Layer {
+ public:
+  static constexpr const char* kKind = "layer";
+  static constexpr std::uint32_t kKindVersion = 1;
+  virtual ~Layer() = default;
+
+  virtual const std::vector<Segment*>& segments() const = 0;
+  virtual const std::vector<Parameter*>& parameters() const = 0;
+  /// Declares the entries for a shape. Called before any walk with that shape.
+  virtual void plan(const BatchShape& shape, StashPlan& plan) = 0;
+  /// Fills constant buffers; called once after allocation. `positions`: the most positions of any sequence.
+  virtual void prepare(Device&, std::int64_t /*positions*/) {}
+  /// After the optimizer's step, with counters summed over the data ranks.
+  virtual void end_of_step(Ops&) {}
+  /// Multiply-adds of forward × 2 for a shape: causal attention at half, chunks as chunks, active experts only.
+  virtual double forward_flops(const BatchShape& shape) const = 0;
+};
+
+}  // namespace caravan

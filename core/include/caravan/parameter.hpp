@@ -1,0 +1,116 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "caravan/arena.hpp"
+#include "caravan/tensor.hpp"
+
+namespace caravan {
+
+/// What a parameter belongs to: how it is counted, reported and sharded.
+enum class ParameterKind { embedding, norm, attention, dense, router, shared_expert, expert, head };
+inline constexpr int kParameterKinds = 8;
+std::string_view name_of(ParameterKind kind) noexcept;
+
+/// How the elements start. Element i of a part named n is drawn from stream (seed, n) at counter i, so every layout starts equal.
+struct Initial {
+  enum class Rule { zeros, ones, normal } rule = Rule::normal;
+  float std = 0.02f;
+  float bound = 0;  ///< normal: redraw-free cut at ±bound (clamped); 0: none
+};
+
+/// A named slice of a parameter along its part axis: what checkpoints, converters and reports see.
+struct ParameterPart {
+  std::string name;  ///< global name, "layers.3.attention.wq.weight"
+  std::int64_t extent = 0;
+  Initial initial;
+};
+
+/// One block of weights that kernels use whole. Projections that share an input are one parameter with several parts
+/// (q|k|v, gate|up), so that they are one matrix product and still have names of their own.
+struct ParameterSpec {
+  std::string name;
+  Shape shape;
+  ParameterKind kind = ParameterKind::dense;
+  int part_axis = 0;
+  std::vector<ParameterPart> parts;  ///< extents add up to shape[part_axis]
+
+  static ParameterSpec whole(std::string name, Shape shape, ParameterKind kind, Initial initial);
+};
+
+/// Weight, gradient, fp32 master and optimizer state of one spec. Views into the store's arenas; null before allocation.
+class Parameter {
+ public:
+  explicit Parameter(ParameterSpec spec) : spec_(std::move(spec)) {}
+  const ParameterSpec& spec() const noexcept { return spec_; }
+  /// The slice of `whole` (weight, gradient, slot …) that part `index` names.
+  TensorView part(const TensorView& whole, std::size_t index) const;
+  Shape part_shape(std::size_t index) const;
+
+  TensorView weight;               ///< what operators read
+  TensorView master;               ///< f32; the same memory as `weight` where compute is f32
+  TensorView grad;                 ///< f32, summed over micro-batches
+  std::vector<TensorView> slots;   ///< f32, as the optimizer names them
+  int uses = 0;                    ///< layers that declared it; above 1 when tied
+
+ private:
+  ParameterSpec spec_;
+};
+
+/// State that is not trained by gradients: expert bias, token counts, rotation tables.
+struct Buffer {
+  enum class Role {
+    constant,   ///< computed at start
+    counter,    ///< f32, summed over the data ranks once an optimizer step
+    state,      ///< kept in checkpoints under /state/<name>
+  };
+  std::string name;
+  Shape shape;
+  Role role = Role::state;
+  TensorView data;  ///< f32
+};
+
+/// Owns every parameter and buffer of a rank. Life: layers declare, then `allocate` once, then `initialise` or a load.
+/// Counting needs no allocation.
+class ParameterStore {
+ public:
+  /// The same name declared again gives the same parameter (tied weights); Error when the shapes differ.
+  Parameter& declare(ParameterSpec spec);
+  Buffer& declare_buffer(std::string name, Shape shape, Buffer::Role role);
+
+  const std::vector<std::unique_ptr<Parameter>>& parameters() const noexcept { return parameters_; }
+  const std::vector<std::unique_ptr<Buffer>>& buffers() const noexcept { return buffers_; }
+
+  std::int64_t count() const;
+  std::int64_t count(ParameterKind kind) const;
+
+  /// What a rank keeps beside the weights.
+  enum class Content { weights, weights_and_gradients };
+  struct Memory {
+    std::size_t weights = 0, gradients = 0, slots = 0, buffers = 0;
+    std::size_t total() const { return weights + gradients + slots + buffers; }
+  };
+  Memory memory(Content content, std::size_t slots) const;
+  /// [once] Takes arenas from `device` (host memory: weight == master); zeroes gradients, slots and buffers.
+  void allocate(Device& device, Content content, std::size_t slots);
+  /// Draws every part; see Initial.
+  void initialise(std::uint64_t seed);
+  void zero_gradients(Device& device);
+  /// All gradients as one contiguous view, in order of declaration.
+  TensorView all_gradients() const noexcept { return all_gradients_; }
+
+ private:
+  void place_weights(Arena& arena);
+  void place_gradients(Arena& arena);
+
+  std::vector<std::unique_ptr<Parameter>> parameters_;
+  std::vector<std::unique_ptr<Buffer>> buffers_;
+  std::vector<Arena> arenas_;
+  TensorView all_gradients_;
+};
+
+}  // namespace caravan
