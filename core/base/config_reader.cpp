@@ -1,0 +1,162 @@
+#include "core/base/config_reader.hpp"
+
+#include <fmt/format.h>
+#include <yaml-cpp/exceptions.h>
+#include <yaml-cpp/parser.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+#include "caravan/check.hpp"
+#include "core/base/config_scalar.hpp"
+
+namespace caravan {
+namespace {
+
+constexpr std::size_t kMostBytes = 1 << 20;
+constexpr std::size_t kMostLevels = 64;
+constexpr int kMostNodes = 50'000;
+constexpr std::size_t kLongestPath = 1024;  // every node keeps its path: bounds the memory of a hostile file
+
+// yaml-cpp counts from 0.
+int line_of(const YAML::Mark& mark) { return mark.line + 1; }
+
+}  // namespace
+
+void ConfigReader::refuse(int line, const std::string& problem) const {
+  throw ConfigError(line > 0 ? fmt::format("{}:{}: {}", file_, line, problem) : fmt::format("{}: {}", file_, problem));
+}
+
+bool ConfigReader::wants_key() const {
+  return !levels_.empty() && levels_.back().node.kind() == Config::Kind::map && !levels_.back().has_key;
+}
+
+void ConfigReader::check_plain(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor) const {
+  if (anchor != YAML::NullAnchor) refuse(line_of(mark), "anchors (&name) are not allowed. Write the value out?");
+  const bool untagged = tag.empty() || tag == "?" || tag == "!";
+  if (!untagged) refuse(line_of(mark), fmt::format("tags ({}) are not allowed. Leave it away?", shown(tag)));
+}
+
+void ConfigReader::OnAlias(const YAML::Mark& mark, YAML::anchor_t) {
+  refuse(line_of(mark), "aliases (*name) are not allowed. Write the value out?");
+}
+
+void ConfigReader::OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) {
+  check_plain(mark, "", anchor);
+  if (wants_key()) refuse(line_of(mark), "a key is empty or null (keys are words)");
+  attach(placed(line_of(mark), Config()));
+}
+
+void ConfigReader::OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                            const std::string& value) {
+  check_plain(mark, tag, anchor);
+  if (wants_key()) return take_key(line_of(mark), value);
+  Config node = Config::scalar(value);
+  node.quoted_ = tag == "!";
+  attach(placed(line_of(mark), std::move(node)));
+}
+
+void ConfigReader::OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                                   YAML::EmitterStyle::value) {
+  check_plain(mark, tag, anchor);
+  open(line_of(mark), Config::list());
+}
+
+void ConfigReader::OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                              YAML::EmitterStyle::value) {
+  check_plain(mark, tag, anchor);
+  open(line_of(mark), Config::map());
+}
+
+void ConfigReader::take_key(int line, const std::string& key) {
+  Level& level = levels_.back();
+  if (!level.keys.insert(key).second) {
+    const std::string first = level.node.find(key).where();
+    refuse(line, fmt::format("the key {} stands twice in {} (first at {}). Remove one?", shown(key),
+                             level.node.path().empty() ? "the top level" : level.node.path(), first));
+  }
+  level.key = key;
+  level.key_line = line;
+  level.has_key = true;
+  if (next_path().size() > kLongestPath) refuse(line, fmt::format("the path to the key {} is too long", shown(key)));
+}
+
+void ConfigReader::open(int line, Config node) {
+  if (wants_key()) refuse(line, "a key is a list or a map (keys are words)");
+  if (levels_.size() >= kMostLevels) refuse(line, fmt::format("more than {} levels of nesting", kMostLevels));
+  Level level;
+  level.node = placed(line, std::move(node));
+  levels_.push_back(std::move(level));
+}
+
+void ConfigReader::close() {
+  Config done = std::move(levels_.back().node);
+  levels_.pop_back();
+  attach(std::move(done));
+}
+
+void ConfigReader::attach(Config node) {
+  if (levels_.empty()) {
+    root_ = std::move(node);
+    return;
+  }
+  Level& parent = levels_.back();
+  if (parent.node.kind_ == Config::Kind::list) {
+    parent.node.items_.push_back(std::move(node));
+    return;
+  }
+  parent.node.entries_.emplace_back(std::move(parent.key), std::move(node));
+  parent.has_key = false;
+}
+
+Config ConfigReader::placed(int line, Config node) {
+  if (++num_nodes_ > kMostNodes) refuse(line, fmt::format("more than {} values", kMostNodes));
+  node.file_ = file_;
+  // A map begins on the line below its key; people look for the key.
+  const bool has_key = !levels_.empty() && levels_.back().has_key;
+  node.line_ = has_key ? levels_.back().key_line : line;
+  node.path_ = next_path();
+  return node;
+}
+
+std::string ConfigReader::next_path() const {
+  if (levels_.empty()) return "";
+  const Level& parent = levels_.back();
+  if (!parent.has_key) return fmt::format("{}[{}]", parent.node.path(), parent.node.items().size());
+  return parent.node.path().empty() ? parent.key : fmt::format("{}.{}", parent.node.path(), parent.key);
+}
+
+Config Config::parse(std::string_view yaml, std::string file) {
+  ConfigReader reader(file);
+  if (yaml.size() > kMostBytes) reader.refuse(0, fmt::format("{} bytes (at most {})", yaml.size(), kMostBytes));
+  if (yaml.find('\0') != std::string_view::npos || !is_utf8(yaml)) reader.refuse(0, "the text is not UTF-8");
+  try {
+    std::istringstream stream{std::string(yaml)};
+    YAML::Parser parser(stream);
+    parser.HandleNextDocument(reader);
+    // One look at what is left; a second HandleNextDocument can loop for ever on ", " in yaml-cpp 0.7.
+    if (parser) reader.refuse(0, "there is text after the first document (one document a file). Remove it?");
+  } catch (const YAML::Exception& error) {
+    reader.refuse(error.mark.is_null() ? 0 : line_of(error.mark), error.msg);
+  }
+  Config root = std::move(reader).take();
+  if (root.file_.empty()) root.file_ = std::move(file);
+  return root;
+}
+
+Config Config::load(const std::string& path) {
+  std::ifstream stream(path, std::ios::binary);
+  CARAVAN_CHECK(stream, ConfigError, fmt::format("cannot read {} ({}). Is the path right?", path, std::strerror(errno)));
+  std::string text(kMostBytes + 1, '\0');
+  stream.read(text.data(), static_cast<std::streamsize>(text.size()));
+  CARAVAN_CHECK(!stream.bad() && (stream.eof() || stream.gcount() > 0), ConfigError,
+                fmt::format("cannot read {} (is it a file?)", path));
+  CARAVAN_CHECK(static_cast<std::size_t>(stream.gcount()) <= kMostBytes, ConfigError,
+                fmt::format("{} is larger than {} bytes (no job file is). Is it the right file?", path, kMostBytes));
+  text.resize(static_cast<std::size_t>(stream.gcount()));
+  return parse(text, path);
+}
+
+}  // namespace caravan

@@ -12,8 +12,9 @@ namespace caravan {
 /// A node of a configuration tree: null, scalar, list or map. Knows the file, line and path it came from, so that every
 /// message can say where. A value type; copies share nothing that is mutable.
 ///
-/// Reading outside input: `parse` and `load` refuse files above 1 MB, anchors, aliases, tags, several documents,
-/// duplicate keys and more than 64 levels.
+/// Reading outside input: `parse` and `load` refuse files above 1 MB, text that is not UTF-8, anchors, aliases, tags,
+/// several documents, duplicate keys, more than 64 levels and more than 50,000 nodes. Scalars stay text until a typed
+/// reader asks: integers are plain decimal (no 010, 0x10, 1_000), booleans are true and false (no yes, on).
 class Config {
  public:
   enum class Kind { null, scalar, list, map };
@@ -27,6 +28,8 @@ class Config {
 
   Kind kind() const noexcept { return kind_; }
   bool is_null() const noexcept { return kind_ == Kind::null; }
+  /// Of a scalar: it stood in quotes, so it is a string whatever it looks like.
+  bool is_quoted() const noexcept { return quoted_; }
   /// "job.yaml:12" or "command line".
   std::string where() const;
   /// "train.optimizer.lr"
@@ -58,18 +61,27 @@ class Config {
   void set(std::string_view key, std::string_view text) { set(key, scalar(std::string(text))); }
   void append(Config value);
   void erase(std::string_view key);
+  /// An empty map with this node's place and path.
+  Config emptied() const;
   /// "train.lr=3e-4": sets a nested key, making maps on the way; the value is parsed as YAML.
   void override_with(std::string_view assignment);
   /// Deep merge: keys of `over` win; lists and scalars are replaced whole.
   void merge(const Config& over);
 
+  /// Block-style YAML that `parse` reads back equal. ConfigError when a text is not UTF-8.
   std::string to_yaml() const;
+  /// Indented by two; unquoted scalars become numbers and booleans where they read as such.
   std::string to_json() const;
+
+  /// Same kinds, keys, order and texts; where they came from does not count.
+  bool operator==(const Config& other) const;
 
  private:
   friend class ConfigReader;
   explicit Config(Kind kind) : kind_(kind) {}
   void set_path(const std::string& path);
+  void set_line(int line);
+  void set_nested(const std::vector<std::string>& keys, std::size_t depth, Config value);
 
   Kind kind_ = Kind::null;
   std::string text_;

@@ -17,7 +17,12 @@ using ParamSchema = std::span<const caravan_param>;
 /// file:line and path. `owner` names what the keys belong to ("layer attention", "section train").
 Config validate(const Config& given, ParamSchema schema, std::string_view owner);
 
-/// The schema as a table for people: name, type, default, unit, range, sentence. `markdown` makes a Markdown table.
-std::string describe(ParamSchema schema, bool markdown = false);
+/// Whether the schema itself is sound: names, types, ranges, and defaults that pass their own type and range.
+/// ConfigError naming the parameter otherwise.
+void check_schema(ParamSchema schema, std::string_view owner);
+
+/// The schema as a table for people: name, type, default, unit, range, sentence.
+enum class TableStyle { plain, markdown };
+std::string describe(ParamSchema schema, TableStyle style = TableStyle::plain);
 
 }  // namespace caravan
