@@ -53,4 +53,9 @@ inline float normal(RandomKey key, std::uint64_t row, std::uint64_t column) noex
          std::cos(6.28318530717958647692f * unit_float(bits[pair + 1]));
 }
 
+/// What dropout multiplies element (row, column) by: 0 with the given probability, else 1/(1 − probability).
+inline float dropout_factor(RandomKey key, std::uint64_t row, std::uint64_t column, float probability) noexcept {
+  return uniform(key, row, column) < probability ? 0.0f : 1.0f / (1.0f - probability);
+}
+
 }  // namespace caravan

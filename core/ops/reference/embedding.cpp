@@ -1,0 +1,67 @@
+#include <fmt/format.h>
+
+#include <map>
+#include <vector>
+
+#include "caravan/reference_ops.hpp"
+#include "core/ops/reference/call.hpp"
+
+namespace caravan {
+
+using namespace reference;
+
+namespace {
+
+void check_ids(const Call& call, const Vector<std::int32_t>& ids, std::int64_t vocabulary) {
+  for (std::int64_t t = 0; t < ids.extent(0); ++t) {
+    if (ids(t) < 0 || ids(t) >= vocabulary) {
+      call.fail(fmt::format("id {} of token {} (the table has {} rows)", ids(t), t, vocabulary));
+    }
+  }
+}
+
+}  // namespace
+
+void ReferenceOps::embedding_forward(const EmbeddingForward& args) {
+  const Call call("embedding_forward");
+  const auto ids = call.vector<std::int32_t>("ids", args.ids, kAny);
+  const auto table = call.matrix("table", args.table, kAny, kAny);
+  const auto out = call.matrix("out", args.out, ids.extent(0), table.extent(1));
+  check_ids(call, ids, table.extent(0));
+
+  for (std::int64_t t = 0; t < out.extent(0); ++t) {
+    for (std::int64_t h = 0; h < out.extent(1); ++h) out(t, h) = table(ids(t), h);
+  }
+}
+
+void ReferenceOps::embedding_backward_weight(const EmbeddingBackwardWeight& args) {
+  const Call call("embedding_backward_weight");
+  const auto ids = call.vector<std::int32_t>("ids", args.ids, kAny);
+  const auto dtable = call.matrix("dtable", args.dtable, kAny, kAny);
+  const std::int64_t width = dtable.extent(1);
+  const auto dout = call.matrix("dout", args.dout, ids.extent(0), width);
+  check_ids(call, ids, dtable.extent(0));
+
+  std::map<std::int32_t, std::vector<double>> sums;
+  for (std::int64_t t = 0; t < ids.extent(0); ++t) {
+    auto& row = sums.try_emplace(ids(t), width, 0.0).first->second;
+    for (std::int64_t h = 0; h < width; ++h) row[h] += dout(t, h);
+  }
+  for (const auto& [id, row] : sums) {
+    for (std::int64_t h = 0; h < width; ++h) dtable(id, h) = static_cast<float>(dtable(id, h) + row[h]);
+  }
+}
+
+void ReferenceOps::add_positions(const AddPositions& args) {
+  const Call call("add_positions");
+  const auto x = call.matrix("x", args.x, kAny, kAny);
+  const auto table = call.matrix("table", args.table, kAny, x.extent(1));
+  call.check_positions(x.extent(0), args.sequence_length, args.first_position, table.extent(0));
+
+  for (std::int64_t t = 0; t < x.extent(0); ++t) {
+    const std::int64_t position = args.first_position + t % args.sequence_length;
+    for (std::int64_t h = 0; h < x.extent(1); ++h) x(t, h) += table(position, h);
+  }
+}
+
+}  // namespace caravan

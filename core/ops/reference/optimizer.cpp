@@ -1,0 +1,59 @@
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "caravan/reference_ops.hpp"
+#include "core/ops/reference/call.hpp"
+
+namespace caravan {
+
+using namespace reference;
+
+void ReferenceOps::adamw_step(const AdamWStep& args) {
+  const Call call("adamw_step");
+  const auto master = call.flat("master", args.master, kAny);
+  const auto grad = call.flat("grad", args.grad, master.extent(0));
+  const auto exp_avg = call.flat("exp_avg", args.exp_avg, master.extent(0));
+  const auto exp_avg_sq = call.flat("exp_avg_sq", args.exp_avg_sq, master.extent(0));
+  const auto weight = args.weight.empty() ? Vector<float>{} : call.flat("weight", args.weight, master.extent(0));
+  const double gradient_scale = call.vector("gradient_scale", args.gradient_scale, 1)(0);
+  if (args.step < 1) call.fail(fmt::format("step {} (the first step is 1)", args.step));
+
+  const double correction1 = 1 - std::pow(args.beta1, static_cast<double>(args.step));
+  const double correction2 = 1 - std::pow(args.beta2, static_cast<double>(args.step));
+  for (std::int64_t i = 0; i < master.extent(0); ++i) {
+    const double g = gradient_scale * grad(i);
+    const double m = args.beta1 * exp_avg(i) + (1 - args.beta1) * g;
+    const double v = args.beta2 * exp_avg_sq(i) + (1 - args.beta2) * g * g;
+    const double decayed = master(i) - args.lr * args.weight_decay * master(i);
+    master(i) = static_cast<float>(decayed - args.lr * (m / correction1) / (std::sqrt(v / correction2) + args.eps));
+    exp_avg(i) = static_cast<float>(m);
+    exp_avg_sq(i) = static_cast<float>(v);
+    if (weight) weight(i) = master(i);
+  }
+}
+
+void ReferenceOps::sum_of_squares(const SumOfSquares& args) {
+  const Call call("sum_of_squares");
+  const auto x = call.flat("x", args.x, kAny);
+  const auto out = call.vector<double>("out", args.out, 1);
+
+  out(0) += sum(x.extent(0), [&](std::int64_t i) { return double{x(i)} * x(i); });
+}
+
+void ReferenceOps::expert_bias_update(const ExpertBiasUpdate& args) {
+  const Call call("expert_bias_update");
+  const auto counts = call.vector("counts", args.counts, kAny);
+  const std::int64_t experts = counts.extent(0);
+  const auto bias = call.vector("bias", args.bias, experts);
+
+  const double mean_count = sum(experts, [&](std::int64_t e) { return double{counts(e)}; }) / static_cast<double>(experts);
+  const auto delta = [&](std::int64_t e) {
+    return double{args.rate} * ((mean_count > counts(e)) - (mean_count < counts(e)));
+  };
+  const double mean_delta = args.centre ? sum(experts, delta) / static_cast<double>(experts) : 0.0;
+  for (std::int64_t e = 0; e < experts; ++e) bias(e) = static_cast<float>(bias(e) + delta(e) - mean_delta);
+  for (std::int64_t e = 0; e < experts; ++e) counts(e) = 0;
+}
+
+}  // namespace caravan
