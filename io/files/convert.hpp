@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+
+#include "caravan/tensor.hpp"
+
+namespace caravan::io {
+
+/// One float of a file; T is float, double, Bf16 or Half. Bits are read as in memory order of a little-endian
+/// machine.
+struct Bf16 {
+  std::uint16_t bits;
+};
+struct Half {
+  std::uint16_t bits;
+};
+float to_float(Bf16 value) noexcept;
+float to_float(Half value) noexcept;
+inline float to_float(float value) noexcept {
+  return value;
+}
+inline float to_float(double value) noexcept {
+  return static_cast<float>(value);
+}
+
+/// Copies `from` (f32, f64, bf16 or f16; any strides, e.g. a transposed view) to `to` (f32; any strides, same
+/// shape), both in host memory. Walks in tiles, so that a transposed read of a large matrix stays in cache.
+/// IoError for other types.
+void copy_to_f32(const TensorView& from, const TensorView& to);
+
+}  // namespace caravan::io

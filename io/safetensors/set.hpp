@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/safetensors/reader.hpp"
+
+namespace caravan::io {
+
+/// The tensors of a folder: model.safetensors, or the shards that model.safetensors.index.json names; or of
+/// one file. IoError when a shard is missing, the index and the shards disagree, or a shard's name leaves the
+/// folder.
+class SafetensorsSet {
+ public:
+  explicit SafetensorsSet(const std::string& folder_or_file);
+
+  const std::string& path() const noexcept { return path_; }
+  std::vector<std::string> names() const;  ///< sorted
+  bool has(std::string_view name) const noexcept;
+  /// The file that holds the tensor; IoError when none does.
+  const SafetensorsFile& file_of(std::string_view name) const;
+  const SafetensorsInfo& info(std::string_view name) const { return file_of(name).info(name); }
+  TensorView view(std::string_view name) const { return file_of(name).view(name); }
+  const std::vector<std::unique_ptr<SafetensorsFile>>& files() const noexcept { return files_; }
+
+ private:
+  void open_shards(const std::string& index_path);
+  void take(std::unique_ptr<SafetensorsFile> file);
+
+  std::string path_;
+  std::vector<std::unique_ptr<SafetensorsFile>> files_;
+  std::map<std::string, std::size_t, std::less<>> file_index_;
+};
+
+}  // namespace caravan::io
