@@ -1,0 +1,90 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace caravan::parallel {
+
+/// The axes that a rank has coordinates on. The first five tile the world; the next three tile dp_shard x cp
+/// x tp once more for experts; the last three are names for flattened ones.
+enum class MeshAxis : std::uint8_t {
+  pp,
+  dp_replicate,
+  dp_shard,
+  cp,
+  tp,
+  efsdp,
+  ep,
+  etp,
+  batch,  ///< dp_replicate x dp_shard: ranks that read other samples
+  fsdp,   ///< dp_shard x cp: ranks that a dense weight is sharded over
+  loss    ///< dp_replicate x dp_shard x cp: ranks that hold other tokens
+};
+
+/// A set of axes, flattened in the mesh's order (slowest first). Implicit from one axis; `|` joins.
+class MeshAxes {
+ public:
+  MeshAxes(MeshAxis axis);
+  MeshAxes operator|(MeshAxes other) const {
+    return MeshAxes(static_cast<std::uint8_t>(mask_ | other.mask_));
+  }
+  bool operator==(const MeshAxes&) const = default;
+  std::uint8_t mask() const noexcept { return mask_; }
+  /// "fsdp", "pp+tp"
+  std::string name() const;
+
+ private:
+  explicit MeshAxes(std::uint8_t mask) : mask_(mask) {}
+  std::uint8_t mask_;  ///< bit i: the i-th of the eight axes that are no names for others
+};
+inline MeshAxes operator|(MeshAxis a, MeshAxis b) {
+  return MeshAxes(a) | MeshAxes(b);
+}
+
+/// How many ranks each axis has. One of the first five may be -1: what the others leave of the world.
+struct MeshDegrees {
+  int pp = 1;
+  int dp_replicate = 1;
+  int dp_shard = 1;
+  int cp = 1;
+  int tp = 1;
+  int ep = 1;   ///< expert parallel: takes ranks of dp_shard and cp, and with etp = 1 of tp too
+  int etp = 1;  ///< tensor parallel inside an expert: 1 or tp
+};
+
+/// Rank arithmetic of a mesh of any size, without communication.
+/// World = pp x dp_replicate x dp_shard x cp x tp, row-major, tp fastest; for experts the last three are seen
+/// as efsdp x ep x etp with efsdp = dp_shard cp tp / (ep etp). Source: torchtitan's ParallelDims.
+class MeshLayout {
+ public:
+  /// ConfigError names the rule that the degrees break, with the numbers.
+  MeshLayout(MeshDegrees degrees, int ranks);
+
+  int ranks() const noexcept { return ranks_; }
+  /// As given, with -1 replaced.
+  const MeshDegrees& degrees() const noexcept { return degrees_; }
+  int degree(MeshAxes axes) const;
+  /// Position of `rank` on the flattened axes.
+  int coordinate(int rank, MeshAxes axes) const;
+  /// World ranks that differ from `rank` on these axes only, in the order of their coordinate; `rank` is one
+  /// of them.
+  std::vector<int> group(int rank, MeshAxes axes) const;
+  /// "pp=2 dp_shard=4": the axes above 1.
+  std::string describe() const;
+
+ private:
+  static constexpr int kAxes = 8;
+  struct Extent {
+    int degree = 1;
+    int stride = 1;
+  };
+  void check_view(MeshAxes axes) const;
+
+  MeshDegrees degrees_;
+  int ranks_;
+  std::array<Extent, kAxes> extents_;
+};
+
+}  // namespace caravan::parallel

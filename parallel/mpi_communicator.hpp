@@ -1,0 +1,72 @@
+#pragma once
+
+#include <mpi.h>
+
+#include <climits>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "caravan/comm.hpp"
+#include "parallel/block_types.hpp"
+#include "parallel/request_slots.hpp"
+
+namespace caravan::parallel {
+
+/// Where operations are cut into several MPI calls.
+struct CommLimits {
+  std::int64_t call_bytes = INT_MAX;  ///< most bytes that one MPI call may count, over all ranks
+  std::int64_t all_reduce_bytes =
+      1 << 20;  ///< piece of an all-reduce; larger ones are slower (parallel/README.md)
+};
+
+/// A group of ranks over MPI, host memory. Every post is non-blocking; sums add in an order fixed by the rank
+/// count. Errors of MPI are CommError. [host thread of the rank]
+class MpiCommunicator final : public Communicator {
+ public:
+  /// Owns `comm` (of at least two ranks) from here on.
+  MpiCommunicator(MPI_Comm comm, std::string name, CommLimits limits = {});
+  /// Logs operations that were posted and never waited; completes them unless an exception is unwinding.
+  ~MpiCommunicator() override;
+  MpiCommunicator(const MpiCommunicator&) = delete;
+  MpiCommunicator& operator=(const MpiCommunicator&) = delete;
+
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+  std::string name() const override { return name_; }
+  std::unique_ptr<Communicator> split(int color, int key, std::string name) override;
+
+  Ticket post_send(TensorView data, int to, int tag) override;
+  Ticket post_recv(TensorView data, int from, int tag) override;
+  Ticket post_all_reduce(TensorView in_out, ReduceOp op) override;
+  Ticket post_reduce_scatter(TensorView in, TensorView out, ReduceOp op) override;
+  Ticket post_all_gather(TensorView in, TensorView out) override;
+  Ticket post_broadcast(TensorView in_out, int root) override;
+  Ticket post_all_to_all(TensorView in, TensorView out) override;
+  Ticket post_all_to_all_v(TensorView in, std::span<const std::int64_t> in_counts, TensorView out,
+                           std::span<const std::int64_t> out_counts) override;
+  void wait(Ticket& ticket) override;
+  bool test(const Ticket& ticket) override;
+  void barrier() override;
+
+ private:
+  MPI_Request* next_request(RequestSlot& slot);
+  void check(int status, const char* call) const;
+  void check_view(const TensorView& view, const char* what) const;
+  void check_peer(int peer, int tag, const char* what) const;
+  void check_blocks(const TensorView& block, const TensorView& blocks, const char* what) const;
+  void post_reduce_to_owners(RequestSlot& slot, TensorView in, TensorView out, ReduceOp op);
+  template <class Post>
+  void in_block_pieces(std::int64_t block_bytes, Post&& post);
+  void check_counts(std::span<const std::int64_t> counts, std::int64_t rows, const char* what) const;
+
+  MPI_Comm comm_;
+  std::string name_;
+  CommLimits limits_;
+  int rank_ = 0;
+  int size_ = 0;
+  RequestSlots slots_;
+  BlockTypes types_;
+};
+
+}  // namespace caravan::parallel

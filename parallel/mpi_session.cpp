@@ -1,0 +1,119 @@
+#include "parallel/mpi_session.hpp"
+
+#include <dlfcn.h>
+#include <fmt/format.h>
+#include <mpi.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+
+#include "caravan/check.hpp"
+#include "caravan/log.hpp"
+#include "parallel/mpi_call.hpp"
+
+namespace caravan::parallel {
+namespace {
+
+using std::chrono::milliseconds;
+
+int exit_code_of(const std::exception& error) noexcept {
+  const auto* own = dynamic_cast<const Error*>(&error);
+  return static_cast<int>(own ? own->exit_code() : ExitCode::failure);
+}
+
+/// How long a failing rank holds its message back, so that only the cause is seen: what all ranks find wrong
+/// is printed by rank 0 alone, and a broken connection is usually the echo of another rank's end. A rank that
+/// is killed meanwhile prints nothing.
+milliseconds patience(const std::exception& error, int rank) {
+  milliseconds wait = rank == 0 ? milliseconds(0) : milliseconds(300);
+  if (dynamic_cast<const CommError*>(&error)) wait += milliseconds(1000);
+  return wait;
+}
+
+/// Open MPI prints a banner of ten lines for MPI_Abort, after our message. Its own switch for `mpirun
+/// --quiet` is a plain variable; elsewhere the symbol does not exist and the banner stays.
+void silence_abort_banner() noexcept {
+  if (auto* quiet = static_cast<bool*>(dlsym(RTLD_DEFAULT, "orte_execute_quiet"))) *quiet = true;
+}
+
+void report(const std::exception& error, int size) noexcept {
+  try {
+    size > 1 ? log_local(LogLevel::error, error.what()) : log_error(error.what());
+  } catch (const std::exception&) {
+    std::fputs(error.what(), stderr);
+  }
+  std::fflush(nullptr);
+}
+
+}  // namespace
+
+MpiSession::MpiSession(int& argc, char**& argv) : exceptions_before_(std::uncaught_exceptions()) {
+  int provided = MPI_THREAD_SINGLE;
+  check_mpi(MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread", "world");
+  CARAVAN_CHECK(provided >= MPI_THREAD_FUNNELED, CommError,
+                "this MPI has no threads at all (the checkpoint writer is a thread). Use an MPI with "
+                "MPI_THREAD_FUNNELED?");
+  check_mpi(MPI_Comm_rank(MPI_COMM_WORLD, &rank_), "MPI_Comm_rank", "world");
+  check_mpi(MPI_Comm_size(MPI_COMM_WORLD, &size_), "MPI_Comm_size", "world");
+}
+
+MpiSession::~MpiSession() {
+  if (size_ > 1 && std::uncaught_exceptions() > exceptions_before_)
+    abort(static_cast<int>(ExitCode::failure));
+  MPI_Finalize();
+}
+
+void MpiSession::fail(const std::exception& error) noexcept {
+  std::signal(SIGTERM,
+              SIG_DFL);  // the end of another rank reaches this one as SIGTERM and must find it mortal
+  std::this_thread::sleep_for(patience(error, rank_));
+  report(error, size_);
+  std::this_thread::sleep_for(milliseconds(50));  // the launcher forwards stderr through a pipe of its own
+  abort(exit_code_of(error));
+}
+
+void MpiSession::abort(int code) noexcept {
+  std::fflush(nullptr);
+  silence_abort_banner();
+  MPI_Abort(MPI_COMM_WORLD, code);
+  std::_Exit(code);
+}
+
+namespace {
+
+/// The worst code of all ranks. Every rank has left `body` afterwards, so that aborting hurts nobody.
+int agree(int code) {
+  int worst = code;
+  check_mpi(MPI_Allreduce(&code, &worst, 1, MPI_INT, MPI_MAX, MPI_COMM_WORLD), "MPI_Allreduce", "world");
+  return worst;
+}
+
+/// srun gives 137 for a rank that exits by itself with a code; only MPI_Abort's code reaches the batch
+/// script.
+int finish(MpiSession& session, int code) {
+  const int worst = agree(code);
+  if (worst != 0 && session.size() > 1) session.abort(worst);
+  return worst;
+}
+
+}  // namespace
+
+int run_with_mpi(int& argc, char**& argv, const std::function<int(MpiSession&)>& body) {
+  MpiSession session(argc, argv);
+  configure_log(LogLevel::info, session.rank());
+  try {
+    return finish(session, body(session));
+  } catch (const std::exception& error) {
+    if (session.size() > 1) session.fail(error);
+    report(error, session.size());
+    return exit_code_of(error);
+  } catch (...) {
+    if (session.size() > 1) session.fail(Error("an exception that is no std::exception escaped"));
+    throw;
+  }
+}
+
+}  // namespace caravan::parallel

@@ -1,0 +1,20 @@
+#include "parallel/process_mesh.hpp"
+
+namespace caravan::parallel {
+
+ProcessMesh::ProcessMesh(Communicator& world, const MeshDegrees& degrees)
+    : world_(world), layout_(degrees, world.size()) {}
+
+Communicator& ProcessMesh::communicator(MeshAxes axes) {
+  auto& group = groups_[axes.mask()];
+  if (group) return *group;
+  if (layout_.degree(axes) == 1) {
+    group = make_single_communicator(axes.name());
+  } else {
+    const int lowest_rank = layout_.group(world_.rank(), axes).front();
+    group = world_.split(lowest_rank, coordinate(axes), axes.name());
+  }
+  return *group;
+}
+
+}  // namespace caravan::parallel
