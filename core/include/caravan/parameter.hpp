@@ -72,6 +72,7 @@ struct Buffer {
   Shape shape;
   Role role = Role::state;
   TensorView data;  ///< f32
+  bool prepared = false;  ///< constants: filled already, by whichever layer came first
 };
 
 /// Owns every parameter and buffer of a rank. Life: layers declare, then `allocate` once, then `initialise` or a load.

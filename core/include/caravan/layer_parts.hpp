@@ -1,0 +1,94 @@
+#pragma once
+
+#include <string>
+
+#include "caravan/layer.hpp"
+
+// Pieces that layer plugins are built from.
+namespace caravan {
+
+/// A segment whose three steps are member functions of its layer.
+template <class L>
+class SegmentOf final : public Segment {
+ public:
+  using Step = void (L::*)(Run&, Frame&);
+  struct Steps {
+    Step forward = nullptr;
+    Step backward_input = nullptr;
+    Step backward_weight = nullptr;  ///< null: no parameters
+  };
+  enum class Pending { needed, independent };
+
+  SegmentOf(L& layer, const char* name, Steps steps, Pending pending = Pending::needed)
+      : layer_(layer), name_(name), steps_(steps), pending_(pending) {}
+
+  std::string_view name() const override { return name_; }
+  bool needs_pending() const override { return pending_ == Pending::needed; }
+  void forward(Run& run, Frame& frame) override { (layer_.*steps_.forward)(run, frame); }
+  void backward_input(Run& run, Frame& frame) override { (layer_.*steps_.backward_input)(run, frame); }
+  void backward_weight(Run& run, Frame& frame) override {
+    if (steps_.backward_weight) (layer_.*steps_.backward_weight)(run, frame);
+  }
+
+ private:
+  L& layer_;
+  const char* name_;
+  Steps steps_;
+  Pending pending_;
+};
+
+/// The RMSNorm in front of a block, with its residual: forward gives norm(x); backward adds the norm's gradient to the
+/// gradient that bypasses the block.
+class PreNorm {
+ public:
+  /// `gradient`: how long dL/d norm(x) lives; Lifetime::weight where forward makes it already.
+  PreNorm(ParameterStore& store, const std::string& name, std::int64_t width, float eps,
+          Lifetime gradient = Lifetime::backward_weight);
+
+  void plan(const BatchShape& shape, StashPlan& plan);
+  /// norm(frame.x), [T, H]; kept until W.
+  TensorView forward(Run& run, Frame& frame) const;
+  /// Where the block puts dL/d norm(x), [T, H].
+  TensorView gradient(const Frame& frame) const { return frame[gradient_]; }
+  TensorView output(const Frame& frame) const { return frame[output_]; }
+  /// frame.dx = bypass + norm'(gradient). An empty `bypass` means none.
+  void backward_input(Run& run, Frame& frame, TensorView bypass) const;
+  void backward_weight(Run& run, Frame& frame) const;
+  Parameter& weight() const noexcept { return weight_; }
+
+ private:
+  Parameter& weight_;
+  std::int64_t width_;
+  float eps_;
+  Lifetime gradient_lifetime_;
+  Slot output_, rstd_, gradient_;
+};
+
+/// Gate|up projection, SwiGLU, down projection: y = base + down(silu(gate x)·up x). Parameters are torchtitan's w1 (gate),
+/// w3 (up) and w2 (down).
+class SwigluBlock {
+ public:
+  struct Widths {
+    std::int64_t dim, hidden;
+    float in_std, up_std, out_std;
+  };
+  SwigluBlock(ParameterStore& store, const std::string& name, ParameterKind kind, const Widths& widths);
+
+  void plan(const BatchShape& shape, StashPlan& plan);
+  void forward(Run& run, Frame& frame, TensorView x, TensorView base, TensorView y) const;
+  enum class Write { replace, accumulate };
+  /// dx = or += gradient of the block's input.
+  void backward_input(Run& run, Frame& frame, TensorView dy, TensorView dx, Write write) const;
+  void backward_weight(Run& run, Frame& frame, TensorView x, TensorView dy) const;
+  double forward_flops(std::int64_t tokens) const;
+  Parameter& gate_up() const noexcept { return gate_up_; }
+  Parameter& down() const noexcept { return down_; }
+
+ private:
+  Parameter& gate_up_;  // [2F, H]
+  Parameter& down_;     // [H, F]
+  std::int64_t dim_, hidden_;
+  Slot pre_, activated_, dactivated_, dpre_;
+};
+
+}  // namespace caravan

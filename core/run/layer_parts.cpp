@@ -1,0 +1,73 @@
+#include "caravan/layer_parts.hpp"
+
+namespace caravan {
+
+PreNorm::PreNorm(ParameterStore& store, const std::string& name, std::int64_t width, float eps,
+                 Lifetime gradient)
+    : weight_(store.declare(ParameterSpec::whole(name, {width}, ParameterKind::norm, {Initial::Rule::ones}))),
+      width_(width),
+      eps_(eps),
+      gradient_lifetime_(gradient) {}
+
+void PreNorm::plan(const BatchShape& shape, StashPlan& plan) {
+  output_ = plan.add("norm", DType::f32, {shape.tokens(), width_}, Lifetime::weight);
+  rstd_ = plan.add("norm.rstd", DType::f32, {shape.tokens()}, Lifetime::weight);
+  const std::int64_t trained = shape.phase == Phase::train ? shape.tokens() : 0;
+  gradient_ = plan.add("norm.gradient", DType::f32, {trained, width_}, gradient_lifetime_);
+}
+
+TensorView PreNorm::forward(Run& run, Frame& frame) const {
+  run.ops.rmsnorm_forward({frame.x, weight_.weight, frame[output_], frame[rstd_], eps_});
+  return frame[output_];
+}
+
+void PreNorm::backward_input(Run& run, Frame& frame, TensorView bypass) const {
+  run.ops.rmsnorm_backward_input({frame.x, weight_.weight, frame[rstd_], frame[gradient_], bypass, frame.dx});
+}
+
+void PreNorm::backward_weight(Run& run, Frame& frame) const {
+  run.ops.rmsnorm_backward_weight({frame.x, frame[rstd_], frame[gradient_], weight_.grad});
+}
+
+SwigluBlock::SwigluBlock(ParameterStore& store, const std::string& name, ParameterKind kind, const Widths& widths)
+    : gate_up_(store.declare({name + ".w13",
+                              {2 * widths.hidden, widths.dim},
+                              kind,
+                              0,
+                              {{name + ".w1.weight", widths.hidden, {.std = widths.in_std}},
+                               {name + ".w3.weight", widths.hidden, {.std = widths.up_std}}}})),
+      down_(store.declare(
+          ParameterSpec::whole(name + ".w2.weight", {widths.dim, widths.hidden}, kind, {.std = widths.out_std}))),
+      dim_(widths.dim),
+      hidden_(widths.hidden) {}
+
+void SwigluBlock::plan(const BatchShape& shape, StashPlan& plan) {
+  const std::int64_t tokens = shape.tokens();
+  pre_ = plan.add("swiglu.in", DType::f32, {tokens, 2 * hidden_}, Lifetime::input);
+  activated_ = plan.add("swiglu.out", DType::f32, {tokens, hidden_}, Lifetime::weight);
+  dactivated_ = plan.add("swiglu.out.gradient", DType::f32, {tokens, hidden_}, Lifetime::backward);
+  dpre_ = plan.add("swiglu.in.gradient", DType::f32, {tokens, 2 * hidden_}, Lifetime::backward_weight);
+}
+
+void SwigluBlock::forward(Run& run, Frame& frame, TensorView x, TensorView base, TensorView y) const {
+  run.ops.linear_forward({x, gate_up_.weight, {}, {}, frame[pre_]});
+  run.ops.swiglu_forward({frame[pre_], frame[activated_]});
+  run.ops.linear_forward({frame[activated_], down_.weight, {}, base, y});
+}
+
+void SwigluBlock::backward_input(Run& run, Frame& frame, TensorView dy, TensorView dx, Write write) const {
+  run.ops.linear_backward_input({dy, down_.weight, frame[dactivated_]});
+  run.ops.swiglu_backward({frame[pre_], frame[dactivated_], frame[dpre_]});
+  run.ops.linear_backward_input({frame[dpre_], gate_up_.weight, dx, write == Write::accumulate});
+}
+
+void SwigluBlock::backward_weight(Run& run, Frame& frame, TensorView x, TensorView dy) const {
+  run.ops.linear_backward_weight({frame[activated_], dy, down_.grad, {}});
+  run.ops.linear_backward_weight({x, frame[dpre_], gate_up_.grad, {}});
+}
+
+double SwigluBlock::forward_flops(std::int64_t tokens) const {
+  return 6.0 * static_cast<double>(tokens) * static_cast<double>(dim_) * static_cast<double>(hidden_);
+}
+
+}  // namespace caravan

@@ -1,0 +1,115 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "caravan/check.hpp"
+#include "caravan/parameter.hpp"
+
+namespace caravan {
+
+std::string_view name_of(ParameterKind kind) noexcept {
+  constexpr std::string_view kNames[kParameterKinds] = {"embedding", "norm",          "attention", "dense",
+                                                        "router",    "shared_expert", "expert",    "head"};
+  return kNames[static_cast<std::size_t>(kind)];
+}
+
+ParameterSpec ParameterSpec::whole(std::string name, Shape shape, ParameterKind kind, Initial initial) {
+  ParameterSpec spec{name, shape, kind, 0, {}};
+  spec.parts.push_back({std::move(name), shape[0], initial});
+  return spec;
+}
+
+TensorView Parameter::part(const TensorView& whole, std::size_t index) const {
+  std::int64_t begin = 0;
+  for (std::size_t before = 0; before < index; ++before) begin += spec_.parts[before].extent;
+  return whole.slice(spec_.part_axis, begin, begin + spec_.parts[index].extent);
+}
+
+Shape Parameter::part_shape(std::size_t index) const {
+  Shape shape = spec_.shape;
+  shape.set(spec_.part_axis, spec_.parts[index].extent);
+  return shape;
+}
+
+Parameter& ParameterStore::declare(ParameterSpec spec) {
+  std::int64_t extent = 0;
+  for (const ParameterPart& part : spec.parts) extent += part.extent;
+  CARAVAN_EXPECT(extent == spec.shape[spec.part_axis]);
+  for (const auto& known : parameters_) {
+    if (known->spec().name != spec.name) continue;
+    CARAVAN_CHECK(known->spec().shape == spec.shape, ConfigError,
+                  fmt::format("parameter '{}' is declared as {} and as {} (tied weights need one shape)", spec.name,
+                              to_string(known->spec().shape), to_string(spec.shape)));
+    ++known->uses;
+    return *known;
+  }
+  parameters_.push_back(std::make_unique<Parameter>(std::move(spec)));
+  parameters_.back()->uses = 1;
+  return *parameters_.back();
+}
+
+Buffer& ParameterStore::declare_buffer(std::string name, Shape shape, Buffer::Role role) {
+  for (const auto& known : buffers_) {
+    if (known->name == name && known->shape == shape) return *known;
+  }
+  buffers_.push_back(std::make_unique<Buffer>(Buffer{std::move(name), shape, role, {}, false}));
+  return *buffers_.back();
+}
+
+std::int64_t ParameterStore::count() const {
+  std::int64_t total = 0;
+  for (const auto& parameter : parameters_) total += parameter->spec().shape.count();
+  return total;
+}
+
+std::int64_t ParameterStore::count(ParameterKind kind) const {
+  std::int64_t total = 0;
+  for (const auto& parameter : parameters_) {
+    if (parameter->spec().kind == kind) total += parameter->spec().shape.count();
+  }
+  return total;
+}
+
+void ParameterStore::place_weights(Arena& arena) {
+  for (const auto& parameter : parameters_) {
+    parameter->weight = parameter->master = arena.take(DType::f32, parameter->spec().shape);
+  }
+}
+
+void ParameterStore::place_gradients(Arena& arena) {
+  for (const auto& parameter : parameters_) parameter->grad = arena.take(DType::f32, parameter->spec().shape);
+  all_gradients_ = TensorView(arena.base(), DType::f32, Shape{static_cast<std::int64_t>(arena.used() / sizeof(float))});
+}
+
+ParameterStore::Memory ParameterStore::memory(Content content, std::size_t slots) const {
+  Arena weights = Arena::measuring("weights"), buffers = Arena::measuring("buffers");
+  for (const auto& parameter : parameters_) weights.take(DType::f32, parameter->spec().shape);
+  for (const auto& buffer : buffers_) buffers.take(DType::f32, buffer->shape);
+  const bool gradients = content == Content::weights_and_gradients;
+  return {weights.used(), gradients ? weights.used() : 0, slots * weights.used(), buffers.used()};
+}
+
+void ParameterStore::allocate(Device& device, Content content, std::size_t slots) {
+  CARAVAN_EXPECT(arenas_.empty());
+  const Memory need = memory(content, slots);
+  auto open = [&](std::size_t bytes, std::string name) -> Arena& {
+    arenas_.emplace_back(device, bytes, std::move(name));
+    if (bytes > 0) device.fill_zero(Lane::compute, arenas_.back().base(), bytes);
+    return arenas_.back();
+  };
+  arenas_.reserve(slots + 3);
+  place_weights(open(need.weights, "weights"));
+  if (content == Content::weights_and_gradients) place_gradients(open(need.gradients, "gradients"));
+  for (std::size_t slot = 0; slot < slots; ++slot) {
+    Arena& arena = open(need.weights, fmt::format("optimizer slot {}", slot));
+    for (const auto& parameter : parameters_) parameter->slots.push_back(arena.take(DType::f32, parameter->spec().shape));
+  }
+  Arena& buffers = open(need.buffers, "buffers");
+  for (const auto& buffer : buffers_) buffer->data = buffers.take(DType::f32, buffer->shape);
+}
+
+void ParameterStore::zero_gradients(Device& device) {
+  device.fill_zero(Lane::compute, all_gradients_.data, all_gradients_.bytes());
+}
+
+}  // namespace caravan

@@ -1,0 +1,116 @@
+#include "core/run/stash.hpp"
+
+#include <algorithm>
+
+namespace caravan {
+namespace {
+
+constexpr std::size_t kAlignment = 64;
+
+std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+}  // namespace
+
+StashLayout::StashLayout(const std::vector<Layer*>& layers, const BatchShape& shape, StashMode mode, std::int64_t width)
+    : shape_(shape), mode_(mode), layers_(layers.size()) {
+  place_boundaries(width);
+  const auto start = next_;
+  for (std::size_t index = 0; index < layers.size(); ++index) {
+    next_[forward_scratch] = start[forward_scratch];
+    next_[backward_scratch] = start[backward_scratch];
+    if (mode_ == StashMode::inference) next_[kept] = start[kept];
+    StashPlan plan;
+    layers[index]->plan(shape, plan);
+    place_slots(index, plan);
+  }
+}
+
+StashLayout::Place StashLayout::take(Region region, DType dtype, const Shape& shape) {
+  Place place{dtype, shape, region, next_[region]};
+  next_[region] += aligned(static_cast<std::size_t>(shape.count()) * size_of(dtype));
+  bytes_[region] = std::max(bytes_[region], next_[region]);
+  return place;
+}
+
+StashLayout::Region StashLayout::region_of(Lifetime lifetime) const {
+  switch (lifetime) {
+    case Lifetime::forward: return forward_scratch;
+    case Lifetime::input:
+    case Lifetime::weight: return kept;
+    case Lifetime::backward: return backward_scratch;
+    case Lifetime::backward_weight: return mode_ == StashMode::split ? deferred : backward_scratch;
+    case Lifetime::session: return session;
+  }
+  return kept;
+}
+
+// Between two layers there is one [T, H] activation and one gradient. Activations are kept for training and alternate
+// between two otherwise; gradients alternate when W follows I at once and are kept when W is deferred.
+void StashLayout::place_boundaries(std::int64_t width) {
+  const Shape shape{shape_.tokens(), width};
+  const std::size_t inner = layers_.empty() ? 0 : layers_.size() - 1;
+  std::vector<Place> activations, gradients;
+  for (std::size_t boundary = 0; boundary < inner; ++boundary) {
+    const bool reuse = mode_ == StashMode::inference && boundary >= 2;
+    activations.push_back(reuse ? activations[boundary - 2] : take(kept, DType::f32, shape));
+    if (mode_ == StashMode::inference) continue;
+    const bool alternate = mode_ == StashMode::fused;
+    gradients.push_back(alternate && boundary >= 2 ? gradients[boundary - 2]
+                                                   : take(alternate ? backward_scratch : deferred, DType::f32, shape));
+  }
+  for (std::size_t boundary = 0; boundary < inner; ++boundary) {
+    layers_[boundary].y = layers_[boundary + 1].x = activations[boundary];
+    if (mode_ != StashMode::inference) layers_[boundary].dy = layers_[boundary + 1].dx = gradients[boundary];
+  }
+}
+
+void StashLayout::place_slots(std::size_t index, const StashPlan& plan) {
+  for (const StashPlan::Entry& entry : plan.entries()) {
+    const bool backward = entry.lifetime == Lifetime::backward || entry.lifetime == Lifetime::backward_weight;
+    const bool absent = entry.shape.count() == 0 || (backward && mode_ == StashMode::inference);
+    layers_[index].slots.push_back(absent ? Place{entry.dtype, Shape{0}, kept, 0}
+                                          : take(region_of(entry.lifetime), entry.dtype, entry.shape));
+  }
+}
+
+std::size_t StashLayout::total_bytes(int in_flight) const {
+  const auto sets = static_cast<std::size_t>(in_flight);
+  return sets * (bytes_[kept] + bytes_[deferred]) + bytes_[forward_scratch] + bytes_[backward_scratch] +
+         bytes_[session];
+}
+
+Stash::Stash(Device& device, StashLayout layout, int in_flight)
+    : layout_(std::move(layout)),
+      in_flight_(in_flight),
+      memory_(device, std::max<std::size_t>(layout_.total_bytes(in_flight), kAlignment), "activations") {
+  std::size_t next = 0;
+  for (int region = 0; region < StashLayout::kRegions; ++region) {
+    const bool per_set = region == StashLayout::kept || region == StashLayout::deferred;
+    base_[static_cast<std::size_t>(region)] = next;
+    next += layout_.bytes(static_cast<StashLayout::Region>(region)) * static_cast<std::size_t>(per_set ? in_flight : 1);
+  }
+  device.fill_zero(Lane::compute, memory_.base(), memory_.capacity());  // first touch, and no stale keys
+  for (int set = 0; set < in_flight; ++set) {
+    std::vector<Frame>& frames = frames_.emplace_back();
+    for (std::size_t index = 0; index < layout_.num_layers(); ++index) frames.push_back(make_frame(index, set));
+  }
+}
+
+TensorView Stash::view(const StashLayout::Place& place, int set) const {
+  if (place.shape.rank() == 0 || place.shape.count() == 0) return {};
+  std::size_t at = base_[place.region] + place.offset;
+  if (place.region == StashLayout::kept || place.region == StashLayout::deferred) {
+    at += static_cast<std::size_t>(set) * layout_.bytes(place.region);
+  }
+  return TensorView(static_cast<char*>(memory_.base()) + at, place.dtype, place.shape);
+}
+
+Frame Stash::make_frame(std::size_t index, int set) const {
+  const StashLayout::LayerPlaces& places = layout_.layer(index);
+  Frame frame{view(places.x, set), view(places.y, set), view(places.dx, set), view(places.dy, set), {}};
+  frame.slots.reserve(places.slots.size());
+  for (const StashLayout::Place& place : places.slots) frame.slots.push_back(view(place, set));
+  return frame;
+}
+
+}  // namespace caravan

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <array>
+#include <memory>
+#include <vector>
+
+#include "caravan/arena.hpp"
+#include "caravan/layer.hpp"
+
+namespace caravan {
+
+/// How the backward of a stage is scheduled; decides which entries can share memory.
+enum class StashMode {
+  inference,  ///< forward only: every layer reuses the same memory
+  fused,      ///< B: W of a segment follows its I, so gradients between them are short-lived
+  split,      ///< I and W apart: what W reads stays until W
+};
+
+/// Places what the layers of a stage keep of one micro-batch. Regions, each one block:
+///   kept      per micro-batch in flight: entries of lifetime input and weight, and the inputs of the layers
+///   deferred  per micro-batch in flight: entries of lifetime backward_weight (split mode only)
+///   scratch   one for the forward walk, one for the backward walk, shared by all layers
+///   session   per stash: keys and values
+class StashLayout {
+ public:
+  enum Region { kept, deferred, forward_scratch, backward_scratch, session, kRegions };
+
+  struct Place {
+    DType dtype = DType::f32;
+    Shape shape;
+    Region region = kept;
+    std::size_t offset = 0;
+  };
+  struct LayerPlaces {
+    Place x, y, dx, dy;
+    std::vector<Place> slots;
+  };
+
+  /// Asks every layer for its plan. `width` is H.
+  StashLayout(const std::vector<Layer*>& layers, const BatchShape& shape, StashMode mode, std::int64_t width);
+
+  const BatchShape& shape() const noexcept { return shape_; }
+  StashMode mode() const noexcept { return mode_; }
+  const LayerPlaces& layer(std::size_t index) const { return layers_[index]; }
+  std::size_t num_layers() const noexcept { return layers_.size(); }
+  std::size_t bytes(Region region) const { return bytes_[region]; }
+  /// With `in_flight` micro-batches kept at once.
+  std::size_t total_bytes(int in_flight) const;
+
+ private:
+  Region region_of(Lifetime lifetime) const;
+  void place_boundaries(std::int64_t width);
+  void place_slots(std::size_t index, const StashPlan& plan);
+  Place take(Region region, DType dtype, const Shape& shape);
+
+  BatchShape shape_;
+  StashMode mode_;
+  std::vector<LayerPlaces> layers_;
+  std::array<std::size_t, kRegions> next_{};   // first free byte
+  std::array<std::size_t, kRegions> bytes_{};  // high-water mark
+};
+
+/// The memory behind a layout: `in_flight` sets of the kept and deferred blocks, the scratch, one session.
+class Stash {
+ public:
+  Stash(Device& device, StashLayout layout, int in_flight);
+
+  const StashLayout& layout() const noexcept { return layout_; }
+  int in_flight() const noexcept { return in_flight_; }
+  /// The frame of layer `index` for the micro-batch in set `set`.
+  Frame& frame(std::size_t index, int set) {
+    return frames_[static_cast<std::size_t>(set)][index];
+  }
+  std::size_t bytes() const noexcept { return memory_.capacity(); }
+
+ private:
+  TensorView view(const StashLayout::Place& place, int set) const;
+  Frame make_frame(std::size_t index, int set) const;
+
+  StashLayout layout_;
+  int in_flight_;
+  Arena memory_;
+  std::array<std::size_t, StashLayout::kRegions> base_{};
+  std::vector<std::vector<Frame>> frames_;  // [set][layer], made once: a walk allocates nothing
+};
+
+}  // namespace caravan

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <vector>
+
+#include "core/run/stash.hpp"
+
+namespace caravan {
+
+/// One visit of a walk: what to do with which segment of which layer.
+struct Visit {
+  enum class What { forward, backward_input, backward_weight };
+  Segment* segment = nullptr;
+  std::size_t layer = 0;
+  What what = What::forward;
+  /// The layer's last visit of a walk that completes its weight gradients.
+  bool completes_weights = false;
+};
+using Walk = std::vector<Visit>;
+
+/// F: every segment in order.
+Walk forward_walk(const std::vector<Layer*>& layers);
+/// I alone, in reverse order.
+Walk backward_input_walk(const std::vector<Layer*>& layers);
+/// W alone, in reverse order.
+Walk backward_weight_walk(const std::vector<Layer*>& layers);
+/// B: I in reverse order; a segment's W follows as soon as the next communication of its layer has been posted, so that
+/// weight gradients fill the wait. No W outlives its layer's visits.
+Walk backward_walk(const std::vector<Layer*>& layers);
+
+/// A resumable walk over one micro-batch. advance() runs until the walk would have to wait for communication that it
+/// posted itself; run_overlapped() hides each walk's communication behind the other's computation.
+class Cursor {
+ public:
+  /// Borrows everything. `set` is the micro-batch's place in the stash.
+  Cursor(const Walk& walk, Run& run, Stash& stash, int set) : walk_(walk), run_(run), stash_(stash), set_(set) {}
+  bool done() const noexcept { return next_ == walk_.size() && !posted_; }
+  void advance();
+  /// Called after each visit; the executor hooks gradient reduction in here.
+  template <class AfterVisit>
+  void finish(AfterVisit after) {
+    while (!done()) {
+      if (!step()) wait();
+      else after(walk_[next_ - 1]);
+    }
+  }
+
+ private:
+  bool step();  // false: the next visit needs the communication that is in flight
+  void wait();
+  void visit(const Visit& visit);
+
+  const Walk& walk_;
+  Run& run_;
+  Stash& stash_;
+  int set_;
+  std::size_t next_ = 0;
+  Segment* posted_ = nullptr;
+};
+
+void run_overlapped(Cursor& forward, Cursor& backward);
+
+}  // namespace caravan

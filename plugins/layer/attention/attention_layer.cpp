@@ -1,0 +1,225 @@
+#include "plugins/layer/attention/attention_layer.hpp"
+
+#include <cmath>
+
+#include "caravan/check.hpp"
+
+namespace caravan::attention {
+namespace {
+
+std::optional<RotaryScaling> read_scaling(const Config& node) {
+  if (node.is_null()) return std::nullopt;
+  return RotaryScaling{node.get_float("factor"), node.get_float("low"), node.get_float("high"),
+                       node.get_float("original")};
+}
+
+float number(const Config& config, std::string_view key) { return static_cast<float>(config.get_float(key)); }
+
+}  // namespace
+
+Options::Options(const Config& config)
+    : dim(config.get_int("dim")),
+      heads(config.get_int("heads")),
+      kv_heads(config.get_int("kv_heads")),
+      head_dim(config.get_int("head_dim")),
+      positions(config.get_int("positions")),
+      chunk(config.get_int("chunk_size")),
+      norm_eps(number(config, "norm_eps")),
+      dropout(number(config, "dropout")),
+      attention_dropout(number(config, "attention_dropout")),
+      init_std(number(config, "init_std")),
+      out_std(number(config, "out_init_std")),
+      rope(config.get_bool("rope")),
+      qk_norm(config.get_bool("qk_norm")),
+      rope_theta(config.get_float("rope_theta")),
+      rope_scaling(read_scaling(config.find("rope_scaling"))) {
+  const Config& temperature = config.find("temperature");
+  if (!temperature.is_null()) {
+    temperature_scale = number(temperature, "scale");
+    temperature_floor = number(temperature, "floor");
+  }
+  CARAVAN_CHECK(heads % kv_heads == 0, ConfigError,
+                "heads=" + std::to_string(heads) + " (must be a multiple of kv_heads=" + std::to_string(kv_heads) + ")");
+  CARAVAN_CHECK(head_dim % 2 == 0, ConfigError,
+                "head_dim=" + std::to_string(head_dim) + " (rotation pairs neighbours, so it must be even)");
+}
+
+AttentionLayer::AttentionLayer(const Host& host, const Config& config)
+    : name_(config.get_string("name")),
+      options_(config),
+      norm_(*host.parameters, name_ + ".attention_norm.weight", options_.dim, options_.norm_eps),
+      qkv_(host.parameters->declare(
+          {name_ + ".attention.wqkv",
+           {options_.width(), options_.dim},
+           ParameterKind::attention,
+           0,
+           {{name_ + ".attention.wq.weight", options_.heads * options_.head_dim, {.std = options_.init_std}},
+            {name_ + ".attention.wk.weight", options_.kv_heads * options_.head_dim, {.std = options_.init_std}},
+            {name_ + ".attention.wv.weight", options_.kv_heads * options_.head_dim, {.std = options_.init_std}}}})),
+      output_(host.parameters->declare(ParameterSpec::whole(name_ + ".attention.wo.weight",
+                                                            {options_.dim, options_.heads * options_.head_dim},
+                                                            ParameterKind::attention, {.std = options_.out_std}))),
+      segment_(*this, "attention",
+               {&AttentionLayer::forward, &AttentionLayer::backward_input, &AttentionLayer::backward_weight}),
+      segments_{&segment_},
+      parameters_{&norm_.weight(), &qkv_, &output_} {
+  if (!options_.rope) return;
+  const Shape table{options_.positions, options_.head_dim / 2};
+  cos_ = &host.parameters->declare_buffer("rope.cos", table, Buffer::Role::constant);
+  sin_ = &host.parameters->declare_buffer("rope.sin", table, Buffer::Role::constant);
+}
+
+void AttentionLayer::prepare(Device& device, std::int64_t) {
+  if (!options_.rope || cos_->prepared) return;
+  cos_->prepared = true;
+  const auto frequencies = rotary_frequencies(options_.head_dim, options_.rope_theta, options_.rope_scaling);
+  std::vector<float> cosines, sines;
+  for (std::int64_t position = 0; position < options_.positions; ++position) {
+    for (double frequency : frequencies) {
+      cosines.push_back(static_cast<float>(std::cos(static_cast<double>(position) * frequency)));
+      sines.push_back(static_cast<float>(std::sin(static_cast<double>(position) * frequency)));
+    }
+  }
+  device.copy_from_host(Lane::compute, cos_->data.data, cosines.data(), cos_->data.bytes());
+  device.copy_from_host(Lane::compute, sin_->data.data, sines.data(), sin_->data.bytes());
+  device.synchronize();
+}
+
+std::int64_t AttentionLayer::capacity(const BatchShape& shape) const {
+  if (shape.phase != Phase::decode) return 0;
+  return options_.chunk > 0 ? std::min(options_.chunk, shape.cache_length) : shape.cache_length;
+}
+
+void AttentionLayer::plan(const BatchShape& shape, StashPlan& plan) {
+  const std::int64_t tokens = shape.tokens(), attended = options_.heads * options_.head_dim;
+  const std::int64_t normed = options_.qk_norm ? tokens : 0, dropped = options_.dropout > 0 ? tokens : 0;
+  norm_.plan(shape, plan);
+  qkv_slot_ = plan.add("qkv", DType::f32, {tokens, options_.width()}, Lifetime::input);
+  rstd_ = plan.add("qk.rstd", DType::f32, {normed, options_.heads + options_.kv_heads}, Lifetime::input);
+  lse_ = plan.add("attention.lse", DType::f32, {shape.sequences, options_.heads, shape.length}, Lifetime::input);
+  attended_ = plan.add("attention.out", DType::f32, {tokens, attended}, Lifetime::weight);
+  dattended_ = plan.add("attention.out.gradient", DType::f32, {tokens, attended}, Lifetime::backward);
+  dqkv_ = plan.add("qkv.gradient", DType::f32, {tokens, options_.width()}, Lifetime::backward_weight);
+  doutput_ = plan.add("output.gradient", DType::f32, {dropped, options_.dim}, Lifetime::backward_weight);
+  cache_ = plan.add("cache", DType::f32, {capacity(shape), 2 * options_.kv_heads * options_.head_dim}, Lifetime::session);
+}
+
+/// `count` heads from head `first` on of rows [T, heads·D], seen as [B, S, count, D].
+TensorView AttentionLayer::heads_of(const Run& run, TensorView rows, std::int64_t first, std::int64_t count) const {
+  TensorView view = rows;
+  view.data = rows.as<float>() + first * options_.head_dim;
+  view.shape = Shape{run.shape.sequences, run.shape.length, count, options_.head_dim};
+  view.strides = {run.shape.length * rows.stride(0), rows.stride(0), options_.head_dim, 1};
+  return view;
+}
+
+QkPrepare AttentionLayer::how(const Run& run) const {
+  QkPrepare how;
+  if (options_.rope) {
+    how.cos = cos_->data;
+    how.sin = sin_->data;
+  }
+  how.heads = options_.heads;
+  how.kv_heads = options_.kv_heads;
+  how.head_dim = options_.head_dim;
+  how.sequence_length = run.shape.length;
+  how.first_position = run.first_position;
+  how.norm_eps = options_.qk_norm ? options_.norm_eps : 0;
+  how.temperature_scale = options_.temperature_scale;
+  how.floor_scale = options_.temperature_floor;
+  return how;
+}
+
+AttentionDropout AttentionLayer::attention_dropout(const Run& run) const {
+  if (!run.training() || options_.attention_dropout == 0) return {};
+  return {options_.attention_dropout, run.key(name_ + ".attention.probabilities"), run.first_sample};
+}
+
+void AttentionLayer::attend(Run& run, Frame& frame) const {
+  const TensorView qkv = frame[qkv_slot_];
+  run.ops.attention_forward({queries(run, qkv), keys(run, qkv), values(run, qkv), attended(run, frame[attended_]),
+                             frame[lse_], AttentionMask{0, 0, options_.chunk, run.documents}, attention_dropout(run),
+                             1 / std::sqrt(static_cast<float>(options_.head_dim))});
+}
+
+// Keys and values of a position are neighbours in a row of qkv and stay so in the cache. A chunked layer's cache starts
+// anew with each chunk; the caller cuts pieces so that none crosses a chunk.
+void AttentionLayer::attend_cached(Run& run, Frame& frame) const {
+  const TensorView qkv = frame[qkv_slot_], cache = frame[cache_];
+  const std::int64_t chunk = options_.chunk, length = run.shape.length, row = 2 * options_.kv_heads * options_.head_dim;
+  const std::int64_t first_key = chunk > 0 ? run.first_position / chunk * chunk : 0;
+  const std::int64_t at = run.first_position - first_key;
+  for (std::int64_t token = 0; token < length; ++token) {
+    run.device.copy(Lane::compute, cache.as<float>() + (at + token) * row,
+                    qkv.as<float>() + token * options_.width() + options_.heads * options_.head_dim,
+                    static_cast<std::size_t>(row) * sizeof(float));
+  }
+  TensorView keys(cache.data, DType::f32, {1, at + length, options_.kv_heads, options_.head_dim});
+  keys.strides = {row * keys.extent(1), row, options_.head_dim, 1};
+  TensorView values = keys;
+  values.data = cache.as<float>() + options_.kv_heads * options_.head_dim;
+  run.ops.attention_forward({queries(run, qkv), keys, values, attended(run, frame[attended_]), frame[lse_],
+                             AttentionMask{run.first_position, first_key, chunk, {}}, {},
+                             1 / std::sqrt(static_cast<float>(options_.head_dim))});
+}
+
+void AttentionLayer::forward(Run& run, Frame& frame) {
+  run.ops.linear_forward({norm_.forward(run, frame), qkv_.weight, {}, {}, frame[qkv_slot_]});
+  run.ops.qk_prepare_forward({how(run), frame[qkv_slot_], frame[rstd_]});
+  if (run.shape.phase == Phase::decode) attend_cached(run, frame);
+  else attend(run, frame);
+  if (!run.training() || options_.dropout == 0) {
+    run.ops.linear_forward({frame[attended_], output_.weight, {}, frame.x, frame.y});
+    return;
+  }
+  run.ops.linear_forward({frame[attended_], output_.weight, {}, {}, frame.y});
+  run.ops.dropout({frame.y, options_.dropout, run.key(name_ + ".attention.dropout"),
+                   run.first_sample * run.shape.length});
+  run.ops.add({frame.x, frame.y});
+}
+
+/// Gradient of the output projection's result: dy, through the dropout when there is one.
+TensorView AttentionLayer::output_gradient(Run& run, Frame& frame) const {
+  if (options_.dropout == 0) return frame.dy;
+  run.device.copy(Lane::compute, frame[doutput_].data, frame.dy.data, frame.dy.bytes());
+  run.ops.dropout({frame[doutput_], options_.dropout, run.key(name_ + ".attention.dropout"),
+                   run.first_sample * run.shape.length});
+  return frame[doutput_];
+}
+
+void AttentionLayer::backward_input(Run& run, Frame& frame) {
+  const TensorView qkv = frame[qkv_slot_], dqkv = frame[dqkv_];
+  run.ops.linear_backward_input({output_gradient(run, frame), output_.weight, frame[dattended_]});
+  run.ops.attention_backward({queries(run, qkv), keys(run, qkv), values(run, qkv), attended(run, frame[attended_]),
+                              frame[lse_], attended(run, frame[dattended_]), queries(run, dqkv), keys(run, dqkv),
+                              values(run, dqkv), AttentionMask{0, 0, options_.chunk, run.documents},
+                              attention_dropout(run), 1 / std::sqrt(static_cast<float>(options_.head_dim))});
+  run.ops.qk_prepare_backward({how(run), qkv, frame[rstd_], dqkv});
+  run.ops.linear_backward_input({dqkv, qkv_.weight, norm_.gradient(frame)});
+  norm_.backward_input(run, frame, frame.dy);
+}
+
+void AttentionLayer::backward_weight(Run& run, Frame& frame) {
+  const TensorView doutput = options_.dropout == 0 ? frame.dy : frame[doutput_];
+  run.ops.linear_backward_weight({frame[attended_], doutput, output_.grad, {}});
+  run.ops.linear_backward_weight({norm_.output(frame), frame[dqkv_], qkv_.grad, {}});
+  norm_.backward_weight(run, frame);
+}
+
+double AttentionLayer::forward_flops(const BatchShape& shape) const {
+  const double tokens = static_cast<double>(shape.tokens()), dim = static_cast<double>(options_.dim);
+  const double attended = static_cast<double>(options_.heads * options_.head_dim);
+  const double length = static_cast<double>(shape.length);
+  double pairs = length * length / 2;
+  if (options_.chunk > 0 && options_.chunk < shape.length) {
+    const auto whole = static_cast<double>(shape.length / options_.chunk), rest = static_cast<double>(shape.length % options_.chunk);
+    pairs = (whole * static_cast<double>(options_.chunk) * static_cast<double>(options_.chunk) + rest * rest) / 2;
+  }
+  const double projections = 2 * tokens * dim * (static_cast<double>(options_.width()) + attended);
+  return projections + 4 * static_cast<double>(shape.sequences) * pairs * attended;
+}
+
+}  // namespace caravan::attention
+
+CARAVAN_PLUGIN("layer-attention", CARAVAN_VERSION, "Apache-2.0", "Causal self-attention of Llama 4",
+               caravan::component<caravan::attention::AttentionLayer>());

@@ -1,0 +1,137 @@
+#include "plugins/layer/moe/moe_layer.hpp"
+
+namespace caravan::moe {
+namespace {
+
+Parameter& declare_gate_up(ParameterStore& store, const Options& options) {
+  const std::string name = options.name + ".moe.experts.";
+  return store.declare({name + "w13",
+                        {options.experts, 2 * options.hidden, options.dim},
+                        ParameterKind::expert,
+                        1,
+                        {{name + "w1", options.hidden, {.std = options.init_std}},
+                         {name + "w3", options.hidden, {.std = options.out_std}}}});
+}
+
+}  // namespace
+
+MoeLayer::MoeLayer(const Host& host, const Config& config)
+    : options_(config),
+      dispatcher_(host.registry->create<Dispatcher>(config.get_string("dispatch"), host, Config::map())),
+      norm_(*host.parameters, options_.name + ".ffn_norm.weight", options_.dim, options_.norm_eps),
+      gate_(host.parameters->declare(ParameterSpec::whole(options_.name + ".moe.router.gate.weight",
+                                                          {options_.experts, options_.dim}, ParameterKind::router,
+                                                          {.std = options_.out_std}))),
+      gate_up_(declare_gate_up(*host.parameters, options_)),
+      down_(host.parameters->declare(ParameterSpec::whole(options_.name + ".moe.experts.w2",
+                                                          {options_.experts, options_.dim, options_.hidden},
+                                                          ParameterKind::expert, {.std = options_.out_std}))),
+      counts_(host.parameters->declare_buffer(options_.name + ".moe.tokens_per_expert", {options_.experts},
+                                              Buffer::Role::counter)),
+      router_(*this, "router",
+              {&MoeLayer::router_forward, &MoeLayer::router_backward_input, &MoeLayer::router_backward_weight}),
+      shared_segment_(*this, "shared",
+                      {&MoeLayer::shared_forward, &MoeLayer::shared_backward_input, &MoeLayer::shared_backward_weight},
+                      SegmentOf<MoeLayer>::Pending::independent),
+      experts_segment_(*this, "experts",
+                       {&MoeLayer::experts_forward, &MoeLayer::experts_backward_input,
+                        &MoeLayer::experts_backward_weight}),
+      merge_(*this, "merge", {&MoeLayer::merge_forward, &MoeLayer::merge_backward_input}),
+      dispatch_(*this, Exchange::Way::dispatch),
+      combine_(*this, Exchange::Way::combine),
+      segments_{&router_, &dispatch_, &shared_segment_, &experts_segment_, &combine_, &merge_},
+      parameters_{&norm_.weight(), &gate_, &gate_up_, &down_} {
+  if (options_.noisy) {
+    noise_ = &host.parameters->declare(ParameterSpec::whole(options_.name + ".moe.router.noise.weight",
+                                                            {options_.experts, options_.dim}, ParameterKind::router,
+                                                            {.std = options_.out_std}));
+    parameters_.push_back(noise_);
+  }
+  if (options_.shared_hidden > 0) {
+    shared_.emplace(*host.parameters, options_.name + ".moe.shared_experts", ParameterKind::shared_expert,
+                    SwigluBlock::Widths{options_.dim, options_.shared_hidden, options_.init_std, options_.out_std,
+                                        options_.out_std});
+    parameters_.insert(parameters_.end(), {&shared_->gate_up(), &shared_->down()});
+  }
+  if (options_.bias_rate > 0) {
+    bias_ = &host.parameters->declare_buffer(options_.name + ".moe.expert_bias", {options_.experts},
+                                             Buffer::Role::state);
+  }
+}
+
+void MoeLayer::plan(const BatchShape& shape, StashPlan& plan) {
+  norm_.plan(shape, plan);
+  if (shared_) shared_->plan(shape, plan);
+  declare_slots(shape, plan);
+}
+
+void MoeLayer::declare_slots(const BatchShape& shape, StashPlan& plan) {
+  const std::int64_t tokens = shape.tokens(), top_k = options_.rule.top_k, rows = tokens * top_k;
+  const std::int64_t bound = dispatcher_->receive_bound(rows), moved = dispatcher_->in_place() ? 0 : rows;
+  const std::int64_t E = options_.experts, H = options_.dim, F = options_.hidden;
+  const std::int64_t noisy = options_.noisy && shape.phase == Phase::train ? tokens : 0;
+  const Lifetime results = options_.score_on_input ? Lifetime::forward : Lifetime::input;
+  logits_ = plan.add("router.logits", DType::f32, {tokens, E}, Lifetime::input);
+  noise_std_ = plan.add("router.noise", DType::f32, {noisy, E}, Lifetime::input);
+  experts_ = plan.add("routing.experts", DType::i32, {tokens, top_k}, Lifetime::input);
+  weights_ = plan.add("routing.weights", DType::f32, {tokens, top_k}, Lifetime::input);
+  offsets_ = plan.add("routing.offsets", DType::i32, {E + 1}, Lifetime::weight);
+  row_of_ = plan.add("routing.row_of", DType::i32, {tokens, top_k}, Lifetime::input);
+  slot_of_ = plan.add("routing.slot_of", DType::i32, {rows}, Lifetime::input);
+  sent_ = plan.add("sent", DType::f32, {moved, H}, Lifetime::forward);
+  received_ = plan.add("received", DType::f32, {bound, H}, Lifetime::weight);
+  pre_ = plan.add("experts.in", DType::f32, {bound, 2 * F}, Lifetime::input);
+  activated_ = plan.add("experts.activated", DType::f32, {bound, F}, Lifetime::weight);
+  expert_out_ = plan.add("experts.out", DType::f32, {bound, H}, moved > 0 ? Lifetime::forward : results);
+  returned_ = plan.add("returned", DType::f32, {moved, H}, results);
+  doutput_ = plan.add("output.gradient", DType::f32, {options_.dropout > 0 ? tokens : 0, H}, Lifetime::backward_weight);
+  dweights_ = plan.add("routing.weights.gradient", DType::f32, {tokens, top_k}, Lifetime::backward);
+  dlogits_ = plan.add("router.logits.gradient", DType::f32, {tokens, E}, Lifetime::backward_weight);
+  dnoise_ = plan.add("router.noise.gradient", DType::f32, {noisy, E}, Lifetime::backward_weight);
+  dreturned_ = plan.add("returned.gradient", DType::f32, {moved, H}, Lifetime::backward);
+  dexpert_out_ = plan.add("experts.out.gradient", DType::f32, {bound, H}, Lifetime::backward_weight);
+  dactivated_ = plan.add("experts.activated.gradient", DType::f32, {bound, F}, Lifetime::backward);
+  dpre_ = plan.add("experts.in.gradient", DType::f32, {bound, 2 * F}, Lifetime::backward_weight);
+  dreceived_ = plan.add("received.gradient", DType::f32, {bound, H}, Lifetime::backward);
+  dsent_ = plan.add("sent.gradient", DType::f32, {moved, H}, Lifetime::backward);
+}
+
+void MoeLayer::end_of_step(Ops& ops) {
+  if (bias_) ops.expert_bias_update({counts_.data, bias_->data, options_.bias_rate, options_.centre});
+}
+
+double MoeLayer::forward_flops(const BatchShape& shape) const {
+  const auto tokens = static_cast<double>(shape.tokens()), dim = static_cast<double>(options_.dim);
+  const double router = 2 * tokens * dim * static_cast<double>(options_.experts);
+  const double routed = 6 * tokens * static_cast<double>(options_.rule.top_k) * dim * static_cast<double>(options_.hidden);
+  return router + routed + (shared_ ? shared_->forward_flops(shape.tokens()) : 0);
+}
+
+Routing MoeLayer::routing(const Frame& frame) const {
+  return {frame[experts_], frame[weights_], frame[offsets_], frame[row_of_], frame[slot_of_]};
+}
+
+Dropout MoeLayer::dropout(const Run& run, TensorView x) const {
+  return {x, options_.dropout, run.key(options_.name + ".moe.dropout"), run.first_sample * run.shape.length};
+}
+
+void MoeLayer::Exchange::forward(Run& run, Frame& frame) {
+  if (layer_.dispatcher_->in_place()) return;
+  const Routing routing = layer_.routing(frame);
+  run.pending = way_ == Way::dispatch
+                    ? layer_.dispatcher_->post_dispatch(routing, frame[layer_.sent_], frame[layer_.received_])
+                    : layer_.dispatcher_->post_combine(routing, frame[layer_.expert_out_], frame[layer_.returned_]);
+}
+
+void MoeLayer::Exchange::backward_input(Run& run, Frame& frame) {
+  if (layer_.dispatcher_->in_place()) return;
+  const Routing routing = layer_.routing(frame);
+  run.pending = way_ == Way::dispatch
+                    ? layer_.dispatcher_->post_combine(routing, frame[layer_.dreceived_], frame[layer_.dsent_])
+                    : layer_.dispatcher_->post_dispatch(routing, frame[layer_.dreturned_], frame[layer_.dexpert_out_]);
+}
+
+}  // namespace caravan::moe
+
+CARAVAN_PLUGIN("layer-moe", CARAVAN_VERSION, "Apache-2.0", "Mixture of experts of Llama 4",
+               caravan::component<caravan::moe::MoeLayer>());

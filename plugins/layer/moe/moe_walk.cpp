@@ -1,0 +1,126 @@
+#include "plugins/layer/moe/moe_layer.hpp"
+
+// Forward, I and W of the layer's segments, in the order of forward.
+namespace caravan::moe {
+
+void MoeLayer::route(Run& run, Frame& frame) {
+  const TensorView noise = run.training() && noise_ ? frame[noise_std_] : TensorView{};
+  RouteForward args{};
+  args.rule = options_.rule;
+  args.logits = frame[logits_];
+  args.noise_std = noise;
+  args.noise_key = run.key(options_.name + ".moe.router.noise");
+  args.first_token = run.first_sample * run.shape.length;
+  args.bias = bias_ ? bias_->data : TensorView{};
+  args.experts = frame[experts_];
+  args.weights = frame[weights_];
+  args.offsets = frame[offsets_];
+  args.row_of = frame[row_of_];
+  args.slot_of = frame[slot_of_];
+  args.counts = run.training() ? counts_.data : TensorView{};
+  run.ops.route_forward(args);
+}
+
+void MoeLayer::router_forward(Run& run, Frame& frame) {
+  const TensorView normed = norm_.forward(run, frame);
+  run.ops.linear_forward({normed, gate_.weight, {}, {}, frame[logits_]});
+  if (run.training() && noise_) run.ops.linear_forward({normed, noise_->weight, {}, {}, frame[noise_std_]});
+  route(run, frame);
+  if (run.training() && options_.balance_loss > 0) {
+    run.ops.balance_loss_forward({frame[logits_], frame[experts_], run.shape.length,
+                                  options_.balance_loss * run.sequence_scale, run.balance_loss});
+  }
+  const TensorView scores = options_.score_on_input ? frame[weights_] : TensorView{};
+  run.ops.permute_forward({normed, frame[slot_of_], scores, options_.rule.top_k, sent(frame)});
+}
+
+void MoeLayer::route_backward(Run& run, Frame& frame) {
+  RouteBackward args{};
+  args.rule = options_.rule;
+  args.logits = frame[logits_];
+  args.noise_std = noise_ ? frame[noise_std_] : TensorView{};
+  args.noise_key = run.key(options_.name + ".moe.router.noise");
+  args.first_token = run.first_sample * run.shape.length;
+  args.bias = bias_ ? bias_->data : TensorView{};
+  args.experts = frame[experts_];
+  args.weights = frame[weights_];
+  args.dweights = frame[dweights_];
+  args.dlogits = frame[dlogits_];
+  args.dnoise = noise_ ? frame[dnoise_] : TensorView{};
+  run.ops.route_backward(args);
+  if (options_.balance_loss > 0) {
+    run.ops.balance_loss_backward({frame[logits_], frame[experts_], run.shape.length,
+                                   options_.balance_loss * run.sequence_scale, frame[dlogits_]});
+  }
+}
+
+void MoeLayer::router_backward_input(Run& run, Frame& frame) {
+  const bool on_input = options_.score_on_input;
+  const TensorView gradient = norm_.gradient(frame);
+  run.ops.permute_backward({on_input ? norm_.output(frame) : TensorView{}, dsent(frame), frame[row_of_],
+                            on_input ? frame[weights_] : TensorView{}, gradient,
+                            on_input ? frame[dweights_] : TensorView{}, shared_.has_value()});
+  route_backward(run, frame);
+  run.ops.linear_backward_input({frame[dlogits_], gate_.weight, gradient, true});
+  if (noise_) run.ops.linear_backward_input({frame[dnoise_], noise_->weight, gradient, true});
+  norm_.backward_input(run, frame, frame.dy);
+}
+
+void MoeLayer::router_backward_weight(Run& run, Frame& frame) {
+  run.ops.linear_backward_weight({norm_.output(frame), frame[dlogits_], gate_.grad, {}});
+  if (noise_) run.ops.linear_backward_weight({norm_.output(frame), frame[dnoise_], noise_->grad, {}});
+  norm_.backward_weight(run, frame);
+}
+
+void MoeLayer::shared_forward(Run& run, Frame& frame) {
+  if (!shared_) return;
+  shared_->forward(run, frame, norm_.output(frame), drops(run) ? TensorView{} : frame.x, frame.y);
+}
+
+void MoeLayer::shared_backward_input(Run& run, Frame& frame) {
+  if (!shared_) return;
+  shared_->backward_input(run, frame, doutput(frame), norm_.gradient(frame), SwigluBlock::Write::replace);
+}
+
+void MoeLayer::shared_backward_weight(Run& run, Frame& frame) {
+  if (shared_) shared_->backward_weight(run, frame, norm_.output(frame), doutput(frame));
+}
+
+void MoeLayer::experts_forward(Run& run, Frame& frame) {
+  run.ops.grouped_linear_forward({frame[received_], frame[offsets_], gate_up_.weight, frame[pre_]});
+  run.ops.swiglu_forward({frame[pre_], frame[activated_]});
+  run.ops.grouped_linear_forward({frame[activated_], frame[offsets_], down_.weight, frame[expert_out_]});
+}
+
+void MoeLayer::experts_backward_input(Run& run, Frame& frame) {
+  run.ops.grouped_linear_backward_input({frame[dexpert_out_], frame[offsets_], down_.weight, frame[dactivated_]});
+  run.ops.swiglu_backward({frame[pre_], frame[dactivated_], frame[dpre_]});
+  run.ops.grouped_linear_backward_input({frame[dpre_], frame[offsets_], gate_up_.weight, frame[dreceived_]});
+}
+
+void MoeLayer::experts_backward_weight(Run& run, Frame& frame) {
+  run.ops.grouped_linear_backward_weight({frame[activated_], frame[dexpert_out_], frame[offsets_], down_.grad});
+  run.ops.grouped_linear_backward_weight({frame[received_], frame[dpre_], frame[offsets_], gate_up_.grad});
+}
+
+void MoeLayer::merge_forward(Run& run, Frame& frame) {
+  const TensorView alone = drops(run) ? TensorView{} : frame.x;
+  const TensorView scores = options_.score_on_input ? TensorView{} : frame[weights_];
+  run.ops.combine_forward({returned(frame), frame[row_of_], scores, shared_ ? frame.y : alone, frame.y});
+  if (!drops(run)) return;
+  run.ops.dropout(dropout(run, frame.y));
+  run.ops.add({frame.x, frame.y});
+}
+
+void MoeLayer::merge_backward_input(Run& run, Frame& frame) {
+  if (options_.dropout > 0) {
+    run.device.copy(Lane::compute, frame[doutput_].data, frame.dy.data, frame.dy.bytes());
+    run.ops.dropout(dropout(run, frame[doutput_]));
+  }
+  const bool on_input = options_.score_on_input;
+  run.ops.combine_backward({doutput(frame), on_input ? TensorView{} : returned(frame), frame[row_of_],
+                            on_input ? TensorView{} : frame[weights_], dreturned(frame),
+                            on_input ? TensorView{} : frame[dweights_]});
+}
+
+}  // namespace caravan::moe

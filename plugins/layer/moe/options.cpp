@@ -1,0 +1,60 @@
+#include "plugins/layer/moe/options.hpp"
+
+#include "caravan/check.hpp"
+
+namespace caravan::moe {
+namespace {
+
+float number(const Config& config, std::string_view key) { return static_cast<float>(config.get_float(key)); }
+
+ScoreFunction score_function(const std::string& name) {
+  if (name == "softmax") return ScoreFunction::softmax;
+  return name == "sigmoid" ? ScoreFunction::sigmoid : ScoreFunction::softmax_selected;
+}
+
+RouterRule read_rule(const Config& config) {
+  RouterRule rule;
+  rule.score = score_function(config.get_string("score"));
+  rule.top_k = config.get_int("top_k");
+  rule.normalise = config.get_bool("normalise");
+  rule.scale = number(config, "score_scale");
+  rule.bias_in_weight = config.get_bool("bias_in_score");
+  rule.groups = config.get_int("groups");
+  rule.limited_groups = config.get_int("limited_groups");
+  return rule;
+}
+
+void check_groups(const RouterRule& rule, std::int64_t experts) {
+  if (rule.groups == 0) return;
+  CARAVAN_CHECK(experts % rule.groups == 0 && experts / rule.groups >= 2, ConfigError,
+                "groups=" + std::to_string(rule.groups) + " (must divide experts=" + std::to_string(experts) +
+                    " into groups of at least two)");
+  CARAVAN_CHECK(rule.limited_groups >= 1 && rule.limited_groups <= rule.groups, ConfigError,
+                "limited_groups=" + std::to_string(rule.limited_groups) + " (must be 1.." +
+                    std::to_string(rule.groups) + ", the number of groups)");
+}
+
+}  // namespace
+
+Options::Options(const Config& config)
+    : name(config.get_string("name")),
+      dim(config.get_int("dim")),
+      experts(config.get_int("experts")),
+      hidden(config.get_int("hidden")),
+      shared_hidden(config.get_int("shared_hidden")),
+      rule(read_rule(config)),
+      score_on_input(config.get_string("score_on") == "input"),
+      noisy(config.get_bool("noisy")),
+      centre(config.get_bool("load_balance_centre")),
+      norm_eps(number(config, "norm_eps")),
+      bias_rate(number(config, "load_balance_rate")),
+      balance_loss(number(config, "balance_loss")),
+      dropout(number(config, "dropout")),
+      init_std(number(config, "init_std")),
+      out_std(number(config, "out_init_std")) {
+  CARAVAN_CHECK(rule.top_k <= experts, ConfigError,
+                "top_k=" + std::to_string(rule.top_k) + " (there are only experts=" + std::to_string(experts) + ")");
+  check_groups(rule, experts);
+}
+
+}  // namespace caravan::moe

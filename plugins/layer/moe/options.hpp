@@ -1,0 +1,21 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "caravan/config.hpp"
+#include "caravan/ops.hpp"
+
+namespace caravan::moe {
+
+/// What a job says about one mixture-of-experts layer. ConfigError when top_k, groups and experts do not fit together.
+struct Options {
+  explicit Options(const Config& config);
+  std::string name;
+  std::int64_t dim, experts, hidden, shared_hidden;
+  RouterRule rule;
+  bool score_on_input, noisy, centre;
+  float norm_eps, bias_rate, balance_loss, dropout, init_std, out_std;
+};
+
+}  // namespace caravan::moe
