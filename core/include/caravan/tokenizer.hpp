@@ -24,7 +24,8 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  /// Ids without BOS or EOS. Bytes that are not UTF-8: a byte-level tokenizer keeps them, every other one reads U+FFFD.
+  /// Ids without BOS or EOS. Bytes that are not UTF-8: a byte-level tokenizer keeps them, every other one
+  /// reads U+FFFD.
   virtual std::vector<std::int32_t> encode(std::string_view text, Special special) const = 0;
   /// Adds the bytes of one token to `out`. IoError when `id` is outside the vocabulary.
   virtual void decode_one(std::int32_t id, DecodePosition& position, std::string& out) const = 0;
@@ -47,7 +48,8 @@ class Tokenizer {
   }
 };
 
-/// Decodes a stream of ids into text that can be printed at once: an incomplete character waits for its other bytes.
+/// Decodes a stream of ids into text that can be printed at once: an incomplete character waits for its other
+/// bytes.
 class StreamDecoder {
  public:
   /// Borrows `tokenizer`.

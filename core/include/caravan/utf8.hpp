@@ -8,8 +8,9 @@ namespace caravan {
 
 enum class Utf8State { valid, invalid, incomplete };
 
-/// The first sequence of a text: how many bytes and whether they are a character. An invalid one is Unicode's maximal
-/// subpart, which is what Python's errors="replace" turns into one U+FFFD; an incomplete one ends with the text.
+/// The first sequence of a text: how many bytes and whether they are a character. An invalid one is Unicode's
+/// maximal subpart, which is what Python's errors="replace" turns into one U+FFFD; an incomplete one ends
+/// with the text.
 struct Utf8Sequence {
   std::size_t length = 0;
   Utf8State state = Utf8State::valid;
