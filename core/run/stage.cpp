@@ -1,0 +1,31 @@
+#include "core/run/stage.hpp"
+
+#include "caravan/error.hpp"
+
+namespace caravan {
+
+Stage::Stage(const Host& host, const Model& model)
+    : width_(model.dim()), vocab_size_(model.vocab_size()), chunk_size_(model.chunk_size()) {
+  for (const LayerSpec& spec : model.layers()) {
+    try {
+      owned_.push_back(host.registry->create<Layer>(spec.plugin, host, spec.config));
+    } catch (Error& error) {
+      error.add_context(spec.plugin + " of " + spec.name);
+      throw;
+    }
+    layers_.push_back(owned_.back().get());
+    names_.push_back(spec.name);
+  }
+}
+
+double Stage::forward_flops(const BatchShape& shape) const {
+  double flops = 0;
+  for (const Layer* layer : layers_) flops += layer->forward_flops(shape);
+  return flops;
+}
+
+void Stage::prepare(Device& device, std::int64_t positions) {
+  for (Layer* layer : layers_) layer->prepare(device, positions);
+}
+
+}  // namespace caravan
