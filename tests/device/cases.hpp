@@ -1,0 +1,23 @@
+#pragma once
+
+#include <vector>
+
+#include "tests/device/problem.hpp"
+
+// The problems that every device has to solve like the reference: shapes of 1, odd, larger than a tile; empty experts,
+// all tokens to one expert; with and without each optional argument.
+namespace caravan::testing {
+
+std::vector<Problem> linear_problems(Storage storage);
+std::vector<Problem> norm_problems(Storage storage);
+std::vector<Problem> elementwise_problems(Storage storage);
+std::vector<Problem> attention_problems(Storage storage);
+std::vector<Problem> expert_problems(Storage storage);
+std::vector<Problem> router_problems(Storage storage);
+std::vector<Problem> loss_problems(Storage storage);
+std::vector<Problem> update_problems();
+
+/// All of the above.
+std::vector<Problem> all_problems(Storage storage);
+
+}  // namespace caravan::testing

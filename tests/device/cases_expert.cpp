@@ -1,0 +1,174 @@
+#include <fmt/format.h>
+
+#include <numeric>
+
+#include "tests/device/cases.hpp"
+
+namespace caravan::testing {
+namespace {
+
+/// How many rows each expert has; `spare` rows of the buffer belong to nobody.
+struct GroupCase {
+  const char* name;
+  std::vector<std::int32_t> rows_of_expert;
+  std::int64_t outputs, inputs, spare;
+};
+
+const std::vector<GroupCase>& group_cases() {
+  static const std::vector<GroupCase> kCases = {
+      {"one", {1}, 1, 1, 0},
+      {"empty_experts", {0, 3, 0, 5, 0}, 7, 9, 0},
+      {"all_to_one", {0, 0, 33, 0}, 17, 40, 0},
+      {"nobody", {0, 0, 0}, 4, 4, 6},
+      {"uneven", {1, 70, 2, 35}, 66, 33, 0},
+      {"spare_rows", {4, 0, 9}, 8, 16, 5},
+  };
+  return kCases;
+}
+
+std::vector<std::int32_t> offsets_of(const GroupCase& c) {
+  std::vector<std::int32_t> offsets(c.rows_of_expert.size() + 1, 0);
+  std::partial_sum(c.rows_of_expert.begin(), c.rows_of_expert.end(), offsets.begin() + 1);
+  return offsets;
+}
+
+struct Group {
+  std::int64_t rows, experts;
+  Handle offsets;
+};
+
+Group group(ProblemBuilder& b, const GroupCase& c) {
+  const std::vector<std::int32_t> offsets = offsets_of(c);
+  const auto experts = static_cast<std::int64_t>(c.rows_of_expert.size());
+  return {offsets.back() + c.spare, experts, b.indices("offsets", {experts + 1}, offsets)};
+}
+
+Problem grouped_linear_forward(const GroupCase& c, Storage storage) {
+  ProblemBuilder b(fmt::format("grouped_linear_forward/{}", c.name), storage);
+  const Group g = group(b, c);
+  const Handle x = b.random("x", {g.rows, c.inputs}), w = b.random("w", {g.experts, c.outputs, c.inputs});
+  const Handle y = b.output("y", {g.rows, c.outputs});
+  return b.build([=](Ops& ops, const Views& v) {
+    ops.grouped_linear_forward({.x = v[x], .offsets = v[g.offsets], .w = v[w], .y = v[y]});
+  });
+}
+
+Problem grouped_linear_backward_input(const GroupCase& c, Storage storage) {
+  ProblemBuilder b(fmt::format("grouped_linear_backward_input/{}", c.name), storage);
+  const Group g = group(b, c);
+  const Handle dy = b.random("dy", {g.rows, c.outputs}), w = b.random("w", {g.experts, c.outputs, c.inputs});
+  const Handle dx = b.output("dx", {g.rows, c.inputs});
+  return b.build([=](Ops& ops, const Views& v) {
+    ops.grouped_linear_backward_input({.dy = v[dy], .offsets = v[g.offsets], .w = v[w], .dx = v[dx]});
+  });
+}
+
+Problem grouped_linear_backward_weight(const GroupCase& c, Storage storage) {
+  ProblemBuilder b(fmt::format("grouped_linear_backward_weight/{}", c.name), storage);
+  const Group g = group(b, c);
+  const Handle x = b.random("x", {g.rows, c.inputs}), dy = b.random("dy", {g.rows, c.outputs});
+  const Handle dw = b.f32_random("dw", {g.experts, c.outputs, c.inputs});
+  return b.build([=](Ops& ops, const Views& v) {
+    ops.grouped_linear_backward_weight({.x = v[x], .dy = v[dy], .offsets = v[g.offsets], .dw = v[dw]});
+  });
+}
+
+struct PermuteCase {
+  std::int64_t tokens, top_k, width;
+  bool weighted;
+};
+
+constexpr PermuteCase kPermuteCases[] = {{1, 1, 1, true},  {5, 1, 7, true},    {5, 1, 7, false},
+                                         {7, 3, 9, true},  {33, 2, 130, true}, {33, 2, 130, false}};
+
+std::string name_of(std::string_view op, const PermuteCase& c, std::string_view variant = "") {
+  return fmt::format("{}/T{}_K{}_H{}{}{}", op, c.tokens, c.top_k, c.width, c.weighted ? "_weights" : "", variant);
+}
+
+struct Order {
+  Handle row_of, slot_of, weights;
+};
+
+/// A permutation of the slots that is no identity: row = (7·slot + 3) mod R, or the identity where 7 divides R.
+Order order(ProblemBuilder& b, const PermuteCase& c) {
+  const std::int64_t rows = c.tokens * c.top_k, step = rows % 7 == 0 ? 1 : 7;
+  std::vector<std::int32_t> row_of(rows), slot_of(rows);
+  for (std::int64_t slot = 0; slot < rows; ++slot) {
+    row_of[slot] = static_cast<std::int32_t>((step * slot + 3) % rows);
+    slot_of[row_of[slot]] = static_cast<std::int32_t>(slot);
+  }
+  return {b.indices("row_of", {c.tokens, c.top_k}, row_of), b.indices("slot_of", {rows}, slot_of),
+          b.contiguous(b.f32_random("weights", {c.tokens, c.top_k}))};
+}
+
+TensorView only_if(bool wanted, TensorView view) { return wanted ? view : TensorView(); }
+
+Problem permute_forward(const PermuteCase& c, Storage storage) {
+  ProblemBuilder b(name_of("permute_forward", c), storage);
+  const Order o = order(b, c);
+  const Handle x = b.random("x", {c.tokens, c.width}), out = b.output("out", {c.tokens * c.top_k, c.width});
+  return b.build([=](Ops& ops, const Views& v) {
+    ops.permute_forward({.x = v[x], .slot_of = v[o.slot_of], .weights = only_if(c.weighted, v[o.weights]),
+                         .top_k = c.top_k, .out = v[out]});
+  });
+}
+
+Problem permute_backward(const PermuteCase& c, Storage storage, bool accumulate) {
+  ProblemBuilder b(name_of("permute_backward", c, accumulate ? "_accumulate" : ""), storage);
+  const Order o = order(b, c);
+  const Handle x = b.random("x", {c.tokens, c.width}), dout = b.random("dout", {c.tokens * c.top_k, c.width});
+  const Handle dx = accumulate ? b.random("dx", {c.tokens, c.width}) : b.output("dx", {c.tokens, c.width});
+  const Handle dweights = b.contiguous(b.f32_output("dweights", {c.tokens, c.top_k}));
+  return b.build([=](Ops& ops, const Views& v) {
+    ops.permute_backward({.x = only_if(c.weighted, v[x]), .dout = v[dout], .row_of = v[o.row_of],
+                          .weights = only_if(c.weighted, v[o.weights]), .dx = v[dx],
+                          .dweights = only_if(c.weighted, v[dweights]), .accumulate = accumulate});
+  });
+}
+
+enum class Base { none, given, in_place };
+
+Problem combine_forward(const PermuteCase& c, Storage storage, Base base) {
+  constexpr const char* kVariant[] = {"", "_base", "_base_is_y"};
+  ProblemBuilder b(name_of("combine_forward", c, kVariant[static_cast<int>(base)]), storage);
+  const Order o = order(b, c);
+  const Handle rows = b.random("rows", {c.tokens * c.top_k, c.width}), given = b.random("base", {c.tokens, c.width});
+  const Handle y = base == Base::in_place ? given : b.output("y", {c.tokens, c.width});
+  return b.build([=](Ops& ops, const Views& v) {
+    ops.combine_forward({.rows = v[rows], .row_of = v[o.row_of], .weights = only_if(c.weighted, v[o.weights]),
+                         .base = only_if(base != Base::none, v[given]), .y = v[y]});
+  });
+}
+
+Problem combine_backward(const PermuteCase& c, Storage storage) {
+  ProblemBuilder b(name_of("combine_backward", c), storage);
+  const Order o = order(b, c);
+  const Handle dy = b.random("dy", {c.tokens, c.width}), rows = b.random("rows", {c.tokens * c.top_k, c.width});
+  const Handle drows = b.output("drows", {c.tokens * c.top_k, c.width});
+  const Handle dweights = b.contiguous(b.f32_output("dweights", {c.tokens, c.top_k}));
+  return b.build([=](Ops& ops, const Views& v) {
+    ops.combine_backward({.dy = v[dy], .rows = only_if(c.weighted, v[rows]), .row_of = v[o.row_of],
+                          .weights = only_if(c.weighted, v[o.weights]), .drows = v[drows],
+                          .dweights = only_if(c.weighted, v[dweights])});
+  });
+}
+
+}  // namespace
+
+std::vector<Problem> expert_problems(Storage storage) {
+  std::vector<Problem> problems;
+  for (const GroupCase& c : group_cases()) {
+    problems.push_back(grouped_linear_forward(c, storage));
+    problems.push_back(grouped_linear_backward_input(c, storage));
+    problems.push_back(grouped_linear_backward_weight(c, storage));
+  }
+  for (const PermuteCase& c : kPermuteCases) {
+    problems.push_back(permute_forward(c, storage));
+    problems.push_back(combine_backward(c, storage));
+    for (bool accumulate : {false, true}) problems.push_back(permute_backward(c, storage, accumulate));
+    for (Base base : {Base::none, Base::given, Base::in_place}) problems.push_back(combine_forward(c, storage, base));
+  }
+  return problems;
+}
+
+}  // namespace caravan::testing

@@ -1,0 +1,164 @@
+#include <fmt/format.h>
+
+#include "tests/device/cases.hpp"
+
+namespace caravan::testing {
+namespace {
+
+enum class Option { off, on };
+
+struct RouterCase {
+  const char* name;
+  std::int64_t tokens, experts;
+  RouterRule rule;
+  Option bias = Option::off, noise = Option::off, ties = Option::off;
+};
+
+using enum Option;
+
+const std::vector<RouterCase>& router_cases() {
+  using enum ScoreFunction;
+  static const std::vector<RouterCase> kCases = {
+      {"one_expert", 3, 1, {.score = sigmoid, .top_k = 1}},
+      {"llama4", 70, 16, {.score = sigmoid, .top_k = 1}},
+      {"top2", 33, 5, {.score = sigmoid, .top_k = 2}},
+      {"top3_normalised", 33, 8, {.score = sigmoid, .top_k = 3, .normalise = true, .scale = 2.5f}},
+      {"top_all", 5, 4, {.score = sigmoid, .top_k = 4, .normalise = true}},
+      {"many_experts", 40, 128, {.score = sigmoid, .top_k = 1}, on},
+      {"bias", 33, 8, {.score = sigmoid, .top_k = 2}, on},
+      {"bias_in_weight", 33, 8, {.score = sigmoid, .top_k = 2, .bias_in_weight = true}, on},
+      {"groups", 33, 8, {.score = sigmoid, .top_k = 2, .groups = 4, .limited_groups = 2}, on},
+      {"groups_of_one", 9, 4, {.score = sigmoid, .top_k = 1, .groups = 4, .limited_groups = 2}},
+      {"softmax", 33, 7, {.score = softmax, .top_k = 2}, on},
+      {"softmax_normalised", 33, 7, {.score = softmax, .top_k = 3, .normalise = true, .scale = 0.5f}},
+      {"softmax_bias_in_weight", 33, 7, {.score = softmax, .top_k = 2, .bias_in_weight = true}, on},
+      {"softmax_selected", 33, 31, {.score = softmax_selected, .top_k = 2, .bias_in_weight = true}, on},
+      {"softmax_selected_one", 9, 31, {.score = softmax_selected, .top_k = 1}},
+      {"noise", 33, 6, {.score = sigmoid, .top_k = 2}, off, on},
+      {"noise_softmax_selected", 33, 6, {.score = softmax_selected, .top_k = 2}, on, on},
+      {"ties", 33, 6, {.score = sigmoid, .top_k = 3}, off, off, on},
+      {"all_tokens_to_expert_0", 33, 6, {.score = sigmoid, .top_k = 1, .groups = 6, .limited_groups = 6}, off, off, on},
+  };
+  return kCases;
+}
+
+struct RouterOperands {
+  Handle logits, noise_std, bias, experts, weights, offsets, row_of, slot_of, counts;
+};
+
+/// Logits with equals among them; the last case wants the first expert everywhere.
+std::vector<double> tied_logits(const RouterCase& c) {
+  std::vector<double> logits;
+  for (std::int64_t i = 0; i < c.tokens * c.experts; ++i) {
+    logits.push_back(c.rule.top_k == 1 ? 1.0 : static_cast<double>((i * i + i / c.experts) % 3));
+  }
+  return logits;
+}
+
+RouterOperands operands(ProblemBuilder& b, const RouterCase& c) {
+  const Shape scores{c.tokens, c.experts}, slots{c.tokens, c.rule.top_k};
+  RouterOperands o{b.f32_random("logits", scores, 2),
+                   b.f32_random("noise_std", scores),
+                   b.f32_random("bias", {c.experts}, 0.3),
+                   b.index_output("experts", slots),
+                   b.contiguous(b.f32_output("weights", slots)),
+                   b.index_output("offsets", {c.experts + 1}),
+                   b.index_output("row_of", slots),
+                   b.index_output("slot_of", {c.tokens * c.rule.top_k}),
+                   b.given("counts", DType::f32, {c.experts}, std::vector<double>(c.experts, 3.0))};
+  if (c.ties == on) b.set(o.logits, tied_logits(c));
+  return o;
+}
+
+TensorView only_if(Option option, TensorView view) { return option == on ? view : TensorView(); }
+
+constexpr RandomKey kNoiseKey{11, 12};
+constexpr std::int64_t kFirstToken = 100;
+
+RouteForward forward_args(const RouterCase& c, const RouterOperands& o, const Views& v) {
+  return {.rule = c.rule, .logits = v[o.logits], .noise_std = only_if(c.noise, v[o.noise_std]),
+          .noise_key = kNoiseKey, .first_token = kFirstToken, .bias = only_if(c.bias, v[o.bias]),
+          .experts = v[o.experts], .weights = v[o.weights], .offsets = v[o.offsets], .row_of = v[o.row_of],
+          .slot_of = v[o.slot_of], .counts = v[o.counts]};
+}
+
+Problem route_forward(const RouterCase& c, Storage storage) {
+  ProblemBuilder b(fmt::format("route_forward/{}", c.name), storage);
+  const RouterOperands o = operands(b, c);
+  return b.build([=](Ops& ops, const Views& v) { ops.route_forward(forward_args(c, o, v)); });
+}
+
+Problem route_backward(const RouterCase& c, Storage storage) {
+  ProblemBuilder b(fmt::format("route_backward/{}", c.name), storage);
+  const RouterOperands o = operands(b, c);
+  b.prepare([=](Ops& ops, const Views& v) { ops.route_forward(forward_args(c, o, v)); });
+  const Handle dweights = b.contiguous(b.f32_random("dweights", {c.tokens, c.rule.top_k}));
+  const Handle dlogits = b.f32_output("dlogits", {c.tokens, c.experts});
+  const Handle dnoise = b.f32_output("dnoise", {c.tokens, c.experts});
+  return b.build([=](Ops& ops, const Views& v) {
+    ops.route_backward({.rule = c.rule, .logits = v[o.logits], .noise_std = only_if(c.noise, v[o.noise_std]),
+                        .noise_key = kNoiseKey, .first_token = kFirstToken, .bias = only_if(c.bias, v[o.bias]),
+                        .experts = v[o.experts], .weights = v[o.weights], .dweights = v[dweights],
+                        .dlogits = v[dlogits], .dnoise = only_if(c.noise, v[dnoise])});
+  });
+}
+
+struct BalanceCase {
+  std::int64_t sequences, length, experts, top_k;
+};
+
+constexpr BalanceCase kBalanceCases[] = {{1, 1, 1, 1}, {2, 5, 3, 1}, {3, 33, 8, 2}};
+
+struct BalanceOperands {
+  Handle logits, experts;
+};
+
+BalanceOperands operands(ProblemBuilder& b, const BalanceCase& c) {
+  std::vector<std::int32_t> chosen;
+  const std::int64_t tokens = c.sequences * c.length;
+  for (std::int64_t t = 0; t < tokens; ++t) {
+    for (std::int64_t k = 0; k < c.top_k; ++k) chosen.push_back(static_cast<std::int32_t>((t * t + k) % c.experts));
+  }
+  return {b.f32_random("logits", {tokens, c.experts}), b.indices("experts", {tokens, c.top_k}, chosen)};
+}
+
+std::string name_of(std::string_view op, const BalanceCase& c) {
+  return fmt::format("{}/B{}_S{}_E{}_K{}", op, c.sequences, c.length, c.experts, c.top_k);
+}
+
+Problem balance_loss_forward(const BalanceCase& c, Storage storage) {
+  ProblemBuilder b(name_of("balance_loss_forward", c), storage);
+  const BalanceOperands o = operands(b, c);
+  const Handle loss = b.given("loss", DType::f64, {1}, {0.25});
+  return b.build([=](Ops& ops, const Views& v) {
+    ops.balance_loss_forward({.logits = v[o.logits], .experts = v[o.experts], .sequence_length = c.length,
+                              .coefficient = 0.5f, .loss = v[loss]});
+  });
+}
+
+Problem balance_loss_backward(const BalanceCase& c, Storage storage) {
+  ProblemBuilder b(name_of("balance_loss_backward", c), storage);
+  const BalanceOperands o = operands(b, c);
+  const Handle dlogits = b.f32_random("dlogits", {c.sequences * c.length, c.experts}, 0.1);
+  return b.build([=](Ops& ops, const Views& v) {
+    ops.balance_loss_backward({.logits = v[o.logits], .experts = v[o.experts], .sequence_length = c.length,
+                               .coefficient = 0.5f, .dlogits = v[dlogits]});
+  });
+}
+
+}  // namespace
+
+std::vector<Problem> router_problems(Storage storage) {
+  std::vector<Problem> problems;
+  for (const RouterCase& c : router_cases()) {
+    problems.push_back(route_forward(c, storage));
+    problems.push_back(route_backward(c, storage));
+  }
+  for (const BalanceCase& c : kBalanceCases) {
+    problems.push_back(balance_loss_forward(c, storage));
+    problems.push_back(balance_loss_backward(c, storage));
+  }
+  return problems;
+}
+
+}  // namespace caravan::testing

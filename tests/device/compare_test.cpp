@@ -1,0 +1,101 @@
+#include <gtest/gtest.h>
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+
+#include <set>
+
+#include "caravan/error.hpp"
+#include "caravan/reference_ops.hpp"
+#include "tests/device/cases.hpp"
+#include "tests/device/compare.hpp"
+
+namespace caravan::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+/// One mistake a kernel can make in rmsnorm_forward.
+class BrokenOps : public ReferenceOps {
+ public:
+  enum class Mistake { wrong_value, forgets_last_element, writes_behind_the_end, writes_into_the_gap, changes_input };
+  explicit BrokenOps(Mistake mistake) : mistake_(mistake) {}
+
+  void rmsnorm_forward(const RmsNormForward& args) override {
+    ReferenceOps::rmsnorm_forward(args);
+    const std::int64_t tokens = args.y.extent(0), width = args.y.extent(1);
+    float* last_row = args.y.as<float>() + (tokens - 1) * args.y.stride(0);
+    switch (mistake_) {
+      case Mistake::wrong_value: last_row[0] *= 1.001f; break;
+      case Mistake::forgets_last_element: last_row[width - 1] = std::numeric_limits<float>::quiet_NaN(); break;
+      case Mistake::writes_behind_the_end: args.rstd.as<float>()[tokens] = 0; break;
+      case Mistake::writes_into_the_gap: args.y.as<float>()[width] = 0; break;
+      case Mistake::changes_input: args.x.as<float>()[0] += 1; break;
+    }
+  }
+
+ private:
+  Mistake mistake_;
+};
+
+Problem rmsnorm_problem() {
+  for (Problem& problem : norm_problems({.gap = 3})) {
+    if (problem.name == "rmsnorm_forward/T3_H7") return problem;
+  }
+  throw Error("the problem that this test is about is gone");
+}
+
+std::string verdict_on(BrokenOps::Mistake mistake) {
+  BrokenOps broken(mistake);
+  const auto result = equals_reference(rmsnorm_problem(), {.ops = broken});
+  return result ? "equal" : result.message();
+}
+
+TEST(DeviceComparison, NamesTheElementThatIsWrong) {
+  EXPECT_THAT(verdict_on(BrokenOps::Mistake::wrong_value),
+              HasSubstr("rmsnorm_forward/T3_H7: 'y' [3, 7]: element 14 is"));
+}
+
+TEST(DeviceComparison, SeesAnElementThatWasNotWritten) {
+  EXPECT_THAT(verdict_on(BrokenOps::Mistake::forgets_last_element), HasSubstr("element 20 is nan"));
+}
+
+TEST(DeviceComparison, SeesAWriteBehindTheEnd) {
+  EXPECT_THAT(verdict_on(BrokenOps::Mistake::writes_behind_the_end),
+              HasSubstr("'rstd' [3]: byte 268 outside its elements was written"));
+}
+
+TEST(DeviceComparison, SeesAWriteIntoTheGapBetweenRows) {
+  EXPECT_THAT(verdict_on(BrokenOps::Mistake::writes_into_the_gap),
+              HasSubstr("'y' [3, 7]: byte 284 outside its elements was written"));
+}
+
+TEST(DeviceComparison, SeesAnInputThatChanged) {
+  EXPECT_THAT(verdict_on(BrokenOps::Mistake::changes_input), HasSubstr("'x' [3, 7]: element 0 is"));
+}
+
+TEST(DeviceComparison, ReferenceEqualsItselfOnEveryProblem) {
+  ReferenceOps reference;
+  for (std::int64_t gap : {0, 3}) {
+    for (const Problem& problem : all_problems({.gap = gap})) {
+      EXPECT_TRUE(equals_reference(problem, {.ops = reference})) << "gap " << gap;
+    }
+  }
+}
+
+TEST(DeviceComparison, HasAProblemForEveryOperator) {
+  std::set<std::string> covered;
+  for (const Problem& problem : all_problems({})) covered.insert(problem.name.substr(0, problem.name.find('/')));
+
+#define CARAVAN_EXPECT_PROBLEM(name, Args) EXPECT_EQ(covered.count(#name), 1u) << #name;
+  CARAVAN_FOR_EACH_OP(CARAVAN_EXPECT_PROBLEM)
+#undef CARAVAN_EXPECT_PROBLEM
+}
+
+TEST(DeviceComparison, ProblemNamesAreUnique) {
+  std::set<std::string> names;
+  for (const Problem& problem : all_problems({})) EXPECT_TRUE(names.insert(problem.name).second) << problem.name;
+}
+
+}  // namespace
+}  // namespace caravan::testing
