@@ -40,11 +40,11 @@ void refuse_unknown_keys(const Config& given, ParamSchema schema, std::string_vi
   }
 }
 
-/// The default as a node; strings and words are taken as they stand, so that "" and "on" stay themselves.
+/// The default as a node; single values are taken as they stand, so that "" stays a string (and YAML costs nothing).
 Config default_of(const caravan_param& param, const ParamType& type) {
   if (is_optional(param)) return Config();
-  const bool verbatim = !type.is_list && (type.value == ParamType::Value::text || type.value == ParamType::Value::word);
-  return verbatim ? Config::scalar(param.default_value) : Config::parse(param.default_value, "default");
+  const bool single = !type.is_list && type.value != ParamType::Value::map;
+  return single ? Config::scalar(param.default_value) : Config::parse(param.default_value, "default");
 }
 
 struct Checked {

@@ -79,7 +79,7 @@ TEST(Schema, AnUnsoundSchemaIsNamed) {
   EXPECT_THAT(fault({"a", "integer", "1", "", "", "d"}), ::testing::StartsWith("parameter 'a' of layer x has the type 'integer'"));
   EXPECT_THAT(fault({"a", "int", "1", "", "about 3", "d"}), ::testing::StartsWith("parameter 'a' of layer x has the range 'about 3'"));
   EXPECT_EQ(fault({"a", "int", "0", "", "> 0", "d"}),
-            "parameter 'a' of layer x has a default that it would refuse: default:1: a=0 (must be > 0)");
+            "parameter 'a' of layer x has a default that it would refuse: built in: a=0 (must be > 0)");
   EXPECT_EQ(fault({"a", "string", "b", "", "> 0", "d"}), "parameter 'a' of layer x has a range, but type string");
   EXPECT_EQ(fault({"a", "int", "1", "", "", ""}), "parameter 'a' of layer x has no sentence (doc)");
   EXPECT_EQ(fault({nullptr, nullptr, nullptr, nullptr, nullptr, nullptr}),

@@ -1,10 +1,11 @@
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <exception>
+#include <iterator>
 #include <memory>
-#include <new>
 #include <string_view>
 
 #include "caravan/abi.h"
@@ -28,6 +29,8 @@ int create_component(const caravan_host* host, const caravan_config* config, voi
     return CARAVAN_OK;
   } catch (const std::exception& exception) {
     fill_error(error, exception);
+  } catch (...) {
+    fill_error(error, Error("an exception that is no std::exception"));
   }
   return CARAVAN_FAILED;
 }
@@ -35,6 +38,32 @@ int create_component(const caravan_host* host, const caravan_config* config, voi
 template <class T>
 void destroy_component(void* object) noexcept {
   delete static_cast<typename T::Interface*>(object);
+}
+
+template <std::size_t N>
+constexpr std::size_t index_size(const caravan_component (&components)[N]) {
+  std::size_t size = 0;
+  for (const caravan_component& one : components) {
+    size += std::string_view(one.kind).size() + std::string_view(one.name).size() + 2;
+  }
+  return size;
+}
+
+/// "kind/name\n" of each component. It stands in the file's section `caravan_index`, so that a host finds the one plugin
+/// that it needs by reading a few bytes of each file, without opening (and so running) any other.
+template <std::size_t Size, std::size_t N>
+constexpr std::array<char, Size> index_text(const caravan_component (&components)[N]) {
+  std::array<char, Size> text{};
+  std::size_t at = 0;
+  const auto put = [&](std::string_view part, char end) {
+    for (const char c : part) text[at++] = c;
+    text[at++] = end;
+  };
+  for (const caravan_component& one : components) {
+    put(one.kind, '/');
+    put(one.name, '\n');
+  }
+  return text;
 }
 
 }  // namespace detail
@@ -63,10 +92,12 @@ constexpr caravan_component component() {
 #endif
 
 /// Once in a plugin: its name, version, licence, one sentence, and its components.
-#define CARAVAN_PLUGIN(name_, version_, license_, summary_, ...)                                                      \
-  static constexpr caravan_component caravan_components_[] = {__VA_ARGS__};                                           \
-  extern "C" __attribute__((visibility("default"))) extern const caravan_plugin CARAVAN_PLUGIN_VARIABLE;              \
-  extern "C" const caravan_plugin CARAVAN_PLUGIN_VARIABLE = {                                                         \
-      sizeof(caravan_plugin), CARAVAN_ABI_MAJOR,     CARAVAN_ABI_MINOR, CARAVAN_FINGERPRINT,                          \
-      name_,                  version_,              license_,          summary_,                                     \
+#define CARAVAN_PLUGIN(name_, version_, license_, summary_, ...)                                                       \
+  static constexpr caravan_component caravan_components_[] = {__VA_ARGS__};                                            \
+  __attribute__((used, section("caravan_index"))) static constexpr auto caravan_index_ =                               \
+      ::caravan::detail::index_text<::caravan::detail::index_size(caravan_components_)>(caravan_components_);          \
+  extern "C" __attribute__((visibility("default"))) const caravan_plugin CARAVAN_PLUGIN_VARIABLE;                      \
+  extern "C" const caravan_plugin CARAVAN_PLUGIN_VARIABLE = {                                                          \
+      sizeof(caravan_plugin), CARAVAN_ABI_MAJOR, CARAVAN_ABI_MINOR,   CARAVAN_FINGERPRINT,                             \
+      name_,                  version_,          license_,            summary_,                                        \
       caravan_components_,    static_cast<std::uint32_t>(std::size(caravan_components_))}

@@ -1,0 +1,3 @@
+#include "component.hpp"
+
+CARAVAN_BAD_PLUGIN(plugin.name = nullptr);

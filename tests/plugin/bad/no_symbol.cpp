@@ -1,0 +1,1 @@
+int caravan_test_unused() { return 1; }
