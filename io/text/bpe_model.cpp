@@ -68,25 +68,28 @@ void BpeModel::encode(std::string_view piece, Scratch& scratch, std::vector<std:
   auto& symbols = scratch.symbols;
   for (std::int32_t i = 0; i + 1 < static_cast<std::int32_t>(symbols.size()); ++i)
     consider(piece, i, scratch);
-  while (!scratch.heap.empty()) {
-    std::ranges::pop_heap(scratch.heap, comes_later);
-    const Candidate best = scratch.heap.back();
-    scratch.heap.pop_back();
-    Symbol& left = symbols[static_cast<std::size_t>(best.left)];
-    if (left.id != best.left_id || left.next == kNone) continue;
-    Symbol& right = symbols[static_cast<std::size_t>(left.next)];
-    if (right.id != best.right_id) continue;
-    left.id = best.merged;
-    left.end = right.end;
-    right.id = kNone;
-    left.next = right.next;
-    if (left.next != kNone) symbols[static_cast<std::size_t>(left.next)].previous = best.left;
-    if (left.previous != kNone) consider(piece, left.previous, scratch);
-    consider(piece, best.left, scratch);
-  }
+  while (!scratch.heap.empty()) merge_best(piece, scratch);
   for (std::int32_t i = symbols.empty() ? kNone : 0; i != kNone;
        i = symbols[static_cast<std::size_t>(i)].next)
     out.push_back(symbols[static_cast<std::size_t>(i)].id);
+}
+
+void BpeModel::merge_best(std::string_view piece, Scratch& scratch) const {
+  std::ranges::pop_heap(scratch.heap, comes_later);
+  const Candidate best = scratch.heap.back();
+  scratch.heap.pop_back();
+  auto& symbols = scratch.symbols;
+  Symbol& left = symbols[static_cast<std::size_t>(best.left)];
+  if (left.id != best.left_id || left.next == kNone) return;  // one of the two has been merged since
+  Symbol& right = symbols[static_cast<std::size_t>(left.next)];
+  if (right.id != best.right_id) return;
+  left.id = best.merged;
+  left.end = right.end;
+  left.next = right.next;
+  right.id = kNone;
+  if (left.next != kNone) symbols[static_cast<std::size_t>(left.next)].previous = best.left;
+  if (left.previous != kNone) consider(piece, left.previous, scratch);
+  consider(piece, best.left, scratch);
 }
 
 void BpeModel::place_units(std::string_view piece, Scratch& scratch) const {

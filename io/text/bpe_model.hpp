@@ -65,6 +65,7 @@ class BpeModel {
   }
 
  private:
+  void merge_best(std::string_view piece, Scratch& scratch) const;
   void place_units(std::string_view piece, Scratch& scratch) const;
   void place_unknown(std::string_view piece, std::size_t begin, std::size_t end, Scratch& scratch) const;
   void consider(std::string_view piece, std::int32_t left, Scratch& scratch) const;

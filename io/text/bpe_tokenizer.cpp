@@ -27,20 +27,7 @@ class BpeTokenizer::Encoding {
   }
 
   void add_text(std::string_view text) {
-    const auto on_piece = [this](std::string_view piece) { add_piece(piece); };
-    while (!text.empty()) {
-      const std::size_t good = valid_utf8_prefix(text);
-      tokenizer_.pre_tokenizer_.split(text.substr(0, good), regex_, on_piece);
-      text.remove_prefix(good);
-      std::size_t bad = 0;
-      while (bad < text.size()) {
-        const Utf8Sequence next = scan_utf8(text.substr(bad));
-        if (next.state == Utf8State::valid) break;
-        bad += next.length;
-      }
-      if (bad > 0) add_piece(text.substr(0, bad));
-      text.remove_prefix(bad);
-    }
+    tokenizer_.pre_tokenizer_.split(text, regex_, [this](std::string_view piece) { add_piece(piece); });
   }
 
   std::vector<std::int32_t> ids;

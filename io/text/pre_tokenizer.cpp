@@ -6,6 +6,21 @@
 
 namespace caravan::io {
 
+namespace {
+
+/// Bytes at the front of `text` that are no character.
+std::size_t invalid_prefix(std::string_view text) {
+  std::size_t length = 0;
+  while (length < text.size()) {
+    const Utf8Sequence next = scan_utf8(text.substr(length));
+    if (next.state == Utf8State::valid) break;
+    length += next.length;
+  }
+  return length;
+}
+
+}  // namespace
+
 // Source: meta-llama/llama-models, models/llama4/tokenizer.py (O200K_PATTERN).
 const std::string_view kLlama4Split =
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?)"
@@ -17,12 +32,20 @@ const std::string_view kGpt2Split =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
 void PreTokenizer::split(std::string_view text, RegexScratch& scratch, const Emit& emit) const {
-  if (text.empty()) return;
-  if (prefix_ == Prefix::space && text.front() != ' ') {
-    const std::string prefixed = " " + std::string(text);
-    return split_from(0, prefixed, scratch, emit);
+  while (!text.empty()) {
+    const std::size_t good = valid_utf8_prefix(text);
+    split_valid(text.substr(0, good), scratch, emit);
+    text.remove_prefix(good);
+    const std::size_t bad = invalid_prefix(text);
+    if (bad > 0) emit(text.substr(0, bad));
+    text.remove_prefix(bad);
   }
-  split_from(0, text, scratch, emit);
+}
+
+void PreTokenizer::split_valid(std::string_view text, RegexScratch& scratch, const Emit& emit) const {
+  if (prefix_ == Prefix::none || text.starts_with(' ')) return split_from(0, text, scratch, emit);
+  const std::string prefixed = " " + std::string(text);
+  split_from(0, prefixed, scratch, emit);
 }
 
 void PreTokenizer::split_from(std::size_t step, std::string_view text, RegexScratch& scratch,

@@ -27,10 +27,12 @@ class PreTokenizer {
   explicit PreTokenizer(std::vector<SplitStep> steps, Prefix prefix = Prefix::none)
       : steps_(std::move(steps)), prefix_(prefix) {}
 
-  /// Calls `emit` with every piece of `text` (valid UTF-8) in order. The views last for that call only.
+  /// Calls `emit` with every piece of `text` in order; a run of bytes that are not UTF-8 is a piece of its
+  /// own. The views last for that call only.
   void split(std::string_view text, RegexScratch& scratch, const Emit& emit) const;
 
  private:
+  void split_valid(std::string_view text, RegexScratch& scratch, const Emit& emit) const;
   void split_from(std::size_t step, std::string_view text, RegexScratch& scratch, const Emit& emit) const;
 
   std::vector<SplitStep> steps_;
