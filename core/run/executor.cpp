@@ -74,6 +74,7 @@ Run& Executor::load(const MicroBatch& batch, int set, const StepScales& scales) 
   run.labels = copy(batch.labels, inputs.labels);
   run.documents = copy(batch.documents, inputs.documents);
   run.first_sample = batch.first_sample;
+  run.first_position = batch.first_position;
   run.seed = scales.seed;
   run.gradient_scale = scales.gradient_scale;
   run.sequence_scale = scales.sequence_scale;

@@ -66,6 +66,7 @@ void StashLayout::place_boundaries(std::int64_t width) {
 
 void StashLayout::place_slots(std::size_t index, const StashPlan& plan) {
   for (const StashPlan::Entry& entry : plan.entries()) {
+    layers_[index].names.push_back(entry.name);
     const bool backward = entry.lifetime == Lifetime::backward || entry.lifetime == Lifetime::backward_weight;
     const bool absent = entry.shape.count() == 0 || (backward && mode_ == StashMode::inference);
     layers_[index].slots.push_back(absent ? Place{entry.dtype, Shape{0}, kept, 0}
@@ -79,17 +80,27 @@ std::size_t StashLayout::total_bytes(int in_flight) const {
          bytes_[session];
 }
 
-Stash::Stash(Device& device, StashLayout layout, int in_flight)
+Stash::Stash(Device& device, StashLayout layout, int in_flight) : Stash(device, std::move(layout), in_flight, nullptr) {}
+
+Stash::Stash(Device& device, StashLayout layout, const Stash& session) : Stash(device, std::move(layout), 1, &session) {}
+
+Stash::Stash(Device& device, StashLayout layout, int in_flight, const Stash* session)
     : layout_(std::move(layout)),
       in_flight_(in_flight),
-      memory_(device, std::max<std::size_t>(layout_.total_bytes(in_flight), kAlignment), "activations") {
-  std::size_t next = 0;
-  for (int region = 0; region < StashLayout::kRegions; ++region) {
+      memory_(device,
+              layout_.total_bytes(in_flight) - (session ? layout_.bytes(StashLayout::session) : 0) + kAlignment,
+              "activations") {
+  auto* next = static_cast<char*>(memory_.base());
+  for (std::size_t region = 0; region < StashLayout::kRegions; ++region) {
+    if (region == StashLayout::session && session) {
+      base_[region] = session->base_[region];
+      continue;
+    }
     const bool per_set = region == StashLayout::kept || region == StashLayout::deferred;
-    base_[static_cast<std::size_t>(region)] = next;
+    base_[region] = next;
     next += layout_.bytes(static_cast<StashLayout::Region>(region)) * static_cast<std::size_t>(per_set ? in_flight : 1);
   }
-  device.fill_zero(Lane::compute, memory_.base(), memory_.capacity());  // first touch, and no stale keys
+  device.fill_zero(Lane::compute, memory_.base(), memory_.capacity());  // first touch
   for (int set = 0; set < in_flight; ++set) {
     std::vector<Frame>& frames = frames_.emplace_back();
     for (std::size_t index = 0; index < layout_.num_layers(); ++index) frames.push_back(make_frame(index, set));
@@ -98,11 +109,19 @@ Stash::Stash(Device& device, StashLayout layout, int in_flight)
 
 TensorView Stash::view(const StashLayout::Place& place, int set) const {
   if (place.shape.rank() == 0 || place.shape.count() == 0) return {};
-  std::size_t at = base_[place.region] + place.offset;
+  char* at = base_[place.region] + place.offset;
   if (place.region == StashLayout::kept || place.region == StashLayout::deferred) {
     at += static_cast<std::size_t>(set) * layout_.bytes(place.region);
   }
-  return TensorView(static_cast<char*>(memory_.base()) + at, place.dtype, place.shape);
+  return TensorView(at, place.dtype, place.shape);
+}
+
+TensorView Stash::find(std::size_t layer, std::string_view name, int set) const {
+  const StashLayout::LayerPlaces& places = layout_.layer(layer);
+  for (std::size_t slot = 0; slot < places.names.size(); ++slot) {
+    if (places.names[slot] == name) return view(places.slots[slot], set);
+  }
+  return {};
 }
 
 Frame Stash::make_frame(std::size_t index, int set) const {

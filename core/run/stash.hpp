@@ -2,6 +2,8 @@
 
 #include <array>
 #include <memory>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "caravan/arena.hpp"
@@ -34,6 +36,7 @@ class StashLayout {
   struct LayerPlaces {
     Place x, y, dx, dy;
     std::vector<Place> slots;
+    std::vector<std::string> names;  // of the slots
   };
 
   /// Asks every layer for its plan. `width` is H.
@@ -44,7 +47,7 @@ class StashLayout {
   const LayerPlaces& layer(std::size_t index) const { return layers_[index]; }
   std::size_t num_layers() const noexcept { return layers_.size(); }
   std::size_t bytes(Region region) const { return bytes_[region]; }
-  /// With `in_flight` micro-batches kept at once.
+  /// With `in_flight` micro-batches kept at once, session included.
   std::size_t total_bytes(int in_flight) const;
 
  private:
@@ -64,6 +67,8 @@ class StashLayout {
 class Stash {
  public:
   Stash(Device& device, StashLayout layout, int in_flight);
+  /// Shares the session entries of `session`, whose layout must have the same cache length; it must outlive this.
+  Stash(Device& device, StashLayout layout, const Stash& session);
 
   const StashLayout& layout() const noexcept { return layout_; }
   int in_flight() const noexcept { return in_flight_; }
@@ -71,16 +76,19 @@ class Stash {
   Frame& frame(std::size_t index, int set) {
     return frames_[static_cast<std::size_t>(set)][index];
   }
+  /// The entry that the layer declared under this name; empty when it has none.
+  TensorView find(std::size_t layer, std::string_view name, int set) const;
   std::size_t bytes() const noexcept { return memory_.capacity(); }
 
  private:
+  Stash(Device& device, StashLayout layout, int in_flight, const Stash* session);
   TensorView view(const StashLayout::Place& place, int set) const;
   Frame make_frame(std::size_t index, int set) const;
 
   StashLayout layout_;
   int in_flight_;
   Arena memory_;
-  std::array<std::size_t, StashLayout::kRegions> base_{};
+  std::array<char*, StashLayout::kRegions> base_{};
   std::vector<std::vector<Frame>> frames_;  // [set][layer], made once: a walk allocates nothing
 };
 

@@ -1,0 +1,107 @@
+#include "jobs/job/job.hpp"
+
+#include <fmt/format.h>
+
+#include "caravan/check.hpp"
+#include "jobs/job/schema.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+std::string text_or(const Config& map, std::string_view key, std::string otherwise) {
+  const Config& node = map.find(key);
+  return node.is_null() ? otherwise : node.as_string();
+}
+
+double number_or(const Config& map, std::string_view key, double otherwise) {
+  const Config& node = map.find(key);
+  return node.is_null() ? otherwise : node.as_float();
+}
+
+LrSchedule read_lr(const Config& train) {
+  LrSchedule lr;
+  lr.lr = train.get_float("lr");
+  lr.total_steps = train.find("schedule_steps").is_null() ? train.get_int("steps") : train.get_int("schedule_steps");
+  lr.warmup_steps = train.get_int("warmup_steps");
+  lr.decay_ratio = number_or(train, "decay_ratio", -1);
+  const std::string& decay = train.get_string("decay");
+  lr.decay = decay == "cosine" ? LrSchedule::Decay::cosine
+                               : (decay == "sqrt" ? LrSchedule::Decay::sqrt : LrSchedule::Decay::linear);
+  lr.min_factor = train.get_float("min_lr_factor");
+  return lr;
+}
+
+Job::Train read_train(const Config& train) {
+  return {train.get_int("steps"),        train.get_int("sequence_length"), train.get_int("local_batch_size"),
+          train.get_int("global_batch_size"), train.get_float("max_norm"), train.get_int("log_every"), read_lr(train)};
+}
+
+Job::Checkpoint read_checkpoint(const Config& node) {
+  return {node.get_bool("enabled"),
+          node.get_int("every"),
+          node.get_int("keep_latest"),
+          text_or(node, "initial_load", ""),
+          node.get_bool("resume"),
+          node.get_string("on_failure") == "stop"};
+}
+
+Job::Parallel read_parallel(const Config& node) {
+  return {node.get_int("data_replicate"), node.get_int("data_shard"), node.get_int("pipeline"), node.get_int("context"),
+          node.get_int("tensor"),         node.get_string("schedule")};
+}
+
+/// Takes the plugin's name out of a component's section.
+std::string take_name(Config& section, std::string_view key, std::string otherwise) {
+  std::string name = text_or(section, key, std::move(otherwise));
+  section.erase(key);
+  return name;
+}
+
+void fill_components(Job& job) {
+  job.model_plugin = text_or(job.resolved.at("model"), "plugin", "llama4");
+  job.model = resolve_model(job.resolved.at("model"));
+  job.data = job.resolved.at("data");
+  CARAVAN_CHECK(job.data.has("source"), ConfigError,
+                fmt::format("{}: data.source is missing (tokens, text, safetensors, synthetic, or a data plugin)",
+                            job.data.where()));
+  job.data_source = take_name(job.data, "source", "");
+  const Config& optimizer = job.resolved.find("optimizer");
+  job.optimizer = optimizer.is_null() ? Config::map() : optimizer;
+  job.optimizer_name = take_name(job.optimizer, "name", "adamw");
+}
+
+/// Validates one section and puts it back with its defaults.
+Config section(Config& resolved, const char* key, ParamSchema schema) {
+  Config checked = validate(resolved.find(key), schema, fmt::format("section {}", key));
+  resolved.set(key, checked);
+  return checked;
+}
+
+}  // namespace
+
+Job resolve_job(Config tree) {
+  Job job;
+  job.resolved = validate(tree, kJobParams, "job");
+  job.name = job.resolved.get_string("name");
+  job.output = text_or(job.resolved, "output", "runs/" + job.name);
+  job.resolved.set("output", job.output);
+  job.device = job.resolved.get_string("device");
+  job.seed = static_cast<std::uint64_t>(job.resolved.get_int("seed"));
+  job.train = read_train(section(job.resolved, "train", kTrainParams));
+  const Config validation = section(job.resolved, "validation", kValidationParams);
+  job.validation = {validation.get_int("every"), validation.get_int("batches"), validation.find("data")};
+  job.checkpoint = read_checkpoint(section(job.resolved, "checkpoint", kCheckpointParams));
+  job.parallel = read_parallel(section(job.resolved, "parallel", kParallelParams));
+  const Config metrics = section(job.resolved, "metrics", kMetricsParams);
+  job.metrics = {metrics.get_bool("jsonl"), metrics.get_bool("tensorboard"), metrics.get_bool("expert_counts")};
+  fill_components(job);
+  return job;
+}
+
+Job load_job(const std::string& path, const std::vector<std::string>& overrides) {
+  Config tree = Config::load(path);
+  for (const std::string& assignment : overrides) tree.override_with(assignment);
+  return resolve_job(std::move(tree));
+}
+
+}  // namespace caravan::jobs

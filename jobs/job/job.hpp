@@ -1,0 +1,64 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "caravan/config.hpp"
+#include "caravan/schema.hpp"
+#include "core/run/lr_schedule.hpp"
+
+namespace caravan::jobs {
+
+/// A job file with its overrides, every key checked and every default filled in. `resolved` is the whole of it as it will be
+/// stored in checkpoints; the sections of components (model, data, optimizer) stay trees that the component validates.
+struct Job {
+  Config resolved;
+
+  std::string name, output, device;
+  std::uint64_t seed = 0;
+
+  Config model;       ///< keys of the model plugin, preset merged in
+  std::string model_plugin;
+  Config data;        ///< keys of the data source
+  std::string data_source;
+  Config optimizer;   ///< keys of the optimizer
+  std::string optimizer_name;
+
+  struct Train {
+    std::int64_t steps, sequence_length, local_batch_size, global_batch_size;  ///< global: -1 = one micro-batch a rank
+    double max_norm;
+    std::int64_t log_every;
+    LrSchedule lr;
+  } train{};
+  struct Validation {
+    std::int64_t every, batches;
+    Config data;  ///< differences to `data`
+  } validation{};
+  struct Checkpoint {
+    bool enabled;
+    std::int64_t every, keep_latest;
+    std::string initial_load;
+    bool resume, stop_on_failure;
+  } checkpoint{};
+  struct Parallel {
+    std::int64_t data_replicate, data_shard, pipeline, context, tensor;
+    std::string schedule;
+  } parallel{};
+  struct Metrics {
+    bool jsonl, tensorboard, expert_counts;
+  } metrics{};
+};
+
+/// Reads a job file, applies "key.path=value" overrides, resolves the model's preset and validates.
+/// ConfigError with file, line, path and the nearest known key.
+Job load_job(const std::string& path, const std::vector<std::string>& overrides);
+/// The same from a tree, e.g. the job that a checkpoint carries.
+Job resolve_job(Config tree);
+
+/// A model section {preset, plugin, keys…} → the model plugin's keys with the preset's under the given ones.
+Config resolve_model(const Config& section);
+/// Names of the presets that are installed.
+std::vector<std::string> preset_names();
+
+}  // namespace caravan::jobs

@@ -1,0 +1,59 @@
+#include "jobs/setup/machine.hpp"
+
+#include <fmt/format.h>
+
+#include <fstream>
+
+#include "caravan/error.hpp"
+#include "caravan/log.hpp"
+#include "caravan/reference_device.hpp"
+#include "io/data/components.hpp"
+
+namespace caravan::jobs {
+
+std::unique_ptr<Registry> make_registry() {
+  auto registry = std::make_unique<Registry>(Registry::plugin_directories());
+  registry->add(reference_device_component());
+  for (const caravan_component& component : io::data_components()) registry->add(component);
+  return registry;
+}
+
+Made<Device> choose_device(Registry& registry, const std::string& wanted) {
+  Host host;
+  host.registry = &registry;
+  if (wanted != "auto") return registry.create<Device>(wanted, host, Config::map());
+  std::string refused;
+  for (const char* name : {"cuda", "host"}) {
+    try {
+      auto device = registry.create<Device>(name, host, Config::map());
+      log_info(fmt::format("device {}: the best that works here{}", name, refused.empty() ? "" : " (" + refused + ")"));
+      return device;
+    } catch (const Error& error) {
+      const std::string reason = error.message().substr(0, error.message().find('\n'));
+      refused += fmt::format("{}{}: {}", refused.empty() ? "" : "; ", name, reason);
+    }
+  }
+  log_warning(fmt::format("device reference: slow, and the only one that works here ({})", refused));
+  return registry.create<Device>("reference", host, Config::map());
+}
+
+std::string broadcast_text(Communicator& world, std::string text) {
+  auto size = static_cast<std::int64_t>(text.size());
+  world.broadcast(TensorView(&size, DType::i64, {1}), 0);
+  text.resize(static_cast<std::size_t>(size));
+  if (size > 0) world.broadcast(TensorView(text.data(), DType::u8, {size}), 0);
+  return text;
+}
+
+ProcessMemory process_memory() {
+  ProcessMemory memory;
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    const auto value = [&] { return std::stoll(line.substr(line.find(':') + 1)) * 1024; };
+    if (line.starts_with("VmRSS:")) memory.resident = value();
+    if (line.starts_with("VmHWM:")) memory.peak = value();
+  }
+  return memory;
+}
+
+}  // namespace caravan::jobs
