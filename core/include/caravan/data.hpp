@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace caravan {
+
+/// One sequence, to be filled. S tokens each; borrowed.
+struct Sample {
+  std::span<std::int32_t> tokens;     ///< [S]
+  std::span<std::int32_t> labels;     ///< [S] what follows each token; -100 is ignored
+  std::span<std::int32_t> documents;  ///< [S] document of each token, ascending; empty when the source has no such mask
+};
+
+/// Tokens by global sample index, so that the order of training does not depend on the layout, and resuming is a number.
+/// Plugin kind "data". Its schema declares `sequence_length` and `seed`, which the trainer fills in.
+class DataSource {
+ public:
+  static constexpr const char* kKind = "data";
+  static constexpr std::uint32_t kKindVersion = 1;
+  virtual ~DataSource() = default;
+
+  virtual std::int64_t sequence_length() const = 0;
+  /// Samples of one pass; 0: endless. Indices beyond it start the next pass, in another order when shuffled.
+  virtual std::int64_t samples() const = 0;
+  /// One more than the largest token id that can occur, for a check against the model.
+  virtual std::int64_t vocab_size() const = 0;
+  /// Whether `documents` is filled.
+  virtual bool has_documents() const = 0;
+  /// [any rank, any order] IoError when the data cannot be read.
+  virtual void read(std::int64_t index, const Sample& sample) = 0;
+};
+
+}  // namespace caravan
