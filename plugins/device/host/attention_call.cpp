@@ -1,0 +1,43 @@
+#include "attention_call.hpp"
+
+#include <fmt/format.h>
+
+#include "attention_tile.hpp"
+
+namespace caravan::host {
+
+HeadRows head_rows(const Call& call, const char* name, const TensorView& view, const std::int64_t (&shape)[4]) {
+  call.check(name, view, {DType::f32, 4, {shape[0], shape[1], shape[2], shape[3]}});
+  return {view.as<float>(), view.stride(0), view.stride(1), view.stride(2)};
+}
+
+void AttentionCall::take(const Call& call, const Views& views) {
+  q = head_rows(call, "q", views.q, {kAny, kAny, kAny, kAny});
+  batch = views.q.extent(0);
+  queries = views.q.extent(1);
+  heads = views.q.extent(2);
+  width = views.q.extent(3);
+  k = head_rows(call, "k", views.k, {batch, kAny, kAny, width});
+  keys = views.k.extent(1);
+  kv_heads = views.k.extent(2);
+  v = head_rows(call, "v", views.v, {batch, keys, kv_heads, width});
+  call.check("lse", views.lse, {DType::f32, 3, {batch, heads, queries}});
+  lse = views.lse.as<float>();
+  lse_batch_stride = views.lse.stride(0);
+  lse_head_stride = views.lse.stride(1);
+  if (kv_heads == 0 || heads % kv_heads != 0) {
+    call.fail(fmt::format("{} query heads on {} key/value heads (must be a multiple)", heads, kv_heads));
+  }
+  if (!(dropout.probability >= 0 && dropout.probability < 1)) {
+    call.fail(fmt::format("dropout probability {} (must be in [0, 1))", dropout.probability));
+  }
+  padded_width = (width + kLanes - 1) / kLanes * kLanes;
+  padded_keys = (keys + kPanel - 1) / kPanel * kPanel;
+  if (mask.documents.empty()) return;
+  documents = call.index_matrix("documents", mask.documents, batch, queries);
+  if (keys != queries) {
+    call.fail(fmt::format("documents with {} queries and {} keys (needs as many)", queries, keys));
+  }
+}
+
+}  // namespace caravan::host

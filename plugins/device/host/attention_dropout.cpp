@@ -1,0 +1,36 @@
+#include "attention_dropout.hpp"
+
+#include <algorithm>
+
+#include "attention_tile.hpp"
+
+namespace caravan::host {
+namespace {
+
+/// visit(offset in the tile, factor) for each key and each query that there is.
+template <class Visit>
+void for_each_factor(const AttentionCall& call, const QueryRows& which, const KeyRange& keys, const Visit& visit) {
+  const auto row = static_cast<std::uint64_t>(call.dropout.first_row + which.sequence);
+  const std::int64_t queries = std::min<std::int64_t>(kQueries, call.queries - which.first);
+  for (std::int64_t i = 0; i < queries; ++i) {
+    const std::int64_t start = (which.head * call.queries + which.first + i) * call.keys;
+    for (std::int64_t j = keys.begin; j < std::min(keys.end, call.keys); ++j) {
+      const auto column = static_cast<std::uint64_t>(start + j);
+      visit((j - keys.begin) * kQueries + i,
+            dropout_factor(call.dropout.key, row, column, call.dropout.probability));
+    }
+  }
+}
+
+}  // namespace
+
+void dropout_tile(const AttentionCall& call, const QueryRows& which, const KeyRange& keys, float* factors) {
+  std::fill_n(factors, (keys.end - keys.begin) * kQueries, 0.0f);
+  for_each_factor(call, which, keys, [&](std::int64_t offset, float factor) { factors[offset] = factor; });
+}
+
+void drop_tile(const AttentionCall& call, const QueryRows& which, const KeyRange& keys, float* tile) {
+  for_each_factor(call, which, keys, [&](std::int64_t offset, float factor) { tile[offset] *= factor; });
+}
+
+}  // namespace caravan::host

@@ -1,0 +1,192 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "attention_dropout.hpp"
+#include "attention_mask.hpp"
+#include "attention_pack.hpp"
+#include "attention_single.hpp"
+#include "host_ops.hpp"
+#include "parallel.hpp"
+
+namespace caravan::host {
+namespace {
+
+constexpr float kLog2e = 1.44269504088896340736f;
+constexpr float kLn2 = 0.69314718055994530942f;
+
+/// One block of queries on its way over the keys: scores are in units of log2, so that e^x is 2^x.
+struct ForwardBlock {
+  const float *k, *v;  ///< packed
+  float* qt;           ///< [padded_width][kQueries], times scale·log2(e)
+  float* out_t;        ///< [padded_width][kQueries], not yet divided by the sum
+  float* tile;         ///< [kTileKeys][kQueries]
+  float* rows;         ///< [kQueries][padded_width]
+  Vec shift[kQueryVectors];  ///< what the exponent is taken relative to
+  Vec sum[kQueryVectors];
+};
+
+/// Cauchy–Schwarz bounds a score by |q|·|k|. When that is small, as after a norm of q and k, it serves as the shift of
+/// the softmax for the whole row: every exponent is then within [-120, 0] and no maximum needs to be followed.
+constexpr float kLargestShift = 60;
+
+/// shift = |q|·|k|max; whether all of them are small enough.
+bool bound_scores(const AttentionCall& call, float largest_key, ForwardBlock& block) {
+  float largest = 0;
+  for (int n = 0; n < kQueryVectors; ++n) {
+    Vec squares{};
+    for (std::int64_t d = 0; d < call.padded_width; ++d) {
+      const Vec x = load(block.qt + d * kQueries + n * kLanes);
+      squares += x * x;
+    }
+    for (int lane = 0; lane < kLanes; ++lane) {
+      block.shift[n][lane] = std::sqrt(squares[lane] * largest_key);
+      if (!(block.shift[n][lane] <= largest)) largest = block.shift[n][lane];
+    }
+  }
+  return largest <= kLargestShift;
+}
+
+/// tile = 2^(score − shift), 0 where a key is hidden; adds to the sums.
+template <Visibility kSees>
+CARAVAN_INLINE void probability_panel(const AttentionCall& call, const BlockMask& mask, std::int64_t key,
+                                      ForwardBlock& block, float* tile) {
+  Block<kPanel, kQueryVectors> s;
+#pragma GCC unroll 16
+  for (int m = 0; m < kPanel; ++m) {
+#pragma GCC unroll 2
+    for (int n = 0; n < kQueryVectors; ++n) s[m][n] = -block.shift[n];
+  }
+  multiply_add(s, call.padded_width, {block.k + key * call.padded_width, call.padded_width, 1}, {block.qt, kQueries});
+#pragma GCC unroll 16
+  for (int m = 0; m < kPanel; ++m) {
+#pragma GCC unroll 2
+    for (int n = 0; n < kQueryVectors; ++n) {
+      Vec p = exp2_bounded(s[m][n]);
+      if constexpr (kSees == Visibility::some) p = keep_visible(p, mask.visible(key + m, n));
+      block.sum[n] += p;
+      store(tile + m * kQueries + n * kLanes, p);
+    }
+  }
+}
+
+/// tile = score, follows the maximum; hidden keys do not count.
+void score_panel(const AttentionCall& call, const BlockMask& mask, std::int64_t key, const ForwardBlock& block,
+                 float* tile, Vec (&maximum)[kQueryVectors]) {
+  Block<kPanel, kQueryVectors> s;
+  clear(s);
+  multiply_add(s, call.padded_width, {block.k + key * call.padded_width, call.padded_width, 1}, {block.qt, kQueries});
+  store_block(s, tile, kQueries);
+  for (int m = 0; m < kPanel; ++m) {
+    for (int n = 0; n < kQueryVectors; ++n) {
+      const IntVec seen = mask.visible(key + m, n);
+      maximum[n] = larger(seen ? load(tile + m * kQueries + n * kLanes) : maximum[n], maximum[n]);
+    }
+  }
+}
+
+/// Makes room for a larger maximum: what was summed so far shrinks by 2^(old − new).
+void raise_shift(const AttentionCall& call, const Vec (&maximum)[kQueryVectors], ForwardBlock& block) {
+  for (int n = 0; n < kQueryVectors; ++n) {
+    const Vec shrink = exp2_bounded(block.shift[n] - maximum[n]);
+    block.shift[n] = maximum[n];
+    block.sum[n] *= shrink;
+    for (std::int64_t d = 0; d < call.padded_width; ++d) {
+      float* at = block.out_t + d * kQueries + n * kLanes;
+      store(at, load(at) * shrink);
+    }
+  }
+}
+
+/// The general softmax of one tile: scores, maximum, rescaling, exponentials.
+void online_tile(const AttentionCall& call, const BlockMask& mask, std::int64_t key, std::int64_t end,
+                 ForwardBlock& block) {
+  Vec maximum[kQueryVectors] = {block.shift[0], block.shift[1]};
+  for (std::int64_t j = key; j < end; j += kPanel) {
+    score_panel(call, mask, j, block, block.tile + (j - key) * kQueries, maximum);
+  }
+  raise_shift(call, maximum, block);
+  for (std::int64_t j = key; j < end; ++j) {
+    for (int n = 0; n < kQueryVectors; ++n) {
+      float* at = block.tile + (j - key) * kQueries + n * kLanes;
+      const Vec p = keep_visible(exp2_bounded(load(at) - block.shift[n]), mask.visible(j, n));
+      block.sum[n] += p;
+      store(at, p);
+    }
+  }
+}
+
+void bounded_tile(const AttentionCall& call, const BlockMask& mask, std::int64_t key, std::int64_t end,
+                  ForwardBlock& block) {
+  for (std::int64_t j = key; j < end; j += kPanel) {
+    float* tile = block.tile + (j - key) * kQueries;
+    if (mask.panel(j) == Visibility::all) {
+      probability_panel<Visibility::all>(call, mask, j, block, tile);
+    } else {
+      probability_panel<Visibility::some>(call, mask, j, block, tile);
+    }
+  }
+}
+
+void finish(const AttentionCall& call, const QueryRows& which, const HeadRows& out, ForwardBlock& block) {
+  alignas(64) float factors[kQueries];
+  float* lse = call.lse_row(which.sequence, which.head);
+  for (int lane = 0; lane < kQueries; ++lane) {
+    const float sum = block.sum[lane / kLanes][lane % kLanes], shift = block.shift[lane / kLanes][lane % kLanes];
+    factors[lane] = sum == 0 ? 0 : 1 / sum;
+    if (which.first + lane >= call.queries) continue;
+    lse[which.first + lane] =
+        sum == 0 ? -std::numeric_limits<float>::infinity() : (shift + std::log2(sum)) * kLn2;
+  }
+  transpose_back(block.out_t, call.padded_width, factors, block.rows);
+  unpack_queries(call, block.rows, which, out);
+}
+
+void forward_block(const AttentionCall& call, const QueryRows& which, float largest_key, ForwardBlock& block) {
+  pack_queries(call, call.q, which, block.rows);
+  transpose_queries(block.rows, call.padded_width, call.scale * kLog2e, block.qt);
+  std::fill_n(block.out_t, call.padded_width * kQueries, 0.0f);
+  const bool bounded = bound_scores(call, largest_key, block);
+  for (int n = 0; n < kQueryVectors; ++n) {
+    block.sum[n] = Vec{};
+    if (!bounded) block.shift[n] = broadcast(-1e30f);
+  }
+  const BlockMask mask(call, which.sequence, which.first);
+  for (std::int64_t key = mask.begin(); key < mask.end(); key += kTileKeys) {
+    const std::int64_t end = std::min(key + kTileKeys, mask.end());
+    bounded ? bounded_tile(call, mask, key, end, block) : online_tile(call, mask, key, end, block);
+    if (call.dropout.probability > 0) drop_tile(call, which, {key, end}, block.tile);
+    add_transposed_rows(block.v + key * call.padded_width, call.padded_width, block.tile, end - key, block.out_t);
+  }
+}
+
+}  // namespace
+
+void HostOps::attention_forward(const AttentionForward& args) {
+  const Call check("attention_forward");
+  const AttentionCall call(check, args);
+  const HeadRows out = head_rows(check, "out", args.out, {call.batch, call.queries, call.heads, call.width});
+  if (call.queries <= kSingleQueries && call.dropout.probability == 0) return attention_single(call, out, workspaces_);
+  const auto keys = static_cast<std::size_t>(call.padded_keys * call.padded_width);
+  const auto queries = static_cast<std::size_t>(call.padded_width * kQueries);
+  for_each(call.batch * call.kv_heads, [&](std::int64_t item, std::int64_t worker) {
+    const std::int64_t b = item / call.kv_heads, g = item % call.kv_heads;
+    Workspace& scratch = workspace(worker);
+    scratch.begin(2 * keys + 3 * queries + kTileKeys * kQueries, 6);
+    float *k = scratch.take(keys), *v = scratch.take(keys);
+    pack_rows(call, call.k, b, g, k);
+    pack_rows(call, call.v, b, g, v);
+    const float largest_key = largest_square(k, call.keys, call.padded_width);
+    ForwardBlock block{k, v, scratch.take(queries), scratch.take(queries), scratch.take(kTileKeys * kQueries),
+                       scratch.take(queries), {}, {}};
+    for (std::int64_t head = g * call.heads_per_kv(); head < (g + 1) * call.heads_per_kv(); ++head) {
+      for (std::int64_t first = 0; first < call.queries; first += kQueries) {
+        const QueryRows which{b, head, first};
+        forward_block(call, which, largest_key, block);
+        finish(call, which, out, block);
+      }
+    }
+  });
+}
+
+}  // namespace caravan::host

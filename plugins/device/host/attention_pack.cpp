@@ -1,0 +1,108 @@
+#include "attention_pack.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "vec.hpp"
+
+namespace caravan::host {
+namespace {
+
+void copy_padded(const float* from, std::int64_t width, float* to, std::int64_t padded) {
+  std::memcpy(to, from, static_cast<std::size_t>(width) * sizeof(float));
+  if (padded > width) std::memset(to + width, 0, static_cast<std::size_t>(padded - width) * sizeof(float));
+}
+
+/// Swaps the off-diagonal blocks of kBit × kBit lanes of every pair of rows that differ in kBit.
+template <int kBit>
+CARAVAN_INLINE void exchange(Vec (&rows)[kLanes]) {
+  IntVec low, high;
+  for (int lane = 0; lane < kLanes; ++lane) {
+    low[lane] = lane & kBit ? kLanes + (lane ^ kBit) : lane;
+    high[lane] = lane & kBit ? kLanes + lane : lane | kBit;
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < kLanes; ++r) {
+    if (r & kBit) continue;
+    const Vec a = rows[r], b = rows[r | kBit];
+    rows[r] = __builtin_shuffle(a, b, low);
+    rows[r | kBit] = __builtin_shuffle(a, b, high);
+  }
+}
+
+CARAVAN_INLINE void transpose(Vec (&rows)[kLanes]) {
+  if constexpr (kLanes > 8) exchange<8>(rows);
+  if constexpr (kLanes > 4) exchange<4>(rows);
+  exchange<2>(rows);
+  exchange<1>(rows);
+}
+
+}  // namespace
+
+void pack_rows(const AttentionCall& call, const HeadRows& from, std::int64_t sequence, std::int64_t head, float* to) {
+  for (std::int64_t j = 0; j < call.keys; ++j) {
+    copy_padded(from.row(sequence, j, head), call.width, to + j * call.padded_width, call.padded_width);
+  }
+  std::fill(to + call.keys * call.padded_width, to + call.padded_keys * call.padded_width, 0.0f);
+}
+
+void pack_queries(const AttentionCall& call, const HeadRows& from, const QueryRows& which, float* rows) {
+  const std::int64_t count = std::min<std::int64_t>(kQueries, call.queries - which.first);
+  for (std::int64_t i = 0; i < count; ++i) {
+    copy_padded(from.row(which.sequence, which.first + i, which.head), call.width, rows + i * call.padded_width,
+                call.padded_width);
+  }
+  std::fill(rows + count * call.padded_width, rows + kQueries * call.padded_width, 0.0f);
+}
+
+void transpose_queries(const float* rows, std::int64_t width, float factor, float* to) {
+  for (std::int64_t d = 0; d < width; d += kLanes) {
+    for (int vector = 0; vector < kQueryVectors; ++vector) {
+      Vec block[kLanes];
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) block[i] = load(rows + (vector * kLanes + i) * width + d);
+      transpose(block);
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) store(to + (d + i) * kQueries + vector * kLanes, block[i] * broadcast(factor));
+    }
+  }
+}
+
+void transpose_back(const float* from, std::int64_t width, const float* factors, float* rows) {
+  for (std::int64_t d = 0; d < width; d += kLanes) {
+    for (int vector = 0; vector < kQueryVectors; ++vector) {
+      const Vec factor = load(factors + vector * kLanes);
+      Vec block[kLanes];
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) block[i] = load(from + (d + i) * kQueries + vector * kLanes) * factor;
+      transpose(block);
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) store(rows + (vector * kLanes + i) * width + d, block[i]);
+    }
+  }
+}
+
+void unpack_queries(const AttentionCall& call, const float* rows, const QueryRows& which, const HeadRows& to) {
+  const std::int64_t count = std::min<std::int64_t>(kQueries, call.queries - which.first);
+  for (std::int64_t i = 0; i < count; ++i) {
+    std::memcpy(to.row(which.sequence, which.first + i, which.head), rows + i * call.padded_width,
+                static_cast<std::size_t>(call.width) * sizeof(float));
+  }
+}
+
+float largest_square(const float* rows, std::int64_t count, std::int64_t width) {
+  float largest = 0;
+  for (std::int64_t r = 0; r < count; ++r) {
+    Vec squares{};
+    for (std::int64_t d = 0; d < width; d += kLanes) {
+      const Vec x = load(rows + r * width + d);
+      squares += x * x;
+    }
+    // Written so that a norm that is not a number stays.
+    const float square = sum_of(squares);
+    if (!(square <= largest)) largest = square;
+  }
+  return largest;
+}
+
+}  // namespace caravan::host

@@ -1,0 +1,69 @@
+#include "host_device.hpp"
+
+#include <dnnl.hpp>
+#include <fmt/format.h>
+
+#include <cstring>
+#include <fstream>
+#include <thread>
+
+#include "caravan/check.hpp"
+#include "memory.hpp"
+#include "parallel.hpp"
+#include "process.hpp"
+#include "vec.hpp"
+
+namespace caravan::host {
+namespace {
+
+/// Code for wider registers than this processor has would end with an illegal instruction.
+void check_instruction_set() {
+#if defined(__AVX512F__)
+  CARAVAN_CHECK(__builtin_cpu_supports("avx512f"), DeviceError,
+                "device 'host' was built for AVX-512 (this processor lacks it). Rebuild with -DCARAVAN_HOST_ARCH=native?");
+#elif defined(__AVX2__)
+  CARAVAN_CHECK(__builtin_cpu_supports("avx2"), DeviceError,
+                "device 'host' was built for AVX2 (this processor lacks it). Rebuild with -DCARAVAN_HOST_ARCH=native?");
+#endif
+}
+
+std::string processor_model() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.rfind("model name", 0) == 0) return line.substr(line.find(':') + 2);
+  }
+  return "unknown processor";
+}
+
+int start_process(int threads) {
+  check_instruction_set();
+  start_kokkos();
+  flush_denormals();
+  return set_threads(threads);
+}
+
+}  // namespace
+
+HostDevice::HostDevice(const Host&, const Config& config)
+    : threads_(start_process(static_cast<int>(config.at("threads").as_int()))), ops_(concurrency()) {}
+
+std::string HostDevice::description() const {
+  const dnnl_version_t* dnnl = dnnl_version();
+  return fmt::format("{}, {} cores, {} thread(s) a rank, {}-bit vectors, oneDNN {}.{}.{}, Kokkos {} ({} worker(s))",
+                     processor_model(), std::thread::hardware_concurrency(), threads_, kLanes * 32, dnnl->major,
+                     dnnl->minor, dnnl->patch, Space::name(), concurrency());
+}
+
+void* HostDevice::allocate(std::size_t bytes, std::string_view what) { return host::allocate(bytes, what); }
+
+void HostDevice::release(void* data) noexcept { host::release(data); }
+
+void HostDevice::copy(Lane, void* to, const void* from, std::size_t bytes) {
+  if (bytes > 0) std::memcpy(to, from, bytes);
+}
+
+void HostDevice::fill_zero(Lane, void* data, std::size_t bytes) {
+  if (bytes > 0) std::memset(data, 0, bytes);
+}
+
+}  // namespace caravan::host

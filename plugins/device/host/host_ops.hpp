@@ -1,0 +1,52 @@
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "caravan/reference_ops.hpp"
+#include "memory.hpp"
+
+namespace caravan::host {
+
+/// The operators in fp32 on the processor. What is not overridden runs as the reference does; that is only what costs
+/// nothing beside the rest of a step (the router's choice, its losses, and tables of positions).
+/// One object serves one thread at a time: it owns the scratch memory of its workers.
+class HostOps final : public ReferenceOps {
+ public:
+  explicit HostOps(int workers) : workspaces_(static_cast<std::size_t>(workers)) {}
+  std::string_view device_name() const override { return "host"; }
+
+  void embedding_forward(const EmbeddingForward& args) override;
+  void embedding_backward_weight(const EmbeddingBackwardWeight& args) override;
+  void linear_forward(const LinearForward& args) override;
+  void linear_backward_input(const LinearBackwardInput& args) override;
+  void linear_backward_weight(const LinearBackwardWeight& args) override;
+  void grouped_linear_forward(const GroupedLinearForward& args) override;
+  void grouped_linear_backward_input(const GroupedLinearBackwardInput& args) override;
+  void grouped_linear_backward_weight(const GroupedLinearBackwardWeight& args) override;
+  void rmsnorm_forward(const RmsNormForward& args) override;
+  void rmsnorm_backward_input(const RmsNormBackwardInput& args) override;
+  void rmsnorm_backward_weight(const RmsNormBackwardWeight& args) override;
+  void qk_prepare_forward(const QkPrepareForward& args) override;
+  void qk_prepare_backward(const QkPrepareBackward& args) override;
+  void attention_forward(const AttentionForward& args) override;
+  void attention_backward(const AttentionBackward& args) override;
+  void swiglu_forward(const SwigluForward& args) override;
+  void swiglu_backward(const SwigluBackward& args) override;
+  void permute_forward(const PermuteForward& args) override;
+  void permute_backward(const PermuteBackward& args) override;
+  void combine_forward(const CombineForward& args) override;
+  void combine_backward(const CombineBackward& args) override;
+  void linear_cross_entropy(const LinearCrossEntropy& args) override;
+  void dropout(const Dropout& args) override;
+  void add(const Add& args) override;
+  void adamw_step(const AdamWStep& args) override;
+  void sum_of_squares(const SumOfSquares& args) override;
+
+ private:
+  Workspace& workspace(std::int64_t worker) { return workspaces_[static_cast<std::size_t>(worker)]; }
+
+  std::vector<Workspace> workspaces_;
+};
+
+}  // namespace caravan::host

@@ -1,0 +1,119 @@
+#include <fmt/format.h>
+
+#include "host_ops.hpp"
+#include "parallel.hpp"
+#include "view.hpp"
+
+namespace caravan::host {
+namespace {
+
+/// Where the rows of the tokens went: row_of [T, K] and, unless all are 1, weights [T, K].
+struct Slots {
+  Rows<std::int32_t> row_of;
+  Matrix weights;
+  Matrix dweights;
+  std::int64_t top_k;
+
+  Slots(const Call& call, const TensorView& row_of_view, const TensorView& weights_view,
+        const TensorView& dweights_view)
+      : row_of(call.index_matrix("row_of", row_of_view, kAny, kAny)), top_k(row_of.columns) {
+    weights = call.optional_matrix("weights", weights_view, row_of.rows, top_k);
+    if (weights) dweights = call.optional_matrix("dweights", dweights_view, row_of.rows, top_k);
+  }
+  float weight(std::int64_t t, std::int64_t k) const { return weights ? weights.row(t)[k] : 1.0f; }
+  std::int64_t row(std::int64_t t, std::int64_t k) const { return row_of.row(t)[k]; }
+  /// Before the loop, because an exception must not leave a worker.
+  void check_rows(const Call& call, std::int64_t rows) const {
+    for (std::int64_t t = 0; t < row_of.rows; ++t) {
+      for (std::int64_t k = 0; k < top_k; ++k) {
+        if (row(t, k) < 0 || row(t, k) >= rows) {
+          call.fail(fmt::format("row_of[{}, {}] is {} (there are {} rows)", t, k, row(t, k), rows));
+        }
+      }
+    }
+  }
+};
+
+}  // namespace
+
+void HostOps::permute_forward(const PermuteForward& args) {
+  const Call call("permute_forward");
+  const Matrix x = call.matrix("x", args.x, kAny, kAny);
+  const Matrix out = call.matrix("out", args.out, kAny, x.columns);
+  const std::int32_t* slot_of = call.indices("slot_of", args.slot_of, out.rows);
+  const Matrix weights = call.optional_matrix("weights", args.weights, x.rows, args.top_k);
+  for (std::int64_t r = 0; r < out.rows; ++r) {
+    if (slot_of[r] < 0 || slot_of[r] >= x.rows * args.top_k) {
+      call.fail(fmt::format("slot_of[{}] is {} ({} tokens with top_k {})", r, slot_of[r], x.rows, args.top_k));
+    }
+  }
+  for_each(out.rows, [&](std::int64_t r, std::int64_t) {
+    const std::int64_t slot = slot_of[r];
+    const std::int64_t token = slot / args.top_k;
+    if (weights) {
+      out.line(r) = x.line(token) * weights.row(token)[slot % args.top_k];
+    } else {
+      out.line(r) = x.line(token);
+    }
+  });
+}
+
+void HostOps::permute_backward(const PermuteBackward& args) {
+  const Call call("permute_backward");
+  const Slots slots(call, args.row_of, args.weights, args.dweights);
+  const Matrix dx = call.matrix("dx", args.dx, slots.row_of.rows, kAny);
+  const Matrix dout = call.matrix("dout", args.dout, kAny, dx.columns);
+  const Matrix x = slots.weights ? call.matrix("x", args.x, dx.rows, dx.columns) : Matrix{};
+  slots.check_rows(call, dout.rows);
+  for_each(dx.rows, [&](std::int64_t t, std::int64_t) {
+    for (std::int64_t k = 0; k < slots.top_k; ++k) {
+      const Line from = dout.line(slots.row(t, k));
+      if (slots.dweights) slots.dweights.row(t)[k] = (x.line(t) * from).sum();
+      if (k > 0 || args.accumulate) {
+        dx.line(t) += slots.weight(t, k) * from;
+      } else {
+        dx.line(t) = slots.weight(t, k) * from;
+      }
+    }
+  });
+}
+
+void HostOps::combine_forward(const CombineForward& args) {
+  const Call call("combine_forward");
+  const Slots slots(call, args.row_of, args.weights, {});
+  const Matrix y = call.matrix("y", args.y, slots.row_of.rows, kAny);
+  const Matrix rows = call.matrix("rows", args.rows, kAny, y.columns);
+  const Matrix base = call.optional_matrix("base", args.base, y.rows, y.columns);
+  slots.check_rows(call, rows.rows);
+  for_each(y.rows, [&](std::int64_t t, std::int64_t) {
+    for (std::int64_t k = 0; k < slots.top_k; ++k) {
+      const Line from = rows.line(slots.row(t, k));
+      const float weight = slots.weight(t, k);
+      if (k > 0) {
+        y.line(t) += weight * from;
+      } else if (base) {
+        y.line(t) = base.line(t) + weight * from;
+      } else {
+        y.line(t) = weight * from;
+      }
+    }
+  });
+}
+
+void HostOps::combine_backward(const CombineBackward& args) {
+  const Call call("combine_backward");
+  const Slots slots(call, args.row_of, args.weights, args.dweights);
+  const Matrix dy = call.matrix("dy", args.dy, slots.row_of.rows, kAny);
+  const Matrix drows = call.matrix("drows", args.drows, kAny, dy.columns);
+  const Matrix rows = slots.weights ? call.matrix("rows", args.rows, drows.rows, dy.columns) : Matrix{};
+  slots.check_rows(call, drows.rows);
+  for_each(dy.rows, [&](std::int64_t t, std::int64_t) {
+    for (std::int64_t k = 0; k < slots.top_k; ++k) {
+      const std::int64_t r = slots.row(t, k);
+      if (slots.dweights) slots.dweights.row(t)[k] = (dy.line(t) * rows.line(r)).sum();
+      drows.line(r) = slots.weight(t, k) * dy.line(t);
+    }
+  });
+}
+
+}  // namespace caravan::host

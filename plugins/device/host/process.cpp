@@ -1,0 +1,50 @@
+#include "process.hpp"
+
+#include <omp.h>
+
+#include <Kokkos_Core.hpp>
+#include <cstdlib>
+
+#if defined(__SSE__)
+#include <xmmintrin.h>
+#endif
+
+namespace caravan::host {
+namespace {
+
+/// Ends Kokkos at exit if this process started it here.
+class KokkosSession {
+ public:
+  KokkosSession() : ours_(!Kokkos::is_initialized()) {
+    if (!ours_) return;
+    Kokkos::InitArguments arguments;
+    arguments.disable_warnings = true;
+    Kokkos::initialize(arguments);
+  }
+  ~KokkosSession() {
+    if (ours_ && Kokkos::is_initialized()) Kokkos::finalize();
+  }
+
+ private:
+  bool ours_;
+};
+
+}  // namespace
+
+void start_kokkos() { static const KokkosSession session; }
+
+int set_threads(int threads) {
+  if (threads == 0 && std::getenv("OMP_NUM_THREADS")) return omp_get_max_threads();
+  const int count = threads == 0 ? 1 : threads;
+  omp_set_num_threads(count);
+  return count;
+}
+
+void flush_denormals() {
+#if defined(__SSE__)
+  constexpr unsigned kFlushToZero = 0x8000, kDenormalsAreZero = 0x0040;
+  _mm_setcsr(_mm_getcsr() | kFlushToZero | kDenormalsAreZero);
+#endif
+}
+
+}  // namespace caravan::host

@@ -1,0 +1,53 @@
+#include <cmath>
+
+#include "host_ops.hpp"
+#include "parallel.hpp"
+#include "view.hpp"
+
+namespace caravan::host {
+
+void HostOps::rmsnorm_forward(const RmsNormForward& args) {
+  const Call call("rmsnorm_forward");
+  const Matrix x = call.matrix("x", args.x, kAny, kAny);
+  const Matrix y = call.matrix("y", args.y, x.rows, x.columns);
+  const ConstLine weight(call.vector("weight", args.weight, x.columns), x.columns);
+  float* rstd = call.vector("rstd", args.rstd, x.rows);
+  const auto width = static_cast<float>(x.columns);
+  for_each(x.rows, [&](std::int64_t t, std::int64_t) {
+    const float scale = 1 / std::sqrt(x.line(t).square().sum() / width + args.eps);
+    rstd[t] = scale;
+    y.line(t) = x.line(t) * scale * weight;
+  });
+}
+
+void HostOps::rmsnorm_backward_input(const RmsNormBackwardInput& args) {
+  const Call call("rmsnorm_backward_input");
+  const Matrix x = call.matrix("x", args.x, kAny, kAny);
+  const Matrix dy = call.matrix("dy", args.dy, x.rows, x.columns);
+  const Matrix dx = call.matrix("dx", args.dx, x.rows, x.columns);
+  const Matrix residual = call.optional_matrix("residual", args.residual, x.rows, x.columns);
+  const ConstLine weight(call.vector("weight", args.weight, x.columns), x.columns);
+  const float* rstd = call.vector("rstd", args.rstd, x.rows);
+  const auto width = static_cast<float>(x.columns);
+  for_each(x.rows, [&](std::int64_t t, std::int64_t) {
+    const float scale = rstd[t];
+    const float mean = (x.line(t) * weight * dy.line(t)).sum() / width;
+    const float slope = scale * scale * scale * mean;
+    if (residual) {
+      dx.line(t) = residual.line(t) + weight * dy.line(t) * scale - x.line(t) * slope;
+    } else {
+      dx.line(t) = weight * dy.line(t) * scale - x.line(t) * slope;
+    }
+  });
+}
+
+void HostOps::rmsnorm_backward_weight(const RmsNormBackwardWeight& args) {
+  const Call call("rmsnorm_backward_weight");
+  const Matrix x = call.matrix("x", args.x, kAny, kAny);
+  const Matrix dy = call.matrix("dy", args.dy, x.rows, x.columns);
+  const float* rstd = call.vector("rstd", args.rstd, x.rows);
+  Line dweight(call.vector("dweight", args.dweight, x.columns), x.columns);
+  for (std::int64_t t = 0; t < x.rows; ++t) dweight += dy.line(t) * (x.line(t) * rstd[t]);
+}
+
+}  // namespace caravan::host
