@@ -1,18 +1,38 @@
 #include <gtest/gtest.h>
 #include <mpi.h>
 
-#include <algorithm>
+#include <cstdio>
 
-// Every test runs on every rank; rank 0 prints; the exit code is the worst of all ranks.
+namespace {
+
+/// Rank 0 keeps GoogleTest's own report; the others say only what failed.
+class FailuresWithRank final : public ::testing::EmptyTestEventListener {
+ public:
+  explicit FailuresWithRank(int rank) : rank_(rank) {}
+  void OnTestPartResult(const ::testing::TestPartResult& result) override {
+    if (!result.failed()) return;
+    const char* file = result.file_name() ? result.file_name() : "unknown file";
+    std::fprintf(stderr, "[rank %d] %s:%d: %s\n", rank_, file, result.line_number(), result.message());
+  }
+
+ private:
+  int rank_;
+};
+
+}  // namespace
+
+// Every test runs on every rank; the exit code is the worst of all ranks.
 int main(int argc, char** argv) {
   MPI_Init(&argc, &argv);
   ::testing::InitGoogleTest(&argc, argv);
   int rank = 0;
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   auto& listeners = ::testing::UnitTest::GetInstance()->listeners();
-  if (rank != 0) delete listeners.Release(listeners.default_result_printer());
+  if (rank != 0) {
+    delete listeners.Release(listeners.default_result_printer());
+    listeners.Append(new FailuresWithRank(rank));
+  }
   int mine = RUN_ALL_TESTS(), worst = 0;
-  if (mine != 0 && rank != 0) fprintf(stderr, "[rank %d] tests failed\n", rank);
   MPI_Allreduce(&mine, &worst, 1, MPI_INT, MPI_MAX, MPI_COMM_WORLD);
   MPI_Finalize();
   return worst;
