@@ -14,10 +14,14 @@ const Config kNothing;
 
 const char* kind_name(Config::Kind kind) {
   switch (kind) {
-    case Config::Kind::null: return "empty";
-    case Config::Kind::scalar: return "a single value";
-    case Config::Kind::list: return "a list";
-    case Config::Kind::map: return "a map";
+    case Config::Kind::null:
+      return "empty";
+    case Config::Kind::scalar:
+      return "a single value";
+    case Config::Kind::list:
+      return "a list";
+    case Config::Kind::map:
+      return "a map";
   }
   return "unknown";
 }
@@ -49,7 +53,9 @@ std::string child_path(const std::string& parent, std::string_view key) {
 }
 
 /// Quotes change what such a text is.
-bool looks_typed(std::string_view text) { return parse_float(text) || parse_bool(text); }
+bool looks_typed(std::string_view text) {
+  return parse_float(text) || parse_bool(text);
+}
 
 }  // namespace
 
@@ -69,15 +75,19 @@ const std::string& Config::text() const {
   return text_;
 }
 
-bool Config::has(std::string_view key) const noexcept { return &find(key) != &kNothing; }
+bool Config::has(std::string_view key) const noexcept {
+  return &find(key) != &kNothing;
+}
 
 const Config& Config::find(std::string_view key) const noexcept {
-  const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const auto& entry) { return entry.first == key; });
+  const auto found =
+      std::find_if(entries_.begin(), entries_.end(), [&](const auto& entry) { return entry.first == key; });
   return found == entries_.end() ? kNothing : found->second;
 }
 
 const Config& Config::at(std::string_view key) const {
-  if (kind_ != Kind::map && kind_ != Kind::null) refuse_kind(*this, fmt::format("a map with the key {}", shown(key)));
+  if (kind_ != Kind::map && kind_ != Kind::null)
+    refuse_kind(*this, fmt::format("a map with the key {}", shown(key)));
   const Config& found = find(key);
   if (&found != &kNothing) return found;
   std::vector<std::string> known;
@@ -91,7 +101,8 @@ std::int64_t Config::as_int() const {
   constexpr const char* kWanted = "an integer such as 12";
   if (kind_ != Kind::scalar) refuse_kind(*this, kWanted);
   const auto value = parse_int(text_);
-  if (quoted_ || !value) refuse_value(*this, fmt::format("{}: plain decimal digits, within 64 bits", kWanted));
+  if (quoted_ || !value)
+    refuse_value(*this, fmt::format("{}: plain decimal digits, within 64 bits", kWanted));
   return *value;
 }
 
@@ -112,15 +123,18 @@ bool Config::as_bool() const {
 }
 
 std::vector<std::int64_t> Config::as_int_list() const {
-  return read_list(*this, "a list of integers such as [1, 2]", [](const Config& item) { return item.as_int(); });
+  return read_list(*this, "a list of integers such as [1, 2]",
+                   [](const Config& item) { return item.as_int(); });
 }
 
 std::vector<double> Config::as_float_list() const {
-  return read_list(*this, "a list of numbers such as [0.5, 1]", [](const Config& item) { return item.as_float(); });
+  return read_list(*this, "a list of numbers such as [0.5, 1]",
+                   [](const Config& item) { return item.as_float(); });
 }
 
 std::vector<std::string> Config::as_string_list() const {
-  return read_list(*this, "a list of texts such as [a, b]", [](const Config& item) { return item.as_string(); });
+  return read_list(*this, "a list of texts such as [a, b]",
+                   [](const Config& item) { return item.as_string(); });
 }
 
 void Config::set_path(const std::string& path) {
@@ -130,7 +144,8 @@ void Config::set_path(const std::string& path) {
 }
 
 void Config::set(std::string_view key, Config value) {
-  if (kind_ != Kind::map && kind_ != Kind::null) refuse_kind(*this, fmt::format("a map to hold the key {}", shown(key)));
+  if (kind_ != Kind::map && kind_ != Kind::null)
+    refuse_kind(*this, fmt::format("a map to hold the key {}", shown(key)));
   kind_ = Kind::map;
   if (value.file_.empty()) {
     value.file_ = file_;
@@ -172,8 +187,8 @@ Config Config::emptied() const {
 void Config::merge(const Config& over) {
   if (over.kind_ == Kind::null) return;
   if (over.kind_ != Kind::map || (kind_ != Kind::map && kind_ != Kind::null)) {
-    throw ConfigError(fmt::format("{} is {} and {} is {} (only maps can be merged)", place(*this), kind_name(kind_),
-                                  place(over), kind_name(over.kind_)));
+    throw ConfigError(fmt::format("{} is {} and {} is {} (only maps can be merged)", place(*this),
+                                  kind_name(kind_), place(over), kind_name(over.kind_)));
   }
   for (const auto& [key, value] : over.entries_) {
     const Config& mine = find(key);

@@ -39,8 +39,8 @@ void Config::set_nested(const std::vector<std::string>& keys, std::size_t depth,
   if (depth + 1 == keys.size()) return set(keys[depth], std::move(value));
   const Config& found = find(keys[depth]);
   CARAVAN_CHECK(found.is_null() || found.kind() == Kind::map, ConfigError,
-                fmt::format("{}: cannot set '{}' inside {} (it is not a map, see {}). Set {} as a whole?", kPlace,
-                            keys[depth + 1], found.path(), found.where(), found.path()));
+                fmt::format("{}: cannot set '{}' inside {} (it is not a map, see {}). Set {} as a whole?",
+                            kPlace, keys[depth + 1], found.path(), found.where(), found.path()));
   Config child = found.is_null() ? map() : found;
   if (found.is_null()) child.file_ = kPlace;
   child.set_path(path_.empty() ? keys[depth] : path_ + "." + keys[depth]);

@@ -21,12 +21,15 @@ constexpr int kMostNodes = 50'000;
 constexpr std::size_t kLongestPath = 1024;  // every node keeps its path: bounds the memory of a hostile file
 
 // yaml-cpp counts from 0.
-int line_of(const YAML::Mark& mark) { return mark.line + 1; }
+int line_of(const YAML::Mark& mark) {
+  return mark.line + 1;
+}
 
 }  // namespace
 
 void ConfigReader::refuse(int line, const std::string& problem) const {
-  throw ConfigError(line > 0 ? fmt::format("{}:{}: {}", file_, line, problem) : fmt::format("{}: {}", file_, problem));
+  throw ConfigError(line > 0 ? fmt::format("{}:{}: {}", file_, line, problem)
+                             : fmt::format("{}: {}", file_, problem));
 }
 
 bool ConfigReader::wants_key() const {
@@ -34,7 +37,8 @@ bool ConfigReader::wants_key() const {
 }
 
 void ConfigReader::check_plain(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor) const {
-  if (anchor != YAML::NullAnchor) refuse(line_of(mark), "anchors (&name) are not allowed. Write the value out?");
+  if (anchor != YAML::NullAnchor)
+    refuse(line_of(mark), "anchors (&name) are not allowed. Write the value out?");
   const bool untagged = tag.empty() || tag == "?" || tag == "!";
   if (!untagged) refuse(line_of(mark), fmt::format("tags ({}) are not allowed. Leave it away?", shown(tag)));
 }
@@ -80,7 +84,8 @@ void ConfigReader::take_key(int line, const std::string& key) {
   level.key = key;
   level.key_line = line;
   level.has_key = true;
-  if (next_path().size() > kLongestPath) refuse(line, fmt::format("the path to the key {} is too long", shown(key)));
+  if (next_path().size() > kLongestPath)
+    refuse(line, fmt::format("the path to the key {} is too long", shown(key)));
 }
 
 void ConfigReader::open(int line, Config node) {
@@ -130,7 +135,8 @@ std::string ConfigReader::next_path() const {
 
 Config Config::parse(std::string_view yaml, std::string file) {
   ConfigReader reader(file);
-  if (yaml.size() > kMostBytes) reader.refuse(0, fmt::format("{} bytes (at most {})", yaml.size(), kMostBytes));
+  if (yaml.size() > kMostBytes)
+    reader.refuse(0, fmt::format("{} bytes (at most {})", yaml.size(), kMostBytes));
   if (yaml.find('\0') != std::string_view::npos || !is_utf8(yaml)) reader.refuse(0, "the text is not UTF-8");
   try {
     std::istringstream stream{std::string(yaml)};
@@ -148,13 +154,15 @@ Config Config::parse(std::string_view yaml, std::string file) {
 
 Config Config::load(const std::string& path) {
   std::ifstream stream(path, std::ios::binary);
-  CARAVAN_CHECK(stream, ConfigError, fmt::format("cannot read {} ({}). Is the path right?", path, std::strerror(errno)));
+  CARAVAN_CHECK(stream, ConfigError,
+                fmt::format("cannot read {} ({}). Is the path right?", path, std::strerror(errno)));
   std::string text(kMostBytes + 1, '\0');
   stream.read(text.data(), static_cast<std::streamsize>(text.size()));
   CARAVAN_CHECK(!stream.bad() && (stream.eof() || stream.gcount() > 0), ConfigError,
                 fmt::format("cannot read {} (is it a file?)", path));
-  CARAVAN_CHECK(static_cast<std::size_t>(stream.gcount()) <= kMostBytes, ConfigError,
-                fmt::format("{} is larger than {} bytes (no job file is). Is it the right file?", path, kMostBytes));
+  CARAVAN_CHECK(
+      static_cast<std::size_t>(stream.gcount()) <= kMostBytes, ConfigError,
+      fmt::format("{} is larger than {} bytes (no job file is). Is it the right file?", path, kMostBytes));
   text.resize(static_cast<std::size_t>(stream.gcount()));
   return parse(text, path);
 }

@@ -11,8 +11,8 @@
 
 namespace caravan {
 
-/// Builds a Config from the parser's events. Events and not YAML::Node, because nodes have lost what must be refused:
-/// anchors, aliases, tags, duplicate keys. Keeps its own stack, so depth costs no call stack here.
+/// Builds a Config from the parser's events. Events and not YAML::Node, because nodes have lost what must be
+/// refused: anchors, aliases, tags, duplicate keys. Keeps its own stack, so depth costs no call stack here.
 class ConfigReader final : public YAML::EventHandler {
  public:
   explicit ConfigReader(std::string file) : file_(std::move(file)) {}

@@ -12,9 +12,12 @@ namespace caravan {
 namespace {
 
 bool plain_begin(std::string_view text) {
-  const auto plain = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '/'; };
+  const auto plain = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '/';
+  };
   if (plain(text[0])) return true;
-  return (text[0] == '-' || text[0] == '.') && text.size() > 1 && (plain(text[1]) || text[1] == '.') && text != "...";
+  return (text[0] == '-' || text[0] == '.') && text.size() > 1 && (plain(text[1]) || text[1] == '.') &&
+         text != "...";
 }
 
 /// Quoting more than YAML asks is harmless, quoting less is not: only what is surely plain stays plain.
@@ -44,17 +47,25 @@ std::string in_quotes(std::string_view text) {
   return out + "\"";
 }
 
-std::string key_text(const std::string& key) { return is_plain(key) ? key : in_quotes(key); }
+std::string key_text(const std::string& key) {
+  return is_plain(key) ? key : in_quotes(key);
+}
 
 /// A scalar, "null", "[]" or "{}": what stands behind the key on its line.
-bool fits_line(const Config& node) { return node.entries().empty() && node.items().empty(); }
+bool fits_line(const Config& node) {
+  return node.entries().empty() && node.items().empty();
+}
 
 std::string line_text(const Config& node) {
   switch (node.kind()) {
-    case Config::Kind::null: return "null";
-    case Config::Kind::list: return "[]";
-    case Config::Kind::map: return "{}";
-    case Config::Kind::scalar: break;
+    case Config::Kind::null:
+      return "null";
+    case Config::Kind::list:
+      return "[]";
+    case Config::Kind::map:
+      return "{}";
+    case Config::Kind::scalar:
+      break;
   }
   CARAVAN_CHECK(is_utf8(node.text()), ConfigError,
                 fmt::format("{}: {} cannot be written (its text is not UTF-8)", node.where(), node.path()));

@@ -13,7 +13,8 @@ constexpr std::size_t kLongestName = 128;  // the comparison is quadratic, and n
 /// Case and the choice of '-' or '_' are no distance.
 std::string folded(std::string_view name) {
   std::string out;
-  for (const char c : name) out += c == '-' ? '_' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  for (const char c : name)
+    out += c == '-' ? '_' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return out;
 }
 

@@ -13,7 +13,9 @@
 namespace caravan {
 namespace {
 
-std::string_view text_of(const char* text) { return text ? text : ""; }
+std::string_view text_of(const char* text) {
+  return text ? text : "";
+}
 
 bool is_optional(const caravan_param& param) {
   return param.default_value && std::string_view(param.default_value) == "null";
@@ -25,7 +27,9 @@ std::vector<std::string> names_of(ParamSchema schema) {
   return names;
 }
 
-std::string in_map(const Config& map) { return map.path().empty() ? "" : fmt::format(" in {}", map.path()); }
+std::string in_map(const Config& map) {
+  return map.path().empty() ? "" : fmt::format(" in {}", map.path());
+}
 
 void refuse_unknown_keys(const Config& given, ParamSchema schema, std::string_view owner) {
   const std::vector<std::string> known = names_of(schema);
@@ -40,7 +44,8 @@ void refuse_unknown_keys(const Config& given, ParamSchema schema, std::string_vi
   }
 }
 
-/// The default as a node; single values are taken as they stand, so that "" stays a string (and YAML costs nothing).
+/// The default as a node; single values are taken as they stand, so that "" stays a string (and YAML costs
+/// nothing).
 Config default_of(const caravan_param& param, const ParamType& type) {
   if (is_optional(param)) return Config();
   const bool single = !type.is_list && type.value != ParamType::Value::map;
@@ -55,13 +60,18 @@ struct Checked {
 /// Type and range of a parameter; ConfigError when the schema is wrong.
 Checked take_apart(const caravan_param& param, std::string_view owner) {
   auto type = ParamType::parse(text_of(param.type));
-  CARAVAN_CHECK(type, ConfigError,
-                fmt::format("parameter '{}' of {} has the type {} (known: int, float, bool, string, int list, float list, "
-                            "string list, map, a|b|c)", param.name, owner, shown(text_of(param.type))));
+  CARAVAN_CHECK(
+      type, ConfigError,
+      fmt::format(
+          "parameter '{}' of {} has the type {} (known: int, float, bool, string, int list, float list, "
+          "string list, map, a|b|c)",
+          param.name, owner, shown(text_of(param.type))));
   auto range = ParamRange::parse(text_of(param.range));
-  CARAVAN_CHECK(range, ConfigError,
-                fmt::format("parameter '{}' of {} has the range {} (known: '> 0', '>= 1', '[0, 1]', '(0, 1)', '[0, 1)')",
-                            param.name, owner, shown(text_of(param.range))));
+  CARAVAN_CHECK(
+      range, ConfigError,
+      fmt::format(
+          "parameter '{}' of {} has the range {} (known: '> 0', '>= 1', '[0, 1]', '(0, 1)', '[0, 1)')",
+          param.name, owner, shown(text_of(param.range))));
   return {std::move(*type), *range};
 }
 
@@ -69,8 +79,8 @@ Config value_of(const Config& given, const caravan_param& param, std::string_vie
   const Checked checked = take_apart(param, owner);
   if (!given.has(param.name)) {
     CARAVAN_CHECK(param.default_value, ConfigError,
-                  fmt::format("{}: key '{}'{} is missing ({} needs it: {})", given.where(), param.name, in_map(given), owner,
-                              text_of(param.doc)));
+                  fmt::format("{}: key '{}'{} is missing ({} needs it: {})", given.where(), param.name,
+                              in_map(given), owner, text_of(param.doc)));
     return default_of(param, checked.type);
   }
   const Config& value = given.at(param.name);
@@ -86,8 +96,9 @@ bool is_name(std::string_view name) {
 }
 
 void check_param(const caravan_param& param, std::string_view owner) {
-  CARAVAN_CHECK(is_name(text_of(param.name)), ConfigError,
-                fmt::format("{} has a parameter named {} (must be a-z, 0-9 and _)", owner, shown(text_of(param.name))));
+  CARAVAN_CHECK(
+      is_name(text_of(param.name)), ConfigError,
+      fmt::format("{} has a parameter named {} (must be a-z, 0-9 and _)", owner, shown(text_of(param.name))));
   const Checked checked = take_apart(param, owner);
   CARAVAN_CHECK(text_of(param.range).empty() || checked.type.is_numeric(), ConfigError,
                 fmt::format("parameter '{}' of {} has a range, but type {}", param.name, owner, param.type));
@@ -99,8 +110,8 @@ void check_param(const caravan_param& param, std::string_view owner) {
     holder.set(param.name, default_of(param, checked.type));
     check_value(holder.at(param.name), checked.type, checked.range, text_of(param.range));
   } catch (const ConfigError& error) {
-    throw ConfigError(fmt::format("parameter '{}' of {} has a default that it would refuse: {}", param.name, owner,
-                                  error.message()));
+    throw ConfigError(fmt::format("parameter '{}' of {} has a default that it would refuse: {}", param.name,
+                                  owner, error.message()));
   }
 }
 

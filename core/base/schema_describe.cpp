@@ -12,12 +12,16 @@ namespace {
 constexpr std::size_t kColumns = 6;
 using Row = std::array<std::string, kColumns>;
 
-std::string text_of(const char* text) { return text ? text : ""; }
+std::string text_of(const char* text) {
+  return text ? text : "";
+}
 
 Row row_of(const caravan_param& param) {
-  const std::string default_text = !param.default_value ? "required" : *param.default_value ? param.default_value : "\"\"";
-  return {text_of(param.name), text_of(param.type), default_text, text_of(param.unit), text_of(param.range),
-          text_of(param.doc)};
+  const std::string default_text = !param.default_value   ? "required"
+                                   : *param.default_value ? param.default_value
+                                                          : "\"\"";
+  return {text_of(param.name), text_of(param.type),  default_text,
+          text_of(param.unit), text_of(param.range), text_of(param.doc)};
 }
 
 std::string markdown_line(const Row& row) {

@@ -48,7 +48,8 @@ std::optional<ParamRange> parse_interval(std::string_view text) {
   return ParamRange{*low, *high, text.front() == '(', text.back() == ')'};
 }
 
-void check_number(const Config& value, const ParamType& type, const ParamRange& range, std::string_view range_text) {
+void check_number(const Config& value, const ParamType& type, const ParamRange& range,
+                  std::string_view range_text) {
   const double number =
       type.value == ParamType::Value::integer ? static_cast<double>(value.as_int()) : value.as_float();
   CARAVAN_CHECK(range.holds(number), ConfigError,
@@ -62,17 +63,24 @@ void check_word(const Config& value, const std::vector<std::string>& words) {
   if (std::find(words.begin(), words.end(), given) != words.end()) return;
   const std::string near = nearest_name(given, words);
   throw ConfigError(fmt::format("{}: {}={} (must be one of: {}){}", value.where(), value.path(), shown(given),
-                                fmt::join(words, ", "), near.empty() ? "" : fmt::format(". Is '{}' meant?", near)));
+                                fmt::join(words, ", "),
+                                near.empty() ? "" : fmt::format(". Is '{}' meant?", near)));
 }
 
-void check_single(const Config& value, const ParamType& type, const ParamRange& range, std::string_view range_text) {
+void check_single(const Config& value, const ParamType& type, const ParamRange& range,
+                  std::string_view range_text) {
   switch (type.value) {
     case ParamType::Value::integer:
-    case ParamType::Value::number: return check_number(value, type, range, range_text);
-    case ParamType::Value::truth: return static_cast<void>(value.as_bool());
-    case ParamType::Value::text: return static_cast<void>(value.as_string());
-    case ParamType::Value::word: return check_word(value, type.words);
-    case ParamType::Value::map: break;
+    case ParamType::Value::number:
+      return check_number(value, type, range, range_text);
+    case ParamType::Value::truth:
+      return static_cast<void>(value.as_bool());
+    case ParamType::Value::text:
+      return static_cast<void>(value.as_string());
+    case ParamType::Value::word:
+      return check_word(value, type.words);
+    case ParamType::Value::map:
+      break;
   }
   CARAVAN_CHECK(value.kind() == Config::Kind::map, ConfigError,
                 fmt::format("{}: {} is not a map (must be keys with values)", value.where(), value.path()));
@@ -115,7 +123,8 @@ std::optional<ParamRange> ParamRange::parse(std::string_view text) {
   return std::nullopt;
 }
 
-void check_value(const Config& value, const ParamType& type, const ParamRange& range, std::string_view range_text) {
+void check_value(const Config& value, const ParamType& type, const ParamRange& range,
+                 std::string_view range_text) {
   if (!type.is_list) return check_single(value, type, range, range_text);
   expect_list(value, type);
   for (const Config& item : value.items()) check_single(item, type, range, range_text);

@@ -31,7 +31,9 @@ struct ParamRange {
   static std::optional<ParamRange> parse(std::string_view text);
 };
 
-/// ConfigError with place and path when `value` is not of `type` or lies outside `range` (whose text is `range_text`).
-void check_value(const Config& value, const ParamType& type, const ParamRange& range, std::string_view range_text);
+/// ConfigError with place and path when `value` is not of `type` or lies outside `range` (whose text is
+/// `range_text`).
+void check_value(const Config& value, const ParamType& type, const ParamRange& range,
+                 std::string_view range_text);
 
 }  // namespace caravan

@@ -27,7 +27,9 @@ std::string broadcast_text(Communicator& world, std::string text, int root) {
   return std::string(reinterpret_cast<const char*>(words.data()), static_cast<std::size_t>(bytes));
 }
 
-std::string line_of(const Found& found) { return fmt::format("{}\t{}\t{}\n", found.plugin, found.file, found.sha256); }
+std::string line_of(const Found& found) {
+  return fmt::format("{}\t{}\t{}\n", found.plugin, found.file, found.sha256);
+}
 
 std::string text_of(const std::vector<Found>& opened) {
   std::string text;
@@ -49,7 +51,8 @@ struct Line {
 std::vector<Line> lines_of(const std::string& text) {
   std::vector<Line> lines;
   for (std::size_t begin = 0; begin < text.size();) {
-    const std::size_t first = text.find('\t', begin), second = text.find('\t', first + 1), end = text.find('\n', second);
+    const std::size_t first = text.find('\t', begin), second = text.find('\t', first + 1),
+                      end = text.find('\n', second);
     lines.push_back({text.substr(begin, first - begin), text.substr(first + 1, second - first - 1),
                      text.substr(second + 1, end - second - 1)});
     begin = end + 1;
@@ -67,9 +70,13 @@ std::string difference(const std::string& text_0, const std::string& text_r, std
   std::size_t i = 0;
   const auto same = [](const Line& a, const Line& b) { return a.file == b.file && a.sha256 == b.sha256; };
   while (i < zero.size() && i < other.size() && same(zero[i], other[i])) ++i;
-  const std::string name = i < zero.size() ? zero[i].plugin : i < other.size() ? other[i].plugin : "(unknown)";
-  return fmt::format("ranks disagree on plugin {}: rank 0 has {}, rank {} has {} (all must run the same code). Is the same "
-                     "installation on every node?", name, shown(zero, i), rank, shown(other, i));
+  const std::string name = i < zero.size()    ? zero[i].plugin
+                           : i < other.size() ? other[i].plugin
+                                              : "(unknown)";
+  return fmt::format(
+      "ranks disagree on plugin {}: rank 0 has {}, rank {} has {} (all must run the same code). Is the same "
+      "installation on every node?",
+      name, shown(zero, i), rank, shown(other, i));
 }
 
 }  // namespace

@@ -35,9 +35,9 @@ class File {
 };
 
 std::optional<std::vector<Elf64_Shdr>> read_sections(const File& file, const Elf64_Ehdr& header) {
-  const bool readable = std::memcmp(header.e_ident, ELFMAG, SELFMAG) == 0 && header.e_ident[EI_CLASS] == ELFCLASS64 &&
-                        header.e_shentsize == sizeof(Elf64_Shdr) && header.e_shnum <= kMostSections &&
-                        header.e_shstrndx < header.e_shnum;
+  const bool readable = std::memcmp(header.e_ident, ELFMAG, SELFMAG) == 0 &&
+                        header.e_ident[EI_CLASS] == ELFCLASS64 && header.e_shentsize == sizeof(Elf64_Shdr) &&
+                        header.e_shnum <= kMostSections && header.e_shstrndx < header.e_shnum;
   if (!readable) return std::nullopt;
   std::vector<Elf64_Shdr> sections(header.e_shnum);
   if (!file.read(sections.data(), sections.size() * sizeof(Elf64_Shdr), header.e_shoff)) return std::nullopt;
@@ -60,7 +60,8 @@ std::optional<std::string> read_named_section(const File& file) {
   if (!names) return std::nullopt;
   for (const Elf64_Shdr& section : *sections) {
     if (section.sh_name >= names->size()) continue;
-    if (std::string_view(names->c_str() + section.sh_name) == kSection) return read_bytes(file, section, kMostIndexBytes);
+    if (std::string_view(names->c_str() + section.sh_name) == kSection)
+      return read_bytes(file, section, kMostIndexBytes);
   }
   return std::nullopt;
 }

@@ -38,18 +38,21 @@ std::string origin_of(const Found& found) {
 
 }  // namespace
 
-void* create_component(const Found& found, std::uint32_t kind_version, const Host& host, const Config& config) {
+void* create_component(const Found& found, std::uint32_t kind_version, const Host& host,
+                       const Config& config) {
   const caravan_component& component = *found.component;
   const std::string what = fmt::format("{} '{}'", component.kind, component.name);
-  CARAVAN_CHECK(component.kind_version == kind_version, PluginError,
-                fmt::format("{} ({}) has version {} of the interface {} (this program has {}). Rebuild the plugin?", what,
-                            origin_of(found), component.kind_version, component.kind, kind_version));
+  CARAVAN_CHECK(
+      component.kind_version == kind_version, PluginError,
+      fmt::format("{} ({}) has version {} of the interface {} (this program has {}). Rebuild the plugin?",
+                  what, origin_of(found), component.kind_version, component.kind, kind_version));
   const Config checked = validate(config, {component.params, component.num_params}, what);
   void* object = nullptr;
   caravan_error failure{};
   failure.struct_size = sizeof failure;
   failure.exit_code = static_cast<int>(ExitCode::failure);
-  const int status = component.create(host.handle(), reinterpret_cast<const caravan_config*>(&checked), &object, &failure);
+  const int status =
+      component.create(host.handle(), reinterpret_cast<const caravan_config*>(&checked), &object, &failure);
   if (status != CARAVAN_OK || !object) throw_failure(found, what, failure);
   return object;
 }

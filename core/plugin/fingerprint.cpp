@@ -35,7 +35,8 @@ std::vector<std::string> fingerprint_differences(std::string_view plugin, std::s
   std::vector<std::string> lines;
   for (const auto& [key, unused] : all) {
     const std::string their_value = value_in(theirs, key), our_value = value_in(ours, key);
-    if (their_value != our_value) lines.push_back(fmt::format("{}: plugin {}, host {}", key, their_value, our_value));
+    if (their_value != our_value)
+      lines.push_back(fmt::format("{}: plugin {}, host {}", key, their_value, our_value));
   }
   return lines;
 }

@@ -22,13 +22,15 @@ constexpr const char* kLinkedIn = "<linked in>";
 std::string resolved_file(std::string_view name) {
   std::error_code error;
   const std::string file = std::filesystem::canonical(name, error).string();
-  CARAVAN_CHECK(!error, PluginError, fmt::format("no plugin file {} ({}). Is the path right?", name, error.message()));
+  CARAVAN_CHECK(!error, PluginError,
+                fmt::format("no plugin file {} ({}). Is the path right?", name, error.message()));
   return file;
 }
 
 /// The names of a kind that are known without opening anything.
 std::vector<std::string> known_names(const std::vector<PluginFile>& files,
-                                     const std::map<std::string, Found, std::less<>>& known, std::string_view kind) {
+                                     const std::map<std::string, Found, std::less<>>& known,
+                                     std::string_view kind) {
   const std::string prefix = component_key(kind, "");
   std::set<std::string> names;
   const auto take = [&](const std::string& key) {
@@ -53,9 +55,11 @@ std::string key_in_file(const OpenPlugin& plugin, std::string_view kind) {
   for (const caravan_component* component : plugin.components) {
     if (component->kind == kind) names.emplace_back(component->name);
   }
-  CARAVAN_CHECK(names.size() == 1, PluginError,
-                fmt::format("plugin {} has {} components of kind {} (must be one to be named by its file). Put its "
-                            "directory into CARAVAN_PLUGIN_PATH and use a name?", plugin.file, names.size(), kind));
+  CARAVAN_CHECK(
+      names.size() == 1, PluginError,
+      fmt::format("plugin {} has {} components of kind {} (must be one to be named by its file). Put its "
+                  "directory into CARAVAN_PLUGIN_PATH and use a name?",
+                  plugin.file, names.size(), kind));
   return component_key(kind, names[0]);
 }
 
@@ -88,7 +92,7 @@ const Found& Registry::find(std::string_view kind, std::string_view name) {
   if (found) return *found;
   const std::vector<std::string> candidates = known_names(state_->files, state_->known, kind);
   const std::string near = nearest_name(name, candidates);
-  const std::string remedy = !near.empty()           ? fmt::format("Did you mean '{}'?", near)
+  const std::string remedy = !near.empty()        ? fmt::format("Did you mean '{}'?", near)
                              : candidates.empty() ? fmt::format("There is no {} at all.", kind)
                                                   : fmt::format("Known: {}.", fmt::join(candidates, ", "));
   throw PluginError(fmt::format("no {} '{}' (searched: {}). {}{}", kind, name, state_->path.text, remedy,
@@ -119,13 +123,15 @@ std::vector<std::string> Registry::names(std::string_view kind) {
 std::vector<Found> Registry::opened() const {
   std::vector<Found> all;
   for (const OpenPlugin& plugin : state_->plugins) {
-    all.push_back({nullptr, plugin.manifest->name, plugin.manifest->version, plugin.file, sha256_of_file(plugin.file)});
+    all.push_back(
+        {nullptr, plugin.manifest->name, plugin.manifest->version, plugin.file, sha256_of_file(plugin.file)});
   }
   std::sort(all.begin(), all.end(), [](const Found& a, const Found& b) { return a.plugin < b.plugin; });
   return all;
 }
 
-void* Registry::create_raw(const Found& found, std::uint32_t kind_version, const Host& host, const Config& config) {
+void* Registry::create_raw(const Found& found, std::uint32_t kind_version, const Host& host,
+                           const Config& config) {
   return create_component(found, kind_version, host, config);
 }
 

@@ -9,10 +9,12 @@
 namespace caravan {
 namespace {
 
-[[noreturn]] void refuse_duplicate(std::string_view key, const std::string& first, const std::string& second) {
+[[noreturn]] void refuse_duplicate(std::string_view key, const std::string& first,
+                                   const std::string& second) {
   const std::size_t slash = key.find('/');
-  throw PluginError(fmt::format("{} '{}' is provided twice: by {} and by {} (which one is meant is unclear). Remove one?",
-                                key.substr(0, slash), key.substr(slash + 1), first, second));
+  throw PluginError(
+      fmt::format("{} '{}' is provided twice: by {} and by {} (which one is meant is unclear). Remove one?",
+                  key.substr(0, slash), key.substr(slash + 1), first, second));
 }
 
 /// 0: caravan-<kind>-<name>.so, 1: caravan-<name>.so, 2: any other.
@@ -25,7 +27,9 @@ int unlikeliness(const std::string& file, const std::string& key) {
 
 }  // namespace
 
-std::string component_key(std::string_view kind, std::string_view name) { return fmt::format("{}/{}", kind, name); }
+std::string component_key(std::string_view kind, std::string_view name) {
+  return fmt::format("{}/{}", kind, name);
+}
 
 const Found* Registry::State::find_known(std::string_view key) const {
   const auto found = known.find(key);
@@ -36,8 +40,10 @@ std::vector<std::string> Registry::State::places_of(const std::string& key) cons
   std::vector<std::string> places;
   if (const Found* found = find_known(key)) places.push_back(found->file);
   for (const PluginFile& file : files) {
-    const bool has = file.index && std::find(file.index->begin(), file.index->end(), key) != file.index->end();
-    if (has && std::find(places.begin(), places.end(), file.path) == places.end()) places.push_back(file.path);
+    const bool has =
+        file.index && std::find(file.index->begin(), file.index->end(), key) != file.index->end();
+    if (has && std::find(places.begin(), places.end(), file.path) == places.end())
+      places.push_back(file.path);
   }
   if (places.size() > 1) refuse_duplicate(key, places[0], places[1]);
   return places;

@@ -24,7 +24,8 @@ struct Registry::State {
   void scan(std::vector<Refusal>* refusals);
   /// Opens a file unless it is open, and adds its components. PluginError when one is taken.
   const OpenPlugin& open(const std::string& file);
-  /// Opens the files that have no index, the likeliest names first, until one provides `key`; nullptr when none does.
+  /// Opens the files that have no index, the likeliest names first, until one provides `key`; nullptr when
+  /// none does.
   const Found* search_unindexed(const std::string& key, std::vector<Refusal>& refusals);
   const Found* find_known(std::string_view key) const;
   /// Every place that provides `key` without further opening; more than one is a PluginError.

@@ -52,9 +52,11 @@ SearchPath search_path(const std::vector<std::string>& defaults) {
   std::vector<std::string> named;
   if (listed) named.push_back(fmt::format("CARAVAN_PLUGIN_PATH={}", listed));
   for (const std::string& directory : split_colons(listed ? listed : "")) {
-    CARAVAN_CHECK(directory[0] == '/', PluginError,
-                  fmt::format("CARAVAN_PLUGIN_PATH has the relative directory '{}' (it would depend on where the job "
-                              "starts). Write it from '/'?", directory));
+    CARAVAN_CHECK(
+        directory[0] == '/', PluginError,
+        fmt::format("CARAVAN_PLUGIN_PATH has the relative directory '{}' (it would depend on where the job "
+                    "starts). Write it from '/'?",
+                    directory));
     add_directory(directory, path);
   }
   for (const std::string& directory : defaults) {
@@ -74,10 +76,13 @@ std::vector<PluginFile> plugin_files(const std::string& directory) {
     if (!name.starts_with("caravan-") || !name.ends_with(".so")) continue;
     std::error_code broken_link;
     const fs::path resolved = fs::canonical(entry->path(), broken_link);
-    files.push_back({broken_link ? entry->path().string() : resolved.string(), read_component_index(entry->path().string())});
+    files.push_back({broken_link ? entry->path().string() : resolved.string(),
+                     read_component_index(entry->path().string())});
   }
-  CARAVAN_CHECK(!error, PluginError, fmt::format("cannot read plugin directory {} ({})", directory, error.message()));
-  std::sort(files.begin(), files.end(), [](const PluginFile& a, const PluginFile& b) { return a.path < b.path; });
+  CARAVAN_CHECK(!error, PluginError,
+                fmt::format("cannot read plugin directory {} ({})", directory, error.message()));
+  std::sort(files.begin(), files.end(),
+            [](const PluginFile& a, const PluginFile& b) { return a.path < b.path; });
   return files;
 }
 

@@ -13,8 +13,8 @@ struct SearchPath {
   std::string text;                      // for messages
 };
 
-/// CARAVAN_PLUGIN_PATH, then `defaults`. PluginError for a relative entry of CARAVAN_PLUGIN_PATH: what it means would
-/// depend on where the job starts. "none" gives no directory at all.
+/// CARAVAN_PLUGIN_PATH, then `defaults`. PluginError for a relative entry of CARAVAN_PLUGIN_PATH: what it
+/// means would depend on where the job starts. "none" gives no directory at all.
 SearchPath search_path(const std::vector<std::string>& defaults);
 
 /// A plugin file and what it says it holds.

@@ -18,13 +18,16 @@ std::string refusal(const std::string& yaml) {
   return message_of<ConfigError>([&] { Config::parse(yaml, "job.yaml"); });
 }
 
-std::string nested(int levels) { return std::string(levels, '[') + std::string(levels, ']'); }
+std::string nested(int levels) {
+  return std::string(levels, '[') + std::string(levels, ']');
+}
 
 TEST(ConfigReader, RefusesAnchorsAliasesAndTags) {
   EXPECT_EQ(refusal("a: 1\nb: &x 2"), "job.yaml:2: anchors (&name) are not allowed. Write the value out?");
   EXPECT_EQ(refusal("b: &x {c: 1}"), "job.yaml:1: anchors (&name) are not allowed. Write the value out?");
   EXPECT_EQ(refusal("b: &x"), "job.yaml:1: anchors (&name) are not allowed. Write the value out?");
-  EXPECT_EQ(refusal("a: !!int 3"), "job.yaml:1: tags ('tag:yaml.org,2002:int') are not allowed. Leave it away?");
+  EXPECT_EQ(refusal("a: !!int 3"),
+            "job.yaml:1: tags ('tag:yaml.org,2002:int') are not allowed. Leave it away?");
   EXPECT_EQ(refusal("a: !<!x> [1]"), "job.yaml:1: tags ('!x') are not allowed. Leave it away?");
   EXPECT_NE(refusal("a: *x"), "");
 }
@@ -37,14 +40,17 @@ TEST(ConfigReader, RefusesDuplicateKeysWithBothPlaces) {
 }
 
 TEST(ConfigReader, RefusesWhatFollowsTheFirstDocument) {
-  const std::string expected = "job.yaml: there is text after the first document (one document a file). Remove it?";
+  const std::string expected =
+      "job.yaml: there is text after the first document (one document a file). Remove it?";
 
   EXPECT_EQ(refusal("a: 1\n---\nb: 2\n"), expected);
   EXPECT_EQ(refusal("[1, 2] and more"), expected);
   EXPECT_EQ(refusal("{a: 1} }"), "job.yaml:1: illegal flow end");
 }
 
-TEST(ConfigReader, TheInputThatHangsLoadAllEnds) { EXPECT_NE(refusal(", "), ""); }
+TEST(ConfigReader, TheInputThatHangsLoadAllEnds) {
+  EXPECT_NE(refusal(", "), "");
+}
 
 TEST(ConfigReader, RefusesMoreThan64Levels) {
   EXPECT_EQ(refusal(nested(64)), "");
@@ -68,7 +74,8 @@ TEST(ConfigReader, RefusesKeysThatAreNoWordsOrTooLong) {
 }
 
 TEST(ConfigReader, RefusesTextThatIsNotUtf8) {
-  for (const std::string bad : {"a: \xff", "a: \xc0\xaf", "a: \xed\xa0\x80", "a: \xf4\x90\x80\x80", "a: \xe2\x82"}) {
+  for (const std::string bad :
+       {"a: \xff", "a: \xc0\xaf", "a: \xed\xa0\x80", "a: \xf4\x90\x80\x80", "a: \xe2\x82"}) {
     EXPECT_EQ(refusal(bad), "job.yaml: the text is not UTF-8");
   }
   EXPECT_EQ(refusal(std::string("a: b\0c", 6)), "job.yaml: the text is not UTF-8");
@@ -90,7 +97,8 @@ TEST(ConfigReader, FilesThatCannotBeReadSayWhy) {
   EXPECT_EQ(message_of<ConfigError>([] { Config::load("/does/not/exist.yaml"); }),
             "cannot read /does/not/exist.yaml (No such file or directory). Is the path right?");
   EXPECT_EQ(message_of<ConfigError>([] { Config::load("/tmp"); }), "cannot read /tmp (is it a file?)");
-  EXPECT_THAT(message_of<ConfigError>([] { Config::load("/dev/zero"); }), HasSubstr("is larger than 1048576 bytes"));
+  EXPECT_THAT(message_of<ConfigError>([] { Config::load("/dev/zero"); }),
+              HasSubstr("is larger than 1048576 bytes"));
 }
 
 TEST(ConfigReader, LoadsAFile) {

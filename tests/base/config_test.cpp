@@ -22,7 +22,9 @@ train:
 empty:
 )";
 
-Config job() { return Config::parse(kJob, "job.yaml"); }
+Config job() {
+  return Config::parse(kJob, "job.yaml");
+}
 
 TEST(Config, ReadsTypedValues) {
   const Config train = job().at("train");
@@ -47,13 +49,15 @@ TEST(Config, KnowsPlaceAndPathOfEveryNode) {
 }
 
 TEST(Config, ValuesThatYamlWouldReinterpretAreRefusedByNumbersAndBooleans) {
-  for (const char* text : {"010", "0x10", "1_000", "+5", "1e3", "1.0", "'12'", "12:30", "9223372036854775808", "0o7"}) {
+  for (const char* text :
+       {"010", "0x10", "1_000", "+5", "1e3", "1.0", "'12'", "12:30", "9223372036854775808", "0o7"}) {
     EXPECT_NE(message_of<ConfigError>([&] { Config::parse(text).as_int(); }), "") << text;
   }
   for (const char* text : {"yes", "on", "True", "TRUE", "1", "\"true\"", "y"}) {
     EXPECT_NE(message_of<ConfigError>([&] { Config::parse(text).as_bool(); }), "") << text;
   }
-  for (const char* text : {"010", ".inf", ".nan", "inf", "nan", "1e999", "0x1p3", "1e", "-", "'0.5'", "1.5.2"}) {
+  for (const char* text :
+       {"010", ".inf", ".nan", "inf", "nan", "1e999", "0x1p3", "1e", "-", "'0.5'", "1.5.2"}) {
     EXPECT_NE(message_of<ConfigError>([&] { Config::parse(text).as_float(); }), "") << text;
   }
 }
@@ -71,14 +75,16 @@ TEST(Config, TextIsNeverReinterpreted) {
 TEST(Config, TypeErrorsSayPlacePathValueAndRemedy) {
   const Config root = job();
 
-  EXPECT_EQ(message_of<ConfigError>([&] { root.at("train").get_int("lr"); }),
-            "job.yaml:4: train.lr='3e-4' (must be an integer such as 12: plain decimal digits, within 64 bits)");
+  EXPECT_EQ(
+      message_of<ConfigError>([&] { root.at("train").get_int("lr"); }),
+      "job.yaml:4: train.lr='3e-4' (must be an integer such as 12: plain decimal digits, within 64 bits)");
   EXPECT_EQ(message_of<ConfigError>([&] { root.at("train").get_bool("name"); }),
             "job.yaml:6: train.name='debug' (must be true or false)");
   EXPECT_EQ(message_of<ConfigError>([&] { root.get_float("train"); }),
             "job.yaml:2: train is a map (must be a number such as 0.5 or 3e-4)");
   EXPECT_EQ(message_of<ConfigError>([&] { Config::parse("a: \"5\"", "j").get_int("a"); }),
-            "j:1: a='5' (must be an integer such as 12: plain decimal digits, within 64 bits, and text in quotes is a "
+            "j:1: a='5' (must be an integer such as 12: plain decimal digits, within 64 bits, and text in "
+            "quotes is a "
             "string)");
 }
 

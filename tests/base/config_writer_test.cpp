@@ -11,18 +11,70 @@ namespace {
 using testing::message_of;
 
 TEST(ConfigWriter, WritesBlocksWithInnermostListsOnOneLine) {
-  const Config node = Config::parse("{train: {lr: 3e-4, betas: [0.9, 0.95]}, stages: [{a: 1}, [1, 2]], none: , e: {}, l: []}");
+  const Config node = Config::parse(
+      "{train: {lr: 3e-4, betas: [0.9, 0.95]}, stages: [{a: 1}, [1, 2]], none: , e: {}, l: []}");
 
   EXPECT_EQ(node.to_yaml(),
-            "train:\n  lr: 3e-4\n  betas: [0.9, 0.95]\nstages:\n  -\n    a: 1\n  - [1, 2]\nnone: null\ne: {}\nl: []\n");
+            "train:\n  lr: 3e-4\n  betas: [0.9, 0.95]\nstages:\n  -\n    a: 1\n  - [1, 2]\nnone: null\ne: "
+            "{}\nl: []\n");
   EXPECT_EQ(Config::parse(node.to_yaml()), node);
 }
 
 TEST(ConfigWriter, EveryAwkwardStringReadsBackEqual) {
-  for (const char* text : {"", "~", "null", "Null", "true", "12", "3e-4", "- a", "a: b", "a #b", "#c", " lead", "trail ",
-                           "'", "\"", "\\", "a\nb", "\n", "\t", "\x7f", "\x01", "%x", "@x", "`x", "!x", "&x", "*x", "|",
-                           ">", "?", ":", "-", "--", "---", "...", "....", "=", "<<", "yes", "010", "[a", "{a", "a,b", "日本",
-                           "\xc2\x85", "\xe2\x80\xa8", "\xef\xbb\xbf", "1:30", "-1", "-x", ".5", "/a/b", "a\r\nb", "\r"}) {
+  for (const char* text : {"",
+                           "~",
+                           "null",
+                           "Null",
+                           "true",
+                           "12",
+                           "3e-4",
+                           "- a",
+                           "a: b",
+                           "a #b",
+                           "#c",
+                           " lead",
+                           "trail ",
+                           "'",
+                           "\"",
+                           "\\",
+                           "a\nb",
+                           "\n",
+                           "\t",
+                           "\x7f",
+                           "\x01",
+                           "%x",
+                           "@x",
+                           "`x",
+                           "!x",
+                           "&x",
+                           "*x",
+                           "|",
+                           ">",
+                           "?",
+                           ":",
+                           "-",
+                           "--",
+                           "---",
+                           "...",
+                           "....",
+                           "=",
+                           "<<",
+                           "yes",
+                           "010",
+                           "[a",
+                           "{a",
+                           "a,b",
+                           "日本",
+                           "\xc2\x85",
+                           "\xe2\x80\xa8",
+                           "\xef\xbb\xbf",
+                           "1:30",
+                           "-1",
+                           "-x",
+                           ".5",
+                           "/a/b",
+                           "a\r\nb",
+                           "\r"}) {
     Config node = Config::map();
     node.set("key", Config::scalar(text));
     node.set(*text ? text : "empty", Config::scalar("value"));

@@ -21,15 +21,20 @@ constexpr caravan_param kParams[] = {
     {"extra", "map", "{}", "", "", "Anything."},
 };
 
-Config checked(const char* yaml) { return validate(Config::parse(yaml, "job.yaml"), kParams, "section train"); }
+Config checked(const char* yaml) {
+  return validate(Config::parse(yaml, "job.yaml"), kParams, "section train");
+}
 
-std::string refusal(const char* yaml) { return message_of<ConfigError>([&] { checked(yaml); }); }
+std::string refusal(const char* yaml) {
+  return message_of<ConfigError>([&] { checked(yaml); });
+}
 
 TEST(Schema, FillsDefaultsInTheOrderOfTheSchema) {
   const Config out = checked("{lr: 0.1, steps: 5}");
 
-  EXPECT_EQ(out, Config::parse("{steps: 5, lr: 0.1, betas: [0.9, 0.95], decay: linear, resume: true, note: '', clip: , "
-                               "extra: {}}"));
+  EXPECT_EQ(out, Config::parse(
+                     "{steps: 5, lr: 0.1, betas: [0.9, 0.95], decay: linear, resume: true, note: '', clip: , "
+                     "extra: {}}"));
   EXPECT_EQ(out.at("steps").where(), "job.yaml:1");
 }
 
@@ -37,14 +42,17 @@ TEST(Schema, RefusesUnknownKeysWithTheNearest) {
   EXPECT_EQ(refusal("steps: 5\nstepz: 1"),
             "job.yaml:2: unknown key 'stepz' (no parameter of section train). Did you mean 'steps'?");
   EXPECT_EQ(refusal("steps: 5\nwonderful: 1"),
-            "job.yaml:2: unknown key 'wonderful' (no parameter of section train). Known: steps, lr, betas, decay, resume, "
+            "job.yaml:2: unknown key 'wonderful' (no parameter of section train). Known: steps, lr, betas, "
+            "decay, resume, "
             "note, clip, extra");
-  EXPECT_EQ(message_of<ConfigError>([] { validate(Config::parse("{a: {b: 1}}", "j").at("a"), {}, "layer norm"); }),
-            "j:1: unknown key 'b' in a (no parameter of layer norm). It takes none.");
+  EXPECT_EQ(
+      message_of<ConfigError>([] { validate(Config::parse("{a: {b: 1}}", "j").at("a"), {}, "layer norm"); }),
+      "j:1: unknown key 'b' in a (no parameter of layer norm). It takes none.");
 }
 
 TEST(Schema, RefusesMissingKeysWithTheirMeaning) {
-  EXPECT_EQ(refusal("lr: 0.1"), "job.yaml:1: key 'steps' is missing (section train needs it: How long to train.)");
+  EXPECT_EQ(refusal("lr: 0.1"),
+            "job.yaml:1: key 'steps' is missing (section train needs it: How long to train.)");
 }
 
 TEST(Schema, RefusesWrongTypes) {
@@ -72,24 +80,32 @@ std::string fault(caravan_param param) {
   return message_of<ConfigError>([&] { check_schema({&param, 1}, "layer x"); });
 }
 
-TEST(Schema, ASoundSchemaPasses) { EXPECT_NO_THROW(check_schema(kParams, "section train")); }
+TEST(Schema, ASoundSchemaPasses) {
+  EXPECT_NO_THROW(check_schema(kParams, "section train"));
+}
 
 TEST(Schema, AnUnsoundSchemaIsNamed) {
-  EXPECT_EQ(fault({"Bad Name", "int", "1", "", "", "d"}), "layer x has a parameter named 'Bad Name' (must be a-z, 0-9 and _)");
-  EXPECT_THAT(fault({"a", "integer", "1", "", "", "d"}), ::testing::StartsWith("parameter 'a' of layer x has the type 'integer'"));
-  EXPECT_THAT(fault({"a", "int", "1", "", "about 3", "d"}), ::testing::StartsWith("parameter 'a' of layer x has the range 'about 3'"));
+  EXPECT_EQ(fault({"Bad Name", "int", "1", "", "", "d"}),
+            "layer x has a parameter named 'Bad Name' (must be a-z, 0-9 and _)");
+  EXPECT_THAT(fault({"a", "integer", "1", "", "", "d"}),
+              ::testing::StartsWith("parameter 'a' of layer x has the type 'integer'"));
+  EXPECT_THAT(fault({"a", "int", "1", "", "about 3", "d"}),
+              ::testing::StartsWith("parameter 'a' of layer x has the range 'about 3'"));
   EXPECT_EQ(fault({"a", "int", "0", "", "> 0", "d"}),
             "parameter 'a' of layer x has a default that it would refuse: built in: a=0 (must be > 0)");
-  EXPECT_EQ(fault({"a", "string", "b", "", "> 0", "d"}), "parameter 'a' of layer x has a range, but type string");
+  EXPECT_EQ(fault({"a", "string", "b", "", "> 0", "d"}),
+            "parameter 'a' of layer x has a range, but type string");
   EXPECT_EQ(fault({"a", "int", "1", "", "", ""}), "parameter 'a' of layer x has no sentence (doc)");
   EXPECT_EQ(fault({nullptr, nullptr, nullptr, nullptr, nullptr, nullptr}),
             "layer x has a parameter named '' (must be a-z, 0-9 and _)");
   const caravan_param twice[] = {{"a", "int", "1", "", "", "d"}, {"a", "int", "1", "", "", "d"}};
-  EXPECT_EQ(message_of<ConfigError>([&] { check_schema(twice, "layer x"); }), "layer x has two parameters named 'a'");
+  EXPECT_EQ(message_of<ConfigError>([&] { check_schema(twice, "layer x"); }),
+            "layer x has two parameters named 'a'");
 }
 
 TEST(Schema, DescribesItselfAsATable) {
-  const caravan_param params[] = {{"k", "a|b", "a", "", "", "Choice."}, {"n", "int", nullptr, "tokens", "> 0", "Count."}};
+  const caravan_param params[] = {{"k", "a|b", "a", "", "", "Choice."},
+                                  {"n", "int", nullptr, "tokens", "> 0", "Count."}};
 
   EXPECT_EQ(describe(params),
             "  name type default  unit   range meaning\n"

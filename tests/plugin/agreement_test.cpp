@@ -12,7 +12,8 @@ namespace {
 
 using testing::message_of;
 
-const std::string kDuplicates = std::filesystem::weakly_canonical(CARAVAN_BAD_PLUGINS "/duplicate_component").string();
+const std::string kDuplicates =
+    std::filesystem::weakly_canonical(CARAVAN_BAD_PLUGINS "/duplicate_component").string();
 
 TEST(Agreement, RanksWithTheSameFilesAgree) {
   const auto world = parallel::make_world_communicator();
@@ -30,10 +31,13 @@ TEST(Agreement, ADifferentFileIsNamedWithItsRankOnEveryRank) {
 
   const std::string text = message_of<PluginError>([&] { agree_on_plugins(registry, *world); });
 
-  EXPECT_THAT(text, ::testing::MatchesRegex(
-                        "ranks disagree on plugin duplicate: rank 0 has .*caravan-duplicate-1.so \\(SHA-256 .{12}\\), rank 1 "
-                        "has .*caravan-duplicate-2.so \\(SHA-256 .{12}\\) \\(all must run the same code\\). Is the same "
-                        "installation on every node\\?"));
+  EXPECT_THAT(
+      text,
+      ::testing::MatchesRegex(
+          "ranks disagree on plugin duplicate: rank 0 has .*caravan-duplicate-1.so \\(SHA-256 .{12}\\), rank "
+          "1 "
+          "has .*caravan-duplicate-2.so \\(SHA-256 .{12}\\) \\(all must run the same code\\). Is the same "
+          "installation on every node\\?"));
 }
 
 TEST(Agreement, AMissingPluginIsNamed) {

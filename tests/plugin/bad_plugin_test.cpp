@@ -15,14 +15,16 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
-using ::testing::StartsWith;
 using testing::message_of;
+using ::testing::StartsWith;
 
 std::string directory(const std::string& mistake) {
   return fs::canonical(CARAVAN_BAD_PLUGINS).string() + "/" + mistake;
 }
 
-std::string file(const std::string& mistake) { return directory(mistake) + "/caravan-" + mistake + ".so"; }
+std::string file(const std::string& mistake) {
+  return directory(mistake) + "/caravan-" + mistake + ".so";
+}
 
 std::string refusal(const std::string& mistake) {
   return message_of<PluginError>([&] { open_plugin(file(mistake)); });
@@ -43,55 +45,64 @@ class OwnDirectory {
 };
 
 TEST(BadPlugin, AbiOld) {
-  EXPECT_EQ(refusal("abi_old"), "plugin " + file("abi_old") +
-                                    " uses plugin ABI 0 (this host speaks 1). Rebuild it against this installation's "
-                                    "caravan SDK?");
+  EXPECT_EQ(refusal("abi_old"),
+            "plugin " + file("abi_old") +
+                " uses plugin ABI 0 (this host speaks 1). Rebuild it against this installation's "
+                "caravan SDK?");
 }
 
 TEST(BadPlugin, AbiNew) {
-  EXPECT_EQ(refusal("abi_new"), "plugin " + file("abi_new") +
-                                    " uses plugin ABI 9 (this host speaks 1). Rebuild it against this installation's "
-                                    "caravan SDK?");
+  EXPECT_EQ(refusal("abi_new"),
+            "plugin " + file("abi_new") +
+                " uses plugin ABI 9 (this host speaks 1). Rebuild it against this installation's "
+                "caravan SDK?");
 }
 
 TEST(BadPlugin, ShortStruct) {
-  EXPECT_EQ(refusal("short_struct"), "plugin " + file("short_struct") +
-                                         " has a manifest of 16 bytes (ABI 1 has 72). Rebuild it against this "
-                                         "installation's caravan SDK?");
+  EXPECT_EQ(refusal("short_struct"),
+            "plugin " + file("short_struct") +
+                " has a manifest of 16 bytes (ABI 1 has 72). Rebuild it against this "
+                "installation's caravan SDK?");
 }
 
 TEST(BadPlugin, FingerprintNamesEveryDifferingKeyAndTheCure) {
   const std::string text = refusal("fingerprint");
 
-  EXPECT_THAT(text, StartsWith("plugin " + file("fingerprint") +
-                               " (bad 1.0.0) was built in an incompatible environment:\n    cuda: plugin 12, host none\n"
-                               "    cxxabi: plugin none, host "));
+  EXPECT_THAT(
+      text,
+      StartsWith("plugin " + file("fingerprint") +
+                 " (bad 1.0.0) was built in an incompatible environment:\n    cuda: plugin 12, host none\n"
+                 "    cxxabi: plugin none, host "));
   EXPECT_THAT(text, HasSubstr("\n    mpi: plugin none, host "));
   EXPECT_THAT(text, HasSubstr("\n    sdk: plugin 0.0.9+deadbeef, host "));
-  EXPECT_THAT(text, ::testing::EndsWith("\n  Rebuild it with -DCaravan_DIR=<prefix>/lib/cmake/Caravan of this "
-                                        "installation."));
+  EXPECT_THAT(text,
+              ::testing::EndsWith("\n  Rebuild it with -DCaravan_DIR=<prefix>/lib/cmake/Caravan of this "
+                                  "installation."));
 }
 
 TEST(BadPlugin, NoName) {
-  EXPECT_EQ(refusal("no_name"), "plugin " + file("no_name") +
-                                    " has a manifest without a fingerprint, name, version, license or summary. Use "
-                                    "CARAVAN_PLUGIN(...)?");
+  EXPECT_EQ(refusal("no_name"),
+            "plugin " + file("no_name") +
+                " has a manifest without a fingerprint, name, version, license or summary. Use "
+                "CARAVAN_PLUGIN(...)?");
 }
 
 TEST(BadPlugin, NoComponents) {
-  EXPECT_EQ(refusal("no_components"), "plugin " + file("no_components") + " has 0 components (must be 1 to 256)");
+  EXPECT_EQ(refusal("no_components"),
+            "plugin " + file("no_components") + " has 0 components (must be 1 to 256)");
 }
 
 TEST(BadPlugin, NoSymbol) {
-  EXPECT_EQ(refusal("no_symbol"), "file " + file("no_symbol") +
-                                      " is not a caravan plugin (no symbol caravan_plugin_v1). Does one of its sources "
-                                      "use CARAVAN_PLUGIN(...)?");
+  EXPECT_EQ(refusal("no_symbol"),
+            "file " + file("no_symbol") +
+                " is not a caravan plugin (no symbol caravan_plugin_v1). Does one of its sources "
+                "use CARAVAN_PLUGIN(...)?");
 }
 
 TEST(BadPlugin, UndefinedSymbol) {
-  EXPECT_EQ(refusal("undefined_symbol"),
-            "cannot open plugin " + file("undefined_symbol") +
-                ": undefined symbol: _Z28caravan_test_defined_nowherev. Is a library that it needs missing here (see ldd)?");
+  EXPECT_EQ(refusal("undefined_symbol"), "cannot open plugin " + file("undefined_symbol") +
+                                             ": undefined symbol: _Z28caravan_test_defined_nowherev. Is a "
+                                             "library that it needs missing here (see ldd)?");
 }
 
 TEST(BadPlugin, NotElf) {
@@ -100,9 +111,10 @@ TEST(BadPlugin, NotElf) {
 }
 
 TEST(BadPlugin, BadSchema) {
-  EXPECT_EQ(refusal("bad_schema"), "plugin " + file("bad_schema") +
-                                       " has a wrong schema: parameter 'width' of schedule 'nothing' has a default that "
-                                       "it would refuse: built in: width=0 (must be > 0)");
+  EXPECT_EQ(refusal("bad_schema"),
+            "plugin " + file("bad_schema") +
+                " has a wrong schema: parameter 'width' of schedule 'nothing' has a default that "
+                "it would refuse: built in: width=0 (must be > 0)");
 }
 
 TEST(BadPlugin, InterfaceVersion) {
@@ -118,8 +130,8 @@ TEST(BadPlugin, DuplicateComponent) {
   const std::string folder = directory("duplicate_component");
 
   EXPECT_EQ(message_of<PluginError>([&] { registry.find("schedule", "nothing"); }),
-            "schedule 'nothing' is provided twice: by " + folder + "/caravan-duplicate-1.so and by " + folder +
-                "/caravan-duplicate-2.so (which one is meant is unclear). Remove one?");
+            "schedule 'nothing' is provided twice: by " + folder + "/caravan-duplicate-1.so and by " +
+                folder + "/caravan-duplicate-2.so (which one is meant is unclear). Remove one?");
   EXPECT_TRUE(registry.opened().empty());
 }
 
@@ -135,12 +147,15 @@ TEST(BadPlugin, WhatItThrowsKeepsTextAndExitCode) {
     }
     return {};
   };
-  const std::string context = "\n  in schedule 'throws' (plugin throws-in-create 1.0.0, " + file("throws_in_create") + ")";
+  const std::string context =
+      "\n  in schedule 'throws' (plugin throws-in-create 1.0.0, " + file("throws_in_create") + ")";
 
-  EXPECT_EQ(thrown("io"), std::pair("the weights are truncated (12 of 40 bytes)" + context, ExitCode::bad_input));
+  EXPECT_EQ(thrown("io"),
+            std::pair("the weights are truncated (12 of 40 bytes)" + context, ExitCode::bad_input));
   EXPECT_EQ(thrown("config"), std::pair("width=3 (must be even)" + context, ExitCode::wrong_use));
   EXPECT_EQ(thrown("standard"), std::pair("a plain exception" + context, ExitCode::failure));
-  EXPECT_EQ(thrown("number"), std::pair("an exception that is no std::exception" + context, ExitCode::failure));
+  EXPECT_EQ(thrown("number"),
+            std::pair("an exception that is no std::exception" + context, ExitCode::failure));
 }
 
 TEST(BadPlugin, WorldWritableDirectory) {
@@ -150,8 +165,9 @@ TEST(BadPlugin, WorldWritableDirectory) {
   Registry registry({own.path()});
 
   EXPECT_EQ(message_of<PluginError>([&] { registry.find("schedule", "nothing"); }),
-            "plugin directory " + own.path() + " can be written by everybody (so anybody could plant a plugin). chmod o-w " +
-                own.path() + "?");
+            "plugin directory " + own.path() +
+                " can be written by everybody (so anybody could plant a plugin). chmod o-w " + own.path() +
+                "?");
 }
 
 TEST(BadPlugin, DirectoryInsideAWorldWritableOne) {
@@ -173,7 +189,8 @@ TEST(BadPlugin, WorldWritableFile) {
   ::chmod(copy.c_str(), 0666);
 
   EXPECT_EQ(message_of<PluginError>([&] { open_plugin(copy); }),
-            "plugin " + copy + " can be written by everybody (so anybody could change it). chmod o-w " + copy + "?");
+            "plugin " + copy + " can be written by everybody (so anybody could change it). chmod o-w " +
+                copy + "?");
 }
 
 TEST(BadPlugin, FileOfAnotherUser) {
@@ -188,8 +205,9 @@ TEST(BadPlugin, FileOfAnotherUser) {
 }
 
 TEST(BadPlugin, BareNamesAreNeverLookedUp) {
-  EXPECT_EQ(message_of<PluginError>([] { open_plugin("caravan-schedule-1f1b.so"); }),
-            "plugin path 'caravan-schedule-1f1b.so' is not absolute (a bare name would be looked up elsewhere)");
+  EXPECT_EQ(
+      message_of<PluginError>([] { open_plugin("caravan-schedule-1f1b.so"); }),
+      "plugin path 'caravan-schedule-1f1b.so' is not absolute (a bare name would be looked up elsewhere)");
 }
 
 }  // namespace

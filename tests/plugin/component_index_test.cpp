@@ -31,7 +31,8 @@ TEST(ComponentIndex, DamagedFilesAreReadWithoutHarm) {
   int readable = 0;
   for (int round = 0; round < 300; ++round) {
     std::string damaged = whole.substr(0, round % 2 ? whole.size() : random() % whole.size());
-    for (int flips = 0; flips < 8 && !damaged.empty(); ++flips) damaged[random() % 64 % damaged.size()] = char(random());
+    for (int flips = 0; flips < 8 && !damaged.empty(); ++flips)
+      damaged[random() % 64 % damaged.size()] = char(random());
     std::ofstream(path, std::ios::binary) << damaged;
     readable += read_component_index(path).has_value();
   }

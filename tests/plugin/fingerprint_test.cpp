@@ -14,8 +14,9 @@ TEST(Fingerprint, EqualOnesDoNotDiffer) {
 }
 
 TEST(Fingerprint, EveryDifferingKeyIsNamedOnceByName) {
-  EXPECT_THAT(fingerprint_differences("sdk=1+a;mpi=x;cuda=12", "mpi=x;sdk=1+b;cxxabi=7"),
-              ElementsAre("cuda: plugin 12, host none", "cxxabi: plugin none, host 7", "sdk: plugin 1+a, host 1+b"));
+  EXPECT_THAT(
+      fingerprint_differences("sdk=1+a;mpi=x;cuda=12", "mpi=x;sdk=1+b;cxxabi=7"),
+      ElementsAre("cuda: plugin 12, host none", "cxxabi: plugin none, host 7", "sdk: plugin 1+a, host 1+b"));
 }
 
 TEST(Fingerprint, NonsenseIsADifference) {

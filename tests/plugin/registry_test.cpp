@@ -78,8 +78,10 @@ TEST(Registry, AMissingNameListsWhatWasSearchedAndTheNearest) {
 
   EXPECT_EQ(message_of<PluginError>([&] { registry.find("schedule", "1fb1"); }),
             "no schedule '1fb1' (searched: " + kPlugins + ", /nowhere/plugins). Did you mean '1f1b'?");
-  EXPECT_THAT(message_of<PluginError>([&] { registry.find("schedule", "zebra_crossing"); }), HasSubstr("Known: "));
-  EXPECT_THAT(message_of<PluginError>([&] { registry.find("colour", "red"); }), HasSubstr("There is no colour at all."));
+  EXPECT_THAT(message_of<PluginError>([&] { registry.find("schedule", "zebra_crossing"); }),
+              HasSubstr("Known: "));
+  EXPECT_THAT(message_of<PluginError>([&] { registry.find("colour", "red"); }),
+              HasSubstr("There is no colour at all."));
 }
 
 TEST(Registry, ThePathOfTheEnvironmentComesFirst) {
@@ -88,7 +90,8 @@ TEST(Registry, ThePathOfTheEnvironmentComesFirst) {
 
   EXPECT_EQ(registry.find("schedule", "nothing").file, kBad + "/no_index/caravan-no_index.so");
   EXPECT_THAT(message_of<PluginError>([&] { registry.find("schedule", "1fb1"); }),
-              HasSubstr("(searched: CARAVAN_PLUGIN_PATH=" + kBad + "/no_index:" + kBad + "/no_index, " + kPlugins + ")"));
+              HasSubstr("(searched: CARAVAN_PLUGIN_PATH=" + kBad + "/no_index:" + kBad + "/no_index, " +
+                        kPlugins + ")"));
 }
 
 TEST(Registry, NoneMeansLinkedInOnly) {
@@ -97,8 +100,9 @@ TEST(Registry, NoneMeansLinkedInOnly) {
   registry.add(testing::kComponents[0]);
 
   EXPECT_EQ(registry.find("schedule", "nothing").file, "<linked in>");
-  EXPECT_EQ(message_of<PluginError>([&] { registry.find("schedule", "1f1b"); }),
-            "no schedule '1f1b' (searched: CARAVAN_PLUGIN_PATH=none: only what is linked in). Known: nothing.");
+  EXPECT_EQ(
+      message_of<PluginError>([&] { registry.find("schedule", "1f1b"); }),
+      "no schedule '1f1b' (searched: CARAVAN_PLUGIN_PATH=none: only what is linked in). Known: nothing.");
 }
 
 TEST(Registry, RelativeDirectoriesOfTheEnvironmentAreRefused) {
@@ -106,7 +110,8 @@ TEST(Registry, RelativeDirectoriesOfTheEnvironmentAreRefused) {
   Registry registry({kPlugins});
 
   EXPECT_EQ(message_of<PluginError>([&] { registry.find("schedule", "1f1b"); }),
-            "CARAVAN_PLUGIN_PATH has the relative directory 'plugins' (it would depend on where the job starts). Write it "
+            "CARAVAN_PLUGIN_PATH has the relative directory 'plugins' (it would depend on where the job "
+            "starts). Write it "
             "from '/'?");
 }
 
@@ -116,15 +121,17 @@ TEST(Registry, ALinkedInComponentAndAFileAreADuplicate) {
 
   EXPECT_THAT(message_of<PluginError>([&] { registry.find("schedule", "nothing"); }),
               HasSubstr("is provided twice: by <linked in> and by " + kBad));
-  EXPECT_EQ(message_of<PluginError>([&] { registry.add(testing::kComponents[0]); }), "schedule 'nothing' is added twice");
+  EXPECT_EQ(message_of<PluginError>([&] { registry.add(testing::kComponents[0]); }),
+            "schedule 'nothing' is added twice");
 }
 
 TEST(Registry, ANameWithASlashIsAFile) {
   Registry registry({});
 
   EXPECT_EQ(registry.find("schedule", kPlugins + "/caravan-schedule-1f1b.so").plugin, "schedule-1f1b");
-  EXPECT_THAT(message_of<PluginError>([&] { registry.find("layer", kPlugins + "/caravan-schedule-1f1b.so"); }),
-              HasSubstr("has 0 components of kind layer"));
+  EXPECT_THAT(
+      message_of<PluginError>([&] { registry.find("layer", kPlugins + "/caravan-schedule-1f1b.so"); }),
+      HasSubstr("has 0 components of kind layer"));
   EXPECT_EQ(message_of<PluginError>([&] { registry.find("layer", "/no/such.so"); }),
             "no plugin file /no/such.so (No such file or directory). Is the path right?");
 }
@@ -154,8 +161,9 @@ TEST(Registry, ListsEverythingWithRefusals) {
 TEST(Registry, ARefusedFileIsNamedWhenTheNameIsMissing) {
   Registry registry({kBad + "/not_elf"});
 
-  EXPECT_THAT(message_of<PluginError>([&] { registry.find("schedule", "x"); }),
-              HasSubstr("\n  refused: cannot open plugin " + kBad + "/not_elf/caravan-not_elf.so: file too short"));
+  EXPECT_THAT(
+      message_of<PluginError>([&] { registry.find("schedule", "x"); }),
+      HasSubstr("\n  refused: cannot open plugin " + kBad + "/not_elf/caravan-not_elf.so: file too short"));
 }
 
 TEST(Registry, NamesOfAKindNeedNoOpening) {
@@ -168,9 +176,8 @@ TEST(Registry, NamesOfAKindNeedNoOpening) {
 TEST(Registry, ParametersAreValidatedBeforeTheConstructorRuns) {
   Registry registry({kPlugins});
 
-  EXPECT_EQ(message_of<ConfigError>([&] {
-              registry.create<Schedule>("1f1b", Host{}, Config::parse("chunks: 2", "job.yaml"));
-            }),
+  EXPECT_EQ(message_of<ConfigError>(
+                [&] { registry.create<Schedule>("1f1b", Host{}, Config::parse("chunks: 2", "job.yaml")); }),
             "job.yaml:1: unknown key 'chunks' (no parameter of schedule '1f1b'). It takes none.");
 }
 

@@ -9,12 +9,13 @@
 
 namespace caravan {
 
-/// A node of a configuration tree: null, scalar, list or map. Knows the file, line and path it came from, so that every
-/// message can say where. A value type; copies share nothing that is mutable.
+/// A node of a configuration tree: null, scalar, list or map. Knows the file, line and path it came from, so
+/// that every message can say where. A value type; copies share nothing that is mutable.
 ///
-/// Reading outside input: `parse` and `load` refuse files above 1 MB, text that is not UTF-8, anchors, aliases, tags,
-/// several documents, duplicate keys, more than 64 levels and more than 50,000 nodes. Scalars stay text until a typed
-/// reader asks: integers are plain decimal (no 010, 0x10, 1_000), booleans are true and false (no yes, on).
+/// Reading outside input: `parse` and `load` refuse files above 1 MB, text that is not UTF-8, anchors,
+/// aliases, tags, several documents, duplicate keys, more than 64 levels and more than 50,000 nodes. Scalars
+/// stay text until a typed reader asks: integers are plain decimal (no 010, 0x10, 1_000), booleans are true
+/// and false (no yes, on).
 class Config {
  public:
   enum class Kind { null, scalar, list, map };
@@ -37,12 +38,13 @@ class Config {
   const std::string& text() const;  ///< of a scalar; ConfigError otherwise
 
   bool has(std::string_view key) const noexcept;
-  const Config& at(std::string_view key) const;  ///< ConfigError when absent
+  const Config& at(std::string_view key) const;             ///< ConfigError when absent
   const Config& find(std::string_view key) const noexcept;  ///< the null node when absent
   const std::vector<std::pair<std::string, Config>>& entries() const noexcept { return entries_; }
   const std::vector<Config>& items() const noexcept { return items_; }
 
-  /// Typed readers; ConfigError with file, line, path and what would be right. `as_bool` takes true and false only.
+  /// Typed readers; ConfigError with file, line, path and what would be right. `as_bool` takes true and false
+  /// only.
   std::int64_t as_int() const;
   double as_float() const;
   bool as_bool() const;
@@ -93,7 +95,8 @@ class Config {
   int line_ = 0;
 };
 
-/// The nearest of `candidates` by edit distance, or "" when none is near (distance above a third of the length, at least 2).
+/// The nearest of `candidates` by edit distance, or "" when none is near (distance above a third of the
+/// length, at least 2).
 std::string nearest_name(std::string_view name, const std::vector<std::string>& candidates);
 
 }  // namespace caravan

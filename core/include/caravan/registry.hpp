@@ -22,7 +22,8 @@ struct Found {
   std::string plugin;   ///< "schedule-1f1b"
   std::string version;  ///< "1.0.0"
   std::string file;     ///< absolute path, or "<linked in>"
-  std::string sha256;   ///< of the file; filled by `opened`, since hashing costs milliseconds that start-up has not
+  std::string
+      sha256;  ///< of the file; filled by `opened`, since hashing costs milliseconds that start-up has not
 };
 
 /// A plugin file that `list` could not use, and why.
@@ -31,12 +32,12 @@ struct Refusal {
   std::string reason;
 };
 
-/// Knows components by kind and name: those linked in, and those of the plugins on the search path, which are opened on
-/// first use and never closed. Search path: CARAVAN_PLUGIN_PATH (colon list; "none": linked-in only), then the plugin
-/// directory of the installation or build tree. A name that contains '/' is a file.
+/// Knows components by kind and name: those linked in, and those of the plugins on the search path, which are
+/// opened on first use and never closed. Search path: CARAVAN_PLUGIN_PATH (colon list; "none": linked-in
+/// only), then the plugin directory of the installation or build tree. A name that contains '/' is a file.
 ///
-/// Only the plugins that are asked for are opened: what the others hold is read from their files. A kind and name that two
-/// files provide is an error that names both. [host thread]
+/// Only the plugins that are asked for are opened: what the others hold is read from their files. A kind and
+/// name that two files provide is an error that names both. [host thread]
 class Registry {
  public:
   /// `plugin_dirs` are searched in order after CARAVAN_PLUGIN_PATH.
@@ -50,7 +51,8 @@ class Registry {
 
   /// PluginError with what was searched and the nearest names when there is none.
   const Found& find(std::string_view kind, std::string_view name);
-  /// Everything on the search path, sorted by kind and name; opens all of it. Files that are refused go to `refusals`.
+  /// Everything on the search path, sorted by kind and name; opens all of it. Files that are refused go to
+  /// `refusals`.
   std::vector<Found> list(std::vector<Refusal>* refusals = nullptr);
   /// Names of a kind, sorted, without opening anything (plugins that do not use CARAVAN_PLUGIN are left out).
   std::vector<std::string> names(std::string_view kind);
@@ -59,13 +61,16 @@ class Registry {
   template <class T>
   Made<T> create(std::string_view name, const Host& host, const Config& config) {
     const Found& found = find(T::kKind, name);
-    return Made<T>(static_cast<T*>(create_raw(found, T::kKindVersion, host, config)), found.component->destroy);
+    return Made<T>(static_cast<T*>(create_raw(found, T::kKindVersion, host, config)),
+                   found.component->destroy);
   }
 
-  /// The plugins opened so far, by name, with their hash and no component: for the run header and for `agree_on_plugins`.
+  /// The plugins opened so far, by name, with their hash and no component: for the run header and for
+  /// `agree_on_plugins`.
   std::vector<Found> opened() const;
 
-  /// Where this executable's plugins are: plugins_out beside the build tree's bin, else the installation's directory.
+  /// Where this executable's plugins are: plugins_out beside the build tree's bin, else the installation's
+  /// directory.
   static std::vector<std::string> plugin_directories();
 
  private:
@@ -77,8 +82,9 @@ class Registry {
 
 class Communicator;
 
-/// [collective over world] PluginError on every rank, naming plugin and rank, unless all ranks have opened the same files
-/// (name, path and SHA-256) as rank 0: otherwise one rank could train with last week's library.
+/// [collective over world] PluginError on every rank, naming plugin and rank, unless all ranks have opened
+/// the same files (name, path and SHA-256) as rank 0: otherwise one rank could train with last week's
+/// library.
 void agree_on_plugins(const Registry& registry, Communicator& world);
 
 }  // namespace caravan

@@ -9,12 +9,14 @@
 
 namespace caravan {
 
-/// What a component or a section of a job accepts: a borrowed table of parameters (static storage of whoever declares it).
+/// What a component or a section of a job accepts: a borrowed table of parameters (static storage of whoever
+/// declares it).
 using ParamSchema = std::span<const caravan_param>;
 
-/// Checks `given` (a map or null) against `schema` and returns it with the defaults filled in, keys in schema order.
-/// ConfigError: unknown key (with the nearest known one), missing required key, wrong type, out of range, each with
-/// file:line and path. `owner` names what the keys belong to ("layer attention", "section train").
+/// Checks `given` (a map or null) against `schema` and returns it with the defaults filled in, keys in schema
+/// order. ConfigError: unknown key (with the nearest known one), missing required key, wrong type, out of
+/// range, each with file:line and path. `owner` names what the keys belong to ("layer attention", "section
+/// train").
 Config validate(const Config& given, ParamSchema schema, std::string_view owner);
 
 /// Whether the schema itself is sound: names, types, ranges, and defaults that pass their own type and range.

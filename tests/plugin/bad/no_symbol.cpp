@@ -1,1 +1,3 @@
-int caravan_test_unused() { return 1; }
+int caravan_test_unused() {
+  return 1;
+}

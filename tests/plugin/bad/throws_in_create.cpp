@@ -6,7 +6,8 @@ namespace caravan::testing {
 class Throws final : public Nothing {
  public:
   static constexpr const char* kName = "throws";
-  static constexpr caravan_param kParams[] = {{"what", "io|config|standard|number", nullptr, "", "", "What to throw."}};
+  static constexpr caravan_param kParams[] = {
+      {"what", "io|config|standard|number", nullptr, "", "", "What to throw."}};
   Throws(const Host& host, const Config& config) : Nothing(host, config) {
     const std::string& what = config.get_string("what");
     if (what == "io") throw IoError("the weights are truncated (12 of 40 bytes)");
