@@ -1,0 +1,141 @@
+#include "jobs/train/trainer.hpp"
+
+#include <fmt/format.h>
+
+#include <chrono>
+
+#include "caravan/check.hpp"
+#include "caravan/log.hpp"
+#include "io/checkpoint/catalogue.hpp"
+#include "io/checkpoint/reader.hpp"
+#include "jobs/setup/weights.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+/// Memory first, so that what follows may read and write tensors.
+TrainSetup& allocated(TrainSetup& setup) {
+  setup.model().allocate(ParameterStore::Content::weights_and_gradients, setup.slots().size());
+  return setup;
+}
+
+StashLayout training_layout(TrainSetup& setup) {
+  return StashLayout(setup.model().stage().layers(), setup.shape(), StashMode::fused, setup.model().stage().width());
+}
+
+bool due(std::int64_t every, std::int64_t step, std::int64_t last) {
+  return step == last || (every > 0 && step % every == 0);
+}
+
+}  // namespace
+
+Trainer::Trainer(TrainSetup& setup, Communicator& world)
+    : setup_(allocated(setup)),
+      world_(world),
+      source_(setup.open_data({})),
+      reader_(*source_, setup.share()),
+      reducer_(setup.data_ranks()),
+      stash_(setup.device(), training_layout(setup), setup.in_flight()),
+      step_({setup.device(), setup.model().stage(), setup.model().parameters(), setup.optimizer(), setup.data_ranks(),
+             setup.share().data_ranks > 1 ? &reducer_ : nullptr, stash_},
+            setup.row()),
+      reporter_(setup, world.rank()) {
+  if (setup.job().validation.batches > 0) validator_.emplace(setup);
+  agree_on_plugins(setup.registry(), world);
+  start_weights();
+}
+
+void Trainer::start_weights() {
+  if (setup_.job().checkpoint.resume && resume()) return;
+  ParameterStore& parameters = setup_.model().parameters();
+  const std::string& initial = setup_.job().checkpoint.initial_load;
+  if (initial.empty()) {
+    parameters.initialise(setup_.job().seed);
+    return;
+  }
+  load_weights_from(initial, parameters);
+  log_info("weights from " + initial);
+}
+
+/// Rank 0 looks for the newest checkpoint that verifies; all ranks read that one.
+bool Trainer::resume() {
+  std::string path;
+  if (world_.rank() == 0) {
+    const io::Latest latest = io::find_latest(setup_.job().output);
+    for (const io::Skipped& skipped : latest.skipped) log_warning(fmt::format("skipped {}: {}", skipped.path, skipped.why));
+    path = latest.path.value_or("");
+  }
+  path = broadcast_text(world_, path);
+  if (path.empty()) return false;
+  const auto reader = io::CheckpointReader::open(path, io::Check::structure);
+  progress_ = load_state(reader, setup_.model().parameters(), setup_.slots());
+  reporter_.resumed_at(progress_.step);
+  log_info(fmt::format("resumed at step {} from {}", progress_.step, path));
+  return true;
+}
+
+void Trainer::run() {
+  const std::int64_t last = setup_.job().train.steps;
+  if (progress_.step >= last) log_info(fmt::format("nothing to do: step {} of {} is done", progress_.step, last));
+  reporter_.start(progress_);
+  while (progress_.step < last) {
+    one_step();
+    validate_when_due();
+    save_when_due();
+  }
+  reporter_.finish();
+}
+
+void Trainer::one_step() {
+  const auto start = std::chrono::steady_clock::now();
+  const auto batches = reader_.read(progress_.next_sample);
+  const double waited = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const Job& job = setup_.job();
+  const std::int64_t number = progress_.step + 1;
+  const double lr = job.train.lr.at(number);
+  const StepResult result =
+      step_.run(batches, {number, lr, job.train.max_norm, job.seed, setup_.share().global_batch});
+  progress_.step = number;
+  progress_.next_sample += setup_.share().global_batch;
+  progress_.tokens_seen += setup_.share().global_batch * setup_.shape().length;
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  reporter_.step({progress_, result, lr, seconds, waited}, step_);
+}
+
+void Trainer::validate_when_due() {
+  if (!validator_ || !due(setup_.job().validation.every, progress_.step, setup_.job().train.steps)) return;
+  const Validator::Result result = validator_->run();
+  reporter_.validation(progress_, result.loss, result.valid_tokens);
+}
+
+void Trainer::save_when_due() {
+  const Job::Checkpoint& wanted = setup_.job().checkpoint;
+  if (!wanted.enabled || !due(wanted.every, progress_.step, setup_.job().train.steps)) return;
+  std::string problem;
+  if (world_.rank() == 0) {
+    try {
+      save();
+    } catch (const IoError& error) {
+      problem = error.what();
+    }
+  }
+  problem = broadcast_text(world_, problem);
+  if (problem.empty()) return;
+  if (wanted.stop_on_failure) throw IoError(fmt::format("checkpoint of step {} failed: {}", progress_.step, problem));
+  log_warning(fmt::format("checkpoint of step {} failed, older ones are untouched, training goes on: {}", progress_.step,
+                          problem));
+}
+
+void Trainer::save() {
+  const auto start = std::chrono::steady_clock::now();
+  const std::string path = save_state(setup_.job().output, progress_, setup_.model().parameters(), setup_.slots(),
+                                      {setup_.job().resolved.to_yaml(), setup_.mesh().layout().describe()});
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  log_info(fmt::format("checkpoint {} in {:.2f} s", path, seconds));
+  if (setup_.job().checkpoint.keep_latest == 0) return;
+  for (const io::Skipped& problem : io::prune(setup_.job().output, setup_.job().checkpoint.keep_latest).problems) {
+    log_warning(fmt::format("kept {}: {}", problem.path, problem.why));
+  }
+}
+
+}  // namespace caravan::jobs

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <optional>
+
+#include "core/run/train_step.hpp"
+#include "jobs/train/reporter.hpp"
+#include "jobs/train/setup.hpp"
+#include "jobs/train/train_state.hpp"
+#include "jobs/train/validator.hpp"
+#include "parallel/bucketed_reducer.hpp"
+
+namespace caravan::jobs {
+
+/// A training run on this rank: takes the memory, restores or initialises, and steps to the end. [every rank]
+class Trainer {
+ public:
+  Trainer(TrainSetup& setup, Communicator& world);
+  /// Trains until job.train.steps, validating, reporting and saving on the way.
+  void run();
+
+ private:
+  void start_weights();
+  bool resume();
+  void one_step();
+  void validate_when_due();
+  void save_when_due();
+  void save();
+
+  TrainSetup& setup_;
+  Communicator& world_;
+  Progress progress_;
+  Made<DataSource> source_;
+  BatchReader reader_;
+  parallel::BucketedReducer reducer_;
+  Stash stash_;
+  TrainStep step_;
+  std::optional<Validator> validator_;
+  Reporter reporter_;
+};
+
+}  // namespace caravan::jobs
