@@ -75,6 +75,7 @@ Run& Executor::load(const MicroBatch& batch, int set, const StepScales& scales) 
   run.documents = copy(batch.documents, inputs.documents);
   run.first_sample = batch.first_sample;
   run.first_position = batch.first_position;
+  run.logits = batch.logits;
   run.seed = scales.seed;
   run.gradient_scale = scales.gradient_scale;
   run.sequence_scale = scales.sequence_scale;
@@ -137,11 +138,9 @@ void Executor::run(std::span<const Step> row, std::span<const MicroBatch> batche
   reducer_ = nullptr;
 }
 
-void Executor::forward(const MicroBatch& batch, TensorView logits) {
-  Run& run = load(batch, 0, StepScales{});
-  run.logits = logits;
+void Executor::forward(const MicroBatch& batch) {
+  load(batch, 0, StepScales{});
   walk(forward_, 0);
-  run.logits = {};
 }
 
 }  // namespace caravan

@@ -18,6 +18,7 @@ struct MicroBatch {
   std::span<const std::int32_t> documents;  ///< [B·S], or empty
   std::int64_t first_sample = 0;            ///< global index of its first sequence
   std::int64_t first_position = 0;          ///< decode: position of its first token
+  TensorView logits;                        ///< on the device: where to put them, or empty (see Run::logits)
 };
 
 /// What is the same for all micro-batches of a step.
@@ -42,8 +43,8 @@ class Executor {
   /// touches them is over; null: nobody to reduce with.
   void run(std::span<const Step> row, std::span<const MicroBatch> batches, const StepScales& scales,
            GradientReducer* reducer);
-  /// One forward, for evaluation: sums are added to; `logits` may be empty.
-  void forward(const MicroBatch& batch, TensorView logits);
+  /// One forward outside training; sums are added to.
+  void forward(const MicroBatch& batch);
 
   const StepSums& sums() const noexcept { return sums_; }
   void zero_sums();

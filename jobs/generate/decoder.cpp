@@ -63,7 +63,8 @@ std::span<const float> Decoder::feed(std::span<const std::int32_t> tokens) {
     batch.tokens = tokens.subspan(done, static_cast<std::size_t>(length));
     batch.first_position = position_;
     done += static_cast<std::size_t>(length);
-    piece(length).executor.forward(batch, done == tokens.size() ? device_logits_ : TensorView{});
+    if (done == tokens.size()) batch.logits = device_logits_;
+    piece(length).executor.forward(batch);
     position_ += length;
   }
   device_.copy_to_host(Lane::compute, logits_.data(), device_logits_.data, device_logits_.bytes());

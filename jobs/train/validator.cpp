@@ -42,7 +42,7 @@ Validator::Result Validator::run() {
   const std::int64_t rounds = (setup_.job().validation.batches + ranks - 1) / ranks;
   for (std::int64_t round = 0; round < rounds; ++round) {
     const MicroBatch& batch = reader_.read(round * reader_.share().global_batch).front();
-    executor_.forward(batch, {});
+    executor_.forward(batch);
     sums[1] += static_cast<double>(
         std::count_if(batch.labels.begin(), batch.labels.end(), [](auto label) { return label != kIgnoredLabel; }));
   }

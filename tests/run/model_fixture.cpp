@@ -202,8 +202,9 @@ Evaluation evaluate(TestModel& model, const TestBatch& batch) {
   Walker walker(model, batch.shape(Phase::evaluate), StashMode::inference);
   Evaluation result;
   result.logits.resize(static_cast<std::size_t>(batch.sequences * batch.length * model.stage().vocab_size()));
-  walker.executor().forward(batch.view(), TensorView(result.logits.data(), DType::f32,
-                                                     {batch.sequences * batch.length, model.stage().vocab_size()}));
+  MicroBatch view = batch.view();
+  view.logits = TensorView(result.logits.data(), DType::f32, {batch.sequences * batch.length, model.stage().vocab_size()});
+  walker.executor().forward(view);
   result.loss = *walker.executor().sums().loss.as<double>() / static_cast<double>(batch.valid());
   return result;
 }
