@@ -82,7 +82,8 @@ Problem attention_backward(const AttentionCase& c, Storage storage) {
   b.prepare([=](Ops& ops, const Views& v) { ops.attention_forward(forward_args(c, o, v)); });
   const Shape queries{c.batch, c.queries, c.heads, c.head_dim}, keys{c.batch, c.keys, c.kv_heads, c.head_dim};
   const Handle dout = b.random("dout", queries);
-  const Handle dq = b.output("dq", queries), dk = b.output("dk", keys), dv = b.output("dv", keys);
+  const Handle dq = b.cancels(b.output("dq", queries), 1), dk = b.cancels(b.output("dk", keys), 1);
+  const Handle dv = b.output("dv", keys);
   return b.build([=](Ops& ops, const Views& v) {
     const AttentionForward f = forward_args(c, o, v);
     ops.attention_backward({.q = f.q, .k = f.k, .v = f.v, .out = f.out, .lse = f.lse, .dout = v[dout], .dq = v[dq],

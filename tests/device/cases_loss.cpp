@@ -33,7 +33,7 @@ Problem linear_cross_entropy(const LossCase& c, Storage storage, Wanted wanted) 
   const Handle x = b.random("x", {c.tokens, c.width}), w = b.random("w", {c.vocabulary, c.width});
   const Handle bias = b.random("bias", {c.vocabulary}), labels = b.indices("labels", {c.tokens}, labels_of(c));
   const Handle loss = b.given("loss_sum", DType::f64, {1}, {1.5}), logits = b.output("logits", {c.tokens, c.vocabulary});
-  const Handle dx = b.output("dx", {c.tokens, c.width}), dbias = b.f32_random("dbias", {c.vocabulary}, 0.1);
+  const Handle dx = b.cancels(b.output("dx", {c.tokens, c.width}), 0.1), dbias = b.f32_random("dbias", {c.vocabulary}, 0.1);
   const Handle dw = b.contiguous(b.f32_random("dw", {c.vocabulary, c.width}, 0.1));
   return b.build([=](Ops& ops, const Views& v) {
     LinearCrossEntropy args{.x = v[x], .w = v[w], .labels = v[labels], .loss_sum = v[loss], .gradient_scale = 0.125f};

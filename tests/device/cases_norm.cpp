@@ -37,7 +37,7 @@ Problem rmsnorm_backward_input(const NormShape& s, Storage storage, Residual res
     ops.rmsnorm_forward({.x = v[x], .weight = v[weight], .y = v[y], .rstd = v[rstd], .eps = 1e-5f});
   });
   const Handle dy = b.random("dy", {s.tokens, s.width}), given = b.random("residual", {s.tokens, s.width});
-  const Handle dx = residual == Residual::in_place ? given : b.output("dx", {s.tokens, s.width});
+  const Handle dx = residual == Residual::in_place ? given : b.cancels(b.output("dx", {s.tokens, s.width}), 0.5);
   return b.build([=](Ops& ops, const Views& v) {
     ops.rmsnorm_backward_input({.x = v[x], .weight = v[weight], .rstd = v[rstd], .dy = v[dy],
                                 .residual = residual == Residual::none ? TensorView() : v[given], .dx = v[dx]});

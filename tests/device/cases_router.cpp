@@ -93,7 +93,7 @@ Problem route_backward(const RouterCase& c, Storage storage) {
   const RouterOperands o = operands(b, c);
   b.prepare([=](Ops& ops, const Views& v) { ops.route_forward(forward_args(c, o, v)); });
   const Handle dweights = b.contiguous(b.f32_random("dweights", {c.tokens, c.rule.top_k}));
-  const Handle dlogits = b.f32_output("dlogits", {c.tokens, c.experts});
+  const Handle dlogits = b.cancels(b.f32_output("dlogits", {c.tokens, c.experts}), 0.1);
   const Handle dnoise = b.f32_output("dnoise", {c.tokens, c.experts});
   return b.build([=](Ops& ops, const Views& v) {
     ops.route_backward({.rule = c.rule, .logits = v[o.logits], .noise_std = only_if(c.noise, v[o.noise_std]),

@@ -124,11 +124,11 @@ std::vector<Operand> in_f32(std::vector<Operand> operands) {
 
 ::testing::AssertionResult same_elements(const Operand& operand, const Placed& actual, const Placed& expected) {
   const std::vector<double> a = actual.read(), b = expected.read();
-  const double scale = root_mean_square(b);
+  const double scale = std::max(root_mean_square(b), operand.terms);
   for (std::size_t i = 0; i < a.size(); ++i) {
     if (close(a[i], b[i], scale, operand.dtype)) continue;
     return ::testing::AssertionFailure()
-           << fmt::format("'{}' {}: element {} is {:.9g}, the reference has {:.9g} (root mean square {:.3g})",
+           << fmt::format("'{}' {}: element {} is {:.9g}, the reference has {:.9g} (terms of size {:.3g})",
                           operand.name, to_string(operand.shape), i, a[i], b[i], scale);
   }
   return ::testing::AssertionSuccess();

@@ -20,7 +20,8 @@ struct Subject {
   Device* device = nullptr;
 };
 
-/// Allowed |a − b| / (|b| + root mean square of b), b the reference, by storage type of the output.
+/// Allowed |a − b| / (|b| + size of the terms), b the reference, by storage type of the output. The size is the root mean
+/// square of b, or what the problem says about terms that cancel.
 double tolerance_of(DType dtype);
 
 /// An operand in the memory of a device, between guards.

@@ -1,10 +1,10 @@
 #include <gtest/gtest.h>
 
-#include <fmt/format.h>
-
+#include <cctype>
 #include <map>
 #include <memory>
 #include <optional>
+#include <ostream>
 #include <sstream>
 
 #include "caravan/config.hpp"
@@ -61,6 +61,8 @@ struct Case {
   std::size_t problem;
   std::string name;
 };
+
+void PrintTo(const Case& c, std::ostream* out) { *out << c.device << " on " << c.name; }
 
 std::vector<Case> all_cases() {
   std::vector<Case> cases;

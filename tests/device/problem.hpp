@@ -17,6 +17,7 @@ struct Operand {
   Shape shape;
   std::int64_t gap = 0;        ///< unused elements after each row (rank 2: of [columns], rank 4: of [A·D])
   std::vector<double> values;  ///< row-major; nothing for what is only written
+  double terms = 0;            ///< size of the terms that may cancel in it; an error is measured against that at least
 };
 
 /// Names an operand of the problem that made it.
@@ -55,22 +56,22 @@ class ProblemBuilder {
 
   /// Standard normal values × `scale` in the compute type.
   Handle random(std::string name, const Shape& shape, double scale = 1) {
-    return draw({std::move(name), storage_.compute, shape, gap_of(shape), {}}, scale);
+    return draw({std::move(name), storage_.compute, shape, gap_of(shape), {}, 0}, scale);
   }
   /// Nothing before the call, in the compute type.
   Handle output(std::string name, const Shape& shape) {
-    return put({std::move(name), storage_.compute, shape, gap_of(shape), {}});
+    return put({std::move(name), storage_.compute, shape, gap_of(shape), {}, 0});
   }
   /// The same in f32 whatever the compute type: statistics, gradients of weights, routing weights.
   Handle f32_random(std::string name, const Shape& shape, double scale = 1) {
-    return draw({std::move(name), DType::f32, shape, gap_of(shape), {}}, scale);
+    return draw({std::move(name), DType::f32, shape, gap_of(shape), {}, 0}, scale);
   }
   Handle f32_output(std::string name, const Shape& shape) {
-    return put({std::move(name), DType::f32, shape, gap_of(shape), {}});
+    return put({std::move(name), DType::f32, shape, gap_of(shape), {}, 0});
   }
   /// Given values, or none, of any type; no gaps.
   Handle given(std::string name, DType dtype, const Shape& shape, std::vector<double> values) {
-    return put({std::move(name), dtype, shape, 0, std::move(values)});
+    return put({std::move(name), dtype, shape, 0, std::move(values), 0});
   }
   Handle indices(std::string name, const Shape& shape, const std::vector<std::int32_t>& values) {
     return given(std::move(name), DType::i32, shape, {values.begin(), values.end()});
@@ -79,6 +80,11 @@ class ProblemBuilder {
   /// An operand without gaps, for operators that ask for contiguous memory.
   Handle contiguous(Handle handle) {
     operands_[handle.index].gap = 0;
+    return handle;
+  }
+  /// Says that terms of this size cancel in an output, down to 0 for some shapes.
+  Handle cancels(Handle handle, double terms) {
+    operands_[handle.index].terms = terms;
     return handle;
   }
   /// Replaces the values of an operand.
