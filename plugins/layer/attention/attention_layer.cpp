@@ -149,6 +149,9 @@ void AttentionLayer::attend_cached(Run& run, Frame& frame) const {
   const std::int64_t chunk = options_.chunk, length = run.shape.length, row = 2 * options_.kv_heads * options_.head_dim;
   const std::int64_t first_key = chunk > 0 ? run.first_position / chunk * chunk : 0;
   const std::int64_t at = run.first_position - first_key;
+  CARAVAN_CHECK(at + length <= cache.extent(0), Error,
+                "a piece of " + std::to_string(length) + " tokens at position " + std::to_string(run.first_position) +
+                    " (leaves its chunk or the cache of " + std::to_string(cache.extent(0)) + " positions)");
   for (std::int64_t token = 0; token < length; ++token) {
     run.device.copy(Lane::compute, cache.as<float>() + (at + token) * row,
                     qkv.as<float>() + token * options_.width() + options_.heads * options_.head_dim,
