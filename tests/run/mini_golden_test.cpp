@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 
+#include "tests/run/cached_forward.hpp"
 #include "tests/run/mini_model.hpp"
 
 // Expected numbers: an evaluation of the formulas in double precision, independent of this code; gradients by 5-point
@@ -73,6 +74,10 @@ TEST_P(MiniGolden, gradients_are_the_golden_ones) {
   for (const Expected& e : expected) {
     EXPECT_NEAR(element(model_.grad(e.name), e.index), e.gradient, 1e-4 * std::abs(e.gradient)) << e.name;
   }
+}
+
+TEST_P(MiniGolden, greedy_continuation_through_the_cache_crosses_chunks) {
+  EXPECT_EQ(continue_greedily(model_, mini::batch().tokens, 8), (std::vector<std::int32_t>{2, 0, 13, 13, 15, 4, 5, 13}));
 }
 
 }  // namespace

@@ -70,7 +70,7 @@ struct TestBatch {
   std::int64_t first_sample = 0;
 
   BatchShape shape(Phase phase) const { return {sequences, length, phase}; }
-  MicroBatch view() const { return {tokens, labels, documents, first_sample}; }
+  MicroBatch view(TensorView logits = {}) const { return {tokens, labels, documents, first_sample, 0, logits}; }
   std::int64_t valid() const;
 };
 
