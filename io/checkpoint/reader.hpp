@@ -1,0 +1,55 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "caravan/tensor.hpp"
+#include "io/checkpoint/manifest.hpp"
+#include "io/checkpoint/verify.hpp"
+#include "io/checkpoint/writer.hpp"
+
+namespace caravan::io {
+
+/// A committed checkpoint, open for reading.
+class CheckpointReader {
+ public:
+  /// `path`: the step's folder or the .h5 file in it. The files are compared with the manifest before HDF5
+  /// sees them. IoError for what is missing, truncated, damaged (naming tensors), foreign, or of a newer
+  /// format.
+  static CheckpointReader open(const std::string& path, Check check = Check::everything);
+  ~CheckpointReader();
+  CheckpointReader(CheckpointReader&&) noexcept;
+
+  const std::string& folder() const noexcept;
+  std::int64_t step() const noexcept;
+  std::int64_t tokens_seen() const noexcept;
+  const std::string& layout() const noexcept;
+  const std::string& creator() const noexcept;
+  std::string job_yaml() const;
+
+  /// In the order in which they were written.
+  const std::vector<TensorRecord>& tensors() const noexcept;
+  bool has(std::string_view name) const noexcept;
+  const TensorRecord& info(std::string_view name) const;  ///< IoError when absent
+
+  /// Reads the whole tensor; shapes must be equal. `to` has the stored dtype, or is f32 for any float; any
+  /// strides.
+  void read(const std::string& name, const TensorView& to) const;
+  /// Reads the block of `to`'s shape that starts at `origin`.
+  void read_block(const std::string& name, const std::array<std::int64_t, Shape::kMaxRank>& origin,
+                  const TensorView& to) const;
+
+  bool has_attribute(const std::string& name) const;
+  CheckpointValue attribute(const std::string& name) const;  ///< IoError when absent
+
+ private:
+  struct State;
+  explicit CheckpointReader(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace caravan::io

@@ -1,0 +1,147 @@
+#include "io/checkpoint/staging.hpp"
+
+#include "caravan/check.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+
+#include "io/checkpoint/layout.hpp"
+#include "io/files/pending_file.hpp"
+
+namespace caravan::io {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kMark = ".tmp-";
+constexpr std::size_t kSuffixBytes = 17;  // "-" and 16 digits
+constexpr auto kForeignAge = std::chrono::hours(24);
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  if (::gethostname(name.data(), name.size() - 1) != 0) return "unknown";
+  std::string text = name.data();
+  std::replace_if(
+      text.begin(), text.end(), [](unsigned char c) { return !std::isalnum(c) && c != '.'; }, '_');
+  return text;
+}
+
+std::string temporary_name(const std::string& name) {
+  return fmt::format("{}{}{}-{}", name, kMark, host_name(), random_suffix());
+}
+
+void rename_or_throw(const std::string& from, const std::string& to) {
+  CARAVAN_CHECK(::rename(from.c_str(), to.c_str()) == 0, IoError, system_text("rename to", to));
+}
+
+/// Afterwards `to` is what `from` was; what stood at `to`, if anything, is at `from`.
+void put_in_place(const std::string& from, const std::string& to) {
+  if (!fs::exists(to)) return rename_or_throw(from, to);
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) == 0) return;
+  CARAVAN_CHECK(errno == EINVAL || errno == ENOSYS, IoError, system_text("exchange with", to));
+  // A file system that cannot exchange: for an instant the step has no folder, and the one before it is the
+  // latest.
+  const std::string aside = to + std::string(kMark) + host_name() + "-" + random_suffix();
+  rename_or_throw(to, aside);
+  rename_or_throw(from, to);
+  rename_or_throw(aside, from);
+}
+
+/// Never throws. HDF5 keeps a file open that it could not close on a full disk, and an open file keeps its
+/// space even when removed, so files are cut to nothing first.
+void give_up(const std::string& folder) noexcept {
+  std::error_code ignored;
+  for (fs::directory_iterator entry(folder, ignored), end; entry != end; entry.increment(ignored)) {
+    if (entry->is_regular_file(ignored)) fs::resize_file(entry->path(), 0, ignored);
+  }
+  fs::remove_all(folder, ignored);
+}
+
+bool is_temporary(const std::string& name) {
+  const auto mark = name.find(kMark);
+  return mark != std::string::npos && step_of(name.substr(0, mark)) &&
+         name.size() > mark + kMark.size() + kSuffixBytes;
+}
+
+bool is_of_this_host(const std::string& name) {
+  const auto host = name.find(kMark) + kMark.size();
+  return name.substr(host, name.size() - kSuffixBytes - host) == host_name();
+}
+
+bool is_old(const fs::path& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) return false;
+  const auto changed = std::chrono::system_clock::from_time_t(status.st_mtime);
+  return std::chrono::system_clock::now() - changed > kForeignAge;
+}
+
+bool is_abandoned(const fs::path& path) {
+  if (!is_of_this_host(path.filename().string()) && !is_old(path)) return false;
+  const File folder(path.string(), O_RDONLY | O_DIRECTORY);
+  if (::flock(folder.descriptor(), LOCK_EX | LOCK_NB) == 0) return true;
+  return errno != EWOULDBLOCK && is_old(path);
+}
+
+}  // namespace
+
+StagingFolder::StagingFolder(const std::string& parent, const std::string& name)
+    : parent_(parent),
+      final_((fs::path(parent) / name).string()),
+      path_((fs::path(parent) / temporary_name(name)).string()) {
+  std::error_code problem;
+  fs::create_directories(parent_, problem);
+  CARAVAN_CHECK(!problem, IoError, fmt::format("cannot make the folder {} ({})", parent_, problem.message()));
+  CARAVAN_CHECK(::mkdir(path_.c_str(), 0777) == 0, IoError, system_text("make the folder", path_));
+  lock_.emplace_back(path_, O_RDONLY | O_DIRECTORY);
+  ::flock(lock_.front().descriptor(), LOCK_EX | LOCK_NB);  // where locks are not supported, age decides
+}
+
+StagingFolder::~StagingFolder() {
+  if (lock_.empty()) return;
+  give_up(path_);
+}
+
+std::string StagingFolder::commit() {
+  lock_.front().sync();
+  put_in_place(path_, final_);
+  sync_folder(parent_);
+  std::error_code ignored;
+  fs::remove_all(path_, ignored);  // the former folder of this step
+  lock_.clear();
+  return final_;
+}
+
+void remove_committed(const std::string& parent, const std::string& name) {
+  const std::string aside = (fs::path(parent) / temporary_name(name)).string();
+  rename_or_throw((fs::path(parent) / name).string(), aside);
+  std::error_code problem;
+  fs::remove_all(aside, problem);
+  CARAVAN_CHECK(!problem, IoError, fmt::format("cannot remove {} ({})", aside, problem.message()));
+}
+
+std::vector<std::string> remove_stale(const std::string& parent) {
+  std::vector<std::string> removed;
+  if (!fs::is_directory(parent)) return removed;
+  for (const auto& entry : fs::directory_iterator(parent)) {
+    const std::string name = entry.path().filename().string();
+    if (!is_temporary(name) || entry.is_symlink() || !entry.is_directory() || !is_abandoned(entry.path()))
+      continue;
+    std::error_code problem;
+    fs::remove_all(entry.path(), problem);
+    if (!problem) removed.push_back(entry.path().string());
+  }
+  return removed;
+}
+
+}  // namespace caravan::io

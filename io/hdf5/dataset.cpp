@@ -1,0 +1,115 @@
+#include "io/hdf5/dataset.hpp"
+
+#include "caravan/check.hpp"
+
+#include <fmt/format.h>
+
+#include <vector>
+
+#include "io/hdf5/element_type.hpp"
+
+namespace caravan::io::h5 {
+namespace {
+
+std::vector<hsize_t> extents_of(const Shape& shape) {
+  std::vector<hsize_t> extents;
+  for (int axis = 0; axis < shape.rank(); ++axis) extents.push_back(static_cast<hsize_t>(shape[axis]));
+  return extents;
+}
+
+Handle space_of(const Shape& shape) {
+  const auto extents = extents_of(shape);
+  const hid_t id =
+      shape.rank() == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(shape.rank(), extents.data(), nullptr);
+  return Handle(checked(id, "make", "a data space"), H5Sclose);
+}
+
+Shape shape_of(hid_t space, const std::string& name) {
+  const int rank = H5Sget_simple_extent_ndims(space);
+  CARAVAN_CHECK(
+      rank >= 0 && rank <= Shape::kMaxRank, IoError,
+      fmt::format("dataset {} has {} axes (at most {} are supported)", name, rank, Shape::kMaxRank));
+  std::array<hsize_t, Shape::kMaxRank> extents{};
+  H5Sget_simple_extent_dims(space, extents.data(), nullptr);
+  Shape shape;
+  for (int axis = 0; axis < rank; ++axis) {
+    CARAVAN_CHECK(extents[static_cast<std::size_t>(axis)] <= INT64_MAX, IoError,
+                  fmt::format("dataset {} has an extent above 2^63", name));
+    shape.append(static_cast<std::int64_t>(extents[static_cast<std::size_t>(axis)]));
+  }
+  return shape;
+}
+
+Handle creation_list() {
+  Handle list(checked(H5Pcreate(H5P_DATASET_CREATE), "make", "a dataset creation list"), H5Pclose);
+  check(H5Pset_layout(list, H5D_CONTIGUOUS), "set", "the layout");
+  check(H5Pset_alloc_time(list, H5D_ALLOC_TIME_EARLY), "set", "the allocation time");
+  check(H5Pset_fill_time(list, H5D_FILL_TIME_NEVER), "set", "the fill time");
+  check(H5Pset_obj_track_times(list, false), "switch off", "time stamps");
+  return list;
+}
+
+}  // namespace
+
+Dataset Dataset::create(const H5File& file, const std::string& name, DType dtype, const Shape& shape) {
+  const Handle link(checked(H5Pcreate(H5P_LINK_CREATE), "make", "a link creation list"), H5Pclose);
+  check(H5Pset_create_intermediate_group(link, 1), "set", "group creation");
+  const hid_t id = H5Dcreate2(file.id(), name.c_str(), element_type(dtype), space_of(shape), link,
+                              creation_list(), H5P_DEFAULT);
+  return Dataset(name, Handle(checked(id, "create dataset", name), H5Dclose), dtype, shape);
+}
+
+Dataset Dataset::open(const H5File& file, const std::string& name) {
+  Handle handle(checked(H5Dopen2(file.id(), name.c_str(), H5P_DEFAULT), "open dataset", name), H5Dclose);
+  const Handle type(checked(H5Dget_type(handle), "read the type of", name), H5Tclose);
+  const Handle space(checked(H5Dget_space(handle), "read the shape of", name), H5Sclose);
+  const auto dtype = dtype_of_element(type);
+  CARAVAN_CHECK(dtype, IoError, fmt::format("dataset {} has an element type that is not supported", name));
+  const Shape shape = shape_of(space, name);
+  return Dataset(name, std::move(handle), *dtype, shape);
+}
+
+std::uint64_t Dataset::file_offset() const {
+  if (shape_.count() == 0) return 0;
+  const haddr_t offset = H5Dget_offset(handle_);
+  CARAVAN_CHECK(offset != HADDR_UNDEF, IoError, fmt::format("dataset {} has no place in the file", name_));
+  return offset;
+}
+
+Handle Dataset::block(const Origin& origin, const TensorView& view) const {
+  CARAVAN_EXPECT(view.dtype == dtype_ && view.contiguous());
+  CARAVAN_CHECK(view.shape.rank() == shape_.rank(), IoError,
+                fmt::format("dataset {} has shape {} ({} was asked for)", name_, to_string(shape_),
+                            to_string(view.shape)));
+  Handle space(checked(H5Dget_space(handle_), "read the shape of", name_), H5Sclose);
+  if (shape_.rank() == 0) return space;
+  std::vector<hsize_t> from;
+  for (int axis = 0; axis < shape_.rank(); ++axis) {
+    const std::int64_t begin = origin[static_cast<std::size_t>(axis)];
+    CARAVAN_CHECK(
+        begin >= 0 && view.extent(axis) <= shape_[axis] && begin <= shape_[axis] - view.extent(axis), IoError,
+        fmt::format("dataset {} has shape {} (axis {} cannot give {} elements from {})", name_,
+                    to_string(shape_), axis, view.extent(axis), begin));
+    from.push_back(static_cast<hsize_t>(begin));
+  }
+  check(H5Sselect_hyperslab(space, H5S_SELECT_SET, from.data(), nullptr, extents_of(view.shape).data(),
+                            nullptr),
+        "select a block of", name_);
+  return space;
+}
+
+void Dataset::write(const Origin& origin, const TensorView& view) {
+  const Handle file_space = block(origin, view);
+  if (view.count() == 0) return;
+  check(H5Dwrite(handle_, element_type(dtype_), space_of(view.shape), file_space, H5P_DEFAULT, view.data),
+        "write dataset", name_);
+}
+
+void Dataset::read(const Origin& origin, const TensorView& view) const {
+  const Handle file_space = block(origin, view);
+  if (view.count() == 0) return;
+  check(H5Dread(handle_, element_type(dtype_), space_of(view.shape), file_space, H5P_DEFAULT, view.data),
+        "read dataset", name_);
+}
+
+}  // namespace caravan::io::h5

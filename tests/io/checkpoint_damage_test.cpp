@@ -1,0 +1,118 @@
+#include "caravan/error.hpp"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "io/files/digest.hpp"
+#include "tests/io/sample_checkpoint.hpp"
+#include "tests/io/temporary_folder.hpp"
+
+namespace caravan::test {
+namespace {
+
+using io::CheckpointReader;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+class DamagedCheckpoint : public ::testing::Test {
+ protected:
+  void SetUp() override { path_ = Sample(3).write(folder_.path()); }
+  std::string data() const { return path_ + "/checkpoint.h5"; }
+  std::string refusal(io::Check check = io::Check::everything) const {
+    return message_of<IoError>([&] { CheckpointReader::open(path_, check); });
+  }
+  void flip(std::uint64_t at) const {
+    std::string bytes = slurp(data());
+    bytes.at(at) = static_cast<char>(bytes.at(at) ^ 0x10);
+    spill(data(), bytes);
+  }
+  /// Rewrites the manifest, with the digest that belongs to the change.
+  template <class Change>
+  void forge(Change&& change) const {
+    auto whole = nlohmann::json::parse(slurp(path_ + "/manifest.json"));
+    change(whole["manifest"]);
+    const std::string body = whole["manifest"].dump();
+    whole["xxh3"] = io::digest_text(std::as_bytes(std::span(body)));
+    spill(path_ + "/manifest.json", whole.dump());
+  }
+
+  TemporaryFolder folder_;
+  std::string path_;
+};
+
+TEST_F(DamagedCheckpoint, AFlippedBitOfATensorIsFoundAndTheTensorNamed) {
+  const auto offset = CheckpointReader::open(path_).info("/optimizer/m/w.weight").offset;
+  flip(offset + 17);
+  EXPECT_THAT(refusal(),
+              AllOf(HasSubstr("is damaged in /optimizer/m/w.weight"), ::testing::Not(HasSubstr("/model/w"))));
+  EXPECT_EQ(refusal(io::Check::structure), "");
+}
+
+TEST_F(DamagedCheckpoint, EveryFlippedByteIsFound) {
+  const std::string good = slurp(data());
+  for (std::size_t at = 0; at < good.size(); at += 7) {
+    flip(at);
+    EXPECT_THAT(refusal(), HasSubstr("is damaged")) << "byte " << at;
+    spill(data(), good);
+  }
+  EXPECT_EQ(refusal(), "");
+}
+
+TEST_F(DamagedCheckpoint, ATruncatedFileIsCalledTruncated) {
+  const auto size = std::filesystem::file_size(data());
+  std::filesystem::resize_file(data(), size - 1);
+  EXPECT_THAT(refusal(), HasSubstr(fmt::format("has {} bytes instead of {} (truncated)", size - 1, size)));
+  std::filesystem::remove(data());
+  EXPECT_THAT(refusal(), HasSubstr("checkpoint.h5 (No such file or directory)"));
+}
+
+TEST_F(DamagedCheckpoint, AForeignHdf5FileIsNotOpened) {
+  std::filesystem::remove(path_ + "/manifest.json");
+  EXPECT_THAT(refusal(), HasSubstr("has no manifest.json (incomplete, or not a checkpoint of caravan)"));
+  EXPECT_THAT(message_of<IoError>([] { CheckpointReader::open("/nowhere/x"); }),
+              HasSubstr("/nowhere/x does not exist"));
+}
+
+TEST_F(DamagedCheckpoint, AChangedManifestIsFound) {
+  std::string text = slurp(path_ + "/manifest.json");
+  text[text.find("\"step\": 3") + 8] = '4';
+  spill(path_ + "/manifest.json", text);
+  EXPECT_THAT(refusal(), HasSubstr("does not have the digest that it carries (damaged)"));
+}
+
+TEST_F(DamagedCheckpoint, ANewerFormatIsRefusedByItsNumber) {
+  forge([](auto& manifest) { manifest["format_version"] = 2; });
+  EXPECT_THAT(refusal(),
+              HasSubstr("has format version 2 (this caravan reads up to 1). Use a newer caravan?"));
+}
+
+TEST_F(DamagedCheckpoint, HostileManifestsAreRefused) {
+  const std::string good = slurp(path_ + "/manifest.json");
+  const auto expect = [&](auto change, const char* message) {
+    forge(change);
+    EXPECT_THAT(refusal(), HasSubstr(message));
+    spill(path_ + "/manifest.json", good);
+  };
+  expect([](auto& m) { m["files"][0]["name"] = "../x.h5"; },
+         "not the name of an HDF5 file in the same folder");
+  expect([](auto& m) { m["files"] = nlohmann::json::array(); }, "lists no file");
+  expect([](auto& m) { m["files"][0]["tensors"][0]["offset"] = ~0ull - 8; }, "ends behind checkpoint.h5");
+  expect([](auto& m) { m["files"][0]["tensors"][0]["offset"] = m["files"][0]["tensors"][1]["offset"]; },
+         "overlaps");
+  expect(
+      [](auto& m) {
+        m["files"][0]["tensors"][0]["shape"] = {1ll << 40, 1ll << 40};
+      },
+      "does not fit 63 bits");
+  expect([](auto& m) { m["files"][0]["tensors"][0]["dtype"] = "f31"; }, "unknown dtype 'f31'");
+  expect([](auto& m) { m["files"][0]["tensors"][0].erase("xxh3"); }, "is malformed");
+  spill(path_ + "/manifest.json", std::string(1000, '['));
+  EXPECT_THAT(refusal(), HasSubstr("nested more than 64 levels"));
+}
+
+}  // namespace
+}  // namespace caravan::test

@@ -1,0 +1,152 @@
+#include "caravan/error.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <random>
+#include <thread>
+
+#include "io/checkpoint/catalogue.hpp"
+#include "io/checkpoint/staging.hpp"
+#include "tests/io/sample_checkpoint.hpp"
+#include "tests/io/temporary_folder.hpp"
+
+namespace caravan::test {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+constexpr std::size_t kFloats = 1 << 16;
+
+/// Writes checkpoint after checkpoint until it is killed.
+[[noreturn]] void write_for_ever(const std::string& run, std::int64_t from) {
+  for (std::int64_t step = from;; ++step) {
+    Sample(step, kFloats).write(run);
+    io::prune(run, 2);
+  }
+}
+
+TEST(KilledWriter, LeavesTheOldOrTheNewCheckpointWhole) {
+  TemporaryFolder run;
+  Sample(1, kFloats).write(run.path());
+  std::mt19937 random(20240607);
+  std::int64_t last = 1;
+  for (int round = 0; round < 40; ++round) {
+    const pid_t child = ::fork();
+    if (child == 0) write_for_ever(run.path(), last + 1);
+    std::this_thread::sleep_for(std::chrono::microseconds(random() % 40'000));
+    ASSERT_EQ(::kill(child, SIGKILL), 0);
+    ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+    const auto latest = io::find_latest(run.path());
+    ASSERT_TRUE(latest.path);
+    EXPECT_TRUE(latest.skipped.empty()) << latest.skipped.front().why;
+    EXPECT_GE(latest.step, last);
+    EXPECT_TRUE(Sample(latest.step, kFloats).is_in(*latest.path)) << "step " << latest.step;
+    last = latest.step;
+  }
+  EXPECT_GT(last, 1);
+  io::remove_stale(run.path());
+  for (const auto& entry : fs::directory_iterator(run.path())) {
+    EXPECT_THAT(entry.path().string(), ::testing::Not(HasSubstr(".tmp-")));
+  }
+}
+
+/// A disk of two MiB; skips the test where mounting is not allowed.
+class FullDisk : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (::mount("tmpfs", folder_.path().c_str(), "tmpfs", 0, "size=2m") != 0) {
+      GTEST_SKIP() << "mounting a small tmpfs needs root";
+    }
+    mounted_ = true;
+    Sample(1).write(folder_.path());
+  }
+  void TearDown() override {
+    if (mounted_) ::umount2(folder_.path().c_str(), MNT_DETACH);
+  }
+  void expect_only_the_old_one() const {
+    EXPECT_TRUE(Sample(1).is_in(folder_.file("step-00000001")));
+    EXPECT_EQ(std::distance(fs::directory_iterator(folder_.path()), {}), 1);
+  }
+  TemporaryFolder folder_;
+  bool mounted_ = false;
+};
+
+TEST_F(FullDisk, IsFoundBeforeAnythingIsWritten) {
+  EXPECT_THAT(message_of<IoError>([&] { Sample(2, 1 << 18).write(folder_.path()); }),
+              HasSubstr("(the disk is full)"));
+  expect_only_the_old_one();
+}
+
+TEST_F(FullDisk, InTheMiddleLeavesTheOldCheckpointAndGivesTheSpaceBack) {
+  std::vector<float> large(1 << 18);
+  for (int round = 0; round < 3; ++round) {
+    EXPECT_NE(message_of<IoError>([&] {
+                io::CheckpointWriter writer(folder_.path(), 2, {});
+                for (const char* name : {"/model/a", "/model/b", "/model/c"}) {
+                  writer.tensor(name, TensorView(large.data(), DType::f32, {1 << 18}));
+                }
+                writer.commit();
+              }),
+              "");
+    expect_only_the_old_one();
+    EXPECT_GT(fs::space(folder_.path()).available, std::uintmax_t{1'900'000});
+  }
+  Sample(3).write(folder_.path());
+  EXPECT_TRUE(Sample(3).is_in(folder_.file("step-00000003")));
+}
+
+TEST_F(FullDisk, WhileSmallTensorsAreStillBufferedIsReported) {
+  const auto free = fs::space(folder_.path()).available;
+  const std::string ballast = folder_.file("ballast");
+  spill(ballast, std::string(free - 8192, 'b'));
+  EXPECT_NE(message_of<IoError>([&] {
+              io::CheckpointWriter writer(folder_.path(), 2, {});
+              std::vector<float> small(300);
+              for (int i = 0; i < 40; ++i) {
+                writer.tensor("/model/t" + std::to_string(i), TensorView(small.data(), DType::f32, {300}));
+              }
+              writer.commit();
+            }),
+            "");
+  fs::remove(ballast);
+  expect_only_the_old_one();
+}
+
+TEST(AFileSizeLimit, EndsTheWritingWithAnError) {
+  TemporaryFolder folder;
+  Sample(1).write(folder.path());
+  const pid_t child = ::fork();
+  if (child == 0) {
+    std::signal(SIGXFSZ, SIG_IGN);
+    const rlimit limit{1 << 20, 1 << 20};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+    std::vector<float> large(1 << 19);
+    const std::string message = message_of<IoError>([&] {
+      io::CheckpointWriter writer(folder.path(), 2, {});
+      writer.tensor("/model/a", TensorView(large.data(), DType::f32, {1 << 19}));
+      writer.commit();
+    });
+    ::_exit(message.find("File too large") != std::string::npos ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), {}), 1);
+}
+
+TEST(AnUnwritableFolder, IsNamed) {
+  EXPECT_THAT(message_of<IoError>([] { Sample(1).write("/proc/nothing"); }),
+              HasSubstr("cannot make the folder /proc/nothing"));
+}
+
+}  // namespace
+}  // namespace caravan::test

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "io/checkpoint/reader.hpp"
+#include "io/checkpoint/writer.hpp"
+
+namespace caravan::test {
+
+/// A small checkpoint whose contents follow from its step.
+struct Sample {
+  explicit Sample(std::int64_t step_, std::size_t count = 64) : step(step_), weight(count), moment(count) {
+    for (std::size_t i = 0; i < count; ++i) {
+      weight[i] = static_cast<float>(step) + static_cast<float>(i) * 0.25f;
+      moment[i] = -weight[i];
+    }
+  }
+
+  std::string write(const std::string& folder) {
+    const auto count = static_cast<std::int64_t>(weight.size());
+    io::CheckpointWriter writer(folder, step,
+                                {.tokens_seen = step * 1000,
+                                 .job_yaml = "train: {steps: 10}\n",
+                                 .layout = "one rank",
+                                 .creator = "caravan test",
+                                 .expected_bytes = weight.size() * 8});
+    writer.tensor("/model/w.weight", TensorView(weight.data(), DType::f32, {count / 8, 8}));
+    writer.tensor("/optimizer/m/w.weight", TensorView(moment.data(), DType::f32, {count / 8, 8}));
+    writer.attribute("/state/data_cursor", step * 7);
+    return writer.commit();
+  }
+
+  /// True when `path` holds exactly this.
+  bool is_in(const std::string& path) const {
+    const auto reader = io::CheckpointReader::open(path);
+    Sample read(-1, weight.size());
+    const auto count = static_cast<std::int64_t>(weight.size());
+    reader.read("/model/w.weight", TensorView(read.weight.data(), DType::f32, {count / 8, 8}));
+    reader.read("/optimizer/m/w.weight", TensorView(read.moment.data(), DType::f32, {count / 8, 8}));
+    return reader.step() == step && read.weight == weight && read.moment == moment &&
+           std::get<std::int64_t>(reader.attribute("/state/data_cursor")) == step * 7;
+  }
+
+  std::int64_t step;
+  std::vector<float> weight, moment;
+};
+
+}  // namespace caravan::test
