@@ -1,8 +1,10 @@
 #include "io/text/load_tokenizer.hpp"
 
 #include <fmt/format.h>
+#include <openssl/evp.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <string_view>
 
@@ -61,8 +63,23 @@ std::unique_ptr<Tokenizer> read_any(const std::string& file) {
 
 }  // namespace
 
+std::string tokenizer_file(const std::string& path) {
+  return std::filesystem::is_directory(path) ? file_in(path) : path;
+}
+
+std::string tokenizer_sha256(const std::string& file) {
+  const std::string bytes = read_text(file, kMostTokenizerBytes);
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned length = 0;
+  CARAVAN_CHECK(EVP_Digest(bytes.data(), bytes.size(), digest.data(), &length, EVP_sha256(), nullptr) == 1,
+                IoError, fmt::format("cannot compute the SHA-256 of {} (OpenSSL refused)", file));
+  std::string text;
+  for (unsigned i = 0; i < length; ++i) text += fmt::format("{:02x}", digest[i]);
+  return text;
+}
+
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path) {
-  const std::string file = std::filesystem::is_directory(path) ? file_in(path) : path;
+  const std::string file = tokenizer_file(path);
   try {
     return read_any(file);
   } catch (Error& error) {

@@ -1,0 +1,16 @@
+#include "io/data/components.hpp"
+
+#include "caravan/plugin.hpp"
+#include "io/data/safetensors_source.hpp"
+#include "io/data/shard_source.hpp"
+#include "io/data/text_source.hpp"
+
+namespace caravan::io {
+
+std::span<const caravan_component> data_components() {
+  static constexpr caravan_component components[] = {component<ShardSource>(), component<TextSource>(),
+                                                     component<SafetensorsSource>()};
+  return components;
+}
+
+}  // namespace caravan::io

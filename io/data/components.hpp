@@ -1,0 +1,12 @@
+#pragma once
+
+#include <span>
+
+#include "caravan/abi.h"
+
+namespace caravan::io {
+
+/// The data sources that need this room's readers: tokens, text, safetensors. For Registry::add.
+std::span<const caravan_component> data_components();
+
+}  // namespace caravan::io

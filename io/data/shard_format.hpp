@@ -1,0 +1,25 @@
+#pragma once
+
+#include "io/data/token_type.hpp"
+
+#include <fmt/format.h>
+#include <hdf5.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace caravan::io {
+
+inline constexpr std::string_view kShardFormat = "caravan token shard";
+inline constexpr std::int64_t kShardVersion = 1;
+
+inline std::string shard_name(int shard, int shards) {
+  return fmt::format("tokens-{:05}-of-{:05}.h5", shard, shards);
+}
+
+inline hid_t hdf5_type(TokenType type) {
+  return type == TokenType::u16 ? H5T_STD_U16LE : H5T_STD_I32LE;
+}
+
+}  // namespace caravan::io

@@ -1,0 +1,149 @@
+#include "io/data/shard_writer.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "caravan/check.hpp"
+#include "caravan/fingerprint.h"
+#include "io/data/shard_format.hpp"
+#include "io/files/file.hpp"
+#include "io/files/pending_file.hpp"
+#include "io/hdf5/attribute.hpp"
+#include "io/hdf5/dataset.hpp"
+
+namespace caravan::io {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t kOverhead = 16 * 1024;  // of HDF5's headers and attributes
+
+void make_folder(const std::string& path) {
+  std::error_code error;
+  fs::create_directory(path, error);
+  CARAVAN_CHECK(!error, IoError,
+                fmt::format("cannot make the folder {} ({}). May you write there, and does its parent exist?",
+                            path, error.message()));
+}
+
+/// HDF5 also fails on a full disk, but with a page of its own words.
+void require_room(const std::string& folder, std::uint64_t bytes) {
+  std::error_code error;
+  const fs::space_info space = fs::space(folder, error);
+  CARAVAN_CHECK(
+      error || space.available >= bytes, IoError,
+      fmt::format("{}: a shard of {} bytes does not fit (the disk is full: {} bytes are free). Free some, or "
+                  "name another folder?",
+                  folder, bytes, space.available));
+}
+
+template <class T>
+void write_dataset(const h5::H5File& file, const std::string& name, hid_t file_type, hid_t memory_type,
+                   const std::vector<T>& values) {
+  const hsize_t extent = values.size();
+  const h5::Handle space(h5::checked(H5Screate_simple(1, &extent, nullptr), "make", "a data space"),
+                         H5Sclose);
+  const h5::Handle list(h5::checked(H5Pcreate(H5P_DATASET_CREATE), "make", "a dataset creation list"),
+                        H5Pclose);
+  h5::check(H5Pset_alloc_time(list, H5D_ALLOC_TIME_EARLY), "set", "the allocation time");
+  h5::check(H5Pset_obj_track_times(list, false), "switch off", "time stamps");
+  h5::Handle dataset(
+      h5::checked(H5Dcreate2(file.id(), name.c_str(), file_type, space, H5P_DEFAULT, list, H5P_DEFAULT),
+                  "create dataset", name),
+      H5Dclose);
+  if (!values.empty())
+    h5::check(H5Dwrite(dataset, memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), "write dataset",
+              name);
+  dataset.close(name);
+}
+
+void write_facts(const h5::H5File& file, const ShardFacts& facts) {
+  h5::write_attribute(file, "/", "format", std::string(kShardFormat));
+  h5::write_attribute(file, "/", "version", kShardVersion);
+  h5::write_attribute(file, "/", "vocab_size", facts.vocab_size);
+  h5::write_attribute(file, "/", "tokenizer", facts.tokenizer);
+  h5::write_attribute(file, "/", "tokenizer_sha256", facts.tokenizer_sha256);
+  h5::write_attribute(file, "/", "creator", std::string("caravan " CARAVAN_VERSION));
+}
+
+}  // namespace
+
+ShardWriter::ShardWriter(std::string folder, ShardFacts facts, std::int64_t tokens_a_shard)
+    : folder_(std::move(folder)),
+      facts_(std::move(facts)),
+      type_(token_type_for(facts_.vocab_size)),
+      tokens_a_shard_(tokens_a_shard) {
+  while (folder_.size() > 1 && folder_.ends_with('/')) folder_.pop_back();
+  CARAVAN_CHECK(
+      !fs::exists(fs::symlink_status(folder_)), IoError,
+      fmt::format("{} exists (token shards are written as a new folder). Remove it, or name another?",
+                  folder_));
+  beside_ = fmt::format("{}.tmp-{}", folder_, random_suffix());
+  make_folder(beside_);
+}
+
+ShardWriter::~ShardWriter() {
+  std::error_code ignored;
+  if (!is_finished_) fs::remove_all(beside_, ignored);
+}
+
+void ShardWriter::add_document(std::span<const std::int32_t> tokens) {
+  if (tokens.empty()) return;
+  const auto size = static_cast<std::int64_t>(tokens.size());
+  const auto held = static_cast<std::int64_t>(tokens_.size());
+  if (held > 0 && held + size > tokens_a_shard_) write_shard();
+  starts_.push_back(static_cast<std::int64_t>(tokens_.size()));
+  while (!tokens.empty()) {
+    const auto room = static_cast<std::size_t>(tokens_a_shard_) - tokens_.size();
+    const auto part = tokens.first(std::min(room, tokens.size()));
+    append(part);
+    tokens = tokens.subspan(part.size());
+    if (!tokens.empty()) write_shard();
+  }
+}
+
+void ShardWriter::append(std::span<const std::int32_t> tokens) {
+  for (std::int32_t id : tokens)
+    CARAVAN_CHECK(id >= 0 && id < facts_.vocab_size, IoError,
+                  fmt::format("token id {} (the vocabulary has the ids 0 to {})", id, facts_.vocab_size - 1));
+  tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
+}
+
+void ShardWriter::write_shard() {
+  const std::string path = beside(shards_);
+  require_room(beside_, tokens_.size() * bytes_of(type_) + starts_.size() * sizeof(std::int64_t) + kOverhead);
+  h5::H5File file = h5::H5File::create(path);
+  write_facts(file, facts_);
+  write_dataset(file, "tokens", hdf5_type(type_), H5T_NATIVE_INT32, tokens_);
+  write_dataset(file, "document_starts", H5T_STD_I64LE, H5T_NATIVE_INT64, starts_);
+  file.finish();
+  File(path, O_RDONLY).sync();
+  tokens_.clear();
+  starts_.clear();
+  ++shards_;
+}
+
+int ShardWriter::finish() {
+  if (!tokens_.empty()) write_shard();
+  CARAVAN_CHECK(shards_ > 0, IoError,
+                "no tokens in the input (there is nothing to write). Is the --input the right one?");
+  for (int shard = 0; shard < shards_; ++shard)
+    fs::rename(beside(shard), fs::path(beside_) / shard_name(shard, shards_));
+  sync_folder(beside_);
+  std::error_code error;
+  fs::rename(beside_, folder_, error);
+  CARAVAN_CHECK(!error, IoError,
+                fmt::format("cannot rename {} to {} ({})", beside_, folder_, error.message()));
+  is_finished_ = true;
+  const fs::path parent = fs::path(folder_).parent_path();
+  sync_folder(parent.empty() ? "." : parent.string());
+  return shards_;
+}
+
+std::string ShardWriter::beside(int shard) const {
+  return fmt::format("{}/shard-{}.h5", beside_, shard);
+}
+
+}  // namespace caravan::io

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "io/data/token_type.hpp"
+
+namespace caravan::io {
+
+/// What every shard says of itself.
+struct ShardFacts {
+  std::int64_t vocab_size = 0;
+  std::string tokenizer;         ///< "tokenizer.json, 2048 tokens"
+  std::string tokenizer_sha256;  ///< of the tokenizer's file
+};
+
+/// Writes a folder of HDF5 files tokens-NNNNN-of-MMMMM.h5, each with the datasets `tokens` [n] (u16 or i32)
+/// and `document_starts` [d] (i64, places in this file's tokens) and the facts as attributes. The folder
+/// appears under its name when all of it is written; without `finish`, and after an error, nothing stays.
+class ShardWriter {
+ public:
+  /// IoError when `folder` exists. A file holds whole documents up to `tokens_a_shard`; only a longer one is
+  /// cut.
+  ShardWriter(std::string folder, ShardFacts facts, std::int64_t tokens_a_shard);
+  ~ShardWriter();
+  ShardWriter(const ShardWriter&) = delete;
+  ShardWriter& operator=(const ShardWriter&) = delete;
+
+  void add_document(std::span<const std::int32_t> tokens);
+  /// [once] Gives the number of shards.
+  int finish();
+
+ private:
+  void append(std::span<const std::int32_t> tokens);
+  void write_shard();
+  std::string beside(int shard) const;
+
+  std::string folder_, beside_;
+  ShardFacts facts_;
+  TokenType type_;
+  std::int64_t tokens_a_shard_;
+  std::vector<std::int32_t> tokens_;
+  std::vector<std::int64_t> starts_;
+  int shards_ = 0;
+  bool is_finished_ = false;
+};
+
+}  // namespace caravan::io

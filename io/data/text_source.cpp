@@ -1,0 +1,35 @@
+#include "io/data/text_source.hpp"
+
+#include "io/data/documents.hpp"
+#include "io/text/load_tokenizer.hpp"
+
+namespace caravan::io {
+namespace {
+
+DocumentEncoder::Border border(const Config& config, std::string_view key) {
+  return config.get_bool(key) ? DocumentEncoder::Border::token : DocumentEncoder::Border::none;
+}
+
+std::unique_ptr<TokenStream> read_stream(const Config& config) {
+  const auto tokenizer = load_tokenizer(config.get_string("tokenizer"));
+  const DocumentEncoder encoder(*tokenizer, border(config, "bos"), border(config, "eos"));
+  const DocumentFormat format{.kind = document_kind(config.get_string("format")),
+                              .separator = document_separator(config.get_string("separator")),
+                              .field = config.get_string("field")};
+  std::vector<std::int32_t> tokens;
+  std::vector<std::int64_t> starts;
+  const auto take = [&](std::string_view document) {
+    const std::size_t start = tokens.size();
+    encoder.encode(document, tokens);
+    if (tokens.size() > start) starts.push_back(static_cast<std::int64_t>(start));
+  };
+  for (const std::string& path : config.at("path").as_string_list()) for_each_document(path, format, take);
+  return std::make_unique<MemoryTokens>(std::move(tokens), std::move(starts), tokenizer->vocab_size());
+}
+
+}  // namespace
+
+TextSource::TextSource(const Host&, const Config& config)
+    : WindowSource(read_stream(config), window_options(config)) {}
+
+}  // namespace caravan::io

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace caravan::io {
+
+/// All tokens of a data set, one document after the other.
+class TokenStream {
+ public:
+  virtual ~TokenStream() = default;
+  virtual std::int64_t size() const = 0;
+  /// One more than the largest id that may occur.
+  virtual std::int64_t vocab_size() const = 0;
+  /// Where documents begin, ascending; a document without a start here continues the one before.
+  virtual std::span<const std::int64_t> document_starts() const = 0;
+  /// Tokens [begin, begin + out.size()). IoError when they cannot be read or an id is not below vocab_size().
+  virtual void read(std::int64_t begin, std::span<std::int32_t> out) const = 0;
+};
+
+/// A stream in memory.
+class MemoryTokens final : public TokenStream {
+ public:
+  MemoryTokens(std::vector<std::int32_t> tokens, std::vector<std::int64_t> starts, std::int64_t vocab_size)
+      : tokens_(std::move(tokens)), starts_(std::move(starts)), vocab_size_(vocab_size) {}
+
+  std::int64_t size() const override { return static_cast<std::int64_t>(tokens_.size()); }
+  std::int64_t vocab_size() const override { return vocab_size_; }
+  std::span<const std::int64_t> document_starts() const override { return starts_; }
+  void read(std::int64_t begin, std::span<std::int32_t> out) const override;
+
+ private:
+  std::vector<std::int32_t> tokens_;
+  std::vector<std::int64_t> starts_;
+  std::int64_t vocab_size_;
+};
+
+}  // namespace caravan::io

@@ -1,0 +1,144 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "caravan/check.hpp"
+#include "io/data/documents.hpp"
+#include "io/data/shard_writer.hpp"
+#include "io/data/token_shards.hpp"
+#include "io/data/unigram_entropy.hpp"
+#include "io/text/load_tokenizer.hpp"
+#include "jobs/command.hpp"
+#include "jobs/text_streams.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+constexpr std::int64_t kLeastShard = 1 << 10;
+constexpr std::int64_t kMostShard = std::int64_t{1} << 31;
+constexpr std::int64_t kUsualShard = std::int64_t{1} << 26;
+
+struct Prepare {
+  std::vector<std::string> inputs;
+  std::string tokenizer, output;
+  std::string format = "auto", field = "text", separator = "file";
+  bool bos = false, eos = false, json = false;
+  double validation_fraction = 0.05;
+  std::int64_t shard_tokens = kUsualShard;
+};
+
+struct Counts {
+  std::int64_t documents = 0, tokens = 0, bytes = 0;
+  int shards = 0;
+};
+
+io::DocumentEncoder::Border border(bool is_asked_for) {
+  return is_asked_for ? io::DocumentEncoder::Border::token : io::DocumentEncoder::Border::none;
+}
+
+Counts write_shards(const Prepare& options) {
+  const std::string file = io::tokenizer_file(options.tokenizer);
+  const auto tokenizer = io::load_tokenizer(file);
+  const io::DocumentEncoder encoder(*tokenizer, border(options.bos), border(options.eos));
+  const io::DocumentFormat format{.kind = io::document_kind(options.format),
+                                  .separator = io::document_separator(options.separator),
+                                  .field = options.field};
+  io::ShardWriter writer(options.output,
+                         {tokenizer->vocab_size(), tokenizer->description(), io::tokenizer_sha256(file)},
+                         options.shard_tokens);
+  Counts counts;
+  ProgressLine progress;
+  std::vector<std::int32_t> tokens;
+  const auto take = [&](std::string_view document) {
+    tokens.clear();
+    encoder.encode(document, tokens);
+    writer.add_document(tokens);
+    counts.tokens += static_cast<std::int64_t>(tokens.size());
+    counts.bytes += static_cast<std::int64_t>(document.size());
+    if (++counts.documents % 1000 == 0)
+      progress.show(fmt::format("{} documents, {} tokens", counts.documents, counts.tokens));
+  };
+  for (const std::string& input : options.inputs) io::for_each_document(input, format, take);
+  counts.shards = writer.finish();
+  return counts;
+}
+
+/// Reads the shards back, which also proves that they can be read.
+nlohmann::ordered_json summary(const Prepare& options, const Counts& counts) {
+  const io::TokenShards shards(options.output);
+  const auto held_out =
+      static_cast<std::int64_t>(options.validation_fraction * static_cast<double>(shards.size()));
+  const std::int64_t border = shards.size() - held_out;
+  return {{"output", options.output},
+          {"shards", counts.shards},
+          {"documents", counts.documents},
+          {"bytes", counts.bytes},
+          {"tokens", shards.size()},
+          {"vocab_size", shards.vocab_size()},
+          {"tokens_per_byte", static_cast<double>(shards.size()) / static_cast<double>(counts.bytes)},
+          {"validation_fraction", options.validation_fraction},
+          {"train_tokens", border},
+          {"train_unigram_entropy_nats", io::unigram_entropy(shards, 0, border)},
+          {"validation_tokens", held_out},
+          {"validation_unigram_entropy_nats", io::unigram_entropy(shards, border, shards.size())}};
+}
+
+std::string for_people(const nlohmann::ordered_json& facts) {
+  std::string text;
+  for (const auto& [key, value] : facts.items()) {
+    const std::string shown = value.is_string()         ? value.get<std::string>()
+                              : value.is_number_float() ? fmt::format("{:.4f}", value.get<double>())
+                                                        : value.dump();
+    text += fmt::format("{:<32} {}\n", key, shown);
+  }
+  return text;
+}
+
+int run_prepare(const Prepare& options) {
+  const auto facts = summary(options, write_shards(options));
+  write_standard_output(options.json ? facts.dump() + "\n" : for_people(facts));
+  return 0;
+}
+
+void declare_format(CLI::App& app, Prepare& options) {
+  app.add_option("--format", options.format, "auto takes *.jsonl and *.json for JSON lines")
+      ->check(CLI::IsMember({"auto", "text", "jsonl"}))
+      ->capture_default_str();
+  app.add_option("--field", options.field, "The key of a JSON line that holds the text")
+      ->capture_default_str();
+  app.add_option("--document-separator", options.separator, "What ends a document of plain text")
+      ->check(CLI::IsMember({"file", "blank-line", "line"}))
+      ->capture_default_str();
+  app.add_flag("--bos", options.bos, "Begin every document with the tokenizer's BOS token");
+  app.add_flag("--eos", options.eos, "End every document with the tokenizer's EOS token");
+}
+
+std::function<int()> declare_prepare(CLI::App& app) {
+  auto options = std::make_shared<Prepare>();
+  app.add_option("--input", options->inputs, "Text or JSON-lines files")->required();
+  app.add_option("--tokenizer", options->tokenizer, "tokenizer.json, tokenizer.model, or a folder with one")
+      ->required();
+  app.add_option("--output", options->output, "The folder to make")->required();
+  declare_format(app, *options);
+  app.add_option("--validation-fraction", options->validation_fraction,
+                 "The tail whose entropy is printed by itself")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  app.add_option("--shard-tokens", options->shard_tokens, "The most tokens of one file")
+      ->check(CLI::Range(kLeastShard, kMostShard))
+      ->capture_default_str();
+  app.add_flag("--json", options->json, "Print one JSON object");
+  return [options] { return run_prepare(*options); };
+}
+
+std::function<int()> declare(CLI::App& app) {
+  app.require_subcommand(1);
+  return declare_prepare(*app.add_subcommand("prepare", "Turns text into HDF5 token shards"));
+}
+
+}  // namespace
+
+extern const Command data_command{"data", "Prepares training data", declare};
+
+}  // namespace caravan::jobs
