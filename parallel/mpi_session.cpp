@@ -28,8 +28,8 @@ int exit_code_of(const std::exception& error) noexcept {
 /// is printed by rank 0 alone, and a broken connection is usually the echo of another rank's end. A rank that
 /// is killed meanwhile prints nothing.
 milliseconds patience(const std::exception& error, int rank) {
-  milliseconds wait = rank == 0 ? milliseconds(0) : milliseconds(300);
-  if (dynamic_cast<const CommError*>(&error)) wait += milliseconds(1000);
+  milliseconds wait = rank == 0 ? milliseconds(0) : milliseconds(1000);
+  if (dynamic_cast<const CommError*>(&error)) wait += milliseconds(2000);
   return wait;
 }
 

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "caravan/metrics.hpp"
+
+namespace caravan::io {
+
+/// The three messages of TensorBoard's `Event` that a run of scalars needs, in protobuf's wire format.
+/// Source of the field numbers: tensorflow/core/util/event.proto and framework/summary.proto.
+std::string file_version_event(double wall_time_s);
+/// Says that steps from `first_step` on are written anew; TensorBoard then forgets what older files hold of
+/// them.
+std::string session_start_event(double wall_time_s, std::int64_t first_step);
+/// One scalar a value, under its key.
+std::string scalars_event(double wall_time_s, const StepRecord& record);
+
+/// Length, checksum of the length, data, checksum of the data. Source:
+/// tensorflow/core/lib/io/record_writer.h.
+std::string framed_record(std::string_view data);
+
+}  // namespace caravan::io

@@ -1,0 +1,97 @@
+#include "io/metrics/json_lines_sink.hpp"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <vector>
+
+#include "tests/io/temporary_folder.hpp"
+
+namespace caravan::io {
+namespace {
+
+using test::slurp;
+using test::spill;
+
+StepRecord record(std::int64_t step, double loss) {
+  StepRecord made;
+  made.step = step;
+  made.set(metric::kLoss, loss);
+  made.set(metric::kTokensSeen, step * 100);
+  return made;
+}
+
+std::vector<std::int64_t> steps_in(const std::string& path) {
+  std::vector<std::int64_t> steps;
+  std::istringstream lines(slurp(path));
+  for (std::string line; std::getline(lines, line);) steps.push_back(nlohmann::json::parse(line).at("step"));
+  return steps;
+}
+
+class JsonLines : public ::testing::Test {
+ protected:
+  void write_steps(std::int64_t first, std::int64_t last) {
+    JsonLinesSink sink(path, first);
+    for (std::int64_t step = first; step <= last; ++step) sink.write(record(step, 1.5));
+  }
+  test::TemporaryFolder folder;
+  const std::string path = folder.file("metrics.jsonl");
+};
+
+TEST_F(JsonLines, ALineIsAnObjectWithStepFirstAndTheKeysInOrder) {
+  JsonLinesSink(path, 1).write(record(3, 0.1));
+  EXPECT_EQ(slurp(path), "{\"step\": 3, \"loss\": 0.1, \"tokens_seen\": 300}\n");
+}
+
+TEST_F(JsonLines, NumbersSurviveTheRoundTrip) {
+  for (double loss : {1e-300, 1.0 / 3.0, 123456789.0, -0.0, 4.9e-324}) {
+    JsonLinesSink(path, 0).write(record(0, loss));
+    EXPECT_EQ(nlohmann::json::parse(slurp(path)).at("loss").get<double>(), loss);
+  }
+}
+
+TEST_F(JsonLines, WhatIsNotFiniteIsNull) {
+  JsonLinesSink(path, 0).write(record(0, std::numeric_limits<double>::quiet_NaN()));
+  EXPECT_TRUE(nlohmann::json::parse(slurp(path)).at("loss").is_null());
+}
+
+TEST_F(JsonLines, ALineIsOnDiskBeforeTheNextStep) {
+  JsonLinesSink sink(path, 1);
+  sink.write(record(1, 2.0));
+  EXPECT_EQ(steps_in(path), (std::vector<std::int64_t>{1}));
+}
+
+TEST_F(JsonLines, AResumedRunLeavesEveryStepOnce) {
+  write_steps(1, 8);
+  write_steps(5, 10);
+  EXPECT_EQ(steps_in(path), (std::vector<std::int64_t>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}));
+}
+
+TEST_F(JsonLines, ATornLastLineIsCut) {
+  write_steps(1, 3);
+  spill(path, slurp(path) + "{\"step\": 4, \"lo");
+  write_steps(4, 5);
+  EXPECT_EQ(steps_in(path), (std::vector<std::int64_t>{1, 2, 3, 4, 5}));
+}
+
+TEST_F(JsonLines, AForeignFileIsRefusedAndKept) {
+  for (const std::string foreign : {"my notes\n", "{\"step\": x}\n", "{\"step\": 1 \"loss\": 2}\n", "\n"}) {
+    spill(path, foreign);
+    const std::string message = test::message_of<IoError>([&] { JsonLinesSink sink(path, 1); });
+    EXPECT_EQ(
+        message,
+        path + ":1 is no step record (the file was not written by caravan, or is damaged). Move it away?");
+    EXPECT_EQ(slurp(path), foreign);
+  }
+}
+
+TEST_F(JsonLines, AFolderThatIsMissingIsNamed) {
+  const std::string missing = folder.file("none/metrics.jsonl");
+  EXPECT_EQ(test::message_of<IoError>([&] { JsonLinesSink sink(missing, 1); }),
+            "cannot open " + missing + " (No such file or directory)");
+}
+
+}  // namespace
+}  // namespace caravan::io
