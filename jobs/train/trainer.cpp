@@ -69,7 +69,6 @@ bool Trainer::resume() {
   if (path.empty()) return false;
   const auto reader = io::CheckpointReader::open(path, io::Check::structure);
   progress_ = load_state(reader, setup_.model().parameters(), setup_.slots());
-  reporter_.resumed_at(progress_.step);
   log_info(fmt::format("resumed at step {} from {}", progress_.step, path));
   return true;
 }
@@ -79,14 +78,14 @@ void Trainer::run() {
   if (progress_.step >= last) log_info(fmt::format("nothing to do: step {} of {} is done", progress_.step, last));
   reporter_.start(progress_);
   while (progress_.step < last) {
-    one_step();
-    validate_when_due();
+    StepReport report = one_step();
+    validate_when_due(report);
+    reporter_.write(report, step_);
     save_when_due();
   }
-  reporter_.finish();
 }
 
-void Trainer::one_step() {
+StepReport Trainer::one_step() {
   const auto start = std::chrono::steady_clock::now();
   const auto batches = reader_.read(progress_.next_sample);
   const double waited = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -99,13 +98,12 @@ void Trainer::one_step() {
   progress_.next_sample += setup_.share().global_batch;
   progress_.tokens_seen += setup_.share().global_batch * setup_.shape().length;
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  reporter_.step({progress_, result, lr, seconds, waited}, step_);
+  return {progress_, result, lr, seconds, waited, {}};
 }
 
-void Trainer::validate_when_due() {
+void Trainer::validate_when_due(StepReport& report) {
   if (!validator_ || !due(setup_.job().validation.every, progress_.step, setup_.job().train.steps)) return;
-  const Validator::Result result = validator_->run();
-  reporter_.validation(progress_, result.loss, result.valid_tokens);
+  report.validation_loss = validator_->run().loss;
 }
 
 void Trainer::save_when_due() {

@@ -21,8 +21,8 @@ class Trainer {
  private:
   void start_weights();
   bool resume();
-  void one_step();
-  void validate_when_due();
+  StepReport one_step();
+  void validate_when_due(StepReport& report);
   void save_when_due();
   void save();
 

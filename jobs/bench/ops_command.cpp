@@ -1,0 +1,112 @@
+#include "jobs/bench/ops_command.hpp"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "jobs/bench/ops_run.hpp"
+#include "jobs/setup/machine.hpp"
+#include "jobs/text_streams.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+struct Options {
+  std::string device = "auto";
+  OpsShape shape;
+  OpsSelection selection;
+  bool json = false;
+};
+
+std::string commit() {
+#ifdef CARAVAN_COMMIT
+  return CARAVAN_COMMIT;
+#else
+  return "unknown";
+#endif
+}
+
+std::string as_json(const OpsReport& report) {
+  nlohmann::ordered_json results = nlohmann::ordered_json::array();
+  for (const OpResult& r : report.results) {
+    results.push_back({{"operator", r.name},
+                       {"bytes", r.bytes},
+                       {"flops", r.flops},
+                       {"seconds", r.seconds},
+                       {"bytes_per_s", r.bytes / r.seconds},
+                       {"flops_per_s", r.flops / r.seconds},
+                       {"copy_bytes_per_s", r.copy_bandwidth},
+                       {"fraction_of_limit", r.fraction}});
+  }
+  const OpsShape& s = report.shape;
+  const nlohmann::ordered_json shape = {
+      {"batch", s.batch},     {"sequence", s.sequence}, {"width", s.width}, {"heads", s.heads},
+      {"kv_heads", s.kv_heads}, {"head_dim", s.head_dim}, {"experts", s.experts}, {"top_k", s.top_k},
+      {"hidden", s.hidden},   {"vocabulary", s.vocabulary}, {"chunk", s.chunk}};
+  const nlohmann::ordered_json all = {{"device", report.device},
+                                      {"commit", commit()},
+                                      {"peak_flops_per_s", report.peak.flops_per_s},
+                                      {"peak_measured_by", report.peak.how},
+                                      {"shape", shape},
+                                      {"operators", results}};
+  return all.dump(2) + "\n";
+}
+
+std::string as_table(const OpsReport& report) {
+  std::string text = fmt::format("device  {}\ncommit  {}\n", report.device, commit());
+  if (report.peak.flops_per_s > 0) {
+    text += fmt::format("peak    {:.1f} GFLOP/s ({})\n", report.peak.flops_per_s / 1e9, report.peak.how);
+  }
+  text += "limit   the longer of FLOPs at peak and bytes at the speed of a copy that moves as many\n\n";
+  text += fmt::format("{:<40} {:>9} {:>10} {:>11} {:>9} {:>10} {:>7}\n", "operator", "MB", "MFLOP", "ms", "GB/s",
+                      "GFLOP/s", "limit");
+  for (const OpResult& r : report.results) {
+    text += fmt::format("{:<40} {:>9.2f} {:>10.1f} {:>11.4f} {:>9.1f} {:>10.1f} {:>6.1f}%\n", r.name, r.bytes / 1e6,
+                        r.flops / 1e6, r.seconds * 1e3, r.bytes / r.seconds / 1e9, r.flops / r.seconds / 1e9,
+                        100 * r.fraction);
+  }
+  return text;
+}
+
+int run(const Options& options) {
+  const auto registry = make_registry();
+  const auto device = choose_device(*registry, options.device);
+  const OpsReport report = measure_ops(*device, options.shape, options.selection);
+  write_standard_output(options.json ? as_json(report) : as_table(report));
+  return 0;
+}
+
+}  // namespace
+
+std::function<int()> declare_bench_ops(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  OpsShape& shape = options->shape;
+  app.add_option("--device", options->device, "Device to measure")->capture_default_str();
+  app.add_option("--only", options->selection.only, "Part of the names of the operators to measure; all without it");
+  app.add_option("--repeats", options->selection.timing.least_repeats, "Least number of timed calls")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1'000'000));
+  app.add_option("--seconds", options->selection.timing.least_seconds, "Least time for each operator, in s")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 3600.0));
+  app.add_flag("--json", options->json, "Write JSON");
+  const auto size = [&](const char* name, std::int64_t& value, const char* what) {
+    app.add_option(name, value, what)->capture_default_str()->check(CLI::Range(1, 1 << 24));
+  };
+  size("--batch", shape.batch, "Sequences");
+  size("--sequence", shape.sequence, "Tokens of a sequence");
+  size("--dim", shape.width, "Model width");
+  size("--heads", shape.heads, "Query heads");
+  size("--kv-heads", shape.kv_heads, "Key/value heads");
+  size("--head-dim", shape.head_dim, "Width of a head");
+  size("--experts", shape.experts, "Experts");
+  size("--top-k", shape.top_k, "Experts of a token");
+  size("--hidden", shape.hidden, "Width of the feed-forward network and of an expert");
+  size("--vocab", shape.vocabulary, "Vocabulary");
+  app.add_option("--chunk", shape.chunk, "Chunk of the attention; 0: the whole sequence")->capture_default_str();
+  return [options] { return run(*options); };
+}
+
+}  // namespace caravan::jobs

@@ -1,0 +1,196 @@
+#include <algorithm>
+#include <numeric>
+
+#include "caravan/random.hpp"
+#include "jobs/bench/ops_cases.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+/// Tokens sent to random experts, as an untrained router does: groups of unequal size.
+struct RandomRouting {
+  std::vector<std::int32_t> offsets, row_of, slot_of;
+
+  explicit RandomRouting(const OpsShape& s)
+      : offsets(static_cast<std::size_t>(s.experts) + 1),
+        row_of(static_cast<std::size_t>(s.routed())),
+        slot_of(static_cast<std::size_t>(s.routed())) {
+    std::vector<std::int32_t> expert(row_of.size());
+    for (std::size_t slot = 0; slot < expert.size(); ++slot) {
+      expert[slot] = static_cast<std::int32_t>(uniform({7, 7}, 0, slot) * static_cast<float>(s.experts));
+      ++offsets[static_cast<std::size_t>(expert[slot]) + 1];
+    }
+    std::partial_sum(offsets.begin(), offsets.end(), offsets.begin());
+    std::vector<std::int32_t> next = offsets;
+    for (std::size_t slot = 0; slot < expert.size(); ++slot) {
+      const std::int32_t row = next[static_cast<std::size_t>(expert[slot])]++;
+      row_of[slot] = row;
+      slot_of[static_cast<std::size_t>(row)] = static_cast<std::int32_t>(slot);
+    }
+  }
+};
+
+struct Grouped {
+  TensorView x, offsets, w, y;
+  double bytes, flops;
+};
+
+Grouped grouped(BenchMemory& memory, const OpsShape& s) {
+  const std::int64_t rows = s.routed(), outputs = 2 * s.hidden;
+  const double r = static_cast<double>(rows), m = static_cast<double>(s.width), n = static_cast<double>(outputs);
+  return {memory.random({rows, s.width}),
+          memory.indices({s.experts + 1}, RandomRouting(s).offsets),
+          memory.random({s.experts, outputs, s.width}, 0.05f),
+          memory.random({rows, outputs}),
+          memory.compute_bytes() * (r * m + static_cast<double>(s.experts) * n * m + r * n),
+          2 * r * m * n};
+}
+
+OpCase grouped_forward(BenchMemory& memory, const OpsShape& s) {
+  const Grouped g = grouped(memory, s);
+  return {g.bytes, g.flops,
+          [g](Ops& ops) { ops.grouped_linear_forward({g.x, g.offsets, g.w, g.y}); }};
+}
+
+OpCase grouped_backward_input(BenchMemory& memory, const OpsShape& s) {
+  const Grouped g = grouped(memory, s);
+  return {g.bytes, g.flops,
+          [g](Ops& ops) { ops.grouped_linear_backward_input({g.y, g.offsets, g.w, g.x}); }};
+}
+
+OpCase grouped_backward_weight(BenchMemory& memory, const OpsShape& s) {
+  const Grouped g = grouped(memory, s);
+  const TensorView dw = memory.zeros(DType::f32, g.w.shape);
+  const double bytes = g.bytes + static_cast<double>(g.w.count()) * (8 - memory.compute_bytes());
+  return {bytes, g.flops,
+          [g, dw](Ops& ops) { ops.grouped_linear_backward_weight({g.x, g.y, g.offsets, dw}); }};
+}
+
+/// Tensors of sending tokens to experts and back.
+struct Exchange {
+  TensorView x, rows, row_of, slot_of, weights, dweights;
+  double bytes;  ///< of one pass over tokens and over rows
+
+  Exchange(BenchMemory& memory, const OpsShape& s) {
+    const RandomRouting routing(s);
+    x = memory.random({s.tokens(), s.width});
+    rows = memory.random({s.routed(), s.width});
+    row_of = memory.indices({s.tokens(), s.top_k}, routing.row_of);
+    slot_of = memory.indices({s.routed()}, routing.slot_of);
+    weights = memory.random_f32({s.tokens(), s.top_k});
+    dweights = memory.zeros(DType::f32, {s.tokens(), s.top_k});
+    bytes = static_cast<double>(x.bytes() + rows.bytes());
+  }
+};
+
+OpCase permute_forward(BenchMemory& memory, const OpsShape& s) {
+  const Exchange e(memory, s);
+  return {e.bytes, 0,
+          [e, k = s.top_k](Ops& ops) { ops.permute_forward({e.x, e.slot_of, e.weights, k, e.rows}); }};
+}
+
+OpCase permute_backward(BenchMemory& memory, const OpsShape& s) {
+  const Exchange e(memory, s);
+  const TensorView dx = memory.output(e.x.shape);
+  return {e.bytes + static_cast<double>(dx.bytes()), 0, [e, dx](Ops& ops) {
+            ops.permute_backward({e.x, e.rows, e.row_of, e.weights, dx, e.dweights, false});
+          }};
+}
+
+OpCase combine_forward(BenchMemory& memory, const OpsShape& s) {
+  const Exchange e(memory, s);
+  const TensorView y = memory.output(e.x.shape);
+  return {e.bytes + static_cast<double>(y.bytes()), 0,
+          [e, y](Ops& ops) { ops.combine_forward({e.rows, e.row_of, e.weights, e.x, y}); }};
+}
+
+OpCase combine_backward(BenchMemory& memory, const OpsShape& s) {
+  const Exchange e(memory, s);
+  const TensorView drows = memory.output(e.rows.shape);
+  return {e.bytes + static_cast<double>(drows.bytes()), 0, [e, drows](Ops& ops) {
+            ops.combine_backward({e.x, e.rows, e.row_of, e.weights, drows, e.dweights});
+          }};
+}
+
+RouteForward routing_args(BenchMemory& memory, const OpsShape& s) {
+  RouteForward args;
+  args.rule.top_k = s.top_k;
+  args.logits = memory.random_f32({s.tokens(), s.experts});
+  args.bias = memory.random_f32({s.experts}, 1e-3f);
+  args.experts = memory.zeros(DType::i32, {s.tokens(), s.top_k});
+  args.weights = memory.zeros(DType::f32, {s.tokens(), s.top_k});
+  args.offsets = memory.zeros(DType::i32, {s.experts + 1});
+  args.row_of = memory.zeros(DType::i32, {s.tokens(), s.top_k});
+  args.slot_of = memory.zeros(DType::i32, {s.routed()});
+  args.counts = memory.zeros(DType::f32, {s.experts});
+  return args;
+}
+
+double routing_bytes(const OpsShape& s) { return 4.0 * static_cast<double>(s.tokens() * (s.experts + 4 * s.top_k)); }
+
+OpCase route_forward(BenchMemory& memory, const OpsShape& s) {
+  return {routing_bytes(s), 0,
+          [args = routing_args(memory, s)](Ops& ops) { ops.route_forward(args); }};
+}
+
+OpCase route_backward(BenchMemory& memory, const OpsShape& s) {
+  const RouteForward f = routing_args(memory, s);
+  memory.device().ops().route_forward(f);
+  RouteBackward args;
+  args.rule = f.rule;
+  args.logits = f.logits;
+  args.bias = f.bias;
+  args.experts = f.experts;
+  args.weights = f.weights;
+  args.dweights = memory.random_f32({s.tokens(), s.top_k});
+  args.dlogits = memory.zeros(DType::f32, {s.tokens(), s.experts});
+  return {routing_bytes(s) + 4.0 * static_cast<double>(s.tokens() * s.experts), 0,
+          [args](Ops& ops) { ops.route_backward(args); }};
+}
+
+OpCase balance_loss_forward(BenchMemory& memory, const OpsShape& s) {
+  const RouteForward f = routing_args(memory, s);
+  memory.device().ops().route_forward(f);
+  const TensorView loss = memory.zeros(DType::f64, {1});
+  return {routing_bytes(s), 0, [f, loss, length = s.sequence](Ops& ops) {
+            ops.balance_loss_forward({f.logits, f.experts, length, 0.01f, loss});
+          }};
+}
+
+OpCase balance_loss_backward(BenchMemory& memory, const OpsShape& s) {
+  const RouteForward f = routing_args(memory, s);
+  memory.device().ops().route_forward(f);
+  const TensorView dlogits = memory.zeros(DType::f32, f.logits.shape);
+  return {routing_bytes(s) + 2.0 * static_cast<double>(dlogits.bytes()), 0,
+          [f, dlogits, length = s.sequence](Ops& ops) {
+            ops.balance_loss_backward({f.logits, f.experts, length, 0.01f, dlogits});
+          }};
+}
+
+OpCase expert_bias_update(BenchMemory& memory, const OpsShape& s) {
+  const TensorView counts = memory.zeros(DType::f32, {s.experts}), bias = memory.zeros(DType::f32, {s.experts});
+  return {static_cast<double>(2 * (counts.bytes() + bias.bytes())), 0,
+          [counts, bias](Ops& ops) { ops.expert_bias_update({counts, bias, 1e-3f, true}); }};
+}
+
+}  // namespace
+
+const std::vector<NamedCase>& expert_cases() {
+  static const std::vector<NamedCase> cases = {
+      {"grouped_linear_forward/gate_up", grouped_forward},
+      {"grouped_linear_backward_input/gate_up", grouped_backward_input},
+      {"grouped_linear_backward_weight/gate_up", grouped_backward_weight},
+      {"permute_forward", permute_forward},
+      {"permute_backward", permute_backward},
+      {"combine_forward", combine_forward},
+      {"combine_backward", combine_backward},
+      {"route_forward", route_forward},
+      {"route_backward", route_backward},
+      {"balance_loss_forward", balance_loss_forward},
+      {"balance_loss_backward", balance_loss_backward},
+      {"expert_bias_update", expert_bias_update},
+  };
+  return cases;
+}
+
+}  // namespace caravan::jobs

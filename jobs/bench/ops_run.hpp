@@ -1,0 +1,36 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "jobs/bench/ops_cases.hpp"
+#include "jobs/bench/ops_timing.hpp"
+#include "jobs/bench/peak.hpp"
+
+namespace caravan::jobs {
+
+struct OpResult {
+  std::string name;
+  double bytes = 0, flops = 0;  ///< declared
+  double seconds = 0;           ///< median of one call
+  double copy_bandwidth = 0;    ///< bytes/s of a copy that moves as much
+  double fraction = 0;          ///< of the limit: the longer of flops at peak and bytes at copy speed, by seconds
+};
+
+struct OpsReport {
+  std::string device;
+  FmaPeak peak;  ///< 0 on a device that is not the processor
+  OpsShape shape;
+  std::vector<OpResult> results;
+};
+
+struct OpsSelection {
+  std::string only;  ///< part of the names to run; empty: all
+  TimingRule timing;
+};
+
+/// Measures the operators of `device` whose names contain `selection.only`, each on its own tensors. One that the device
+/// lacks is left out and said in the log.
+OpsReport measure_ops(Device& device, const OpsShape& shape, const OpsSelection& selection);
+
+}  // namespace caravan::jobs

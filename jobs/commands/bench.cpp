@@ -1,0 +1,26 @@
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include "jobs/bench/ops_command.hpp"
+#include "jobs/command.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+std::function<int()> declare(CLI::App& app) {
+  app.require_subcommand(1);
+  auto chosen = std::make_shared<std::function<int()>>();
+  const auto add = [&](const char* name, const char* summary, std::function<int()> (*declare_verb)(CLI::App&)) {
+    CLI::App* verb = app.add_subcommand(name, summary);
+    verb->callback([chosen, action = declare_verb(*verb)] { *chosen = action; });
+  };
+  add("ops", "Every operator of a device against what the machine can do", declare_bench_ops);
+  return [chosen] { return (*chosen)(); };
+}
+
+}  // namespace
+
+extern const Command bench_command{"bench", "Measures operators and steps, and the fraction of the physical limit",
+                                   declare};
+
+}  // namespace caravan::jobs

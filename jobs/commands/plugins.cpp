@@ -1,0 +1,73 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "jobs/command.hpp"
+#include "jobs/plugins/describe.hpp"
+#include "jobs/plugins/list.hpp"
+#include "jobs/plugins/skeleton.hpp"
+#include "jobs/setup/machine.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+struct Options {
+  bool json = false, markdown = false;
+  std::string component;
+  std::string kind, name, directory;
+};
+
+int run_list(const Options& options) {
+  print_plugins(*make_registry(), options.json ? ListStyle::json : ListStyle::text);
+  return 0;
+}
+
+int run_describe(const Options& options) {
+  const DescribeStyle style = options.json       ? DescribeStyle::json
+                              : options.markdown ? DescribeStyle::markdown
+                                                 : DescribeStyle::text;
+  print_component(*make_registry(), options.component, style);
+  return 0;
+}
+
+int run_new(const Options& options) {
+  const std::string directory =
+      options.directory.empty() ? fmt::format("{}-{}", options.kind, options.name) : options.directory;
+  for (const std::string& file : write_skeleton(options.kind, options.name, directory))
+    fmt::print("{}\n", file);
+  fmt::print(stderr, "Next: see {}/README.md\n", directory);
+  return 0;
+}
+
+std::function<int()> declare(CLI::App& app) {
+  const auto options = std::make_shared<Options>();
+  app.require_subcommand(1);
+  CLI::App* list = app.add_subcommand("list", "every component that is linked in or on the search path");
+  list->add_flag("--json", options->json, "one JSON object");
+
+  CLI::App* describe =
+      app.add_subcommand("describe", "one component: where it comes from, and its parameters");
+  describe->add_option("component", options->component, "KIND/NAME, as in schedule/1f1b")->required();
+  CLI::Option* json = describe->add_flag("--json", options->json, "one JSON object");
+  describe->add_flag("--markdown", options->markdown, "a section of a reference page")->excludes(json);
+
+  CLI::App* create = app.add_subcommand("new", "write a working skeleton of a plugin");
+  create->add_option("kind", options->kind, "device, layer, model, optimizer, data, dispatch or schedule")
+      ->required();
+  create->add_option("name", options->name, "the component's name: a-z, 0-9 and _")->required();
+  create->add_option("--dir", options->directory, "where to write it; default ./KIND-NAME");
+
+  return [list, describe, options] {
+    if (list->parsed()) return run_list(*options);
+    return describe->parsed() ? run_describe(*options) : run_new(*options);
+  };
+}
+
+}  // namespace
+
+extern const Command plugins_command{"plugins", "list, describe and begin plugins", &declare};
+
+}  // namespace caravan::jobs

@@ -1,0 +1,47 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "jobs/command.hpp"
+#include "jobs/setup/with_world.hpp"
+#include "jobs/train/setup.hpp"
+#include "jobs/train/trainer.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+struct Options {
+  std::string job;
+  std::vector<std::string> overrides;
+  bool dry_run = false;
+};
+
+int train(const Options& options, Communicator& world) {
+  TrainSetup setup(load_job(options.job, options.overrides), world);
+  if (options.dry_run) {
+    if (world.rank() == 0) std::fputs(describe(setup).c_str(), stdout);
+    return 0;
+  }
+  Trainer(setup, world).run();
+  return 0;
+}
+
+std::function<int()> declare(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  app.add_option("job", options->job, "Job file (YAML)")->required()->type_name("JOB.yaml");
+  app.add_option("overrides", options->overrides, "Keys of the job to set, e.g. train.lr=3e-4")
+      ->type_name("key.path=value");
+  app.add_flag("--dry-run", options->dry_run,
+               "Print the resolved job, layout, plan, memory and parameters; allocate nothing");
+  app.footer("Start several ranks with: mpirun -n 2 caravan train JOB.yaml\n"
+             "A run continues from the newest complete checkpoint of its output folder.");
+  return [options] { return with_world([&](Communicator& world) { return train(*options, world); }); };
+}
+
+}  // namespace
+
+extern const Command train_command{"train", "Run a training job, alone or under mpirun or srun", &declare};
+
+}  // namespace caravan::jobs

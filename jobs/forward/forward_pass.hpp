@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "caravan/comm.hpp"
+#include "core/run/executor.hpp"
+#include "jobs/setup/model_instance.hpp"
+
+namespace caravan::jobs {
+
+/// Sequences of equal length. labels[b, t] is what should follow token t, kIgnoredLabel where nothing counts.
+struct Sequences {
+  std::int64_t count = 0, length = 0;
+  std::vector<std::int32_t> tokens;  ///< [B·T]
+  std::vector<std::int32_t> labels;  ///< [B·T]
+};
+
+/// What a model says of them, whole on every rank.
+struct Answers {
+  std::vector<float> logits;  ///< [B·T, V]
+  double loss = 0;            ///< mean over the labels that count
+  struct Router {
+    std::string layer;          ///< "layers.3"
+    std::int64_t experts = 0;
+    std::vector<float> scores;  ///< [B·T, E], 0 where not selected
+  };
+  std::vector<Router> routers;
+};
+
+enum class Gradients { none, of_mean_loss };
+
+/// [collective] Runs every sequence through the model, sequence b on rank b mod ranks, outside training (no dropout, noise or
+/// counting). With gradients the store holds dL/dw of the mean loss, summed over ranks; it must have been allocated for it.
+Answers answer(Device& device, ModelInstance& model, Communicator& world, const Sequences& sequences, Gradients gradients);
+
+}  // namespace caravan::jobs

@@ -1,0 +1,77 @@
+#include "jobs/plugins/describe.hpp"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "caravan/check.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+std::string hash_of(const Registry& registry, const std::string& file) {
+  for (const Found& opened : registry.opened()) {
+    if (opened.file == file) return opened.sha256;
+  }
+  return "";
+}
+
+nlohmann::json text_or_null(const char* text) {
+  return text ? nlohmann::json(text) : nlohmann::json(nullptr);
+}
+
+void print_json(const Found& found, const std::string& hash, ParamSchema schema) {
+  const caravan_component& component = *found.component;
+  nlohmann::ordered_json out = {{"kind", component.kind},
+                                {"name", component.name},
+                                {"summary", component.summary},
+                                {"interface_version", component.kind_version},
+                                {"plugin", found.plugin},
+                                {"version", found.version},
+                                {"file", found.file},
+                                {"sha256", hash},
+                                {"params", nlohmann::json::array()}};
+  for (const caravan_param& param : schema) {
+    out["params"].push_back({{"name", param.name},
+                             {"type", param.type},
+                             {"default", text_or_null(param.default_value)},
+                             {"required", param.default_value == nullptr},
+                             {"unit", text_or_null(param.unit)},
+                             {"range", text_or_null(param.range)},
+                             {"doc", param.doc}});
+  }
+  fmt::print("{}\n", out.dump(2));
+}
+
+void print_markdown(const Found& found, ParamSchema schema) {
+  const caravan_component& component = *found.component;
+  fmt::print("## {} `{}`\n\n{}\n\n{}", component.kind, component.name, component.summary,
+             describe(schema, TableStyle::markdown));
+}
+
+void print_text(const Found& found, const std::string& hash, ParamSchema schema) {
+  const caravan_component& component = *found.component;
+  fmt::print("{} {}: {}\n", component.kind, component.name, component.summary);
+  fmt::print("plugin     {}\nfile       {}\n",
+             found.version.empty() ? found.plugin : found.plugin + " " + found.version, found.file);
+  if (!hash.empty()) fmt::print("SHA-256    {}\n", hash);
+  fmt::print("parameters\n{}", describe(schema));
+}
+
+}  // namespace
+
+void print_component(Registry& registry, const std::string& kind_and_name, DescribeStyle style) {
+  const std::size_t slash = kind_and_name.find('/');
+  CARAVAN_CHECK(
+      slash != std::string::npos && slash > 0 && slash + 1 < kind_and_name.size(), ConfigError,
+      fmt::format("'{}' names no component (must be KIND/NAME, as in schedule/1f1b)", kind_and_name));
+  const Found& found = registry.find(kind_and_name.substr(0, slash), kind_and_name.substr(slash + 1));
+  const ParamSchema schema(found.component->params, found.component->num_params);
+  if (style == DescribeStyle::markdown) return print_markdown(found, schema);
+  const std::string hash = hash_of(registry, found.file);
+  if (style == DescribeStyle::json) return print_json(found, hash, schema);
+  print_text(found, hash, schema);
+}
+
+}  // namespace caravan::jobs

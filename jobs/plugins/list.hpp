@@ -1,0 +1,13 @@
+#pragma once
+
+#include "caravan/registry.hpp"
+
+namespace caravan::jobs {
+
+enum class ListStyle { text, json };
+
+/// Prints every component on the search path to stdout; files that are refused go to stderr (text) or into
+/// the object.
+void print_plugins(Registry& registry, ListStyle style);
+
+}  // namespace caravan::jobs

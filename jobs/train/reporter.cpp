@@ -1,0 +1,91 @@
+#include "jobs/train/reporter.hpp"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <filesystem>
+
+#include "caravan/log.hpp"
+#include "io/metrics/json_lines_sink.hpp"
+#include "io/metrics/step_line.hpp"
+#include "io/metrics/tensorboard_sink.hpp"
+
+namespace caravan::jobs {
+
+Reporter::Reporter(TrainSetup& setup, int rank) : setup_(setup), active_(rank == 0) {
+  for (const auto& buffer : setup.model().parameters().buffers()) {
+    if (buffer->role == Buffer::Role::counter) counters_.push_back(buffer.get());
+    if (buffer->role == Buffer::Role::state) states_.push_back(buffer.get());
+  }
+}
+
+void Reporter::open_files(std::int64_t first_step) {
+  const std::string& output = setup_.job().output;
+  std::filesystem::create_directories(output);
+  if (setup_.job().metrics.jsonl) {
+    files_.push_back(std::make_unique<io::JsonLinesSink>(output + "/metrics.jsonl", first_step));
+  }
+  if (setup_.job().metrics.tensorboard) {
+    files_.push_back(std::make_unique<io::TensorBoardSink>(output + "/tensorboard", first_step));
+  }
+}
+
+void Reporter::start(const Progress& progress) {
+  first_step_ = progress.step + 1;
+  if (!active_) return;
+  open_files(first_step_);
+  line_ = std::make_unique<io::StepLine>(stderr, setup_.job().train.steps, io::StepLine::detect(stderr));
+  const BatchShare& share = setup_.share();
+  log_info(fmt::format("run {}: {} ranks ({}), {}", setup_.job().name, setup_.mesh().layout().ranks(),
+                       setup_.mesh().layout().describe(), setup_.device().description()));
+  log_info(describe_parameters(setup_.model().parameters()));
+  log_info(fmt::format("a step: {} sequences of {} tokens, {} micro-batches a rank; steps {} to {}", share.global_batch,
+                       setup_.shape().length, share.microbatches(), first_step_, setup_.job().train.steps));
+}
+
+void Reporter::fill(const StepReport& report) {
+  record_.clear();
+  record_.step = report.progress.step;
+  record_.set(metric::kLoss, report.result.loss);
+  if (report.validation_loss) record_.set(metric::kValidationLoss, *report.validation_loss);
+  if (report.result.balance_loss != 0) record_.set("balance_loss", report.result.balance_loss);
+  record_.set(metric::kGradNorm, report.result.grad_norm);
+  record_.set(metric::kLearningRate, report.lr);
+  record_.set(metric::kStepSeconds, report.seconds);
+  record_.set("data_s", report.data_seconds);
+  const auto tokens = static_cast<double>(setup_.share().global_batch * setup_.shape().length);
+  record_.set(metric::kTokensPerSecond, tokens / report.seconds);
+  record_.set(metric::kTflopPerSecond, setup_.step_flops() / report.seconds * 1e-12);
+  record_.set(metric::kPeakMemoryBytes, process_memory().peak);
+  record_.set(metric::kTokensSeen, report.progress.tokens_seen);
+  record_.set("valid_tokens", report.result.valid_tokens);
+}
+
+void Reporter::add_experts(const TrainStep& step) {
+  auto add = [&](const std::string& name, const float* values, std::int64_t count) {
+    for (std::int64_t index = 0; index < count; ++index) {
+      record_.set(fmt::format("{}/{}", name, index), static_cast<double>(values[index]));
+    }
+  };
+  for (std::size_t layer = 0; layer < counters_.size(); ++layer) {
+    add(counters_[layer]->name, step.expert_counts()[layer].data(), counters_[layer]->shape.count());
+  }
+  for (const Buffer* state : states_) {
+    std::vector<float> values(static_cast<std::size_t>(state->shape.count()));
+    setup_.device().copy_to_host(Lane::compute, values.data(), state->data.data, state->data.bytes());
+    setup_.device().synchronize();
+    add(state->name, values.data(), state->shape.count());
+  }
+}
+
+void Reporter::write(const StepReport& report, const TrainStep& step) {
+  if (!active_) return;
+  fill(report);
+  if (setup_.job().metrics.expert_counts) add_experts(step);
+  for (const auto& file : files_) file->write(record_);
+  const std::int64_t number = report.progress.step;
+  const bool edge = number == first_step_ || number == setup_.job().train.steps;
+  if (edge || report.validation_loss || number % setup_.job().train.log_every == 0) line_->write(record_);
+}
+
+}  // namespace caravan::jobs

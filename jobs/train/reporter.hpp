@@ -1,0 +1,48 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "caravan/metrics.hpp"
+#include "core/run/train_step.hpp"
+#include "jobs/train/setup.hpp"
+#include "jobs/train/train_state.hpp"
+
+namespace caravan::jobs {
+
+/// What one step has to tell.
+struct StepReport {
+  Progress progress;
+  StepResult result;
+  double lr = 0;
+  double seconds = 0;       ///< of the whole step, data included, validation and saving not
+  double data_seconds = 0;  ///< of it: waiting for data
+  std::optional<double> validation_loss;
+};
+
+/// Tells people and files how a run goes: a step line every train.log_every steps, metrics.jsonl and TensorBoard events for
+/// every step. On rank 0; elsewhere it does nothing.
+class Reporter {
+ public:
+  Reporter(TrainSetup& setup, int rank);
+  /// Opens the files, dropping records after `progress` that a run which died has left, and prints the run's header.
+  void start(const Progress& progress);
+  void write(const StepReport& report, const TrainStep& step);
+
+ private:
+  void open_files(std::int64_t first_step);
+  void fill(const StepReport& report);
+  void add_experts(const TrainStep& step);
+
+  TrainSetup& setup_;
+  bool active_;
+  StepRecord record_;
+  std::int64_t first_step_ = 1;
+  std::vector<std::unique_ptr<MetricSink>> files_;
+  std::unique_ptr<MetricSink> line_;
+  std::vector<const Buffer*> counters_;  // names of the expert counts, in the order of TrainStep
+  std::vector<const Buffer*> states_;
+};
+
+}  // namespace caravan::jobs
