@@ -49,10 +49,13 @@ void ReferenceOps::expert_bias_update(const ExpertBiasUpdate& args) {
 
   const double mean_count = sum(experts, [&](std::int64_t e) { return double{counts(e)}; }) / static_cast<double>(experts);
   const auto delta = [&](std::int64_t e) {
-    return double{args.rate} * ((mean_count > counts(e)) - (mean_count < counts(e)));
+    return args.rate * static_cast<float>((mean_count > counts(e)) - (mean_count < counts(e)));
   };
-  const double mean_delta = args.centre ? sum(experts, delta) / static_cast<double>(experts) : 0.0;
-  for (std::int64_t e = 0; e < experts; ++e) bias(e) = static_cast<float>(bias(e) + delta(e) - mean_delta);
+  // In f32 step by step: the bias decides ties between experts, so it must equal torchtitan's to the bit.
+  float mean_delta = 0;
+  for (std::int64_t e = 0; args.centre && e < experts; ++e) mean_delta += delta(e);
+  mean_delta /= static_cast<float>(experts);
+  for (std::int64_t e = 0; e < experts; ++e) bias(e) += delta(e) - mean_delta;
   for (std::int64_t e = 0; e < experts; ++e) counts(e) = 0;
 }
 
