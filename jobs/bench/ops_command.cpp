@@ -6,6 +6,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "commit.hpp"  // generated
 #include "jobs/bench/ops_run.hpp"
 #include "jobs/setup/machine.hpp"
 #include "jobs/text_streams.hpp"
@@ -19,14 +20,6 @@ struct Options {
   OpsSelection selection;
   bool json = false;
 };
-
-std::string commit() {
-#ifdef CARAVAN_COMMIT
-  return CARAVAN_COMMIT;
-#else
-  return "unknown";
-#endif
-}
 
 std::string as_json(const OpsReport& report) {
   nlohmann::ordered_json results = nlohmann::ordered_json::array();
@@ -46,7 +39,7 @@ std::string as_json(const OpsReport& report) {
       {"kv_heads", s.kv_heads}, {"head_dim", s.head_dim}, {"experts", s.experts}, {"top_k", s.top_k},
       {"hidden", s.hidden},   {"vocabulary", s.vocabulary}, {"chunk", s.chunk}};
   const nlohmann::ordered_json all = {{"device", report.device},
-                                      {"commit", commit()},
+                                      {"commit", CARAVAN_COMMIT},
                                       {"peak_flops_per_s", report.peak.flops_per_s},
                                       {"peak_measured_by", report.peak.how},
                                       {"shape", shape},
@@ -55,7 +48,7 @@ std::string as_json(const OpsReport& report) {
 }
 
 std::string as_table(const OpsReport& report) {
-  std::string text = fmt::format("device  {}\ncommit  {}\n", report.device, commit());
+  std::string text = fmt::format("device  {}\ncommit  {}\n", report.device, CARAVAN_COMMIT);
   if (report.peak.flops_per_s > 0) {
     text += fmt::format("peak    {:.1f} GFLOP/s ({})\n", report.peak.flops_per_s / 1e9, report.peak.how);
   }

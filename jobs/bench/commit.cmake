@@ -1,0 +1,7 @@
+# Writes the commit that is built into TO, and touches the file only when that changes.
+execute_process(COMMAND git -C ${SOURCE} describe --always --dirty --exclude=* OUTPUT_VARIABLE commit
+  OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+if(NOT commit)
+  set(commit "unknown")
+endif()
+file(CONFIGURE OUTPUT ${TO} CONTENT "#pragma once\n#define CARAVAN_COMMIT \"@commit@\"\n" @ONLY)
