@@ -19,6 +19,24 @@ TEST(StepRecord, KeepsTheOrderOfTheFirstSetAndTheValueOfTheLast) {
   EXPECT_EQ(record.find("grad_norm"), nullptr);
 }
 
+TEST(StepRecord, ForgetsWhatTheNextStepDoesNotReport) {
+  StepRecord record;
+  for (const char* key : {"a", "b", "c"}) record.set(key, 1.0);
+  record.clear();
+  EXPECT_TRUE(record.values().empty());
+  EXPECT_EQ(record.find("a"), nullptr);
+
+  for (const char* key : {"c", "d", "a"}) record.set(key, 2.0);
+
+  std::string keys;
+  for (const auto& [key, value] : record.values()) {
+    keys += key;
+    EXPECT_EQ(std::get<double>(value), 2.0) << key;
+  }
+  EXPECT_EQ(keys, "cda");
+  EXPECT_EQ(record.find("b"), nullptr);
+}
+
 TEST(StepRecord, RefusesAKeyThatWouldNeedEscaping) {
   StepRecord record;
   EXPECT_NE(testing::message_of([&] { record.set("a\"b", 1.0); }), "");

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -27,36 +29,42 @@ inline constexpr std::string_view kTokensSeen = "tokens_seen";
 
 using MetricValue = std::variant<std::int64_t, double>;
 
-/// What one step reports, in the order in which it was set. Reused from step to step, it allocates nothing
-/// after the first.
+/// What one step reports, in the order in which it was set. Reused for the next step after `clear`, it
+/// allocates nothing, and a key that comes in the same order as before costs one comparison.
 class StepRecord {
  public:
+  using Entry = std::pair<std::string, MetricValue>;
   std::int64_t step = 0;
 
-  /// Keys are lower case, digits and `_ . /`.
+  /// Keys are lower case, digits and `_ . /`; a key that was set already keeps its place.
   void set(std::string_view key, MetricValue value) {
     CARAVAN_EXPECT(!key.empty() &&
                    key.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_./") == key.npos);
-    for (auto& [known, old] : values_) {
-      if (known == key) {
-        old = value;
-        return;
-      }
-    }
-    values_.emplace_back(key, value);
+    const std::size_t index = index_of(key);
+    if (index == entries_.size()) entries_.emplace_back(key, value);
+    entries_[index].second = value;
+    if (index >= used_) std::swap(entries_[index], entries_[used_++]);
   }
   /// Null when the step did not report it.
   const MetricValue* find(std::string_view key) const {
-    for (const auto& [known, value] : values_) {
-      if (known == key) return &value;
+    for (const Entry& entry : values()) {
+      if (entry.first == key) return &entry.second;
     }
     return nullptr;
   }
-  const std::vector<std::pair<std::string, MetricValue>>& values() const noexcept { return values_; }
-  void clear() noexcept { values_.clear(); }
+  std::span<const Entry> values() const noexcept { return {entries_.data(), used_}; }
+  void clear() noexcept { used_ = 0; }
 
  private:
-  std::vector<std::pair<std::string, MetricValue>> values_;
+  std::size_t index_of(std::string_view key) const {
+    if (used_ < entries_.size() && entries_[used_].first == key) return used_;
+    std::size_t index = 0;
+    while (index < entries_.size() && entries_[index].first != key) ++index;
+    return index;
+  }
+
+  std::vector<Entry> entries_;  ///< keys once each: first those of this step, then those of earlier ones
+  std::size_t used_ = 0;
 };
 
 /// Where step records go. On rank 0 only. `write` never throws for a full disk: metrics are not worth a run.

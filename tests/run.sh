@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, installs to a temporary prefix, builds and loads the out-of-tree example against it, and runs
+# all tests. The last line is CTest's summary, or what failed and how to run just that again.
+set -euo pipefail
+
+usage() {
+  cat << 'END'
+usage: tests/run.sh [--preset NAME] [--build-dir DIR] [--help]
+  --preset NAME    a configure preset of CMakePresets.json: release (default), ci, dev, asan, cuda
+  --build-dir DIR  where to build (default: build-NAME)
+END
+}
+
+preset=release
+build_dir=
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --preset | --build-dir)
+      [ $# -ge 2 ] || { echo "run.sh: $1 needs a value" >&2; exit 2; }
+      if [ "$1" = --preset ]; then preset=$2; else build_dir=$(realpath -m "$2"); fi
+      shift 2
+      ;;
+    --help | -h) usage; exit 0 ;;
+    *) echo "run.sh: unknown argument '$1'" >&2; usage >&2; exit 2 ;;
+  esac
+done
+cd "$(dirname "$0")/.."
+build_dir=${build_dir:-$PWD/build-$preset}
+jobs=$(nproc)
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+
+# part NAME COMMAND…: runs it, and stops with the command to repeat when it fails.
+part() {
+  local name=$1 started=$SECONDS
+  shift
+  echo "== $name: $*"
+  if ! "$@"; then
+    echo "FAILED: $name. Run it again with:" >&2
+    printf '  cd %q && ' "$PWD" >&2
+    printf '%q ' "$@" >&2
+    echo >&2
+    exit 1
+  fi
+  echo "== $name: $((SECONDS - started)) s"
+}
+
+configure() {
+  local options=()
+  if command -v ccache > /dev/null; then options+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
+  part configure cmake --preset "$preset" -B "$build_dir" "${options[@]}"
+}
+
+# The SDK as its users meet it: installed elsewhere, found by find_package, its own plugin loaded by the installed program.
+out_of_tree() {
+  local example=plugins/examples/out_of_tree prefix=$scratch/prefix
+  part install cmake --install "$build_dir" --prefix "$prefix"
+  [ -f "$example/CMakeLists.txt" ] || return 0
+  part "configure the out-of-tree example" cmake -S "$example" -B "$scratch/example" -DCMAKE_PREFIX_PATH="$prefix"
+  part "build the out-of-tree example" cmake --build "$scratch/example" -j "$jobs"
+  part "load the out-of-tree example" env CARAVAN_PLUGIN_PATH="$scratch/example" "$prefix/bin/caravan" plugins list
+}
+
+test_all() {
+  local log=$scratch/ctest.log
+  local command=(ctest --preset "$preset" --test-dir "$build_dir" -j "$jobs")
+  echo "== test: ${command[*]}"
+  if ! "${command[@]}" | tee "$log"; then
+    echo "FAILED: test. Run the failed tests again with:" >&2
+    printf '  cd %q && %s --rerun-failed\n' "$PWD" "${command[*]}" >&2
+    grep -E '[0-9]+% tests passed, [0-9]+ tests failed out of [0-9]+' "$log" || true
+    exit 1
+  fi
+  grep -E '[0-9]+% tests passed, [0-9]+ tests failed out of [0-9]+' "$log"
+}
+
+part "install packages" bash jobs/install_dependencies.sh
+configure
+part build cmake --build "$build_dir" -j "$jobs"
+out_of_tree
+test_all
