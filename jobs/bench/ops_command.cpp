@@ -30,7 +30,7 @@ std::string as_json(const OpsReport& report) {
                        {"seconds", r.seconds},
                        {"bytes_per_s", r.bytes / r.seconds},
                        {"flops_per_s", r.flops / r.seconds},
-                       {"copy_bytes_per_s", r.copy_bandwidth},
+                       {"stream_bytes_per_s", r.stream_bandwidth},
                        {"fraction_of_limit", r.fraction}});
   }
   const OpsShape& s = report.shape;
@@ -52,7 +52,7 @@ std::string as_table(const OpsReport& report) {
   if (report.peak.flops_per_s > 0) {
     text += fmt::format("peak    {:.1f} GFLOP/s ({})\n", report.peak.flops_per_s / 1e9, report.peak.how);
   }
-  text += "limit   the longer of FLOPs at peak and bytes at the speed of a copy that moves as many\n\n";
+  text += "limit   the longer of FLOPs at peak and bytes at the speed of a copy or sum that moves as many\n\n";
   text += fmt::format("{:<40} {:>9} {:>10} {:>11} {:>9} {:>10} {:>7}\n", "operator", "MB", "MFLOP", "ms", "GB/s",
                       "GFLOP/s", "limit");
   for (const OpResult& r : report.results) {

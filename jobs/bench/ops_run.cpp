@@ -11,17 +11,17 @@
 namespace caravan::jobs {
 namespace {
 
-/// Copy bandwidth by size, a power of two at a time, measured once each.
-class CopyLimits {
+/// Stream bandwidth by size, a power of two at a time, measured once each.
+class StreamLimits {
  public:
-  explicit CopyLimits(Device& device) : device_(device) {}
+  explicit StreamLimits(Device& device) : device_(device) {}
 
   double of(double bytes) {
     constexpr std::int64_t kLeast = 4096, kMost = std::int64_t{1} << 28;
     const auto size = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(bytes)));
     const std::int64_t step = std::clamp(size, kLeast, kMost);
     const auto [found, is_new] = measured_.try_emplace(step, 0.0);
-    if (is_new) found->second = measure_copy_bandwidth(device_, step);
+    if (is_new) found->second = measure_stream_bandwidth(device_, step);
     return found->second;
   }
 
@@ -33,17 +33,17 @@ class CopyLimits {
 /// What one operator is measured against and how.
 struct Limits {
   double peak_flops;
-  CopyLimits copies;
+  StreamLimits streams;
   TimingRule rule;
 };
 
 OpResult measure(Device& device, const NamedCase& named, const OpsShape& shape, Limits& limits) {
   BenchMemory memory(device);
   const OpCase one = named.make(memory, shape);
-  OpResult result{named.name, one.bytes, one.flops, 0, limits.copies.of(one.bytes), 0};
+  OpResult result{named.name, one.bytes, one.flops, 0, limits.streams.of(one.bytes), 0};
   result.seconds = median_seconds(device, [&] { one.run(device.ops()); }, limits.rule);
   const double compute = limits.peak_flops > 0 ? one.flops / limits.peak_flops : 0;
-  result.fraction = std::max(compute, one.bytes / result.copy_bandwidth) / result.seconds;
+  result.fraction = std::max(compute, one.bytes / result.stream_bandwidth) / result.seconds;
   return result;
 }
 
@@ -52,7 +52,7 @@ OpResult measure(Device& device, const NamedCase& named, const OpsShape& shape, 
 OpsReport measure_ops(Device& device, const OpsShape& shape, const OpsSelection& selection) {
   OpsReport report{device.description(), {}, shape, {}};
   if (device.memory() == Memory::host) report.peak = measure_fma_peak();
-  Limits limits{report.peak.flops_per_s, CopyLimits(device), selection.timing};
+  Limits limits{report.peak.flops_per_s, StreamLimits(device), selection.timing};
   for (const auto* group : {&linear_cases(), &attention_cases(), &expert_cases(), &elementwise_cases(), &loss_cases()}) {
     for (const NamedCase& named : *group) {
       if (std::string_view(named.name).find(selection.only) == std::string_view::npos) continue;

@@ -13,8 +13,8 @@ struct OpResult {
   std::string name;
   double bytes = 0, flops = 0;  ///< declared
   double seconds = 0;           ///< median of one call
-  double copy_bandwidth = 0;    ///< bytes/s of a copy that moves as much
-  double fraction = 0;          ///< of the limit: the longer of flops at peak and bytes at copy speed, by seconds
+  double stream_bandwidth = 0;    ///< bytes/s of plain streams that move as much
+  double fraction = 0;          ///< of the limit: the longer of flops at peak and bytes at that speed, by seconds
 };
 
 struct OpsReport {

@@ -17,8 +17,9 @@ struct FmaPeak {
 /// instruction set that the host device is built for (CARAVAN_HOST_ARCH). One thread.
 FmaPeak measure_fma_peak();
 
-/// Bytes read plus bytes written a second by a copy on `device` that moves `bytes` in all; median of repeats. The
-/// ceiling of an operator that only moves data, at the size at which it runs: what fits a cache is copied faster.
-double measure_copy_bandwidth(Device& device, std::int64_t bytes);
+/// Bytes read plus bytes written a second when work on `device` moves `bytes` in all: the ceiling of an operator that
+/// only moves data, at the size at which it runs, because what fits a cache moves faster. The fastest of a copy by the
+/// device and, in host memory, a copy that writes past the caches and y += x; medians of repeats.
+double measure_stream_bandwidth(Device& device, std::int64_t bytes);
 
 }  // namespace caravan::jobs

@@ -58,7 +58,7 @@ StepTiming time_steps(const StepBenchmark& benchmark, Communicator& world) {
   std::sort(seconds.begin(), seconds.end());
   return {setup.device().description(), seconds[seconds.size() / 2], seconds.front(), seconds.back(),
           setup.step_flops(), setup.share().global_batch * setup.shape().length,
-          setup.model().parameters().count()};
+          setup.model().parameters().count(), setup.shape().length};
 }
 
 }  // namespace caravan::jobs

@@ -22,7 +22,7 @@ struct StepTiming {
   double median_s = 0, fastest_s = 0, slowest_s = 0;
   double step_flops = 0;       ///< model FLOPs of all ranks: causal attention at half, active experts, no recomputation
   std::int64_t step_tokens = 0;  ///< of all ranks
-  std::int64_t parameters = 0;
+  std::int64_t parameters = 0, sequence_length = 0;
 };
 
 /// [collective] Times steps with AdamW, clipping and gradient reduction; equal on all ranks.

@@ -1,0 +1,100 @@
+#include "jobs/bench/step_command.hpp"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "commit.hpp"  // generated
+#include "jobs/bench/peak.hpp"
+#include "jobs/bench/step.hpp"
+#include "jobs/setup/text.hpp"
+#include "jobs/setup/with_world.hpp"
+#include "jobs/text_streams.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+struct Options {
+  std::string preset = "debugmodel";
+  std::vector<std::string> overrides;
+  StepBenchmark benchmark;
+  bool json = false;
+};
+
+/// All ranks measure at the same time, as they compute at the same time; [FLOP/s] of all together.
+FmaPeak measure_peak_of_all(Communicator& world) {
+  world.barrier();
+  FmaPeak peak = measure_fma_peak();
+  world.all_reduce(TensorView(&peak.flops_per_s, DType::f64, {1}), ReduceOp::sum);
+  return peak;
+}
+
+std::string as_json(const Options& options, const StepTiming& timing, const FmaPeak& peak, int ranks) {
+  const nlohmann::ordered_json all = {
+      {"preset", options.preset},
+      {"overrides", options.overrides},
+      {"device", timing.device},
+      {"commit", CARAVAN_COMMIT},
+      {"ranks", ranks},
+      {"sequence_length", timing.sequence_length},
+      {"step_tokens", timing.step_tokens},
+      {"median_s", timing.median_s},
+      {"fastest_s", timing.fastest_s},
+      {"slowest_s", timing.slowest_s},
+      {"tokens_per_s", static_cast<double>(timing.step_tokens) / timing.median_s},
+      {"model_flops", timing.step_flops},
+      {"flops_per_s", timing.step_flops / timing.median_s},
+      {"peak_flops_per_s", peak.flops_per_s},
+      {"peak_measured_by", peak.how},
+      {"fraction_of_peak", timing.step_flops / timing.median_s / peak.flops_per_s}};
+  return all.dump(2) + "\n";
+}
+
+std::string as_text(const Options& options, const StepTiming& timing, const FmaPeak& peak, int ranks) {
+  const double rate = timing.step_flops / timing.median_s;
+  return fmt::format(
+      "device    {}\ncommit    {}\npeak      {:.1f} GFLOP/s of {} ranks at once ({})\n"
+      "model     {}{}{}: {} parameters\n"
+      "step      {} tokens in sequences of {}, {:.1f} GFLOP (causal attention at half, active experts, no recomputation)\n"
+      "time      median {:.4f} s of {} (fastest {:.4f}, slowest {:.4f})\n"
+      "speed     {:.0f} tokens/s, {:.1f} GFLOP/s = {:.1f} % of the peak\n",
+      timing.device, CARAVAN_COMMIT, peak.flops_per_s / 1e9, ranks, peak.how, options.preset,
+      options.overrides.empty() ? "" : " with ", fmt::join(options.overrides, " "), with_commas(timing.parameters),
+      timing.step_tokens, timing.sequence_length, timing.step_flops / 1e9, timing.median_s, options.benchmark.repeats,
+      timing.fastest_s, timing.slowest_s, static_cast<double>(timing.step_tokens) / timing.median_s, rate / 1e9,
+      100 * rate / peak.flops_per_s);
+}
+
+int run(Options& options, Communicator& world) {
+  Config model = Config::map();
+  model.set("preset", options.preset);
+  for (const std::string& assignment : options.overrides) model.override_with(assignment);
+  options.benchmark.model = model;
+  const FmaPeak peak = measure_peak_of_all(world);
+  const StepTiming timing = time_steps(options.benchmark, world);
+  if (world.rank() != 0) return 0;
+  write_standard_output(options.json ? as_json(options, timing, peak, world.size())
+                                     : as_text(options, timing, peak, world.size()));
+  return 0;
+}
+
+}  // namespace
+
+std::function<int()> declare_bench_step(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  StepBenchmark& benchmark = options->benchmark;
+  app.add_option("--preset", options->preset, "Model to train on random tokens")->capture_default_str();
+  app.add_option("overrides", options->overrides, "Keys of the model to set, e.g. dim=512")->type_name("key=value");
+  app.add_option("--device", benchmark.device, "auto, cuda, host or reference")->capture_default_str();
+  app.add_option("--sequence", benchmark.sequence_length, "Tokens of a sequence; 0: the preset's")->capture_default_str();
+  app.add_option("--batch", benchmark.local_batch, "Sequences of a micro-batch")->capture_default_str();
+  app.add_option("--microbatches", benchmark.microbatches, "Micro-batches of a step on a rank")->capture_default_str();
+  app.add_option("--repeats", benchmark.repeats, "Steps that are timed")->check(CLI::Range(1, 10000))->capture_default_str();
+  app.add_flag("--json", options->json, "One JSON object");
+  app.footer("Use all cores: mpirun -n 2 caravan bench step");
+  return [options] { return with_world([&](Communicator& world) { return run(*options, world); }); };
+}
+
+}  // namespace caravan::jobs
