@@ -1,0 +1,21 @@
+# The check itself is checked: a tree with one wrong include of each sort must be refused with all of them named.
+set(tree ${WORK}/tree)
+file(REMOVE_RECURSE ${tree})
+file(WRITE ${tree}/io/sideways.cpp "#include \"caravan/error.hpp\"\n#include \"parallel/world.hpp\"\n")
+file(WRITE ${tree}/plugins/data/x/inner.cpp "#  include <core/plugin/trust.hpp>\n")
+file(WRITE ${tree}/core/include/caravan/public.hpp "#include \"core/base/private.hpp\"\n")
+file(WRITE ${tree}/core/up.cpp "#include \"../jobs/main.hpp\"\n#include \"core/base/right.hpp\"\n")
+execute_process(COMMAND ${CMAKE_COMMAND} -DROOT=${tree} -P ${CMAKE_CURRENT_LIST_DIR}/include_directions.cmake
+  RESULT_VARIABLE result ERROR_VARIABLE text)
+foreach(expected "io/sideways.cpp" "io must not know parallel" "plugins must not know core" "core must not know core"
+        "paths begin at the root")
+  if(result EQUAL 0 OR NOT text MATCHES "${expected}")
+    message(FATAL_ERROR "the check did not say '${expected}' but: ${text}")
+  endif()
+endforeach()
+foreach(right "right.hpp" "caravan/error.hpp")
+  if(text MATCHES "${right}")
+    message(FATAL_ERROR "the check refused what is right: ${text}")
+  endif()
+endforeach()
+file(REMOVE_RECURSE ${tree})

@@ -1,0 +1,48 @@
+#!/bin/bash
+# install_and_build_outside.sh BUILD SOURCE WORK: installs to a fresh prefix, moves it (a prefix must not be written into
+# anything), builds the out-of-tree example and every skeleton against it, and loads them with the installed executable.
+set -euo pipefail
+build=$1 source=$2 work=$3
+
+fail() { echo "FAILED: $*" >&2; exit 1; }
+expect() { # expect TEXT COMMAND…: the output of COMMAND contains TEXT
+  local text=$1; shift
+  local output
+  output=$("$@" 2>&1) || fail "$* gave: $output"
+  [[ $output == *"$text"* ]] || fail "$* lacks '$text': $output"
+}
+
+rm -rf "$work"
+mkdir -p "$work"
+cmake --install "$build" --prefix "$work/first" > "$work/install.log" || { cat "$work/install.log"; fail install; }
+mv "$work/first" "$work/prefix"
+caravan=$work/prefix/bin/caravan
+unset CARAVAN_PLUGIN_PATH
+expect "1f1b" "$caravan" plugins list
+expect "\"refused\": []" "$caravan" plugins list --json
+
+cmake -S "$source/plugins/examples/out_of_tree" -B "$work/example" -DCMAKE_PREFIX_PATH="$work/prefix" > "$work/example.log"
+cmake --build "$work/example" >> "$work/example.log" || { cat "$work/example.log"; fail "build of the example"; }
+export CARAVAN_PLUGIN_PATH=$work/example
+expect "\"name\": \"gpipe_reversed\"" "$caravan" plugins list --json
+expect "plugin     schedule-gpipe_reversed 1.0.0" "$caravan" plugins describe schedule/gpipe_reversed
+expect "| group | int | 0 | microbatches | >= 0 |" "$caravan" plugins describe schedule/gpipe_reversed --markdown
+
+kinds="data device dispatch layer model optimizer schedule"
+mkdir "$work/skeletons"
+echo "cmake_minimum_required(VERSION 3.22)
+project(all LANGUAGES CXX)
+set(CARAVAN_PLUGIN_OUTPUT_DIRECTORY $work/skeletons/out)" > "$work/skeletons/CMakeLists.txt"
+for kind in $kinds; do
+  "$caravan" plugins new $kind my_$kind --dir "$work/skeletons/$kind" > /dev/null 2>&1 || fail "plugins new $kind"
+  echo "add_subdirectory($kind)" >> "$work/skeletons/CMakeLists.txt"
+done
+cmake -S "$work/skeletons" -B "$work/skeletons/build" -DCMAKE_PREFIX_PATH="$work/prefix" > "$work/skeletons.log"
+cmake --build "$work/skeletons/build" -j2 >> "$work/skeletons.log" 2>&1 || { cat "$work/skeletons.log"; fail "build of the skeletons"; }
+! grep -i warning "$work/skeletons.log" || fail "the skeletons give warnings"
+export CARAVAN_PLUGIN_PATH=$work/skeletons/out
+for kind in $kinds; do
+  expect "$kind my_$kind: " "$caravan" plugins describe $kind/my_$kind
+done
+"$(dirname "$0")/check_symbols.sh" "$work"/skeletons/out/*.so "$work"/example/*.so "$work"/prefix/lib*/caravan/plugins/*.so
+rm -rf "$work"
