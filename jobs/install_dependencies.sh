@@ -82,7 +82,7 @@ fi
 
 echo "Missing packages:"
 for package in "${missing[@]}"; do
-  packages | sed -n "s/^${package//+/\\+}: \(.*\)/  $(printf '%-24s' "$package") \1/p"
+  packages | awk -F ': ' -v wanted="$package" '$1 == wanted { printf "  %-24s %s\n", $1, $2 }'
 done
 if [ "$(id -u)" -ne 0 ] && ! command -v sudo > /dev/null; then
   echo "Installing needs root. Run as root:" >&2
