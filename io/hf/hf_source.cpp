@@ -1,0 +1,122 @@
+#include "io/hf/hf_source.hpp"
+
+#include "caravan/check.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+
+#include "io/files/convert.hpp"
+#include "io/hf/config_json.hpp"
+
+namespace caravan::io {
+namespace {
+
+constexpr std::string_view kPrefix = "language_model.";
+
+bool is_tied(const std::string& path) {
+  if (!std::filesystem::exists(std::filesystem::path(path) / "config.json")) return false;
+  return read_hf_config(path).model.get_bool("tied_head");
+}
+
+/// Parts of released files that are no weights of the text model: the vision tower, and tables that are
+/// computed.
+bool is_left_out(std::string_view name) {
+  static constexpr std::array<std::string_view, 2> kVision{"vision_model.", "multi_modal_projector."};
+  const bool vision =
+      std::any_of(kVision.begin(), kVision.end(), [&](auto part) { return name.starts_with(part); });
+  return vision || name.ends_with("rotary_emb.inv_freq");
+}
+
+}  // namespace
+
+HfSource::HfSource(const std::string& folder_or_file) : set_(folder_or_file) {
+  const bool tied = is_tied(folder_or_file);
+  for (const std::string& name : set_.names()) take(name, tied);
+  for (auto& [ours, pieces] : pieces_) {
+    std::sort(pieces.begin(), pieces.end(),
+              [](const Piece& a, const Piece& b) { return a.placement.expert < b.placement.expert; });
+    check_experts(ours, pieces);
+  }
+}
+
+void HfSource::take(const std::string& hf_name, bool tied) {
+  const bool prefixed = hf_name.starts_with(kPrefix);
+  const std::string_view bare = std::string_view(hf_name).substr(prefixed ? kPrefix.size() : 0);
+  if (is_left_out(bare) || (tied && bare == "lm_head.weight")) return skipped_.push_back(hf_name);
+  const auto placements = placements_of(bare);
+  if (placements.empty()) return unknown_.push_back(hf_name);
+  if (prefixed) style_.prefix = kPrefix;
+  for (const HfPlacement& placement : placements) {
+    if (placement.expert) style_.experts = HfStyle::Experts::separate;
+    pieces_[placement.ours].push_back({hf_name, placement});
+  }
+}
+
+/// Either one tensor, or experts 0 to E-1 once each and of one shape.
+void HfSource::check_experts(const std::string& ours, const std::vector<Piece>& pieces) const {
+  const SafetensorsInfo& first = set_.info(pieces.front().hf_name);
+  if (!pieces.front().placement.expert) {
+    CARAVAN_CHECK(pieces.size() == 1, IoError,
+                  fmt::format("{} stands twice in {}: {} and {}", ours, set_.path(), pieces[0].hf_name,
+                              pieces[1].hf_name));
+    const bool halves = pieces.front().placement.form == HfForm::gate_half ||
+                        pieces.front().placement.form == HfForm::up_half;
+    const bool matrix = pieces.front().placement.form == HfForm::same || first.extents.size() == 3;
+    CARAVAN_CHECK(matrix && (!halves || first.extents[2] % 2 == 0), IoError,
+                  fmt::format("{} in {} has shape [{}] ([experts, in, {}out] is needed)", first.name,
+                              set_.path(), fmt::join(first.extents, ", "), halves ? "2 x " : ""));
+    return;
+  }
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    const SafetensorsInfo& info = set_.info(pieces[i].hf_name);
+    CARAVAN_CHECK(pieces[i].placement.expert == static_cast<std::int64_t>(i), IoError,
+                  fmt::format("{} lacks expert {} of {}", set_.path(), i, ours));
+    CARAVAN_CHECK(info.extents == first.extents && info.extents.size() == 2, IoError,
+                  fmt::format("{} in {} has shape [{}] (all experts need one shape of two axes)", info.name,
+                              set_.path(), fmt::join(info.extents, ", ")));
+  }
+}
+
+std::string HfSource::description() const {
+  return fmt::format("Hugging Face weights {}", set_.path());
+}
+
+std::vector<std::string> HfSource::names() const {
+  std::vector<std::string> names = unknown_;
+  for (const auto& [ours, pieces] : pieces_) names.push_back(ours);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+const std::vector<HfSource::Piece>& HfSource::pieces_of(const std::string& name) const {
+  const auto found = pieces_.find(name);
+  CARAVAN_CHECK(found != pieces_.end(), IoError, fmt::format("{} has no tensor {}", description(), name));
+  return found->second;
+}
+
+Shape HfSource::shape(const std::string& name) const {
+  const auto& pieces = pieces_of(name);
+  Shape shape = view(pieces.front()).shape;
+  if (pieces.front().placement.expert) shape.set(0, static_cast<std::int64_t>(pieces.size()));
+  return shape;
+}
+
+void HfSource::read_inside(const std::string& name, const Origin& origin, const TensorView& to) const {
+  const auto& pieces = pieces_of(name);
+  const auto block = [&](TensorView from, const TensorView& part, int first_axis) {
+    for (int axis = first_axis; axis < part.shape.rank(); ++axis) {
+      const std::int64_t begin = origin[static_cast<std::size_t>(axis)];
+      from = from.slice(axis, begin, begin + part.extent(axis));
+    }
+    copy_to_f32(from, part);
+  };
+  if (!pieces.front().placement.expert) return block(view(pieces.front()), to, 0);
+  for (std::int64_t row = 0; row < to.extent(0); ++row) {
+    block(view(pieces[static_cast<std::size_t>(origin[0] + row)]), to.rows(row, row + 1), 1);
+  }
+}
+
+}  // namespace caravan::io

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "io/hf/weight_source.hpp"
+#include "io/safetensors/set.hpp"
+
+namespace caravan::io {
+
+/// Weights in Hugging Face's names: a folder or one file. Reads both prefixes and both layouts of experts,
+/// leaves out the vision part, and the head when config.json ties it to the embedding.
+class HfSource final : public WeightSource {
+ public:
+  explicit HfSource(const std::string& folder_or_file);
+
+  std::string description() const override;
+  std::vector<std::string> names() const override;
+  bool has(const std::string& name) const override { return pieces_.contains(name); }
+  Shape shape(const std::string& name) const override;
+  std::vector<std::string> skipped() const override { return skipped_; }
+  std::optional<HfStyle> hf_style() const override { return style_; }
+
+ private:
+  struct Piece {
+    std::string hf_name;
+    HfPlacement placement;
+  };
+  void take(const std::string& hf_name, bool tied);
+  void check_experts(const std::string& ours, const std::vector<Piece>& pieces) const;
+  const std::vector<Piece>& pieces_of(const std::string& name) const;
+  TensorView view(const Piece& piece) const { return our_view(set_.view(piece.hf_name), piece.placement); }
+  void read_inside(const std::string& name, const Origin& origin, const TensorView& to) const override;
+
+  SafetensorsSet set_;
+  HfStyle style_;
+  std::map<std::string, std::vector<Piece>> pieces_;  ///< ours → one piece, or one an expert in order
+  std::vector<std::string> unknown_;
+  std::vector<std::string> skipped_;
+};
+
+}  // namespace caravan::io

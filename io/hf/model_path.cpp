@@ -1,0 +1,51 @@
+#include "io/hf/model_path.hpp"
+
+#include "caravan/check.hpp"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "io/checkpoint/layout.hpp"
+
+namespace caravan::io {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool holds(const std::string& folder, const char* file) {
+  return fs::exists(fs::path(folder) / file);
+}
+
+ModelPath newest_of_run(const std::string& path) {
+  Latest latest = find_latest(path);
+  CARAVAN_CHECK(
+      !latest.skipped.empty() || latest.path, IoError,
+      fmt::format(
+          "{} is no model (neither a Hugging Face folder with config.json, nor a checkpoint with {}, nor a "
+          "run with step-… folders)",
+          path, kManifestFile));
+  CARAVAN_CHECK(
+      latest.path, IoError,
+      fmt::format("no checkpoint of {} verifies (the newest: {})", path, latest.skipped.front().why));
+  return {ModelPath::Kind::checkpoint, *latest.path, std::move(latest.skipped)};
+}
+
+}  // namespace
+
+ModelPath resolve_model_path(const std::string& path) {
+  CARAVAN_CHECK(fs::exists(path), IoError, fmt::format("{} does not exist", path));
+  if (!fs::is_directory(path)) {
+    const std::string parent = fs::path(path).parent_path().string();
+    if (path.ends_with(".h5")) return {ModelPath::Kind::checkpoint, parent.empty() ? "." : parent, {}};
+    CARAVAN_CHECK(path.ends_with(".safetensors"), IoError,
+                  fmt::format("{} is no model (a file must end in .safetensors or .h5)", path));
+    return {ModelPath::Kind::safetensors, path, {}};
+  }
+  if (holds(path, kManifestFile) || holds(path, kCheckpointFile))
+    return {ModelPath::Kind::checkpoint, path, {}};
+  if (holds(path, "config.json")) return {ModelPath::Kind::hf_folder, path, {}};
+  return newest_of_run(path);
+}
+
+}  // namespace caravan::io

@@ -1,0 +1,24 @@
+#pragma once
+
+#include "io/hf/weight_source.hpp"
+#include "io/safetensors/set.hpp"
+
+namespace caravan::io {
+
+/// A safetensors file whose names and shapes are ours (torchtitan's).
+class NamedSource final : public WeightSource {
+ public:
+  explicit NamedSource(SafetensorsSet set) : set_(std::move(set)) {}
+
+  std::string description() const override { return "weights " + set_.path(); }
+  std::vector<std::string> names() const override { return set_.names(); }
+  bool has(const std::string& name) const override { return set_.has(name); }
+  Shape shape(const std::string& name) const override { return set_.info(name).shape(); }
+
+ private:
+  void read_inside(const std::string& name, const Origin& origin, const TensorView& to) const override;
+
+  SafetensorsSet set_;
+};
+
+}  // namespace caravan::io

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "caravan/tensor.hpp"
+#include "io/hf/name_map.hpp"
+
+namespace caravan::io {
+
+/// Weights under our names and in our orientation, wherever they are stored. Reading converts to f32.
+class WeightSource {
+ public:
+  using Origin = std::array<std::int64_t, Shape::kMaxRank>;
+
+  virtual ~WeightSource() = default;
+  /// "Hugging Face folder /models/scout"
+  virtual std::string description() const = 0;
+  /// Every tensor that a model must take, sorted; one that has no counterpart here keeps its own name.
+  virtual std::vector<std::string> names() const = 0;
+  virtual bool has(const std::string& name) const = 0;
+  virtual Shape shape(const std::string& name) const = 0;  ///< IoError when absent
+  /// Names of this file that are deliberately not read, such as the vision part.
+  virtual std::vector<std::string> skipped() const { return {}; }
+  /// In what style gradients are written beside these weights; nothing: under our own names.
+  virtual std::optional<HfStyle> hf_style() const { return std::nullopt; }
+
+  /// The whole tensor. to: f32 in host memory, any strides. IoError when absent or of another shape.
+  void read(const std::string& name, const TensorView& to) const;
+  /// The block of `to`'s shape that starts at `origin`: what one rank of a sharded layout needs.
+  void read_block(const std::string& name, const Origin& origin, const TensorView& to) const;
+
+ private:
+  /// `to` is f32 and the block lies inside the tensor.
+  virtual void read_inside(const std::string& name, const Origin& origin, const TensorView& to) const = 0;
+};
+
+/// A Hugging Face folder, a safetensors file (with our names or Hugging Face's), a checkpoint, or a run (its
+/// newest checkpoint that verifies). IoError when `path` is none of these.
+std::unique_ptr<WeightSource> open_weight_source(const std::string& path);
+
+struct NamedShape {
+  std::string name;
+  Shape shape;
+};
+
+/// IoError, one for everything, when tensors are missing, left over or of another shape; it lists the first
+/// few.
+void check_weights(const WeightSource& source, std::span<const NamedShape> wanted);
+
+}  // namespace caravan::io
