@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "jobs/bench/ops_command.hpp"
+#include "jobs/bench/step_command.hpp"
 #include "jobs/command.hpp"
 
 namespace caravan::jobs {
@@ -15,6 +16,7 @@ std::function<int()> declare(CLI::App& app) {
     verb->callback([chosen, action = declare_verb(*verb)] { *chosen = action; });
   };
   add("ops", "Every operator of a device against what the machine can do", declare_bench_ops);
+  add("step", "Whole training steps against the peak of the machine", declare_bench_step);
   return [chosen] { return (*chosen)(); };
 }
 

@@ -8,7 +8,7 @@
 #include "caravan/log.hpp"
 #include "io/checkpoint/catalogue.hpp"
 #include "io/checkpoint/reader.hpp"
-#include "jobs/setup/weights.hpp"
+#include "jobs/setup/model_source.hpp"
 
 namespace caravan::jobs {
 namespace {

@@ -1,0 +1,204 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "caravan/check.hpp"
+#include "caravan/log.hpp"
+#include "caravan/tokenizer.hpp"
+#include "io/text/load_tokenizer.hpp"
+#include "jobs/command.hpp"
+#include "jobs/generate/decoder.hpp"
+#include "jobs/generate/sampler.hpp"
+#include "jobs/setup/machine.hpp"
+#include "jobs/setup/model_source.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+struct Options {
+  std::string model, prompt, prompt_ids, tokenizer, device = "auto";
+  std::int64_t max_new_tokens = 200;
+  Sampling sampling{0.8, 0, 0.95, 1};
+  bool greedy = false, ignore_eos = false, json = false, bos = true;
+};
+
+/// What is generated, and how fast.
+struct Outcome {
+  std::vector<std::int32_t> tokens;
+  std::string text, stop = "length";
+  double prefill_s = 0, decode_s = 0;
+};
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+std::vector<std::int32_t> parse_ids(const std::string& text) {
+  std::vector<std::int32_t> ids;
+  std::istringstream words(text);
+  for (std::string word; words >> word;) {
+    std::size_t used = 0;
+    long id = -1;
+    try {
+      id = std::stol(word, &used);
+    } catch (const std::exception&) {
+      used = 0;
+    }
+    CARAVAN_CHECK(used == word.size() && id >= 0 && id <= INT32_MAX, ConfigError,
+                  fmt::format("--prompt-ids has '{}' (token ids are whole numbers with spaces between)", word));
+    ids.push_back(static_cast<std::int32_t>(id));
+  }
+  return ids;
+}
+
+std::unique_ptr<Tokenizer> open_tokenizer(const Options& options, const ModelSource& source) {
+  const std::string path = options.tokenizer.empty() ? source.tokenizer : options.tokenizer;
+  if (!path.empty()) return io::load_tokenizer(path);
+  CARAVAN_CHECK(options.prompt.empty(), ConfigError,
+                fmt::format("{} names no tokenizer (needed for --prompt). Give --tokenizer FILE, or --prompt-ids?",
+                            options.model));
+  return nullptr;
+}
+
+std::vector<std::int32_t> prompt_tokens(const Options& options, const Tokenizer* tokenizer, std::int64_t vocab) {
+  std::vector<std::int32_t> ids = parse_ids(options.prompt_ids);
+  if (tokenizer && options.prompt_ids.empty()) {
+    if (options.bos && tokenizer->bos()) ids.push_back(*tokenizer->bos());
+    const auto text = tokenizer->encode(options.prompt, Special::recognise);
+    ids.insert(ids.end(), text.begin(), text.end());
+  }
+  CARAVAN_CHECK(!ids.empty(), ConfigError, "the prompt is empty. Give --prompt TEXT or --prompt-ids \"1 2 3\"?");
+  for (std::int32_t id : ids) {
+    CARAVAN_CHECK(id < vocab, ConfigError,
+                  fmt::format("prompt token {} (the model's vocab_size is {}). Is it this model's tokenizer?", id, vocab));
+  }
+  return ids;
+}
+
+/// Prints text as it comes; silent when the result is wanted as JSON or there is no tokenizer.
+class Printer {
+ public:
+  Printer(const Options& options, const Tokenizer* tokenizer) : quiet_(options.json) {
+    if (tokenizer) decoder_ = std::make_unique<StreamDecoder>(*tokenizer);
+  }
+  void push(std::int32_t id) { put(decoder_ ? decoder_->push(id) : fmt::format("{} ", id)); }
+  std::string finish() {
+    put(decoder_ ? decoder_->finish() : "");
+    return text_;
+  }
+
+ private:
+  void put(const std::string& piece) {
+    text_ += piece;
+    if (quiet_) return;
+    std::fputs(piece.c_str(), stdout);
+    std::fflush(stdout);
+  }
+  bool quiet_;
+  std::string text_;
+  std::unique_ptr<StreamDecoder> decoder_;
+};
+
+Outcome decode(Decoder& decoder, const std::vector<std::int32_t>& prompt, const Options& options,
+               const std::vector<std::int64_t>& eos, Printer& printer) {
+  Outcome outcome;
+  Sampler sampler(options.sampling);
+  auto start = std::chrono::steady_clock::now();
+  auto logits = decoder.feed(prompt);
+  outcome.prefill_s = seconds_since(start);
+  start = std::chrono::steady_clock::now();
+  while (static_cast<std::int64_t>(outcome.tokens.size()) < options.max_new_tokens) {
+    const std::int32_t next = sampler.next(logits);
+    if (!options.ignore_eos && std::find(eos.begin(), eos.end(), next) != eos.end()) {
+      outcome.stop = "eos";
+      break;
+    }
+    outcome.tokens.push_back(next);
+    printer.push(next);
+    if (static_cast<std::int64_t>(outcome.tokens.size()) < options.max_new_tokens) logits = decoder.feed({&next, 1});
+  }
+  outcome.decode_s = seconds_since(start);
+  outcome.text = printer.finish();
+  return outcome;
+}
+
+void report(const Options& options, const std::vector<std::int32_t>& prompt, const Outcome& outcome) {
+  const auto made = static_cast<double>(outcome.tokens.size());
+  if (options.json) {
+    const nlohmann::json result{{"prompt_ids", prompt},
+                                {"ids", outcome.tokens},
+                                {"text", outcome.text},
+                                {"stop", outcome.stop},
+                                {"prefill_s", outcome.prefill_s},
+                                {"decode_tokens_per_s", outcome.decode_s > 0 ? made / outcome.decode_s : 0.0}};
+    std::puts(result.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+    return;
+  }
+  std::puts("");
+  log_info(fmt::format("{} prompt tokens in {:.2f} s, {} tokens at {:.1f} tokens/s, stopped by {}", prompt.size(),
+                       outcome.prefill_s, outcome.tokens.size(), made / std::max(outcome.decode_s, 1e-9), outcome.stop));
+}
+
+int generate(const Options& options) {
+  ModelSource source = open_model(options.model);
+  const auto tokenizer = open_tokenizer(options, source);
+  const auto registry = make_registry();
+  const auto device = choose_device(*registry, options.device);
+  const std::int64_t vocab = source.model.get_int("vocab_size");
+  const auto prompt = prompt_tokens(options, tokenizer.get(), vocab);
+  const std::int64_t positions = static_cast<std::int64_t>(prompt.size()) + options.max_new_tokens;
+  ModelInstance model(*registry, device.get(), source.plugin, source.model, positions);
+  model.allocate(ParameterStore::Content::weights, 0);
+  load_weights(source, model.parameters());
+  std::vector<std::int64_t> eos = source.eos;
+  if (tokenizer && tokenizer->eos()) eos.push_back(*tokenizer->eos());
+  Decoder decoder(*device, model, positions);
+  Printer printer(options, tokenizer.get());
+  if (!options.json && tokenizer) std::fputs(options.prompt.c_str(), stdout);
+  report(options, prompt, decode(decoder, prompt, options, eos, printer));
+  return 0;
+}
+
+std::function<int()> declare(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  app.add_option("--model", options->model, "A Hugging Face folder, a checkpoint, or a run's folder")->required();
+  auto* prompt = app.add_option("--prompt", options->prompt, "Text to continue");
+  app.add_option("--prompt-ids", options->prompt_ids, "Token ids to continue, e.g. \"1 2 3\"")->excludes(prompt);
+  app.add_option("--tokenizer", options->tokenizer, "Tokenizer, when the model's folder or job does not name it");
+  app.add_option("--max-new-tokens", options->max_new_tokens, "How many tokens to make at most")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 30))
+      ->capture_default_str();
+  app.add_flag("--greedy", options->greedy, "Always the most likely token");
+  app.add_option("--temperature", options->sampling.temperature, "Flatter above 1, sharper below")
+      ->check(CLI::Range(0.0, 100.0))
+      ->capture_default_str();
+  app.add_option("--top-k", options->sampling.top_k, "Only the k most likely tokens; 0: all")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--top-p", options->sampling.top_p, "Only the likeliest tokens that together reach p")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  app.add_option("--seed", options->sampling.seed, "Of the draws")->capture_default_str();
+  app.add_flag("!--no-bos", options->bos, "Do not put the tokenizer's BOS before the prompt");
+  app.add_flag("--ignore-eos", options->ignore_eos, "Go on after an end-of-text token");
+  app.add_option("--device", options->device, "auto, cuda, host or reference")->capture_default_str();
+  app.add_flag("--json", options->json, "Print ids and text as one JSON object instead of streaming text");
+  return [options] {
+    if (options->greedy) options->sampling.temperature = 0;
+    return generate(*options);
+  };
+}
+
+}  // namespace
+
+extern const Command generate_command{"generate", "Continue a text with a model, decoding with a key/value cache", &declare};
+
+}  // namespace caravan::jobs

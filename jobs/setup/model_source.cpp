@@ -1,0 +1,89 @@
+#include "jobs/setup/model_source.hpp"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "caravan/check.hpp"
+#include "caravan/log.hpp"
+#include "io/checkpoint/reader.hpp"
+#include "io/hf/config_json.hpp"
+#include "io/hf/model_path.hpp"
+#include "jobs/job/job.hpp"
+#include "jobs/train/train_state.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool holds_tokenizer(const fs::path& folder) {
+  return fs::exists(folder / "tokenizer.json") || fs::exists(folder / "tokenizer.model");
+}
+
+ModelSource from_hugging_face(const std::string& folder) {
+  io::HfConfig config = io::read_hf_config(folder);
+  for (const std::string& note : config.notes) log_info(folder + ": " + note);
+  ModelSource source{"llama4", std::move(config.model), io::open_weight_source(folder), "", "", std::move(config.eos)};
+  if (holds_tokenizer(folder)) source.tokenizer = folder;
+  return source;
+}
+
+/// The job names a tokenizer, or its token shards have one beside them.
+std::string tokenizer_of(const Job& job) {
+  const Config& named = job.data.find("tokenizer");
+  if (!named.is_null()) return named.as_string();
+  const Config& path = job.data.find("path");
+  if (path.kind() == Config::Kind::scalar && holds_tokenizer(path.as_string())) return path.as_string();
+  return "";
+}
+
+ModelSource from_checkpoint(const std::string& folder) {
+  auto weights = io::open_weight_source(folder);
+  const auto reader = io::CheckpointReader::open(folder, io::Check::structure);
+  const Job job = resolve_job(Config::parse(reader.job_yaml(), folder + " (job)"));
+  return {job.model_plugin, job.model, std::move(weights), folder, tokenizer_of(job), {}};
+}
+
+std::vector<io::NamedShape> wanted(const ParameterStore& parameters) {
+  std::vector<io::NamedShape> shapes;
+  for (const auto& parameter : parameters.parameters()) {
+    for (std::size_t part = 0; part < parameter->spec().parts.size(); ++part) {
+      shapes.push_back({parameter->spec().parts[part].name, parameter->part_shape(part)});
+    }
+  }
+  return shapes;
+}
+
+void read_all(const io::WeightSource& weights, ParameterStore& parameters) {
+  io::check_weights(weights, wanted(parameters));
+  for (const auto& parameter : parameters.parameters()) {
+    for (std::size_t part = 0; part < parameter->spec().parts.size(); ++part) {
+      weights.read(parameter->spec().parts[part].name, parameter->part(parameter->master, part));
+    }
+  }
+}
+
+}  // namespace
+
+ModelSource open_model(const std::string& path) {
+  const io::ModelPath resolved = io::resolve_model_path(path);
+  for (const auto& skipped : resolved.skipped) log_warning(fmt::format("skipped {}: {}", skipped.path, skipped.why));
+  CARAVAN_CHECK(resolved.kind != io::ModelPath::Kind::safetensors, IoError,
+                fmt::format("{} holds weights alone (nothing says which model they are). Give the folder with its "
+                            "config.json?",
+                            path));
+  return resolved.kind == io::ModelPath::Kind::checkpoint ? from_checkpoint(resolved.path)
+                                                          : from_hugging_face(resolved.path);
+}
+
+void load_weights(const ModelSource& source, ParameterStore& parameters) {
+  if (source.checkpoint.empty()) return read_all(*source.weights, parameters);
+  load_weights(io::CheckpointReader::open(source.checkpoint, io::Check::structure), parameters);
+}
+
+void load_weights_from(const std::string& path, ParameterStore& parameters) {
+  read_all(*io::open_weight_source(path), parameters);
+}
+
+}  // namespace caravan::jobs
