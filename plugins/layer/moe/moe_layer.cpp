@@ -72,6 +72,7 @@ void MoeLayer::declare_slots(const BatchShape& shape, StashPlan& plan) {
   const std::int64_t noisy = options_.noisy && shape.phase == Phase::train ? tokens : 0;
   const Lifetime results = options_.score_on_input ? Lifetime::forward : Lifetime::input;
   logits_ = plan.add("router.logits", DType::f32, {tokens, E}, Lifetime::input);
+  clean_logits_ = plan.add("router.clean", DType::f32, {balances() ? noisy : 0, E}, Lifetime::input);
   noise_std_ = plan.add("router.noise", DType::f32, {noisy, E}, Lifetime::input);
   experts_ = plan.add("routing.experts", DType::i32, {tokens, top_k}, Lifetime::input);
   weights_ = plan.add("routing.weights", DType::f32, {tokens, top_k}, Lifetime::input);

@@ -62,6 +62,9 @@ class MoeLayer final : public Layer {
   void merge_backward_input(Run& run, Frame& frame);
 
   Routing routing(const Frame& frame) const;
+  /// What the balance loss reads: logits before the noise, so that its gradient has one way back.
+  TensorView balanced_logits(const Frame& frame) const { return frame[noise_ ? clean_logits_ : logits_]; }
+  bool balances() const { return options_.balance_loss > 0; }
   bool drops(const Run& run) const { return run.training() && options_.dropout > 0; }
   Dropout dropout(const Run& run, TensorView x) const;
   TensorView doutput(const Frame& frame) const { return options_.dropout > 0 ? frame[doutput_] : frame.dy; }
@@ -81,7 +84,7 @@ class MoeLayer final : public Layer {
   std::optional<SwigluBlock> shared_;
   Buffer& counts_;          // [E]
   Buffer* bias_ = nullptr;  // [E]
-  Slot logits_, noise_std_, experts_, weights_, offsets_, row_of_, slot_of_;
+  Slot logits_, clean_logits_, noise_std_, experts_, weights_, offsets_, row_of_, slot_of_;
   Slot sent_, received_, pre_, activated_, expert_out_, returned_;
   Slot doutput_, dweights_, dlogits_, dnoise_, dreturned_, dexpert_out_, dactivated_, dpre_, dreceived_, dsent_;
   SegmentOf<MoeLayer> router_, shared_segment_, experts_segment_, merge_;

@@ -24,10 +24,14 @@ void MoeLayer::route(Run& run, Frame& frame) {
 void MoeLayer::router_forward(Run& run, Frame& frame) {
   const TensorView normed = norm_.forward(run, frame);
   run.ops.linear_forward({normed, gate_.weight, {}, {}, frame[logits_]});
-  if (run.training() && noise_) run.ops.linear_forward({normed, noise_->weight, {}, {}, frame[noise_std_]});
+  if (run.training() && noise_) {
+    run.ops.linear_forward({normed, noise_->weight, {}, {}, frame[noise_std_]});
+    const TensorView clean = frame[clean_logits_];
+    if (balances()) run.device.copy(Lane::compute, clean.data, frame[logits_].data, clean.bytes());
+  }
   route(run, frame);
-  if (run.training() && options_.balance_loss > 0) {
-    run.ops.balance_loss_forward({frame[logits_], frame[experts_], run.shape.length,
+  if (run.training() && balances()) {
+    run.ops.balance_loss_forward({balanced_logits(frame), frame[experts_], run.shape.length,
                                   options_.balance_loss * run.sequence_scale, run.balance_loss});
   }
   const TensorView scores = options_.score_on_input ? frame[weights_] : TensorView{};
@@ -48,8 +52,8 @@ void MoeLayer::route_backward(Run& run, Frame& frame) {
   args.dlogits = frame[dlogits_];
   args.dnoise = noise_ ? frame[dnoise_] : TensorView{};
   run.ops.route_backward(args);
-  if (options_.balance_loss > 0) {
-    run.ops.balance_loss_backward({frame[logits_], frame[experts_], run.shape.length,
+  if (balances()) {
+    run.ops.balance_loss_backward({balanced_logits(frame), frame[experts_], run.shape.length,
                                    options_.balance_loss * run.sequence_scale, frame[dlogits_]});
   }
 }
