@@ -111,7 +111,9 @@ struct Evaluation {
 Evaluation evaluate(TestModel& model, const TestBatch& batch);
 /// Forward and backward of one batch; gradients of the mean loss, from zero. Returns the mean loss.
 double differentiate(TestModel& model, const TestBatch& batch, std::uint64_t seed = 0);
-/// Experts that the layer of the stage chooses for each token of a training forward.
+/// Experts that the layer of the stage chose for each token in the walker's last training forward; empty for other layers.
+std::vector<std::int32_t> chosen_experts(TestModel& model, Walker& walker, std::size_t layer);
+/// The same after a forward of `batch`.
 std::vector<std::int32_t> routes(TestModel& model, const TestBatch& batch, std::size_t layer);
 
 }  // namespace caravan::testing
