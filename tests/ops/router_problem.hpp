@@ -1,0 +1,41 @@
+#pragma once
+
+#include "caravan/reference_ops.hpp"
+#include "tests/ops/tensor.hpp"
+
+namespace caravan::testing {
+
+/// A router's inputs, and room for what it writes.
+struct RouterProblem {
+  RouterProblem(const RouterRule& rule_, const Tensor& logits_)
+      : rule(rule_),
+        logits(logits_),
+        tokens(logits.shape()[0]),
+        num_experts(logits.shape()[1]),
+        experts({tokens, rule.top_k}),
+        weights({tokens, rule.top_k}),
+        offsets({num_experts + 1}),
+        row_of({tokens, rule.top_k}),
+        slot_of({tokens * rule.top_k}),
+        counts({num_experts}) {}
+
+  void forward() {
+    ReferenceOps ops;
+    ops.route_forward({.rule = rule, .logits = logits, .noise_std = noise_std, .noise_key = noise_key,
+                       .first_token = first_token, .bias = bias, .experts = experts, .weights = weights,
+                       .offsets = offsets, .row_of = row_of, .slot_of = slot_of, .counts = counts});
+  }
+
+  RouterRule rule;
+  Tensor logits;
+  std::int64_t tokens, num_experts;
+  TensorView noise_std, bias;
+  RandomKey noise_key{11, 12};
+  std::int64_t first_token = 0;
+  Ids experts;
+  Tensor weights;
+  Ids offsets, row_of, slot_of;
+  Tensor counts;
+};
+
+}  // namespace caravan::testing
