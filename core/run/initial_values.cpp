@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <array>
+#include <cmath>
 
 #include "caravan/parameter.hpp"
 #include "caravan/random.hpp"
@@ -6,30 +8,48 @@
 namespace caravan {
 namespace {
 
-float draw(const Initial& rule, RandomKey key, std::uint64_t index) {
-  switch (rule.rule) {
-    case Initial::Rule::zeros: return 0.0f;
-    case Initial::Rule::ones: return 1.0f;
-    case Initial::Rule::normal: break;
+/// Four standard normals from one Philox call: two Box–Muller pairs.
+std::array<float, 4> normals(RandomKey key, std::uint64_t block) {
+  const auto bits = philox(key, 0, block);
+  std::array<float, 4> values;
+  for (std::size_t pair = 0; pair < 4; pair += 2) {
+    const float radius = std::sqrt(-2.0f * std::log(unit_float(bits[pair])));
+    const float angle = 6.28318530717958647692f * unit_float(bits[pair + 1]);
+    values[pair] = radius * std::cos(angle);
+    values[pair + 1] = radius * std::sin(angle);
   }
-  const float value = rule.std * normal(key, 0, index);
-  return rule.bound > 0 ? std::clamp(value, -rule.bound, rule.bound) : value;
+  return values;
 }
 
-/// Elements are numbered row-major within the part, whatever the part's place in memory.
-void fill_part(const TensorView& part, const Initial& rule, RandomKey key) {
+/// The elements of one part, in row-major order. Element i is normal i mod 4 of block i / 4.
+class Draw {
+ public:
+  Draw(const Initial& rule, RandomKey key) : rule_(rule), key_(key) {}
+
+  float next() {
+    if (rule_.rule != Initial::Rule::normal) return rule_.rule == Initial::Rule::ones ? 1.0f : 0.0f;
+    if (index_ % 4 == 0) block_ = normals(key_, index_ / 4);
+    const float value = rule_.std * block_[index_++ % 4];
+    return rule_.bound > 0 ? std::clamp(value, -rule_.bound, rule_.bound) : value;
+  }
+
+ private:
+  const Initial& rule_;
+  RandomKey key_;
+  std::uint64_t index_ = 0;
+  std::array<float, 4> block_{};
+};
+
+void fill_part(const TensorView& part, Draw draw) {
   const int rank = part.shape.rank();
   const std::int64_t columns = part.extent(rank - 1), rows = part.count() / std::max<std::int64_t>(columns, 1);
-  std::uint64_t index = 0;
   for (std::int64_t row = 0; row < rows; ++row) {
     std::int64_t offset = 0, rest = row;
     for (int axis = rank - 2; axis >= 0; --axis) {
       offset += rest % part.extent(axis) * part.stride(axis);
       rest /= part.extent(axis);
     }
-    for (std::int64_t column = 0; column < columns; ++column) {
-      part.as<float>()[offset + column] = draw(rule, key, index++);
-    }
+    for (std::int64_t column = 0; column < columns; ++column) part.as<float>()[offset + column] = draw.next();
   }
 }
 
@@ -40,7 +60,7 @@ void ParameterStore::initialise(std::uint64_t seed) {
   for (const auto& parameter : parameters_) {
     for (std::size_t index = 0; index < parameter->spec().parts.size(); ++index) {
       const ParameterPart& part = parameter->spec().parts[index];
-      fill_part(parameter->part(parameter->master, index), part.initial, RandomKey{seed, hash_name(part.name)});
+      fill_part(parameter->part(parameter->master, index), Draw(part.initial, {seed, hash_name(part.name)}));
     }
   }
 }
