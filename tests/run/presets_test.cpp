@@ -55,6 +55,7 @@ const std::map<std::string, std::int64_t>& expected_counts() {
       {"scout", 107'769'861'120},         {"maverick", 400'711'848'960},
       {"bench-mini8", 3'012'855'808},     {"bench-scratch", 1'276'189'440},
       {"cpu-512", 39'858'688},            {"cpu-768", 92'818'176},
+      {"scratch", 652'295'937},
   };
   return kCounts;
 }

@@ -39,8 +39,11 @@ class Llama4 final : public Model {
                   "chunk_size=" + text(chunk_size()) + " with sinusoidal positions (chunks belong to rotated layers)");
     layers_.push_back(embedding());
     for (std::int64_t layer = 0; layer < count_; ++layer) {
-      layers_.push_back(attention(layer));
-      layers_.push_back(has_experts(layer) ? experts(layer) : feed_forward(layer));
+      // The same name means the same weights, so a repeated layer is declared twice and stored once.
+      for (int pass = listed("repeat_layers", layer).value_or(false) ? 2 : 1; pass > 0; --pass) {
+        layers_.push_back(attention(layer));
+        layers_.push_back(has_experts(layer) ? experts(layer) : feed_forward(layer));
+      }
     }
     layers_.push_back(head());
   }
@@ -153,7 +156,8 @@ class Llama4 final : public Model {
   LayerSpec feed_forward(std::int64_t layer) const {
     Config config = base(layer);
     config.set("hidden", text(dense_width()));
-    return {"feed_forward", "layers." + text(layer), config};
+    const bool gated = config_.get_string("dense") == "swiglu";
+    return {gated ? "feed_forward" : "gelu_feed_forward", "layers." + text(layer), config};
   }
 
   LayerSpec experts(std::int64_t layer) const {

@@ -27,6 +27,8 @@ inline constexpr caravan_param kParams[] = {
     {"moe_layers", "int list", "null", "", "", "These layers instead of a step."},
     {"top_k", "int", "1", "", ">= 1", "Experts a token."},
     {"shared_experts", "int", "1", "", ">= 0", "Shared experts, as one block of this many widths."},
+    {"dense", "swiglu|gelu", "swiglu", "", "", "Dense feed-forward: gated, or two products with biases and GELU."},
+    {"repeat_layers", "int list", "null", "", "", "These layers are applied twice in a row with the same weights."},
     {"dense_width", "int", "null", "", ">= 1", "Width of a dense feed-forward; null: 8/3 dim x multiplier, rounded up."},
     {"expert_width", "int", "null", "", ">= 1", "Width of an expert; null: the dense rule / (top_k + shared_experts)."},
     {"width_multiplier", "float", "1", "", "> 0", "Part of the rule for widths."},

@@ -1,0 +1,113 @@
+#include <string>
+#include <vector>
+
+#include "caravan/layer_parts.hpp"
+#include "caravan/plugin.hpp"
+
+namespace caravan {
+namespace {
+
+/// y = x + dropout(gelu(w2·gelu(w1·norm(x) + b1) + b2)), the dense block of the from-scratch Llama 4.
+class GeluFeedForwardLayer final : public Layer {
+ public:
+  using Interface = Layer;
+  static constexpr const char* kName = "gelu_feed_forward";
+  static constexpr const char* kSummary = "Pre-norm dense feed-forward with biases and GELU after both products";
+  static constexpr caravan_param kParams[] = {
+      {"name", "string", nullptr, "", "", "Prefix of the parameter names, \"layers.3\"."},
+      {"dim", "int", nullptr, "", ">= 1", "Width between layers."},
+      {"hidden", "int", nullptr, "", ">= 1", "Width of the feed-forward."},
+      {"norm_eps", "float", "1e-5", "", "> 0", "Epsilon of the norm."},
+      {"dropout", "float", "0", "", "[0, 1)", "Dropout of the block's output."},
+      {"init_std", "float", "0.02", "", ">= 0", "Standard deviation of w1."},
+      {"out_init_std", "float", "0.02", "", ">= 0", "Standard deviation of w2."},
+  };
+
+  GeluFeedForwardLayer(const Host& host, const Config& config)
+      : name_(config.get_string("name")),
+        dim_(config.get_int("dim")),
+        hidden_(config.get_int("hidden")),
+        dropout_(static_cast<float>(config.get_float("dropout"))),
+        norm_(*host.parameters, name_ + ".ffn_norm.weight", dim_, static_cast<float>(config.get_float("norm_eps"))),
+        w1_(matrix(*host.parameters, ".w1.weight", {hidden_, dim_}, config.get_float("init_std"))),
+        b1_(bias(*host.parameters, ".w1.bias", hidden_)),
+        w2_(matrix(*host.parameters, ".w2.weight", {dim_, hidden_}, config.get_float("out_init_std"))),
+        b2_(bias(*host.parameters, ".w2.bias", dim_)),
+        segment_(*this, "feed_forward",
+                 {&GeluFeedForwardLayer::forward, &GeluFeedForwardLayer::backward_input,
+                  &GeluFeedForwardLayer::backward_weight}),
+        segments_{&segment_},
+        parameters_{&norm_.weight(), &w1_, &b1_, &w2_, &b2_} {}
+
+  const std::vector<Segment*>& segments() const override { return segments_; }
+  const std::vector<Parameter*>& parameters() const override { return parameters_; }
+  double forward_flops(const BatchShape& shape) const override {
+    return 4.0 * static_cast<double>(shape.tokens()) * static_cast<double>(dim_) * static_cast<double>(hidden_);
+  }
+
+  void plan(const BatchShape& shape, StashPlan& plan) override {
+    const std::int64_t tokens = shape.tokens();
+    norm_.plan(shape, plan);
+    inner_ = plan.add("inner", DType::f32, {tokens, hidden_}, Lifetime::input);
+    activated_ = plan.add("activated", DType::f32, {tokens, hidden_}, Lifetime::weight);
+    outer_ = plan.add("outer", DType::f32, {tokens, dim_}, Lifetime::input);
+    douter_ = plan.add("outer.gradient", DType::f32, {tokens, dim_}, Lifetime::backward_weight);
+    dinner_ = plan.add("inner.gradient", DType::f32, {tokens, hidden_}, Lifetime::backward_weight);
+  }
+
+ private:
+  Parameter& matrix(ParameterStore& store, const char* suffix, Shape shape, double std) const {
+    return store.declare(ParameterSpec::whole(name_ + ".feed_forward" + suffix, shape, ParameterKind::dense,
+                                              {.std = static_cast<float>(std)}));
+  }
+  Parameter& bias(ParameterStore& store, const char* suffix, std::int64_t width) const {
+    return store.declare(ParameterSpec::whole(name_ + ".feed_forward" + suffix, {width}, ParameterKind::dense,
+                                              {Initial::Rule::zeros}));
+  }
+
+  void forward(Run& run, Frame& frame) {
+    run.ops.linear_forward({norm_.forward(run, frame), w1_.weight, b1_.weight, {}, frame[inner_]});
+    run.ops.gelu_forward({frame[inner_], frame[activated_]});
+    run.ops.linear_forward({frame[activated_], w2_.weight, b2_.weight, {}, frame[outer_]});
+    run.ops.gelu_forward({frame[outer_], frame.y});
+    if (run.training() && dropout_ > 0) run.ops.dropout(dropout(run, frame.y));
+    run.ops.add({frame.x, frame.y});
+  }
+
+  void backward_input(Run& run, Frame& frame) {
+    const TensorView douter = frame[douter_], dinner = frame[dinner_];
+    run.device.copy(Lane::compute, douter.data, frame.dy.data, frame.dy.bytes());
+    if (dropout_ > 0) run.ops.dropout(dropout(run, douter));
+    run.ops.gelu_backward({frame[outer_], douter, douter});
+    run.ops.linear_backward_input({douter, w2_.weight, dinner});
+    run.ops.gelu_backward({frame[inner_], dinner, dinner});
+    run.ops.linear_backward_input({dinner, w1_.weight, norm_.gradient(frame)});
+    norm_.backward_input(run, frame, frame.dy);
+  }
+
+  void backward_weight(Run& run, Frame& frame) {
+    run.ops.linear_backward_weight({frame[activated_], frame[douter_], w2_.grad, b2_.grad});
+    run.ops.linear_backward_weight({norm_.output(frame), frame[dinner_], w1_.grad, b1_.grad});
+    norm_.backward_weight(run, frame);
+  }
+
+  Dropout dropout(const Run& run, TensorView x) const {
+    return {x, dropout_, run.key(name_ + ".feed_forward.dropout"), run.first_sample * run.shape.length};
+  }
+
+  std::string name_;
+  std::int64_t dim_, hidden_;
+  float dropout_;
+  PreNorm norm_;
+  Parameter &w1_, &b1_, &w2_, &b2_;
+  Slot inner_, activated_, outer_, douter_, dinner_;
+  SegmentOf<GeluFeedForwardLayer> segment_;
+  std::vector<Segment*> segments_;
+  std::vector<Parameter*> parameters_;
+};
+
+}  // namespace
+}  // namespace caravan
+
+CARAVAN_PLUGIN("layer-gelu_feed_forward", CARAVAN_VERSION, "Apache-2.0", "Dense feed-forward of the from-scratch model",
+               caravan::component<caravan::GeluFeedForwardLayer>());
