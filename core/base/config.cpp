@@ -94,7 +94,7 @@ const Config& Config::at(std::string_view key) const {
   for (const auto& entry : entries_) known.push_back(entry.first);
   const std::string near = nearest_name(key, known);
   throw ConfigError(fmt::format("{} lacks the key {}{}", place(*this), shown(key),
-                                near.empty() ? "" : fmt::format(". Is '{}' meant to be it?", near)));
+                                near.empty() ? "" : fmt::format(". Did you mean '{}'?", near)));
 }
 
 std::int64_t Config::as_int() const {

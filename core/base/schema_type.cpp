@@ -64,7 +64,7 @@ void check_word(const Config& value, const std::vector<std::string>& words) {
   const std::string near = nearest_name(given, words);
   throw ConfigError(fmt::format("{}: {}={} (must be one of: {}){}", value.where(), value.path(), shown(given),
                                 fmt::join(words, ", "),
-                                near.empty() ? "" : fmt::format(". Is '{}' meant?", near)));
+                                near.empty() ? "" : fmt::format(". Did you mean '{}'?", near)));
 }
 
 void check_single(const Config& value, const ParamType& type, const ParamRange& range,

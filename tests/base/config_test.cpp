@@ -90,7 +90,7 @@ TEST(Config, TypeErrorsSayPlacePathValueAndRemedy) {
 
 TEST(Config, AMissingKeyNamesTheNearest) {
   EXPECT_EQ(message_of<ConfigError>([&] { job().at("train").at("step"); }),
-            "job.yaml:2: train lacks the key 'step'. Is 'steps' meant to be it?");
+            "job.yaml:2: train lacks the key 'step'. Did you mean 'steps'?");
   EXPECT_EQ(message_of<ConfigError>([&] { job().at("data"); }), "job.yaml:2: top level lacks the key 'data'");
 }
 

@@ -62,7 +62,7 @@ TEST(Schema, RefusesWrongTypes) {
   EXPECT_EQ(refusal("{steps: 1, betas: 0.9}"),
             "job.yaml:1: betas is a single value (must be a list of numbers such as [0.5, 1])");
   EXPECT_EQ(refusal("{steps: 1, decay: cosin}"),
-            "job.yaml:1: decay='cosin' (must be one of: linear, sqrt, cosine). Is 'cosine' meant?");
+            "job.yaml:1: decay='cosin' (must be one of: linear, sqrt, cosine). Did you mean 'cosine'?");
   EXPECT_EQ(refusal("{steps: 1, extra: 3}"), "job.yaml:1: extra is not a map (must be keys with values)");
   EXPECT_EQ(refusal("{steps: 1, lr: }"), "job.yaml:1: lr is empty (must be a number such as 0.5 or 3e-4)");
   EXPECT_EQ(refusal("[1]"), "job.yaml:1: the top level is not a map (section train takes keys with values)");
