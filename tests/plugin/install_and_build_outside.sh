@@ -11,6 +11,12 @@ expect() { # expect TEXT COMMAND…: the output of COMMAND contains TEXT
   output=$("$@" 2>&1) || fail "$* gave: $output"
   [[ $output == *"$text"* ]] || fail "$* lacks '$text': $output"
 }
+refuse() { # refuse CODE TEXT COMMAND…: COMMAND ends with CODE and says TEXT
+  local code=$1 text=$2 output status=0
+  shift 2
+  output=$("$@" 2>&1) || status=$?
+  [[ $status == "$code" && $output == *"$text"* ]] || fail "$* gave $status, not $code with '$text': $output"
+}
 
 rm -rf "$work"
 mkdir -p "$work"
@@ -44,5 +50,11 @@ export CARAVAN_PLUGIN_PATH=$work/skeletons/out
 for kind in $kinds; do
   expect "$kind my_$kind: " "$caravan" plugins describe $kind/my_$kind
 done
+refuse 2 "Did you mean 'schedule'?" "$caravan" plugins new schedul x --dir "$work/nothing"
+refuse 2 "must be a-z, 0-9 and _" "$caravan" plugins new schedule ../x --dir "$work/nothing"
+refuse 2 "is not an empty directory" "$caravan" plugins new schedule x --dir "$work/skeletons"
+refuse 2 "must be KIND/NAME" "$caravan" plugins describe 1f1b
+refuse 2 "Did you mean '1f1b'?" "$caravan" plugins describe schedule/1fb1
+[ ! -e "$work/nothing" ] || fail "a refused 'new' left something behind"
 "$(dirname "$0")/check_symbols.sh" "$work"/skeletons/out/*.so "$work"/example/*.so "$work"/prefix/lib*/caravan/plugins/*.so
 rm -rf "$work"
