@@ -1,0 +1,123 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "tests/io/temporary_folder.hpp"
+#include "tests/text/reference.hpp"
+
+namespace caravan {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+struct Outcome {
+  int code = -1;
+  std::string out, err;
+};
+
+/// The program itself, as a user starts it.
+class Commands : public testing::Test {
+ protected:
+  void SetUp() override {
+    const char* binary = std::getenv("CARAVAN_BINARY");
+    if (!binary) GTEST_SKIP() << "no CARAVAN_BINARY";
+    binary_ = binary;
+  }
+  Outcome run(const std::string& arguments) const {
+    const std::string line =
+        "'" + binary_ + "' " + arguments + " > " + folder_.file("out") + " 2> " + folder_.file("err");
+    const int status = std::system(line.c_str());
+    return {WEXITSTATUS(status), test::slurp(folder_.file("out")), test::slurp(folder_.file("err"))};
+  }
+  std::string learned_tokenizer() {
+    std::string text;
+    for (int i = 0; i < 50; ++i)
+      text += "In the beginning God created the heaven and the earth.\n\nAnd the earth was void.\n\n";
+    test::spill(folder_.file("text"), text);
+    EXPECT_EQ(run("tokenizer train --input " + folder_.file("text") + " --vocab-size 280 --output " +
+                  folder_.file("t.json"))
+                  .code,
+              0);
+    return folder_.file("t.json");
+  }
+
+  test::TemporaryFolder folder_;
+  std::string binary_;
+};
+
+TEST_F(Commands, EncodeJsonLinesEqualsTheReference) {
+  CARAVAN_NEED_REFERENCE(file, "tokenizers/titan.tokenizer.json");
+  CARAVAN_NEED_REFERENCE(texts, "tokenizers/titan_tokenizer_json.jsonl");
+  std::string in, expected;
+  for (const auto& line : test::read_json_lines(texts)) {
+    in += line["text"].dump() + "\n";
+    expected += line["ids"].dump() + "\n";
+  }
+  test::spill(folder_.file("in"), in);
+
+  const Outcome outcome =
+      run("tokenizer encode --json-lines --tokenizer " + file + " < " + folder_.file("in"));
+
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(outcome.out, expected);
+}
+
+TEST_F(Commands, TrainedTokenizerEncodesAndDecodes) {
+  const std::string tokenizer = " --tokenizer " + learned_tokenizer();
+  const Outcome ids = run("tokenizer encode 'the <|end_of_text|>' --bos" + tokenizer);
+  const Outcome special = run("tokenizer encode '<|end_of_text|>' --special --eos" + tokenizer);
+
+  EXPECT_THAT(ids.out, StartsWith("278 "));
+  EXPECT_EQ(special.out, "279 279\n");
+  test::spill(folder_.file("ids"), ids.out);
+  EXPECT_EQ(run("tokenizer decode" + tokenizer + " < " + folder_.file("ids")).out,
+            "<|begin_of_text|>the <|end_of_text|>");
+  test::spill(folder_.file("ids"), "[116,104]\n[]\n");
+  EXPECT_EQ(run("tokenizer decode --json-lines" + tokenizer + " < " + folder_.file("ids")).out,
+            "\"th\"\n\"\"\n");
+}
+
+TEST_F(Commands, PrepareWritesShardsAndSaysWhatIsInThem) {
+  const std::string common =
+      "data prepare --tokenizer " + learned_tokenizer() + " --input " + folder_.file("text") + " --output ";
+  const Outcome outcome =
+      run(common + folder_.file("d") + " --document-separator blank-line --bos --eos --json");
+
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const auto facts = nlohmann::json::parse(outcome.out);
+  EXPECT_EQ(facts["documents"], 100);
+  EXPECT_EQ(facts["vocab_size"], 280);
+  EXPECT_EQ(facts["train_tokens"].get<int>() + facts["validation_tokens"].get<int>(),
+            facts["tokens"].get<int>());
+  EXPECT_GT(facts["train_unigram_entropy_nats"].get<double>(), 1.0);
+  const Outcome again = run(common + folder_.file("d"));
+  EXPECT_EQ(again.code, 3);
+  EXPECT_THAT(again.err, HasSubstr("exists"));
+}
+
+TEST_F(Commands, WrongUseExitsWithTwoAndBadInputWithThree) {
+  EXPECT_EQ(run("tokenizer").code, 2);
+  EXPECT_EQ(run("tokenizer train --input x --vocab-size 100 --output y").code, 2);
+  EXPECT_EQ(run("data prepare --input x").code, 2);
+  EXPECT_EQ(run("tokenizer encode --tokenizer /nowhere x").code, 3);
+  test::spill(folder_.file("in"), "\"fine\"\n{\"not\":\"a string\"}\n");
+  const Outcome outcome =
+      run("tokenizer encode --json-lines --tokenizer " + learned_tokenizer() + " < " + folder_.file("in"));
+  EXPECT_EQ(outcome.code, 3);
+  EXPECT_THAT(outcome.err, HasSubstr("standard input:2: "));
+}
+
+TEST_F(Commands, OutputThatCannotBeWrittenIsAnError) {
+  const std::string tokenizer = learned_tokenizer();
+  const std::string line = "'" + binary_ + "' tokenizer encode x --tokenizer " + tokenizer +
+                           " > /dev/full 2> " + folder_.file("err");
+
+  EXPECT_EQ(WEXITSTATUS(std::system(line.c_str())), 3);
+  EXPECT_THAT(test::slurp(folder_.file("err")),
+              HasSubstr("cannot write to standard output (No space left on device)"));
+}
+
+}  // namespace
+}  // namespace caravan
