@@ -1,0 +1,45 @@
+#include "tests/run/trainer_fixture.hpp"
+
+namespace caravan::testing {
+namespace {
+
+Made<Optimizer> make_adamw(const Config& config) {
+  Host host;
+  host.registry = &registry();
+  return registry().create<Optimizer>("adamw", host, config);
+}
+
+/// The row of the only rank of a pipeline.
+std::vector<Step> pipeline_row(int microbatches) {
+  Host host;
+  host.registry = &registry();
+  const auto schedule = registry().create<Schedule>("1f1b", host, Config::map());
+  return schedule->build({1, microbatches, 1}).steps.front();
+}
+
+}  // namespace
+
+TestTrainer::TestTrainer(TestModel& model, const Setup& setup, const Config& optimizer)
+    : alone_(make_single_communicator()),
+      optimizer_(make_adamw(optimizer)),
+      stash_(model.device(),
+             StashLayout(model.stage().layers(), setup.shape, StashMode::fused, model.stage().width()), 1),
+      step_({model.device(), model.stage(), model.parameters(), *optimizer_, setup.data ? *setup.data : *alone_,
+             setup.reducer, stash_},
+            pipeline_row(setup.microbatches)) {}
+
+StepResult TestTrainer::run(std::span<const TestBatch> batches, const TrainStep::Settings& settings) {
+  std::vector<MicroBatch> views;
+  for (const TestBatch& batch : batches) views.push_back(batch.view());
+  return step_.run(views, settings);
+}
+
+std::vector<std::vector<float>> buffers_ending(TestModel& model, const std::string& ending) {
+  std::vector<std::vector<float>> found;
+  for (const auto& buffer : model.parameters().buffers()) {
+    if (buffer->name.ends_with(ending)) found.push_back(values(buffer->data));
+  }
+  return found;
+}
+
+}  // namespace caravan::testing
