@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "caravan/check.hpp"
 #include "caravan/random.hpp"
@@ -52,6 +53,7 @@ StepResult TrainStep::run(std::span<const MicroBatch> batches, const Settings& s
                 fmt::format("step {}: every label is ignored (there is nothing to learn). Look at the data?",
                             settings.step));
   parts_.parameters.zero_gradients(parts_.device);
+  zero_counters();  // a step that failed has left its own
   executor_.zero_sums();
   executor_.run(row_, batches,
                 {step_seed(settings.seed, settings.step), static_cast<float>(1.0 / static_cast<double>(result.valid_tokens)),
@@ -78,7 +80,8 @@ void TrainStep::collect(StepResult& result) {
 void TrainStep::check_finite(const StepResult& result, const Settings& settings,
                              std::span<const MicroBatch> batches) const {
   if (std::isfinite(result.loss) && std::isfinite(result.grad_norm)) return;
-  const std::int64_t first = batches.empty() ? 0 : batches.front().first_sample;
+  std::int64_t first = batches.empty() ? std::numeric_limits<std::int64_t>::max() : batches.front().first_sample;
+  parts_.data.all_reduce(TensorView(&first, DType::i64, {1}), ReduceOp::min);
   throw NumericalError(fmt::format("step {}: loss {} and gradient norm {} in the batch of {} sequences from sample {} on "
                                    "(not finite, nothing was updated). Lower train.lr, or look at these samples?",
                                    settings.step, result.loss, result.grad_norm, settings.global_sequences, first));
@@ -101,6 +104,10 @@ void TrainStep::balance() {
     parts_.device.copy_to_host(Lane::compute, expert_counts_[index].data(), counts.data, counts.bytes());
   }
   for (Layer* layer : parts_.stage.layers()) layer->end_of_step(parts_.device.ops());
+  zero_counters();
+}
+
+void TrainStep::zero_counters() {
   for (Buffer* counter : counters_) parts_.device.fill_zero(Lane::compute, counter->data.data, counter->data.bytes());
 }
 

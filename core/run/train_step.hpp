@@ -50,6 +50,7 @@ class TrainStep {
   void check_finite(const StepResult& result, const Settings& settings, std::span<const MicroBatch> batches) const;
   void update(const StepResult& result, const Settings& settings);
   void balance();
+  void zero_counters();
   double read(TensorView scalar);
 
   Parts parts_;
