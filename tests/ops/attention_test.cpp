@@ -182,6 +182,21 @@ TEST(AttentionDropout, KeepsTheMeanOfTheOutput) {
   EXPECT_NEAR(total / 2000, 1, 4 * std::sqrt(0.25 / 0.75 / 2000));
 }
 
+TEST(AttentionDropout, DrawsTheDocumentedElementForEachProbability) {
+  AttentionProblem p({.batch = 2, .queries = 4, .keys = 4, .heads = 3, .kv_heads = 3, .head_dim = 4});
+  p.q = Tensor({2, 4, 3, 4});
+  for (std::int64_t i = 0; i < p.v.size(); ++i) p.v[i] = i / 12 % 4 == i % 4 ? 1 : 0;
+  p.dropout = {.probability = 0.5f, .key = {1, 2}, .first_row = 7};
+
+  p.forward();
+
+  for (std::int64_t n = 0; n < p.out.size(); ++n) {
+    const std::int64_t b = n / 48, i = n / 12 % 4, head = n / 4 % 3, j = n % 4;
+    const float factor = dropout_factor({1, 2}, 7 + b, (head * 4 + i) * 4 + j, 0.5f);
+    EXPECT_FLOAT_EQ(p.out[n], j <= i ? factor / static_cast<float>(i + 1) : 0) << n;
+  }
+}
+
 TEST(AttentionDropout, DependsOnTheGlobalSequenceAlone) {
   AttentionProblem whole({.batch = 3, .queries = 4, .keys = 4, .heads = 2, .kv_heads = 2});
   whole.dropout = {.probability = 0.5f, .key = {1, 2}, .first_row = 7};

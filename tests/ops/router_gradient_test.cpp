@@ -97,6 +97,17 @@ TEST(BalanceLoss, OfPerfectBalanceIsTheCoefficient) {
   EXPECT_NEAR(loss[0], 10.25, 1e-9);
 }
 
+TEST(BalanceLoss, CountsSharesOfSlotsAndNotOfTokens) {
+  ReferenceOps ops;
+  Tensor logits({2, 4});
+  Ids experts({2, 2}, {0, 1, 2, 3});
+  Scalar loss({1});
+
+  ops.balance_loss_forward({.logits = logits, .experts = experts, .sequence_length = 2, .coefficient = 1, .loss = loss});
+
+  EXPECT_NEAR(loss[0], 1, 1e-9);
+}
+
 TEST(BalanceLoss, OfCollapseOnOneOfTwoIsTwiceItsProbability) {
   ReferenceOps ops;
   Tensor logits({3, 2}, {2, 0, 2, 0, 2, 0});

@@ -80,7 +80,6 @@ Head check_head(const Call& call, const LinearCrossEntropy& args) {
   head.w = call.matrix("w", args.w, kAny, head.x.extent(1));
   head.bias = call.optional_vector("bias", args.bias, head.w.extent(0));
   head.dx = call.optional_matrix("dx", args.dx, head.x.extent(0), head.x.extent(1));
-  if (!head.dx) return head;
   head.dw = call.optional_matrix("dw", args.dw, head.w.extent(0), head.w.extent(1));
   head.dbias = call.optional_vector("dbias", args.dbias, head.w.extent(0));
   return head;
