@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# From nothing to a trained model in one command: installs what is missing, builds, learns a tokenizer, prepares the text, trains on
+# two MPI ranks, is killed on purpose, resumes, inspects the checkpoint, and generates.
+set -euo pipefail
+
+usage() {
+  cat << 'END'
+usage: [DATA=FILE] [RANKS=2] jobs/quickstart.sh [--output DIR] [--build-dir DIR] [--help]
+  --output DIR     where tokenizer, token shards and the run go (default: runs/quickstart; made anew)
+  --build-dir DIR  where to build (default: build-release)
+  DATA=FILE        plain text to learn instead of the King James Bible; a blank line ends a document
+  RANKS=N          MPI ranks (default: 2)
+END
+}
+
+cd "$(dirname "$0")/.."
+source_dir=$PWD
+output=$PWD/runs/quickstart
+build_dir=$PWD/build-release
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --output | --build-dir)
+      [ $# -ge 2 ] || { echo "quickstart.sh: $1 needs a value" >&2; exit 2; }
+      if [ "$1" = --output ]; then output=$(realpath -m "$2"); else build_dir=$(realpath -m "$2"); fi
+      shift 2
+      ;;
+    --help | -h) usage; exit 0 ;;
+    *) echo "quickstart.sh: unknown argument '$1'" >&2; usage >&2; exit 2 ;;
+  esac
+done
+data=${DATA:+$(realpath -e "$DATA")}
+ranks=${RANKS:-2}
+export OMP_NUM_THREADS=1
+if [ "$(id -u)" -eq 0 ]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
+
+say() { printf '\n== %s\n' "$*"; }
+
+build() {
+  local options=()
+  if command -v ccache > /dev/null; then options+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
+  if [ ! -f "$build_dir/CMakeCache.txt" ]; then
+    cmake --preset release -B "$build_dir" -DCARAVAN_BUILD_TESTS=OFF "${options[@]}" > "$build_dir.log" 2>&1 ||
+      { cat "$build_dir.log" >&2; exit 1; }
+  fi
+  cmake --build "$build_dir" --target caravan caravan_plugins -j "$(nproc)"
+}
+
+train() { mpirun --oversubscribe --bind-to none -n "$ranks" "$caravan" train "$source_dir/jobs/quickstart.yaml" output=run; }
+
+# Starts training, waits for a step after the first checkpoint, and kills every rank without warning.
+train_and_kill() {
+  train &
+  local launcher=$!
+  while kill -0 "$launcher" 2> /dev/null; do
+    if [ "$(wc -l < run/metrics.jsonl 2> /dev/null || echo 0)" -ge 45 ]; then
+      pkill -KILL -f "^$caravan train $source_dir/jobs/quickstart.yaml" || true
+      break
+    fi
+    sleep 0.2
+  done
+  wait "$launcher" 2> /dev/null || true
+}
+
+say "1/7 packages"
+bash jobs/install_dependencies.sh
+say "2/7 build in $build_dir"
+build
+caravan=$build_dir/bin/caravan
+started=$SECONDS
+
+say "3/7 text and tokenizer in $output"
+rm -rf "$output"
+mkdir -p "$output"
+cd "$output"
+if [ -n "$data" ]; then cp "$data" text.txt; else bash "$source_dir/jobs/kjv_text.sh" > text.txt; fi
+mkdir -p shards
+"$caravan" tokenizer train --input text.txt --vocab-size 2048 --output shards/tokenizer.json
+"$caravan" data prepare --input text.txt --tokenizer shards/tokenizer.json --output shards --document-separator blank-line
+
+say "4/7 train on $ranks ranks, and pull the plug after 45 steps"
+train_and_kill
+say "5/7 the same command continues from the newest complete checkpoint"
+train
+say "6/7 what stands in the checkpoint"
+"$caravan" inspect run
+say "7/7 text from the model"
+"$caravan" generate --model run --prompt "And the LORD said unto" --max-new-tokens 120 --temperature 0.7 --seed 3
+say "done in $((SECONDS - started)) s after the build; everything is in $output"
