@@ -17,7 +17,7 @@ constexpr float kLn2 = 0.69314718055994530942f;
 
 /// One block of queries on its way over the keys: scores are in units of log2, so that e^x is 2^x.
 struct ForwardBlock {
-  const float *k, *v;  ///< packed
+  const float *k, *v;  ///< panels, and rows
   float* qt;           ///< [padded_width][kQueries], times scale·log2(e)
   float* out_t;        ///< [padded_width][kQueries], not yet divided by the sum
   float* tile;         ///< [kTileKeys][kQueries]
@@ -49,25 +49,27 @@ bool bound_scores(const AttentionCall& call, float largest_key, ForwardBlock& bl
 
 /// tile = 2^(score − shift), 0 where a key is hidden; adds to the sums.
 template <Visibility kSees>
-CARAVAN_INLINE void probability_panel(const AttentionCall& call, const BlockMask& mask, std::int64_t key,
+void probability_panel(const AttentionCall& call, const BlockMask& mask, std::int64_t key,
                                       ForwardBlock& block, float* tile) {
   Block<kPanel, kQueryVectors> s;
+  Vec sum[kQueryVectors] = {};
 #pragma GCC unroll 16
   for (int m = 0; m < kPanel; ++m) {
 #pragma GCC unroll 2
     for (int n = 0; n < kQueryVectors; ++n) s[m][n] = -block.shift[n];
   }
-  multiply_add(s, call.padded_width, {block.k + key * call.padded_width, call.padded_width, 1}, {block.qt, kQueries});
+  multiply_add<kDepthUnroll>(s, call.padded_width, {block.k + key * call.padded_width, 1, kPanel}, {block.qt, kQueries});
 #pragma GCC unroll 16
   for (int m = 0; m < kPanel; ++m) {
 #pragma GCC unroll 2
     for (int n = 0; n < kQueryVectors; ++n) {
-      Vec p = exp2_bounded(s[m][n]);
+      Vec p = exp2_finite(s[m][n]);
       if constexpr (kSees == Visibility::some) p = keep_visible(p, mask.visible(key + m, n));
-      block.sum[n] += p;
+      sum[n] += p;
       store(tile + m * kQueries + n * kLanes, p);
     }
   }
+  for (int n = 0; n < kQueryVectors; ++n) block.sum[n] += sum[n];
 }
 
 /// tile = score, follows the maximum; hidden keys do not count.
@@ -75,7 +77,7 @@ void score_panel(const AttentionCall& call, const BlockMask& mask, std::int64_t 
                  float* tile, Vec (&maximum)[kQueryVectors]) {
   Block<kPanel, kQueryVectors> s;
   clear(s);
-  multiply_add(s, call.padded_width, {block.k + key * call.padded_width, call.padded_width, 1}, {block.qt, kQueries});
+  multiply_add<kDepthUnroll>(s, call.padded_width, {block.k + key * call.padded_width, 1, kPanel}, {block.qt, kQueries});
   store_block(s, tile, kQueries);
   for (int m = 0; m < kPanel; ++m) {
     for (int n = 0; n < kQueryVectors; ++n) {
@@ -88,7 +90,7 @@ void score_panel(const AttentionCall& call, const BlockMask& mask, std::int64_t 
 /// Makes room for a larger maximum: what was summed so far shrinks by 2^(old − new).
 void raise_shift(const AttentionCall& call, const Vec (&maximum)[kQueryVectors], ForwardBlock& block) {
   for (int n = 0; n < kQueryVectors; ++n) {
-    const Vec shrink = exp2_bounded(block.shift[n] - maximum[n]);
+    const Vec shrink = exp2_finite(block.shift[n] - maximum[n]);
     block.shift[n] = maximum[n];
     block.sum[n] *= shrink;
     for (std::int64_t d = 0; d < call.padded_width; ++d) {
@@ -109,7 +111,7 @@ void online_tile(const AttentionCall& call, const BlockMask& mask, std::int64_t 
   for (std::int64_t j = key; j < end; ++j) {
     for (int n = 0; n < kQueryVectors; ++n) {
       float* at = block.tile + (j - key) * kQueries + n * kLanes;
-      const Vec p = keep_visible(exp2_bounded(load(at) - block.shift[n]), mask.visible(j, n));
+      const Vec p = keep_visible(exp2_finite(load(at) - block.shift[n]), mask.visible(j, n));
       block.sum[n] += p;
       store(at, p);
     }
@@ -174,9 +176,9 @@ void HostOps::attention_forward(const AttentionForward& args) {
     Workspace& scratch = workspace(worker);
     scratch.begin(2 * keys + 3 * queries + kTileKeys * kQueries, 6);
     float *k = scratch.take(keys), *v = scratch.take(keys);
-    pack_rows(call, call.k, b, g, k);
+    pack_panels(call, call.k, b, g, k);
     pack_rows(call, call.v, b, g, v);
-    const float largest_key = largest_square(k, call.keys, call.padded_width);
+    const float largest_key = largest_square(call, k);
     ForwardBlock block{k, v, scratch.take(queries), scratch.take(queries), scratch.take(kTileKeys * kQueries),
                        scratch.take(queries), {}, {}};
     for (std::int64_t head = g * call.heads_per_kv(); head < (g + 1) * call.heads_per_kv(); ++head) {

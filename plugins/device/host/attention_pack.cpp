@@ -46,6 +46,32 @@ void pack_rows(const AttentionCall& call, const HeadRows& from, std::int64_t seq
   std::fill(to + call.keys * call.padded_width, to + call.padded_keys * call.padded_width, 0.0f);
 }
 
+void pack_panels(const AttentionCall& call, const HeadRows& from, std::int64_t sequence, std::int64_t head, float* to) {
+  for (std::int64_t first = 0; first < call.padded_keys; first += kPanel, to += kPanel * call.padded_width) {
+    const std::int64_t count = std::min<std::int64_t>(kPanel, call.keys - first);
+    if (count < kPanel || call.width < call.padded_width) std::fill_n(to, kPanel * call.padded_width, 0.0f);
+    for (std::int64_t m = 0; m < count; ++m) {
+      const float* row = from.row(sequence, first + m, head);
+      for (std::int64_t d = 0; d < call.width; ++d) to[d * kPanel + m] = row[d];
+    }
+  }
+}
+
+float largest_square(const AttentionCall& call, const float* panels) {
+  float largest[kPanel] = {};
+  for (std::int64_t first = 0; first < call.padded_keys; first += kPanel, panels += kPanel * call.padded_width) {
+    float squares[kPanel] = {};
+    for (std::int64_t d = 0; d < call.width; ++d) {
+      for (int m = 0; m < kPanel; ++m) squares[m] += panels[d * kPanel + m] * panels[d * kPanel + m];
+    }
+    // Written so that a norm that is not a number stays.
+    for (int m = 0; m < kPanel; ++m) largest[m] = squares[m] <= largest[m] ? largest[m] : squares[m];
+  }
+  float result = 0;
+  for (float square : largest) result = square <= result ? result : square;
+  return result;
+}
+
 void pack_queries(const AttentionCall& call, const HeadRows& from, const QueryRows& which, float* rows) {
   const std::int64_t count = std::min<std::int64_t>(kQueries, call.queries - which.first);
   for (std::int64_t i = 0; i < count; ++i) {
@@ -88,21 +114,6 @@ void unpack_queries(const AttentionCall& call, const float* rows, const QueryRow
     std::memcpy(to.row(which.sequence, which.first + i, which.head), rows + i * call.padded_width,
                 static_cast<std::size_t>(call.width) * sizeof(float));
   }
-}
-
-float largest_square(const float* rows, std::int64_t count, std::int64_t width) {
-  float largest = 0;
-  for (std::int64_t r = 0; r < count; ++r) {
-    Vec squares{};
-    for (std::int64_t d = 0; d < width; d += kLanes) {
-      const Vec x = load(rows + r * width + d);
-      squares += x * x;
-    }
-    // Written so that a norm that is not a number stays.
-    const float square = sum_of(squares);
-    if (!(square <= largest)) largest = square;
-  }
-  return largest;
 }
 
 }  // namespace caravan::host

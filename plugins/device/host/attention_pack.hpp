@@ -7,9 +7,15 @@
 
 namespace caravan::host {
 
-/// Copies keys or values of one head next to each other, rows padded_width apart, zeros beyond width and keys: rows of
-/// a [T, heads·D] matrix lie a multiple of the cache's sets apart and would push each other out.
+// Keys and values of one head are copied next to each other: rows of a [T, heads·D] matrix lie a multiple of the
+// cache's sets apart and would push each other out.
+
+/// rows[key][d], zeros beyond width and keys.
 void pack_rows(const AttentionCall& call, const HeadRows& from, std::int64_t sequence, std::int64_t head, float* to);
+/// panels[key / kPanel][d][key % kPanel], zeros beyond width and keys: what a block of scores broadcasts is adjacent.
+void pack_panels(const AttentionCall& call, const HeadRows& from, std::int64_t sequence, std::int64_t head, float* to);
+/// The largest squared norm of a row of packed panels.
+float largest_square(const AttentionCall& call, const float* panels);
 
 /// The queries [first, first + kQueries) of `head`: rows[query][d], zeros beyond width and the last query.
 struct QueryRows {
@@ -23,8 +29,5 @@ void transpose_queries(const float* rows, std::int64_t width, float factor, floa
 void transpose_back(const float* from, std::int64_t width, const float* factors, float* rows);
 /// The inverse of pack_queries.
 void unpack_queries(const AttentionCall& call, const float* rows, const QueryRows& which, const HeadRows& to);
-
-/// The largest squared norm of `count` rows.
-float largest_square(const float* rows, std::int64_t count, std::int64_t width);
 
 }  // namespace caravan::host

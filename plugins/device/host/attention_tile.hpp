@@ -23,6 +23,9 @@ inline constexpr int kTileKeys = kTilePanels * kPanel;
 /// Columns of a head that are one register block of out_t.
 inline constexpr int kWidthBlock = kLanes < 8 ? kLanes : 8;
 
+/// Divides every padded width.
+inline constexpr int kDepthUnroll = kLanes < 8 ? kLanes : 8;
+
 template <int Rows, int Vectors>
 using Block = Vec[Rows][Vectors];
 
@@ -64,48 +67,29 @@ struct Vectors {
   std::int64_t step;
 };
 
-/// sums[m][n] += Σ_k a(m, k)·b(k)[n]
-template <int Rows, int Columns>
+/// sums[m][n] += Σ_k a(m, k)·b(k)[n] for a depth that is a multiple of Unroll.
+template <int Unroll, int Rows, int Columns>
 CARAVAN_INLINE void multiply_add(Block<Rows, Columns>& sums, std::int64_t depth, Broadcasts a, Vectors b) {
-  for (std::int64_t k = 0; k < depth; ++k, a.data += a.step, b.data += b.step) {
-    Vec right[Columns];
-#pragma GCC unroll 2
-    for (int n = 0; n < Columns; ++n) right[n] = load(b.data + n * kLanes);
+  for (std::int64_t begin = 0; begin < depth; begin += Unroll) {
 #pragma GCC unroll 16
-    for (int m = 0; m < Rows; ++m) {
-      const Vec left = broadcast(a.data[m * a.row]);
+    for (int k = 0; k < Unroll; ++k, a.data += a.step, b.data += b.step) {
+      Vec right[Columns];
 #pragma GCC unroll 2
-      for (int n = 0; n < Columns; ++n) sums[m][n] += left * right[n];
+      for (int n = 0; n < Columns; ++n) right[n] = load(b.data + n * kLanes);
+#pragma GCC unroll 16
+      for (int m = 0; m < Rows; ++m) {
+        const Vec left = broadcast(a.data[m * a.row]);
+#pragma GCC unroll 2
+        for (int n = 0; n < Columns; ++n) sums[m][n] += left * right[n];
+      }
     }
   }
 }
 
 /// to[d][query] += Σ_key rows[key][d]·tile[key][query]; `width` columns of a head, rows `width` apart.
-inline void add_transposed_rows(const float* rows, std::int64_t width, const float* tile, std::int64_t keys, float* to) {
-  for (std::int64_t d = 0; d < width; d += kWidthBlock) {
-    Block<kWidthBlock, kQueryVectors> sums;
-    float* part = to + d * kQueries;
-    load_block(sums, part, kQueries);
-    multiply_add(sums, keys, {rows + d, 1, width}, {tile, kQueries});
-    store_block(sums, part, kQueries);
-  }
-}
-
-template <int Columns>
-CARAVAN_INLINE void add_key_block(const float* tile, const float* rows, std::int64_t width, float* to) {
-  Block<kPanel, Columns> sums;
-  load_block(sums, to, width);
-  multiply_add(sums, kQueries, {tile, kQueries, 1}, {rows, width});
-  store_block(sums, to, width);
-}
+void add_transposed_rows(const float* rows, std::int64_t width, const float* tile, std::int64_t keys, float* to);
 
 /// to[key][d] += Σ_query tile[key][query]·rows[query][d] for the keys of `panels` panels.
-inline void add_key_rows(const float* tile, std::int64_t panels, const float* rows, std::int64_t width, float* to) {
-  for (std::int64_t panel = 0; panel < panels; ++panel, tile += kPanel * kQueries, to += kPanel * width) {
-    std::int64_t d = 0;
-    for (; d + 2 * kLanes <= width; d += 2 * kLanes) add_key_block<2>(tile, rows + d, width, to + d);
-    if (d < width) add_key_block<1>(tile, rows + d, width, to + d);
-  }
-}
+void add_key_rows(const float* tile, std::int64_t panels, const float* rows, std::int64_t width, float* to);
 
 }  // namespace caravan::host

@@ -8,7 +8,7 @@
 
 namespace caravan::host {
 
-/// 64-byte aligned; blocks above 2 MiB are aligned to 2 MiB and ask for huge pages. DeviceError names `what`.
+/// 64-byte aligned; blocks from 2 MiB on are aligned to 2 MiB and ask for huge pages. DeviceError names `what`.
 void* allocate(std::size_t bytes, std::string_view what);
 void release(void* data) noexcept;
 

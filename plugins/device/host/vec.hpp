@@ -3,6 +3,10 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__AVX512F__) || defined(__AVX__)
+#include <immintrin.h>
+#endif
+
 // Vectors of the width that the target's registers have, through the compiler's vector extension: the same source
 // serves AVX-512, AVX2 and 128-bit machines.
 namespace caravan::host {
@@ -39,26 +43,56 @@ CARAVAN_INLINE void store(float* to, Vec value) { std::memcpy(to, &value, sizeof
 CARAVAN_INLINE Vec broadcast(float x) { return x - Vec{}; }
 CARAVAN_INLINE IntVec broadcast(std::int32_t x) { return x - IntVec{}; }
 
-/// The larger of each pair; where `a` is not a number, that.
-CARAVAN_INLINE Vec at_least(Vec a, float floor) { return a < broadcast(floor) ? broadcast(floor) : a; }
-CARAVAN_INLINE Vec at_most(Vec a, float ceiling) { return a > broadcast(ceiling) ? broadcast(ceiling) : a; }
-CARAVAN_INLINE Vec larger(Vec a, Vec b) { return a > b ? a : b; }
+/// The larger of each pair; where `b` is not a number, that. The instruction does it in one step, but the compiler only
+/// takes it for a comparison and a choice when it need not care about numbers that are none.
+CARAVAN_INLINE Vec larger(Vec a, Vec b) {
+#if defined(__AVX512F__)
+  return _mm512_max_ps(a, b);
+#elif defined(__AVX__)
+  return _mm256_max_ps(a, b);
+#else
+  return a > b ? a : b;
+#endif
+}
+CARAVAN_INLINE Vec smaller(Vec a, Vec b) {
+#if defined(__AVX512F__)
+  return _mm512_min_ps(a, b);
+#elif defined(__AVX__)
+  return _mm256_min_ps(a, b);
+#else
+  return a < b ? a : b;
+#endif
+}
+/// Both keep what is not a number.
+CARAVAN_INLINE Vec at_least(Vec x, float floor) { return larger(broadcast(floor), x); }
+CARAVAN_INLINE Vec at_most(Vec x, float ceiling) { return smaller(broadcast(ceiling), x); }
 
-/// 2^x for x in [-126, 127], below that 2^-126; relative error 1.2e-7. Not a number stays not a number.
-/// Minimax polynomial of degree 5 on [-1/2, 1/2] with p(0) = 1; adding 1.5·2^23 rounds to an integer and leaves it in
-/// the low bits, from where it is shifted into the exponent.
-CARAVAN_INLINE Vec exp2_bounded(Vec x) {
-  x = at_least(x, -126.0f);
-  const Vec shifted = x + broadcast(12582912.0f);
-  const Vec f = x - (shifted - broadcast(12582912.0f));
+/// 2^f for f in [-1/2, 1/2] with relative error 1e-7: minimax polynomial of degree 5 with p(0) = 1.
+CARAVAN_INLINE Vec exp2_fraction(Vec f) {
   Vec p = broadcast(0.0013264738792151294f);
   p = p * f + broadcast(0.00967151668812067f);
   p = p * f + broadcast(0.05550733752779809f);
   p = p * f + broadcast(0.24022242023799095f);
   p = p * f + broadcast(0.6931469775688899f);
-  p = p * f + broadcast(1.0f);
-  return reinterpret_cast<Vec>(reinterpret_cast<IntVec>(p) + (reinterpret_cast<IntVec>(shifted) << 23));
+  return p * f + broadcast(1.0f);
 }
+
+/// 2^x for finite x up to 127; what is below the normal range becomes 0 or 2^-126. Not a number stays not a number.
+CARAVAN_INLINE Vec exp2_finite(Vec x) {
+#if defined(__AVX512F__)
+  const Vec n = _mm512_roundscale_ps(x, 0);
+  return _mm512_scalef_ps(exp2_fraction(x - n), n);
+#else
+  // Adding 1.5·2^23 rounds to an integer and leaves it in the low bits, from where it is shifted into the exponent.
+  x = at_least(x, -126.0f);
+  const Vec shifted = x + broadcast(12582912.0f);
+  const Vec p = exp2_fraction(x - (shifted - broadcast(12582912.0f)));
+  return reinterpret_cast<Vec>(reinterpret_cast<IntVec>(p) + (reinterpret_cast<IntVec>(shifted) << 23));
+#endif
+}
+
+/// The same for x that may be −∞, which gives 2^-126.
+CARAVAN_INLINE Vec exp2_bounded(Vec x) { return exp2_finite(at_least(x, -126.0f)); }
 
 /// e^x for x up to 88, beyond that e^88.
 CARAVAN_INLINE Vec exp_bounded(Vec x) { return exp2_bounded(at_most(x, 88.0f) * broadcast(1.44269504088896340736f)); }
