@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "caravan/config.hpp"
-#include "tests/base/message_of.hpp"
+#include "tests/support/message_of.hpp"
 
 namespace caravan {
 namespace {

@@ -6,7 +6,7 @@
 #include <fstream>
 
 #include "caravan/config.hpp"
-#include "tests/base/message_of.hpp"
+#include "tests/support/message_of.hpp"
 
 namespace caravan {
 namespace {

@@ -3,7 +3,7 @@
 #include <random>
 
 #include "caravan/config.hpp"
-#include "tests/base/message_of.hpp"
+#include "tests/support/message_of.hpp"
 
 namespace caravan {
 namespace {

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/base/message_of.hpp"
+#include "tests/support/message_of.hpp"
 
 namespace caravan {
 namespace {

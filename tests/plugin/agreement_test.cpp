@@ -5,7 +5,7 @@
 
 #include "caravan/registry.hpp"
 #include "parallel/world.hpp"
-#include "tests/base/message_of.hpp"
+#include "tests/support/message_of.hpp"
 
 namespace caravan {
 namespace {

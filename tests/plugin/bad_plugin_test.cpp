@@ -8,7 +8,7 @@
 #include "caravan/registry.hpp"
 #include "caravan/schedule.hpp"
 #include "core/plugin/open_plugin.hpp"
-#include "tests/base/message_of.hpp"
+#include "tests/support/message_of.hpp"
 
 namespace caravan {
 namespace {

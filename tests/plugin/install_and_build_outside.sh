@@ -1,6 +1,6 @@
 #!/bin/bash
 # install_and_build_outside.sh BUILD SOURCE WORK: installs to a fresh prefix, moves it (a prefix must not be written into
-# anything), builds the out-of-tree example and every skeleton against it, and loads them with the installed executable.
+# anything), builds the out-of-tree example and every skeleton against it, and loads and trains with them.
 set -euo pipefail
 build=$1 source=$2 work=$3
 
@@ -50,6 +50,15 @@ export CARAVAN_PLUGIN_PATH=$work/skeletons/out
 for kind in $kinds; do
   expect "$kind my_$kind: " "$caravan" plugins describe $kind/my_$kind
 done
+cat > "$work/job.yaml" <<'END'
+device: my_device
+model: {plugin: my_model, vocab_size: 32, dim: 32, hidden: 64}
+data: {source: my_data, vocab_size: 32}
+optimizer: {name: my_optimizer}
+train: {steps: 10, sequence_length: 32, local_batch_size: 2, warmup_steps: 2}
+checkpoint: {enabled: false}
+END
+expect "step 10/10" "$caravan" train "$work/job.yaml" output="$work/run"
 refuse 2 "Did you mean 'schedule'?" "$caravan" plugins new schedul x --dir "$work/nothing"
 refuse 2 "must be a-z, 0-9 and _" "$caravan" plugins new schedule ../x --dir "$work/nothing"
 refuse 2 "is not an empty directory" "$caravan" plugins new schedule x --dir "$work/skeletons"

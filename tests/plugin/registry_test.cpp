@@ -10,7 +10,7 @@
 
 #include "caravan/optimizer.hpp"
 #include "caravan/schedule.hpp"
-#include "tests/base/message_of.hpp"
+#include "tests/support/message_of.hpp"
 #include "tests/plugin/bad/component.hpp"
 
 namespace caravan {
