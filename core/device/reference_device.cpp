@@ -21,26 +21,34 @@ void move_bytes(void* to, const void* from, std::size_t bytes) {
 
 ReferenceDevice::ReferenceDevice(const Host&, const Config&) {}
 
-std::string ReferenceDevice::description() const { return "reference: plain loops, double accumulation, 1 core"; }
+std::string ReferenceDevice::description() const {
+  return "reference: plain loops, double accumulation, 1 core";
+}
 
 void* ReferenceDevice::allocate(std::size_t bytes, std::string_view what) {
   void* data = ::operator new(bytes, kAlignment, std::nothrow);
   if (!data) {
-    throw DeviceError(fmt::format("{} bytes for '{}' on device 'reference' (the host has not so much free memory)",
-                                  bytes, what));
+    throw DeviceError(fmt::format(
+        "{} bytes for '{}' on device 'reference' (the host has not so much free memory)", bytes, what));
   }
   return data;
 }
 
-void ReferenceDevice::release(void* data) noexcept { ::operator delete(data, kAlignment); }
+void ReferenceDevice::release(void* data) noexcept {
+  ::operator delete(data, kAlignment);
+}
 
-void ReferenceDevice::copy_to_host(Lane, void* to, const void* from, std::size_t bytes) { move_bytes(to, from, bytes); }
+void ReferenceDevice::copy_to_host(Lane, void* to, const void* from, std::size_t bytes) {
+  move_bytes(to, from, bytes);
+}
 
 void ReferenceDevice::copy_from_host(Lane, void* to, const void* from, std::size_t bytes) {
   move_bytes(to, from, bytes);
 }
 
-void ReferenceDevice::copy(Lane, void* to, const void* from, std::size_t bytes) { move_bytes(to, from, bytes); }
+void ReferenceDevice::copy(Lane, void* to, const void* from, std::size_t bytes) {
+  move_bytes(to, from, bytes);
+}
 
 void ReferenceDevice::fill_zero(Lane, void* data, std::size_t bytes) {
   if (bytes > 0) std::memset(data, 0, bytes);

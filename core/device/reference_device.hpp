@@ -8,13 +8,14 @@
 
 namespace caravan {
 
-/// Host memory and plain loops: what every other device is compared with. Work is done when the call returns, so
-/// events have always happened.
+/// Host memory and plain loops: what every other device is compared with. Work is done when the call returns,
+/// so events have always happened.
 class ReferenceDevice final : public Device {
  public:
   using Interface = Device;
   static constexpr const char* kName = "reference";
-  static constexpr const char* kSummary = "Plain loops in host memory with double accumulation; slow and exact.";
+  static constexpr const char* kSummary =
+      "Plain loops in host memory with double accumulation; slow and exact.";
   static constexpr std::array<caravan_param, 0> kParams{};
 
   ReferenceDevice(const Host& host, const Config& config);

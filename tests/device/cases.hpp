@@ -4,8 +4,8 @@
 
 #include "tests/device/problem.hpp"
 
-// The problems that every device has to solve like the reference: shapes of 1, odd, larger than a tile; empty experts,
-// all tokens to one expert; with and without each optional argument.
+// The problems that every device has to solve like the reference: shapes of 1, odd, larger than a tile; empty
+// experts, all tokens to one expert; with and without each optional argument.
 namespace caravan::testing {
 
 std::vector<Problem> linear_problems(Storage storage);

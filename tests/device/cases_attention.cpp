@@ -53,12 +53,9 @@ std::vector<std::int32_t> documents_of(const AttentionCase& c) {
 
 AttentionOperands operands(ProblemBuilder& b, const AttentionCase& c) {
   const Shape queries{c.batch, c.queries, c.heads, c.head_dim}, keys{c.batch, c.keys, c.kv_heads, c.head_dim};
-  return {b.random("q", queries, 2),
-          b.random("k", keys, 2),
-          b.random("v", keys),
-          b.indices("documents", {c.batch, c.queries}, documents_of(c)),
-          b.output("out", queries),
-          b.f32_output("lse", {c.batch, c.heads, c.queries})};
+  return {b.random("q", queries, 2), b.random("k", keys, 2),
+          b.random("v", keys),       b.indices("documents", {c.batch, c.queries}, documents_of(c)),
+          b.output("out", queries),  b.f32_output("lse", {c.batch, c.heads, c.queries})};
 }
 
 AttentionForward forward_args(const AttentionCase& c, const AttentionOperands& o, const Views& v) {
@@ -86,8 +83,18 @@ Problem attention_backward(const AttentionCase& c, Storage storage) {
   const Handle dv = b.output("dv", keys);
   return b.build([=](Ops& ops, const Views& v) {
     const AttentionForward f = forward_args(c, o, v);
-    ops.attention_backward({.q = f.q, .k = f.k, .v = f.v, .out = f.out, .lse = f.lse, .dout = v[dout], .dq = v[dq],
-                            .dk = v[dk], .dv = v[dv], .mask = f.mask, .dropout = f.dropout, .scale = f.scale});
+    ops.attention_backward({.q = f.q,
+                            .k = f.k,
+                            .v = f.v,
+                            .out = f.out,
+                            .lse = f.lse,
+                            .dout = v[dout],
+                            .dq = v[dq],
+                            .dk = v[dk],
+                            .dv = v[dv],
+                            .mask = f.mask,
+                            .dropout = f.dropout,
+                            .scale = f.scale});
   });
 }
 

@@ -18,7 +18,8 @@ std::string name_of(std::string_view op, const RowShape& s, std::string_view var
 /// Ids in [0, vocabulary), with repetitions.
 std::vector<std::int32_t> some_ids(std::int64_t count, std::int64_t vocabulary) {
   std::vector<std::int32_t> ids;
-  for (std::int64_t t = 0; t < count; ++t) ids.push_back(static_cast<std::int32_t>((5 * t * t + 3 * t + 1) % vocabulary));
+  for (std::int64_t t = 0; t < count; ++t)
+    ids.push_back(static_cast<std::int32_t>((5 * t * t + 3 * t + 1) % vocabulary));
   return ids;
 }
 
@@ -44,7 +45,8 @@ Problem embedding_backward_weight(const RowShape& s, Storage storage) {
 Problem add_positions(const RowShape& s, Storage storage, std::int64_t first_position) {
   const std::int64_t length = s.rows % 3 == 0 ? s.rows / 3 : s.rows;
   ProblemBuilder b(name_of("add_positions", s, fmt::format("_from{}", first_position)), storage);
-  const Handle x = b.random("x", {s.rows, s.width}), table = b.random("table", {length + first_position, s.width});
+  const Handle x = b.random("x", {s.rows, s.width}),
+               table = b.random("table", {length + first_position, s.width});
   return b.build([=](Ops& ops, const Views& v) {
     ops.add_positions(
         {.x = v[x], .table = v[table], .sequence_length = length, .first_position = first_position});
@@ -53,13 +55,16 @@ Problem add_positions(const RowShape& s, Storage storage, std::int64_t first_pos
 
 Problem swiglu_forward(const RowShape& s, Storage storage) {
   ProblemBuilder b(name_of("swiglu_forward", s), storage);
-  const Handle gate_up = b.random("gate_up", {s.rows, 2 * s.width}, 3), out = b.output("out", {s.rows, s.width});
-  return b.build([=](Ops& ops, const Views& v) { ops.swiglu_forward({.gate_up = v[gate_up], .out = v[out]}); });
+  const Handle gate_up = b.random("gate_up", {s.rows, 2 * s.width}, 3),
+               out = b.output("out", {s.rows, s.width});
+  return b.build(
+      [=](Ops& ops, const Views& v) { ops.swiglu_forward({.gate_up = v[gate_up], .out = v[out]}); });
 }
 
 Problem swiglu_backward(const RowShape& s, Storage storage, bool in_place) {
   ProblemBuilder b(name_of("swiglu_backward", s, in_place ? "_in_place" : ""), storage);
-  const Handle gate_up = b.random("gate_up", {s.rows, 2 * s.width}, 3), dout = b.random("dout", {s.rows, s.width});
+  const Handle gate_up = b.random("gate_up", {s.rows, 2 * s.width}, 3),
+               dout = b.random("dout", {s.rows, s.width});
   const Handle dgate_up = in_place ? gate_up : b.output("dgate_up", {s.rows, 2 * s.width});
   return b.build([=](Ops& ops, const Views& v) {
     ops.swiglu_backward({.gate_up = v[gate_up], .dout = v[dout], .dgate_up = v[dgate_up]});
@@ -76,7 +81,8 @@ Problem gelu_backward(const RowShape& s, Storage storage, bool in_place) {
   ProblemBuilder b(name_of("gelu_backward", s, in_place ? "_in_place" : ""), storage);
   const Handle x = b.random("x", {s.rows, s.width}, 2), dout = b.random("dout", {s.rows, s.width});
   const Handle dx = in_place ? dout : b.output("dx", {s.rows, s.width});
-  return b.build([=](Ops& ops, const Views& v) { ops.gelu_backward({.x = v[x], .dout = v[dout], .dx = v[dx]}); });
+  return b.build(
+      [=](Ops& ops, const Views& v) { ops.gelu_backward({.x = v[x], .dout = v[dout], .dx = v[dx]}); });
 }
 
 Problem dropout(const RowShape& s, Storage storage, float probability) {
@@ -89,7 +95,8 @@ Problem dropout(const RowShape& s, Storage storage, float probability) {
 
 Problem add(const RowShape& s, Storage storage) {
   ProblemBuilder b(name_of("add", s), storage);
-  const Handle x = b.contiguous(b.random("x", {s.rows, s.width})), y = b.contiguous(b.random("y", {s.rows, s.width}));
+  const Handle x = b.contiguous(b.random("x", {s.rows, s.width})),
+               y = b.contiguous(b.random("y", {s.rows, s.width}));
   return b.build([=](Ops& ops, const Views& v) { ops.add({.x = v[x], .y = v[y]}); });
 }
 

@@ -78,18 +78,20 @@ struct PermuteCase {
   bool weighted;
 };
 
-constexpr PermuteCase kPermuteCases[] = {{1, 1, 1, true},  {5, 1, 7, true},    {5, 1, 7, false},
-                                         {7, 3, 9, true},  {33, 2, 130, true}, {33, 2, 130, false}};
+constexpr PermuteCase kPermuteCases[] = {{1, 1, 1, true}, {5, 1, 7, true},    {5, 1, 7, false},
+                                         {7, 3, 9, true}, {33, 2, 130, true}, {33, 2, 130, false}};
 
 std::string name_of(std::string_view op, const PermuteCase& c, std::string_view variant = "") {
-  return fmt::format("{}/T{}_K{}_H{}{}{}", op, c.tokens, c.top_k, c.width, c.weighted ? "_weights" : "", variant);
+  return fmt::format("{}/T{}_K{}_H{}{}{}", op, c.tokens, c.top_k, c.width, c.weighted ? "_weights" : "",
+                     variant);
 }
 
 struct Order {
   Handle row_of, slot_of, weights;
 };
 
-/// A permutation of the slots that is no identity: row = (7·slot + 3) mod R, or the identity where 7 divides R.
+/// A permutation of the slots that is no identity: row = (7·slot + 3) mod R, or the identity where 7 divides
+/// R.
 Order order(ProblemBuilder& b, const PermuteCase& c) {
   const std::int64_t rows = c.tokens * c.top_k, step = rows % 7 == 0 ? 1 : 7;
   std::vector<std::int32_t> row_of(rows), slot_of(rows);
@@ -101,15 +103,20 @@ Order order(ProblemBuilder& b, const PermuteCase& c) {
           b.contiguous(b.f32_random("weights", {c.tokens, c.top_k}))};
 }
 
-TensorView only_if(bool wanted, TensorView view) { return wanted ? view : TensorView(); }
+TensorView only_if(bool wanted, TensorView view) {
+  return wanted ? view : TensorView();
+}
 
 Problem permute_forward(const PermuteCase& c, Storage storage) {
   ProblemBuilder b(name_of("permute_forward", c), storage);
   const Order o = order(b, c);
   const Handle x = b.random("x", {c.tokens, c.width}), out = b.output("out", {c.tokens * c.top_k, c.width});
   return b.build([=](Ops& ops, const Views& v) {
-    ops.permute_forward({.x = v[x], .slot_of = v[o.slot_of], .weights = only_if(c.weighted, v[o.weights]),
-                         .top_k = c.top_k, .out = v[out]});
+    ops.permute_forward({.x = v[x],
+                         .slot_of = v[o.slot_of],
+                         .weights = only_if(c.weighted, v[o.weights]),
+                         .top_k = c.top_k,
+                         .out = v[out]});
   });
 }
 
@@ -120,9 +127,13 @@ Problem permute_backward(const PermuteCase& c, Storage storage, bool accumulate)
   const Handle dx = accumulate ? b.random("dx", {c.tokens, c.width}) : b.output("dx", {c.tokens, c.width});
   const Handle dweights = b.contiguous(b.f32_output("dweights", {c.tokens, c.top_k}));
   return b.build([=](Ops& ops, const Views& v) {
-    ops.permute_backward({.x = only_if(c.weighted, v[x]), .dout = v[dout], .row_of = v[o.row_of],
-                          .weights = only_if(c.weighted, v[o.weights]), .dx = v[dx],
-                          .dweights = only_if(c.weighted, v[dweights]), .accumulate = accumulate});
+    ops.permute_backward({.x = only_if(c.weighted, v[x]),
+                          .dout = v[dout],
+                          .row_of = v[o.row_of],
+                          .weights = only_if(c.weighted, v[o.weights]),
+                          .dx = v[dx],
+                          .dweights = only_if(c.weighted, v[dweights]),
+                          .accumulate = accumulate});
   });
 }
 
@@ -132,23 +143,31 @@ Problem combine_forward(const PermuteCase& c, Storage storage, Base base) {
   constexpr const char* kVariant[] = {"", "_base", "_base_is_y"};
   ProblemBuilder b(name_of("combine_forward", c, kVariant[static_cast<int>(base)]), storage);
   const Order o = order(b, c);
-  const Handle rows = b.random("rows", {c.tokens * c.top_k, c.width}), given = b.random("base", {c.tokens, c.width});
+  const Handle rows = b.random("rows", {c.tokens * c.top_k, c.width}),
+               given = b.random("base", {c.tokens, c.width});
   const Handle y = base == Base::in_place ? given : b.output("y", {c.tokens, c.width});
   return b.build([=](Ops& ops, const Views& v) {
-    ops.combine_forward({.rows = v[rows], .row_of = v[o.row_of], .weights = only_if(c.weighted, v[o.weights]),
-                         .base = only_if(base != Base::none, v[given]), .y = v[y]});
+    ops.combine_forward({.rows = v[rows],
+                         .row_of = v[o.row_of],
+                         .weights = only_if(c.weighted, v[o.weights]),
+                         .base = only_if(base != Base::none, v[given]),
+                         .y = v[y]});
   });
 }
 
 Problem combine_backward(const PermuteCase& c, Storage storage) {
   ProblemBuilder b(name_of("combine_backward", c), storage);
   const Order o = order(b, c);
-  const Handle dy = b.random("dy", {c.tokens, c.width}), rows = b.random("rows", {c.tokens * c.top_k, c.width});
+  const Handle dy = b.random("dy", {c.tokens, c.width}),
+               rows = b.random("rows", {c.tokens * c.top_k, c.width});
   const Handle drows = b.output("drows", {c.tokens * c.top_k, c.width});
   const Handle dweights = b.contiguous(b.f32_output("dweights", {c.tokens, c.top_k}));
   return b.build([=](Ops& ops, const Views& v) {
-    ops.combine_backward({.dy = v[dy], .rows = only_if(c.weighted, v[rows]), .row_of = v[o.row_of],
-                          .weights = only_if(c.weighted, v[o.weights]), .drows = v[drows],
+    ops.combine_backward({.dy = v[dy],
+                          .rows = only_if(c.weighted, v[rows]),
+                          .row_of = v[o.row_of],
+                          .weights = only_if(c.weighted, v[o.weights]),
+                          .drows = v[drows],
                           .dweights = only_if(c.weighted, v[dweights])});
   });
 }
@@ -166,7 +185,8 @@ std::vector<Problem> expert_problems(Storage storage) {
     problems.push_back(permute_forward(c, storage));
     problems.push_back(combine_backward(c, storage));
     for (bool accumulate : {false, true}) problems.push_back(permute_backward(c, storage, accumulate));
-    for (Base base : {Base::none, Base::given, Base::in_place}) problems.push_back(combine_forward(c, storage, base));
+    for (Base base : {Base::none, Base::given, Base::in_place})
+      problems.push_back(combine_forward(c, storage, base));
   }
   return problems;
 }

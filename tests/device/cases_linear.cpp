@@ -53,7 +53,8 @@ Problem linear_backward_input(const LinearShape& s, Storage storage, bool accumu
 Problem linear_backward_weight(const LinearShape& s, Storage storage, bool with_bias) {
   ProblemBuilder b(name_of("linear_backward_weight", s, with_bias ? "_bias" : ""), storage);
   const Handle x = b.random("x", {s.tokens, s.inputs}), dy = b.random("dy", {s.tokens, s.outputs});
-  const Handle dw = b.contiguous(b.f32_random("dw", {s.outputs, s.inputs})), dbias = b.f32_random("dbias", {s.outputs});
+  const Handle dw = b.contiguous(b.f32_random("dw", {s.outputs, s.inputs})),
+               dbias = b.f32_random("dbias", {s.outputs});
   return b.build([=](Ops& ops, const Views& v) {
     ops.linear_backward_weight(
         {.x = v[x], .dy = v[dy], .dw = v[dw], .dbias = with_bias ? v[dbias] : TensorView()});

@@ -13,8 +13,9 @@ struct LossCase {
   Labels labels;
 };
 
-constexpr LossCase kCases[] = {{1, 1, 1, Labels::all},     {3, 5, 7, Labels::some},    {33, 130, 24, Labels::some},
-                               {9, 50, 8, Labels::none},   {140, 33, 16, Labels::all}, {17, 1027, 12, Labels::some}};
+constexpr LossCase kCases[] = {{1, 1, 1, Labels::all},      {3, 5, 7, Labels::some},
+                               {33, 130, 24, Labels::some}, {9, 50, 8, Labels::none},
+                               {140, 33, 16, Labels::all},  {17, 1027, 12, Labels::some}};
 
 std::vector<std::int32_t> labels_of(const LossCase& c) {
   std::vector<std::int32_t> labels;
@@ -27,16 +28,21 @@ std::vector<std::int32_t> labels_of(const LossCase& c) {
 
 Problem linear_cross_entropy(const LossCase& c, Storage storage, Wanted wanted) {
   constexpr const char* kVariant[] = {"_loss", "_gradients", "_everything"};
-  ProblemBuilder b(fmt::format("linear_cross_entropy/T{}_V{}_H{}{}{}", c.tokens, c.vocabulary, c.width,
-                               c.labels == Labels::none ? "_ignored" : "", kVariant[static_cast<int>(wanted)]),
-                   storage);
+  ProblemBuilder b(
+      fmt::format("linear_cross_entropy/T{}_V{}_H{}{}{}", c.tokens, c.vocabulary, c.width,
+                  c.labels == Labels::none ? "_ignored" : "", kVariant[static_cast<int>(wanted)]),
+      storage);
   const Handle x = b.random("x", {c.tokens, c.width}), w = b.random("w", {c.vocabulary, c.width});
-  const Handle bias = b.random("bias", {c.vocabulary}), labels = b.indices("labels", {c.tokens}, labels_of(c));
-  const Handle loss = b.given("loss_sum", DType::f64, {1}, {1.5}), logits = b.output("logits", {c.tokens, c.vocabulary});
-  const Handle dx = b.cancels(b.output("dx", {c.tokens, c.width}), 0.1), dbias = b.f32_random("dbias", {c.vocabulary}, 0.1);
+  const Handle bias = b.random("bias", {c.vocabulary}),
+               labels = b.indices("labels", {c.tokens}, labels_of(c));
+  const Handle loss = b.given("loss_sum", DType::f64, {1}, {1.5}),
+               logits = b.output("logits", {c.tokens, c.vocabulary});
+  const Handle dx = b.cancels(b.output("dx", {c.tokens, c.width}), 0.1),
+               dbias = b.f32_random("dbias", {c.vocabulary}, 0.1);
   const Handle dw = b.contiguous(b.f32_random("dw", {c.vocabulary, c.width}, 0.1));
   return b.build([=](Ops& ops, const Views& v) {
-    LinearCrossEntropy args{.x = v[x], .w = v[w], .labels = v[labels], .loss_sum = v[loss], .gradient_scale = 0.125f};
+    LinearCrossEntropy args{
+        .x = v[x], .w = v[w], .labels = v[labels], .loss_sum = v[loss], .gradient_scale = 0.125f};
     if (wanted != Wanted::loss) args.dx = v[dx], args.dw = v[dw];
     if (wanted == Wanted::everything) args.bias = v[bias], args.logits = v[logits], args.dbias = v[dbias];
     ops.linear_cross_entropy(args);

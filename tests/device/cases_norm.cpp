@@ -37,10 +37,15 @@ Problem rmsnorm_backward_input(const NormShape& s, Storage storage, Residual res
     ops.rmsnorm_forward({.x = v[x], .weight = v[weight], .y = v[y], .rstd = v[rstd], .eps = 1e-5f});
   });
   const Handle dy = b.random("dy", {s.tokens, s.width}), given = b.random("residual", {s.tokens, s.width});
-  const Handle dx = residual == Residual::in_place ? given : b.cancels(b.output("dx", {s.tokens, s.width}), 0.5);
+  const Handle dx =
+      residual == Residual::in_place ? given : b.cancels(b.output("dx", {s.tokens, s.width}), 0.5);
   return b.build([=](Ops& ops, const Views& v) {
-    ops.rmsnorm_backward_input({.x = v[x], .weight = v[weight], .rstd = v[rstd], .dy = v[dy],
-                                .residual = residual == Residual::none ? TensorView() : v[given], .dx = v[dx]});
+    ops.rmsnorm_backward_input({.x = v[x],
+                                .weight = v[weight],
+                                .rstd = v[rstd],
+                                .dy = v[dy],
+                                .residual = residual == Residual::none ? TensorView() : v[given],
+                                .dx = v[dx]});
   });
 }
 
@@ -75,11 +80,13 @@ struct QkOperands {
 };
 
 QkOperands qk_operands(ProblemBuilder& b, const QkCase& c) {
-  const std::int64_t positions = c.first_position + c.sequence_length + 2, tokens = c.batch * c.sequence_length;
+  const std::int64_t positions = c.first_position + c.sequence_length + 2,
+                     tokens = c.batch * c.sequence_length;
   std::vector<double> cosines, sines;
   for (std::int64_t p = 0; p < positions; ++p) {
     for (std::int64_t i = 0; i < c.head_dim / 2; ++i) {
-      const double angle = static_cast<double>(p) * std::pow(100.0, -2.0 * static_cast<double>(i) / c.head_dim);
+      const double angle =
+          static_cast<double>(p) * std::pow(100.0, -2.0 * static_cast<double>(i) / c.head_dim);
       cosines.push_back(std::cos(angle));
       sines.push_back(std::sin(angle));
     }
@@ -91,9 +98,14 @@ QkOperands qk_operands(ProblemBuilder& b, const QkCase& c) {
 }
 
 QkPrepare how(const QkCase& c, const QkOperands& o, const Views& v) {
-  QkPrepare result{.heads = c.heads, .kv_heads = c.kv_heads, .head_dim = c.head_dim,
-                   .sequence_length = c.sequence_length, .first_position = c.first_position, .norm_eps = c.norm_eps,
-                   .temperature_scale = c.temperature_scale, .floor_scale = c.floor_scale};
+  QkPrepare result{.heads = c.heads,
+                   .kv_heads = c.kv_heads,
+                   .head_dim = c.head_dim,
+                   .sequence_length = c.sequence_length,
+                   .first_position = c.first_position,
+                   .norm_eps = c.norm_eps,
+                   .temperature_scale = c.temperature_scale,
+                   .floor_scale = c.floor_scale};
   if (c.rotate) result.cos = v[o.cos], result.sin = v[o.sin];
   return result;
 }

@@ -37,7 +37,13 @@ const std::vector<RouterCase>& router_cases() {
       {"noise", 33, 6, {.score = sigmoid, .top_k = 2}, off, on},
       {"noise_softmax_selected", 33, 6, {.score = softmax_selected, .top_k = 2}, on, on},
       {"ties", 33, 6, {.score = sigmoid, .top_k = 3}, off, off, on},
-      {"all_tokens_to_expert_0", 33, 6, {.score = sigmoid, .top_k = 1, .groups = 6, .limited_groups = 6}, off, off, on},
+      {"all_tokens_to_expert_0",
+       33,
+       6,
+       {.score = sigmoid, .top_k = 1, .groups = 6, .limited_groups = 6},
+       off,
+       off,
+       on},
   };
   return kCases;
 }
@@ -70,16 +76,26 @@ RouterOperands operands(ProblemBuilder& b, const RouterCase& c) {
   return o;
 }
 
-TensorView only_if(Option option, TensorView view) { return option == on ? view : TensorView(); }
+TensorView only_if(Option option, TensorView view) {
+  return option == on ? view : TensorView();
+}
 
 constexpr RandomKey kNoiseKey{11, 12};
 constexpr std::int64_t kFirstToken = 100;
 
 RouteForward forward_args(const RouterCase& c, const RouterOperands& o, const Views& v) {
-  return {.rule = c.rule, .logits = v[o.logits], .noise_std = only_if(c.noise, v[o.noise_std]),
-          .noise_key = kNoiseKey, .first_token = kFirstToken, .bias = only_if(c.bias, v[o.bias]),
-          .experts = v[o.experts], .weights = v[o.weights], .offsets = v[o.offsets], .row_of = v[o.row_of],
-          .slot_of = v[o.slot_of], .counts = v[o.counts]};
+  return {.rule = c.rule,
+          .logits = v[o.logits],
+          .noise_std = only_if(c.noise, v[o.noise_std]),
+          .noise_key = kNoiseKey,
+          .first_token = kFirstToken,
+          .bias = only_if(c.bias, v[o.bias]),
+          .experts = v[o.experts],
+          .weights = v[o.weights],
+          .offsets = v[o.offsets],
+          .row_of = v[o.row_of],
+          .slot_of = v[o.slot_of],
+          .counts = v[o.counts]};
 }
 
 Problem route_forward(const RouterCase& c, Storage storage) {
@@ -96,10 +112,17 @@ Problem route_backward(const RouterCase& c, Storage storage) {
   const Handle dlogits = b.cancels(b.f32_output("dlogits", {c.tokens, c.experts}), 0.1);
   const Handle dnoise = b.f32_output("dnoise", {c.tokens, c.experts});
   return b.build([=](Ops& ops, const Views& v) {
-    ops.route_backward({.rule = c.rule, .logits = v[o.logits], .noise_std = only_if(c.noise, v[o.noise_std]),
-                        .noise_key = kNoiseKey, .first_token = kFirstToken, .bias = only_if(c.bias, v[o.bias]),
-                        .experts = v[o.experts], .weights = v[o.weights], .dweights = v[dweights],
-                        .dlogits = v[dlogits], .dnoise = only_if(c.noise, v[dnoise])});
+    ops.route_backward({.rule = c.rule,
+                        .logits = v[o.logits],
+                        .noise_std = only_if(c.noise, v[o.noise_std]),
+                        .noise_key = kNoiseKey,
+                        .first_token = kFirstToken,
+                        .bias = only_if(c.bias, v[o.bias]),
+                        .experts = v[o.experts],
+                        .weights = v[o.weights],
+                        .dweights = v[dweights],
+                        .dlogits = v[dlogits],
+                        .dnoise = only_if(c.noise, v[dnoise])});
   });
 }
 
@@ -117,7 +140,8 @@ BalanceOperands operands(ProblemBuilder& b, const BalanceCase& c) {
   std::vector<std::int32_t> chosen;
   const std::int64_t tokens = c.sequences * c.length;
   for (std::int64_t t = 0; t < tokens; ++t) {
-    for (std::int64_t k = 0; k < c.top_k; ++k) chosen.push_back(static_cast<std::int32_t>((t * t + k) % c.experts));
+    for (std::int64_t k = 0; k < c.top_k; ++k)
+      chosen.push_back(static_cast<std::int32_t>((t * t + k) % c.experts));
   }
   return {b.f32_random("logits", {tokens, c.experts}), b.indices("experts", {tokens, c.top_k}, chosen)};
 }
@@ -131,8 +155,11 @@ Problem balance_loss_forward(const BalanceCase& c, Storage storage) {
   const BalanceOperands o = operands(b, c);
   const Handle loss = b.given("loss", DType::f64, {1}, {0.25});
   return b.build([=](Ops& ops, const Views& v) {
-    ops.balance_loss_forward({.logits = v[o.logits], .experts = v[o.experts], .sequence_length = c.length,
-                              .coefficient = 0.5f, .loss = v[loss]});
+    ops.balance_loss_forward({.logits = v[o.logits],
+                              .experts = v[o.experts],
+                              .sequence_length = c.length,
+                              .coefficient = 0.5f,
+                              .loss = v[loss]});
   });
 }
 
@@ -141,8 +168,11 @@ Problem balance_loss_backward(const BalanceCase& c, Storage storage) {
   const BalanceOperands o = operands(b, c);
   const Handle dlogits = b.f32_random("dlogits", {c.sequences * c.length, c.experts}, 0.1);
   return b.build([=](Ops& ops, const Views& v) {
-    ops.balance_loss_backward({.logits = v[o.logits], .experts = v[o.experts], .sequence_length = c.length,
-                               .coefficient = 0.5f, .dlogits = v[dlogits]});
+    ops.balance_loss_backward({.logits = v[o.logits],
+                               .experts = v[o.experts],
+                               .sequence_length = c.length,
+                               .coefficient = 0.5f,
+                               .dlogits = v[dlogits]});
   });
 }
 

@@ -13,14 +13,24 @@ std::vector<double> squares(std::vector<double> values) {
 Problem adamw_step(std::int64_t count, std::int64_t step, bool with_copy) {
   ProblemBuilder b(fmt::format("adamw_step/n{}_step{}{}", count, step, with_copy ? "_copy" : ""), {});
   const Handle master = b.f32_random("master", {count}), grad = b.f32_random("grad", {count});
-  const Handle exp_avg = b.f32_random("exp_avg", {count}, 0.1), exp_avg_sq = b.f32_random("exp_avg_sq", {count}, 0.3);
+  const Handle exp_avg = b.f32_random("exp_avg", {count}, 0.1),
+               exp_avg_sq = b.f32_random("exp_avg_sq", {count}, 0.3);
   b.set(exp_avg_sq, squares(b.values(exp_avg_sq)));
   const Handle weight = b.f32_output("weight", {count});
   const Handle scale = b.given("gradient_scale", DType::f32, {1}, {0.25});
   return b.build([=](Ops& ops, const Views& v) {
-    ops.adamw_step({.master = v[master], .grad = v[grad], .exp_avg = v[exp_avg], .exp_avg_sq = v[exp_avg_sq],
-                    .weight = with_copy ? v[weight] : TensorView(), .lr = 1e-2, .beta1 = 0.9, .beta2 = 0.95,
-                    .eps = 1e-8, .weight_decay = 0.1, .step = step, .gradient_scale = v[scale]});
+    ops.adamw_step({.master = v[master],
+                    .grad = v[grad],
+                    .exp_avg = v[exp_avg],
+                    .exp_avg_sq = v[exp_avg_sq],
+                    .weight = with_copy ? v[weight] : TensorView(),
+                    .lr = 1e-2,
+                    .beta1 = 0.9,
+                    .beta2 = 0.95,
+                    .eps = 1e-8,
+                    .weight_decay = 0.1,
+                    .step = step,
+                    .gradient_scale = v[scale]});
   });
 }
 
@@ -34,7 +44,8 @@ Problem expert_bias_update(std::int64_t experts, bool centre) {
   ProblemBuilder b(fmt::format("expert_bias_update/E{}{}", experts, centre ? "_centre" : ""), {});
   std::vector<double> loads;
   for (std::int64_t e = 0; e < experts; ++e) loads.push_back(static_cast<double>(e * e % 7));
-  const Handle counts = b.given("counts", DType::f32, {experts}, loads), bias = b.f32_random("bias", {experts});
+  const Handle counts = b.given("counts", DType::f32, {experts}, loads),
+               bias = b.f32_random("bias", {experts});
   return b.build([=](Ops& ops, const Views& v) {
     ops.expert_bias_update({.counts = v[counts], .bias = v[bias], .rate = 0.01f, .centre = centre});
   });

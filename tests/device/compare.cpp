@@ -17,7 +17,9 @@ namespace {
 constexpr std::size_t kGuard = 256;  // bytes before and after the operand; keeps 64-byte alignment
 constexpr unsigned char kSentinel = 0xFF;
 
-float widen(std::uint16_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
+float widen(std::uint16_t bits) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
+}
 
 /// Round to nearest even; NaN stays NaN.
 std::uint16_t to_bf16(double value) {
@@ -39,21 +41,31 @@ T get_as(const unsigned char* from) {
 
 void put(unsigned char* to, DType dtype, double value) {
   switch (dtype) {
-    case DType::f32: return put_as(to, static_cast<float>(value));
-    case DType::f64: return put_as(to, value);
-    case DType::i32: return put_as(to, static_cast<std::int32_t>(value));
-    case DType::bf16: return put_as(to, to_bf16(value));
-    default: throw Error(fmt::format("no test operand is {}", name_of(dtype)));
+    case DType::f32:
+      return put_as(to, static_cast<float>(value));
+    case DType::f64:
+      return put_as(to, value);
+    case DType::i32:
+      return put_as(to, static_cast<std::int32_t>(value));
+    case DType::bf16:
+      return put_as(to, to_bf16(value));
+    default:
+      throw Error(fmt::format("no test operand is {}", name_of(dtype)));
   }
 }
 
 double get(const unsigned char* from, DType dtype) {
   switch (dtype) {
-    case DType::f32: return get_as<float>(from);
-    case DType::f64: return get_as<double>(from);
-    case DType::i32: return get_as<std::int32_t>(from);
-    case DType::bf16: return widen(get_as<std::uint16_t>(from));
-    default: throw Error(fmt::format("no test operand is {}", name_of(dtype)));
+    case DType::f32:
+      return get_as<float>(from);
+    case DType::f64:
+      return get_as<double>(from);
+    case DType::i32:
+      return get_as<std::int32_t>(from);
+    case DType::bf16:
+      return widen(get_as<std::uint16_t>(from));
+    default:
+      throw Error(fmt::format("no test operand is {}", name_of(dtype)));
   }
 }
 
@@ -85,7 +97,9 @@ std::shared_ptr<void> allocate(Device* device, std::size_t bytes) {
   return {::operator new(bytes, kAlignment), [](void* data) { ::operator delete(data, kAlignment); }};
 }
 
-bool is_untouched(double value) { return std::isnan(value); }
+bool is_untouched(double value) {
+  return std::isnan(value);
+}
 
 double root_mean_square(const std::vector<double>& values) {
   double total = 0;
@@ -122,7 +136,8 @@ std::vector<Operand> in_f32(std::vector<Operand> operands) {
   return operands;
 }
 
-::testing::AssertionResult same_elements(const Operand& operand, const Placed& actual, const Placed& expected) {
+::testing::AssertionResult same_elements(const Operand& operand, const Placed& actual,
+                                         const Placed& expected) {
   const std::vector<double> a = actual.read(), b = expected.read();
   const double scale = std::max(root_mean_square(b), operand.terms);
   for (std::size_t i = 0; i < a.size(); ++i) {
@@ -134,7 +149,8 @@ std::vector<Operand> in_f32(std::vector<Operand> operands) {
   return ::testing::AssertionSuccess();
 }
 
-::testing::AssertionResult check_operand(const Operand& operand, const Placed& actual, const Placed& expected) {
+::testing::AssertionResult check_operand(const Operand& operand, const Placed& actual,
+                                         const Placed& expected) {
   if (const std::int64_t damage = actual.first_damage(); damage >= 0) {
     return ::testing::AssertionFailure()
            << fmt::format("'{}' {}: byte {} outside its elements was written (the first element is byte {})",
@@ -149,11 +165,16 @@ double tolerance_of(DType dtype) {
   switch (dtype) {
     case DType::i32:
     case DType::i64:
-    case DType::u8: return 0;
-    case DType::f64: return 2e-5;   // sums of f32 values
-    case DType::f32: return 2e-5;   // 2⁻²⁴ · √(a few thousand terms), some cancellation
-    case DType::f16: return 4e-3;
-    case DType::bf16: return 2e-2;  // 2⁻⁹ · a few roundings
+    case DType::u8:
+      return 0;
+    case DType::f64:
+      return 2e-5;  // sums of f32 values
+    case DType::f32:
+      return 2e-5;  // 2⁻²⁴ · √(a few thousand terms), some cancellation
+    case DType::f16:
+      return 4e-3;
+    case DType::bf16:
+      return 2e-2;  // 2⁻⁹ · a few roundings
   }
   return 0;
 }
@@ -161,10 +182,11 @@ double tolerance_of(DType dtype) {
 Placed::Placed(const Operand& operand, Device* device)
     : operand_(operand),
       device_(device),
-      bytes_(2 * kGuard + static_cast<std::size_t>(operand.shape.count() +
-                                                   operand.shape.count() / std::max<std::int64_t>(
-                                                       1, row_length(operand.shape)) * operand.gap) *
-                              size_of(operand.dtype)),
+      bytes_(2 * kGuard +
+             static_cast<std::size_t>(
+                 operand.shape.count() +
+                 operand.shape.count() / std::max<std::int64_t>(1, row_length(operand.shape)) * operand.gap) *
+                 size_of(operand.dtype)),
       memory_(allocate(device, bytes_)),
       view_(view_of(operand, static_cast<unsigned char*>(memory_.get()) + kGuard)) {
   std::vector<unsigned char> bytes(bytes_, kSentinel);
@@ -206,7 +228,8 @@ std::int64_t Placed::first_damage() const {
   std::vector<bool> is_element(bytes_, false);
   const std::size_t width = size_of(operand_.dtype);
   for (std::int64_t i = 0; i < operand_.shape.count(); ++i) {
-    std::fill_n(is_element.begin() + static_cast<std::ptrdiff_t>(kGuard + offset_of(operand_, i) * width), width, true);
+    std::fill_n(is_element.begin() + static_cast<std::ptrdiff_t>(kGuard + offset_of(operand_, i) * width),
+                width, true);
   }
   for (std::size_t byte = 0; byte < bytes_; ++byte) {
     if (!is_element[byte] && bytes[byte] != kSentinel) return static_cast<std::int64_t>(byte);
@@ -218,7 +241,8 @@ Handle ProblemBuilder::draw(Operand operand, double scale) {
   const RandomKey key{hash_name(name_), hash_name(operand.name)};
   for (std::int64_t i = 0; i < operand.shape.count(); ++i) {
     const double value = scale * normal(key, static_cast<std::uint64_t>(i), 0);
-    operand.values.push_back(operand.dtype == DType::bf16 ? widen(to_bf16(value)) : static_cast<float>(value));
+    operand.values.push_back(operand.dtype == DType::bf16 ? widen(to_bf16(value))
+                                                          : static_cast<float>(value));
   }
   return put(std::move(operand));
 }

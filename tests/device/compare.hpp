@@ -9,9 +9,9 @@
 #include "caravan/device.hpp"
 #include "tests/device/problem.hpp"
 
-// Device against reference. A problem is run on both, with every byte outside the operands' elements set to 0xFF (a NaN
-// in every float type, −1 in integers), and so are outputs before the call: a read outside shows as NaN, a write outside
-// changes a byte, an element that was forgotten differs from the reference.
+// Device against reference. A problem is run on both, with every byte outside the operands' elements set to
+// 0xFF (a NaN in every float type, −1 in integers), and so are outputs before the call: a read outside shows
+// as NaN, a write outside changes a byte, an element that was forgotten differs from the reference.
 namespace caravan::testing {
 
 /// Whose operators are compared. Without a device the memory is the host's.
@@ -20,8 +20,8 @@ struct Subject {
   Device* device = nullptr;
 };
 
-/// Allowed |a − b| / (|b| + size of the terms), b the reference, by storage type of the output. The size is the root mean
-/// square of b, or what the problem says about terms that cancel.
+/// Allowed |a − b| / (|b| + size of the terms), b the reference, by storage type of the output. The size is
+/// the root mean square of b, or what the problem says about terms that cancel.
 double tolerance_of(DType dtype);
 
 /// An operand in the memory of a device, between guards.
@@ -45,7 +45,8 @@ class Placed {
   TensorView view_;
 };
 
-/// Runs `problem` on both devices and compares every operand that is written; also that no other byte changed.
+/// Runs `problem` on both devices and compares every operand that is written; also that no other byte
+/// changed.
 ::testing::AssertionResult equals_reference(const Problem& problem, const Subject& subject);
 
 }  // namespace caravan::testing

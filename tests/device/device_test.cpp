@@ -14,8 +14,8 @@
 #include "tests/device/cases.hpp"
 #include "tests/device/compare.hpp"
 
-// Every device of this build on every problem. A device is made once in the process: libraries below it (Kokkos, CUDA)
-// start once.
+// Every device of this build on every problem. A device is made once in the process: libraries below it
+// (Kokkos, CUDA) start once.
 namespace caravan::testing {
 namespace {
 
@@ -62,7 +62,9 @@ struct Case {
   std::string name;
 };
 
-void PrintTo(const Case& c, std::ostream* out) { *out << c.device << " on " << c.name; }
+void PrintTo(const Case& c, std::ostream* out) {
+  *out << c.device << " on " << c.name;
+}
 
 std::vector<Case> all_cases() {
   std::vector<Case> cases;
@@ -88,7 +90,8 @@ TEST_P(DeviceAgainstReference, Agrees) {
   if (!bench.device) GTEST_SKIP() << bench.refusal;
   Device& device = **bench.device;
 
-  EXPECT_TRUE(equals_reference(bench.problems.at(GetParam().problem), {.ops = device.ops(), .device = &device}));
+  EXPECT_TRUE(
+      equals_reference(bench.problems.at(GetParam().problem), {.ops = device.ops(), .device = &device}));
 }
 
 INSTANTIATE_TEST_SUITE_P(All, DeviceAgainstReference, ::testing::ValuesIn(all_cases()), test_name);

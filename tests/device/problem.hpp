@@ -17,7 +17,7 @@ struct Operand {
   Shape shape;
   std::int64_t gap = 0;        ///< unused elements after each row (rank 2: of [columns], rank 4: of [A·D])
   std::vector<double> values;  ///< row-major; nothing for what is only written
-  double terms = 0;            ///< size of the terms that may cancel in it; an error is measured against that at least
+  double terms = 0;  ///< size of the terms that may cancel in it; an error is measured against that at least
 };
 
 /// Names an operand of the problem that made it.
@@ -48,8 +48,8 @@ struct Storage {
   std::int64_t gap = 0;        ///< between rows
 };
 
-/// Collects the operands of a problem. Random values depend on problem and operand name only, and are already rounded
-/// to the storage type, so that both devices read the same numbers.
+/// Collects the operands of a problem. Random values depend on problem and operand name only, and are already
+/// rounded to the storage type, so that both devices read the same numbers.
 class ProblemBuilder {
  public:
   ProblemBuilder(std::string name, Storage storage) : name_(std::move(name)), storage_(storage) {}
@@ -76,7 +76,9 @@ class ProblemBuilder {
   Handle indices(std::string name, const Shape& shape, const std::vector<std::int32_t>& values) {
     return given(std::move(name), DType::i32, shape, {values.begin(), values.end()});
   }
-  Handle index_output(std::string name, const Shape& shape) { return given(std::move(name), DType::i32, shape, {}); }
+  Handle index_output(std::string name, const Shape& shape) {
+    return given(std::move(name), DType::i32, shape, {});
+  }
   /// An operand without gaps, for operators that ask for contiguous memory.
   Handle contiguous(Handle handle) {
     operands_[handle.index].gap = 0;
@@ -92,14 +94,16 @@ class ProblemBuilder {
   const std::vector<double>& values(Handle handle) const { return operands_.at(handle.index).values; }
   Storage storage() const { return storage_; }
 
-  /// Runs an operator on the reference with the operands so far, and keeps what it wrote as their values: how a
-  /// backward problem gets what its forward left.
+  /// Runs an operator on the reference with the operands so far, and keeps what it wrote as their values: how
+  /// a backward problem gets what its forward left.
   void prepare(const std::function<void(Ops&, const Views&)>& run);
 
   Problem build(std::function<void(Ops&, const Views&)> run) { return {name_, operands_, std::move(run)}; }
 
  private:
-  std::int64_t gap_of(const Shape& shape) const { return shape.rank() == 2 || shape.rank() == 4 ? storage_.gap : 0; }
+  std::int64_t gap_of(const Shape& shape) const {
+    return shape.rank() == 2 || shape.rank() == 4 ? storage_.gap : 0;
+  }
   Handle put(Operand operand) {
     operands_.push_back(std::move(operand));
     return {operands_.size() - 1};

@@ -59,8 +59,9 @@ TEST_F(ReferenceDeviceTest, SaysWhatItCannotAllocate) {
   const Made<Device> device = registry.create<Device>("reference", host, config);
   constexpr std::size_t kTooMuch = std::size_t{1} << 62;
 
-  EXPECT_EQ(message_of<DeviceError>([&] { device->allocate(kTooMuch, "stashes"); }),
-            "4611686018427387904 bytes for 'stashes' on device 'reference' (the host has not so much free memory)");
+  EXPECT_EQ(
+      message_of<DeviceError>([&] { device->allocate(kTooMuch, "stashes"); }),
+      "4611686018427387904 bytes for 'stashes' on device 'reference' (the host has not so much free memory)");
 }
 
 }  // namespace

@@ -16,17 +16,30 @@ struct Case {
   float dropout = 0;
 };
 
-void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
+void PrintTo(const Case& c, std::ostream* out) {
+  *out << c.name;
+}
 
 class AttentionGradients : public ::testing::TestWithParam<Case> {
  protected:
   AttentionGradients() {
-    p.mask = {.first_query = GetParam().first_query, .first_key = GetParam().first_key, .chunk = GetParam().chunk};
+    p.mask = {
+        .first_query = GetParam().first_query, .first_key = GetParam().first_key, .chunk = GetParam().chunk};
     if (!GetParam().documents.empty()) p.mask.documents = documents;
     p.dropout = {.probability = GetParam().dropout, .key = {5, 6}, .first_row = 3};
     p.forward();
-    ops.attention_backward({.q = p.q, .k = p.k, .v = p.v, .out = p.out, .lse = p.lse, .dout = dout, .dq = dq,
-                            .dk = dk, .dv = dv, .mask = p.mask, .dropout = p.dropout, .scale = p.scale});
+    ops.attention_backward({.q = p.q,
+                            .k = p.k,
+                            .v = p.v,
+                            .out = p.out,
+                            .lse = p.lse,
+                            .dout = dout,
+                            .dq = dq,
+                            .dk = dk,
+                            .dv = dv,
+                            .mask = p.mask,
+                            .dropout = p.dropout,
+                            .scale = p.scale});
   }
   double loss() {
     p.forward();

@@ -12,7 +12,8 @@ namespace {
 
 using ::testing::ElementsAre;
 
-/// With equal scores and v[j] = onehot(j), row i of the output is 1/n at the n visible keys: the mask made visible.
+/// With equal scores and v[j] = onehot(j), row i of the output is 1/n at the n visible keys: the mask made
+/// visible.
 std::vector<std::vector<int>> visible_keys(std::int64_t length, const AttentionMask& mask) {
   AttentionProblem p({.queries = length, .keys = length, .head_dim = length});
   p.q = Tensor({1, length, 1, length});
@@ -38,8 +39,8 @@ TEST(AttentionMask, IsCausal) {
 
 TEST(AttentionMask, ChunksAreBlocksAndNoSlidingWindow) {
   EXPECT_THAT(visible_keys(7, {.chunk = 3}),
-              ElementsAre(ElementsAre(0), ElementsAre(0, 1), ElementsAre(0, 1, 2), ElementsAre(3), ElementsAre(3, 4),
-                          ElementsAre(3, 4, 5), ElementsAre(6)));
+              ElementsAre(ElementsAre(0), ElementsAre(0, 1), ElementsAre(0, 1, 2), ElementsAre(3),
+                          ElementsAre(3, 4), ElementsAre(3, 4, 5), ElementsAre(6)));
 }
 
 TEST(AttentionMask, ChunksLieAtAbsolutePositions) {
@@ -51,7 +52,8 @@ TEST(AttentionMask, DocumentsDoNotSeeEachOther) {
   Ids documents({1, 5}, {4, 4, 9, 9, 4});
 
   EXPECT_THAT(visible_keys(5, {.documents = documents}),
-              ElementsAre(ElementsAre(0), ElementsAre(0, 1), ElementsAre(2), ElementsAre(2, 3), ElementsAre(0, 1, 4)));
+              ElementsAre(ElementsAre(0), ElementsAre(0, 1), ElementsAre(2), ElementsAre(2, 3),
+                          ElementsAre(0, 1, 4)));
 }
 
 TEST(AttentionMask, ChunksAndDocumentsBothLimit) {
@@ -126,12 +128,14 @@ TEST(Attention, PackedDocumentsEqualSequencesOfTheirOwn) {
   packed.mask.documents = documents;
   AttentionProblem alone({.queries = 3, .keys = 3, .heads = 2, .kv_heads = 1});
   for (std::int64_t i = 0; i < alone.q.size(); ++i) alone.q[i] = packed.q[2 * 4 + i];
-  for (std::int64_t i = 0; i < alone.k.size(); ++i) alone.k[i] = packed.k[2 * 2 + i], alone.v[i] = packed.v[2 * 2 + i];
+  for (std::int64_t i = 0; i < alone.k.size(); ++i)
+    alone.k[i] = packed.k[2 * 2 + i], alone.v[i] = packed.v[2 * 2 + i];
 
   packed.forward();
   alone.forward();
 
-  for (std::int64_t i = 0; i < alone.out.size(); ++i) EXPECT_FLOAT_EQ(packed.out[2 * 4 + i], alone.out[i]) << i;
+  for (std::int64_t i = 0; i < alone.out.size(); ++i)
+    EXPECT_FLOAT_EQ(packed.out[2 * 4 + i], alone.out[i]) << i;
 }
 
 struct CacheCase {
@@ -139,7 +143,9 @@ struct CacheCase {
   std::int64_t first_query, queries, first_key, chunk;
 };
 
-void PrintTo(const CacheCase& c, std::ostream* out) { *out << c.name; }
+void PrintTo(const CacheCase& c, std::ostream* out) {
+  *out << c.name;
+}
 
 class AttentionWithCache : public ::testing::TestWithParam<CacheCase> {};
 
@@ -164,8 +170,10 @@ TEST_P(AttentionWithCache, EqualsTheRowsOfTheWhole) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, AttentionWithCache,
-                         ::testing::Values(CacheCase{"one_token", 11, 1, 0, 0}, CacheCase{"piece", 7, 4, 0, 0},
-                                           CacheCase{"chunk_only", 10, 1, 8, 4}, CacheCase{"first_of_chunk", 8, 1, 8, 4},
+                         ::testing::Values(CacheCase{"one_token", 11, 1, 0, 0},
+                                           CacheCase{"piece", 7, 4, 0, 0},
+                                           CacheCase{"chunk_only", 10, 1, 8, 4},
+                                           CacheCase{"first_of_chunk", 8, 1, 8, 4},
                                            CacheCase{"piece_across_chunks", 6, 5, 4, 4},
                                            CacheCase{"cache_longer_than_chunk", 9, 2, 3, 4}),
                          ::testing::PrintToStringParamName());
@@ -214,8 +222,9 @@ TEST(AttentionDropout, DependsOnTheGlobalSequenceAlone) {
 TEST(Attention, RefusesHeadsThatDoNotShareEvenly) {
   AttentionProblem p({.heads = 3, .kv_heads = 2});
 
-  EXPECT_EQ(message_of<DeviceError>([&] { p.forward(); }),
-            "attention_forward on device 'reference': 3 query heads on 2 key/value heads (must be a multiple)");
+  EXPECT_EQ(
+      message_of<DeviceError>([&] { p.forward(); }),
+      "attention_forward on device 'reference': 3 query heads on 2 key/value heads (must be a multiple)");
 }
 
 }  // namespace

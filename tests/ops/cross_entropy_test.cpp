@@ -34,7 +34,8 @@ TEST(CrossEntropy, OfTwoClassesIsASoftplus) {
   Ids labels({1}, {0});
   Scalar loss({1}, {100});
 
-  ops.linear_cross_entropy({.x = x, .w = w, .bias = bias, .labels = labels, .loss_sum = loss, .logits = logits});
+  ops.linear_cross_entropy(
+      {.x = x, .w = w, .bias = bias, .labels = labels, .loss_sum = loss, .logits = logits});
 
   EXPECT_NEAR(loss[0], 100 + std::log1p(std::exp(6 - 2.5)), 1e-9);
   EXPECT_THAT(logits.values(), ElementsAre(2.5f, 6));
@@ -54,7 +55,8 @@ TEST(CrossEntropy, OfHugeLogitsStaysFinite) {
 
 TEST(CrossEntropy, WhereAllLabelsAreIgnoredIsNothing) {
   ReferenceOps ops;
-  Tensor x = Tensor::random("x", {3, 2}), w = Tensor::random("w", {4, 2}), dx({3, 2}, {9, 9, 9, 9, 9, 9}), dw({4, 2});
+  Tensor x = Tensor::random("x", {3, 2}), w = Tensor::random("w", {4, 2}), dx({3, 2}, {9, 9, 9, 9, 9, 9}),
+         dw({4, 2});
   Tensor dbias({4});
   Ids labels({3}, {kIgnoredLabel, kIgnoredLabel, kIgnoredLabel});
   Scalar loss({1}, {5});
@@ -98,15 +100,24 @@ struct Case {
   std::int64_t gap = 0;
 };
 
-void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
+void PrintTo(const Case& c, std::ostream* out) {
+  *out << c.name;
+}
 
 /// T 4, V 5, H 3.
 class CrossEntropyGradients : public ::testing::TestWithParam<Case> {
  protected:
   CrossEntropyGradients() {
     Scalar loss({1});
-    ops.linear_cross_entropy({.x = x, .w = w, .bias = bias, .labels = labels, .loss_sum = loss, .dx = dx, .dw = dw,
-                              .dbias = dbias, .gradient_scale = GetParam().gradient_scale});
+    ops.linear_cross_entropy({.x = x,
+                              .w = w,
+                              .bias = bias,
+                              .labels = labels,
+                              .loss_sum = loss,
+                              .dx = dx,
+                              .dw = dw,
+                              .dbias = dbias,
+                              .gradient_scale = GetParam().gradient_scale});
   }
   double loss() {
     Scalar total({1});
@@ -117,7 +128,8 @@ class CrossEntropyGradients : public ::testing::TestWithParam<Case> {
   ReferenceOps ops;
   std::int64_t gap = GetParam().gap;
   Ids labels{{4}, GetParam().labels};
-  Tensor x = Tensor::random("x", {4, 3}, gap), w = Tensor::random("w", {5, 3}, gap), bias = Tensor::random("bias", {5});
+  Tensor x = Tensor::random("x", {4, 3}, gap), w = Tensor::random("w", {5, 3}, gap),
+         bias = Tensor::random("bias", {5});
   Tensor dx{{4, 3}, {}, gap}, dw{{5, 3}, {}, gap}, dbias{{5}};
 };
 
@@ -137,7 +149,8 @@ TEST_P(CrossEntropyGradients, OfLogitsSumToZero) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, CrossEntropyGradients,
-                         ::testing::Values(Case{"all", {0, 4, 2, 2}}, Case{"ignored", {kIgnoredLabel, 4, 2, kIgnoredLabel}},
+                         ::testing::Values(Case{"all", {0, 4, 2, 2}},
+                                           Case{"ignored", {kIgnoredLabel, 4, 2, kIgnoredLabel}},
                                            Case{"scaled", {1, 3, kIgnoredLabel, 0}, 0.125f},
                                            Case{"gaps", {0, kIgnoredLabel, 2, 2}, 2, 3}),
                          ::testing::PrintToStringParamName());
@@ -147,14 +160,17 @@ TEST(CrossEntropy, WeightGradientsAreAdded) {
   Tensor x = Tensor::random("x", {4, 3}), w = Tensor::random("w", {5, 3}), dx({4, 3}), dw({5, 3}), dbias({5});
   Ids labels({4}, {0, 1, 2, 3});
   Scalar loss({1});
-  const LinearCrossEntropy args{.x = x, .w = w, .labels = labels, .loss_sum = loss, .dx = dx, .dw = dw, .dbias = dbias};
+  const LinearCrossEntropy args{
+      .x = x, .w = w, .labels = labels, .loss_sum = loss, .dx = dx, .dw = dw, .dbias = dbias};
   ops.linear_cross_entropy(args);
   const std::vector<float> dw_once = dw.values(), dbias_once = dbias.values(), dx_once = dx.values();
 
   ops.linear_cross_entropy(args);
 
-  for (std::int64_t i = 0; i < dw.size(); ++i) EXPECT_FLOAT_EQ(dw[i], 2 * dw_once[static_cast<std::size_t>(i)]) << i;
-  for (std::int64_t i = 0; i < 5; ++i) EXPECT_FLOAT_EQ(dbias[i], 2 * dbias_once[static_cast<std::size_t>(i)]) << i;
+  for (std::int64_t i = 0; i < dw.size(); ++i)
+    EXPECT_FLOAT_EQ(dw[i], 2 * dw_once[static_cast<std::size_t>(i)]) << i;
+  for (std::int64_t i = 0; i < 5; ++i)
+    EXPECT_FLOAT_EQ(dbias[i], 2 * dbias_once[static_cast<std::size_t>(i)]) << i;
   EXPECT_EQ(dx.values(), dx_once);
 }
 

@@ -26,7 +26,8 @@ class EmbeddingGradients : public ::testing::TestWithParam<std::int64_t> {};
 TEST_P(EmbeddingGradients, OfTheTableMatchDifferencesWithRepeatedTokens) {
   ReferenceOps ops;
   const std::int64_t gap = GetParam();
-  Tensor table = Tensor::random("table", {4, 3}, gap), out({5, 3}, {}, gap), dout = Tensor::random("dout", {5, 3}, gap);
+  Tensor table = Tensor::random("table", {4, 3}, gap), out({5, 3}, {}, gap),
+         dout = Tensor::random("dout", {5, 3}, gap);
   Tensor dtable({4, 3}, {}, gap);
   Ids ids({5}, {1, 3, 1, 1, 0});
 
@@ -72,8 +73,9 @@ TEST(Positions, BeyondTheTableAreRefused) {
   ReferenceOps ops;
   Tensor x({2, 1}), table({4, 1});
 
-  EXPECT_EQ(message_of<DeviceError>(
-                [&] { ops.add_positions({.x = x, .table = table, .sequence_length = 2, .first_position = 3}); }),
+  EXPECT_EQ(message_of<DeviceError>([&] {
+              ops.add_positions({.x = x, .table = table, .sequence_length = 2, .first_position = 3});
+            }),
             "add_positions on device 'reference': position 4 (the table of positions has 4 rows)");
 }
 

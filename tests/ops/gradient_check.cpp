@@ -28,7 +28,8 @@ double weighted_sum(const Tensor& r, const Tensor& y) {
   return total;
 }
 
-::testing::AssertionResult is_gradient(const Tensor& gradient, Tensor& x, const std::function<double()>& loss) {
+::testing::AssertionResult is_gradient(const Tensor& gradient, Tensor& x,
+                                       const std::function<double()>& loss) {
   double difference = 0, norm = 0, worst = 0;
   std::int64_t worst_at = 0;
   std::vector<double> numeric;

@@ -21,7 +21,9 @@ struct Groups {
   std::int64_t gap = 0;
 };
 
-void PrintTo(const Groups& groups, std::ostream* out) { *out << groups.name; }
+void PrintTo(const Groups& groups, std::ostream* out) {
+  *out << groups.name;
+}
 
 /// 6 rows of width 4, 3 outputs.
 class GroupedLinearGradients : public ::testing::TestWithParam<Groups> {
@@ -61,8 +63,10 @@ TEST_P(GroupedLinearGradients, ForwardEqualsOneLinearForEachExpert) {
     const std::int32_t begin = GetParam().offsets[e], end = GetParam().offsets[e + 1];
     Tensor expected({6, 3}, {}, gap);
     const TensorView expert_w = TensorView(w).slice(0, e, e + 1).reshape({3, 4});
-    ops.linear_forward({.x = TensorView(x).rows(begin, end), .w = expert_w, .y = TensorView(expected).rows(begin, end)});
-    for (std::int64_t i = begin * 3; i < end * 3; ++i) EXPECT_EQ(y[i], expected[i]) << "expert " << e << ", " << i;
+    ops.linear_forward(
+        {.x = TensorView(x).rows(begin, end), .w = expert_w, .y = TensorView(expected).rows(begin, end)});
+    for (std::int64_t i = begin * 3; i < end * 3; ++i)
+      EXPECT_EQ(y[i], expected[i]) << "expert " << e << ", " << i;
   }
 }
 
@@ -100,7 +104,8 @@ TEST(GroupedLinear, RefusesOffsetsBeyondTheRows) {
   Tensor x({2, 1}), w({1, 1, 1}), y({2, 1});
 
   EXPECT_EQ(
-      message_of<DeviceError>([&] { ops.grouped_linear_forward({.x = x, .offsets = offsets, .w = w, .y = y}); }),
+      message_of<DeviceError>(
+          [&] { ops.grouped_linear_forward({.x = x, .offsets = offsets, .w = w, .y = y}); }),
       "grouped_linear_forward on device 'reference': offsets[1] is 3 (must ascend from 0 to at most 2 rows)");
 }
 

@@ -45,7 +45,8 @@ TEST_P(LinearGradients, OfWeightAndBiasMatchDifferences) {
 TEST_P(LinearGradients, OfWeightAreAdded) {
   Tensor once({4, 5}, {}, gap), twice({4, 5}, {}, gap), dbias_once({4}), dbias_twice({4});
   ops.linear_backward_weight({.x = x, .dy = dy, .dw = once, .dbias = dbias_once});
-  for (int i = 0; i < 2; ++i) ops.linear_backward_weight({.x = x, .dy = dy, .dw = twice, .dbias = dbias_twice});
+  for (int i = 0; i < 2; ++i)
+    ops.linear_backward_weight({.x = x, .dy = dy, .dw = twice, .dbias = dbias_twice});
 
   for (std::int64_t i = 0; i < once.size(); ++i) EXPECT_FLOAT_EQ(twice[i], 2 * once[i]) << i;
   for (std::int64_t i = 0; i < 4; ++i) EXPECT_FLOAT_EQ(dbias_twice[i], 2 * dbias_once[i]) << i;
@@ -55,7 +56,8 @@ INSTANTIATE_TEST_SUITE_P(Gaps, LinearGradients, ::testing::Values(0, 3));
 
 TEST(Linear, MultipliesByTheTransposeAndAddsBiasAndResidual) {
   ReferenceOps ops;
-  Tensor x({1, 2}, {1, 2}), w({2, 2}, {3, 4, 5, 6}), bias({2}, {10, 20}), residual({1, 2}, {100, 200}), y({1, 2});
+  Tensor x({1, 2}, {1, 2}), w({2, 2}, {3, 4, 5, 6}), bias({2}, {10, 20}), residual({1, 2}, {100, 200}),
+      y({1, 2});
 
   ops.linear_forward({.x = x, .w = w, .bias = bias, .residual = residual, .y = y});
 

@@ -25,7 +25,8 @@ TEST(RmsNorm, OfThreeAndFourHasTheKnownValues) {
 
 TEST(RmsNorm, DoesNotSeeTheScaleOfLargeInputs) {
   ReferenceOps ops;
-  Tensor x = Tensor::random("x", {1, 8}, 0, 100), weight = Tensor::random("weight", {8}), y({1, 8}), y10({1, 8}), rstd({1});
+  Tensor x = Tensor::random("x", {1, 8}, 0, 100), weight = Tensor::random("weight", {8}), y({1, 8}),
+         y10({1, 8}), rstd({1});
   ops.rmsnorm_forward({.x = x, .weight = weight, .y = y, .rstd = rstd});
   for (std::int64_t i = 0; i < 8; ++i) x[i] *= 10;
 

@@ -16,8 +16,17 @@ using ::testing::FloatEq;
 /// One parameter, β 0.9 and 0.95, learning rate 0.1.
 struct OneParameter {
   AdamWStep args(std::int64_t step) {
-    return {.master = master, .grad = grad, .exp_avg = m, .exp_avg_sq = v, .lr = 0.1, .beta1 = 0.9, .beta2 = 0.95,
-            .eps = 1e-8, .weight_decay = 0.5, .step = step, .gradient_scale = scale};
+    return {.master = master,
+            .grad = grad,
+            .exp_avg = m,
+            .exp_avg_sq = v,
+            .lr = 0.1,
+            .beta1 = 0.9,
+            .beta2 = 0.95,
+            .eps = 1e-8,
+            .weight_decay = 0.5,
+            .step = step,
+            .gradient_scale = scale};
   }
   Tensor master{{1}, {1}}, grad{{1}}, m{{1}}, v{{1}}, scale{{1}, {1}};
 };
@@ -25,8 +34,8 @@ struct OneParameter {
 /// By hand, gradients 1, −2, 0.5 and decay 0.1·0.5 = 5 % a step:
 ///   m: 0.1, −0.11, −0.049; v: 0.05, 0.2475, 0.247625.
 ///   step 1: m̂ = 1, v̂ = 1: 1 − 0.05 − 0.1 = 0.85.
-///   step 2: m̂ = −0.11/0.19 = −0.57894737, v̂ = 0.2475/0.0975 = 2.53846154: 0.8075 + 0.1·0.36337395 = 0.84383740.
-///   step 3: m̂ = −0.049/0.271 = −0.18081181, v̂ = 0.247625/0.142625 = 1.73619632:
+///   step 2: m̂ = −0.11/0.19 = −0.57894737, v̂ = 0.2475/0.0975 = 2.53846154: 0.8075 + 0.1·0.36337395 =
+///   0.84383740. step 3: m̂ = −0.049/0.271 = −0.18081181, v̂ = 0.247625/0.142625 = 1.73619632:
 ///           0.84383740·0.95 + 0.1·0.13722315 = 0.81536784.
 TEST(AdamW, TakesThreeStepsAsByHand) {
   ReferenceOps ops;

@@ -21,7 +21,9 @@ struct Case {
   std::int64_t gap = 0;
 };
 
-void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
+void PrintTo(const Case& c, std::ostream* out) {
+  *out << c.name;
+}
 
 /// Width 3.
 class PermuteGradients : public ::testing::TestWithParam<Case> {
@@ -30,10 +32,13 @@ class PermuteGradients : public ::testing::TestWithParam<Case> {
     for (std::int64_t slot = 0; slot < rows; ++slot) slot_of[row_of[slot]] = static_cast<std::int32_t>(slot);
   }
   TensorView given_weights() { return GetParam().weighted ? TensorView(weights) : TensorView(); }
-  TensorView only_with_weights(Tensor& tensor) { return GetParam().weighted ? TensorView(tensor) : TensorView(); }
+  TensorView only_with_weights(Tensor& tensor) {
+    return GetParam().weighted ? TensorView(tensor) : TensorView();
+  }
 
   double permute_loss() {
-    ops.permute_forward({.x = x, .slot_of = slot_of, .weights = given_weights(), .top_k = top_k, .out = sorted});
+    ops.permute_forward(
+        {.x = x, .slot_of = slot_of, .weights = given_weights(), .top_k = top_k, .out = sorted});
     return weighted_sum(dsorted, sorted);
   }
   double combine_loss() {
@@ -42,7 +47,8 @@ class PermuteGradients : public ::testing::TestWithParam<Case> {
   }
 
   ReferenceOps ops;
-  std::int64_t tokens = GetParam().tokens, top_k = GetParam().top_k, rows = tokens * top_k, gap = GetParam().gap;
+  std::int64_t tokens = GetParam().tokens, top_k = GetParam().top_k, rows = tokens * top_k,
+               gap = GetParam().gap;
   Ids row_of{{tokens, top_k}, GetParam().row_of}, slot_of{{rows}};
   Tensor weights = Tensor::random("weights", {tokens, top_k});
   Tensor x = Tensor::random("x", {tokens, 3}, gap), sorted = Tensor::random("rows", {rows, 3}, gap);
@@ -53,8 +59,12 @@ class PermuteGradients : public ::testing::TestWithParam<Case> {
 TEST_P(PermuteGradients, OfPermuteMatchDifferences) {
   Tensor dx({tokens, 3}, {}, gap), dweights({tokens, top_k});
 
-  ops.permute_backward({.x = only_with_weights(x), .dout = dsorted, .row_of = row_of, .weights = given_weights(),
-                        .dx = dx, .dweights = only_with_weights(dweights)});
+  ops.permute_backward({.x = only_with_weights(x),
+                        .dout = dsorted,
+                        .row_of = row_of,
+                        .weights = given_weights(),
+                        .dx = dx,
+                        .dweights = only_with_weights(dweights)});
 
   EXPECT_TRUE(is_gradient(dx, x, [&] { return permute_loss(); }));
   EXPECT_TRUE(is_gradient(dweights, weights, [&] { return permute_loss(); }));
@@ -63,8 +73,12 @@ TEST_P(PermuteGradients, OfPermuteMatchDifferences) {
 TEST_P(PermuteGradients, OfPermuteAreAddedOnRequest) {
   Tensor plain({tokens, 3}, {}, gap), dx = Tensor::random("dx", {tokens, 3}, gap), dweights({tokens, top_k});
   const Tensor before = dx;
-  PermuteBackward args{.x = only_with_weights(x), .dout = dsorted, .row_of = row_of, .weights = given_weights(),
-                       .dx = plain, .dweights = only_with_weights(dweights)};
+  PermuteBackward args{.x = only_with_weights(x),
+                       .dout = dsorted,
+                       .row_of = row_of,
+                       .weights = given_weights(),
+                       .dx = plain,
+                       .dweights = only_with_weights(dweights)};
   ops.permute_backward(args);
 
   args.dx = dx;
@@ -77,8 +91,12 @@ TEST_P(PermuteGradients, OfPermuteAreAddedOnRequest) {
 TEST_P(PermuteGradients, OfCombineMatchDifferences) {
   Tensor drows({rows, 3}, {}, gap), dweights({tokens, top_k});
 
-  ops.combine_backward({.dy = dy, .rows = only_with_weights(sorted), .row_of = row_of, .weights = given_weights(),
-                        .drows = drows, .dweights = only_with_weights(dweights)});
+  ops.combine_backward({.dy = dy,
+                        .rows = only_with_weights(sorted),
+                        .row_of = row_of,
+                        .weights = given_weights(),
+                        .drows = drows,
+                        .dweights = only_with_weights(dweights)});
 
   EXPECT_TRUE(is_gradient(drows, sorted, [&] { return combine_loss(); }));
   EXPECT_TRUE(is_gradient(dweights, weights, [&] { return combine_loss(); }));
@@ -92,7 +110,8 @@ TEST_P(PermuteGradients, CombineAfterPlainPermuteMultipliesByTopK) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, PermuteGradients,
-                         ::testing::Values(Case{"one", 1, 1, true, {0}}, Case{"top1", 4, 1, true, {2, 0, 3, 1}},
+                         ::testing::Values(Case{"one", 1, 1, true, {0}},
+                                           Case{"top1", 4, 1, true, {2, 0, 3, 1}},
                                            Case{"top1_plain", 4, 1, false, {2, 0, 3, 1}},
                                            Case{"top2", 3, 2, true, {4, 1, 0, 5, 3, 2}},
                                            Case{"top2_plain", 3, 2, false, {4, 1, 0, 5, 3, 2}},

@@ -29,8 +29,13 @@ struct Angles {
 Tensor rotated(Angles& angles, std::vector<float> qkv, std::int64_t position) {
   ReferenceOps ops;
   Tensor x({1, 12}, qkv);
-  ops.qk_prepare_forward({.how = {.cos = angles.cos, .sin = angles.sin, .heads = 1, .kv_heads = 1, .head_dim = 4,
-                                  .sequence_length = 1, .first_position = position},
+  ops.qk_prepare_forward({.how = {.cos = angles.cos,
+                                  .sin = angles.sin,
+                                  .heads = 1,
+                                  .kv_heads = 1,
+                                  .head_dim = 4,
+                                  .sequence_length = 1,
+                                  .first_position = position},
                           .qkv = x});
   return x;
 }
@@ -101,8 +106,12 @@ TEST_P(Temperature, ScalesQueriesOnly) {
   ReferenceOps ops;
   Tensor x({1, 3}, {1, 1, 1});
 
-  ops.qk_prepare_forward({.how = {.heads = 1, .kv_heads = 1, .head_dim = 1, .sequence_length = 1,
-                                  .first_position = GetParam().position, .temperature_scale = 0.1f,
+  ops.qk_prepare_forward({.how = {.heads = 1,
+                                  .kv_heads = 1,
+                                  .head_dim = 1,
+                                  .sequence_length = 1,
+                                  .first_position = GetParam().position,
+                                  .temperature_scale = 0.1f,
                                   .floor_scale = 8192},
                           .qkv = x});
 
@@ -111,13 +120,13 @@ TEST_P(Temperature, ScalesQueriesOnly) {
   EXPECT_EQ(x[2], 1);
 }
 
-INSTANTIATE_TEST_SUITE_P(Golden, Temperature,
-                         ::testing::Values(TemperatureAt{0, 1}, TemperatureAt{8190, 1},
-                                           TemperatureAt{8191, 1.06931472f}, TemperatureAt{16383, 1.10986123f},
-                                           TemperatureAt{24575, 1.13862944f}, TemperatureAt{32767, 1.16094379f},
-                                           TemperatureAt{65535, 1.21972246f}, TemperatureAt{131071, 1.28332133f},
-                                           TemperatureAt{262143, 1.34965076f}, TemperatureAt{1048575, 1.48598124f},
-                                           TemperatureAt{10485759, 1.71553963f}));
+INSTANTIATE_TEST_SUITE_P(
+    Golden, Temperature,
+    ::testing::Values(TemperatureAt{0, 1}, TemperatureAt{8190, 1}, TemperatureAt{8191, 1.06931472f},
+                      TemperatureAt{16383, 1.10986123f}, TemperatureAt{24575, 1.13862944f},
+                      TemperatureAt{32767, 1.16094379f}, TemperatureAt{65535, 1.21972246f},
+                      TemperatureAt{131071, 1.28332133f}, TemperatureAt{262143, 1.34965076f},
+                      TemperatureAt{1048575, 1.48598124f}, TemperatureAt{10485759, 1.71553963f}));
 
 TEST(QkNorm, GivesEachHeadAMeanSquareOfOne) {
   ReferenceOps ops;
@@ -125,7 +134,9 @@ TEST(QkNorm, GivesEachHeadAMeanSquareOfOne) {
   const Tensor before = x;
 
   ops.qk_prepare_forward(
-      {.how = {.heads = 2, .kv_heads = 1, .head_dim = 4, .sequence_length = 2, .norm_eps = 1e-12f}, .qkv = x, .rstd = rstd});
+      {.how = {.heads = 2, .kv_heads = 1, .head_dim = 4, .sequence_length = 2, .norm_eps = 1e-12f},
+       .qkv = x,
+       .rstd = rstd});
 
   for (std::int64_t head = 0; head < 3; ++head) {
     double squares = 0, squares_before = 0;
@@ -144,16 +155,23 @@ struct Preparation {
   std::int64_t first_position = 0, gap = 0;
 };
 
-void PrintTo(const Preparation& preparation, std::ostream* out) { *out << preparation.name; }
+void PrintTo(const Preparation& preparation, std::ostream* out) {
+  *out << preparation.name;
+}
 
 /// 2 sequences of 3 tokens, 2 query heads and 1 key/value head of 4.
 class QkPrepareGradients : public ::testing::TestWithParam<Preparation> {
  protected:
   QkPrepare how() {
     const Preparation& p = GetParam();
-    QkPrepare result{.heads = 2, .kv_heads = 1, .head_dim = 4, .sequence_length = 3,
-                     .first_position = p.first_position, .norm_eps = p.norm_eps,
-                     .temperature_scale = p.temperature_scale, .floor_scale = p.floor_scale};
+    QkPrepare result{.heads = 2,
+                     .kv_heads = 1,
+                     .head_dim = 4,
+                     .sequence_length = 3,
+                     .first_position = p.first_position,
+                     .norm_eps = p.norm_eps,
+                     .temperature_scale = p.temperature_scale,
+                     .floor_scale = p.floor_scale};
     if (p.rotate) result.cos = angles.cos, result.sin = angles.sin;
     return result;
   }
@@ -166,7 +184,8 @@ class QkPrepareGradients : public ::testing::TestWithParam<Preparation> {
   ReferenceOps ops;
   Angles angles{8, 4};
   std::int64_t gap = GetParam().gap;
-  Tensor x = Tensor::random("qkv", {6, 16}, gap), dy = Tensor::random("dqkv", {6, 16}, gap), y{{6, 16}, {}, gap};
+  Tensor x = Tensor::random("qkv", {6, 16}, gap), dy = Tensor::random("dqkv", {6, 16}, gap),
+         y{{6, 16}, {}, gap};
   Tensor rstd{{6, 3}};
 };
 
@@ -180,7 +199,8 @@ TEST_P(QkPrepareGradients, MatchDifferences) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, QkPrepareGradients,
-                         ::testing::Values(Preparation{"nothing", false, 0, 0, 0}, Preparation{"rope", true, 0, 0, 0, 2},
+                         ::testing::Values(Preparation{"nothing", false, 0, 0, 0},
+                                           Preparation{"rope", true, 0, 0, 0, 2},
                                            Preparation{"norm", false, 0.1f, 0, 0},
                                            Preparation{"temperature", false, 0, 0.5f, 2, 1},
                                            Preparation{"rope_norm", true, 0.1f, 0, 0, 5},

@@ -14,7 +14,9 @@ struct Case {
   bool biased = false, noisy = false;
 };
 
-void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
+void PrintTo(const Case& c, std::ostream* out) {
+  *out << c.name;
+}
 
 /// Logits of 4 tokens and 6 experts that differ by 0.4 at least, so that a difference step changes no choice.
 Tensor separated_logits() {
@@ -53,9 +55,16 @@ TEST_P(RouterGradients, MatchDifferences) {
   ReferenceOps ops;
   RouterProblem p = routed();
 
-  ops.route_backward({.rule = p.rule, .logits = p.logits, .noise_std = p.noise_std, .noise_key = p.noise_key,
-                      .first_token = p.first_token, .bias = p.bias, .experts = p.experts, .weights = p.weights,
-                      .dweights = dweights, .dlogits = dlogits,
+  ops.route_backward({.rule = p.rule,
+                      .logits = p.logits,
+                      .noise_std = p.noise_std,
+                      .noise_key = p.noise_key,
+                      .first_token = p.first_token,
+                      .bias = p.bias,
+                      .experts = p.experts,
+                      .weights = p.weights,
+                      .dweights = dweights,
+                      .dlogits = dlogits,
                       .dnoise = GetParam().noisy ? TensorView(dnoise) : TensorView()});
 
   EXPECT_TRUE(is_gradient(dlogits, clean, [&] { return loss(); }));
@@ -103,7 +112,8 @@ TEST(BalanceLoss, CountsSharesOfSlotsAndNotOfTokens) {
   Ids experts({2, 2}, {0, 1, 2, 3});
   Scalar loss({1});
 
-  ops.balance_loss_forward({.logits = logits, .experts = experts, .sequence_length = 2, .coefficient = 1, .loss = loss});
+  ops.balance_loss_forward(
+      {.logits = logits, .experts = experts, .sequence_length = 2, .coefficient = 1, .loss = loss});
 
   EXPECT_NEAR(loss[0], 1, 1e-9);
 }
@@ -114,7 +124,8 @@ TEST(BalanceLoss, OfCollapseOnOneOfTwoIsTwiceItsProbability) {
   Ids experts({3, 1});
   Scalar loss({1});
 
-  ops.balance_loss_forward({.logits = logits, .experts = experts, .sequence_length = 3, .coefficient = 1, .loss = loss});
+  ops.balance_loss_forward(
+      {.logits = logits, .experts = experts, .sequence_length = 3, .coefficient = 1, .loss = loss});
 
   EXPECT_NEAR(loss[0], 2 * 0.8807970779778823, 1e-9);
 }
@@ -125,11 +136,14 @@ TEST(BalanceLoss, AddsUpOverSequences) {
   Ids experts({6, 1}, {0, 1, 0, 2, 2, 1});
   Scalar both({1}), apart({1});
 
-  ops.balance_loss_forward({.logits = logits, .experts = experts, .sequence_length = 3, .coefficient = 1, .loss = both});
+  ops.balance_loss_forward(
+      {.logits = logits, .experts = experts, .sequence_length = 3, .coefficient = 1, .loss = both});
   for (std::int64_t b = 0; b < 2; ++b) {
     ops.balance_loss_forward({.logits = TensorView(logits).rows(3 * b, 3 * b + 3),
-                              .experts = TensorView(experts).rows(3 * b, 3 * b + 3), .sequence_length = 3,
-                              .coefficient = 1, .loss = apart});
+                              .experts = TensorView(experts).rows(3 * b, 3 * b + 3),
+                              .sequence_length = 3,
+                              .coefficient = 1,
+                              .loss = apart});
   }
 
   EXPECT_NEAR(both[0], apart[0], 1e-12);
@@ -141,8 +155,8 @@ TEST_P(BalanceLossGradients, MatchDifferencesAndAreAdded) {
   ReferenceOps ops;
   Tensor logits = Tensor::random("logits", {6, 4}, GetParam()), dlogits({6, 4}, {}, GetParam());
   Ids experts({6, 2}, {0, 1, 0, 2, 0, 1, 3, 1, 3, 2, 0, 3});
-  const BalanceLossBackward backward{.logits = logits, .experts = experts, .sequence_length = 3, .coefficient = 0.7f,
-                                     .dlogits = dlogits};
+  const BalanceLossBackward backward{
+      .logits = logits, .experts = experts, .sequence_length = 3, .coefficient = 0.7f, .dlogits = dlogits};
 
   ops.balance_loss_backward(backward);
   EXPECT_TRUE(is_gradient(dlogits, logits, [&] {
@@ -154,7 +168,8 @@ TEST_P(BalanceLossGradients, MatchDifferencesAndAreAdded) {
 
   const std::vector<float> once = dlogits.values();
   ops.balance_loss_backward(backward);
-  for (std::int64_t i = 0; i < 24; ++i) EXPECT_FLOAT_EQ(dlogits[i], 2 * once[static_cast<std::size_t>(i)]) << i;
+  for (std::int64_t i = 0; i < 24; ++i)
+    EXPECT_FLOAT_EQ(dlogits[i], 2 * once[static_cast<std::size_t>(i)]) << i;
 }
 
 INSTANTIATE_TEST_SUITE_P(Gaps, BalanceLossGradients, ::testing::Values(0, 3));

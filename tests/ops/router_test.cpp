@@ -17,7 +17,9 @@ using ::testing::FloatEq;
 using ::testing::FloatNear;
 
 /// One token with the golden logits [2, 1, −1, 0].
-RouterProblem golden(const RouterRule& rule) { return {rule, Tensor({1, 4}, {2, 1, -1, 0})}; }
+RouterProblem golden(const RouterRule& rule) {
+  return {rule, Tensor({1, 4}, {2, 1, -1, 0})};
+}
 
 TEST(Router, SelectsTheLargestAndWeighsItBySigmoid) {
   RouterProblem p = golden({.top_k = 1});
@@ -29,7 +31,8 @@ TEST(Router, SelectsTheLargestAndWeighsItBySigmoid) {
 }
 
 TEST(Router, DoesNotNormaliseUnlessAsked) {
-  RouterProblem plain = golden({.top_k = 2}), normalised = golden({.top_k = 2, .normalise = true, .scale = 3});
+  RouterProblem plain = golden({.top_k = 2}),
+                normalised = golden({.top_k = 2, .normalise = true, .scale = 3});
 
   plain.forward();
   normalised.forward();
@@ -93,8 +96,9 @@ TEST(Router, BiasIsAddedToTheScoreAndNotToTheLogit) {
 
 TEST(Router, BiasEntersTheWeightOnRequest) {
   Tensor bias({4}, {0, 0, 0, 10});
-  RouterProblem sigmoid = golden({.top_k = 1, .bias_in_weight = true}), softmax = golden(
-      {.score = ScoreFunction::softmax_selected, .top_k = 2, .bias_in_weight = true});
+  RouterProblem sigmoid = golden({.top_k = 1, .bias_in_weight = true}),
+                softmax =
+                    golden({.score = ScoreFunction::softmax_selected, .top_k = 2, .bias_in_weight = true});
   sigmoid.bias = softmax.bias = bias;
 
   sigmoid.forward();
@@ -191,9 +195,10 @@ TEST(Router, RefusesMoreSelectionsThanExperts) {
 TEST(Router, RefusesGroupsThatDoNotDivideTheExperts) {
   RouterProblem p = golden({.top_k = 1, .groups = 3, .limited_groups = 1});
 
-  EXPECT_EQ(message_of<DeviceError>([&] { p.forward(); }),
-            "route_forward on device 'reference': 1 of 3 groups of 4 experts (groups must divide the experts, at "
-            "least one stays)");
+  EXPECT_EQ(
+      message_of<DeviceError>([&] { p.forward(); }),
+      "route_forward on device 'reference': 1 of 3 groups of 4 experts (groups must divide the experts, at "
+      "least one stays)");
 }
 
 TEST(ExpertBias, MovesAgainstTheLoad) {

@@ -10,8 +10,8 @@
 
 namespace caravan::testing {
 
-/// Owns a small tensor; t[i] is row-major element i, wherever the stride puts it. Converts to the view that operators
-/// take. With a gap, rank-2 rows are followed by that many NaN elements.
+/// Owns a small tensor; t[i] is row-major element i, wherever the stride puts it. Converts to the view that
+/// operators take. With a gap, rank-2 rows are followed by that many NaN elements.
 template <class T>
 class BasicTensor {
  public:
@@ -20,10 +20,12 @@ class BasicTensor {
       : shape_(shape), row_(shape[shape.rank() - 1]), gap_(shape.rank() == 2 ? gap : 0) {
     const std::int64_t rows = row_ == 0 ? 0 : shape.count() / row_;
     data_.assign(static_cast<std::size_t>(rows * (row_ + gap_)), std::numeric_limits<T>::quiet_NaN());
-    for (std::int64_t i = 0; i < size(); ++i) (*this)[i] = values.empty() ? T{} : values.at(static_cast<std::size_t>(i));
+    for (std::int64_t i = 0; i < size(); ++i)
+      (*this)[i] = values.empty() ? T{} : values.at(static_cast<std::size_t>(i));
   }
   /// Standard normal values that depend on the name alone, × scale.
-  static BasicTensor random(std::string_view name, const Shape& shape, std::int64_t gap = 0, double scale = 1) {
+  static BasicTensor random(std::string_view name, const Shape& shape, std::int64_t gap = 0,
+                            double scale = 1) {
     BasicTensor tensor(shape, {}, gap);
     for (std::int64_t i = 0; i < tensor.size(); ++i) {
       tensor[i] = static_cast<T>(scale * normal({1, hash_name(name)}, static_cast<std::uint64_t>(i), 0));

@@ -5,7 +5,8 @@
 
 namespace caravan::reference {
 
-/// A checked view whose element type and number of axes are known: a(i, j) is element [i, j], strides honoured.
+/// A checked view whose element type and number of axes are known: a(i, j) is element [i, j], strides
+/// honoured.
 template <class T, int Rank>
 struct Array {
   T* data = nullptr;
@@ -33,8 +34,10 @@ struct Array {
   }
 };
 
-template <class T> using Vector = Array<T, 1>;
-template <class T> using Matrix = Array<T, 2>;
+template <class T>
+using Vector = Array<T, 1>;
+template <class T>
+using Matrix = Array<T, 2>;
 
 /// Matrix number `index` of a stack of matrices.
 template <class T>

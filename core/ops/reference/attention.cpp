@@ -32,13 +32,15 @@ class Scores {
         mask_(args.mask),
         dropout_(args.dropout) {
     if (k.extent(2) == 0 || q.extent(2) % k.extent(2) != 0) {
-      call.fail(fmt::format("{} query heads on {} key/value heads (must be a multiple)", q.extent(2), k.extent(2)));
+      call.fail(
+          fmt::format("{} query heads on {} key/value heads (must be a multiple)", q.extent(2), k.extent(2)));
     }
     call.check_probability(args.dropout.probability);
     if (mask_.documents.empty()) return;
     documents_ = call.matrix<std::int32_t>("documents", mask_.documents, q.extent(0), q.extent(1));
     if (k.extent(1) != q.extent(1)) {
-      call.fail(fmt::format("documents with {} queries and {} keys (needs as many)", q.extent(1), k.extent(1)));
+      call.fail(
+          fmt::format("documents with {} queries and {} keys (needs as many)", q.extent(1), k.extent(1)));
     }
   }
 
@@ -51,7 +53,8 @@ class Scores {
     return !documents_ || documents_(row.b, row.i) == documents_(row.b, j);
   }
 
-  /// Softmax over the visible keys, 0 elsewhere; returns ln Σ exp of the scaled scores, −∞ when no key is visible.
+  /// Softmax over the visible keys, 0 elsewhere; returns ln Σ exp of the scaled scores, −∞ when no key is
+  /// visible.
   double softmax(const Row& row, std::vector<double>& probabilities) const {
     const std::int64_t keys = k.extent(1);
     double largest = -std::numeric_limits<double>::infinity(), total = 0;
@@ -128,7 +131,8 @@ namespace {
 /// Sums of dk or dv in double; rounded once at the end.
 class GradientSum {
  public:
-  explicit GradientSum(const Heads& to) : to_(to), sums_(to.extent(0) * to.extent(1) * to.extent(2) * to.extent(3)) {}
+  explicit GradientSum(const Heads& to)
+      : to_(to), sums_(to.extent(0) * to.extent(1) * to.extent(2) * to.extent(3)) {}
 
   double& operator()(std::int64_t b, std::int64_t j, std::int64_t g, std::int64_t d) {
     return sums_[((b * to_.extent(1) + j) * to_.extent(2) + g) * to_.extent(3) + d];
@@ -164,7 +168,8 @@ void ReferenceOps::attention_backward(const AttentionBackward& args) {
     s.softmax(row, p);
     for (std::int64_t j = 0; j < keys; ++j) {
       const double kept = p[j] > 0 ? s.kept(row, j) : 0;
-      dp[j] = kept * sum(width, [&](std::int64_t d) { return double{dout(b, i, head, d)} * s.v(b, j, g, d); });
+      dp[j] =
+          kept * sum(width, [&](std::int64_t d) { return double{dout(b, i, head, d)} * s.v(b, j, g, d); });
       for (std::int64_t d = 0; d < width; ++d) dv(b, j, g, d) += kept * p[j] * dout(b, i, head, d);
     }
     const double mean = sum(keys, [&](std::int64_t j) { return p[j] * dp[j]; });

@@ -12,7 +12,8 @@ using namespace reference;
 
 namespace {
 
-/// One sequence: density[e] is the share of its slots routed to e, probability[t, e] the softmax of its logits.
+/// One sequence: density[e] is the share of its slots routed to e, probability[t, e] the softmax of its
+/// logits.
 struct Sequence {
   std::vector<double> density;
   std::vector<std::vector<double>> probability;
@@ -33,7 +34,8 @@ class Balance {
         length_(args.sequence_length),
         factor_(args.coefficient * static_cast<double>(logits_.extent(1))) {
     if (length_ < 1 || logits_.extent(0) % length_ != 0) {
-      call.fail(fmt::format("sequence_length {} of {} tokens (must divide them)", length_, logits_.extent(0)));
+      call.fail(
+          fmt::format("sequence_length {} of {} tokens (must divide them)", length_, logits_.extent(0)));
     }
   }
 

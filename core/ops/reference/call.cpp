@@ -57,7 +57,8 @@ void Call::check_flat(std::string_view name, const TensorView& view, DType dtype
 void Call::check_positions(std::int64_t rows, std::int64_t sequence_length, std::int64_t first_position,
                            std::int64_t table_rows) const {
   if (sequence_length < 1 || first_position < 0) {
-    fail(fmt::format("sequence_length {}, first_position {} (need at least 1 and 0)", sequence_length, first_position));
+    fail(fmt::format("sequence_length {}, first_position {} (need at least 1 and 0)", sequence_length,
+                     first_position));
   }
   const std::int64_t end = first_position + std::min(rows, sequence_length);
   if (end > table_rows) {
@@ -69,14 +70,16 @@ void Call::check_offsets(const Vector<std::int32_t>& offsets, std::int64_t rows)
   std::int32_t previous = 0;
   for (std::int64_t e = 0; e < offsets.extent(0); ++e) {
     if (offsets(e) < previous || offsets(e) > rows) {
-      fail(fmt::format("offsets[{}] is {} (must ascend from {} to at most {} rows)", e, offsets(e), previous, rows));
+      fail(fmt::format("offsets[{}] is {} (must ascend from {} to at most {} rows)", e, offsets(e), previous,
+                       rows));
     }
     previous = offsets(e);
   }
 }
 
 void Call::check_probability(float probability) const {
-  if (!(probability >= 0 && probability < 1)) fail(fmt::format("dropout probability {} (must be in [0, 1))", probability));
+  if (!(probability >= 0 && probability < 1))
+    fail(fmt::format("dropout probability {} (must be in [0, 1))", probability));
 }
 
 }  // namespace caravan::reference

@@ -13,7 +13,8 @@ namespace caravan::reference {
 /// In an expected shape: any extent.
 inline constexpr std::int64_t kAny = -1;
 
-/// One call of an operator. Turns its views into arrays after checking dtype and shape; DeviceError otherwise.
+/// One call of an operator. Turns its views into arrays after checking dtype and shape; DeviceError
+/// otherwise.
 class Call {
  public:
   explicit Call(std::string_view operator_name) : operator_(operator_name) {}
@@ -34,7 +35,8 @@ class Call {
     return array<T, 1>(name, view, {count});
   }
   template <class T = float>
-  Matrix<T> matrix(std::string_view name, const TensorView& view, std::int64_t rows, std::int64_t columns) const {
+  Matrix<T> matrix(std::string_view name, const TensorView& view, std::int64_t rows,
+                   std::int64_t columns) const {
     return array<T, 2>(name, view, {rows, columns});
   }
   /// A member that may be switched off by an empty view.
@@ -66,7 +68,8 @@ class Call {
   [[noreturn]] void fail(const std::string& problem) const;
 
  private:
-  void check(std::string_view name, const TensorView& view, DType dtype, const std::int64_t* shape, int rank) const;
+  void check(std::string_view name, const TensorView& view, DType dtype, const std::int64_t* shape,
+             int rank) const;
   void check_flat(std::string_view name, const TensorView& view, DType dtype, std::int64_t count) const;
 
   std::string_view operator_;

@@ -40,7 +40,8 @@ void ReferenceOps::linear_backward_weight(const LinearBackwardWeight& args) {
   fill(dw, [&](std::int64_t n, std::int64_t m) { return dw(n, m) + weight_gradient(dy, x, n, m); });
   if (!dbias) return;
   for (std::int64_t n = 0; n < dy.extent(1); ++n) {
-    dbias(n) = static_cast<float>(dbias(n) + sum(dy.extent(0), [&](std::int64_t t) { return double{dy(t, n)}; }));
+    dbias(n) =
+        static_cast<float>(dbias(n) + sum(dy.extent(0), [&](std::int64_t t) { return double{dy(t, n)}; }));
   }
 }
 

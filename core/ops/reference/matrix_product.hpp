@@ -11,12 +11,14 @@ inline double output_element(const Matrix<float>& x, const Matrix<float>& w, std
 }
 
 /// (dy·w)[t, m]
-inline double input_gradient(const Matrix<float>& dy, const Matrix<float>& w, std::int64_t t, std::int64_t m) {
+inline double input_gradient(const Matrix<float>& dy, const Matrix<float>& w, std::int64_t t,
+                             std::int64_t m) {
   return sum(dy.extent(1), [&](std::int64_t n) { return double{dy(t, n)} * w(n, m); });
 }
 
 /// (dyᵀ·x)[n, m]
-inline double weight_gradient(const Matrix<float>& dy, const Matrix<float>& x, std::int64_t n, std::int64_t m) {
+inline double weight_gradient(const Matrix<float>& dy, const Matrix<float>& x, std::int64_t n,
+                              std::int64_t m) {
   return sum(dy.extent(0), [&](std::int64_t t) { return double{dy(t, n)} * x(t, m); });
 }
 

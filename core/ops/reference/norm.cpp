@@ -36,8 +36,8 @@ void ReferenceOps::rmsnorm_backward_input(const RmsNormBackwardInput& args) {
 
   for (std::int64_t t = 0; t < tokens; ++t) {
     const double scale = rstd(t);
-    const double mean =
-        sum(width, [&](std::int64_t h) { return double{x(t, h)} * weight(h) * dy(t, h); }) / static_cast<double>(width);
+    const double mean = sum(width, [&](std::int64_t h) { return double{x(t, h)} * weight(h) * dy(t, h); }) /
+                        static_cast<double>(width);
     for (std::int64_t h = 0; h < width; ++h) {
       const double gradient = scale * (double{weight(h)} * dy(t, h) - x(t, h) * scale * scale * mean);
       dx(t, h) = static_cast<float>(gradient + (residual ? residual(t, h) : 0.0));

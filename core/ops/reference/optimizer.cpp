@@ -15,7 +15,8 @@ void ReferenceOps::adamw_step(const AdamWStep& args) {
   const auto grad = call.flat("grad", args.grad, master.extent(0));
   const auto exp_avg = call.flat("exp_avg", args.exp_avg, master.extent(0));
   const auto exp_avg_sq = call.flat("exp_avg_sq", args.exp_avg_sq, master.extent(0));
-  const auto weight = args.weight.empty() ? Vector<float>{} : call.flat("weight", args.weight, master.extent(0));
+  const auto weight =
+      args.weight.empty() ? Vector<float>{} : call.flat("weight", args.weight, master.extent(0));
   const double gradient_scale = call.vector("gradient_scale", args.gradient_scale, 1)(0);
   if (args.step < 1) call.fail(fmt::format("step {} (the first step is 1)", args.step));
 
@@ -26,7 +27,8 @@ void ReferenceOps::adamw_step(const AdamWStep& args) {
     const double m = args.beta1 * exp_avg(i) + (1 - args.beta1) * g;
     const double v = args.beta2 * exp_avg_sq(i) + (1 - args.beta2) * g * g;
     const double decayed = master(i) - args.lr * args.weight_decay * master(i);
-    master(i) = static_cast<float>(decayed - args.lr * (m / correction1) / (std::sqrt(v / correction2) + args.eps));
+    master(i) =
+        static_cast<float>(decayed - args.lr * (m / correction1) / (std::sqrt(v / correction2) + args.eps));
     exp_avg(i) = static_cast<float>(m);
     exp_avg_sq(i) = static_cast<float>(v);
     if (weight) weight(i) = master(i);
@@ -47,7 +49,8 @@ void ReferenceOps::expert_bias_update(const ExpertBiasUpdate& args) {
   const std::int64_t experts = counts.extent(0);
   const auto bias = call.vector("bias", args.bias, experts);
 
-  const double mean_count = sum(experts, [&](std::int64_t e) { return double{counts(e)}; }) / static_cast<double>(experts);
+  const double mean_count =
+      sum(experts, [&](std::int64_t e) { return double{counts(e)}; }) / static_cast<double>(experts);
   const auto delta = [&](std::int64_t e) {
     return args.rate * static_cast<float>((mean_count > counts(e)) - (mean_count < counts(e)));
   };

@@ -38,7 +38,8 @@ struct Slots {
 void weight_gradients(const Slots& slots, const Matrix<float>& tokens, const Matrix<float>& rows,
                       const Matrix<float>& dweights) {
   fill(dweights, [&](std::int64_t t, std::int64_t k) {
-    return sum(tokens.extent(1), [&](std::int64_t h) { return double{tokens(t, h)} * rows(slots.row_of(t, k), h); });
+    return sum(tokens.extent(1),
+               [&](std::int64_t h) { return double{tokens(t, h)} * rows(slots.row_of(t, k), h); });
   });
 }
 
@@ -59,7 +60,8 @@ void ReferenceOps::permute_forward(const PermuteForward& args) {
   for (std::int64_t r = 0; r < out.extent(0); ++r) {
     const std::int64_t slot = slot_of(r);
     if (slot < 0 || slot >= x.extent(0) * args.top_k) {
-      call.fail(fmt::format("slot {} of row {} (there are {} tokens with top_k {})", slot, r, x.extent(0), args.top_k));
+      call.fail(fmt::format("slot {} of row {} (there are {} tokens with top_k {})", slot, r, x.extent(0),
+                            args.top_k));
     }
     const std::int64_t t = slot / args.top_k, k = slot % args.top_k;
     const double weight = weights ? weights(t, k) : 1.0;
@@ -89,7 +91,8 @@ void ReferenceOps::combine_forward(const CombineForward& args) {
   const auto base = call.optional_matrix("base", args.base, y.extent(0), y.extent(1));
   const Slots slots(call, args, y.extent(0), rows.extent(0));
 
-  fill(y, [&](std::int64_t t, std::int64_t h) { return gather(slots, rows, t, h) + (base ? base(t, h) : 0.0); });
+  fill(y,
+       [&](std::int64_t t, std::int64_t h) { return gather(slots, rows, t, h) + (base ? base(t, h) : 0.0); });
 }
 
 void ReferenceOps::combine_backward(const CombineBackward& args) {

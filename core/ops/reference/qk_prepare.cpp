@@ -19,17 +19,19 @@ struct Preparation {
   Matrix<float> qkv;
   Matrix<float> rstd;
 
-  Preparation(const Call& call, const QkPrepare& how_, const TensorView& qkv_view, const TensorView& rstd_view)
+  Preparation(const Call& call, const QkPrepare& how_, const TensorView& qkv_view,
+              const TensorView& rstd_view)
       : how(how_) {
     if (how.heads < 1 || how.kv_heads < 1 || how.head_dim < 1) {
-      call.fail(fmt::format("heads {}, kv_heads {}, head_dim {} (each must be at least 1)", how.heads, how.kv_heads,
-                            how.head_dim));
+      call.fail(fmt::format("heads {}, kv_heads {}, head_dim {} (each must be at least 1)", how.heads,
+                            how.kv_heads, how.head_dim));
     }
     qkv = call.matrix("qkv", qkv_view, kAny, (how.heads + 2 * how.kv_heads) * how.head_dim);
     cos = call.optional_matrix("cos", how.cos, kAny, how.head_dim / 2);
     sin = call.optional_matrix("sin", how.sin, cos ? cos.extent(0) : kAny, how.head_dim / 2);
     if (!cos != !sin) call.fail("one of cos and sin is given (rotation needs both)");
-    if (cos && how.head_dim % 2 != 0) call.fail(fmt::format("head_dim {} (rotation needs pairs)", how.head_dim));
+    if (cos && how.head_dim % 2 != 0)
+      call.fail(fmt::format("head_dim {} (rotation needs pairs)", how.head_dim));
     call.check_positions(qkv.extent(0), how.sequence_length, how.first_position,
                          cos ? cos.extent(0) : how.first_position + how.sequence_length);
     if (how.norm_eps > 0) rstd = call.matrix("rstd", rstd_view, qkv.extent(0), num_heads());
@@ -70,7 +72,9 @@ void norm_backward(const std::vector<double>& y, double rstd, std::vector<double
   for (std::size_t d = 0; d < y.size(); ++d) dy[d] = rstd * (dy[d] - y[d] * mean);
 }
 
-std::vector<double> load(const float* x, std::int64_t width) { return {x, x + width}; }
+std::vector<double> load(const float* x, std::int64_t width) {
+  return {x, x + width};
+}
 
 void store(const std::vector<double>& x, float* to) {
   for (std::size_t d = 0; d < x.size(); ++d) to[d] = static_cast<float>(x[d]);

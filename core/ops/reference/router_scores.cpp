@@ -12,7 +12,8 @@ namespace {
 
 constexpr double kNormaliserFloor = 1e-20;  // torchtitan's and the contract's guard against an empty sum
 
-/// Index of the largest value among the allowed, the lower one of equals; the first allowed one when none compares.
+/// Index of the largest value among the allowed, the lower one of equals; the first allowed one when none
+/// compares.
 std::int64_t best_of(const std::vector<double>& value, const std::vector<bool>& allowed) {
   std::int64_t best = -1;
   for (std::size_t e = 0; e < value.size(); ++e) {
@@ -30,13 +31,15 @@ double best_two(const std::vector<double>& value, std::int64_t begin, std::int64
 
 }  // namespace
 
-TokenRouter::TokenRouter(const Call& call, const RouterRule& rule, std::int64_t experts, const Vector<float>& bias)
+TokenRouter::TokenRouter(const Call& call, const RouterRule& rule, std::int64_t experts,
+                         const Vector<float>& bias)
     : rule_(rule), experts_(experts), bias_(bias), logits_(experts) {
   std::int64_t candidates = experts;
   if (rule.groups > 0) {
     if (experts % rule.groups != 0 || rule.limited_groups < 1 || rule.limited_groups > rule.groups) {
-      call.fail(fmt::format("{} of {} groups of {} experts (groups must divide the experts, at least one stays)",
-                            rule.limited_groups, rule.groups, experts));
+      call.fail(
+          fmt::format("{} of {} groups of {} experts (groups must divide the experts, at least one stays)",
+                      rule.limited_groups, rule.groups, experts));
     }
     candidates = experts / rule.groups * rule.limited_groups;
   }
@@ -93,7 +96,8 @@ std::vector<double> TokenRouter::weight_logits() const {
 std::vector<double> TokenRouter::chosen_scores(const std::vector<std::int32_t>& chosen) const {
   std::vector<double> z = weight_logits(), picked;
   if (rule_.score == ScoreFunction::softmax) z = softmax(z);
-  for (std::int32_t e : chosen) picked.push_back(rule_.score == ScoreFunction::sigmoid ? sigmoid(z[e]) : z[e]);
+  for (std::int32_t e : chosen)
+    picked.push_back(rule_.score == ScoreFunction::sigmoid ? sigmoid(z[e]) : z[e]);
   return rule_.score == ScoreFunction::softmax_selected ? softmax(picked) : picked;
 }
 
@@ -118,7 +122,8 @@ std::vector<double> TokenRouter::backward(const std::vector<std::int32_t>& chose
   return dlogits(chosen, score, dscore);
 }
 
-std::vector<double> TokenRouter::dlogits(const std::vector<std::int32_t>& chosen, const std::vector<double>& score,
+std::vector<double> TokenRouter::dlogits(const std::vector<std::int32_t>& chosen,
+                                         const std::vector<double>& score,
                                          const std::vector<double>& dscore) const {
   const auto k = static_cast<std::int64_t>(chosen.size());
   const double mean = sum(k, [&](std::int64_t i) { return dscore[i] * score[i]; });
@@ -129,9 +134,15 @@ std::vector<double> TokenRouter::dlogits(const std::vector<std::int32_t>& chosen
   }
   for (std::int64_t i = 0; i < k; ++i) {
     switch (rule_.score) {
-      case ScoreFunction::sigmoid: gradient[chosen[i]] = dscore[i] * score[i] * (1 - score[i]); break;
-      case ScoreFunction::softmax: gradient[chosen[i]] += dscore[i] * score[i]; break;
-      case ScoreFunction::softmax_selected: gradient[chosen[i]] = score[i] * (dscore[i] - mean); break;
+      case ScoreFunction::sigmoid:
+        gradient[chosen[i]] = dscore[i] * score[i] * (1 - score[i]);
+        break;
+      case ScoreFunction::softmax:
+        gradient[chosen[i]] += dscore[i] * score[i];
+        break;
+      case ScoreFunction::softmax_selected:
+        gradient[chosen[i]] = score[i] * (dscore[i] - mean);
+        break;
     }
   }
   return gradient;

@@ -17,12 +17,14 @@ class TokenRouter {
   /// Sets the logits that the following questions are about.
   void load(const Matrix<float>& logits, std::int64_t token);
 
-  /// The K experts of the highest score + bias among the eligible groups, by falling value, ties to the lower expert.
+  /// The K experts of the highest score + bias among the eligible groups, by falling value, ties to the lower
+  /// expert.
   std::vector<std::int32_t> choose() const;
   /// Weights of the chosen experts.
   std::vector<double> weights(const std::vector<std::int32_t>& chosen) const;
   /// dL/d(logits) [E] from dL/d(weights) [K].
-  std::vector<double> backward(const std::vector<std::int32_t>& chosen, const std::vector<double>& dweights) const;
+  std::vector<double> backward(const std::vector<std::int32_t>& chosen,
+                               const std::vector<double>& dweights) const;
 
  private:
   std::vector<bool> eligible(const std::vector<double>& value) const;

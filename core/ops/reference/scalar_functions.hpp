@@ -6,10 +6,14 @@
 
 namespace caravan::reference {
 
-inline double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+inline double sigmoid(double x) {
+  return 1 / (1 + std::exp(-x));
+}
 
 /// ln(1 + eˣ)
-inline double softplus(double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x))); }
+inline double softplus(double x) {
+  return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x)));
+}
 
 /// ln Σ exp of at least one value.
 inline double log_sum_exp(const std::vector<double>& x) {
