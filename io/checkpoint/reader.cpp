@@ -14,6 +14,7 @@
 #include "io/files/pack.hpp"
 #include "io/hdf5/attribute.hpp"
 #include "io/hdf5/dataset.hpp"
+#include "io/hdf5/walk.hpp"
 
 namespace caravan::io {
 namespace {
@@ -134,6 +135,16 @@ void CheckpointReader::read_block(const std::string& name, const h5::Origin& ori
                                   const TensorView& to) const {
   info(name);
   read_dataset(h5::Dataset::open(state_->file, name), origin, to);
+}
+
+std::vector<std::string> CheckpointReader::attribute_names() const {
+  std::vector<std::string> names;
+  for (const h5::Node& node : h5::walk(state_->file)) {
+    if (node.kind != h5::Node::Kind::group) continue;
+    for (const std::string& name : h5::attribute_names(state_->file, node.path))
+      names.push_back(node.path + "/" + name);
+  }
+  return names;
 }
 
 bool CheckpointReader::has_attribute(const std::string& name) const {

@@ -43,6 +43,8 @@ class CheckpointReader {
   void read_block(const std::string& name, const std::array<std::int64_t, Shape::kMaxRank>& origin,
                   const TensorView& to) const;
 
+  /// "/state/next_sample" and the like, sorted.
+  std::vector<std::string> attribute_names() const;
   bool has_attribute(const std::string& name) const;
   CheckpointValue attribute(const std::string& name) const;  ///< IoError when absent
 

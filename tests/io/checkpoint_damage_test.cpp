@@ -25,10 +25,13 @@ class DamagedCheckpoint : public ::testing::Test {
   std::string refusal(io::Check check = io::Check::everything) const {
     return message_of<IoError>([&] { CheckpointReader::open(path_, check); });
   }
+  /// In place: rewriting a file makes ext4 wait for the disk.
   void flip(std::uint64_t at) const {
-    std::string bytes = slurp(data());
-    bytes.at(at) = static_cast<char>(bytes.at(at) ^ 0x10);
-    spill(data(), bytes);
+    std::fstream file(data(), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekg(static_cast<std::streamoff>(at));
+    const char flipped = static_cast<char>(file.get() ^ 0x10);
+    file.seekp(static_cast<std::streamoff>(at));
+    file.put(flipped);
   }
   /// Rewrites the manifest, with the digest that belongs to the change.
   template <class Change>
@@ -53,11 +56,11 @@ TEST_F(DamagedCheckpoint, AFlippedBitOfATensorIsFoundAndTheTensorNamed) {
 }
 
 TEST_F(DamagedCheckpoint, EveryFlippedByteIsFound) {
-  const std::string good = slurp(data());
-  for (std::size_t at = 0; at < good.size(); at += 7) {
+  const auto size = std::filesystem::file_size(data());
+  for (std::uint64_t at = 0; at < size; at += 7) {
     flip(at);
     EXPECT_THAT(refusal(), HasSubstr("is damaged")) << "byte " << at;
-    spill(data(), good);
+    flip(at);
   }
   EXPECT_EQ(refusal(), "");
 }
