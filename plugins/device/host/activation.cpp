@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <cstring>
 
 #include "host_ops.hpp"
@@ -8,8 +7,6 @@
 
 namespace caravan::host {
 namespace {
-
-CARAVAN_INLINE Vec sigmoid(Vec x) { return broadcast(1.0f) / (broadcast(1.0f) + exp_bounded(-x)); }
 
 /// What one row of the forward or the backward reads and writes.
 struct SwigluRow {

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "host_ops.hpp"
 #include "parallel.hpp"
 #include "view.hpp"
@@ -35,6 +37,20 @@ void HostOps::embedding_backward_weight(const EmbeddingBackwardWeight& args) {
   check_ids(call, ids, dout.rows, dtable.rows);
   // One after the other: two tokens may be the same word.
   for (std::int64_t t = 0; t < dout.rows; ++t) dtable.line(ids[t]) += dout.line(t);
+}
+
+void HostOps::add_positions(const AddPositions& args) {
+  const Call call("add_positions");
+  const Matrix x = call.matrix("x", args.x, kAny, kAny);
+  const Matrix table = call.matrix("table", args.table, kAny, x.columns);
+  if (args.sequence_length < 1 || args.first_position < 0 ||
+      args.first_position + std::min(x.rows, args.sequence_length) > table.rows) {
+    call.fail(fmt::format("positions from {} for sequences of {} (the table has {} rows)", args.first_position,
+                          args.sequence_length, table.rows));
+  }
+  for_each(x.rows, [&](std::int64_t t, std::int64_t) {
+    x.line(t) += table.line(args.first_position + t % args.sequence_length);
+  });
 }
 
 }  // namespace caravan::host

@@ -18,6 +18,7 @@ class HostOps final : public ReferenceOps {
 
   void embedding_forward(const EmbeddingForward& args) override;
   void embedding_backward_weight(const EmbeddingBackwardWeight& args) override;
+  void add_positions(const AddPositions& args) override;
   void linear_forward(const LinearForward& args) override;
   void linear_backward_input(const LinearBackwardInput& args) override;
   void linear_backward_weight(const LinearBackwardWeight& args) override;
@@ -33,6 +34,8 @@ class HostOps final : public ReferenceOps {
   void attention_backward(const AttentionBackward& args) override;
   void swiglu_forward(const SwigluForward& args) override;
   void swiglu_backward(const SwigluBackward& args) override;
+  void gelu_forward(const GeluForward& args) override;
+  void gelu_backward(const GeluBackward& args) override;
   void permute_forward(const PermuteForward& args) override;
   void permute_backward(const PermuteBackward& args) override;
   void combine_forward(const CombineForward& args) override;

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "host_ops.hpp"
@@ -65,31 +66,119 @@ class Preparation {
   Matrix cos_, sin_;
 };
 
-/// x ← rotation of x
-void rotate(float* x, const float* cos, const float* sin, std::int64_t width) {
-  std::int64_t d = 0;
-  for (; d + kLanes <= width; d += kLanes) {
-    const Vec value = load(x + d);
-    store(x + d, value * load(cos + d) + swap_pairs(value) * load(sin + d));
+/// One head in registers, padded with zeros to whole vectors.
+template <int kVectors>
+struct Head {
+  static constexpr int kWidth = kVectors * kLanes;
+  Vec part[kVectors];
+
+  CARAVAN_INLINE void read(const float* x, std::int64_t width) {
+    alignas(64) float padded[kWidth];
+    if (width < kWidth) {
+      std::fill(std::copy_n(x, width, padded), padded + kWidth, 0.0f);
+      x = padded;
+    }
+#pragma GCC unroll 16
+    for (int n = 0; n < kVectors; ++n) part[n] = load(x + n * kLanes);
   }
-  for (; d < width; d += 2) {
-    const float a = x[d], b = x[d + 1];
-    x[d] = a * cos[d] + b * sin[d];
-    x[d + 1] = b * cos[d + 1] + a * sin[d + 1];
+  CARAVAN_INLINE void write(float* x, std::int64_t width) const {
+    alignas(64) float padded[kWidth];
+    float* to = width < kWidth ? padded : x;
+#pragma GCC unroll 16
+    for (int n = 0; n < kVectors; ++n) store(to + n * kLanes, part[n]);
+    if (width < kWidth) std::copy_n(padded, width, x);
+  }
+  CARAVAN_INLINE void rotate(const float* cos, const float* sin) {
+#pragma GCC unroll 16
+    for (int n = 0; n < kVectors; ++n) {
+      part[n] = part[n] * load(cos + n * kLanes) + swap_pairs(part[n]) * load(sin + n * kLanes);
+    }
+  }
+  CARAVAN_INLINE void scale(float factor) {
+#pragma GCC unroll 16
+    for (int n = 0; n < kVectors; ++n) part[n] *= broadcast(factor);
+  }
+  CARAVAN_INLINE void subtract(float factor, const Head& other) {
+#pragma GCC unroll 16
+    for (int n = 0; n < kVectors; ++n) part[n] -= broadcast(factor) * other.part[n];
+  }
+  CARAVAN_INLINE float dot(const Head& other) const {
+    Vec sums{};
+#pragma GCC unroll 16
+    for (int n = 0; n < kVectors; ++n) sums += part[n] * other.part[n];
+    return sum_of(sums);
+  }
+};
+
+constexpr int kMostVectors = 16;
+/// Factors of one token, spread over the widest head.
+struct Factors {
+  alignas(64) float cos[kMostVectors * kLanes] = {};
+  alignas(64) float sin[kMostVectors * kLanes] = {};
+};
+
+template <int kVectors>
+void forward_rows(const Preparation& p, const QkPrepare& how, std::int64_t begin, std::int64_t end) {
+  const std::int64_t width = how.head_dim;
+  Factors factors;
+  for (std::int64_t t = begin; t < end; ++t) {
+    if (p.rotates()) p.spread(t, 1, factors.cos, factors.sin);
+    const float temperature = p.temperature(t);
+    for (std::int64_t head = 0; head < p.heads(); ++head) {
+      float* at = p.qkv.row(t) + head * width;
+      Head<kVectors> x;
+      x.read(at, width);
+      if (p.rotates()) x.rotate(factors.cos, factors.sin);
+      float factor = head < how.heads ? temperature : 1.0f;
+      if (p.rstd) {
+        const float rstd = 1 / std::sqrt(x.dot(x) / static_cast<float>(width) + how.norm_eps);
+        p.rstd.row(t)[head] = rstd;
+        factor *= rstd;
+      }
+      x.scale(factor);
+      x.write(at, width);
+    }
   }
 }
 
-float dot(const float* a, const float* b, std::int64_t width) {
-  Vec sums{};
-  std::int64_t d = 0;
-  for (; d + kLanes <= width; d += kLanes) sums += load(a + d) * load(b + d);
-  float total = sum_of(sums);
-  for (; d < width; ++d) total += a[d] * b[d];
-  return total;
+/// With y = x·rstd·temperature: dx = rstd·temperature·dy − y·(rstd/temperature)·mean(y·dy), rotated back.
+template <int kVectors>
+void backward_rows(const Preparation& p, const QkPrepare& how, const Matrix& dqkv, std::int64_t begin,
+                   std::int64_t end) {
+  const std::int64_t width = how.head_dim;
+  Factors factors;
+  for (std::int64_t t = begin; t < end; ++t) {
+    if (p.rotates()) p.spread(t, -1, factors.cos, factors.sin);
+    const float query_temperature = p.temperature(t);
+    for (std::int64_t head = 0; head < p.heads(); ++head) {
+      float* at = dqkv.row(t) + head * width;
+      const float temperature = head < how.heads ? query_temperature : 1.0f;
+      const float rstd = p.rstd ? p.rstd.row(t)[head] : 1.0f;
+      Head<kVectors> gradient;
+      gradient.read(at, width);
+      if (p.rstd) {
+        Head<kVectors> y;
+        y.read(p.qkv.row(t) + head * width, width);
+        const float mean = y.dot(gradient) / static_cast<float>(width);
+        gradient.scale(rstd * temperature);
+        gradient.subtract(rstd / temperature * mean, y);
+      } else {
+        gradient.scale(temperature);
+      }
+      if (p.rotates()) gradient.rotate(factors.cos, factors.sin);
+      gradient.write(at, width);
+    }
+  }
 }
 
-void scale(float* x, float factor, std::int64_t width) {
-  for (std::int64_t d = 0; d < width; ++d) x[d] *= factor;
+/// run.operator()<n>() for the n vectors that hold a head of `width`, at most kMostVectors.
+template <class Run>
+void with_vectors(std::int64_t width, const Run& run) {
+  if (width <= kLanes) return run.template operator()<1>();
+  if (width <= 2 * kLanes) return run.template operator()<2>();
+  if (width <= 4 * kLanes) return run.template operator()<4>();
+  if (width <= 8 * kLanes) return run.template operator()<8>();
+  run.template operator()<kMostVectors>();
 }
 
 }  // namespace
@@ -97,66 +186,19 @@ void scale(float* x, float factor, std::int64_t width) {
 void HostOps::qk_prepare_forward(const QkPrepareForward& args) {
   const Call call("qk_prepare_forward");
   const Preparation p(call, args.how, args.qkv, args.rstd);
-  const std::int64_t width = args.how.head_dim;
-  for_ranges(p.qkv.rows, [&](std::int64_t begin, std::int64_t end, std::int64_t worker) {
-    Workspace& scratch = workspace(worker);
-    scratch.begin(static_cast<std::size_t>(2 * width), 2);
-    float* cos = scratch.take(static_cast<std::size_t>(width));
-    float* sin = scratch.take(static_cast<std::size_t>(width));
-    for (std::int64_t t = begin; t < end; ++t) {
-      if (p.rotates()) p.spread(t, 1, cos, sin);
-      const float temperature = p.temperature(t);
-      for (std::int64_t head = 0; head < p.heads(); ++head) {
-        float* x = p.qkv.row(t) + head * width;
-        if (p.rotates()) rotate(x, cos, sin, width);
-        float factor = head < args.how.heads ? temperature : 1.0f;
-        if (p.rstd) {
-          const float mean = dot(x, x, width) / static_cast<float>(width);
-          p.rstd.row(t)[head] = 1 / std::sqrt(mean + args.how.norm_eps);
-          factor *= p.rstd.row(t)[head];
-        }
-        if (factor != 1) scale(x, factor, width);
-      }
-    }
+  if (args.how.head_dim > kMostVectors * kLanes) return ReferenceOps::qk_prepare_forward(args);
+  for_ranges(p.qkv.rows, [&](std::int64_t begin, std::int64_t end, std::int64_t) {
+    with_vectors(args.how.head_dim, [&]<int kVectors>() { forward_rows<kVectors>(p, args.how, begin, end); });
   });
 }
-
-namespace {
-
-/// One head of the backward before rotation: with y = x·rstd·temperature,
-/// dx = rstd·temperature·dy − y·(rstd/temperature)·mean(y·dy).
-void norm_backward(const float* y, float rstd, float temperature, float* dy, std::int64_t width) {
-  const float mean = dot(y, dy, width) / static_cast<float>(width);
-  const float along = rstd * temperature, back = rstd / temperature * mean;
-  for (std::int64_t d = 0; d < width; ++d) dy[d] = along * dy[d] - back * y[d];
-}
-
-}  // namespace
 
 void HostOps::qk_prepare_backward(const QkPrepareBackward& args) {
   const Call call("qk_prepare_backward");
   const Preparation p(call, args.how, args.qkv, args.rstd);
   const Matrix dqkv = call.matrix("dqkv", args.dqkv, p.qkv.rows, p.qkv.columns);
-  const std::int64_t width = args.how.head_dim;
-  for_ranges(p.qkv.rows, [&](std::int64_t begin, std::int64_t end, std::int64_t worker) {
-    Workspace& scratch = workspace(worker);
-    scratch.begin(static_cast<std::size_t>(2 * width), 2);
-    float* cos = scratch.take(static_cast<std::size_t>(width));
-    float* sin = scratch.take(static_cast<std::size_t>(width));
-    for (std::int64_t t = begin; t < end; ++t) {
-      if (p.rotates()) p.spread(t, -1, cos, sin);
-      const float query_temperature = p.temperature(t);
-      for (std::int64_t head = 0; head < p.heads(); ++head) {
-        float* dx = dqkv.row(t) + head * width;
-        const float temperature = head < args.how.heads ? query_temperature : 1.0f;
-        if (p.rstd) {
-          norm_backward(p.qkv.row(t) + head * width, p.rstd.row(t)[head], temperature, dx, width);
-        } else if (temperature != 1) {
-          scale(dx, temperature, width);
-        }
-        if (p.rotates()) rotate(dx, cos, sin, width);
-      }
-    }
+  if (args.how.head_dim > kMostVectors * kLanes) return ReferenceOps::qk_prepare_backward(args);
+  for_ranges(p.qkv.rows, [&](std::int64_t begin, std::int64_t end, std::int64_t) {
+    with_vectors(args.how.head_dim, [&]<int kVectors>() { backward_rows<kVectors>(p, args.how, dqkv, begin, end); });
   });
 }
 

@@ -77,14 +77,14 @@ CARAVAN_INLINE Vec exp2_fraction(Vec f) {
   return p * f + broadcast(1.0f);
 }
 
-/// 2^x for finite x up to 127; what is below the normal range becomes 0 or 2^-126. Not a number stays not a number.
+/// 2^x for finite x; what leaves the normal range becomes 0 or 2^-126, and ∞ or 2^127. Not a number stays that.
 CARAVAN_INLINE Vec exp2_finite(Vec x) {
 #if defined(__AVX512F__)
   const Vec n = _mm512_roundscale_ps(x, 0);
   return _mm512_scalef_ps(exp2_fraction(x - n), n);
 #else
   // Adding 1.5·2^23 rounds to an integer and leaves it in the low bits, from where it is shifted into the exponent.
-  x = at_least(x, -126.0f);
+  x = at_most(at_least(x, -126.0f), 127.0f);
   const Vec shifted = x + broadcast(12582912.0f);
   const Vec p = exp2_fraction(x - (shifted - broadcast(12582912.0f)));
   return reinterpret_cast<Vec>(reinterpret_cast<IntVec>(p) + (reinterpret_cast<IntVec>(shifted) << 23));
@@ -94,8 +94,20 @@ CARAVAN_INLINE Vec exp2_finite(Vec x) {
 /// The same for x that may be −∞, which gives 2^-126.
 CARAVAN_INLINE Vec exp2_bounded(Vec x) { return exp2_finite(at_least(x, -126.0f)); }
 
-/// e^x for x up to 88, beyond that e^88.
-CARAVAN_INLINE Vec exp_bounded(Vec x) { return exp2_bounded(at_most(x, 88.0f) * broadcast(1.44269504088896340736f)); }
+/// 1/x for x in [2^-100, 2^100]; relative error 1e-7. A division takes the pipe longer than all the rest of a sigmoid.
+CARAVAN_INLINE Vec reciprocal(Vec x) {
+#if defined(__AVX512F__)
+  const Vec guess = _mm512_rcp14_ps(x);
+  return guess + guess * (broadcast(1.0f) - x * guess);
+#else
+  return broadcast(1.0f) / x;
+#endif
+}
+
+/// 1/(1 + e^-x); below −69 it stays at 2^-100.
+CARAVAN_INLINE Vec sigmoid(Vec x) {
+  return reciprocal(broadcast(1.0f) + exp2_finite(at_most(x * broadcast(-1.44269504088896340736f), 100.0f)));
+}
 
 /// Lane i of the result is lane i ^ kBit of the argument.
 template <int kBit>
