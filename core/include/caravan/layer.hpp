@@ -93,6 +93,8 @@ struct Run {
   bool training() const { return shape.phase == Phase::train; }
   /// Key of a random stream that belongs to this step and to `name`.
   RandomKey key(std::string_view name) const { return {seed, hash_name(name)}; }
+  /// The same of "layer" + "name" without making that text.
+  RandomKey key(std::string_view layer, std::string_view name) const { return {seed, hash_name(name, hash_name(layer))}; }
 };
 
 /// The smallest piece of a layer that is scheduled as a unit.

@@ -13,9 +13,9 @@ struct RandomKey {
   std::uint64_t stream = 0;
 };
 
-/// FNV-1a; turns a name into a stream number that is the same on every machine.
-constexpr std::uint64_t hash_name(std::string_view name) noexcept {
-  std::uint64_t hash = 0xcbf29ce484222325ull;
+/// FNV-1a; turns a name into a stream number that is the same on every machine. A name in two pieces: pass the hash of the
+/// first with the second.
+constexpr std::uint64_t hash_name(std::string_view name, std::uint64_t hash = 0xcbf29ce484222325ull) noexcept {
   for (char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ull;
   return hash;
 }

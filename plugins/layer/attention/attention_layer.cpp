@@ -132,7 +132,7 @@ QkPrepare AttentionLayer::how(const Run& run) const {
 
 AttentionDropout AttentionLayer::attention_dropout(const Run& run) const {
   if (!run.training() || options_.attention_dropout == 0) return {};
-  return {options_.attention_dropout, run.key(name_ + ".attention.probabilities"), run.first_sample};
+  return {options_.attention_dropout, run.key(name_, ".attention.probabilities"), run.first_sample};
 }
 
 void AttentionLayer::attend(Run& run, Frame& frame) const {
@@ -176,7 +176,7 @@ void AttentionLayer::forward(Run& run, Frame& frame) {
     return;
   }
   run.ops.linear_forward({frame[attended_], output_.weight, {}, {}, frame.y});
-  run.ops.dropout({frame.y, options_.dropout, run.key(name_ + ".attention.dropout"),
+  run.ops.dropout({frame.y, options_.dropout, run.key(name_, ".attention.dropout"),
                    run.first_sample * run.shape.length});
   run.ops.add({frame.x, frame.y});
 }
@@ -185,7 +185,7 @@ void AttentionLayer::forward(Run& run, Frame& frame) {
 TensorView AttentionLayer::output_gradient(Run& run, Frame& frame) const {
   if (options_.dropout == 0) return frame.dy;
   run.device.copy(Lane::compute, frame[doutput_].data, frame.dy.data, frame.dy.bytes());
-  run.ops.dropout({frame[doutput_], options_.dropout, run.key(name_ + ".attention.dropout"),
+  run.ops.dropout({frame[doutput_], options_.dropout, run.key(name_, ".attention.dropout"),
                    run.first_sample * run.shape.length});
   return frame[doutput_];
 }

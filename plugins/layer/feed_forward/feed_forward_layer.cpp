@@ -72,7 +72,7 @@ class FeedForwardLayer final : public Layer {
   }
 
   Dropout dropout(const Run& run, TensorView x) const {
-    return {x, dropout_, run.key(name_ + ".feed_forward.dropout"), run.first_sample * run.shape.length};
+    return {x, dropout_, run.key(name_, ".feed_forward.dropout"), run.first_sample * run.shape.length};
   }
   TensorView doutput(const Frame& frame) const { return dropout_ > 0 ? frame[doutput_] : frame.dy; }
 

@@ -92,7 +92,7 @@ class GeluFeedForwardLayer final : public Layer {
   }
 
   Dropout dropout(const Run& run, TensorView x) const {
-    return {x, dropout_, run.key(name_ + ".feed_forward.dropout"), run.first_sample * run.shape.length};
+    return {x, dropout_, run.key(name_, ".feed_forward.dropout"), run.first_sample * run.shape.length};
   }
 
   std::string name_;

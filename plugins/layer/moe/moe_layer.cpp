@@ -113,7 +113,7 @@ Routing MoeLayer::routing(const Frame& frame) const {
 }
 
 Dropout MoeLayer::dropout(const Run& run, TensorView x) const {
-  return {x, options_.dropout, run.key(options_.name + ".moe.dropout"), run.first_sample * run.shape.length};
+  return {x, options_.dropout, run.key(options_.name, ".moe.dropout"), run.first_sample * run.shape.length};
 }
 
 void MoeLayer::Exchange::forward(Run& run, Frame& frame) {
