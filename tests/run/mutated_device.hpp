@@ -8,7 +8,7 @@ namespace caravan::testing {
 
 /// The reference device with other operators, to see what a wrong one does.
 template <class WrongOps>
-class DeviceWith final : public Device {
+class DeviceWith : public Device {
  public:
   DeviceWith() : device_(make_device("reference")) {}
 
