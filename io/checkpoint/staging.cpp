@@ -86,11 +86,34 @@ bool is_old(const fs::path& path) {
   return std::chrono::system_clock::now() - changed > kForeignAge;
 }
 
-bool is_abandoned(const fs::path& path) {
+/// True when it was abandoned and is gone now. The lock is held until then, so that a writer that has just
+/// made the folder and one that removes it cannot both believe that it is theirs.
+bool remove_if_abandoned(const fs::path& path) {
   if (!is_of_this_host(path.filename().string()) && !is_old(path)) return false;
-  const File folder(path.string(), O_RDONLY | O_DIRECTORY);
-  if (::flock(folder.descriptor(), LOCK_EX | LOCK_NB) == 0) return true;
-  return errno != EWOULDBLOCK && is_old(path);
+  const File folder(path.string(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  const bool locked = ::flock(folder.descriptor(), LOCK_EX | LOCK_NB) == 0;
+  if (!locked && (errno == EWOULDBLOCK || !is_old(path))) return false;
+  std::error_code problem;
+  fs::remove_all(path, problem);
+  return !problem;
+}
+
+std::vector<fs::path> temporary_folders(const std::string& parent) {
+  std::vector<fs::path> found;
+  std::error_code ignored;
+  for (fs::directory_iterator entry(parent, ignored), end; entry != end; entry.increment(ignored)) {
+    if (is_temporary(entry->path().filename().string())) found.push_back(entry->path());
+  }
+  return found;
+}
+
+/// Takes the lock where the file system has locks; elsewhere age decides what is abandoned.
+void lock_own(const File& folder) {
+  const bool refused = ::flock(folder.descriptor(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  struct stat status {};
+  CARAVAN_CHECK(
+      !refused && ::fstat(folder.descriptor(), &status) == 0 && status.st_nlink > 0, IoError,
+      fmt::format("{} was taken by another process (do two runs write to one folder?)", folder.path()));
 }
 
 }  // namespace
@@ -104,7 +127,7 @@ StagingFolder::StagingFolder(const std::string& parent, const std::string& name)
   CARAVAN_CHECK(!problem, IoError, fmt::format("cannot make the folder {} ({})", parent_, problem.message()));
   CARAVAN_CHECK(::mkdir(path_.c_str(), 0777) == 0, IoError, system_text("make the folder", path_));
   lock_.emplace_back(path_, O_RDONLY | O_DIRECTORY);
-  ::flock(lock_.front().descriptor(), LOCK_EX | LOCK_NB);  // where locks are not supported, age decides
+  lock_own(lock_.front());
 }
 
 StagingFolder::~StagingFolder() {
@@ -132,14 +155,12 @@ void remove_committed(const std::string& parent, const std::string& name) {
 
 std::vector<std::string> remove_stale(const std::string& parent) {
   std::vector<std::string> removed;
-  if (!fs::is_directory(parent)) return removed;
-  for (const auto& entry : fs::directory_iterator(parent)) {
-    const std::string name = entry.path().filename().string();
-    if (!is_temporary(name) || entry.is_symlink() || !entry.is_directory() || !is_abandoned(entry.path()))
-      continue;
-    std::error_code problem;
-    fs::remove_all(entry.path(), problem);
-    if (!problem) removed.push_back(entry.path().string());
+  for (const fs::path& path : temporary_folders(parent)) {
+    try {
+      if (remove_if_abandoned(path)) removed.push_back(path.string());
+    } catch (const IoError&) {
+      continue;  // it vanished meanwhile, is a link, or belongs to another user: not ours to remove
+    }
   }
   return removed;
 }

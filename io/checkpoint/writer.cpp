@@ -111,8 +111,10 @@ struct CheckpointWriter::State {
   FileRecord record;
 };
 
-CheckpointWriter::CheckpointWriter(const std::string& folder, std::int64_t step, const CheckpointInfo& info)
-    : state_(std::make_unique<State>(folder, step, info)) {}
+CheckpointWriter::CheckpointWriter(const std::string& folder, std::int64_t step, const CheckpointInfo& info) {
+  remove_stale(folder);  // what a killed run left may be the space that is missing
+  state_ = std::make_unique<State>(folder, step, info);
+}
 CheckpointWriter::~CheckpointWriter() = default;
 CheckpointWriter::CheckpointWriter(CheckpointWriter&&) noexcept = default;
 
