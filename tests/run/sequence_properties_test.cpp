@@ -52,6 +52,9 @@ TEST_P(CachedDecode, gives_them_without_chunks) { expect_equal_to_uncached(tiny:
 TEST_P(CachedDecode, gives_them_with_sinusoidal_positions) {
   expect_equal_to_uncached(tiny::config({"position=sinusoidal", "chunk_size=0", "nope_interval=0"}));
 }
+TEST_P(CachedDecode, keeps_a_cache_for_each_pass_of_a_repeated_layer) {
+  expect_equal_to_uncached(tiny::config({"repeat_layers=[0, 3]", "dense=gelu"}));
+}
 TEST_P(CachedDecode, has_neither_dropout_nor_noise) {
   expect_equal_to_uncached(tiny::config({"dropout=0.3", "attention_dropout=0.3", "noisy=true"}));
 }

@@ -69,6 +69,12 @@ const std::vector<Variant>& variants() {
       {"no_shared_expert_dropout", {"shared_experts=0", "dropout=0.25", "score_on=output"}},
       {"two_shared_experts", {"shared_experts=2"}},
       {"dense", {"experts=0"}},
+      {"gelu", {"dense=gelu"}},
+      {"repeated", {"repeat_layers=[0, 1]"}},
+      {"scratch",
+       {"position=sinusoidal", "chunk_size=0", "nope_interval=0", "dense=gelu", "repeat_layers=[0, 2]", "top_k=2",
+        "score=softmax_selected", "score_on=output", "bias_in_score=true", "load_balance_rate=0.1",
+        "load_balance_centre=false", "tied_head=true", "head_bias=true", "dropout=0.1", "attention_dropout=0.1"}},
   };
   return kVariants;
 }
