@@ -7,10 +7,9 @@ Error::Error(std::string message, std::source_location where)
 
 Error::~Error() = default;
 
-Error& Error::add_context(std::string scope) {
+void Error::add_context(std::string scope) {
   text_ += "\n  in " + scope;
   context_.push_back(std::move(scope));
-  return *this;
 }
 
 ConfigError::~ConfigError() = default;

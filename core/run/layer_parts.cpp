@@ -29,6 +29,27 @@ void PreNorm::backward_weight(Run& run, Frame& frame) const {
   run.ops.rmsnorm_backward_weight({frame.x, frame[rstd_], frame[gradient_], weight_.grad});
 }
 
+void OutputDropout::plan(const BatchShape& shape, StashPlan& plan) {
+  gradient_ = plan.add("output.gradient", DType::f32, {probability_ > 0 ? shape.tokens() : 0, width_},
+                       Lifetime::backward_weight);
+}
+
+Dropout OutputDropout::mask(const Run& run, TensorView x) const {
+  return {x, probability_, run.key(layer_, stream_), run.first_sample * run.shape.length};
+}
+
+void OutputDropout::finish(Run& run, Frame& frame) const {
+  if (!drops(run)) return;
+  run.ops.dropout(mask(run, frame.y));
+  if (!frame.x.empty()) run.ops.add({frame.x, frame.y});
+}
+
+void OutputDropout::backward_input(Run& run, Frame& frame) const {
+  if (probability_ == 0) return;
+  run.device.copy(Lane::compute, frame[gradient_].data, frame.dy.data, frame.dy.bytes());
+  run.ops.dropout(mask(run, frame[gradient_]));
+}
+
 SwigluBlock::SwigluBlock(ParameterStore& store, const std::string& name, ParameterKind kind, const Widths& widths)
     : gate_up_(store.declare({name + ".w13",
                               {2 * widths.hidden, widths.dim},

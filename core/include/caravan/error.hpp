@@ -30,8 +30,8 @@ class Error : public std::exception {
   std::source_location where() const noexcept { return where_; }
   virtual ExitCode exit_code() const noexcept { return ExitCode::failure; }
 
-  /// Adds "in <scope>" to the text. Returns *this so that a handler can `throw` it on.
-  Error& add_context(std::string scope);
+  /// Adds "in <scope>" to the text. A handler calls it and rethrows with `throw;`, which keeps type and exit code.
+  void add_context(std::string scope);
 
  private:
   std::string message_;

@@ -64,6 +64,35 @@ class PreNorm {
   Slot output_, rstd_, gradient_;
 };
 
+/// Dropout of a block's output, and its residual: y = x + dropout(block(x)). Without dropout the block adds the residual
+/// itself, in the epilogue of its last product, and this costs nothing.
+class OutputDropout {
+ public:
+  /// The stream of the mask is named `layer` + `stream`; `stream` must outlive this.
+  OutputDropout(std::string layer, const char* stream, float probability, std::int64_t width)
+      : layer_(std::move(layer)), stream_(stream), probability_(probability), width_(width) {}
+
+  void plan(const BatchShape& shape, StashPlan& plan);
+  bool drops(const Run& run) const { return run.training() && probability_ > 0; }
+  /// What the block's last product should add: frame.x, or nothing when `finish` will.
+  TensorView residual(const Run& run, const Frame& frame) const { return drops(run) ? TensorView{} : frame.x; }
+  /// frame.y, holding the block's output alone when it drops, becomes x + dropout(y).
+  void finish(Run& run, Frame& frame) const;
+  /// At the start of I: makes dL/d(block's output) from frame.dy.
+  void backward_input(Run& run, Frame& frame) const;
+  /// dL/d(block's output), valid in I and W.
+  TensorView gradient(const Frame& frame) const { return probability_ > 0 ? frame[gradient_] : frame.dy; }
+
+ private:
+  Dropout mask(const Run& run, TensorView x) const;
+
+  std::string layer_;
+  const char* stream_;
+  float probability_;
+  std::int64_t width_;
+  Slot gradient_;
+};
+
 /// Gate|up projection, SwiGLU, down projection: y = base + down(silu(gate x)·up x). Parameters are torchtitan's w1 (gate),
 /// w3 (up) and w2 (down).
 class SwigluBlock {

@@ -48,6 +48,7 @@ AttentionLayer::AttentionLayer(const Host& host, const Config& config)
     : name_(config.get_string("name")),
       options_(config),
       norm_(*host.parameters, name_ + ".attention_norm.weight", options_.dim, options_.norm_eps),
+      dropout_(name_, ".attention.dropout", options_.dropout, options_.dim),
       qkv_(host.parameters->declare(
           {name_ + ".attention.wqkv",
            {options_.width(), options_.dim},
@@ -92,15 +93,15 @@ std::int64_t AttentionLayer::capacity(const BatchShape& shape) const {
 
 void AttentionLayer::plan(const BatchShape& shape, StashPlan& plan) {
   const std::int64_t tokens = shape.tokens(), attended = options_.heads * options_.head_dim;
-  const std::int64_t normed = options_.qk_norm ? tokens : 0, dropped = options_.dropout > 0 ? tokens : 0;
+  const std::int64_t normed = options_.qk_norm ? tokens : 0;
   norm_.plan(shape, plan);
+  dropout_.plan(shape, plan);
   qkv_slot_ = plan.add("qkv", DType::f32, {tokens, options_.width()}, Lifetime::input);
   rstd_ = plan.add("qk.rstd", DType::f32, {normed, options_.heads + options_.kv_heads}, Lifetime::input);
   lse_ = plan.add("attention.lse", DType::f32, {shape.sequences, options_.heads, shape.length}, Lifetime::input);
   attended_ = plan.add("attention.out", DType::f32, {tokens, attended}, Lifetime::weight);
   dattended_ = plan.add("attention.out.gradient", DType::f32, {tokens, attended}, Lifetime::backward);
   dqkv_ = plan.add("qkv.gradient", DType::f32, {tokens, options_.width()}, Lifetime::backward_weight);
-  doutput_ = plan.add("output.gradient", DType::f32, {dropped, options_.dim}, Lifetime::backward_weight);
   cache_ = plan.add("cache", DType::f32, {capacity(shape), 2 * options_.kv_heads * options_.head_dim}, Lifetime::session);
 }
 
@@ -171,28 +172,14 @@ void AttentionLayer::forward(Run& run, Frame& frame) {
   run.ops.qk_prepare_forward({how(run), frame[qkv_slot_], frame[rstd_]});
   if (run.shape.phase == Phase::decode) attend_cached(run, frame);
   else attend(run, frame);
-  if (!run.training() || options_.dropout == 0) {
-    run.ops.linear_forward({frame[attended_], output_.weight, {}, frame.x, frame.y});
-    return;
-  }
-  run.ops.linear_forward({frame[attended_], output_.weight, {}, {}, frame.y});
-  run.ops.dropout({frame.y, options_.dropout, run.key(name_, ".attention.dropout"),
-                   run.first_sample * run.shape.length});
-  run.ops.add({frame.x, frame.y});
-}
-
-/// Gradient of the output projection's result: dy, through the dropout when there is one.
-TensorView AttentionLayer::output_gradient(Run& run, Frame& frame) const {
-  if (options_.dropout == 0) return frame.dy;
-  run.device.copy(Lane::compute, frame[doutput_].data, frame.dy.data, frame.dy.bytes());
-  run.ops.dropout({frame[doutput_], options_.dropout, run.key(name_, ".attention.dropout"),
-                   run.first_sample * run.shape.length});
-  return frame[doutput_];
+  run.ops.linear_forward({frame[attended_], output_.weight, {}, dropout_.residual(run, frame), frame.y});
+  dropout_.finish(run, frame);
 }
 
 void AttentionLayer::backward_input(Run& run, Frame& frame) {
   const TensorView qkv = frame[qkv_slot_], dqkv = frame[dqkv_];
-  run.ops.linear_backward_input({output_gradient(run, frame), output_.weight, frame[dattended_]});
+  dropout_.backward_input(run, frame);
+  run.ops.linear_backward_input({dropout_.gradient(frame), output_.weight, frame[dattended_]});
   run.ops.attention_backward({queries(run, qkv), keys(run, qkv), values(run, qkv), attended(run, frame[attended_]),
                               frame[lse_], attended(run, frame[dattended_]), queries(run, dqkv), keys(run, dqkv),
                               values(run, dqkv), AttentionMask{0, 0, options_.chunk, run.documents},
@@ -203,8 +190,7 @@ void AttentionLayer::backward_input(Run& run, Frame& frame) {
 }
 
 void AttentionLayer::backward_weight(Run& run, Frame& frame) {
-  const TensorView doutput = options_.dropout == 0 ? frame.dy : frame[doutput_];
-  run.ops.linear_backward_weight({frame[attended_], doutput, output_.grad, {}});
+  run.ops.linear_backward_weight({frame[attended_], dropout_.gradient(frame), output_.grad, {}});
   run.ops.linear_backward_weight({norm_.output(frame), frame[dqkv_], qkv_.grad, {}});
   norm_.backward_weight(run, frame);
 }

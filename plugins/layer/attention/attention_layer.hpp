@@ -59,16 +59,16 @@ class AttentionLayer final : public Layer {
   }
   TensorView attended(const Run& run, TensorView rows) const { return heads_of(run, rows, 0, options_.heads); }
   AttentionDropout attention_dropout(const Run& run) const;
-  TensorView output_gradient(Run& run, Frame& frame) const;
 
   std::string name_;
   Options options_;
   PreNorm norm_;
+  OutputDropout dropout_;
   Parameter& qkv_;     // [(A+2G)·D, H]
   Parameter& output_;  // [H, A·D]
   Buffer* cos_ = nullptr;
   Buffer* sin_ = nullptr;
-  Slot qkv_slot_, rstd_, lse_, attended_, dattended_, dqkv_, doutput_, cache_;
+  Slot qkv_slot_, rstd_, lse_, attended_, dattended_, dqkv_, cache_;
   SegmentOf<AttentionLayer> segment_;
   std::vector<Segment*> segments_;
   std::vector<Parameter*> parameters_;

@@ -27,7 +27,7 @@ class EmbeddingLayer final : public Layer {
 
   EmbeddingLayer(const Host& host, const Config& config)
       : dim_(config.get_int("dim")),
-        dropout_(static_cast<float>(config.get_float("dropout"))),
+        dropout_("tok_embeddings", ".dropout", static_cast<float>(config.get_float("dropout")), dim_),
         table_(host.parameters->declare(ParameterSpec::whole(
             "tok_embeddings.weight", {config.get_int("vocab_size"), dim_}, ParameterKind::embedding,
             {.std = static_cast<float>(config.get_float("init_std"))}))),
@@ -45,10 +45,7 @@ class EmbeddingLayer final : public Layer {
   const std::vector<Parameter*>& parameters() const override { return parameters_; }
   double forward_flops(const BatchShape&) const override { return 0; }  // a lookup
 
-  void plan(const BatchShape& shape, StashPlan& plan) override {
-    dtable_rows_ = plan.add("output.gradient", DType::f32, {dropout_ > 0 ? shape.tokens() : 0, dim_},
-                            Lifetime::backward_weight);
-  }
+  void plan(const BatchShape& shape, StashPlan& plan) override { dropout_.plan(shape, plan); }
 
   void prepare(Device& device, std::int64_t) override {
     if (!positions_) return;
@@ -70,28 +67,19 @@ class EmbeddingLayer final : public Layer {
   void forward(Run& run, Frame& frame) {
     run.ops.embedding_forward({run.tokens, table_.weight, frame.y});
     if (positions_) run.ops.add_positions({frame.y, positions_->data, run.shape.length, run.first_position});
-    if (run.training() && dropout_ > 0) run.ops.dropout(dropout(run, frame.y));
+    dropout_.finish(run, frame);
   }
 
-  void backward_input(Run& run, Frame& frame) {
-    if (dropout_ == 0) return;
-    run.device.copy(Lane::compute, frame[dtable_rows_].data, frame.dy.data, frame.dy.bytes());
-    run.ops.dropout(dropout(run, frame[dtable_rows_]));
-  }
+  void backward_input(Run& run, Frame& frame) { dropout_.backward_input(run, frame); }
 
   void backward_weight(Run& run, Frame& frame) {
-    run.ops.embedding_backward_weight({run.tokens, dropout_ > 0 ? frame[dtable_rows_] : frame.dy, table_.grad});
-  }
-
-  Dropout dropout(const Run& run, TensorView x) const {
-    return {x, dropout_, run.key("tok_embeddings.dropout"), run.first_sample * run.shape.length};
+    run.ops.embedding_backward_weight({run.tokens, dropout_.gradient(frame), table_.grad});
   }
 
   std::int64_t dim_;
-  float dropout_;
+  OutputDropout dropout_;
   Parameter& table_;
   Buffer* positions_ = nullptr;
-  Slot dtable_rows_;
   SegmentOf<EmbeddingLayer> segment_;
   std::vector<Segment*> segments_;
   std::vector<Parameter*> parameters_;

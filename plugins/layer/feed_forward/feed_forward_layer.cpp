@@ -26,7 +26,7 @@ class FeedForwardLayer final : public Layer {
   FeedForwardLayer(const Host& host, const Config& config)
       : name_(config.get_string("name")),
         dim_(config.get_int("dim")),
-        dropout_(static_cast<float>(config.get_float("dropout"))),
+        dropout_(name_, ".feed_forward.dropout", static_cast<float>(config.get_float("dropout")), dim_),
         norm_(*host.parameters, name_ + ".ffn_norm.weight", dim_, static_cast<float>(config.get_float("norm_eps"))),
         block_(*host.parameters, name_ + ".feed_forward", ParameterKind::dense,
                {dim_, config.get_int("hidden"), static_cast<float>(config.get_float("init_std")),
@@ -44,44 +44,31 @@ class FeedForwardLayer final : public Layer {
   void plan(const BatchShape& shape, StashPlan& plan) override {
     norm_.plan(shape, plan);
     block_.plan(shape, plan);
-    doutput_ = plan.add("output.gradient", DType::f32, {dropout_ > 0 ? shape.tokens() : 0, dim_},
-                        Lifetime::backward_weight);
+    dropout_.plan(shape, plan);
   }
 
  private:
   void forward(Run& run, Frame& frame) {
-    const bool drops = run.training() && dropout_ > 0;
-    block_.forward(run, frame, norm_.forward(run, frame), drops ? TensorView{} : frame.x, frame.y);
-    if (!drops) return;
-    run.ops.dropout(dropout(run, frame.y));
-    run.ops.add({frame.x, frame.y});
+    block_.forward(run, frame, norm_.forward(run, frame), dropout_.residual(run, frame), frame.y);
+    dropout_.finish(run, frame);
   }
 
   void backward_input(Run& run, Frame& frame) {
-    if (dropout_ > 0) {
-      run.device.copy(Lane::compute, frame[doutput_].data, frame.dy.data, frame.dy.bytes());
-      run.ops.dropout(dropout(run, frame[doutput_]));
-    }
-    block_.backward_input(run, frame, doutput(frame), norm_.gradient(frame), SwigluBlock::Write::replace);
+    dropout_.backward_input(run, frame);
+    block_.backward_input(run, frame, dropout_.gradient(frame), norm_.gradient(frame), SwigluBlock::Write::replace);
     norm_.backward_input(run, frame, frame.dy);
   }
 
   void backward_weight(Run& run, Frame& frame) {
-    block_.backward_weight(run, frame, norm_.output(frame), doutput(frame));
+    block_.backward_weight(run, frame, norm_.output(frame), dropout_.gradient(frame));
     norm_.backward_weight(run, frame);
   }
 
-  Dropout dropout(const Run& run, TensorView x) const {
-    return {x, dropout_, run.key(name_, ".feed_forward.dropout"), run.first_sample * run.shape.length};
-  }
-  TensorView doutput(const Frame& frame) const { return dropout_ > 0 ? frame[doutput_] : frame.dy; }
-
   std::string name_;
   std::int64_t dim_;
-  float dropout_;
+  OutputDropout dropout_;
   PreNorm norm_;
   SwigluBlock block_;
-  Slot doutput_;
   SegmentOf<FeedForwardLayer> segment_;
   std::vector<Segment*> segments_;
   std::vector<Parameter*> parameters_;

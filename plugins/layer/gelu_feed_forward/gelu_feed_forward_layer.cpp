@@ -27,7 +27,7 @@ class GeluFeedForwardLayer final : public Layer {
       : name_(config.get_string("name")),
         dim_(config.get_int("dim")),
         hidden_(config.get_int("hidden")),
-        dropout_(static_cast<float>(config.get_float("dropout"))),
+        dropout_(name_, ".feed_forward.dropout", static_cast<float>(config.get_float("dropout")), dim_),
         norm_(*host.parameters, name_ + ".ffn_norm.weight", dim_, static_cast<float>(config.get_float("norm_eps"))),
         w1_(matrix(*host.parameters, ".w1.weight", {hidden_, dim_}, config.get_float("init_std"))),
         b1_(bias(*host.parameters, ".w1.bias", hidden_)),
@@ -48,6 +48,7 @@ class GeluFeedForwardLayer final : public Layer {
   void plan(const BatchShape& shape, StashPlan& plan) override {
     const std::int64_t tokens = shape.tokens();
     norm_.plan(shape, plan);
+    dropout_.plan(shape, plan);
     inner_ = plan.add("inner", DType::f32, {tokens, hidden_}, Lifetime::input);
     activated_ = plan.add("activated", DType::f32, {tokens, hidden_}, Lifetime::weight);
     outer_ = plan.add("outer", DType::f32, {tokens, dim_}, Lifetime::input);
@@ -70,15 +71,14 @@ class GeluFeedForwardLayer final : public Layer {
     run.ops.gelu_forward({frame[inner_], frame[activated_]});
     run.ops.linear_forward({frame[activated_], w2_.weight, b2_.weight, {}, frame[outer_]});
     run.ops.gelu_forward({frame[outer_], frame.y});
-    if (run.training() && dropout_ > 0) run.ops.dropout(dropout(run, frame.y));
-    run.ops.add({frame.x, frame.y});
+    if (dropout_.drops(run)) dropout_.finish(run, frame);
+    else run.ops.add({frame.x, frame.y});
   }
 
   void backward_input(Run& run, Frame& frame) {
     const TensorView douter = frame[douter_], dinner = frame[dinner_];
-    run.device.copy(Lane::compute, douter.data, frame.dy.data, frame.dy.bytes());
-    if (dropout_ > 0) run.ops.dropout(dropout(run, douter));
-    run.ops.gelu_backward({frame[outer_], douter, douter});
+    dropout_.backward_input(run, frame);
+    run.ops.gelu_backward({frame[outer_], dropout_.gradient(frame), douter});
     run.ops.linear_backward_input({douter, w2_.weight, dinner});
     run.ops.gelu_backward({frame[inner_], dinner, dinner});
     run.ops.linear_backward_input({dinner, w1_.weight, norm_.gradient(frame)});
@@ -91,13 +91,9 @@ class GeluFeedForwardLayer final : public Layer {
     norm_.backward_weight(run, frame);
   }
 
-  Dropout dropout(const Run& run, TensorView x) const {
-    return {x, dropout_, run.key(name_, ".feed_forward.dropout"), run.first_sample * run.shape.length};
-  }
-
   std::string name_;
   std::int64_t dim_, hidden_;
-  float dropout_;
+  OutputDropout dropout_;
   PreNorm norm_;
   Parameter &w1_, &b1_, &w2_, &b2_;
   Slot inner_, activated_, outer_, douter_, dinner_;

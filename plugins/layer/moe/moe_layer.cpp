@@ -19,6 +19,7 @@ MoeLayer::MoeLayer(const Host& host, const Config& config)
     : options_(config),
       dispatcher_(host.registry->create<Dispatcher>(config.get_string("dispatch"), host, Config::map())),
       norm_(*host.parameters, options_.name + ".ffn_norm.weight", options_.dim, options_.norm_eps),
+      dropout_(options_.name, ".moe.dropout", options_.dropout, options_.dim),
       gate_(host.parameters->declare(ParameterSpec::whole(options_.name + ".moe.router.gate.weight",
                                                           {options_.experts, options_.dim}, ParameterKind::router,
                                                           {.std = options_.out_std}))),
@@ -61,6 +62,7 @@ MoeLayer::MoeLayer(const Host& host, const Config& config)
 
 void MoeLayer::plan(const BatchShape& shape, StashPlan& plan) {
   norm_.plan(shape, plan);
+  dropout_.plan(shape, plan);
   if (shared_) shared_->plan(shape, plan);
   declare_slots(shape, plan);
 }
@@ -85,7 +87,6 @@ void MoeLayer::declare_slots(const BatchShape& shape, StashPlan& plan) {
   activated_ = plan.add("experts.activated", DType::f32, {bound, F}, Lifetime::weight);
   expert_out_ = plan.add("experts.out", DType::f32, {bound, H}, moved > 0 ? Lifetime::forward : results);
   returned_ = plan.add("returned", DType::f32, {moved, H}, results);
-  doutput_ = plan.add("output.gradient", DType::f32, {options_.dropout > 0 ? tokens : 0, H}, Lifetime::backward_weight);
   dweights_ = plan.add("routing.weights.gradient", DType::f32, {tokens, top_k}, Lifetime::backward);
   dlogits_ = plan.add("router.logits.gradient", DType::f32, {tokens, E}, Lifetime::backward_weight);
   dnoise_ = plan.add("router.noise.gradient", DType::f32, {noisy, E}, Lifetime::backward_weight);
@@ -110,10 +111,6 @@ double MoeLayer::forward_flops(const BatchShape& shape) const {
 
 Routing MoeLayer::routing(const Frame& frame) const {
   return {frame[experts_], frame[weights_], frame[offsets_], frame[row_of_], frame[slot_of_]};
-}
-
-Dropout MoeLayer::dropout(const Run& run, TensorView x) const {
-  return {x, options_.dropout, run.key(options_.name, ".moe.dropout"), run.first_sample * run.shape.length};
 }
 
 void MoeLayer::Exchange::forward(Run& run, Frame& frame) {

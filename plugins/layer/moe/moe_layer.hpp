@@ -65,9 +65,6 @@ class MoeLayer final : public Layer {
   /// What the balance loss reads: logits before the noise, so that its gradient has one way back.
   TensorView balanced_logits(const Frame& frame) const { return frame[noise_ ? clean_logits_ : logits_]; }
   bool balances() const { return options_.balance_loss > 0; }
-  bool drops(const Run& run) const { return run.training() && options_.dropout > 0; }
-  Dropout dropout(const Run& run, TensorView x) const;
-  TensorView doutput(const Frame& frame) const { return options_.dropout > 0 ? frame[doutput_] : frame.dy; }
   // With a dispatcher that works in place, the rows before and after an exchange are the same memory.
   TensorView sent(const Frame& frame) const { return frame[dispatcher_->in_place() ? received_ : sent_]; }
   TensorView returned(const Frame& frame) const { return frame[dispatcher_->in_place() ? expert_out_ : returned_]; }
@@ -77,6 +74,7 @@ class MoeLayer final : public Layer {
   Options options_;
   Made<Dispatcher> dispatcher_;
   PreNorm norm_;
+  OutputDropout dropout_;
   Parameter& gate_;             // [E, H]
   Parameter* noise_ = nullptr;  // [E, H]
   Parameter& gate_up_;          // [E, 2F, H]
@@ -86,7 +84,7 @@ class MoeLayer final : public Layer {
   Buffer* bias_ = nullptr;  // [E]
   Slot logits_, clean_logits_, noise_std_, experts_, weights_, offsets_, row_of_, slot_of_;
   Slot sent_, received_, pre_, activated_, expert_out_, returned_;
-  Slot doutput_, dweights_, dlogits_, dnoise_, dreturned_, dexpert_out_, dactivated_, dpre_, dreceived_, dsent_;
+  Slot dweights_, dlogits_, dnoise_, dreturned_, dexpert_out_, dactivated_, dpre_, dreceived_, dsent_;
   SegmentOf<MoeLayer> router_, shared_segment_, experts_segment_, merge_;
   Exchange dispatch_, combine_;
   std::vector<Segment*> segments_;

@@ -78,16 +78,16 @@ void MoeLayer::router_backward_weight(Run& run, Frame& frame) {
 
 void MoeLayer::shared_forward(Run& run, Frame& frame) {
   if (!shared_) return;
-  shared_->forward(run, frame, norm_.output(frame), drops(run) ? TensorView{} : frame.x, frame.y);
+  shared_->forward(run, frame, norm_.output(frame), dropout_.residual(run, frame), frame.y);
 }
 
 void MoeLayer::shared_backward_input(Run& run, Frame& frame) {
   if (!shared_) return;
-  shared_->backward_input(run, frame, doutput(frame), norm_.gradient(frame), SwigluBlock::Write::replace);
+  shared_->backward_input(run, frame, dropout_.gradient(frame), norm_.gradient(frame), SwigluBlock::Write::replace);
 }
 
 void MoeLayer::shared_backward_weight(Run& run, Frame& frame) {
-  if (shared_) shared_->backward_weight(run, frame, norm_.output(frame), doutput(frame));
+  if (shared_) shared_->backward_weight(run, frame, norm_.output(frame), dropout_.gradient(frame));
 }
 
 void MoeLayer::experts_forward(Run& run, Frame& frame) {
@@ -108,21 +108,15 @@ void MoeLayer::experts_backward_weight(Run& run, Frame& frame) {
 }
 
 void MoeLayer::merge_forward(Run& run, Frame& frame) {
-  const TensorView alone = drops(run) ? TensorView{} : frame.x;
   const TensorView scores = options_.score_on_input ? TensorView{} : frame[weights_];
-  run.ops.combine_forward({returned(frame), frame[row_of_], scores, shared_ ? frame.y : alone, frame.y});
-  if (!drops(run)) return;
-  run.ops.dropout(dropout(run, frame.y));
-  run.ops.add({frame.x, frame.y});
+  run.ops.combine_forward({returned(frame), frame[row_of_], scores, shared_ ? frame.y : dropout_.residual(run, frame), frame.y});
+  dropout_.finish(run, frame);
 }
 
 void MoeLayer::merge_backward_input(Run& run, Frame& frame) {
-  if (options_.dropout > 0) {
-    run.device.copy(Lane::compute, frame[doutput_].data, frame.dy.data, frame.dy.bytes());
-    run.ops.dropout(dropout(run, frame[doutput_]));
-  }
+  dropout_.backward_input(run, frame);
   const bool on_input = options_.score_on_input;
-  run.ops.combine_backward({doutput(frame), on_input ? TensorView{} : returned(frame), frame[row_of_],
+  run.ops.combine_backward({dropout_.gradient(frame), on_input ? TensorView{} : returned(frame), frame[row_of_],
                             on_input ? TensorView{} : frame[weights_], dreturned(frame),
                             on_input ? TensorView{} : frame[dweights_]});
 }
