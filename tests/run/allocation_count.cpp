@@ -27,7 +27,9 @@ std::span<const char* const> exceptions;
 void* first_frames[kFrames];
 int first_depth = 0;
 
-bool contains(const char* text, const char* part) { return text && std::strstr(text, part); }
+bool contains(const char* text, const char* part) {
+  return text && std::strstr(text, part);
+}
 
 /// Whether one of the callers is left out.
 bool excepted(void* const* frames, int depth) {
@@ -93,9 +95,13 @@ AllocationCount::AllocationCount(std::span<const char* const> except) {
   counting = true;
 }
 
-AllocationCount::~AllocationCount() { counting = false; }
+AllocationCount::~AllocationCount() {
+  counting = false;
+}
 
-long AllocationCount::count() const { return allocations; }
+long AllocationCount::count() const {
+  return allocations;
+}
 
 std::string AllocationCount::first_caller() {
   counting = false;

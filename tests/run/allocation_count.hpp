@@ -5,11 +5,12 @@
 
 namespace caravan::testing {
 
-/// Counts what this process takes from the heap, by whichever library, while one lives. malloc and its kin are replaced in
-/// the executable that links this. One at a time.
+/// Counts what this process takes from the heap, by whichever library, while one lives. malloc and its kin
+/// are replaced in the executable that links this. One at a time.
 class AllocationCount {
  public:
-  /// Leaves out what is taken on behalf of functions or libraries whose name contains one of `except` (static storage).
+  /// Leaves out what is taken on behalf of functions or libraries whose name contains one of `except` (static
+  /// storage).
   explicit AllocationCount(std::span<const char* const> except = {});
   ~AllocationCount();
   AllocationCount(const AllocationCount&) = delete;

@@ -4,7 +4,8 @@
 
 namespace caravan::testing {
 
-CachedForward::CachedForward(TestModel& model, std::int64_t cache_length) : model_(model), cache_length_(cache_length) {
+CachedForward::CachedForward(TestModel& model, std::int64_t cache_length)
+    : model_(model), cache_length_(cache_length) {
   piece_of(1);
 }
 
@@ -42,7 +43,8 @@ std::vector<float> CachedForward::feed(std::span<const std::int32_t> tokens, std
   return logits;
 }
 
-std::vector<std::int32_t> continue_greedily(TestModel& model, std::vector<std::int32_t> prompt, std::int64_t count) {
+std::vector<std::int32_t> continue_greedily(TestModel& model, std::vector<std::int32_t> prompt,
+                                            std::int64_t count) {
   CachedForward cached(model, static_cast<std::int64_t>(prompt.size()) + count);
   std::vector<std::int32_t> added;
   std::vector<float> logits = cached.feed(prompt, 64);

@@ -37,6 +37,7 @@ class CachedForward {
 };
 
 /// `count` tokens after `prompt`, each the likeliest, through the cache.
-std::vector<std::int32_t> continue_greedily(TestModel& model, std::vector<std::int32_t> prompt, std::int64_t count);
+std::vector<std::int32_t> continue_greedily(TestModel& model, std::vector<std::int32_t> prompt,
+                                            std::int64_t count);
 
 }  // namespace caravan::testing

@@ -7,8 +7,8 @@
 #include "caravan/random.hpp"
 #include "tests/run/tiny_model.hpp"
 
-// The gradient of a whole model against differences of its loss, along one random direction a parameter: what the layers'
-// hand-written backward, the walks and the stash make of the operators.
+// The gradient of a whole model against differences of its loss, along one random direction a parameter: what
+// the layers' hand-written backward, the walks and the stash make of the operators.
 namespace caravan::testing {
 namespace {
 
@@ -27,7 +27,9 @@ class WholeModel : public ::testing::TestWithParam<tiny::Variant> {
     tiny::fill(model_, 11);
   }
 
-  StepScales scales() const { return {kSeed, static_cast<float>(1.0 / static_cast<double>(batch_.valid())), 0.5f}; }
+  StepScales scales() const {
+    return {kSeed, static_cast<float>(1.0 / static_cast<double>(batch_.valid())), 0.5f};
+  }
 
   double objective() {
     const Sums sums = walker_.run(forward_row(1), batch_, scales());
@@ -43,7 +45,8 @@ class WholeModel : public ::testing::TestWithParam<tiny::Variant> {
     return all;
   }
 
-  /// The loss with the parameter moved; nothing when another expert is chosen somewhere, since the loss jumps there.
+  /// The loss with the parameter moved; nothing when another expert is chosen somewhere, since the loss jumps
+  /// there.
   std::optional<double> objective_at(const std::string& name, const std::vector<float>& along, double by) {
     const std::vector<float> start = values(model_.weight(name));
     std::vector<float> moved(start.size());
@@ -62,7 +65,8 @@ class WholeModel : public ::testing::TestWithParam<tiny::Variant> {
     return (8 * (*right - *left) - (*right2 - *left2)) / (12 * h);
   }
 
-  /// Compares along the gradient's own direction, where the slope is largest, mixed with a random one of the same length.
+  /// Compares along the gradient's own direction, where the slope is largest, mixed with a random one of the
+  /// same length.
   void expect_slope(const std::string& name, const std::vector<float>& gradient) {
     const double size = length(gradient);
     std::vector<float> along(gradient.size());

@@ -17,7 +17,8 @@ std::vector<double> rates(const LrSchedule& schedule) {
 void expect_rates(const LrSchedule& schedule, const std::vector<double>& expected) {
   const std::vector<double> actual = rates(schedule);
   ASSERT_EQ(actual.size(), expected.size());
-  for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(actual[i], expected[i], 1e-12) << "step " << i + 1;
+  for (std::size_t i = 0; i < expected.size(); ++i)
+    EXPECT_NEAR(actual[i], expected[i], 1e-12) << "step " << i + 1;
 }
 
 TEST(LrSchedule, warms_up_stays_and_decays_linearly) {
@@ -33,11 +34,13 @@ TEST(LrSchedule, decays_all_the_way_after_the_warm_up_when_no_ratio_is_given) {
 }
 
 TEST(LrSchedule, without_decay_stays) {
-  expect_rates({.lr = 0.003, .total_steps = 5, .warmup_steps = 3, .decay_ratio = 0}, {.001, .002, .003, .003, .003});
+  expect_rates({.lr = 0.003, .total_steps = 5, .warmup_steps = 3, .decay_ratio = 0},
+               {.001, .002, .003, .003, .003});
 }
 
 TEST(LrSchedule, has_a_square_root_and_a_cosine) {
-  LrSchedule schedule{.lr = 1, .total_steps = 4, .warmup_steps = 0, .decay_ratio = 1, .decay = LrSchedule::Decay::sqrt};
+  LrSchedule schedule{
+      .lr = 1, .total_steps = 4, .warmup_steps = 0, .decay_ratio = 1, .decay = LrSchedule::Decay::sqrt};
   expect_rates(schedule, {1, 1 - std::sqrt(.25), 1 - std::sqrt(.5), 1 - std::sqrt(.75)});
   schedule.decay = LrSchedule::Decay::cosine;
   schedule.min_factor = 0.2;

@@ -8,14 +8,17 @@
 #include "tests/run/tiny_model.hpp"
 #include "tests/run/trainer_fixture.hpp"
 
-// Memory is what the plan says, all of it is taken before the first step, and nothing that lives at once shares a byte.
+// Memory is what the plan says, all of it is taken before the first step, and nothing that lives at once
+// shares a byte.
 namespace caravan::testing {
 namespace {
 
-std::string name_of_variant(const ::testing::TestParamInfo<tiny::Variant>& test) { return test.param.name; }
+std::string name_of_variant(const ::testing::TestParamInfo<tiny::Variant>& test) {
+  return test.param.name;
+}
 
-/// Not ours to help: scratch of oneDNN's matrix product. Not meant to: the reference's operators, also where the host device
-/// leaves one to them.
+/// Not ours to help: scratch of oneDNN's matrix product. Not meant to: the reference's operators, also where
+/// the host device leaves one to them.
 constexpr const char* kNotOurs[] = {"libdnnl", "ReferenceOps"};
 
 class Allocations : public ::testing::TestWithParam<tiny::Variant> {
@@ -39,7 +42,9 @@ class Allocations : public ::testing::TestWithParam<tiny::Variant> {
 
 INSTANTIATE_TEST_SUITE_P(Variants, Allocations, ::testing::ValuesIn(tiny::variants()), name_of_variant);
 
-TEST_P(Allocations, of_a_step_happen_in_the_first_only) { expect_none_after_the_first_step("reference"); }
+TEST_P(Allocations, of_a_step_happen_in_the_first_only) {
+  expect_none_after_the_first_step("reference");
+}
 
 TEST_P(Allocations, of_a_step_on_the_host_device_happen_in_the_first_only) {
   if (devices().back() != "host") GTEST_SKIP() << "this build has no host device";
@@ -54,13 +59,15 @@ TEST(AllocationCounter, sees_an_allocation) {
 }
 
 class DecodeAllocations : public ::testing::TestWithParam<std::string> {};
-INSTANTIATE_TEST_SUITE_P(Devices, DecodeAllocations, ::testing::ValuesIn(devices()), [](const auto& test) { return test.param; });
+INSTANTIATE_TEST_SUITE_P(Devices, DecodeAllocations, ::testing::ValuesIn(devices()),
+                         [](const auto& test) { return test.param; });
 
 TEST_P(DecodeAllocations, of_a_token_happen_in_the_first_only) {
   TestModel model(tiny::config(), {.device = GetParam()});
   tiny::fill(model, 41);
   const Stage& stage = model.stage();
-  Stash stash(model.device(), StashLayout(stage.layers(), {1, 1, Phase::decode, 16}, StashMode::inference, stage.width()), 1);
+  Stash stash(model.device(),
+              StashLayout(stage.layers(), {1, 1, Phase::decode, 16}, StashMode::inference, stage.width()), 1);
   Executor executor(model.device(), model.stage(), stash);
   std::vector<float> logits(tiny::kVocabulary);
   const std::int32_t token = 3;
@@ -107,7 +114,8 @@ TEST_P(MemoryPlan, is_what_a_stash_takes) {
   TestModel model(tiny::config(GetParam().assignments), {.on = &device});
   const auto& layers = model.stage().layers();
   for (StashMode mode : {StashMode::inference, StashMode::fused, StashMode::split}) {
-    const StashLayout layout(layers, {2, 7, mode == StashMode::inference ? Phase::evaluate : Phase::train}, mode, 12);
+    const StashLayout layout(layers, {2, 7, mode == StashMode::inference ? Phase::evaluate : Phase::train},
+                             mode, 12);
     for (int in_flight : {1, 3}) {
       const std::size_t before = device.bytes();
       const Stash stash(device, layout, in_flight);
@@ -139,13 +147,15 @@ struct Extent {
 class Overlap {
  public:
   void add(const StashLayout::Place& place, const std::string& what) {
-    const std::size_t bytes = place.shape.rank() == 0 ? 0 : static_cast<std::size_t>(place.shape.count()) * size_of(place.dtype);
+    const std::size_t bytes =
+        place.shape.rank() == 0 ? 0 : static_cast<std::size_t>(place.shape.count()) * size_of(place.dtype);
     if (bytes > 0) extents_[place.region].push_back({place.offset, place.offset + bytes, what});
   }
   void expect_none(const StashLayout& layout) {
     for (int region = 0; region < StashLayout::kRegions; ++region) {
       auto& extents = extents_[region];
-      std::sort(extents.begin(), extents.end(), [](const Extent& a, const Extent& b) { return a.begin < b.begin; });
+      std::sort(extents.begin(), extents.end(),
+                [](const Extent& a, const Extent& b) { return a.begin < b.begin; });
       for (std::size_t i = 1; i < extents.size(); ++i) {
         EXPECT_LE(extents[i - 1].end, extents[i].begin) << extents[i - 1].what << " and " << extents[i].what;
       }
@@ -174,8 +184,8 @@ void add_layer(Overlap& overlap, const StashLayout& layout, std::size_t index) {
 TEST_P(MemoryPlan, keeps_apart_what_a_layer_uses_at_once) {
   TestModel model(tiny::config(GetParam().assignments));
   for (StashMode mode : {StashMode::inference, StashMode::fused, StashMode::split}) {
-    const StashLayout layout(model.stage().layers(), {2, 7, mode == StashMode::inference ? Phase::evaluate : Phase::train},
-                             mode, 12);
+    const StashLayout layout(model.stage().layers(),
+                             {2, 7, mode == StashMode::inference ? Phase::evaluate : Phase::train}, mode, 12);
     for (std::size_t index = 0; index < layout.num_layers(); ++index) {
       Overlap overlap;
       add_layer(overlap, layout, index);
@@ -195,7 +205,8 @@ TEST_P(MemoryPlan, keeps_apart_what_all_layers_keep_until_backward) {
     const StashLayout::LayerPlaces& places = layout.layer(index);
     add_lasting(places.y, "output of layer " + std::to_string(index));
     add_lasting(places.dy, "gradient of layer " + std::to_string(index));
-    for (const StashLayout::Place& slot : places.slots) add_lasting(slot, "a slot of layer " + std::to_string(index));
+    for (const StashLayout::Place& slot : places.slots)
+      add_lasting(slot, "a slot of layer " + std::to_string(index));
   }
   overlap.expect_none(layout);
 }

@@ -6,8 +6,8 @@
 #include "tests/run/cached_forward.hpp"
 #include "tests/run/mini_model.hpp"
 
-// Expected numbers: an evaluation of the formulas in double precision, independent of this code; gradients by 5-point
-// differences.
+// Expected numbers: an evaluation of the formulas in double precision, independent of this code; gradients by
+// 5-point differences.
 namespace caravan::testing {
 namespace {
 
@@ -17,7 +17,8 @@ class MiniGolden : public ::testing::TestWithParam<std::string> {
   TestModel model_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Devices, MiniGolden, ::testing::ValuesIn(devices()), [](const auto& test) { return test.param; });
+INSTANTIATE_TEST_SUITE_P(Devices, MiniGolden, ::testing::ValuesIn(devices()),
+                         [](const auto& test) { return test.param; });
 
 TEST(MiniModel, weights_follow_the_hash_rule) {
   const double first[] = {-0.225334293, 0.337199895, 0.273096897, -0.25755864};
@@ -33,17 +34,19 @@ TEST_P(MiniGolden, loss_is_the_golden_one) {
 TEST_P(MiniGolden, logits_are_the_golden_ones) {
   const std::vector<float> logits = evaluate(model_, mini::batch()).logits;
   const std::array<double, 4> first{0.20013434, 0.45489205, 0.54845357, 0.43231094};
-  const std::array<double, 16> last{1.23262373,  1.18179312,  1.552312,    0.40122588, -2.28853217, -0.51401731,
-                                    -0.84426684, -1.12915138, -0.16456717, 0.79755484, 0.03011471,  0.85374083,
-                                    -1.49316564, 0.03994358,  -0.52088551, 0.05335328};
+  const std::array<double, 16> last{
+      1.23262373,  1.18179312, 1.552312,   0.40122588, -2.28853217, -0.51401731, -0.84426684, -1.12915138,
+      -0.16456717, 0.79755484, 0.03011471, 0.85374083, -1.49316564, 0.03994358,  -0.52088551, 0.05335328};
   for (std::size_t v = 0; v < first.size(); ++v) EXPECT_NEAR(logits[v], first[v], 2e-6) << v;
   for (std::size_t v = 0; v < last.size(); ++v) EXPECT_NEAR(logits[11 * 16 + v], last[v], 2e-6) << v;
 }
 
 TEST_P(MiniGolden, tokens_go_to_the_golden_experts) {
   // layers of the stage: embedding, then attention and feed-forward or experts of each decoder layer
-  EXPECT_EQ(routes(model_, mini::batch(), 4), (std::vector<std::int32_t>{2, 1, 1, 3, 1, 1, 1, 2, 1, 0, 3, 2}));
-  EXPECT_EQ(routes(model_, mini::batch(), 8), (std::vector<std::int32_t>{2, 2, 2, 0, 2, 2, 0, 3, 2, 2, 2, 0}));
+  EXPECT_EQ(routes(model_, mini::batch(), 4),
+            (std::vector<std::int32_t>{2, 1, 1, 3, 1, 1, 1, 2, 1, 0, 3, 2}));
+  EXPECT_EQ(routes(model_, mini::batch(), 8),
+            (std::vector<std::int32_t>{2, 2, 2, 0, 2, 2, 0, 3, 2, 2, 2, 0}));
 }
 
 struct Expected {
@@ -77,7 +80,8 @@ TEST_P(MiniGolden, gradients_are_the_golden_ones) {
 }
 
 TEST_P(MiniGolden, greedy_continuation_through_the_cache_crosses_chunks) {
-  EXPECT_EQ(continue_greedily(model_, mini::batch().tokens, 8), (std::vector<std::int32_t>{2, 0, 13, 13, 15, 4, 5, 13}));
+  EXPECT_EQ(continue_greedily(model_, mini::batch().tokens, 8),
+            (std::vector<std::int32_t>{2, 0, 13, 13, 15, 4, 5, 13}));
 }
 
 }  // namespace

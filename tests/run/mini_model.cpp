@@ -38,8 +38,10 @@ class Filler {
     for (std::int64_t expert = 0; expert < kExperts; ++expert) {
       for (std::int64_t unit = 0; unit < kExpertWidth; ++unit) {
         for (std::int64_t input = 0; input < kDim; ++input) {
-          const std::int64_t row = (expert * kDim + input) * 2 * kExpertWidth, to = (expert * kExpertWidth + unit) * kDim + input;
-          element(model_.weight(name + "w1"), to) = gate_up[static_cast<std::size_t>(row + gate_column(unit))];
+          const std::int64_t row = (expert * kDim + input) * 2 * kExpertWidth,
+                             to = (expert * kExpertWidth + unit) * kDim + input;
+          element(model_.weight(name + "w1"), to) =
+              gate_up[static_cast<std::size_t>(row + gate_column(unit))];
           element(model_.weight(name + "w3"), to) = gate_up[static_cast<std::size_t>(row + up_column(unit))];
         }
       }
@@ -63,7 +65,8 @@ class Filler {
     const std::vector<float> drawn = draw(count * rows * columns, 1, 0);
     const TensorView to = model_.weight(name);
     for (std::int64_t index = 0; index < count * rows * columns; ++index) {
-      const std::int64_t column = index % columns, row = index / columns % rows, matrix = index / columns / rows;
+      const std::int64_t column = index % columns, row = index / columns % rows,
+                         matrix = index / columns / rows;
       element(to, (matrix * columns + column) * rows + row) = drawn[static_cast<std::size_t>(index)];
     }
   }
@@ -148,8 +151,10 @@ void fill(TestModel& model, Reading reading) {
     }
     const std::string block = name + (experts ? "moe.shared_experts." : "feed_forward.");
     for (const char* part : {"w1.weight", "w3.weight", "w2.weight"}) {
-      if (has(model, block + part)) filler.matrix(block + part);
-      else filler.skip();
+      if (has(model, block + part))
+        filler.matrix(block + part);
+      else
+        filler.skip();
     }
   }
   filler.norm("norm.weight");

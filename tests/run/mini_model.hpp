@@ -4,8 +4,9 @@
 
 #include <cstdint>
 
-// A model small enough to be recomputed by hand in double precision: 16 tokens, width 8, 4 layers, two of them with
-// experts, chunks of 4, one layer without rotation. Its loss was confirmed with Hugging Face transformers.
+// A model small enough to be recomputed by hand in double precision: 16 tokens, width 8, 4 layers, two of
+// them with experts, chunks of 4, one layer without rotation. Its loss was confirmed with Hugging Face
+// transformers.
 namespace caravan::testing::mini {
 
 inline constexpr double kLoss = 3.0158849783;

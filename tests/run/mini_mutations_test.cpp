@@ -6,8 +6,9 @@
 #include "tests/run/mini_model.hpp"
 #include "tests/run/mutated_device.hpp"
 
-// What wrong models give, by the same independent evaluation as the golden values. Each must be told from the right one by
-// the loss alone, and must be wrong in exactly the expected way: then the switch or the operator does what it says.
+// What wrong models give, by the same independent evaluation as the golden values. Each must be told from the
+// right one by the loss alone, and must be wrong in exactly the expected way: then the switch or the operator
+// does what it says.
 namespace caravan::testing {
 namespace {
 
@@ -18,7 +19,8 @@ void expect_caught(double loss, double mutated) {
   EXPECT_GT(std::abs(loss - mini::kLoss), mini::kTolerance);
 }
 
-double loss_of(const Config& config, const ModelSetup& setup = {}, mini::Reading reading = mini::Reading::right) {
+double loss_of(const Config& config, const ModelSetup& setup = {},
+               mini::Reading reading = mini::Reading::right) {
   TestModel model(config, setup);
   mini::fill(model, reading);
   return evaluate(model, mini::batch()).loss;
@@ -39,7 +41,8 @@ INSTANTIATE_TEST_SUITE_P(
                       Switch{"no_chunking", "chunk_size=0", 2.901883746},
                       Switch{"score_on_output", "score_on=output", 3.040590526},
                       Switch{"softmax_over_the_selected", "score=softmax_selected", 3.128025277},
-                      Switch{"rotation_8_1_4", "rope_scaling={factor: 8, low: 1, high: 4, original: 64}", 3.015855016},
+                      Switch{"rotation_8_1_4", "rope_scaling={factor: 8, low: 1, high: 4, original: 64}",
+                             3.015855016},
                       Switch{"no_rotation_scaling", "rope_scaling=null", 3.015404664},
                       Switch{"no_shared_expert", "shared_experts=0", 2.947820484},
                       Switch{"top_2", "top_k=2", 3.056029000}),
@@ -95,7 +98,8 @@ struct NormAcrossHeads : ReferenceOps {
     rotation.rstd = {};
     ReferenceOps::qk_prepare_forward(rotation);
     if (args.how.norm_eps == 0) return;
-    const std::int64_t queries = args.how.heads * args.how.head_dim, keys = args.how.kv_heads * args.how.head_dim;
+    const std::int64_t queries = args.how.heads * args.how.head_dim,
+                       keys = args.how.kv_heads * args.how.head_dim;
     normalise(args.qkv, 0, queries, args.how.norm_eps);
     normalise(args.qkv, queries, keys, args.how.norm_eps);
   }

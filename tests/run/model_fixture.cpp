@@ -16,7 +16,8 @@ namespace {
 /// The layers of another model, changed one by one.
 class EditedModel final : public Model {
  public:
-  EditedModel(const Model& model, const std::function<void(LayerSpec&)>& edit) : model_(model), layers_(model.layers()) {
+  EditedModel(const Model& model, const std::function<void(LayerSpec&)>& edit)
+      : model_(model), layers_(model.layers()) {
     if (!edit) return;
     for (LayerSpec& layer : layers_) edit(layer);
   }
@@ -30,9 +31,13 @@ class EditedModel final : public Model {
   std::vector<LayerSpec> layers_;
 };
 
-std::int64_t positions_of(const Config& config) { return config.has("positions") ? config.get_int("positions") : 2048; }
+std::int64_t positions_of(const Config& config) {
+  return config.has("positions") ? config.get_int("positions") : 2048;
+}
 
-Step action(ActionKind kind, int microbatch) { return {{0, kind, microbatch}, {}}; }
+Step action(ActionKind kind, int microbatch) {
+  return {{0, kind, microbatch}, {}};
+}
 
 template <class Kinds>
 std::vector<Step> row_of(int microbatches, const Kinds& kinds) {
@@ -53,7 +58,8 @@ std::vector<T> slice(const std::vector<T>& from, std::int64_t begin, std::int64_
 
 Registry& registry() {
   static Registry* const kRegistry = [] {
-    auto* made = new Registry({CARAVAN_PLUGIN_DIR});  // plugins stay open until the process ends, and so does this
+    auto* made =
+        new Registry({CARAVAN_PLUGIN_DIR});  // plugins stay open until the process ends, and so does this
     made->add(reference_device_component());
     return made;
   }();
@@ -85,7 +91,8 @@ TestModel::TestModel(const Config& config, const ModelSetup& setup)
   stage_->prepare(*device_, positions_of(config));
   for (const auto& parameter : store_.parameters()) {
     const auto& parts = parameter->spec().parts;
-    for (std::size_t index = 0; index < parts.size(); ++index) parts_[parts[index].name] = {parameter.get(), index};
+    for (std::size_t index = 0; index < parts.size(); ++index)
+      parts_[parts[index].name] = {parameter.get(), index};
   }
 }
 
@@ -151,7 +158,8 @@ std::int64_t TestBatch::valid() const {
   return std::count_if(labels.begin(), labels.end(), [](auto label) { return label != kIgnoredLabel; });
 }
 
-TestBatch random_batch(std::int64_t sequences, std::int64_t length, std::int64_t vocabulary, std::uint64_t seed) {
+TestBatch random_batch(std::int64_t sequences, std::int64_t length, std::int64_t vocabulary,
+                       std::uint64_t seed) {
   TestBatch batch{sequences, length, {}, {}};
   for (std::int64_t token = 0; token < sequences * length; ++token) {
     const auto bits = philox({seed, hash_name("test tokens")}, 0, static_cast<std::uint64_t>(token));
@@ -184,10 +192,13 @@ std::vector<Step> split_row(int microbatches) {
                 std::vector{ActionKind::forward, ActionKind::backward_input, ActionKind::backward_weight});
 }
 
-std::vector<Step> forward_row(int microbatches) { return row_of(microbatches, std::vector{ActionKind::forward}); }
+std::vector<Step> forward_row(int microbatches) {
+  return row_of(microbatches, std::vector{ActionKind::forward});
+}
 
 Walker::Walker(TestModel& model, const BatchShape& shape, StashMode mode, int in_flight)
-    : stash_(model.device(), StashLayout(model.stage().layers(), shape, mode, model.stage().width()), in_flight),
+    : stash_(model.device(), StashLayout(model.stage().layers(), shape, mode, model.stage().width()),
+             in_flight),
       executor_(model.device(), model.stage(), stash_) {}
 
 Sums Walker::run(std::span<const Step> row, std::span<const TestBatch> batches, const StepScales& scales) {
@@ -203,7 +214,8 @@ Evaluation evaluate(TestModel& model, const TestBatch& batch) {
   Evaluation result;
   result.logits.resize(static_cast<std::size_t>(batch.sequences * batch.length * model.stage().vocab_size()));
   MicroBatch view = batch.view();
-  view.logits = TensorView(result.logits.data(), DType::f32, {batch.sequences * batch.length, model.stage().vocab_size()});
+  view.logits = TensorView(result.logits.data(), DType::f32,
+                           {batch.sequences * batch.length, model.stage().vocab_size()});
   walker.executor().forward(view);
   result.loss = *walker.executor().sums().loss.as<double>() / static_cast<double>(batch.valid());
   return result;

@@ -70,12 +70,15 @@ struct TestBatch {
   std::int64_t first_sample = 0;
 
   BatchShape shape(Phase phase) const { return {sequences, length, phase}; }
-  MicroBatch view(TensorView logits = {}) const { return {tokens, labels, documents, first_sample, 0, logits}; }
+  MicroBatch view(TensorView logits = {}) const {
+    return {tokens, labels, documents, first_sample, 0, logits};
+  }
   std::int64_t valid() const;
 };
 
 /// Random tokens; labels are the next token and the last of each sequence is ignored.
-TestBatch random_batch(std::int64_t sequences, std::int64_t length, std::int64_t vocabulary, std::uint64_t seed);
+TestBatch random_batch(std::int64_t sequences, std::int64_t length, std::int64_t vocabulary,
+                       std::uint64_t seed);
 /// One micro-batch a sequence.
 std::vector<TestBatch> split_sequences(const TestBatch& batch);
 
@@ -111,7 +114,8 @@ struct Evaluation {
 Evaluation evaluate(TestModel& model, const TestBatch& batch);
 /// Forward and backward of one batch; gradients of the mean loss, from zero. Returns the mean loss.
 double differentiate(TestModel& model, const TestBatch& batch, std::uint64_t seed = 0);
-/// Experts that the layer of the stage chose for each token in the walker's last training forward; empty for other layers.
+/// Experts that the layer of the stage chose for each token in the walker's last training forward; empty for
+/// other layers.
 std::vector<std::int32_t> chosen_experts(TestModel& model, Walker& walker, std::size_t layer);
 /// The same after a forward of `batch`.
 std::vector<std::int32_t> routes(TestModel& model, const TestBatch& batch, std::size_t layer);

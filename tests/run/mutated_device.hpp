@@ -13,7 +13,9 @@ class DeviceWith : public Device {
   DeviceWith() : device_(make_device("reference")) {}
 
   std::string_view name() const override { return "mutated"; }
-  std::string description() const override { return "the reference device with operators changed on purpose"; }
+  std::string description() const override {
+    return "the reference device with operators changed on purpose";
+  }
   Memory memory() const override { return device_->memory(); }
   DType compute_dtype() const override { return device_->compute_dtype(); }
   Ops& ops() override { return ops_; }

@@ -49,12 +49,12 @@ struct Preset {
 
 const std::map<std::string, std::int64_t>& expected_counts() {
   static const std::map<std::string, std::int64_t> kCounts{
-      {"debugmodel", 15'017'216},         {"debugmodel_irope", 15'017'216},
-      {"17bx16e", 107'769'861'120},       {"17bx16e_irope", 107'769'861'120},
-      {"17bx128e", 400'711'848'960},      {"17bx128e_irope", 400'711'848'960},
-      {"scout", 107'769'861'120},         {"maverick", 400'711'848'960},
-      {"bench-mini8", 3'012'855'808},     {"bench-scratch", 1'276'189'440},
-      {"cpu-512", 39'858'688},            {"cpu-768", 92'818'176},
+      {"debugmodel", 15'017'216},     {"debugmodel_irope", 15'017'216},
+      {"17bx16e", 107'769'861'120},   {"17bx16e_irope", 107'769'861'120},
+      {"17bx128e", 400'711'848'960},  {"17bx128e_irope", 400'711'848'960},
+      {"scout", 107'769'861'120},     {"maverick", 400'711'848'960},
+      {"bench-mini8", 3'012'855'808}, {"bench-scratch", 1'276'189'440},
+      {"cpu-512", 39'858'688},        {"cpu-768", 92'818'176},
       {"scratch", 652'295'937},
   };
   return kCounts;
@@ -84,17 +84,19 @@ TEST_P(EveryPreset, has_its_parameters_to_the_digit) {
 struct Split {
   const char* name;
   std::int64_t dense, sparse, active;
-  std::size_t parts;  ///< as many as Hugging Face has tensors, gate and up of the routed experts counted apart
+  std::size_t
+      parts;  ///< as many as Hugging Face has tensors, gate and up of the routed experts counted apart
 };
 
 class PresetSplit : public ::testing::TestWithParam<Split> {};
-INSTANTIATE_TEST_SUITE_P(Presets, PresetSplit,
-                         ::testing::Values(Split{"debugmodel", 4'394'240, 10'622'976, 6'759'680, 69},
-                                           Split{"17bx16e", 5'089'367'040, 102'680'494'080, 17'172'894'720, 627},
-                                           Split{"scout", 5'089'367'040, 102'680'494'080, 17'172'894'720, 627},
-                                           Split{"17bx128e", 11'129'164'800, 389'582'684'160, 17'184'691'200, 531},
-                                           Split{"maverick", 11'129'164'800, 389'582'684'160, 17'184'691'200, 531}),
-                         [](const auto& test) { return "of_" + std::string(test.param.name); });
+INSTANTIATE_TEST_SUITE_P(
+    Presets, PresetSplit,
+    ::testing::Values(Split{"debugmodel", 4'394'240, 10'622'976, 6'759'680, 69},
+                      Split{"17bx16e", 5'089'367'040, 102'680'494'080, 17'172'894'720, 627},
+                      Split{"scout", 5'089'367'040, 102'680'494'080, 17'172'894'720, 627},
+                      Split{"17bx128e", 11'129'164'800, 389'582'684'160, 17'184'691'200, 531},
+                      Split{"maverick", 11'129'164'800, 389'582'684'160, 17'184'691'200, 531}),
+    [](const auto& test) { return "of_" + std::string(test.param.name); });
 
 TEST_P(PresetSplit, into_dense_sparse_and_active_parameters) {
   const Preset preset(GetParam().name);
@@ -110,11 +112,14 @@ TEST(PresetFlops, of_debugmodel_are_those_of_torchtitan_with_causal_attention_at
   EXPECT_DOUBLE_EQ(Preset("debugmodel").training_flops(2048), titan - norms - half_of_attention);
 }
 
-// 36 of 48 layers attend within 8192 positions, the others everywhere; six operations a weight that a token meets.
+// 36 of 48 layers attend within 8192 positions, the others everywhere; six operations a weight that a token
+// meets.
 TEST(PresetFlops, of_scout_count_chunks_as_chunks) {
   const Preset scout("scout");
   const double width = 5120, linear = 6.0 * (17'172'894'720.0 - 202'048 * width - 97 * width);
-  auto attention = [&](double local, double everywhere) { return 6 * width * (36 * local + 12 * everywhere); };
+  auto attention = [&](double local, double everywhere) {
+    return 6 * width * (36 * local + 12 * everywhere);
+  };
   EXPECT_DOUBLE_EQ(scout.training_flops(2048), linear + attention(2048, 2048));
   EXPECT_DOUBLE_EQ(scout.training_flops(8192), linear + attention(8192, 8192));
   EXPECT_DOUBLE_EQ(scout.training_flops(32768), linear + attention(8192, 32768));
@@ -144,7 +149,8 @@ TEST(BuildingMaverick, takes_neither_time_nor_memory) {
 
 TEST(PlanningMaverick, needs_no_memory_either) {
   Preset maverick("maverick");
-  const StashLayout layout(maverick.stage->layers(), {1, 8192, Phase::train}, StashMode::fused, maverick.stage->width());
+  const StashLayout layout(maverick.stage->layers(), {1, 8192, Phase::train}, StashMode::fused,
+                           maverick.stage->width());
   EXPECT_GT(layout.total_bytes(1), std::size_t{48} * 8192 * 5120 * 4) << "at least the inputs of the layers";
   EXPECT_GT(layout.total_bytes(2), layout.total_bytes(1));
 }

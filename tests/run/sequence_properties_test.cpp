@@ -19,7 +19,8 @@ struct Decode {
 std::vector<Decode> all_pieces() {
   std::vector<Decode> all;
   for (const std::string& device : devices()) {
-    for (std::int64_t piece : {std::int64_t{1}, tiny::kChunk - 1, tiny::kChunk, tiny::kChunk + 1}) all.push_back({device, piece});
+    for (std::int64_t piece : {std::int64_t{1}, tiny::kChunk - 1, tiny::kChunk, tiny::kChunk + 1})
+      all.push_back({device, piece});
   }
   return all;
 }
@@ -35,7 +36,8 @@ class CachedDecode : public ::testing::TestWithParam<Decode> {
       CachedForward cached(model, batch.length);
       const std::vector<float> logits = cached.feed(std::span(batch.tokens).first(prefix), GetParam().piece);
       for (std::size_t v = 0; v < logits.size(); ++v) {
-        ASSERT_NEAR(logits[v], whole[(prefix - 1) * logits.size() + v], 2e-5) << "prefix " << prefix << ", token " << v;
+        ASSERT_NEAR(logits[v], whole[(prefix - 1) * logits.size() + v], 2e-5)
+            << "prefix " << prefix << ", token " << v;
       }
     }
   }
@@ -48,7 +50,9 @@ INSTANTIATE_TEST_SUITE_P(Pieces, CachedDecode, ::testing::ValuesIn(all_pieces())
 TEST_P(CachedDecode, gives_the_logits_of_the_whole_sequence) {
   expect_equal_to_uncached(tiny::config({"qk_norm=true", "temperature={scale: 0.3, floor: 3}"}));
 }
-TEST_P(CachedDecode, gives_them_without_chunks) { expect_equal_to_uncached(tiny::config({"chunk_size=0", "top_k=2"})); }
+TEST_P(CachedDecode, gives_them_without_chunks) {
+  expect_equal_to_uncached(tiny::config({"chunk_size=0", "top_k=2"}));
+}
 TEST_P(CachedDecode, gives_them_with_sinusoidal_positions) {
   expect_equal_to_uncached(tiny::config({"position=sinusoidal", "chunk_size=0", "nope_interval=0"}));
 }
@@ -97,7 +101,8 @@ class Documents : public ::testing::TestWithParam<std::string> {
     TestModel model(config, {.device = GetParam()});
     tiny::fill(model, 29);
     TestBatch packed = random_batch(1, first + second, tiny::kVocabulary, 8);
-    packed.labels[static_cast<std::size_t>(first) - 1] = kIgnoredLabel;  // the next token is another document's
+    packed.labels[static_cast<std::size_t>(first) - 1] =
+        kIgnoredLabel;  // the next token is another document's
     packed.documents.assign(static_cast<std::size_t>(first), 0);
     packed.documents.resize(static_cast<std::size_t>(first + second), 1);
     const StepScales scales{0, static_cast<float>(1.0 / static_cast<double>(packed.valid())), 1};
@@ -105,7 +110,8 @@ class Documents : public ::testing::TestWithParam<std::string> {
     const std::vector<float> expected = model.gradients();
 
     model.parameters().zero_gradients(model.device());
-    const double apart = walk(model, cut(packed, 0, first), scales) + walk(model, cut(packed, first, second), scales);
+    const double apart =
+        walk(model, cut(packed, 0, first), scales) + walk(model, cut(packed, first, second), scales);
     EXPECT_NEAR(together, apart, 2e-6 * apart);
     const std::vector<float> gradients = model.gradients();
     for (std::size_t i = 0; i < expected.size(); ++i) ASSERT_NEAR(gradients[i], expected[i], 2e-5) << i;
@@ -115,12 +121,15 @@ class Documents : public ::testing::TestWithParam<std::string> {
     return Walker(model, batch.shape(Phase::train), StashMode::fused).run(fused_row(1), batch, scales).loss;
   }
   static TestBatch cut(const TestBatch& from, std::int64_t begin, std::int64_t length) {
-    return {1, length, {from.tokens.begin() + begin, from.tokens.begin() + begin + length},
+    return {1,
+            length,
+            {from.tokens.begin() + begin, from.tokens.begin() + begin + length},
             {from.labels.begin() + begin, from.labels.begin() + begin + length}};
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Devices, Documents, ::testing::ValuesIn(devices()), [](const auto& test) { return test.param; });
+INSTANTIATE_TEST_SUITE_P(Devices, Documents, ::testing::ValuesIn(devices()),
+                         [](const auto& test) { return test.param; });
 
 // Positions go on through a packed sequence, and rotation sees differences only.
 TEST_P(Documents, packed_are_as_good_as_separate) {
@@ -137,6 +146,41 @@ TEST_P(Documents, the_mask_is_what_makes_the_difference) {
   const double open = evaluate(model, batch).loss;
   batch.documents = {0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1};
   EXPECT_GT(std::abs(evaluate(model, batch).loss - open), 1e-3);
+}
+
+class WrongInput : public ::testing::TestWithParam<std::string> {
+ protected:
+  std::string refusal(const Config& config, const TestBatch& batch) {
+    TestModel model(config, {.device = GetParam()});
+    tiny::fill(model, 1);
+    return message_of<DeviceError>([&] { differentiate(model, batch); });
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Devices, WrongInput, ::testing::ValuesIn(devices()),
+                         [](const auto& test) { return test.param; });
+
+TEST_P(WrongInput, a_token_outside_the_vocabulary_is_refused) {
+  TestBatch batch = random_batch(1, 7, tiny::kVocabulary, 1);
+  batch.tokens[4] = tiny::kVocabulary;
+  EXPECT_NE(refusal(tiny::config(), batch), "");
+  batch.tokens[4] = -1;
+  EXPECT_NE(refusal(tiny::config(), batch), "");
+}
+
+TEST_P(WrongInput, a_label_outside_the_vocabulary_is_refused) {
+  TestBatch batch = random_batch(1, 7, tiny::kVocabulary, 1);
+  batch.labels[2] = tiny::kVocabulary;
+  EXPECT_NE(refusal(tiny::config(), batch), "");
+  batch.labels[2] = -1;
+  EXPECT_NE(refusal(tiny::config(), batch), "");
+}
+
+TEST_P(WrongInput, a_sequence_longer_than_the_positions_is_refused) {
+  EXPECT_NE(refusal(tiny::config({"positions=6"}), random_batch(1, 7, tiny::kVocabulary, 1)), "");
+  EXPECT_NE(refusal(tiny::config({"positions=6", "position=sinusoidal", "chunk_size=0"}),
+                    random_batch(1, 7, tiny::kVocabulary, 1)),
+            "");
 }
 
 }  // namespace

@@ -35,13 +35,15 @@ void fill(TestModel& model, std::uint64_t seed) {
   for (const auto& parameter : model.parameters().parameters()) {
     if (parameter->spec().kind != ParameterKind::norm && parameter->spec().name != "output.bias") continue;
     for (std::int64_t i = 0; i < parameter->weight.count(); ++i) {
-      element(parameter->weight, i) += 0.2f * normal({seed, hash_name(parameter->spec().name)}, 1, static_cast<std::uint64_t>(i));
+      element(parameter->weight, i) +=
+          0.2f * normal({seed, hash_name(parameter->spec().name)}, 1, static_cast<std::uint64_t>(i));
     }
   }
   for (const auto& buffer : model.parameters().buffers()) {
     if (buffer->role != Buffer::Role::state) continue;
     for (std::int64_t i = 0; i < buffer->data.count(); ++i) {
-      element(buffer->data, i) = 0.1f * normal({seed, hash_name(buffer->name)}, 0, static_cast<std::uint64_t>(i));
+      element(buffer->data, i) =
+          0.1f * normal({seed, hash_name(buffer->name)}, 0, static_cast<std::uint64_t>(i));
     }
   }
 }
@@ -72,9 +74,10 @@ const std::vector<Variant>& variants() {
       {"gelu", {"dense=gelu"}},
       {"repeated", {"repeat_layers=[0, 1]"}},
       {"scratch",
-       {"position=sinusoidal", "chunk_size=0", "nope_interval=0", "dense=gelu", "repeat_layers=[0, 2]", "top_k=2",
-        "score=softmax_selected", "score_on=output", "bias_in_score=true", "load_balance_rate=0.1",
-        "load_balance_centre=false", "tied_head=true", "head_bias=true", "dropout=0.1", "attention_dropout=0.1"}},
+       {"position=sinusoidal", "chunk_size=0", "nope_interval=0", "dense=gelu", "repeat_layers=[0, 2]",
+        "top_k=2", "score=softmax_selected", "score_on=output", "bias_in_score=true", "load_balance_rate=0.1",
+        "load_balance_centre=false", "tied_head=true", "head_bias=true", "dropout=0.1",
+        "attention_dropout=0.1"}},
   };
   return kVariants;
 }

@@ -11,8 +11,8 @@
 #include "tests/run/trainer_fixture.hpp"
 #include "tests/text/reference.hpp"
 
-// Ten AdamW steps against torchtitan's own model code in fp32: accumulation over two micro-batches, ignored labels,
-// clipping, warm-up and balancing of experts. On two ranks each takes one of the micro-batches.
+// Ten AdamW steps against torchtitan's own model code in fp32: accumulation over two micro-batches, ignored
+// labels, clipping, warm-up and balancing of experts. On two ranks each takes one of the micro-batches.
 namespace caravan::testing {
 namespace {
 
@@ -36,7 +36,9 @@ load_balance_rate: 0.01
 )");
 }
 
-std::string file(const std::string& name) { return caravan::test::reference_file("titan_tiny/" + name); }
+std::string file(const std::string& name) {
+  return caravan::test::reference_file("titan_tiny/" + name);
+}
 
 /// |a − b| / |b| over all elements.
 double relative_difference(const std::vector<float>& a, const std::vector<float>& b) {
@@ -69,8 +71,10 @@ class TitanTiny : public ::testing::TestWithParam<std::string> {
     const std::int64_t first = (step * kMicro + micro) * kBatch;
     for (std::int64_t t = 0; t < kBatch * kLength; ++t) {
       const std::int64_t row = first + t / kLength, column = t % kLength;
-      batch.tokens.push_back(static_cast<std::int32_t>(tokens_[static_cast<std::size_t>(row * (kLength + 1) + column)]));
-      batch.labels.push_back(static_cast<std::int32_t>(labels_[static_cast<std::size_t>(row * kLength + column)]));
+      batch.tokens.push_back(
+          static_cast<std::int32_t>(tokens_[static_cast<std::size_t>(row * (kLength + 1) + column)]));
+      batch.labels.push_back(
+          static_cast<std::int32_t>(labels_[static_cast<std::size_t>(row * kLength + column)]));
     }
     batch.first_sample = first;
     return batch;
@@ -79,11 +83,13 @@ class TitanTiny : public ::testing::TestWithParam<std::string> {
   /// The micro-batches of this rank.
   std::vector<TestBatch> share(std::int64_t step) const {
     std::vector<TestBatch> mine;
-    for (std::int64_t micro = world_->rank(); micro < kMicro; micro += world_->size()) mine.push_back(batch(step, micro));
+    for (std::int64_t micro = world_->rank(); micro < kMicro; micro += world_->size())
+      mine.push_back(batch(step, micro));
     return mine;
   }
 
-  void expect_step(std::int64_t step, const StepResult& result, const TestTrainer& trainer, TestModel& model) const {
+  void expect_step(std::int64_t step, const StepResult& result, const TestTrainer& trainer,
+                   TestModel& model) const {
     const nlohmann::json& e = expected_["steps"][static_cast<std::size_t>(step)];
     EXPECT_NEAR(result.loss, e["loss"], kStepTolerance * e["loss"].get<double>());
     EXPECT_NEAR(result.grad_norm, e["grad_norm"], kStepTolerance * e["grad_norm"].get<double>());
@@ -105,25 +111,30 @@ class TitanTiny : public ::testing::TestWithParam<std::string> {
   std::vector<std::int64_t> tokens_, labels_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Devices, TitanTiny, ::testing::ValuesIn(devices()), [](const auto& test) { return test.param; });
+INSTANTIATE_TEST_SUITE_P(Devices, TitanTiny, ::testing::ValuesIn(devices()),
+                         [](const auto& test) { return test.param; });
 
 TEST_P(TitanTiny, ten_steps_are_those_of_torchtitan) {
   TestModel model(titan_config(), {.device = GetParam(), .slots = 2});
   load(model, "initial_weights.safetensors");
-  TestTrainer trainer(model, {{kBatch, kLength, Phase::train}, static_cast<int>(kMicro) / world_->size(), world_.get(),
+  TestTrainer trainer(model, {{kBatch, kLength, Phase::train},
+                              static_cast<int>(kMicro) / world_->size(),
+                              world_.get(),
                               world_->size() > 1 ? &reducer_ : nullptr});
   const LrSchedule schedule{.lr = 0.003, .total_steps = 10, .warmup_steps = 3, .decay_ratio = 0};
   for (std::int64_t step = 0; step < 10; ++step) {
     SCOPED_TRACE("step " + std::to_string(step + 1));
     const double lr = schedule.at(step + 1);
     EXPECT_DOUBLE_EQ(lr, expected_["steps"][static_cast<std::size_t>(step)]["lr"]);
-    const StepResult result =
-        trainer.run(share(step), {.step = step + 1, .lr = lr, .max_norm = 1, .global_sequences = kMicro * kBatch});
+    const StepResult result = trainer.run(
+        share(step), {.step = step + 1, .lr = lr, .max_norm = 1, .global_sequences = kMicro * kBatch});
     expect_step(step, result, trainer, model);
   }
   const io::SafetensorsFile final_weights(file("final_weights.safetensors"));
   for (const std::string& name : model.names()) {
-    EXPECT_LT(relative_difference(values(model.weight(name)), final_weights.read_as_f32(name)), kWeightTolerance) << name;
+    EXPECT_LT(relative_difference(values(model.weight(name)), final_weights.read_as_f32(name)),
+              kWeightTolerance)
+        << name;
   }
 }
 
@@ -134,12 +145,15 @@ TEST_P(TitanTiny, first_logits_and_gradients_are_those_of_torchtitan) {
   const std::vector<float> expected = batches_->read_as_f32("step1_logits_first_microbatch");
   for (std::size_t i = 0; i < expected.size(); ++i) ASSERT_NEAR(logits[i], expected[i], 2e-5) << i;
 
-  TestTrainer trainer(model, {{kBatch, kLength, Phase::train}, static_cast<int>(kMicro) / world_->size(), world_.get(),
+  TestTrainer trainer(model, {{kBatch, kLength, Phase::train},
+                              static_cast<int>(kMicro) / world_->size(),
+                              world_.get(),
                               world_->size() > 1 ? &reducer_ : nullptr});
   trainer.run(share(0), {.step = 1, .lr = 0, .global_sequences = kMicro * kBatch});
   const io::SafetensorsFile gradients(file("step1_grads.safetensors"));
   for (const std::string& name : model.names()) {
-    EXPECT_LT(relative_difference(values(model.grad(name)), gradients.read_as_f32(name)), kGradientTolerance) << name;
+    EXPECT_LT(relative_difference(values(model.grad(name)), gradients.read_as_f32(name)), kGradientTolerance)
+        << name;
   }
 }
 

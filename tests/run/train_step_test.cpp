@@ -23,7 +23,8 @@ constexpr std::int64_t kSequences = 4, kLength = 7;
 class TrainStepOnRanks : public ::testing::Test {
  protected:
   static std::vector<TestBatch> sequences(std::int64_t step) {
-    TestBatch batch = random_batch(kSequences, kLength, tiny::kVocabulary, 100 + static_cast<std::uint64_t>(step));
+    TestBatch batch =
+        random_batch(kSequences, kLength, tiny::kVocabulary, 100 + static_cast<std::uint64_t>(step));
     batch.first_sample = (step - 1) * kSequences;
     for (std::size_t token : {7, 8, 9, 10, 11, 15}) batch.labels[token] = kIgnoredLabel;
     return split_sequences(batch);
@@ -40,7 +41,9 @@ class TrainStepOnRanks : public ::testing::Test {
             world_.get(),
             world_->size() > 1 ? &reducer_ : nullptr};
   }
-  static TestTrainer::Setup alone() { return {{1, kLength, Phase::train}, static_cast<int>(kSequences), nullptr, nullptr}; }
+  static TestTrainer::Setup alone() {
+    return {{1, kLength, Phase::train}, static_cast<int>(kSequences), nullptr, nullptr};
+  }
   static TrainStep::Settings settings(std::int64_t step) {
     return {.step = step, .lr = 0.01, .max_norm = 1, .seed = 77, .global_sequences = kSequences};
   }
@@ -75,7 +78,7 @@ struct Layout {
 };
 
 /// Random numbers, sums over sequences, counts, and a parameter that two layers announce.
-const std::set<std::string> kWhereRanksCouldDiffer{"plain",         "bias_in_choice",    "dropout",
+const std::set<std::string> kWhereRanksCouldDiffer{"plain",          "bias_in_choice",    "dropout",
                                                    "noisy_balanced", "attention_dropout", "tied_head"};
 
 std::vector<Layout> layouts() {
@@ -100,7 +103,8 @@ TEST_P(LayoutEquality, any_number_of_data_ranks_trains_as_one_does) {
   tiny::fill(whole, 31);
   TestTrainer together(parted, shared()), by_itself(whole, alone());
   for (std::int64_t step = 1; step <= 10; ++step) {
-    const StepResult a = together.run(share(step), settings(step)), b = by_itself.run(sequences(step), settings(step));
+    const StepResult a = together.run(share(step), settings(step)),
+                     b = by_itself.run(sequences(step), settings(step));
     EXPECT_NEAR(a.loss, b.loss, 1e-5 * b.loss);
     EXPECT_NEAR(a.grad_norm, b.grad_norm, 1e-5 * b.grad_norm);
     EXPECT_NEAR(a.balance_loss, b.balance_loss, 1e-5 * b.balance_loss);
@@ -112,10 +116,13 @@ TEST_P(LayoutEquality, any_number_of_data_ranks_trains_as_one_does) {
 
 class OneStep : public TrainStepOnRanks, public ::testing::WithParamInterface<std::string> {
  protected:
-  OneStep() : model_(tiny::config({"load_balance_rate=0.1"}), {.device = GetParam(), .slots = 2}) { tiny::fill(model_, 3); }
+  OneStep() : model_(tiny::config({"load_balance_rate=0.1"}), {.device = GetParam(), .slots = 2}) {
+    tiny::fill(model_, 3);
+  }
   TestModel model_;
 };
-INSTANTIATE_TEST_SUITE_P(Devices, OneStep, ::testing::ValuesIn(devices()), [](const auto& test) { return test.param; });
+INSTANTIATE_TEST_SUITE_P(Devices, OneStep, ::testing::ValuesIn(devices()),
+                         [](const auto& test) { return test.param; });
 
 /// Decoupled AdamW as the paper writes it, in double.
 struct Moments {
@@ -147,7 +154,8 @@ TEST_P(OneStep, keeps_the_moments_of_adamw_over_clipped_gradients) {
         moments.step(element(parameter.grad, at) / (result.grad_norm + 1e-6), step, 0.01, decay);
         EXPECT_NEAR(element(parameter.slots[0], at), moments.m, 1e-6);
         EXPECT_NEAR(element(parameter.slots[1], at), moments.v, 1e-6);
-        ASSERT_NEAR(element(parameter.weight, at), moments.weight, 1e-5) << parameter.spec().name << "[" << i << "]";
+        ASSERT_NEAR(element(parameter.weight, at), moments.weight, 1e-5)
+            << parameter.spec().name << "[" << i << "]";
       }
     }
   }
@@ -169,7 +177,8 @@ TEST_P(OneStep, balances_from_the_counts_of_all_ranks) {
       EXPECT_NEAR(after[layer][e], before[layer][e] + step_of(counts[e]) - mean_step, 1e-6);
     }
   }
-  for (const auto& counts : buffers_ending(model_, ".tokens_per_expert")) EXPECT_EQ(counts, (std::vector<float>{0, 0, 0, 0}));
+  for (const auto& counts : buffers_ending(model_, ".tokens_per_expert"))
+    EXPECT_EQ(counts, (std::vector<float>{0, 0, 0, 0}));
 }
 
 TEST_P(OneStep, that_is_not_a_number_stops_every_rank_and_changes_nothing) {
@@ -188,7 +197,8 @@ TEST_P(OneStep, that_is_not_a_number_stops_every_rank_and_changes_nothing) {
   const std::string message = message_of<NumericalError>([&] { trainer.run(mine, settings(2)); });
   EXPECT_TRUE(message.starts_with("step 2: loss ")) << message;
   EXPECT_NE(message.find("in the batch of 4 sequences from sample 4 on (not finite, nothing was updated)"),
-            std::string::npos) << message;
+            std::string::npos)
+      << message;
   EXPECT_TRUE(same_bits(everything(model_), before));
 
   // And leaves nothing behind for the next step.

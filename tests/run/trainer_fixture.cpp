@@ -24,8 +24,8 @@ TestTrainer::TestTrainer(TestModel& model, const Setup& setup, const Config& opt
       optimizer_(make_adamw(optimizer)),
       stash_(model.device(),
              StashLayout(model.stage().layers(), setup.shape, StashMode::fused, model.stage().width()), 1),
-      step_({model.device(), model.stage(), model.parameters(), *optimizer_, setup.data ? *setup.data : *alone_,
-             setup.reducer, stash_},
+      step_({model.device(), model.stage(), model.parameters(), *optimizer_,
+             setup.data ? *setup.data : *alone_, setup.reducer, stash_},
             pipeline_row(setup.microbatches)) {}
 
 StepResult TestTrainer::run(std::span<const TestBatch> batches, const TrainStep::Settings& settings) {

@@ -15,8 +15,8 @@ class TestTrainer {
  public:
   struct Setup {
     BatchShape shape;
-    int microbatches = 1;             ///< of this rank, a step
-    Communicator* data = nullptr;     ///< null: this rank alone
+    int microbatches = 1;          ///< of this rank, a step
+    Communicator* data = nullptr;  ///< null: this rank alone
     GradientReducer* reducer = nullptr;
   };
   /// `model` must have two optimizer slots; borrowed.

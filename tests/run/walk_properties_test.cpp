@@ -10,7 +10,9 @@ namespace {
 
 constexpr std::uint64_t kSeed = 9;
 
-Step step_of(ActionKind kind, int microbatch) { return {{0, kind, microbatch}, {}}; }
+Step step_of(ActionKind kind, int microbatch) {
+  return {{0, kind, microbatch}, {}};
+}
 
 struct Outcome {
   Sums sums;
@@ -37,12 +39,16 @@ class WalkProperties : public ::testing::TestWithParam<Case> {
         batch_(random_batch(4, 7, tiny::kVocabulary, 21)) {
     tiny::fill(model_, 17);
     batch_.first_sample = 12;
-    for (std::size_t token : {0, 1, 2, 3, 4, 8, 22, 25}) batch_.labels[token] = kIgnoredLabel;  // unevenly spread
+    for (std::size_t token : {0, 1, 2, 3, 4, 8, 22, 25})
+      batch_.labels[token] = kIgnoredLabel;  // unevenly spread
   }
 
-  StepScales scales() const { return {kSeed, static_cast<float>(1.0 / static_cast<double>(batch_.valid())), 0.25f}; }
+  StepScales scales() const {
+    return {kSeed, static_cast<float>(1.0 / static_cast<double>(batch_.valid())), 0.25f};
+  }
 
-  Outcome walk(const std::vector<Step>& row, const std::vector<TestBatch>& batches, StashMode mode, int in_flight) {
+  Outcome walk(const std::vector<Step>& row, const std::vector<TestBatch>& batches, StashMode mode,
+               int in_flight) {
     Walker walker(model_, batches.front().shape(Phase::train), mode, in_flight);
     model_.parameters().zero_gradients(model_.device());
     const Sums sums = walker.run(row, batches, scales());
