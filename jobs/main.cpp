@@ -1,7 +1,12 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <exception>
 #include <functional>
 
+#include "caravan/config.hpp"
 #include "caravan/error.hpp"
 #include "caravan/fingerprint.h"
 #include "caravan/log.hpp"
@@ -15,7 +20,20 @@ int finish_parse(const CLI::App& app, const CLI::ParseError& outcome) {
   return app.exit(outcome) == 0 ? 0 : static_cast<int>(ExitCode::wrong_use);
 }
 
+/// CLI11 would only say that a verb is required.
+void check_verb(const std::string& given) {
+  if (given.starts_with('-')) return;
+  std::vector<std::string> names;
+  for (const Command* command : verbs()) names.emplace_back(command->name);
+  if (std::find(names.begin(), names.end(), given) != names.end()) return;
+  const std::string near = nearest_name(given, names);
+  throw ConfigError(fmt::format("no verb '{}'. {}", given,
+                                near.empty() ? fmt::format("Known: {}.", fmt::join(names, ", "))
+                                             : fmt::format("Did you mean '{}'?", near)));
+}
+
 int run(int argc, char** argv) {
+  if (argc > 1) check_verb(argv[1]);
   CLI::App app{"caravan: pre-trains, evaluates, converts and decodes Llama 4 mixture-of-experts transformers"};
   app.set_version_flag("--version", CARAVAN_VERSION);
   app.require_subcommand(1);
