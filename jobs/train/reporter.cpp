@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "caravan/check.hpp"
 #include "caravan/log.hpp"
 #include "io/metrics/json_lines_sink.hpp"
 #include "io/metrics/step_line.hpp"
@@ -21,7 +22,9 @@ Reporter::Reporter(TrainSetup& setup, int rank) : setup_(setup), active_(rank ==
 
 void Reporter::open_files(std::int64_t first_step) {
   const std::string& output = setup_.job().output;
-  std::filesystem::create_directories(output);
+  std::error_code problem;
+  std::filesystem::create_directories(output, problem);
+  CARAVAN_CHECK(!problem, IoError, fmt::format("cannot make the folder {} ({})", output, problem.message()));
   if (setup_.job().metrics.jsonl) {
     files_.push_back(std::make_unique<io::JsonLinesSink>(output + "/metrics.jsonl", first_step));
   }
