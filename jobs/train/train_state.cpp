@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <set>
+
+#include "caravan/check.hpp"
 #include "caravan/fingerprint.h"
 #include "io/checkpoint/layout.hpp"
 #include "io/checkpoint/reader.hpp"
@@ -41,6 +44,27 @@ std::uint64_t total_bytes(const ParameterStore& parameters, const std::vector<st
   return bytes;
 }
 
+/// Refuses a checkpoint of another model or optimizer: whatever is missing, has another shape, or would be left behind unread.
+void check_same_tensors(const io::CheckpointReader& reader, const ParameterStore& parameters,
+                        const std::vector<std::string>& slots) {
+  const auto refuse = [&](const std::string& problem) {
+    throw IoError(fmt::format("{} does not fit the job: {} (it holds another model or optimizer). Another output, or the job "
+                              "that caravan inspect --job prints?",
+                              reader.folder(), problem));
+  };
+  std::set<std::string> wanted;
+  for_each_tensor(parameters, slots, [&](const std::string& name, TensorView view) {
+    if (!reader.has(name)) refuse(name + " is missing in it");
+    const Shape stored = reader.info(name).shape;
+    if (stored != view.shape) refuse(fmt::format("{} is {} instead of {}", name, to_string(stored), to_string(view.shape)));
+    wanted.insert(name);
+  });
+  for (const io::TensorRecord& tensor : reader.tensors()) {
+    const bool unused = slots.empty() && tensor.name.starts_with("/optimizer/");
+    if (!unused && !wanted.contains(tensor.name)) refuse(tensor.name + " is not in the job");
+  }
+}
+
 std::int64_t integer(const io::CheckpointReader& reader, const std::string& name) {
   return std::get<std::int64_t>(reader.attribute(name));
 }
@@ -59,11 +83,13 @@ std::string save_state(const std::string& run, const Progress& progress, const P
 
 Progress load_state(const io::CheckpointReader& reader, ParameterStore& parameters,
                     const std::vector<std::string>& slot_names) {
+  check_same_tensors(reader, parameters, slot_names);
   for_each_tensor(parameters, slot_names, [&](const std::string& name, TensorView view) { reader.read(name, view); });
   return {reader.step(), reader.tokens_seen(), integer(reader, "/state/next_sample")};
 }
 
 void load_weights(const io::CheckpointReader& reader, ParameterStore& parameters) {
+  check_same_tensors(reader, parameters, {});
   for_each_tensor(parameters, {}, [&](const std::string& name, TensorView view) { reader.read(name, view); });
 }
 
