@@ -27,6 +27,15 @@ bool due(std::int64_t every, std::int64_t step, std::int64_t last) {
   return step == last || (every > 0 && step % every == 0);
 }
 
+/// A new run would replace some steps of the former one and keep others, and pruning would take the new for the old.
+void refuse_to_mix(const std::string& output) {
+  const auto steps = io::list_steps(output);
+  CARAVAN_CHECK(steps.empty(), ConfigError,
+                fmt::format("{} holds checkpoints up to step {} and checkpoint.resume is false (two runs would mix). Name "
+                            "another output, or move them away?",
+                            output, steps.back()));
+}
+
 }  // namespace
 
 Trainer::Trainer(TrainSetup& setup, Communicator& world)
@@ -46,6 +55,7 @@ Trainer::Trainer(TrainSetup& setup, Communicator& world)
 }
 
 void Trainer::start_weights() {
+  if (!setup_.job().checkpoint.resume) refuse_to_mix(setup_.job().output);
   if (setup_.job().checkpoint.resume && resume()) return;
   ParameterStore& parameters = setup_.model().parameters();
   const std::string& initial = setup_.job().checkpoint.initial_load;
@@ -63,6 +73,10 @@ bool Trainer::resume() {
   if (world_.rank() == 0) {
     const io::Latest latest = io::find_latest(setup_.job().output);
     for (const io::Skipped& skipped : latest.skipped) log_warning(fmt::format("skipped {}: {}", skipped.path, skipped.why));
+    CARAVAN_CHECK(latest.path || latest.skipped.empty(), IoError,
+                  fmt::format("no checkpoint of {} verifies (starting anew would replace them). Restore one, or move them "
+                              "away?",
+                              setup_.job().output));
     path = latest.path.value_or("");
   }
   path = broadcast_text(world_, path);
