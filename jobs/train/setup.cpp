@@ -86,10 +86,10 @@ double TrainSetup::step_flops() {
 }
 
 Made<DataSource> TrainSetup::open_data(const Config& differences) {
-  Config data = job_.data;
-  if (!differences.is_null()) data.merge(differences);
-  const Config& source = data.find("source");
+  const Config& source = differences.find("source");
   const std::string name = source.is_null() ? job_.data_source : source.as_string();
+  Config data = name == job_.data_source ? job_.data : Config::map();  // another source has other keys
+  data.merge(differences);
   data.erase("source");
   data.set("sequence_length", std::to_string(job_.train.sequence_length));
   if (!data.has("seed")) data.set("seed", std::to_string(job_.seed));
