@@ -31,7 +31,7 @@ std::vector<std::string> preset_names() {
 
 Config resolve_model(const Config& section) {
   const Config& preset = section.find("preset");
-  Config model = Config::map();
+  Config model = section.emptied();
   if (!preset.is_null()) {
     const auto names = preset_names();
     const std::string& name = preset.as_string();
@@ -40,7 +40,7 @@ Config resolve_model(const Config& section) {
       throw ConfigError(fmt::format("{}: no model preset '{}' (there are: {}).{}", preset.where(), name,
                                     fmt::join(names, ", "), near.empty() ? "" : " Did you mean '" + near + "'?"));
     }
-    model = Config::load((preset_folder() / (name + ".yaml")).string());
+    model.merge(Config::load((preset_folder() / (name + ".yaml")).string()));
   }
   Config given = section;
   given.erase("preset");
