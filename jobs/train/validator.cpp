@@ -39,9 +39,9 @@ Validator::Result Validator::run() {
   executor_.zero_sums();
   double sums[2] = {0, 0};
   const int ranks = setup_.share().data_ranks;
-  const std::int64_t rounds = (setup_.job().validation.batches + ranks - 1) / ranks;
-  for (std::int64_t round = 0; round < rounds; ++round) {
-    const MicroBatch& batch = reader_.read(round * reader_.share().global_batch).front();
+  // A rank may have none in the last round: every number of ranks measures the same samples.
+  for (std::int64_t index = setup_.share().data_rank; index < setup_.job().validation.batches; index += ranks) {
+    const MicroBatch& batch = reader_.read(index / ranks * reader_.share().global_batch).front();
     executor_.forward(batch);
     sums[1] += static_cast<double>(
         std::count_if(batch.labels.begin(), batch.labels.end(), [](auto label) { return label != kIgnoredLabel; }));
