@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstdint>
+
+#include "caravan/random.hpp"
+#include "caravan/tensor.hpp"
+
+// From projected queries, keys and values to attended values. Arguments of operators; the conventions stand in caravan/ops.hpp.
+namespace caravan {
+
+/// What happens to queries and keys between projection and attention. Row t has position p = first_position + t mod S.
+/// q and k: rotate adjacent pairs (2i, 2i+1) by angle p·ω_i when cos/sin are given; then, with norm_eps > 0, multiply
+/// each head by rstd = 1/sqrt(mean(x²) + norm_eps); then, with floor_scale > 0, queries only:
+/// × 1 + temperature_scale·ln(1 + ⌊(p+1)/floor_scale⌋). Source: Llama 4 reference, see docs of the attention layer.
+struct QkPrepare {
+  TensorView cos, sin;  ///< [P, D/2] at absolute positions, or empty: no rotation
+  std::int64_t heads = 0, kv_heads = 0, head_dim = 0;
+  std::int64_t sequence_length = 0, first_position = 0;
+  float norm_eps = 0;  ///< 0: no norm
+  float temperature_scale = 0;
+  float floor_scale = 0;  ///< 0: no temperature
+};
+struct QkPrepareForward {
+  QkPrepare how;
+  TensorView qkv;   ///< [T, (A+2G)·D] in and out; the values pass through
+  TensorView rstd;  ///< [T, A+G], empty when there is no norm
+};
+struct QkPrepareBackward {
+  QkPrepare how;
+  TensorView qkv;   ///< [T, (A+2G)·D] as the forward left it
+  TensorView rstd;  ///< [T, A+G] as the forward left it
+  TensorView dqkv;  ///< [T, (A+2G)·D] in and out
+};
+
+/// Which keys a query sees: key position ≤ query position, same chunk (⌊p/chunk⌋), same document.
+struct AttentionMask {
+  std::int64_t first_query = 0;  ///< position of q[b, 0]
+  std::int64_t first_key = 0;    ///< position of k[b, 0]
+  std::int64_t chunk = 0;        ///< 0: whole sequence
+  TensorView documents;          ///< [B, S] of queries and keys alike (needs S = Skv), or empty
+};
+
+/// Dropout of probabilities; element (first_row + b, (head·S + i)·Skv + j) of the stream.
+struct AttentionDropout {
+  float probability = 0;
+  RandomKey key;
+  std::int64_t first_row = 0;  ///< global index of the first sequence
+};
+
+/// out = softmax(scale·q·kᵀ + mask)·v; query head h reads key/value head ⌊h·G/A⌋.
+struct AttentionForward {
+  TensorView q;    ///< [B, S, A, D]
+  TensorView k;    ///< [B, Skv, G, D]
+  TensorView v;    ///< [B, Skv, G, D]
+  TensorView out;  ///< [B, S, A, D]
+  TensorView lse;  ///< [B, A, S] ln Σ exp of the scaled scores
+  AttentionMask mask;
+  AttentionDropout dropout;
+  float scale = 1;
+};
+struct AttentionBackward {
+  TensorView q, k, v, out, lse;  ///< as in the forward
+  TensorView dout;               ///< [B, S, A, D]
+  TensorView dq, dk, dv;         ///< as q, k, v; written
+  AttentionMask mask;
+  AttentionDropout dropout;
+  float scale = 1;
+};
+
+}  // namespace caravan

@@ -1,0 +1,115 @@
+#pragma once
+
+#include <cstdint>
+
+#include "caravan/random.hpp"
+#include "caravan/tensor.hpp"
+
+// From router logits to sorted rows and back. Arguments of operators; the conventions stand in caravan/ops.hpp.
+namespace caravan {
+
+enum class ScoreFunction {
+  sigmoid,
+  softmax,           ///< over all experts
+  softmax_selected,  ///< over the selected experts
+};
+
+/// How tokens choose experts: top-k of (score + bias), ties to the lower expert; weight = score at the selected, then
+/// ÷ (Σ_k + 1e-20) when `normalise`, then × scale. For softmax_selected the choice is on logits + bias.
+struct RouterRule {
+  ScoreFunction score = ScoreFunction::sigmoid;
+  std::int64_t top_k = 1;
+  bool normalise = false;
+  float scale = 1;
+  bool bias_in_weight = false;  ///< the weight is the score of (logit + bias)
+  std::int64_t groups = 0;          ///< 0: no limit. Group score: sum of its two best (score + bias)
+  std::int64_t limited_groups = 0;  ///< groups that stay eligible
+};
+
+/// The routing of one micro-batch. Sorting is stable: rows of an expert keep the order of token·K + k.
+struct RouteForward {
+  RouterRule rule;
+  TensorView logits;    ///< [T, E] in; noise is added in place when noise_std is given
+  TensorView noise_std; ///< [T, E] logits of the noise, σ = softplus; or empty
+  RandomKey noise_key;
+  std::int64_t first_token = 0;  ///< global index of token 0: row of the noise stream
+  TensorView bias;      ///< [E] or empty
+  TensorView experts;   ///< [T, K] selected experts, by falling score
+  TensorView weights;   ///< [T, K] f32
+  TensorView offsets;   ///< [E+1] first row of each expert
+  TensorView row_of;    ///< [T, K] row of (token, k)
+  TensorView slot_of;   ///< [R] token·K + k of a row
+  TensorView counts;    ///< [E] f32 += rows of each expert, or empty
+};
+struct RouteBackward {
+  RouterRule rule;
+  TensorView logits;    ///< [T, E] as the forward left it
+  TensorView noise_std; ///< [T, E] or empty
+  RandomKey noise_key;
+  std::int64_t first_token = 0;
+  TensorView bias;      ///< [E] or empty
+  TensorView experts;   ///< [T, K]
+  TensorView weights;   ///< [T, K]
+  TensorView dweights;  ///< [T, K]
+  TensorView dlogits;   ///< [T, E]
+  TensorView dnoise;    ///< [T, E] or empty: gradient of noise_std
+};
+
+/// Load-balance loss of one layer: coefficient·E²·Σ_b mean_e(density[b,e]·prob[b,e]), density = share of the sequence's
+/// slots routed to e, prob = mean softmax probability over the sequence. Divide by the sequences through `coefficient`.
+/// Source: MaxText's moe_lb_loss.
+struct BalanceLossForward {
+  TensorView logits;   ///< [T, E]
+  TensorView experts;  ///< [T, K]
+  std::int64_t sequence_length = 0;
+  float coefficient = 0;
+  TensorView loss;  ///< [1] f64 +=
+};
+struct BalanceLossBackward {
+  TensorView logits;   ///< [T, E]
+  TensorView experts;  ///< [T, K]
+  std::int64_t sequence_length = 0;
+  float coefficient = 0;
+  TensorView dlogits;  ///< [T, E] +=
+};
+
+/// out[r] = w·x[slot_of[r] / K], w = weights[slot_of[r]] or 1
+struct PermuteForward {
+  TensorView x;        ///< [T, H]
+  TensorView slot_of;  ///< [R]
+  TensorView weights;  ///< [T, K] or empty
+  std::int64_t top_k = 1;
+  TensorView out;  ///< [R, H]
+};
+
+/// dx[t] = (dx[t] when `accumulate`) + Σ_k w·dout[row_of[t,k]]; dweights[t,k] = x[t]·dout[row_of[t,k]]
+struct PermuteBackward {
+  TensorView x;         ///< [T, H], empty when weights are
+  TensorView dout;      ///< [R, H]
+  TensorView row_of;    ///< [T, K]
+  TensorView weights;   ///< [T, K] or empty
+  TensorView dx;        ///< [T, H]
+  TensorView dweights;  ///< [T, K], empty when weights are
+  bool accumulate = false;
+};
+
+/// y[t] = base[t] + Σ_k w·rows[row_of[t,k]]. `base` may be `y` itself, or empty (0).
+struct CombineForward {
+  TensorView rows;     ///< [R, H]
+  TensorView row_of;   ///< [T, K]
+  TensorView weights;  ///< [T, K] or empty
+  TensorView base;     ///< [T, H] or empty
+  TensorView y;        ///< [T, H]
+};
+
+/// drows[row_of[t,k]] = w·dy[t]; dweights[t,k] = dy[t]·rows[row_of[t,k]]
+struct CombineBackward {
+  TensorView dy;        ///< [T, H]
+  TensorView rows;      ///< [R, H], empty when weights are
+  TensorView row_of;    ///< [T, K]
+  TensorView weights;   ///< [T, K] or empty
+  TensorView drows;     ///< [R, H]
+  TensorView dweights;  ///< [T, K], empty when weights are
+};
+
+}  // namespace caravan
