@@ -6,6 +6,7 @@
 #include <hdf5.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -14,9 +15,10 @@ namespace caravan::io {
 inline constexpr std::string_view kShardFormat = "caravan token shard";
 inline constexpr std::int64_t kShardVersion = 1;
 
-inline std::string shard_name(int shard, int shards) {
-  return fmt::format("tokens-{:05}-of-{:05}.h5", shard, shards);
-}
+std::string shard_name(int shard, int shards);
+
+/// M of a name tokens-NNNNN-of-MMMMM.h5; nothing for other names.
+std::optional<int> count_in_shard_name(std::string_view name);
 
 inline hid_t hdf5_type(TokenType type) {
   return type == TokenType::u16 ? H5T_STD_U16LE : H5T_STD_I32LE;

@@ -7,6 +7,7 @@
 
 #include "caravan/check.hpp"
 #include "caravan/fingerprint.h"
+#include "io/data/publish_folder.hpp"
 #include "io/data/shard_format.hpp"
 #include "io/files/file.hpp"
 #include "io/files/pending_file.hpp"
@@ -37,6 +38,18 @@ void require_room(const std::string& folder, std::uint64_t bytes) {
       fmt::format("{}: a shard of {} bytes does not fit (the disk is full: {} bytes are free). Free some, or "
                   "name another folder?",
                   folder, bytes, space.available));
+}
+
+void refuse_occupied(const std::string& folder) {
+  if (!fs::exists(fs::symlink_status(folder))) return;
+  CARAVAN_CHECK(fs::is_directory(folder), IoError,
+                fmt::format("{} is a file (token shards need a folder). Name another?", folder));
+  for (const auto& entry : fs::directory_iterator(folder))
+    CARAVAN_CHECK(
+        !count_in_shard_name(entry.path().filename().string()), IoError,
+        fmt::format(
+            "{} holds token shards already (they are never replaced). Remove them, or name another folder?",
+            folder));
 }
 
 template <class T>
@@ -76,10 +89,7 @@ ShardWriter::ShardWriter(std::string folder, ShardFacts facts, std::int64_t toke
       type_(token_type_for(facts_.vocab_size)),
       tokens_a_shard_(tokens_a_shard) {
   while (folder_.size() > 1 && folder_.ends_with('/')) folder_.pop_back();
-  CARAVAN_CHECK(
-      !fs::exists(fs::symlink_status(folder_)), IoError,
-      fmt::format("{} exists (token shards are written as a new folder). Remove it, or name another?",
-                  folder_));
+  refuse_occupied(folder_);
   beside_ = fmt::format("{}.tmp-{}", folder_, random_suffix());
   make_folder(beside_);
 }
@@ -125,20 +135,20 @@ void ShardWriter::write_shard() {
   ++shards_;
 }
 
+void ShardWriter::add_file(const std::string& name, const std::string& bytes) {
+  PendingFile file((fs::path(beside_) / name).string());
+  file.write(std::as_bytes(std::span(bytes)));
+  file.commit();
+}
+
 int ShardWriter::finish() {
   if (!tokens_.empty()) write_shard();
   CARAVAN_CHECK(shards_ > 0, IoError,
                 "no tokens in the input (there is nothing to write). Is the --input the right one?");
   for (int shard = 0; shard < shards_; ++shard)
     fs::rename(beside(shard), fs::path(beside_) / shard_name(shard, shards_));
-  sync_folder(beside_);
-  std::error_code error;
-  fs::rename(beside_, folder_, error);
-  CARAVAN_CHECK(!error, IoError,
-                fmt::format("cannot rename {} to {} ({})", beside_, folder_, error.message()));
+  publish_folder(beside_, folder_);
   is_finished_ = true;
-  const fs::path parent = fs::path(folder_).parent_path();
-  sync_folder(parent.empty() ? "." : parent.string());
   return shards_;
 }
 

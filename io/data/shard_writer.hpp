@@ -21,14 +21,16 @@ struct ShardFacts {
 /// appears under its name when all of it is written; without `finish`, and after an error, nothing stays.
 class ShardWriter {
  public:
-  /// IoError when `folder` exists. A file holds whole documents up to `tokens_a_shard`; only a longer one is
-  /// cut.
+  /// IoError when `folder` holds token shards or is a file. A file holds whole documents up to
+  /// `tokens_a_shard`; only a longer one is cut.
   ShardWriter(std::string folder, ShardFacts facts, std::int64_t tokens_a_shard);
   ~ShardWriter();
   ShardWriter(const ShardWriter&) = delete;
   ShardWriter& operator=(const ShardWriter&) = delete;
 
   void add_document(std::span<const std::int32_t> tokens);
+  /// A file of this name and content beside the shards, such as the tokenizer that made them.
+  void add_file(const std::string& name, const std::string& bytes);
   /// [once] Gives the number of shards.
   int finish();
 

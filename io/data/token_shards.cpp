@@ -22,28 +22,11 @@ namespace fs = std::filesystem;
 constexpr std::size_t kIdsAtOnce = 4096;
 constexpr std::int64_t kMostVocabulary = std::int64_t{1} << 31;
 
-std::optional<int> number_in(const std::string& name, std::size_t at) {
-  int number = 0;
-  for (std::size_t i = at; i < at + 5; ++i) {
-    if (name[i] < '0' || name[i] > '9') return std::nullopt;
-    number = number * 10 + (name[i] - '0');
-  }
-  return number;
-}
-
-/// M of tokens-NNNNN-of-MMMMM.h5; nothing for other names.
-std::optional<int> count_in_name(const std::string& name) {
-  if (name.size() != shard_name(0, 0).size()) return std::nullopt;
-  const auto shard = number_in(name, 7), shards = number_in(name, 16);
-  if (!shard || !shards || name != shard_name(*shard, *shards)) return std::nullopt;
-  return shards;
-}
-
 int count_shards(const std::string& folder) {
   std::error_code error;
   int shards = 0;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
-    const auto count = count_in_name(entry.path().filename());
+    const auto count = count_in_shard_name(entry.path().filename().string());
     if (!count) continue;
     CARAVAN_CHECK(
         shards == 0 || shards == *count, IoError,

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "caravan/check.hpp"
@@ -8,6 +9,7 @@
 #include "io/data/shard_writer.hpp"
 #include "io/data/token_shards.hpp"
 #include "io/data/unigram_entropy.hpp"
+#include "io/files/file.hpp"
 #include "io/text/load_tokenizer.hpp"
 #include "jobs/command.hpp"
 #include "jobs/text_streams.hpp"
@@ -15,6 +17,7 @@
 namespace caravan::jobs {
 namespace {
 
+constexpr std::uint64_t kMostTokenizerBytes = 256u << 20;
 constexpr std::int64_t kLeastShard = 1 << 10;
 constexpr std::int64_t kMostShard = std::int64_t{1} << 31;
 constexpr std::int64_t kUsualShard = std::int64_t{1} << 26;
@@ -35,6 +38,16 @@ struct Counts {
 
 io::DocumentEncoder::Border border(bool is_asked_for) {
   return is_asked_for ? io::DocumentEncoder::Border::token : io::DocumentEncoder::Border::none;
+}
+
+/// The shards carry their tokenizer, so that whoever has them can decode.
+void keep_tokenizer(const std::string& file, io::ShardWriter& writer) {
+  const std::string bytes = io::read_text(file, kMostTokenizerBytes);
+  const bool is_json = bytes.find_first_not_of(" \t\r\n") == bytes.find('{');
+  writer.add_file(is_json ? "tokenizer.json" : "tokenizer.model", bytes);
+  const auto config = std::filesystem::path(file).parent_path() / "tokenizer_config.json";
+  if (is_json && std::filesystem::exists(config))
+    writer.add_file("tokenizer_config.json", io::read_text(config.string(), kMostTokenizerBytes));
 }
 
 Counts write_shards(const Prepare& options) {
@@ -60,6 +73,7 @@ Counts write_shards(const Prepare& options) {
       progress.show(fmt::format("{} documents, {} tokens", counts.documents, counts.tokens));
   };
   for (const std::string& input : options.inputs) io::for_each_document(input, format, take);
+  keep_tokenizer(file, writer);
   counts.shards = writer.finish();
   return counts;
 }
@@ -119,7 +133,8 @@ std::function<int()> declare_prepare(CLI::App& app) {
   app.add_option("--input", options->inputs, "Text or JSON-lines files")->required();
   app.add_option("--tokenizer", options->tokenizer, "tokenizer.json, tokenizer.model, or a folder with one")
       ->required();
-  app.add_option("--output", options->output, "The folder to make")->required();
+  app.add_option("--output", options->output, "The folder for the shards; made when it is not there")
+      ->required();
   declare_format(app, *options);
   app.add_option("--validation-fraction", options->validation_fraction,
                  "The tail whose entropy is printed by itself")

@@ -92,9 +92,10 @@ TEST_F(Commands, PrepareWritesShardsAndSaysWhatIsInThem) {
   EXPECT_EQ(facts["train_tokens"].get<int>() + facts["validation_tokens"].get<int>(),
             facts["tokens"].get<int>());
   EXPECT_GT(facts["train_unigram_entropy_nats"].get<double>(), 1.0);
+  EXPECT_EQ(test::slurp(folder_.file("d/tokenizer.json")), test::slurp(folder_.file("t.json")));
   const Outcome again = run(common + folder_.file("d"));
   EXPECT_EQ(again.code, 3);
-  EXPECT_THAT(again.err, HasSubstr("exists"));
+  EXPECT_THAT(again.err, HasSubstr("holds token shards already"));
 }
 
 TEST_F(Commands, WrongUseExitsWithTwoAndBadInputWithThree) {

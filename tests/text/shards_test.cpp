@@ -69,11 +69,45 @@ TEST(Shards, HoldWholeDocumentsAndCutOnlyWhatIsLonger) {
   EXPECT_THAT(across, ElementsAre(5, 6, 7, 8, 9, 10, 11, 50));
 }
 
-TEST(Shards, NeverReplaceAFolder) {
+TEST(Shards, NeverReplaceOthers) {
   const test::TemporaryFolder folder;
   write(folder.file("d"), {{1}});
-  EXPECT_THAT(test::message_of<IoError>([&] { write(folder.file("d"), {{2}}); }), HasSubstr("d exists"));
+  EXPECT_THAT(test::message_of<IoError>([&] { write(folder.file("d"), {{2}}); }),
+              HasSubstr("d holds token shards already"));
   EXPECT_THAT(all_of(TokenShards(folder.file("d"))), ElementsAre(1));
+}
+
+TEST(Shards, MoveIntoAFolderThatExists) {
+  const test::TemporaryFolder folder;
+  test::spill(folder.file("tokenizer.json"), "{}");
+  ShardWriter writer(folder.path(), facts(100), 10);
+  writer.add_document(Ids(25, 1));
+  writer.add_file("tokenizer.json", "{}");
+  writer.finish();
+
+  EXPECT_EQ(TokenShards(folder.path()).size(), 25);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 4);
+  EXPECT_FALSE(std::filesystem::exists(folder.path() + ".tmp"));
+}
+
+TEST(Shards, LeaveAFolderAsItWasWhenItHoldsAnotherTokenizer) {
+  const test::TemporaryFolder folder;
+  test::spill(folder.file("tokenizer.json"), "{}");
+  const auto message = test::message_of<IoError>([&] {
+    ShardWriter writer(folder.path(), facts(100), 10);
+    writer.add_document(Ids(25, 1));
+    writer.add_file("tokenizer.json", "{ }");
+    writer.finish();
+  });
+
+  EXPECT_THAT(message, HasSubstr("tokenizer.json exists and is another file"));
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
+}
+
+TEST(Shards, NeedAFolderNotAFile) {
+  const test::TemporaryFolder folder;
+  test::spill(folder.file("d"), "");
+  EXPECT_THAT(test::message_of<IoError>([&] { write(folder.file("d"), {{1}}); }), HasSubstr("d is a file"));
 }
 
 TEST(Shards, LeaveNothingBehindWhenNotFinished) {
