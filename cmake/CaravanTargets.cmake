@@ -1,6 +1,8 @@
 # caravan_library(core SHARED SOURCES … PUBLIC … PRIVATE …): target caravan_core, alias Caravan::core.
 function(caravan_warnings target)
-  target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow $<$<BOOL:${CARAVAN_WERROR}>:-Werror>)
+  # An operator's optional views are left out of its designated initialisers on purpose.
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wno-missing-field-initializers
+    $<$<BOOL:${CARAVAN_WERROR}>:-Werror>)
   if(CARAVAN_AUDIT)
     target_compile_definitions(${target} PRIVATE CARAVAN_AUDIT)
   endif()

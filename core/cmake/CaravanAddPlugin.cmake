@@ -12,7 +12,7 @@ function(caravan_add_plugin name)
   set_target_properties(${target} PROPERTIES
     PREFIX "" CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON
     CXX_STANDARD 20 CXX_STANDARD_REQUIRED ON CXX_EXTENSIONS OFF POSITION_INDEPENDENT_CODE ON)
-  target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wno-missing-field-initializers)
   target_link_options(${target} PRIVATE
     -Wl,--version-script=${CARAVAN_PLUGIN_VERSION_SCRIPT} -Wl,--no-undefined -Wl,-z,now -Wl,-z,relro)
   target_link_libraries(${target} PRIVATE Caravan::core ${arg_LIBRARIES})
