@@ -30,20 +30,31 @@ struct RandomRouting {
   }
 };
 
+/// Experts that have rows: only their weights are read.
+std::int64_t busy_experts(const std::vector<std::int32_t>& offsets) {
+  std::int64_t busy = 0;
+  for (std::size_t e = 1; e < offsets.size(); ++e) busy += offsets[e] > offsets[e - 1];
+  return busy;
+}
+
 struct Grouped {
   TensorView x, offsets, w, y;
   double bytes, flops;
+  std::int64_t busy;  ///< experts that have rows
 };
 
 Grouped grouped(BenchMemory& memory, const OpsShape& s) {
   const std::int64_t rows = s.routed(), outputs = 2 * s.hidden;
   const double r = static_cast<double>(rows), m = static_cast<double>(s.width), n = static_cast<double>(outputs);
+  const std::vector<std::int32_t> offsets = RandomRouting(s).offsets;
+  const std::int64_t busy = busy_experts(offsets);
   return {memory.random({rows, s.width}),
-          memory.indices({s.experts + 1}, RandomRouting(s).offsets),
+          memory.indices({s.experts + 1}, offsets),
           memory.random({s.experts, outputs, s.width}, 0.05f),
           memory.random({rows, outputs}),
-          memory.compute_bytes() * (r * m + static_cast<double>(s.experts) * n * m + r * n),
-          2 * r * m * n};
+          memory.compute_bytes() * (r * m + static_cast<double>(busy) * n * m + r * n),
+          2 * r * m * n,
+          busy};
 }
 
 OpCase grouped_forward(BenchMemory& memory, const OpsShape& s) {
@@ -61,7 +72,8 @@ OpCase grouped_backward_input(BenchMemory& memory, const OpsShape& s) {
 OpCase grouped_backward_weight(BenchMemory& memory, const OpsShape& s) {
   const Grouped g = grouped(memory, s);
   const TensorView dw = memory.zeros(DType::f32, g.w.shape);
-  const double bytes = g.bytes + static_cast<double>(g.w.count()) * (8 - memory.compute_bytes());
+  const double weights = static_cast<double>(g.busy * 2 * s.hidden * s.width);
+  const double bytes = g.bytes + weights * (8 - memory.compute_bytes());
   return {bytes, g.flops,
           [g, dw](Ops& ops) { ops.grouped_linear_backward_weight({g.x, g.y, g.offsets, dw}); }};
 }
