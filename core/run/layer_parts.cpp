@@ -29,6 +29,11 @@ void PreNorm::backward_weight(Run& run, Frame& frame) const {
   run.ops.rmsnorm_backward_weight({frame.x, frame[rstd_], frame[gradient_], weight_.grad});
 }
 
+std::string random_stream(const Config& config) {
+  const Config& stream = config.find("stream");
+  return stream.is_null() ? config.get_string("name") : stream.as_string();
+}
+
 void OutputDropout::plan(const BatchShape& shape, StashPlan& plan) {
   gradient_ = plan.add("output.gradient", DType::f32, {probability_ > 0 ? shape.tokens() : 0, width_},
                        Lifetime::backward_weight);

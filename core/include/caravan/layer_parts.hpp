@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "caravan/config.hpp"
 #include "caravan/layer.hpp"
 
 // Pieces that layer plugins are built from.
@@ -63,6 +64,9 @@ class PreNorm {
   Lifetime gradient_lifetime_;
   Slot output_, rstd_, gradient_;
 };
+
+/// The name of a layer's random streams: its config's `stream`, or else its `name`.
+std::string random_stream(const Config& config);
 
 /// Dropout of a block's output, and its residual: y = x + dropout(block(x)). Without dropout the block adds the residual
 /// itself, in the epilogue of its last product, and this costs nothing.

@@ -48,7 +48,8 @@ AttentionLayer::AttentionLayer(const Host& host, const Config& config)
     : name_(config.get_string("name")),
       options_(config),
       norm_(*host.parameters, name_ + ".attention_norm.weight", options_.dim, options_.norm_eps),
-      dropout_(name_, ".attention.dropout", options_.dropout, options_.dim),
+      stream_(random_stream(config)),
+      dropout_(stream_, ".attention.dropout", options_.dropout, options_.dim),
       qkv_(host.parameters->declare(
           {name_ + ".attention.wqkv",
            {options_.width(), options_.dim},
@@ -133,7 +134,7 @@ QkPrepare AttentionLayer::how(const Run& run) const {
 
 AttentionDropout AttentionLayer::attention_dropout(const Run& run) const {
   if (!run.training() || options_.attention_dropout == 0) return {};
-  return {options_.attention_dropout, run.key(name_, ".attention.probabilities"), run.first_sample};
+  return {options_.attention_dropout, run.key(stream_, ".attention.probabilities"), run.first_sample};
 }
 
 void AttentionLayer::attend(Run& run, Frame& frame) const {

@@ -63,6 +63,7 @@ class AttentionLayer final : public Layer {
   std::string name_;
   Options options_;
   PreNorm norm_;
+  std::string stream_;
   OutputDropout dropout_;
   Parameter& qkv_;     // [(A+2G)·D, H]
   Parameter& output_;  // [H, A·D]

@@ -6,6 +6,7 @@ namespace caravan::attention {
 
 inline constexpr caravan_param kParams[] = {
     {"name", "string", nullptr, "", "", "Prefix of the parameter names, \"layers.3\"."},
+    {"stream", "string", "null", "", "", "Name of the random streams; null: the layer's name. Repeated layers differ in it."},
     {"dim", "int", nullptr, "", ">= 1", "Width between layers."},
     {"heads", "int", nullptr, "", ">= 1", "Query heads."},
     {"kv_heads", "int", nullptr, "", ">= 1", "Key/value heads; divides heads."},

@@ -15,6 +15,7 @@ class FeedForwardLayer final : public Layer {
   static constexpr const char* kSummary = "Pre-norm dense SwiGLU feed-forward with residual";
   static constexpr caravan_param kParams[] = {
       {"name", "string", nullptr, "", "", "Prefix of the parameter names, \"layers.3\"."},
+      {"stream", "string", "null", "", "", "Name of the random streams; null: the layer's name. Repeated layers differ in it."},
       {"dim", "int", nullptr, "", ">= 1", "Width between layers."},
       {"hidden", "int", nullptr, "", ">= 1", "Width of the feed-forward."},
       {"norm_eps", "float", "1e-5", "", "> 0", "Epsilon of the norm."},
@@ -26,7 +27,7 @@ class FeedForwardLayer final : public Layer {
   FeedForwardLayer(const Host& host, const Config& config)
       : name_(config.get_string("name")),
         dim_(config.get_int("dim")),
-        dropout_(name_, ".feed_forward.dropout", static_cast<float>(config.get_float("dropout")), dim_),
+        dropout_(random_stream(config), ".feed_forward.dropout", static_cast<float>(config.get_float("dropout")), dim_),
         norm_(*host.parameters, name_ + ".ffn_norm.weight", dim_, static_cast<float>(config.get_float("norm_eps"))),
         block_(*host.parameters, name_ + ".feed_forward", ParameterKind::dense,
                {dim_, config.get_int("hidden"), static_cast<float>(config.get_float("init_std")),

@@ -15,6 +15,7 @@ class GeluFeedForwardLayer final : public Layer {
   static constexpr const char* kSummary = "Pre-norm dense feed-forward with biases and GELU after both products";
   static constexpr caravan_param kParams[] = {
       {"name", "string", nullptr, "", "", "Prefix of the parameter names, \"layers.3\"."},
+      {"stream", "string", "null", "", "", "Name of the random streams; null: the layer's name. Repeated layers differ in it."},
       {"dim", "int", nullptr, "", ">= 1", "Width between layers."},
       {"hidden", "int", nullptr, "", ">= 1", "Width of the feed-forward."},
       {"norm_eps", "float", "1e-5", "", "> 0", "Epsilon of the norm."},
@@ -27,7 +28,7 @@ class GeluFeedForwardLayer final : public Layer {
       : name_(config.get_string("name")),
         dim_(config.get_int("dim")),
         hidden_(config.get_int("hidden")),
-        dropout_(name_, ".feed_forward.dropout", static_cast<float>(config.get_float("dropout")), dim_),
+        dropout_(random_stream(config), ".feed_forward.dropout", static_cast<float>(config.get_float("dropout")), dim_),
         norm_(*host.parameters, name_ + ".ffn_norm.weight", dim_, static_cast<float>(config.get_float("norm_eps"))),
         w1_(matrix(*host.parameters, ".w1.weight", {hidden_, dim_}, config.get_float("init_std"))),
         b1_(bias(*host.parameters, ".w1.bias", hidden_)),

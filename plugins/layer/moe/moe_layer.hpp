@@ -74,6 +74,7 @@ class MoeLayer final : public Layer {
   Options options_;
   Made<Dispatcher> dispatcher_;
   PreNorm norm_;
+  std::string stream_;
   OutputDropout dropout_;
   Parameter& gate_;             // [E, H]
   Parameter* noise_ = nullptr;  // [E, H]

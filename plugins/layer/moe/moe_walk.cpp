@@ -9,7 +9,7 @@ void MoeLayer::route(Run& run, Frame& frame) {
   args.rule = options_.rule;
   args.logits = frame[logits_];
   args.noise_std = noise;
-  args.noise_key = run.key(options_.name, ".moe.router.noise");
+  args.noise_key = run.key(stream_, ".moe.router.noise");
   args.first_token = run.first_sample * run.shape.length;
   args.bias = bias_ ? bias_->data : TensorView{};
   args.experts = frame[experts_];
@@ -43,7 +43,7 @@ void MoeLayer::route_backward(Run& run, Frame& frame) {
   args.rule = options_.rule;
   args.logits = frame[logits_];
   args.noise_std = noise_ ? frame[noise_std_] : TensorView{};
-  args.noise_key = run.key(options_.name, ".moe.router.noise");
+  args.noise_key = run.key(stream_, ".moe.router.noise");
   args.first_token = run.first_sample * run.shape.length;
   args.bias = bias_ ? bias_->data : TensorView{};
   args.experts = frame[experts_];

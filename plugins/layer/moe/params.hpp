@@ -6,6 +6,7 @@ namespace caravan::moe {
 
 inline constexpr caravan_param kParams[] = {
     {"name", "string", nullptr, "", "", "Prefix of the parameter names, \"layers.3\"."},
+    {"stream", "string", "null", "", "", "Name of the random streams; null: the layer's name. Repeated layers differ in it."},
     {"dim", "int", nullptr, "", ">= 1", "Width between layers."},
     {"experts", "int", nullptr, "", ">= 1", "Routed experts."},
     {"top_k", "int", "1", "", ">= 1", "Experts a token."},

@@ -39,10 +39,13 @@ class Llama4 final : public Model {
                   "chunk_size=" + text(chunk_size()) + " with sinusoidal positions (chunks belong to rotated layers)");
     layers_.push_back(embedding());
     for (std::int64_t layer = 0; layer < count_; ++layer) {
-      // The same name means the same weights, so a repeated layer is declared twice and stored once.
-      for (int pass = listed("repeat_layers", layer).value_or(false) ? 2 : 1; pass > 0; --pass) {
-        layers_.push_back(attention(layer));
-        layers_.push_back(has_experts(layer) ? experts(layer) : feed_forward(layer));
+      const LayerSpec block[] = {attention(layer), has_experts(layer) ? experts(layer) : feed_forward(layer)};
+      layers_.insert(layers_.end(), std::begin(block), std::end(block));
+      if (!listed("repeat_layers", layer).value_or(false)) continue;
+      // The same name means the same weights, so a repeated layer is stored once; its dropout must differ.
+      for (LayerSpec again : block) {
+        again.config.set("stream", again.name + ".again");
+        layers_.push_back(std::move(again));
       }
     }
     layers_.push_back(head());
