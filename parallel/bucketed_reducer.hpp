@@ -14,6 +14,13 @@ namespace caravan::parallel {
 class BucketedReducer final : public GradientReducer {
  public:
   static constexpr std::int64_t kDefaultBucketBytes = 4 << 20;
+  /// MPI works on a copy of every bucket in flight; without a bound a rank that runs ahead would copy all gradients.
+  static constexpr std::size_t kMostInFlight = 2;
+
+  /// Bytes of these copies at most, when no single gradient is larger than `largest_gradient`.
+  static constexpr std::int64_t most_copied_bytes(std::int64_t largest_gradient) {
+    return static_cast<std::int64_t>(kMostInFlight) * (kDefaultBucketBytes + largest_gradient);
+  }
 
   /// Borrows `group`. A bucket is posted as soon as it holds `bucket_bytes`, or the next gradient does not
   /// touch it.

@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <numeric>
 
 #include "jobs/setup/machine.hpp"
 #include "jobs/setup/text.hpp"
+#include "parallel/bucketed_reducer.hpp"
 
 namespace caravan::jobs {
 
@@ -22,6 +24,18 @@ std::string MemoryPlan::describe() const {
   return text + fmt::format("  {:<28}{:>12}\n", "peak a rank", bytes_text(static_cast<double>(total())));
 }
 
+namespace {
+
+/// What MPI copies while gradients are summed over the data ranks.
+std::size_t reduction_bytes(const ParameterStore& parameters, std::size_t all_gradients) {
+  std::int64_t largest = 0;
+  for (const auto& parameter : parameters.parameters()) largest = std::max(largest, parameter->spec().shape.count());
+  const auto copied = parallel::BucketedReducer::most_copied_bytes(largest * static_cast<std::int64_t>(sizeof(float)));
+  return std::min(all_gradients, static_cast<std::size_t>(copied));
+}
+
+}  // namespace
+
 MemoryPlan plan_memory(ModelInstance& model, const MemoryDemand& demand) {
   using Content = ParameterStore::Content;
   const auto parameters = model.parameters().memory(Content::weights_and_gradients, demand.optimizer_slots);
@@ -33,6 +47,9 @@ MemoryPlan plan_memory(ModelInstance& model, const MemoryDemand& demand) {
                 {"optimizer", parameters.slots},
                 {"constants and counters", parameters.buffers},
                 {"activations", training.total_bytes(demand.in_flight)}};
+  if (demand.data_ranks > 1) {
+    plan.items.push_back({"gradient reduction", reduction_bytes(model.parameters(), parameters.gradients)});
+  }
   if (demand.validates) {
     BatchShape evaluation = demand.shape;
     evaluation.phase = Phase::evaluate;

@@ -29,6 +29,7 @@ struct MemoryDemand {
   int in_flight = 1;
   std::int64_t microbatches = 1;
   std::size_t optimizer_slots = 0;
+  int data_ranks = 1;
   bool validates = false;
 };
 MemoryPlan plan_memory(ModelInstance& model, const MemoryDemand& demand);

@@ -76,7 +76,8 @@ BatchShare TrainSetup::divide_batch() {
 }
 
 MemoryPlan TrainSetup::memory() {
-  return plan_memory(model_, {shape_, in_flight_, share_.microbatches(), slots_.size(), job_.validation.batches > 0});
+  return plan_memory(model_, {shape_, in_flight_, share_.microbatches(), slots_.size(), share_.data_ranks,
+                              job_.validation.batches > 0});
 }
 
 double TrainSetup::step_flops() {
