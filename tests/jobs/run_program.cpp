@@ -7,6 +7,7 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <sstream>
 #include <stdexcept>
@@ -91,6 +92,13 @@ std::string Outcome::last_line() const {
   if (end == std::string::npos) return "";
   const std::size_t begin = err.rfind('\n', end);
   return err.substr(begin + 1, end - begin);
+}
+
+int Outcome::errors() const {
+  int count = 0;
+  std::istringstream lines(err);
+  for (std::string line; std::getline(lines, line);) count += line.find(" error ") == std::strlen("12:34:56");
+  return count;
 }
 
 Program::Program(const Command& command, const std::string& folder)

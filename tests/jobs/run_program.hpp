@@ -19,6 +19,8 @@ struct Outcome {
 
   /// The last line of `err` without its end.
   std::string last_line() const;
+  /// Messages of level error.
+  int errors() const;
 };
 
 /// One start of the executable, alone or under mpirun.

@@ -1,0 +1,127 @@
+#include <gmock/gmock.h>
+
+#include <cstring>
+
+#include "tests/jobs/batches_file.hpp"
+#include "tests/jobs/job_test.hpp"
+
+// Files of tokens and weights that are missing, damaged, hostile or of something else.
+namespace caravan::test {
+namespace {
+
+using ::testing::HasSubstr;
+
+/// Eight bytes of length, the header, the data.
+std::string safetensors(const std::string& header, std::size_t data_bytes) {
+  const std::uint64_t length = header.size();
+  std::string bytes(sizeof length, '\0');
+  std::memcpy(bytes.data(), &length, sizeof length);
+  return bytes + header + std::string(data_bytes, '\0');
+}
+
+class BadData : public JobTest {
+ protected:
+  std::string batches_job() const {
+    std::string yaml = kMiniJob;
+    const std::string from = "{source: synthetic, vocab_size: 64}";
+    return yaml.replace(yaml.find(from), from.size(), "{source: safetensors, path: " + file("batches.safetensors") + "}");
+  }
+  /// Expects the job over batches.safetensors to end with `code` and one message.
+  void expect_refused(int code, const std::string& message, int ranks = 0) const {
+    const Outcome outcome = run(train(job(batches_job()), "run", ranks));
+    EXPECT_TRUE(ended_with(outcome, code));
+    EXPECT_THAT(outcome.err, HasSubstr(message));
+    EXPECT_EQ(outcome.errors(), 1) << "one message a cause\n" << outcome.err;
+  }
+  Batches batches_{40, 16, 64};
+};
+
+TEST_F(BadData, MissingFile) {
+  expect_refused(3, "cannot open " + file("batches.safetensors") + " (No such file or directory)", 2);
+}
+
+TEST_F(BadData, IdsOutsideTheVocabulary) {
+  batches_.tokens[100] = 64;
+  batches_.write(file("batches.safetensors"));
+  expect_refused(2, "the data has token ids up to 64 (the model's vocab_size is 64)");
+  batches_.tokens[100] = -7;
+  batches_.write(file("batches.safetensors"));
+  expect_refused(3, "tensor tokens holds -7 (token ids are not negative)");
+  batches_.tokens[100] = std::int64_t{1} << 40;
+  batches_.write(file("batches.safetensors"));
+  expect_refused(3, "tensor tokens holds 1099511627776 (token ids");
+}
+
+TEST_F(BadData, LabelsOutsideTheVocabulary) {
+  batches_.labels[5] = 64;
+  batches_.write(file("batches.safetensors"));
+  expect_refused(2, "the data has token ids up to 64 (the model's vocab_size is 64)");
+  batches_.labels[5] = -1;
+  batches_.write(file("batches.safetensors"));
+  expect_refused(3, "tensor labels holds -1");
+}
+
+TEST_F(BadData, RowsOfAnotherLength) {
+  Batches(40, 20, 64).write(file("batches.safetensors"));
+  expect_refused(2, "rows of 20 tokens with labels (sequence_length=16 needs 17). Set sequence_length=19?");
+}
+
+TEST_F(BadData, TooFewRowsOnOneRankIsItsMessageLast) {
+  Batches(6, 16, 64).write(file("batches.safetensors"));
+  const Outcome outcome = run(train(job(batches_job()), "run", 2));
+  EXPECT_TRUE(ended_with(outcome, 3));
+  EXPECT_THAT(outcome.last_line(), HasSubstr("error [rank 1] "));
+  EXPECT_THAT(outcome.last_line(), HasSubstr("sample 6 of 6 (the file has no more rows). Fewer steps, or data.wrap: true?"));
+}
+
+TEST_F(BadData, AStepWithoutAnyLabel) {
+  std::fill(batches_.labels.begin(), batches_.labels.begin() + 4 * 16, -100);
+  batches_.write(file("batches.safetensors"));
+  expect_refused(2, "step 1: every label is ignored (there is nothing to learn)");
+}
+
+TEST_F(BadData, DamagedAndHostileSafetensors) {
+  const std::string one = R"({"tokens":{"dtype":"I64","shape":[1,17],"data_offsets":[0,136]}})";
+  const std::string overlap = R"({"tokens":{"dtype":"I64","shape":[1,17],"data_offsets":[0,136]},)"
+                              R"("labels":{"dtype":"I64","shape":[1,16],"data_offsets":[8,136]}})";
+  const std::string twice = R"({"tokens":{"dtype":"I64","shape":[1,17],"data_offsets":[0,136]},)"
+                            R"("tokens":{"dtype":"I64","shape":[1,17],"data_offsets":[0,136]}})";
+  const std::string overflow =
+      R"({"tokens":{"dtype":"I64","shape":[4294967296,4294967296],"data_offsets":[0,136]}})";
+  const std::string floats = R"({"tokens":{"dtype":"F64","shape":[1,17],"data_offsets":[0,136]}})";
+  std::string huge = safetensors(one, 136);
+  huge[7] = '\x7f';
+  const std::vector<std::pair<std::string, std::string>> cases{
+      {safetensors(one, 100), "ends at byte 136 of the data (the file has 100: truncated?)"},
+      {safetensors(one, 136).substr(0, 30), "truncated?"},
+      {"abc", "has 3 bytes (a safetensors file has at least 8"},
+      {huge, "claims a header of "},
+      {safetensors(overlap, 136), "tensor 'labels' begins at byte 8 inside the tensor before it"},
+      {safetensors(twice, 136), "tokens"},
+      {safetensors(overflow, 136), "its size overflows 64 bits"},
+      {safetensors(floats, 136), "cannot be read as whole numbers"},
+      {safetensors("{" + std::string(5000, '['), 0), "the header of "},
+      {safetensors(R"({"other":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}})", 8), "tokens"}};
+  for (const auto& [bytes, message] : cases) {
+    spill(file("batches.safetensors"), bytes);
+    expect_refused(3, message);
+  }
+}
+
+TEST_F(BadData, InitialWeightsThatDoNotFit) {
+  spill(file("text"), "no model");
+  Batches(4, 16, 64).write(file("tokens.safetensors"));
+  const std::vector<std::pair<std::string, std::string>> cases{
+      {file("nowhere"), "nowhere does not exist"},
+      {file("text"), "text is no model (a file must end in .safetensors or .h5)"},
+      {folder_.path(), " is no model (neither a Hugging Face folder with config.json, nor a checkpoint"},
+      {file("tokens.safetensors"), "tokens.safetensors"}};
+  for (const auto& [path, message] : cases) {
+    const Outcome outcome = run(train(job(kMiniJob), "run", 0, {"checkpoint.initial_load=" + path}));
+    EXPECT_TRUE(ended_with(outcome, 3)) << path;
+    EXPECT_THAT(outcome.err, HasSubstr(message));
+  }
+}
+
+}  // namespace
+}  // namespace caravan::test

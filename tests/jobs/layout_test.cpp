@@ -1,0 +1,80 @@
+#include <string>
+
+#include "tests/jobs/batches_file.hpp"
+#include "tests/jobs/job_test.hpp"
+#include "tests/jobs/random_job.hpp"
+
+// From one seed every layout gives the losses and norms of one rank: the main proof of the parallel semantics.
+namespace caravan::test {
+namespace {
+
+constexpr double kTolerance = 1e-5;
+
+struct Layout {
+  int ranks, sequences;  ///< sequences of a micro-batch; a step has 8 in all, a validation 12
+};
+
+class Layouts : public JobTest {
+ protected:
+  void SetUp() override {
+    JobTest::SetUp();
+    Batches(40, 16, 64).write(file("batches.safetensors"));
+    job_ = job(random_job(file("batches.safetensors")));
+  }
+  std::vector<nlohmann::json> steps_of(const Layout& layout, const std::string& device = "host") {
+    const std::string name =
+        device + "-" + std::to_string(layout.ranks) + "-" + std::to_string(layout.sequences);
+    const Outcome outcome = run(train(job_, name, layout.ranks,
+                                      {"train.local_batch_size=" + std::to_string(layout.sequences),
+                                       "validation.batches=" + std::to_string(12 / layout.sequences),
+                                       "device=" + device, "checkpoint.enabled=false"}));
+    EXPECT_TRUE(ended_with(outcome, 0));
+    return outcome.code == 0 ? read_metrics(file(name)) : std::vector<nlohmann::json>{};
+  }
+  std::string job_;
+};
+
+void expect_equal_steps(const std::vector<nlohmann::json>& ours, const std::vector<nlohmann::json>& alone) {
+  ASSERT_EQ(ours.size(), 10u);
+  for (const char* key : {"loss", "grad_norm", "balance_loss", "learning_rate"}) {
+    EXPECT_LE(largest_relative_difference(series(ours, key), series(alone, key)), kTolerance) << key;
+  }
+  EXPECT_EQ(series(ours, "valid_tokens"), series(alone, "valid_tokens"));
+  for (std::size_t step : {4, 9}) {
+    const double validation = alone[step].at("validation_loss");
+    EXPECT_NEAR(ours[step].at("validation_loss"), validation, kTolerance * validation);
+  }
+  for (std::size_t step = 0; step < alone.size(); ++step) {
+    for (const auto& [key, value] : alone[step].items()) {
+      if (key.find('/') == std::string::npos) continue;
+      EXPECT_EQ(ours[step].at(key), value) << key << " of step " << step + 1;
+    }
+  }
+}
+
+TEST_F(Layouts, EveryDivisionOfAStepGivesTheLossesNormsAndExpertsOfOneRank) {
+  const auto alone = steps_of({1, 4});
+  ASSERT_EQ(alone.size(), 10u);
+  EXPECT_GT(largest_relative_difference(series(alone, "loss"), std::vector<double>(10, alone[0]["loss"])), 1e-3)
+      << "nothing is learned";
+  for (const Layout& layout : {Layout{1, 1}, Layout{1, 2}, Layout{2, 4}, Layout{2, 2}, Layout{2, 1}, Layout{4, 2}}) {
+    SCOPED_TRACE(std::to_string(layout.ranks) + " ranks with " + std::to_string(layout.sequences) + " sequences");
+    expect_equal_steps(steps_of(layout), alone);
+  }
+}
+
+TEST_F(Layouts, TheReferenceDeviceTakesTheSameSteps) {
+  const auto host = steps_of({1, 4}), reference = steps_of({2, 2}, "reference");
+  for (const char* key : {"loss", "grad_norm"}) {
+    EXPECT_LE(largest_relative_difference(series(reference, key), series(host, key)), kTolerance) << key;
+  }
+}
+
+TEST_F(Layouts, AnotherSeedGivesOtherSteps) {
+  const auto alone = steps_of({1, 4});
+  ASSERT_TRUE(ended_with(run(train(job_, "other", 1, {"seed=12", "train.local_batch_size=4"})), 0));
+  EXPECT_GT(largest_relative_difference(series(read_metrics(file("other")), "loss"), series(alone, "loss")), 1e-3);
+}
+
+}  // namespace
+}  // namespace caravan::test

@@ -1,0 +1,95 @@
+#include <gmock/gmock.h>
+
+#include <cmath>
+
+#include "tests/jobs/job_test.hpp"
+
+// From a text file to a model that continues it, by the verbs alone.
+namespace caravan::test {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr const char* kJob = R"(device: host
+model: {vocab_size: 300, dim: 32, layers: 2, heads: 2, width_multiple_of: 32, experts: 4, moe_step: 2}
+data: {source: tokens, path: SHARDS, validation_fraction: 0.2}
+train: {steps: 3, sequence_length: 32, local_batch_size: 2, global_batch_size: 4, lr: 1e-2, warmup_steps: 1, log_every: 1}
+validation: {every: 2, batches: 2}
+checkpoint: {every: 2}
+)";
+
+class TextToModel : public JobTest {
+ protected:
+  void SetUp() override {
+    JobTest::SetUp();
+    std::string text;
+    for (int verse = 0; verse < 200; ++verse) {
+      text += "And the evening and the morning were day " + std::to_string(verse) + ".\n\nAnd God saw that it was good.\n\n";
+    }
+    spill(file("text"), text);
+  }
+  Outcome learn_and_prepare() const {
+    const Outcome learned = caravan({"tokenizer", "train", "--input", file("text"), "--vocab-size", "300", "--output",
+                                     file("tokenizer.json")});
+    EXPECT_TRUE(ended_with(learned, 0));
+    return caravan({"data", "prepare", "--input", file("text"), "--tokenizer", file("tokenizer.json"), "--output",
+                    file("shards"), "--document-separator", "blank-line", "--json"});
+  }
+  std::string shards_job() const {
+    std::string yaml = kJob;
+    return job(yaml.replace(yaml.find("SHARDS"), 6, file("shards")));
+  }
+};
+
+TEST_F(TextToModel, EveryVerbTakesWhatTheOneBeforeLeft) {
+  const Outcome prepared = learn_and_prepare();
+  ASSERT_TRUE(ended_with(prepared, 0));
+  EXPECT_EQ(nlohmann::json::parse(prepared.out)["vocab_size"], 300);
+
+  ASSERT_TRUE(ended_with(run(train(shards_job(), "run", 2)), 0));
+  const auto metrics = read_metrics(file("run"));
+  ASSERT_EQ(metrics.size(), 3u);
+  EXPECT_FALSE(metrics[0].contains("validation_loss"));
+  for (int step : {1, 2}) {
+    EXPECT_GT(metrics[step].at("validation_loss"), 1.0);
+    EXPECT_LT(metrics[step].at("validation_loss"), std::log(300.0) + 0.5);
+  }
+  EXPECT_LT(metrics[2]["loss"], metrics[0]["loss"]);
+
+  const Outcome inspected = caravan({"inspect", file("run"), "--json"});
+  ASSERT_TRUE(ended_with(inspected, 0));
+  const auto facts = nlohmann::json::parse(inspected.out);
+  EXPECT_EQ(facts["step"], 3);
+  EXPECT_EQ(facts["tokens_seen"], 3 * 4 * 32);
+  EXPECT_EQ(facts["parameters"]["embedding"], 300 * 32);
+  EXPECT_EQ(facts["values"]["/state/next_sample"], 12);
+
+  const Outcome generated = caravan({"generate", "--model", file("run"), "--prompt", "And God", "--greedy", "--ignore-eos",
+                                     "--max-new-tokens", "12", "--device", "host", "--json"});
+  ASSERT_TRUE(ended_with(generated, 0));
+  EXPECT_EQ(nlohmann::json::parse(generated.out)["ids"].size(), 12u);
+}
+
+TEST_F(TextToModel, GeneratedTextStreamsAfterThePromptAndASeedRepeatsIt) {
+  ASSERT_TRUE(ended_with(learn_and_prepare(), 0));
+  ASSERT_TRUE(ended_with(run(train(shards_job(), "run", 0)), 0));
+  const auto text = [&](const std::string& seed) {
+    const Outcome outcome = caravan({"generate", "--model", file("run"), "--prompt", "And God", "--max-new-tokens", "20",
+                                     "--temperature", "1", "--seed", seed, "--ignore-eos", "--device", "host"});
+    EXPECT_TRUE(ended_with(outcome, 0));
+    EXPECT_THAT(outcome.out, ::testing::StartsWith("And God"));
+    return outcome.out;
+  };
+  EXPECT_EQ(text("3"), text("3"));
+  EXPECT_NE(text("3"), text("4"));
+}
+
+TEST_F(TextToModel, ShardsOfALargerVocabularyAreRefused) {
+  ASSERT_TRUE(ended_with(learn_and_prepare(), 0));
+  const Outcome outcome = run(train(shards_job(), "run", 0, {"model.vocab_size=299"}));
+  EXPECT_TRUE(ended_with(outcome, 2));
+  EXPECT_THAT(outcome.err, HasSubstr("the data has token ids up to 299 (the model's vocab_size is 299)"));
+}
+
+}  // namespace
+}  // namespace caravan::test
