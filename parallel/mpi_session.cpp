@@ -91,11 +91,16 @@ int agree(int code) {
   return worst;
 }
 
+/// mpirun prints six lines about a rank that ends by itself with a code, even about the only one; none after MPI_Abort.
+bool ends_by_abort(const MpiSession& session) {
+  return session.size() > 1 || std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr;
+}
+
 /// srun gives 137 for a rank that exits by itself with a code; only MPI_Abort's code reaches the batch
 /// script.
 int finish(MpiSession& session, int code) {
   const int worst = agree(code);
-  if (worst != 0 && session.size() > 1) session.abort(worst);
+  if (worst != 0 && ends_by_abort(session)) session.abort(worst);
   return worst;
 }
 
@@ -107,11 +112,11 @@ int run_with_mpi(int& argc, char**& argv, const std::function<int(MpiSession&)>&
   try {
     return finish(session, body(session));
   } catch (const std::exception& error) {
-    if (session.size() > 1) session.fail(error);
+    if (ends_by_abort(session)) session.fail(error);
     report(error, session.size());
     return exit_code_of(error);
   } catch (...) {
-    if (session.size() > 1) session.fail(Error("an exception that is no std::exception escaped"));
+    if (ends_by_abort(session)) session.fail(Error("an exception that is no std::exception escaped"));
     throw;
   }
 }

@@ -128,7 +128,7 @@ TEST(MpiSession, AnExceptionThroughTheSessionAbortsInsteadOfWaiting) {
 TEST(MpiSession, OneRankKeepsTheCodeToo) {
   const Outcome outcome = run("alone", 1);
   expect_ended(outcome, 16);
-  EXPECT_THAT(outcome.output, HasSubstr("error loss is not finite at step 3\n"));
+  EXPECT_THAT(outcome.output, EndsWith("error loss is not finite at step 3\n"));
 }
 
 }  // namespace
