@@ -5,8 +5,8 @@
 
 namespace caravan::jobs {
 
-/// One verb of the executable; one file in jobs/commands each. `declare` adds the options to `app` and returns what runs
-/// after parsing; that gives the exit code, or throws caravan::Error, which main prints.
+/// One verb of the executable; one file in jobs/commands each. `declare` adds the options to `app` and
+/// returns what runs after parsing; that gives the exit code, or throws caravan::Error, which main prints.
 struct Command {
   const char* name;
   const char* summary;

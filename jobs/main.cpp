@@ -34,7 +34,8 @@ void check_verb(const std::string& given) {
 
 int run(int argc, char** argv) {
   if (argc > 1) check_verb(argv[1]);
-  CLI::App app{"caravan: pre-trains, evaluates, converts and decodes Llama 4 mixture-of-experts transformers"};
+  CLI::App app{
+      "caravan: pre-trains, evaluates, converts and decodes Llama 4 mixture-of-experts transformers"};
   app.set_version_flag("--version", CARAVAN_VERSION);
   app.require_subcommand(1);
   std::function<int()> chosen;

@@ -18,7 +18,8 @@ std::int64_t row_bytes(const TensorView& view) {
 }
 
 [[maybe_unused]] bool overlap(const TensorView& a, const TensorView& b) {
-  return a.as<std::byte>() < b.as<std::byte>() + b.bytes() && b.as<std::byte>() < a.as<std::byte>() + a.bytes();
+  return a.as<std::byte>() < b.as<std::byte>() + b.bytes() &&
+         b.as<std::byte>() < a.as<std::byte>() + a.bytes();
 }
 
 /// Writes the counts and, behind them, where each begins; returns `to`.

@@ -18,7 +18,8 @@ struct State {
 State& state() {
   static State instance = [] {
     State made;
-    made.sink = std::make_shared<spdlog::logger>("caravan", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+    made.sink =
+        std::make_shared<spdlog::logger>("caravan", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
     made.sink->set_pattern("%H:%M:%S %^%l%$ %v");
     return made;
   }();
@@ -27,10 +28,14 @@ State& state() {
 
 spdlog::level::level_enum translate(LogLevel level) {
   switch (level) {
-    case LogLevel::debug: return spdlog::level::debug;
-    case LogLevel::info: return spdlog::level::info;
-    case LogLevel::warning: return spdlog::level::warn;
-    case LogLevel::error: return spdlog::level::err;
+    case LogLevel::debug:
+      return spdlog::level::debug;
+    case LogLevel::info:
+      return spdlog::level::info;
+    case LogLevel::warning:
+      return spdlog::level::warn;
+    case LogLevel::error:
+      return spdlog::level::err;
   }
   return spdlog::level::err;
 }

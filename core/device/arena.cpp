@@ -21,7 +21,9 @@ Arena::Arena(Device& device, std::size_t capacity, std::string name)
   if (capacity_ > 0) base_ = device.allocate(capacity_, name_);
 }
 
-Arena Arena::measuring(std::string name) { return Arena(std::move(name)); }
+Arena Arena::measuring(std::string name) {
+  return Arena(std::move(name));
+}
 
 Arena::~Arena() {
   if (base_) device_->release(base_);
@@ -39,9 +41,10 @@ TensorView Arena::take(DType dtype, const Shape& shape) {
   const std::size_t bytes = static_cast<std::size_t>(shape.count()) * size_of(dtype);
   const std::size_t begin = used_;
   const std::size_t end = begin + (bytes + kAlignment - 1) / kAlignment * kAlignment;
-  CARAVAN_CHECK(!device_ || end <= capacity_, DeviceError,
-                fmt::format("arena '{}' is full: {} of {} bytes used, {} more wanted (the memory plan was too small)",
-                            name_, begin, capacity_, bytes));
+  CARAVAN_CHECK(
+      !device_ || end <= capacity_, DeviceError,
+      fmt::format("arena '{}' is full: {} of {} bytes used, {} more wanted (the memory plan was too small)",
+                  name_, begin, capacity_, bytes));
   used_ = end;
   peak_ = std::max(peak_, used_);
   return TensorView(base_ ? static_cast<char*>(base_) + begin : nullptr, dtype, shape);

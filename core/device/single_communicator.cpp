@@ -17,8 +17,12 @@ class SingleCommunicator final : public Communicator {
   std::unique_ptr<Communicator> split(int, int, std::string name) override {
     return std::make_unique<SingleCommunicator>(std::move(name));
   }
-  Ticket post_send(TensorView, int, int) override { throw CommError("a group of one rank has nobody to send to"); }
-  Ticket post_recv(TensorView, int, int) override { throw CommError("a group of one rank has nobody to receive from"); }
+  Ticket post_send(TensorView, int, int) override {
+    throw CommError("a group of one rank has nobody to send to");
+  }
+  Ticket post_recv(TensorView, int, int) override {
+    throw CommError("a group of one rank has nobody to receive from");
+  }
   Ticket post_all_reduce(TensorView, ReduceOp) override { return {}; }
   Ticket post_reduce_scatter(TensorView in, TensorView out, ReduceOp) override { return copy(in, out); }
   Ticket post_all_gather(TensorView in, TensorView out) override { return copy(in, out); }

@@ -50,8 +50,21 @@ void Executor::take_inputs(int sets) {
   for (int set = 0; set < sets; ++set) {
     inputs_.push_back({memory_.take(DType::i32, {shape.tokens()}), memory_.take(DType::i32, {shape.tokens()}),
                        memory_.take(DType::i32, {shape.sequences, shape.length})});
-    runs_.push_back(Run{device_, device_.ops(), shape, inputs_.back().tokens, {}, {}, 0, 0, 0, 1, 1, sums_.loss,
-                        sums_.balance, {}, {}});
+    runs_.push_back(Run{device_,
+                        device_.ops(),
+                        shape,
+                        inputs_.back().tokens,
+                        {},
+                        {},
+                        0,
+                        0,
+                        0,
+                        1,
+                        1,
+                        sums_.loss,
+                        sums_.balance,
+                        {},
+                        {}});
   }
 }
 
@@ -65,8 +78,9 @@ Run& Executor::load(const MicroBatch& batch, int set, const StepScales& scales) 
   Run& run = runs_[static_cast<std::size_t>(set)];
   auto copy = [&](std::span<const std::int32_t> from, TensorView to) {
     if (from.empty()) return TensorView{};
-    CARAVAN_CHECK(static_cast<std::int64_t>(from.size()) == to.count(), Error,
-                  fmt::format("a micro-batch of {} tokens (the stage is planned for {})", from.size(), to.count()));
+    CARAVAN_CHECK(
+        static_cast<std::int64_t>(from.size()) == to.count(), Error,
+        fmt::format("a micro-batch of {} tokens (the stage is planned for {})", from.size(), to.count()));
     device_.copy_from_host(Lane::compute, to.data, from.data(), to.bytes());
     return to;
   };
@@ -112,10 +126,14 @@ void Executor::act(const Action& action, std::span<const MicroBatch> batches, co
     case ActionKind::forward:
       load(batches[static_cast<std::size_t>(action.microbatch)], set, scales);
       return walk(forward_, set);
-    case ActionKind::backward_input: return walk(backward_input_, set);
-    case ActionKind::backward_weight: return walk(backward_weight_, set);
-    case ActionKind::backward: return walk(backward_, set);
-    case ActionKind::reduce_gradients: return;  // announced while the last backward walks
+    case ActionKind::backward_input:
+      return walk(backward_input_, set);
+    case ActionKind::backward_weight:
+      return walk(backward_weight_, set);
+    case ActionKind::backward:
+      return walk(backward_, set);
+    case ActionKind::reduce_gradients:
+      return;  // announced while the last backward walks
   }
 }
 

@@ -39,8 +39,8 @@ class Executor {
  public:
   Executor(Device& device, Stage& stage, Stash& stash);
 
-  /// Every step of `row` in order. Gradients of a parameter are announced to `reducer` as soon as the last backward that
-  /// touches them is over; null: nobody to reduce with.
+  /// Every step of `row` in order. Gradients of a parameter are announced to `reducer` as soon as the last
+  /// backward that touches them is over; null: nobody to reduce with.
   void run(std::span<const Step> row, std::span<const MicroBatch> batches, const StepScales& scales,
            GradientReducer* reducer);
   /// One forward outside training; sums are added to.
@@ -70,8 +70,8 @@ class Executor {
   std::vector<Inputs> inputs_;  // one a set
   std::vector<Run> runs_;       // one a set
   Walk forward_, backward_, backward_input_, backward_weight_;
-  GradientReducer* reducer_ = nullptr;                     // set during the last backward of a step
-  std::unordered_map<const Parameter*, int> uses_left_;    // by layers, during the last backward
+  GradientReducer* reducer_ = nullptr;                   // set during the last backward of a step
+  std::unordered_map<const Parameter*, int> uses_left_;  // by layers, during the last backward
 };
 
 }  // namespace caravan

@@ -42,7 +42,8 @@ class Draw {
 
 void fill_part(const TensorView& part, Draw draw) {
   const int rank = part.shape.rank();
-  const std::int64_t columns = part.extent(rank - 1), rows = part.count() / std::max<std::int64_t>(columns, 1);
+  const std::int64_t columns = part.extent(rank - 1),
+                     rows = part.count() / std::max<std::int64_t>(columns, 1);
   for (std::int64_t row = 0; row < rows; ++row) {
     std::int64_t offset = 0, rest = row;
     for (int axis = rank - 2; axis >= 0; --axis) {

@@ -55,15 +55,16 @@ void OutputDropout::backward_input(Run& run, Frame& frame) const {
   run.ops.dropout(mask(run, frame[gradient_]));
 }
 
-SwigluBlock::SwigluBlock(ParameterStore& store, const std::string& name, ParameterKind kind, const Widths& widths)
+SwigluBlock::SwigluBlock(ParameterStore& store, const std::string& name, ParameterKind kind,
+                         const Widths& widths)
     : gate_up_(store.declare({name + ".w13",
                               {2 * widths.hidden, widths.dim},
                               kind,
                               0,
                               {{name + ".w1.weight", widths.hidden, {.std = widths.in_std}},
                                {name + ".w3.weight", widths.hidden, {.std = widths.up_std}}}})),
-      down_(store.declare(
-          ParameterSpec::whole(name + ".w2.weight", {widths.dim, widths.hidden}, kind, {.std = widths.out_std}))),
+      down_(store.declare(ParameterSpec::whole(name + ".w2.weight", {widths.dim, widths.hidden}, kind,
+                                               {.std = widths.out_std}))),
       dim_(widths.dim),
       hidden_(widths.hidden) {}
 

@@ -8,9 +8,12 @@ namespace {
 
 double shape(LrSchedule::Decay decay, double progress) {
   switch (decay) {
-    case LrSchedule::Decay::linear: return 1 - progress;
-    case LrSchedule::Decay::sqrt: return 1 - std::sqrt(progress);
-    case LrSchedule::Decay::cosine: return 0.5 * (1 + std::cos(M_PI * progress));
+    case LrSchedule::Decay::linear:
+      return 1 - progress;
+    case LrSchedule::Decay::sqrt:
+      return 1 - std::sqrt(progress);
+    case LrSchedule::Decay::cosine:
+      return 0.5 * (1 + std::cos(M_PI * progress));
   }
   return 1;
 }
@@ -24,7 +27,8 @@ double LrSchedule::at(std::int64_t step) const {
   const std::int64_t stable = total_steps + 1 - warmup_steps - decaying, index = step - 1;
   if (index < warmup_steps) return lr * static_cast<double>(index + 1) / static_cast<double>(warmup_steps);
   if (index < warmup_steps + stable) return lr;
-  const double progress = static_cast<double>(index + 1 - warmup_steps - stable) / static_cast<double>(std::max<std::int64_t>(decaying, 1));
+  const double progress = static_cast<double>(index + 1 - warmup_steps - stable) /
+                          static_cast<double>(std::max<std::int64_t>(decaying, 1));
   return lr * (min_factor + (1 - min_factor) * shape(decay, std::min(progress, 1.0)));
 }
 

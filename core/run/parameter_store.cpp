@@ -38,8 +38,8 @@ Parameter& ParameterStore::declare(ParameterSpec spec) {
   for (const auto& known : parameters_) {
     if (known->spec().name != spec.name) continue;
     CARAVAN_CHECK(known->spec().shape == spec.shape, ConfigError,
-                  fmt::format("parameter '{}' is declared as {} and as {} (tied weights need one shape)", spec.name,
-                              to_string(known->spec().shape), to_string(spec.shape)));
+                  fmt::format("parameter '{}' is declared as {} and as {} (tied weights need one shape)",
+                              spec.name, to_string(known->spec().shape), to_string(spec.shape)));
     ++known->uses;
     return *known;
   }
@@ -78,7 +78,8 @@ void ParameterStore::place_weights(Arena& arena) {
 
 void ParameterStore::place_gradients(Arena& arena) {
   for (const auto& parameter : parameters_) parameter->grad = arena.take(DType::f32, parameter->spec().shape);
-  all_gradients_ = TensorView(arena.base(), DType::f32, Shape{static_cast<std::int64_t>(arena.used() / sizeof(float))});
+  all_gradients_ =
+      TensorView(arena.base(), DType::f32, Shape{static_cast<std::int64_t>(arena.used() / sizeof(float))});
 }
 
 ParameterStore::Memory ParameterStore::memory(Content content, std::size_t slots) const {
@@ -102,7 +103,8 @@ void ParameterStore::allocate(Device& device, Content content, std::size_t slots
   if (content == Content::weights_and_gradients) place_gradients(open(need.gradients, "gradients"));
   for (std::size_t slot = 0; slot < slots; ++slot) {
     Arena& arena = open(need.weights, fmt::format("optimizer slot {}", slot));
-    for (const auto& parameter : parameters_) parameter->slots.push_back(arena.take(DType::f32, parameter->spec().shape));
+    for (const auto& parameter : parameters_)
+      parameter->slots.push_back(arena.take(DType::f32, parameter->spec().shape));
   }
   Arena& buffers = open(need.buffers, "buffers");
   for (const auto& buffer : buffers_) buffer->data = buffers.take(DType::f32, buffer->shape);

@@ -10,7 +10,8 @@
 
 namespace caravan {
 
-/// The layers of a model that this rank holds, made from their plugins. Declares parameters, allocates nothing.
+/// The layers of a model that this rank holds, made from their plugins. Declares parameters, allocates
+/// nothing.
 class Stage {
  public:
   /// host.registry and host.parameters must be set.

@@ -7,11 +7,14 @@ namespace {
 
 constexpr std::size_t kAlignment = 64;
 
-std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+std::size_t aligned(std::size_t bytes) {
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
 
 }  // namespace
 
-StashLayout::StashLayout(const std::vector<Layer*>& layers, const BatchShape& shape, StashMode mode, std::int64_t width)
+StashLayout::StashLayout(const std::vector<Layer*>& layers, const BatchShape& shape, StashMode mode,
+                         std::int64_t width)
     : shape_(shape), mode_(mode), layers_(layers.size()) {
   place_boundaries(width);
   const auto start = next_;
@@ -34,18 +37,24 @@ StashLayout::Place StashLayout::take(Region region, DType dtype, const Shape& sh
 
 StashLayout::Region StashLayout::region_of(Lifetime lifetime) const {
   switch (lifetime) {
-    case Lifetime::forward: return forward_scratch;
+    case Lifetime::forward:
+      return forward_scratch;
     case Lifetime::input:
-    case Lifetime::weight: return kept;
-    case Lifetime::backward: return backward_scratch;
-    case Lifetime::backward_weight: return mode_ == StashMode::split ? deferred : backward_scratch;
-    case Lifetime::session: return session;
+    case Lifetime::weight:
+      return kept;
+    case Lifetime::backward:
+      return backward_scratch;
+    case Lifetime::backward_weight:
+      return mode_ == StashMode::split ? deferred : backward_scratch;
+    case Lifetime::session:
+      return session;
   }
   return kept;
 }
 
-// Between two layers there is one [T, H] activation and one gradient. Activations are kept for training and alternate
-// between two otherwise; gradients alternate when W follows I at once and are kept when W is deferred.
+// Between two layers there is one [T, H] activation and one gradient. Activations are kept for training and
+// alternate between two otherwise; gradients alternate when W follows I at once and are kept when W is
+// deferred.
 void StashLayout::place_boundaries(std::int64_t width) {
   const Shape shape{shape_.tokens(), width};
   const std::size_t inner = layers_.empty() ? 0 : layers_.size() - 1;
@@ -55,8 +64,9 @@ void StashLayout::place_boundaries(std::int64_t width) {
     activations.push_back(reuse ? activations[boundary - 2] : take(kept, DType::f32, shape));
     if (mode_ == StashMode::inference) continue;
     const bool alternate = mode_ == StashMode::fused;
-    gradients.push_back(alternate && boundary >= 2 ? gradients[boundary - 2]
-                                                   : take(alternate ? backward_scratch : deferred, DType::f32, shape));
+    gradients.push_back(alternate && boundary >= 2
+                            ? gradients[boundary - 2]
+                            : take(alternate ? backward_scratch : deferred, DType::f32, shape));
   }
   for (std::size_t boundary = 0; boundary < inner; ++boundary) {
     layers_[boundary].y = layers_[boundary + 1].x = activations[boundary];
@@ -80,16 +90,19 @@ std::size_t StashLayout::total_bytes(int in_flight) const {
          bytes_[session];
 }
 
-Stash::Stash(Device& device, StashLayout layout, int in_flight) : Stash(device, std::move(layout), in_flight, nullptr) {}
+Stash::Stash(Device& device, StashLayout layout, int in_flight)
+    : Stash(device, std::move(layout), in_flight, nullptr) {}
 
-Stash::Stash(Device& device, StashLayout layout, const Stash& session) : Stash(device, std::move(layout), 1, &session) {}
+Stash::Stash(Device& device, StashLayout layout, const Stash& session)
+    : Stash(device, std::move(layout), 1, &session) {}
 
 Stash::Stash(Device& device, StashLayout layout, int in_flight, const Stash* session)
     : layout_(std::move(layout)),
       in_flight_(in_flight),
-      memory_(device,
-              layout_.total_bytes(in_flight) - (session ? layout_.bytes(StashLayout::session) : 0) + kAlignment,
-              "activations") {
+      memory_(
+          device,
+          layout_.total_bytes(in_flight) - (session ? layout_.bytes(StashLayout::session) : 0) + kAlignment,
+          "activations") {
   auto* next = static_cast<char*>(memory_.base());
   for (std::size_t region = 0; region < StashLayout::kRegions; ++region) {
     if (region == StashLayout::session && session) {
@@ -98,12 +111,14 @@ Stash::Stash(Device& device, StashLayout layout, int in_flight, const Stash* ses
     }
     const bool per_set = region == StashLayout::kept || region == StashLayout::deferred;
     base_[region] = next;
-    next += layout_.bytes(static_cast<StashLayout::Region>(region)) * static_cast<std::size_t>(per_set ? in_flight : 1);
+    next += layout_.bytes(static_cast<StashLayout::Region>(region)) *
+            static_cast<std::size_t>(per_set ? in_flight : 1);
   }
   device.fill_zero(Lane::compute, memory_.base(), memory_.capacity());  // first touch
   for (int set = 0; set < in_flight; ++set) {
     std::vector<Frame>& frames = frames_.emplace_back();
-    for (std::size_t index = 0; index < layout_.num_layers(); ++index) frames.push_back(make_frame(index, set));
+    for (std::size_t index = 0; index < layout_.num_layers(); ++index)
+      frames.push_back(make_frame(index, set));
   }
 }
 

@@ -67,15 +67,14 @@ class StashLayout {
 class Stash {
  public:
   Stash(Device& device, StashLayout layout, int in_flight);
-  /// Shares the session entries of `session`, whose layout must have the same cache length; it must outlive this.
+  /// Shares the session entries of `session`, whose layout must have the same cache length; it must outlive
+  /// this.
   Stash(Device& device, StashLayout layout, const Stash& session);
 
   const StashLayout& layout() const noexcept { return layout_; }
   int in_flight() const noexcept { return in_flight_; }
   /// The frame of layer `index` for the micro-batch in set `set`.
-  Frame& frame(std::size_t index, int set) {
-    return frames_[static_cast<std::size_t>(set)][index];
-  }
+  Frame& frame(std::size_t index, int set) { return frames_[static_cast<std::size_t>(set)][index]; }
   /// The entry that the layer declared under this name; empty when it has none.
   TensorView find(std::size_t layer, std::string_view name, int set) const;
   std::size_t bytes() const noexcept { return memory_.capacity(); }

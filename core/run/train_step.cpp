@@ -33,7 +33,8 @@ TrainStep::TrainStep(const Parts& parts, std::vector<Step> row)
 std::int64_t TrainStep::count_valid(std::span<const MicroBatch> batches) {
   std::int64_t valid = 0;
   for (const MicroBatch& batch : batches) {
-    valid += std::count_if(batch.labels.begin(), batch.labels.end(), [](auto label) { return label != kIgnoredLabel; });
+    valid += std::count_if(batch.labels.begin(), batch.labels.end(),
+                           [](auto label) { return label != kIgnoredLabel; });
   }
   parts_.data.all_reduce(TensorView(&valid, DType::i64, {1}), ReduceOp::sum);
   return valid;
@@ -56,7 +57,8 @@ StepResult TrainStep::run(std::span<const MicroBatch> batches, const Settings& s
   zero_counters();  // a step that failed has left its own
   executor_.zero_sums();
   executor_.run(row_, batches,
-                {step_seed(settings.seed, settings.step), static_cast<float>(1.0 / static_cast<double>(result.valid_tokens)),
+                {step_seed(settings.seed, settings.step),
+                 static_cast<float>(1.0 / static_cast<double>(result.valid_tokens)),
                  static_cast<float>(1.0 / static_cast<double>(settings.global_sequences))},
                 parts_.reducer);
   if (parts_.reducer) parts_.reducer->wait_all();
@@ -80,16 +82,19 @@ void TrainStep::collect(StepResult& result) {
 void TrainStep::check_finite(const StepResult& result, const Settings& settings,
                              std::span<const MicroBatch> batches) const {
   if (std::isfinite(result.loss) && std::isfinite(result.grad_norm)) return;
-  std::int64_t first = batches.empty() ? std::numeric_limits<std::int64_t>::max() : batches.front().first_sample;
+  std::int64_t first =
+      batches.empty() ? std::numeric_limits<std::int64_t>::max() : batches.front().first_sample;
   parts_.data.all_reduce(TensorView(&first, DType::i64, {1}), ReduceOp::min);
-  throw NumericalError(fmt::format("step {}: loss {} and gradient norm {} in the batch of {} sequences from sample {} on "
-                                   "(not finite, nothing was updated). Lower train.lr, or look at these samples?",
-                                   settings.step, result.loss, result.grad_norm, settings.global_sequences, first));
+  throw NumericalError(
+      fmt::format("step {}: loss {} and gradient norm {} in the batch of {} sequences from sample {} on "
+                  "(not finite, nothing was updated). Lower train.lr, or look at these samples?",
+                  settings.step, result.loss, result.grad_norm, settings.global_sequences, first));
 }
 
 // Clip factor as PyTorch's clip_grad_norm_: max_norm / (norm + 1e-6), at most 1.
 void TrainStep::update(const StepResult& result, const Settings& settings) {
-  const double factor = settings.max_norm > 0 ? std::min(1.0, settings.max_norm / (result.grad_norm + 1e-6)) : 1.0;
+  const double factor =
+      settings.max_norm > 0 ? std::min(1.0, settings.max_norm / (result.grad_norm + 1e-6)) : 1.0;
   const auto clip = static_cast<float>(factor);
   parts_.device.copy_from_host(Lane::compute, clip_.data, &clip, sizeof clip);
   for (const auto& parameter : parts_.parameters.parameters()) {
@@ -108,7 +113,8 @@ void TrainStep::balance() {
 }
 
 void TrainStep::zero_counters() {
-  for (Buffer* counter : counters_) parts_.device.fill_zero(Lane::compute, counter->data.data, counter->data.bytes());
+  for (Buffer* counter : counters_)
+    parts_.device.fill_zero(Lane::compute, counter->data.data, counter->data.bytes());
 }
 
 }  // namespace caravan

@@ -17,8 +17,9 @@ struct StepResult {
   std::int64_t valid_tokens = 0;
 };
 
-/// One optimizer step over one rank's row of a plan: forward and backward of all micro-batches, reduction over the data
-/// ranks, norm, clip, update, balancing. loss and gradient = Σ token losses / valid tokens of all ranks; no other division.
+/// One optimizer step over one rank's row of a plan: forward and backward of all micro-batches, reduction
+/// over the data ranks, norm, clip, update, balancing. loss and gradient = Σ token losses / valid tokens of
+/// all ranks; no other division.
 class TrainStep {
  public:
   struct Parts {
@@ -26,8 +27,8 @@ class TrainStep {
     Stage& stage;
     ParameterStore& parameters;
     Optimizer& optimizer;
-    Communicator& data;         ///< ranks that hold other samples
-    GradientReducer* reducer;   ///< over `data`; null for one rank
+    Communicator& data;        ///< ranks that hold other samples
+    GradientReducer* reducer;  ///< over `data`; null for one rank
     Stash& stash;
   };
   TrainStep(const Parts& parts, std::vector<Step> row);
@@ -35,8 +36,8 @@ class TrainStep {
   struct Settings {
     std::int64_t step = 1;  ///< 1-based
     double lr = 0;
-    double max_norm = 0;    ///< 0: no clipping
-    std::uint64_t seed = 0; ///< of the run
+    double max_norm = 0;     ///< 0: no clipping
+    std::uint64_t seed = 0;  ///< of the run
     std::int64_t global_sequences = 1;
   };
   /// [collective over data] NumericalError, with nothing updated, when loss or norm is not finite.
@@ -47,7 +48,8 @@ class TrainStep {
  private:
   std::int64_t count_valid(std::span<const MicroBatch> batches);
   void collect(StepResult& result);
-  void check_finite(const StepResult& result, const Settings& settings, std::span<const MicroBatch> batches) const;
+  void check_finite(const StepResult& result, const Settings& settings,
+                    std::span<const MicroBatch> batches) const;
   void update(const StepResult& result, const Settings& settings);
   void balance();
   void zero_counters();

@@ -56,7 +56,8 @@ Walk backward_weight_walk(const std::vector<Layer*>& layers) {
 
 Walk backward_walk(const std::vector<Layer*>& layers) {
   Walk walk;
-  for (std::size_t layer = layers.size(); layer-- > 0;) append_backward(walk, layers[layer]->segments(), layer);
+  for (std::size_t layer = layers.size(); layer-- > 0;)
+    append_backward(walk, layers[layer]->segments(), layer);
   return walk;
 }
 
@@ -64,9 +65,15 @@ void Cursor::visit(const Visit& visit) {
   Frame& frame = stash_.frame(visit.layer, set_);
   try {
     switch (visit.what) {
-      case Visit::What::forward: visit.segment->forward(run_, frame); break;
-      case Visit::What::backward_input: visit.segment->backward_input(run_, frame); break;
-      case Visit::What::backward_weight: visit.segment->backward_weight(run_, frame); break;
+      case Visit::What::forward:
+        visit.segment->forward(run_, frame);
+        break;
+      case Visit::What::backward_input:
+        visit.segment->backward_input(run_, frame);
+        break;
+      case Visit::What::backward_weight:
+        visit.segment->backward_weight(run_, frame);
+        break;
     }
   } catch (Error& error) {
     error.add_context(fmt::format("segment '{}' of layer {}", visit.segment->name(), visit.layer));

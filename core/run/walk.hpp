@@ -23,24 +23,27 @@ Walk forward_walk(const std::vector<Layer*>& layers);
 Walk backward_input_walk(const std::vector<Layer*>& layers);
 /// W alone, in reverse order.
 Walk backward_weight_walk(const std::vector<Layer*>& layers);
-/// B: I in reverse order; a segment's W follows as soon as the next communication of its layer has been posted, so that
-/// weight gradients fill the wait. No W outlives its layer's visits.
+/// B: I in reverse order; a segment's W follows as soon as the next communication of its layer has been
+/// posted, so that weight gradients fill the wait. No W outlives its layer's visits.
 Walk backward_walk(const std::vector<Layer*>& layers);
 
-/// A resumable walk over one micro-batch. advance() runs until the walk would have to wait for communication that it
-/// posted itself; run_overlapped() hides each walk's communication behind the other's computation.
+/// A resumable walk over one micro-batch. advance() runs until the walk would have to wait for communication
+/// that it posted itself; run_overlapped() hides each walk's communication behind the other's computation.
 class Cursor {
  public:
   /// Borrows everything. `set` is the micro-batch's place in the stash.
-  Cursor(const Walk& walk, Run& run, Stash& stash, int set) : walk_(walk), run_(run), stash_(stash), set_(set) {}
+  Cursor(const Walk& walk, Run& run, Stash& stash, int set)
+      : walk_(walk), run_(run), stash_(stash), set_(set) {}
   bool done() const noexcept { return next_ == walk_.size() && !posted_; }
   void advance();
   /// Called after each visit; the executor hooks gradient reduction in here.
   template <class AfterVisit>
   void finish(AfterVisit after) {
     while (!done()) {
-      if (!step()) wait();
-      else after(walk_[next_ - 1]);
+      if (!step())
+        wait();
+      else
+        after(walk_[next_ - 1]);
     }
   }
 

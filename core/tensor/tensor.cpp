@@ -11,25 +11,36 @@ namespace caravan {
 std::size_t size_of(DType type) noexcept {
   switch (type) {
     case DType::f32:
-    case DType::i32: return 4;
+    case DType::i32:
+      return 4;
     case DType::f64:
-    case DType::i64: return 8;
+    case DType::i64:
+      return 8;
     case DType::bf16:
-    case DType::f16: return 2;
-    case DType::u8: return 1;
+    case DType::f16:
+      return 2;
+    case DType::u8:
+      return 1;
   }
   return 0;
 }
 
 std::string_view name_of(DType type) noexcept {
   switch (type) {
-    case DType::f32: return "f32";
-    case DType::f64: return "f64";
-    case DType::bf16: return "bf16";
-    case DType::f16: return "f16";
-    case DType::i32: return "i32";
-    case DType::i64: return "i64";
-    case DType::u8: return "u8";
+    case DType::f32:
+      return "f32";
+    case DType::f64:
+      return "f64";
+    case DType::bf16:
+      return "bf16";
+    case DType::f16:
+      return "f16";
+    case DType::i32:
+      return "i32";
+    case DType::i64:
+      return "i64";
+    case DType::u8:
+      return "u8";
   }
   return "?";
 }
@@ -59,7 +70,8 @@ std::string to_string(const Shape& shape) {
   return text + "]";
 }
 
-TensorView::TensorView(void* data_, DType dtype_, const Shape& shape_) : data(data_), dtype(dtype_), shape(shape_) {
+TensorView::TensorView(void* data_, DType dtype_, const Shape& shape_)
+    : data(data_), dtype(dtype_), shape(shape_) {
   std::int64_t stride = 1;
   for (int axis = shape.rank() - 1; axis >= 0; --axis) {
     strides[static_cast<std::size_t>(axis)] = stride;
@@ -67,7 +79,9 @@ TensorView::TensorView(void* data_, DType dtype_, const Shape& shape_) : data(da
   }
 }
 
-std::size_t TensorView::bytes() const { return static_cast<std::size_t>(count()) * size_of(dtype); }
+std::size_t TensorView::bytes() const {
+  return static_cast<std::size_t>(count()) * size_of(dtype);
+}
 
 bool TensorView::contiguous() const noexcept {
   std::int64_t expected = 1;
@@ -78,14 +92,17 @@ bool TensorView::contiguous() const noexcept {
   return true;
 }
 
-TensorView TensorView::rows(std::int64_t begin, std::int64_t end) const { return slice(0, begin, end); }
+TensorView TensorView::rows(std::int64_t begin, std::int64_t end) const {
+  return slice(0, begin, end);
+}
 
 TensorView TensorView::slice(int axis, std::int64_t begin, std::int64_t end) const {
   CARAVAN_CHECK(axis >= 0 && axis < shape.rank() && begin >= 0 && begin <= end && end <= shape[axis], Error,
                 fmt::format("slice [{}, {}) of axis {} of {}", begin, end, axis, to_string(shape)));
   TensorView part = *this;
   part.shape.set(axis, end - begin);
-  if (data) part.data = static_cast<char*>(data) + static_cast<std::size_t>(begin * stride(axis)) * size_of(dtype);
+  if (data)
+    part.data = static_cast<char*>(data) + static_cast<std::size_t>(begin * stride(axis)) * size_of(dtype);
   return part;
 }
 

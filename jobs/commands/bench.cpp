@@ -11,7 +11,8 @@ namespace {
 std::function<int()> declare(CLI::App& app) {
   app.require_subcommand(1);
   auto chosen = std::make_shared<std::function<int()>>();
-  const auto add = [&](const char* name, const char* summary, std::function<int()> (*declare_verb)(CLI::App&)) {
+  const auto add = [&](const char* name, const char* summary,
+                       std::function<int()> (*declare_verb)(CLI::App&)) {
     CLI::App* verb = app.add_subcommand(name, summary);
     verb->callback([chosen, action = declare_verb(*verb)] { *chosen = action; });
   };
@@ -22,7 +23,7 @@ std::function<int()> declare(CLI::App& app) {
 
 }  // namespace
 
-extern const Command bench_command{"bench", "Measures operators and steps, and the fraction of the physical limit",
-                                   declare};
+extern const Command bench_command{
+    "bench", "Measures operators and steps, and the fraction of the physical limit", declare};
 
 }  // namespace caravan::jobs

@@ -23,19 +23,20 @@ struct Options {
   std::string model, inputs, outputs, gradients, device = "auto", precision = "fp32";
 };
 
-std::vector<std::int32_t> read_ids(const io::SafetensorsFile& file, const std::string& name, std::int64_t lowest,
-                                   std::int64_t vocab) {
+std::vector<std::int32_t> read_ids(const io::SafetensorsFile& file, const std::string& name,
+                                   std::int64_t lowest, std::int64_t vocab) {
   std::vector<std::int32_t> ids;
   for (std::int64_t id : file.read_as_i64(name)) {
-    CARAVAN_CHECK(id >= lowest && id < vocab, IoError,
-                  fmt::format("{}: {} has token {} (the model's vocab_size is {})", file.path(), name, id, vocab));
+    CARAVAN_CHECK(
+        id >= lowest && id < vocab, IoError,
+        fmt::format("{}: {} has token {} (the model's vocab_size is {})", file.path(), name, id, vocab));
     ids.push_back(static_cast<std::int32_t>(id));
   }
   return ids;
 }
 
-/// Labels as transformers takes them: aligned with the tokens, so token t should predict labels[t+1]; without any, the
-/// tokens themselves. The last position of a sequence predicts nothing.
+/// Labels as transformers takes them: aligned with the tokens, so token t should predict labels[t+1]; without
+/// any, the tokens themselves. The last position of a sequence predicts nothing.
 std::vector<std::int32_t> shifted(const std::vector<std::int32_t>& labels, std::int64_t length) {
   std::vector<std::int32_t> next(labels.size(), kIgnoredLabel);
   for (std::size_t at = 0; at + 1 < labels.size(); ++at) {
@@ -48,18 +49,22 @@ Sequences read_sequences(const std::string& path, std::int64_t vocab) {
   const io::SafetensorsFile file(path);
   const Shape shape = file.info("input_ids").shape();
   CARAVAN_CHECK(shape.rank() == 2 && shape[0] > 0 && shape[1] > 0, IoError,
-                fmt::format("{}: input_ids has {} axes (it must be [sequences, length], neither 0)", path, shape.rank()));
+                fmt::format("{}: input_ids has {} axes (it must be [sequences, length], neither 0)", path,
+                            shape.rank()));
   Sequences sequences{shape[0], shape[1], read_ids(file, "input_ids", 0, vocab), {}};
   const bool labelled = file.has("labels");
   CARAVAN_CHECK(!labelled || file.info("labels").shape() == shape, IoError,
                 fmt::format("{}: labels has another shape than input_ids", path));
-  sequences.labels = shifted(labelled ? read_ids(file, "labels", kIgnoredLabel, vocab) : sequences.tokens, shape[1]);
+  sequences.labels =
+      shifted(labelled ? read_ids(file, "labels", kIgnoredLabel, vocab) : sequences.tokens, shape[1]);
   return sequences;
 }
 
-void write_answers(const std::string& path, const Sequences& sequences, Answers& answers, std::int64_t vocab) {
+void write_answers(const std::string& path, const Sequences& sequences, Answers& answers,
+                   std::int64_t vocab) {
   io::SafetensorsWriter writer(path);
-  writer.add("logits", TensorView(answers.logits.data(), DType::f32, {sequences.count, sequences.length, vocab}));
+  writer.add("logits",
+             TensorView(answers.logits.data(), DType::f32, {sequences.count, sequences.length, vocab}));
   auto loss = static_cast<float>(answers.loss);
   writer.add("loss", TensorView(&loss, DType::f32, {1}));
   for (Answers::Router& router : answers.routers) {
@@ -83,9 +88,11 @@ int forward(const Options& options, Communicator& world) {
   const auto registry = make_registry();
   const auto device = choose_device(*registry, options.device);
   CARAVAN_CHECK(options.precision == "fp32", ConfigError,
-                fmt::format("--precision {} on device {} (it computes in fp32 only)", options.precision, device->name()));
+                fmt::format("--precision {} on device {} (it computes in fp32 only)", options.precision,
+                            device->name()));
   const Sequences sequences = read_sequences(options.inputs, source.model.get_int("vocab_size"));
-  ModelInstance model(*registry, device.get(), source.plugin, without_randomness(source.model), sequences.length);
+  ModelInstance model(*registry, device.get(), source.plugin, without_randomness(source.model),
+                      sequences.length);
   const bool differentiates = !options.gradients.empty();
   using Content = ParameterStore::Content;
   model.allocate(differentiates ? Content::weights_and_gradients : Content::weights, 0);
@@ -95,19 +102,23 @@ int forward(const Options& options, Communicator& world) {
   if (world.rank() != 0) return 0;
   write_answers(options.outputs, sequences, answers, model.stage().vocab_size());
   if (differentiates) write_gradients(options.gradients, model.parameters(), source.weights->hf_style());
-  std::printf("loss %.8f over %lld sequences of %lld tokens\n", answers.loss, static_cast<long long>(sequences.count),
-              static_cast<long long>(sequences.length));
+  std::printf("loss %.8f over %lld sequences of %lld tokens\n", answers.loss,
+              static_cast<long long>(sequences.count), static_cast<long long>(sequences.length));
   return 0;
 }
 
 std::function<int()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  app.add_option("--model", options->model, "A Hugging Face folder, a checkpoint, or a run's folder")->required();
-  app.add_option("--inputs", options->inputs, "safetensors with input_ids [B, T], perhaps labels [B, T]")->required();
-  app.add_option("--outputs", options->outputs, "safetensors to write: logits [B, T, V], loss, router.<layer> [B*T, E]")
+  app.add_option("--model", options->model, "A Hugging Face folder, a checkpoint, or a run's folder")
       ->required();
-  app.add_option("--gradients", options->gradients,
-                 "safetensors to write: gradients of the loss under the names and shapes of the model's own format");
+  app.add_option("--inputs", options->inputs, "safetensors with input_ids [B, T], perhaps labels [B, T]")
+      ->required();
+  app.add_option("--outputs", options->outputs,
+                 "safetensors to write: logits [B, T, V], loss, router.<layer> [B*T, E]")
+      ->required();
+  app.add_option(
+      "--gradients", options->gradients,
+      "safetensors to write: gradients of the loss under the names and shapes of the model's own format");
   app.add_option("--device", options->device, "auto, cuda, host or reference")->capture_default_str();
   app.add_option("--precision", options->precision, "Arithmetic of the matrix products")
       ->check(CLI::IsMember({"fp32", "bf16"}))
@@ -117,6 +128,7 @@ std::function<int()> declare(CLI::App& app) {
 
 }  // namespace
 
-extern const Command forward_command{"forward", "Logits, loss, routing and gradients of a model for given tokens", &declare};
+extern const Command forward_command{
+    "forward", "Logits, loss, routing and gradients of a model for given tokens", &declare};
 
 }  // namespace caravan::jobs

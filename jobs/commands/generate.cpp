@@ -52,8 +52,9 @@ std::vector<std::int32_t> parse_ids(const std::string& text) {
     } catch (const std::exception&) {
       used = 0;
     }
-    CARAVAN_CHECK(used == word.size() && id >= 0 && id <= INT32_MAX, ConfigError,
-                  fmt::format("--prompt-ids has '{}' (token ids are whole numbers with spaces between)", word));
+    CARAVAN_CHECK(
+        used == word.size() && id >= 0 && id <= INT32_MAX, ConfigError,
+        fmt::format("--prompt-ids has '{}' (token ids are whole numbers with spaces between)", word));
     ids.push_back(static_cast<std::int32_t>(id));
   }
   return ids;
@@ -62,23 +63,27 @@ std::vector<std::int32_t> parse_ids(const std::string& text) {
 std::unique_ptr<Tokenizer> open_tokenizer(const Options& options, const ModelSource& source) {
   const std::string path = options.tokenizer.empty() ? source.tokenizer : options.tokenizer;
   if (!path.empty()) return io::load_tokenizer(path);
-  CARAVAN_CHECK(options.prompt.empty(), ConfigError,
-                fmt::format("{} names no tokenizer (needed for --prompt). Give --tokenizer FILE, or --prompt-ids?",
-                            options.model));
+  CARAVAN_CHECK(
+      options.prompt.empty(), ConfigError,
+      fmt::format("{} names no tokenizer (needed for --prompt). Give --tokenizer FILE, or --prompt-ids?",
+                  options.model));
   return nullptr;
 }
 
-std::vector<std::int32_t> prompt_tokens(const Options& options, const Tokenizer* tokenizer, std::int64_t vocab) {
+std::vector<std::int32_t> prompt_tokens(const Options& options, const Tokenizer* tokenizer,
+                                        std::int64_t vocab) {
   std::vector<std::int32_t> ids = parse_ids(options.prompt_ids);
   if (tokenizer && options.prompt_ids.empty()) {
     if (options.bos && tokenizer->bos()) ids.push_back(*tokenizer->bos());
     const auto text = tokenizer->encode(options.prompt, Special::recognise);
     ids.insert(ids.end(), text.begin(), text.end());
   }
-  CARAVAN_CHECK(!ids.empty(), ConfigError, "the prompt is empty. Give --prompt TEXT or --prompt-ids \"1 2 3\"?");
+  CARAVAN_CHECK(!ids.empty(), ConfigError,
+                "the prompt is empty. Give --prompt TEXT or --prompt-ids \"1 2 3\"?");
   for (std::int32_t id : ids) {
     CARAVAN_CHECK(id < vocab, ConfigError,
-                  fmt::format("prompt token {} (the model's vocab_size is {}). Is it this model's tokenizer?", id, vocab));
+                  fmt::format("prompt token {} (the model's vocab_size is {}). Is it this model's tokenizer?",
+                              id, vocab));
   }
   return ids;
 }
@@ -123,7 +128,8 @@ Outcome decode(Decoder& decoder, const std::vector<std::int32_t>& prompt, const 
     }
     outcome.tokens.push_back(next);
     printer.push(next);
-    if (static_cast<std::int64_t>(outcome.tokens.size()) < options.max_new_tokens) logits = decoder.feed({&next, 1});
+    if (static_cast<std::int64_t>(outcome.tokens.size()) < options.max_new_tokens)
+      logits = decoder.feed({&next, 1});
   }
   outcome.decode_s = seconds_since(start);
   outcome.text = printer.finish();
@@ -133,18 +139,20 @@ Outcome decode(Decoder& decoder, const std::vector<std::int32_t>& prompt, const 
 void report(const Options& options, const std::vector<std::int32_t>& prompt, const Outcome& outcome) {
   const auto made = static_cast<double>(outcome.tokens.size());
   if (options.json) {
-    const nlohmann::json result{{"prompt_ids", prompt},
-                                {"ids", outcome.tokens},
-                                {"text", outcome.text},
-                                {"stop", outcome.stop},
-                                {"prefill_s", outcome.prefill_s},
-                                {"decode_tokens_per_s", outcome.decode_s > 0 ? made / outcome.decode_s : 0.0}};
+    const nlohmann::json result{
+        {"prompt_ids", prompt},
+        {"ids", outcome.tokens},
+        {"text", outcome.text},
+        {"stop", outcome.stop},
+        {"prefill_s", outcome.prefill_s},
+        {"decode_tokens_per_s", outcome.decode_s > 0 ? made / outcome.decode_s : 0.0}};
     std::puts(result.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
     return;
   }
   std::puts("");
-  log_info(fmt::format("{} prompt tokens in {:.2f} s, {} tokens at {:.1f} tokens/s, stopped by {}", prompt.size(),
-                       outcome.prefill_s, outcome.tokens.size(), made / std::max(outcome.decode_s, 1e-9), outcome.stop));
+  log_info(fmt::format("{} prompt tokens in {:.2f} s, {} tokens at {:.1f} tokens/s, stopped by {}",
+                       prompt.size(), outcome.prefill_s, outcome.tokens.size(),
+                       made / std::max(outcome.decode_s, 1e-9), outcome.stop));
 }
 
 int generate(const Options& options) {
@@ -169,10 +177,13 @@ int generate(const Options& options) {
 
 std::function<int()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  app.add_option("--model", options->model, "A Hugging Face folder, a checkpoint, or a run's folder")->required();
+  app.add_option("--model", options->model, "A Hugging Face folder, a checkpoint, or a run's folder")
+      ->required();
   auto* prompt = app.add_option("--prompt", options->prompt, "Text to continue");
-  app.add_option("--prompt-ids", options->prompt_ids, "Token ids to continue, e.g. \"1 2 3\"")->excludes(prompt);
-  app.add_option("--tokenizer", options->tokenizer, "Tokenizer, when the model's folder or job does not name it");
+  app.add_option("--prompt-ids", options->prompt_ids, "Token ids to continue, e.g. \"1 2 3\"")
+      ->excludes(prompt);
+  app.add_option("--tokenizer", options->tokenizer,
+                 "Tokenizer, when the model's folder or job does not name it");
   app.add_option("--max-new-tokens", options->max_new_tokens, "How many tokens to make at most")
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 30))
       ->capture_default_str();
@@ -199,6 +210,7 @@ std::function<int()> declare(CLI::App& app) {
 
 }  // namespace
 
-extern const Command generate_command{"generate", "Continue a text with a model, decoding with a key/value cache", &declare};
+extern const Command generate_command{
+    "generate", "Continue a text with a model, decoding with a key/value cache", &declare};
 
 }  // namespace caravan::jobs

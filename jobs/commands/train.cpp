@@ -35,8 +35,9 @@ std::function<int()> declare(CLI::App& app) {
       ->type_name("key.path=value");
   app.add_flag("--dry-run", options->dry_run,
                "Print the resolved job, layout, plan, memory and parameters; allocate nothing");
-  app.footer("Start several ranks with: mpirun -n 2 caravan train JOB.yaml\n"
-             "A run continues from the newest complete checkpoint of its output folder.");
+  app.footer(
+      "Start several ranks with: mpirun -n 2 caravan train JOB.yaml\n"
+      "A run continues from the newest complete checkpoint of its output folder.");
   return [options] { return with_world([&](Communicator& world) { return train(*options, world); }); };
 }
 

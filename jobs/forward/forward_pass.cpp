@@ -7,8 +7,8 @@
 namespace caravan::jobs {
 namespace {
 
-/// One sequence at a time through one stash; results land in full-sized host buffers, zero elsewhere, and are summed over
-/// the ranks at the end: every element comes from one rank.
+/// One sequence at a time through one stash; results land in full-sized host buffers, zero elsewhere, and are
+/// summed over the ranks at the end: every element comes from one rank.
 class Pass {
  public:
   Pass(Device& device, ModelInstance& model, const Sequences& sequences, Gradients gradients)
@@ -21,12 +21,14 @@ class Pass {
         memory_(device, static_cast<std::size_t>(sequences.length * vocab()) * sizeof(float) + 64, "logits"),
         logits_(memory_.take(DType::f32, {sequences.length, vocab()})) {
     answers_.logits.resize(static_cast<std::size_t>(sequences.count * sequences.length * vocab()));
-    valid_ = std::count_if(sequences.labels.begin(), sequences.labels.end(), [](auto l) { return l != kIgnoredLabel; });
+    valid_ = std::count_if(sequences.labels.begin(), sequences.labels.end(),
+                           [](auto l) { return l != kIgnoredLabel; });
     find_routers();
   }
 
   void run(std::int64_t index) {
-    const auto length = static_cast<std::size_t>(sequences_.length), at = static_cast<std::size_t>(index) * length;
+    const auto length = static_cast<std::size_t>(sequences_.length),
+               at = static_cast<std::size_t>(index) * length;
     MicroBatch batch;
     batch.tokens = std::span(sequences_.tokens).subspan(at, length);
     batch.labels = std::span(sequences_.labels).subspan(at, length);
@@ -47,7 +49,8 @@ class Pass {
     answers_.loss /= static_cast<double>(std::max<std::int64_t>(valid_, 1));
     sum(world, answers_.logits);
     for (Answers::Router& router : answers_.routers) sum(world, router.scores);
-    if (gradients_ == Gradients::of_mean_loss) world.all_reduce(model_.parameters().all_gradients(), ReduceOp::sum);
+    if (gradients_ == Gradients::of_mean_loss)
+      world.all_reduce(model_.parameters().all_gradients(), ReduceOp::sum);
     return std::move(answers_);
   }
 
@@ -66,18 +69,22 @@ class Pass {
       if (logits.empty()) continue;
       layers_.push_back(layer);
       const auto elements = static_cast<std::size_t>(sequences_.count * sequences_.length * logits.extent(1));
-      answers_.routers.push_back({model_.stage().name(layer), logits.extent(1), std::vector<float>(elements)});
+      answers_.routers.push_back(
+          {model_.stage().name(layer), logits.extent(1), std::vector<float>(elements)});
     }
   }
 
   void keep(std::int64_t index) {
     const std::int64_t length = sequences_.length;
-    device_.copy_to_host(Lane::compute, answers_.logits.data() + index * length * vocab(), logits_.data, logits_.bytes());
-    for (std::size_t router = 0; router < layers_.size(); ++router) keep_scores(answers_.routers[router], layers_[router], index);
+    device_.copy_to_host(Lane::compute, answers_.logits.data() + index * length * vocab(), logits_.data,
+                         logits_.bytes());
+    for (std::size_t router = 0; router < layers_.size(); ++router)
+      keep_scores(answers_.routers[router], layers_[router], index);
   }
 
   void keep_scores(Answers::Router& router, std::size_t layer, std::int64_t index) {
-    const TensorView experts = stash_.find(layer, "routing.experts", 0), weights = stash_.find(layer, "routing.weights", 0);
+    const TensorView experts = stash_.find(layer, "routing.experts", 0),
+                     weights = stash_.find(layer, "routing.weights", 0);
     std::vector<std::int32_t> chosen(static_cast<std::size_t>(experts.count()));
     std::vector<float> scores(chosen.size());
     device_.copy_to_host(Lane::compute, chosen.data(), experts.data, experts.bytes());
@@ -91,7 +98,8 @@ class Pass {
   }
 
   static void sum(Communicator& world, std::vector<float>& values) {
-    world.all_reduce(TensorView(values.data(), DType::f32, {static_cast<std::int64_t>(values.size())}), ReduceOp::sum);
+    world.all_reduce(TensorView(values.data(), DType::f32, {static_cast<std::int64_t>(values.size())}),
+                     ReduceOp::sum);
   }
 
   Device& device_;

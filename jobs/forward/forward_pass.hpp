@@ -22,7 +22,7 @@ struct Answers {
   std::vector<float> logits;  ///< [B·T, V]
   double loss = 0;            ///< mean over the labels that count
   struct Router {
-    std::string layer;          ///< "layers.3"
+    std::string layer;  ///< "layers.3"
     std::int64_t experts = 0;
     std::vector<float> scores;  ///< [B·T, E], 0 where not selected
   };
@@ -31,8 +31,10 @@ struct Answers {
 
 enum class Gradients { none, of_mean_loss };
 
-/// [collective] Runs every sequence through the model, sequence b on rank b mod ranks, outside training (no dropout, noise or
-/// counting). With gradients the store holds dL/dw of the mean loss, summed over ranks; it must have been allocated for it.
-Answers answer(Device& device, ModelInstance& model, Communicator& world, const Sequences& sequences, Gradients gradients);
+/// [collective] Runs every sequence through the model, sequence b on rank b mod ranks, outside training (no
+/// dropout, noise or counting). With gradients the store holds dL/dw of the mean loss, summed over ranks; it
+/// must have been allocated for it.
+Answers answer(Device& device, ModelInstance& model, Communicator& world, const Sequences& sequences,
+               Gradients gradients);
 
 }  // namespace caravan::jobs

@@ -31,21 +31,24 @@ Decoder::Decoder(Device& device, ModelInstance& model, std::int64_t max_position
       memory_(device, static_cast<std::size_t>(model.stage().vocab_size()) * sizeof(float) + 64, "logits"),
       device_logits_(memory_.take(DType::f32, {1, model.stage().vocab_size()})),
       logits_(static_cast<std::size_t>(model.stage().vocab_size())) {
-  CARAVAN_CHECK(max_positions <= model.positions(), ConfigError,
-                fmt::format("{} positions wanted (the model was made for {})", max_positions, model.positions()));
-  pieces_[1] = std::make_unique<Piece>(device, model.stage(), piece_layout(model.stage(), 1, max_positions), nullptr);
+  CARAVAN_CHECK(
+      max_positions <= model.positions(), ConfigError,
+      fmt::format("{} positions wanted (the model was made for {})", max_positions, model.positions()));
+  pieces_[1] =
+      std::make_unique<Piece>(device, model.stage(), piece_layout(model.stage(), 1, max_positions), nullptr);
 }
 
 Decoder::Piece& Decoder::piece(std::int64_t length) {
   std::unique_ptr<Piece>& made = pieces_[length];
   if (!made) {
-    made = std::make_unique<Piece>(device_, model_.stage(), piece_layout(model_.stage(), length, max_positions_),
-                                   &pieces_[1]->stash);
+    made = std::make_unique<Piece>(device_, model_.stage(),
+                                   piece_layout(model_.stage(), length, max_positions_), &pieces_[1]->stash);
   }
   return *made;
 }
 
-/// The longest power of two that is wanted and does not cross a chunk: powers of two keep the number of plans small.
+/// The longest power of two that is wanted and does not cross a chunk: powers of two keep the number of plans
+/// small.
 std::int64_t Decoder::next_length(std::int64_t wanted) const {
   std::int64_t length = std::min(wanted, kLongestPiece);
   if (const std::int64_t chunk = model_.stage().chunk_size(); chunk > 0) {

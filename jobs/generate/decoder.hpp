@@ -10,14 +10,16 @@
 
 namespace caravan::jobs {
 
-/// Feeds one sequence through a model piece by piece; keys and values of earlier pieces are cached, whole-sequence layers
-/// keep all positions, chunked layers one chunk. Borrows device and model, whose weights must be loaded.
+/// Feeds one sequence through a model piece by piece; keys and values of earlier pieces are cached,
+/// whole-sequence layers keep all positions, chunked layers one chunk. Borrows device and model, whose
+/// weights must be loaded.
 class Decoder {
  public:
   /// `max_positions`: the most tokens that will ever be fed; at most the model's positions.
   Decoder(Device& device, ModelInstance& model, std::int64_t max_positions);
 
-  /// Feeds tokens at the next positions. Returns the logits [V] after the last of them, valid until the next call.
+  /// Feeds tokens at the next positions. Returns the logits [V] after the last of them, valid until the next
+  /// call.
   std::span<const float> feed(std::span<const std::int32_t> tokens);
   std::int64_t position() const noexcept { return position_; }
   /// Forgets everything fed.

@@ -21,8 +21,8 @@ void Sampler::keep_top_k(std::span<const float> logits) {
   }
   const auto wanted = static_cast<std::size_t>(sampling_.top_k);
   const std::size_t kept = wanted == 0 ? candidates_.size() : std::min(wanted, candidates_.size());
-  std::partial_sort(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(kept), candidates_.end(),
-                    likelier);
+  std::partial_sort(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(kept),
+                    candidates_.end(), likelier);
   candidates_.resize(kept);
 }
 
@@ -37,7 +37,8 @@ void Sampler::softmax() {
 void Sampler::keep_top_p() {
   double before = 0;
   std::size_t kept = 0;
-  while (kept < candidates_.size() && (kept == 0 || before < sampling_.top_p)) before += candidates_[kept++].first;
+  while (kept < candidates_.size() && (kept == 0 || before < sampling_.top_p))
+    before += candidates_[kept++].first;
   candidates_.resize(kept);
 }
 

@@ -9,9 +9,9 @@ namespace caravan::jobs {
 
 /// How the next token is chosen. Order as in transformers: temperature, then top-k, then top-p.
 struct Sampling {
-  double temperature = 1;    ///< 0: the most likely token, the lowest id on ties
-  std::int64_t top_k = 0;    ///< keep this many; 0: all
-  double top_p = 1;          ///< keep the likeliest tokens whose probabilities reach this
+  double temperature = 1;  ///< 0: the most likely token, the lowest id on ties
+  std::int64_t top_k = 0;  ///< keep this many; 0: all
+  double top_p = 1;        ///< keep the likeliest tokens whose probabilities reach this
   std::uint64_t seed = 1;
 };
 

@@ -21,7 +21,8 @@ double number_or(const Config& map, std::string_view key, double otherwise) {
 LrSchedule read_lr(const Config& train) {
   LrSchedule lr;
   lr.lr = train.get_float("lr");
-  lr.total_steps = train.find("schedule_steps").is_null() ? train.get_int("steps") : train.get_int("schedule_steps");
+  lr.total_steps =
+      train.find("schedule_steps").is_null() ? train.get_int("steps") : train.get_int("schedule_steps");
   lr.warmup_steps = train.get_int("warmup_steps");
   lr.decay_ratio = number_or(train, "decay_ratio", -1);
   const std::string& decay = train.get_string("decay");
@@ -32,22 +33,24 @@ LrSchedule read_lr(const Config& train) {
 }
 
 Job::Train read_train(const Config& train) {
-  return {train.get_int("steps"),        train.get_int("sequence_length"), train.get_int("local_batch_size"),
-          train.get_int("global_batch_size"), train.get_float("max_norm"), train.get_int("log_every"), read_lr(train)};
+  return {train.get_int("steps"),
+          train.get_int("sequence_length"),
+          train.get_int("local_batch_size"),
+          train.get_int("global_batch_size"),
+          train.get_float("max_norm"),
+          train.get_int("log_every"),
+          read_lr(train)};
 }
 
 Job::Checkpoint read_checkpoint(const Config& node) {
-  return {node.get_bool("enabled"),
-          node.get_int("every"),
-          node.get_int("keep_latest"),
-          text_or(node, "initial_load", ""),
-          node.get_bool("resume"),
-          node.get_string("on_failure") == "stop"};
+  return {node.get_bool("enabled"),    node.get_int("every"),
+          node.get_int("keep_latest"), text_or(node, "initial_load", ""),
+          node.get_bool("resume"),     node.get_string("on_failure") == "stop"};
 }
 
 Job::Parallel read_parallel(const Config& node) {
-  return {node.get_int("data_replicate"), node.get_int("data_shard"), node.get_int("pipeline"), node.get_int("context"),
-          node.get_int("tensor"),         node.get_string("schedule")};
+  return {node.get_int("data_replicate"), node.get_int("data_shard"), node.get_int("pipeline"),
+          node.get_int("context"),        node.get_int("tensor"),     node.get_string("schedule")};
 }
 
 /// Takes the plugin's name out of a component's section.
@@ -61,9 +64,10 @@ void fill_components(Job& job) {
   job.model_plugin = text_or(job.resolved.at("model"), "plugin", "llama4");
   job.model = resolve_model(job.resolved.at("model"));
   job.data = job.resolved.at("data");
-  CARAVAN_CHECK(job.data.has("source"), ConfigError,
-                fmt::format("{}: data.source is missing (tokens, text, safetensors, synthetic, or a data plugin)",
-                            job.data.where()));
+  CARAVAN_CHECK(
+      job.data.has("source"), ConfigError,
+      fmt::format("{}: data.source is missing (tokens, text, safetensors, synthetic, or a data plugin)",
+                  job.data.where()));
   job.data_source = take_name(job.data, "source", "");
   const Config& optimizer = job.resolved.find("optimizer");
   job.optimizer = optimizer.is_null() ? Config::map() : optimizer;
@@ -93,7 +97,8 @@ Job resolve_job(Config tree) {
   job.checkpoint = read_checkpoint(section(job.resolved, "checkpoint", kCheckpointParams));
   job.parallel = read_parallel(section(job.resolved, "parallel", kParallelParams));
   const Config metrics = section(job.resolved, "metrics", kMetricsParams);
-  job.metrics = {metrics.get_bool("jsonl"), metrics.get_bool("tensorboard"), metrics.get_bool("expert_counts")};
+  job.metrics = {metrics.get_bool("jsonl"), metrics.get_bool("tensorboard"),
+                 metrics.get_bool("expert_counts")};
   fill_components(job);
   return job;
 }

@@ -10,23 +10,25 @@
 
 namespace caravan::jobs {
 
-/// A job file with its overrides, every key checked and every default filled in. `resolved` is the whole of it as it will be
-/// stored in checkpoints; the sections of components (model, data, optimizer) stay trees that the component validates.
+/// A job file with its overrides, every key checked and every default filled in. `resolved` is the whole of
+/// it as it will be stored in checkpoints; the sections of components (model, data, optimizer) stay trees
+/// that the component validates.
 struct Job {
   Config resolved;
 
   std::string name, output, device;
   std::uint64_t seed = 0;
 
-  Config model;       ///< keys of the model plugin, preset merged in
+  Config model;  ///< keys of the model plugin, preset merged in
   std::string model_plugin;
-  Config data;        ///< keys of the data source
+  Config data;  ///< keys of the data source
   std::string data_source;
-  Config optimizer;   ///< keys of the optimizer
+  Config optimizer;  ///< keys of the optimizer
   std::string optimizer_name;
 
   struct Train {
-    std::int64_t steps, sequence_length, local_batch_size, global_batch_size;  ///< global: -1 = one micro-batch a rank
+    std::int64_t steps, sequence_length, local_batch_size,
+        global_batch_size;  ///< global: -1 = one micro-batch a rank
     double max_norm;
     std::int64_t log_every;
     LrSchedule lr;

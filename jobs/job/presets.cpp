@@ -11,9 +11,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// <prefix>/share/caravan/presets of the installation that this executable belongs to, or the source tree it was built from.
+/// <prefix>/share/caravan/presets of the installation that this executable belongs to, or the source tree it
+/// was built from.
 fs::path preset_folder() {
-  const fs::path installed = fs::read_symlink("/proc/self/exe").parent_path().parent_path() / "share/caravan/presets";
+  const fs::path installed =
+      fs::read_symlink("/proc/self/exe").parent_path().parent_path() / "share/caravan/presets";
   return fs::is_directory(installed) ? installed : fs::path(CARAVAN_SOURCE_PRESETS);
 }
 
@@ -38,7 +40,8 @@ Config resolve_model(const Config& section) {
     if (std::find(names.begin(), names.end(), name) == names.end()) {
       const std::string near = nearest_name(name, names);
       throw ConfigError(fmt::format("{}: no model preset '{}' (there are: {}).{}", preset.where(), name,
-                                    fmt::join(names, ", "), near.empty() ? "" : " Did you mean '" + near + "'?"));
+                                    fmt::join(names, ", "),
+                                    near.empty() ? "" : " Did you mean '" + near + "'?"));
     }
     model.merge(Config::load((preset_folder() / (name + ".yaml")).string()));
   }

@@ -2,7 +2,8 @@
 
 #include "caravan/abi.h"
 
-// Every key of a job file outside the sections of components. The reference page and --help are printed from these tables.
+// Every key of a job file outside the sections of components. The reference page and --help are printed from
+// these tables.
 namespace caravan::jobs {
 
 inline constexpr caravan_param kJobParams[] = {
@@ -10,10 +11,13 @@ inline constexpr caravan_param kJobParams[] = {
     {"output", "string", "null", "", "", "Folder for checkpoints, metrics and the resolved job."},
     {"device", "string", "auto", "", "", "auto, cuda, host or reference."},
     {"seed", "int", "1", "", ">= 0", "Of initial weights, data order, dropout and noise."},
-    {"model", "map", nullptr, "", "", "preset and keys of the model plugin (caravan plugins describe model/llama4)."},
-    {"data", "map", nullptr, "", "", "source and keys of the data source (caravan plugins describe data/tokens)."},
+    {"model", "map", nullptr, "", "",
+     "preset and keys of the model plugin (caravan plugins describe model/llama4)."},
+    {"data", "map", nullptr, "", "",
+     "source and keys of the data source (caravan plugins describe data/tokens)."},
     {"train", "map", nullptr, "", "", "Steps, batch sizes, learning rate."},
-    {"optimizer", "map", "null", "", "", "name and keys of the optimizer (caravan plugins describe optimizer/adamw)."},
+    {"optimizer", "map", "null", "", "",
+     "name and keys of the optimizer (caravan plugins describe optimizer/adamw)."},
     {"validation", "map", "null", "", "", "How often and on what the loss is measured without training."},
     {"checkpoint", "map", "null", "", "", "When to save, what to keep, where to start from."},
     {"parallel", "map", "null", "", "", "How the ranks divide the work."},
@@ -24,20 +28,25 @@ inline constexpr caravan_param kTrainParams[] = {
     {"steps", "int", nullptr, "steps", ">= 1", "Optimizer steps of the whole run."},
     {"sequence_length", "int", "2048", "tokens", ">= 1", "Tokens of a sequence."},
     {"local_batch_size", "int", "1", "sequences", ">= 1", "Sequences of a micro-batch on one rank."},
-    {"global_batch_size", "int", "-1", "sequences", ">= -1", "Sequences of an optimizer step; -1: one micro-batch a rank."},
+    {"global_batch_size", "int", "-1", "sequences", ">= -1",
+     "Sequences of an optimizer step; -1: one micro-batch a rank."},
     {"max_norm", "float", "1", "", ">= 0", "Gradients are clipped to this global norm; 0: not clipped."},
     {"lr", "float", "8e-4", "", "> 0", "Peak learning rate."},
     {"warmup_steps", "int", "200", "steps", ">= 0", "Linear warm-up from 0."},
     {"schedule_steps", "int", "null", "steps", ">= 1", "Length of the learning-rate schedule; null: steps."},
-    {"decay_ratio", "float", "null", "", "[0, 1]", "Share of the schedule that decays at its end; null: all after warm-up."},
+    {"decay_ratio", "float", "null", "", "[0, 1]",
+     "Share of the schedule that decays at its end; null: all after warm-up."},
     {"decay", "linear|sqrt|cosine", "linear", "", "", "Shape of the decay."},
     {"min_lr_factor", "float", "0", "", "[0, 1]", "Where the decay ends, as a share of lr."},
-    {"log_every", "int", "10", "steps", ">= 1", "Steps between step lines; the first and last are always printed."},
+    {"log_every", "int", "10", "steps", ">= 1",
+     "Steps between step lines; the first and last are always printed."},
 };
 
 inline constexpr caravan_param kValidationParams[] = {
-    {"every", "int", "0", "steps", ">= 0", "Steps between validations; 0: only at the end when `batches` is given."},
-    {"batches", "int", "0", "micro-batches", ">= 0", "Micro-batches of all ranks together; 0: no validation."},
+    {"every", "int", "0", "steps", ">= 0",
+     "Steps between validations; 0: only at the end when `batches` is given."},
+    {"batches", "int", "0", "micro-batches", ">= 0",
+     "Micro-batches of all ranks together; 0: no validation."},
     {"data", "map", "null", "", "", "Keys that differ from the data section; split defaults to validation."},
 };
 
@@ -45,13 +54,16 @@ inline constexpr caravan_param kCheckpointParams[] = {
     {"enabled", "bool", "true", "", "", "Save checkpoints at all."},
     {"every", "int", "500", "steps", ">= 1", "Steps between checkpoints; the last step is always saved."},
     {"keep_latest", "int", "10", "", ">= 0", "Complete checkpoints that stay; 0: all."},
-    {"initial_load", "string", "null", "", "", "Weights to start from: a safetensors file, a Hugging Face folder, a checkpoint."},
+    {"initial_load", "string", "null", "", "",
+     "Weights to start from: a safetensors file, a Hugging Face folder, a checkpoint."},
     {"resume", "bool", "true", "", "", "Continue from the newest complete checkpoint of `output`."},
-    {"on_failure", "continue|stop", "continue", "", "", "What a checkpoint that cannot be written does to the run."},
+    {"on_failure", "continue|stop", "continue", "", "",
+     "What a checkpoint that cannot be written does to the run."},
 };
 
 inline constexpr caravan_param kParallelParams[] = {
-    {"data_replicate", "int", "-1", "ranks", ">= -1", "Ranks that hold whole copies and different samples; -1: all that are left."},
+    {"data_replicate", "int", "-1", "ranks", ">= -1",
+     "Ranks that hold whole copies and different samples; -1: all that are left."},
     {"data_shard", "int", "1", "ranks", ">= -1", "Ranks among which parameters are sharded."},
     {"pipeline", "int", "1", "ranks", ">= 1", "Pipeline ranks."},
     {"context", "int", "1", "ranks", ">= 1", "Ranks among which a sequence is divided."},
@@ -62,7 +74,8 @@ inline constexpr caravan_param kParallelParams[] = {
 inline constexpr caravan_param kMetricsParams[] = {
     {"jsonl", "bool", "true", "", "", "Write metrics.jsonl."},
     {"tensorboard", "bool", "true", "", "", "Write TensorBoard event files."},
-    {"expert_counts", "bool", "false", "", "", "Add tokens per expert and expert bias of every layer to metrics.jsonl."},
+    {"expert_counts", "bool", "false", "", "",
+     "Add tokens per expert and expert bias of every layer to metrics.jsonl."},
 };
 
 }  // namespace caravan::jobs

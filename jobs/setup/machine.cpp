@@ -26,7 +26,8 @@ Made<Device> choose_device(Registry& registry, const std::string& wanted) {
   for (const char* name : {"cuda", "host"}) {
     try {
       auto device = registry.create<Device>(name, host, Config::map());
-      log_info(fmt::format("device {}: the best that works here{}", name, refused.empty() ? "" : " (" + refused + ")"));
+      log_info(fmt::format("device {}: the best that works here{}", name,
+                           refused.empty() ? "" : " (" + refused + ")"));
       return device;
     } catch (const Error& error) {
       const std::string reason = error.message().substr(0, error.message().find('\n'));

@@ -9,12 +9,12 @@
 
 namespace caravan::jobs {
 
-/// The registry of this executable: linked-in components (reference device, file data sources) and the plugins of its
-/// installation or build tree.
+/// The registry of this executable: linked-in components (reference device, file data sources) and the
+/// plugins of its installation or build tree.
 std::unique_ptr<Registry> make_registry();
 
-/// `wanted`: the name of a device, or auto: the first of cuda, host, reference that this machine can serve; says which and
-/// why. DeviceError or PluginError when a named one cannot be had.
+/// `wanted`: the name of a device, or auto: the first of cuda, host, reference that this machine can serve;
+/// says which and why. DeviceError or PluginError when a named one cannot be had.
 Made<Device> choose_device(Registry& registry, const std::string& wanted);
 
 /// [collective] The text of rank 0 on every rank.

@@ -8,12 +8,13 @@
 
 namespace caravan::jobs {
 
-/// A model made from its configuration: the store of its parameters and the layers that declared them. Nothing is allocated
-/// until `allocate`. Borrows the registry and the device.
+/// A model made from its configuration: the store of its parameters and the layers that declared them.
+/// Nothing is allocated until `allocate`. Borrows the registry and the device.
 class ModelInstance {
  public:
   /// `device` may be null: for counting and planning only. `positions`: the most positions of a sequence.
-  ModelInstance(Registry& registry, Device* device, const std::string& plugin, Config config, std::int64_t positions);
+  ModelInstance(Registry& registry, Device* device, const std::string& plugin, Config config,
+                std::int64_t positions);
 
   Stage& stage() noexcept { return stage_; }
   ParameterStore& parameters() noexcept { return parameters_; }

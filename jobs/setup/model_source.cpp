@@ -24,7 +24,8 @@ bool holds_tokenizer(const fs::path& folder) {
 ModelSource from_hugging_face(const std::string& folder) {
   io::HfConfig config = io::read_hf_config(folder);
   for (const std::string& note : config.notes) log_info(folder + ": " + note);
-  ModelSource source{"llama4", std::move(config.model), io::open_weight_source(folder), "", "", std::move(config.eos)};
+  ModelSource source{"llama4", std::move(config.model), io::open_weight_source(folder), "",
+                     "",       std::move(config.eos)};
   if (holds_tokenizer(folder)) source.tokenizer = folder;
   return source;
 }
@@ -68,11 +69,13 @@ void read_all(const io::WeightSource& weights, ParameterStore& parameters) {
 
 ModelSource open_model(const std::string& path) {
   const io::ModelPath resolved = io::resolve_model_path(path);
-  for (const auto& skipped : resolved.skipped) log_warning(fmt::format("skipped {}: {}", skipped.path, skipped.why));
-  CARAVAN_CHECK(resolved.kind != io::ModelPath::Kind::safetensors, IoError,
-                fmt::format("{} holds weights alone (nothing says which model they are). Give the folder with its "
-                            "config.json?",
-                            path));
+  for (const auto& skipped : resolved.skipped)
+    log_warning(fmt::format("skipped {}: {}", skipped.path, skipped.why));
+  CARAVAN_CHECK(
+      resolved.kind != io::ModelPath::Kind::safetensors, IoError,
+      fmt::format("{} holds weights alone (nothing says which model they are). Give the folder with its "
+                  "config.json?",
+                  path));
   return resolved.kind == io::ModelPath::Kind::checkpoint ? from_checkpoint(resolved.path)
                                                           : from_hugging_face(resolved.path);
 }

@@ -14,20 +14,21 @@ namespace caravan::jobs {
 /// A trained model somewhere on disk: what it is, and where its weights come from.
 struct ModelSource {
   std::string plugin;
-  Config model;                    ///< keys of the model plugin
+  Config model;  ///< keys of the model plugin
   std::unique_ptr<io::WeightSource> weights;
-  std::string checkpoint;          ///< the step's folder when it is one of ours: expert biases are read from it too
-  std::string tokenizer;           ///< path, or "" when none is known
-  std::vector<std::int64_t> eos;   ///< ids that end a text
+  std::string checkpoint;  ///< the step's folder when it is one of ours: expert biases are read from it too
+  std::string tokenizer;   ///< path, or "" when none is known
+  std::vector<std::int64_t> eos;  ///< ids that end a text
 };
 
-/// `path`: a Hugging Face folder (config.json with safetensors), a checkpoint, or a run's folder, whose newest complete
-/// checkpoint is taken. IoError when it is none of these.
+/// `path`: a Hugging Face folder (config.json with safetensors), a checkpoint, or a run's folder, whose
+/// newest complete checkpoint is taken. IoError when it is none of these.
 ModelSource open_model(const std::string& path);
 
 /// Fills an allocated store; IoError lists what is missing or has another shape.
 void load_weights(const ModelSource& source, ParameterStore& parameters);
-/// The same for a run's start from `path`, which may also be a safetensors file with caravan's or Hugging Face's names.
+/// The same for a run's start from `path`, which may also be a safetensors file with caravan's or Hugging
+/// Face's names.
 void load_weights_from(const std::string& path, ParameterStore& parameters);
 
 }  // namespace caravan::jobs

@@ -22,7 +22,8 @@ std::span<const MicroBatch> BatchReader::read(std::int64_t cursor) {
   const std::int64_t first = share_.first(cursor);
   const std::size_t rows = tokens_.size() / length_;
   for (std::size_t row = 0; row < rows; ++row) {
-    Sample sample{std::span(tokens_).subspan(row * length_, length_), std::span(labels_).subspan(row * length_, length_),
+    Sample sample{std::span(tokens_).subspan(row * length_, length_),
+                  std::span(labels_).subspan(row * length_, length_),
                   {}};
     if (!documents_.empty()) sample.documents = std::span(documents_).subspan(row * length_, length_);
     source_.read(first + static_cast<std::int64_t>(row), sample);

@@ -8,7 +8,8 @@
 
 namespace caravan::jobs {
 
-/// Which sequences of a global batch a rank takes: data rank r of R takes the r-th of R equal stretches, in micro-batches.
+/// Which sequences of a global batch a rank takes: data rank r of R takes the r-th of R equal stretches, in
+/// micro-batches.
 struct BatchShare {
   std::int64_t global_batch = 1;  ///< sequences of a step over all ranks
   std::int64_t local_batch = 1;   ///< sequences of a micro-batch

@@ -29,8 +29,10 @@ namespace {
 /// What MPI copies while gradients are summed over the data ranks.
 std::size_t reduction_bytes(const ParameterStore& parameters, std::size_t all_gradients) {
   std::int64_t largest = 0;
-  for (const auto& parameter : parameters.parameters()) largest = std::max(largest, parameter->spec().shape.count());
-  const auto copied = parallel::BucketedReducer::most_copied_bytes(largest * static_cast<std::int64_t>(sizeof(float)));
+  for (const auto& parameter : parameters.parameters())
+    largest = std::max(largest, parameter->spec().shape.count());
+  const auto copied =
+      parallel::BucketedReducer::most_copied_bytes(largest * static_cast<std::int64_t>(sizeof(float)));
   return std::min(all_gradients, static_cast<std::size_t>(copied));
 }
 
@@ -56,7 +58,8 @@ MemoryPlan plan_memory(ModelInstance& model, const MemoryDemand& demand) {
     const StashLayout forward(layers, evaluation, StashMode::inference, model.stage().width());
     plan.items.push_back({"validation", forward.total_bytes(1)});
   }
-  const auto tokens = static_cast<std::size_t>(demand.shape.tokens() * (demand.microbatches + demand.in_flight));
+  const auto tokens =
+      static_cast<std::size_t>(demand.shape.tokens() * (demand.microbatches + demand.in_flight));
   plan.items.push_back({"batches", 3 * sizeof(std::int32_t) * tokens});
   plan.items.push_back({"process and libraries", static_cast<std::size_t>(process_memory().resident)});
   return plan;

@@ -22,8 +22,8 @@ struct MemoryPlan {
   std::string describe() const;
 };
 
-/// Memory of training: weights, gradients, optimizer slots, constants, activations of `in_flight` micro-batches, batches of
-/// `microbatches`, validation, and what the process holds besides.
+/// Memory of training: weights, gradients, optimizer slots, constants, activations of `in_flight`
+/// micro-batches, batches of `microbatches`, validation, and what the process holds besides.
 struct MemoryDemand {
   BatchShape shape;
   int in_flight = 1;

@@ -42,8 +42,9 @@ void Reporter::start(const Progress& progress) {
   log_info(fmt::format("run {}: {} ranks ({}), {}", setup_.job().name, setup_.mesh().layout().ranks(),
                        setup_.mesh().layout().describe(), setup_.device().description()));
   log_info(describe_parameters(setup_.model().parameters()));
-  log_info(fmt::format("a step: {} sequences of {} tokens, {} micro-batches a rank; steps {} to {}", share.global_batch,
-                       setup_.shape().length, share.microbatches(), first_step_, setup_.job().train.steps));
+  log_info(fmt::format("a step: {} sequences of {} tokens, {} micro-batches a rank; steps {} to {}",
+                       share.global_batch, setup_.shape().length, share.microbatches(), first_step_,
+                       setup_.job().train.steps));
 }
 
 void Reporter::fill(const StepReport& report) {

@@ -21,12 +21,13 @@ struct StepReport {
   std::optional<double> validation_loss;
 };
 
-/// Tells people and files how a run goes: a step line every train.log_every steps, metrics.jsonl and TensorBoard events for
-/// every step. On rank 0; elsewhere it does nothing.
+/// Tells people and files how a run goes: a step line every train.log_every steps, metrics.jsonl and
+/// TensorBoard events for every step. On rank 0; elsewhere it does nothing.
 class Reporter {
  public:
   Reporter(TrainSetup& setup, int rank);
-  /// Opens the files, dropping records after `progress` that a run which died has left, and prints the run's header.
+  /// Opens the files, dropping records after `progress` that a run which died has left, and prints the run's
+  /// header.
   void start(const Progress& progress);
   void write(const StepReport& report, const TrainStep& step);
 

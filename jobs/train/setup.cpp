@@ -15,10 +15,11 @@ parallel::MeshDegrees degrees(const Job::Parallel& parallel) {
                                                         {"context", parallel.context},
                                                         {"tensor", parallel.tensor}};
   for (const auto& [key, degree] : later) {
-    CARAVAN_CHECK(degree == 1, ConfigError,
-                  fmt::format("parallel.{}={} (this version trains replicated data parallel only). Set it to 1, and "
-                              "parallel.data_replicate to the number of ranks?",
-                              key, degree));
+    CARAVAN_CHECK(
+        degree == 1, ConfigError,
+        fmt::format("parallel.{}={} (this version trains replicated data parallel only). Set it to 1, and "
+                    "parallel.data_replicate to the number of ranks?",
+                    key, degree));
   }
   parallel::MeshDegrees mesh;
   mesh.dp_replicate = static_cast<int>(parallel.data_replicate);
@@ -51,7 +52,8 @@ TrainSetup::TrainSetup(Job job, Communicator& world)
       registry_(make_registry()),
       device_(choose_device(*registry_, job_.device)),
       model_(*registry_, device_.get(), job_.model_plugin, job_.model, job_.train.sequence_length),
-      optimizer_(registry_->create<Optimizer>(job_.optimizer_name, host_of(*registry_, device_.get()), job_.optimizer)),
+      optimizer_(registry_->create<Optimizer>(job_.optimizer_name, host_of(*registry_, device_.get()),
+                                              job_.optimizer)),
       slots_(optimizer_->slots()),
       shape_{job_.train.local_batch_size, job_.train.sequence_length, Phase::train, 0},
       share_(divide_batch()) {
@@ -69,9 +71,11 @@ BatchShare TrainSetup::divide_batch() {
   share.data_rank = mesh_.coordinate(parallel::MeshAxis::batch);
   const std::int64_t smallest = share.local_batch * share.data_ranks;
   share.global_batch = job_.train.global_batch_size < 0 ? smallest : job_.train.global_batch_size;
-  CARAVAN_CHECK(share.global_batch > 0 && share.global_batch % smallest == 0, ConfigError,
-                fmt::format("train.global_batch_size={} (must be a multiple of local_batch_size={} x {} data ranks = {})",
-                            share.global_batch, share.local_batch, share.data_ranks, smallest));
+  CARAVAN_CHECK(
+      share.global_batch > 0 && share.global_batch % smallest == 0, ConfigError,
+      fmt::format(
+          "train.global_batch_size={} (must be a multiple of local_batch_size={} x {} data ranks = {})",
+          share.global_batch, share.local_batch, share.data_ranks, smallest));
   return share;
 }
 
@@ -95,10 +99,11 @@ Made<DataSource> TrainSetup::open_data(const Config& differences) {
   data.set("sequence_length", std::to_string(job_.train.sequence_length));
   if (!data.has("seed")) data.set("seed", std::to_string(job_.seed));
   auto opened = registry_->create<DataSource>(name, host_of(*registry_, device_.get()), data);
-  CARAVAN_CHECK(opened->vocab_size() <= model_.stage().vocab_size(), ConfigError,
-                fmt::format("the data has token ids up to {} (the model's vocab_size is {}). Set model.vocab_size, or "
-                            "prepare the data with this model's tokenizer?",
-                            opened->vocab_size() - 1, model_.stage().vocab_size()));
+  CARAVAN_CHECK(
+      opened->vocab_size() <= model_.stage().vocab_size(), ConfigError,
+      fmt::format("the data has token ids up to {} (the model's vocab_size is {}). Set model.vocab_size, or "
+                  "prepare the data with this model's tokenizer?",
+                  opened->vocab_size() - 1, model_.stage().vocab_size()));
   return opened;
 }
 
@@ -107,9 +112,10 @@ std::string describe(TrainSetup& setup) {
   std::string text = "# resolved job\n" + setup.job().resolved.to_yaml();
   text += fmt::format("\n# layout\n  {} ranks: {}\n  device: {}\n", setup.mesh().layout().ranks(),
                       setup.mesh().layout().describe(), setup.device().description());
-  text += fmt::format("  a step: {} sequences of {} tokens, {} a micro-batch, {} micro-batches a rank, {:.3g} TFLOP\n",
-                      share.global_batch, setup.shape().length, share.local_batch, share.microbatches(),
-                      setup.step_flops() * 1e-12);
+  text += fmt::format(
+      "  a step: {} sequences of {} tokens, {} a micro-batch, {} micro-batches a rank, {:.3g} TFLOP\n",
+      share.global_batch, setup.shape().length, share.local_batch, share.microbatches(),
+      setup.step_flops() * 1e-12);
   text += "\n# plan of rank 0\n ";
   const std::size_t shown = std::min<std::size_t>(setup.row().size(), 24);
   for (std::size_t index = 0; index < shown; ++index) text += " " + to_string(setup.row()[index].action);

@@ -15,7 +15,8 @@
 
 namespace caravan::jobs {
 
-/// Everything of a training job that can be decided, checked and described before memory is taken. Borrows the world.
+/// Everything of a training job that can be decided, checked and described before memory is taken. Borrows
+/// the world.
 class TrainSetup {
  public:
   /// [collective] ConfigError and PluginError before anything is allocated.

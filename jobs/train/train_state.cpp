@@ -27,11 +27,15 @@ void for_each_part(const ParameterStore& parameters, Which which, Visit visit) {
 /// Everything that a checkpoint holds, as (name in the file, view).
 template <class Visit>
 void for_each_tensor(const ParameterStore& parameters, const std::vector<std::string>& slots, Visit visit) {
-  for_each_part(parameters, [](const Parameter& p) { return p.master; },
-                [&](const std::string& name, TensorView view) { visit("/model/" + name, view); });
+  for_each_part(
+      parameters, [](const Parameter& p) { return p.master; },
+      [&](const std::string& name, TensorView view) { visit("/model/" + name, view); });
   for (std::size_t slot = 0; slot < slots.size(); ++slot) {
-    for_each_part(parameters, [&](const Parameter& p) { return p.slots[slot]; },
-                  [&](const std::string& name, TensorView view) { visit("/optimizer/" + slots[slot] + "/" + name, view); });
+    for_each_part(
+        parameters, [&](const Parameter& p) { return p.slots[slot]; },
+        [&](const std::string& name, TensorView view) {
+          visit("/optimizer/" + slots[slot] + "/" + name, view);
+        });
   }
   for (const auto& buffer : parameters.buffers()) {
     if (buffer->role == Buffer::Role::state) visit("/state/" + buffer->name, buffer->data);
@@ -44,19 +48,22 @@ std::uint64_t total_bytes(const ParameterStore& parameters, const std::vector<st
   return bytes;
 }
 
-/// Refuses a checkpoint of another model or optimizer: whatever is missing, has another shape, or would be left behind unread.
+/// Refuses a checkpoint of another model or optimizer: whatever is missing, has another shape, or would be
+/// left behind unread.
 void check_same_tensors(const io::CheckpointReader& reader, const ParameterStore& parameters,
                         const std::vector<std::string>& slots) {
   const auto refuse = [&](const std::string& problem) {
-    throw IoError(fmt::format("{} does not fit the job: {} (it holds another model or optimizer). Another output, or the job "
-                              "that caravan inspect --job prints?",
-                              reader.folder(), problem));
+    throw IoError(fmt::format(
+        "{} does not fit the job: {} (it holds another model or optimizer). Another output, or the job "
+        "that caravan inspect --job prints?",
+        reader.folder(), problem));
   };
   std::set<std::string> wanted;
   for_each_tensor(parameters, slots, [&](const std::string& name, TensorView view) {
     if (!reader.has(name)) refuse(name + " is missing in it");
     const Shape stored = reader.info(name).shape;
-    if (stored != view.shape) refuse(fmt::format("{} is {} instead of {}", name, to_string(stored), to_string(view.shape)));
+    if (stored != view.shape)
+      refuse(fmt::format("{} is {} instead of {}", name, to_string(stored), to_string(view.shape)));
     wanted.insert(name);
   });
   for (const io::TensorRecord& tensor : reader.tensors()) {
@@ -73,10 +80,11 @@ std::int64_t integer(const io::CheckpointReader& reader, const std::string& name
 
 std::string save_state(const std::string& run, const Progress& progress, const ParameterStore& parameters,
                        const std::vector<std::string>& slot_names, const Provenance& provenance) {
-  io::CheckpointInfo info{progress.tokens_seen, provenance.job_yaml, provenance.layout, "caravan " CARAVAN_VERSION,
-                          total_bytes(parameters, slot_names)};
+  io::CheckpointInfo info{progress.tokens_seen, provenance.job_yaml, provenance.layout,
+                          "caravan " CARAVAN_VERSION, total_bytes(parameters, slot_names)};
   io::CheckpointWriter writer(run + "/checkpoints", progress.step, info);
-  for_each_tensor(parameters, slot_names, [&](const std::string& name, TensorView view) { writer.tensor(name, view); });
+  for_each_tensor(parameters, slot_names,
+                  [&](const std::string& name, TensorView view) { writer.tensor(name, view); });
   writer.attribute("/state/next_sample", progress.next_sample);
   return writer.commit();
 }
@@ -84,7 +92,8 @@ std::string save_state(const std::string& run, const Progress& progress, const P
 Progress load_state(const io::CheckpointReader& reader, ParameterStore& parameters,
                     const std::vector<std::string>& slot_names) {
   check_same_tensors(reader, parameters, slot_names);
-  for_each_tensor(parameters, slot_names, [&](const std::string& name, TensorView view) { reader.read(name, view); });
+  for_each_tensor(parameters, slot_names,
+                  [&](const std::string& name, TensorView view) { reader.read(name, view); });
   return {reader.step(), reader.tokens_seen(), integer(reader, "/state/next_sample")};
 }
 

@@ -24,8 +24,8 @@ struct Provenance {
   std::string job_yaml, layout;
 };
 
-/// Writes parameters, optimizer slots, state buffers and progress under `<run>/checkpoints`. One rank calls. Host memory.
-/// IoError leaves older checkpoints as they were.
+/// Writes parameters, optimizer slots, state buffers and progress under `<run>/checkpoints`. One rank calls.
+/// Host memory. IoError leaves older checkpoints as they were.
 std::string save_state(const std::string& run, const Progress& progress, const ParameterStore& parameters,
                        const std::vector<std::string>& slot_names, const Provenance& provenance);
 

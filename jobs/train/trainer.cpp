@@ -20,20 +20,24 @@ TrainSetup& allocated(TrainSetup& setup) {
 }
 
 StashLayout training_layout(TrainSetup& setup) {
-  return StashLayout(setup.model().stage().layers(), setup.shape(), StashMode::fused, setup.model().stage().width());
+  return StashLayout(setup.model().stage().layers(), setup.shape(), StashMode::fused,
+                     setup.model().stage().width());
 }
 
 bool due(std::int64_t every, std::int64_t step, std::int64_t last) {
   return step == last || (every > 0 && step % every == 0);
 }
 
-/// A new run would replace some steps of the former one and keep others, and pruning would take the new for the old.
+/// A new run would replace some steps of the former one and keep others, and pruning would take the new for
+/// the old.
 void refuse_to_mix(const std::string& output) {
   const auto steps = io::list_steps(output);
-  CARAVAN_CHECK(steps.empty(), ConfigError,
-                fmt::format("{} holds checkpoints up to step {} and checkpoint.resume is false (two runs would mix). Name "
-                            "another output, or move them away?",
-                            output, steps.back()));
+  CARAVAN_CHECK(
+      steps.empty(), ConfigError,
+      fmt::format(
+          "{} holds checkpoints up to step {} and checkpoint.resume is false (two runs would mix). Name "
+          "another output, or move them away?",
+          output, steps.back()));
 }
 
 }  // namespace
@@ -45,8 +49,8 @@ Trainer::Trainer(TrainSetup& setup, Communicator& world)
       reader_(*source_, setup.share()),
       reducer_(setup.data_ranks()),
       stash_(setup.device(), training_layout(setup), setup.in_flight()),
-      step_({setup.device(), setup.model().stage(), setup.model().parameters(), setup.optimizer(), setup.data_ranks(),
-             setup.share().data_ranks > 1 ? &reducer_ : nullptr, stash_},
+      step_({setup.device(), setup.model().stage(), setup.model().parameters(), setup.optimizer(),
+             setup.data_ranks(), setup.share().data_ranks > 1 ? &reducer_ : nullptr, stash_},
             setup.row()),
       reporter_(setup, world.rank()) {
   if (setup.job().validation.batches > 0) validator_.emplace(setup);
@@ -72,11 +76,14 @@ bool Trainer::resume() {
   std::string path;
   if (world_.rank() == 0) {
     const io::Latest latest = io::find_latest(setup_.job().output);
-    for (const io::Skipped& skipped : latest.skipped) log_warning(fmt::format("skipped {}: {}", skipped.path, skipped.why));
-    CARAVAN_CHECK(latest.path || latest.skipped.empty(), IoError,
-                  fmt::format("no checkpoint of {} verifies (starting anew would replace them). Restore one, or move them "
-                              "away?",
-                              setup_.job().output));
+    for (const io::Skipped& skipped : latest.skipped)
+      log_warning(fmt::format("skipped {}: {}", skipped.path, skipped.why));
+    CARAVAN_CHECK(
+        latest.path || latest.skipped.empty(), IoError,
+        fmt::format(
+            "no checkpoint of {} verifies (starting anew would replace them). Restore one, or move them "
+            "away?",
+            setup_.job().output));
     path = latest.path.value_or("");
   }
   path = broadcast_text(world_, path);
@@ -89,7 +96,8 @@ bool Trainer::resume() {
 
 void Trainer::run() {
   const std::int64_t last = setup_.job().train.steps;
-  if (progress_.step >= last) log_info(fmt::format("nothing to do: step {} of {} is done", progress_.step, last));
+  if (progress_.step >= last)
+    return log_info(fmt::format("nothing to do: step {} of {} is done", progress_.step, last));
   reporter_.start(progress_);
   while (progress_.step < last) {
     StepReport report = one_step();
@@ -133,19 +141,22 @@ void Trainer::save_when_due() {
   }
   problem = broadcast_text(world_, problem);
   if (problem.empty()) return;
-  if (wanted.stop_on_failure) throw IoError(fmt::format("checkpoint of step {} failed: {}", progress_.step, problem));
-  log_warning(fmt::format("checkpoint of step {} failed, older ones are untouched, training goes on: {}", progress_.step,
-                          problem));
+  if (wanted.stop_on_failure)
+    throw IoError(fmt::format("checkpoint of step {} failed: {}", progress_.step, problem));
+  log_warning(fmt::format("checkpoint of step {} failed, older ones are untouched, training goes on: {}",
+                          progress_.step, problem));
 }
 
 void Trainer::save() {
   const auto start = std::chrono::steady_clock::now();
-  const std::string path = save_state(setup_.job().output, progress_, setup_.model().parameters(), setup_.slots(),
-                                      {setup_.job().resolved.to_yaml(), setup_.mesh().layout().describe()});
+  const std::string path =
+      save_state(setup_.job().output, progress_, setup_.model().parameters(), setup_.slots(),
+                 {setup_.job().resolved.to_yaml(), setup_.mesh().layout().describe()});
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   log_info(fmt::format("checkpoint {} in {:.2f} s", path, seconds));
   if (setup_.job().checkpoint.keep_latest == 0) return;
-  for (const io::Skipped& problem : io::prune(setup_.job().output, setup_.job().checkpoint.keep_latest).problems) {
+  for (const io::Skipped& problem :
+       io::prune(setup_.job().output, setup_.job().checkpoint.keep_latest).problems) {
     log_warning(fmt::format("kept {}: {}", problem.path, problem.why));
   }
 }

@@ -23,7 +23,8 @@ BatchShare one_round(const BatchShare& training) {
 StashLayout evaluation_layout(TrainSetup& setup) {
   BatchShape shape = setup.shape();
   shape.phase = Phase::evaluate;
-  return StashLayout(setup.model().stage().layers(), shape, StashMode::inference, setup.model().stage().width());
+  return StashLayout(setup.model().stage().layers(), shape, StashMode::inference,
+                     setup.model().stage().width());
 }
 
 }  // namespace
@@ -40,11 +41,12 @@ Validator::Result Validator::run() {
   double sums[2] = {0, 0};
   const int ranks = setup_.share().data_ranks;
   // A rank may have none in the last round: every number of ranks measures the same samples.
-  for (std::int64_t index = setup_.share().data_rank; index < setup_.job().validation.batches; index += ranks) {
+  for (std::int64_t index = setup_.share().data_rank; index < setup_.job().validation.batches;
+       index += ranks) {
     const MicroBatch& batch = reader_.read(index / ranks * reader_.share().global_batch).front();
     executor_.forward(batch);
-    sums[1] += static_cast<double>(
-        std::count_if(batch.labels.begin(), batch.labels.end(), [](auto label) { return label != kIgnoredLabel; }));
+    sums[1] += static_cast<double>(std::count_if(batch.labels.begin(), batch.labels.end(),
+                                                 [](auto label) { return label != kIgnoredLabel; }));
   }
   setup_.device().copy_to_host(Lane::compute, &sums[0], executor_.sums().loss.data, sizeof sums[0]);
   setup_.device().synchronize();

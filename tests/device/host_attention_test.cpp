@@ -6,8 +6,8 @@
 #include "tests/device/compare.hpp"
 #include "tests/device/host_fixture.hpp"
 
-// What is particular to the tiled attention of device host: sequences of several tiles, heads of several vectors, scores
-// that are bounded by norms and scores that are not, decoding.
+// What is particular to the tiled attention of device host: sequences of several tiles, heads of several
+// vectors, scores that are bounded by norms and scores that are not, decoding.
 namespace caravan::testing {
 namespace {
 
@@ -22,7 +22,9 @@ struct Case {
   float dropout = 0;
 };
 
-void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
+void PrintTo(const Case& c, std::ostream* out) {
+  *out << c.name;
+}
 
 constexpr Case kCases[] = {
     {"tiles", 1, 300, 2, 2, 16},
@@ -42,7 +44,8 @@ constexpr Case kCases[] = {
     {"dropout_large_scores", 1, 150, 2, 1, 16, 40, Documents::none, 5.5f, 0.3f},
 };
 
-/// Runs of one document, of growing length, that return: the same document twice in a sequence is one document.
+/// Runs of one document, of growing length, that return: the same document twice in a sequence is one
+/// document.
 std::vector<std::int32_t> documents_of(const Case& c) {
   std::vector<std::int32_t> ids;
   for (std::int64_t b = 0; b < c.batch; ++b) {
@@ -58,13 +61,11 @@ struct Operands {
 };
 
 Operands operands(ProblemBuilder& b, const Case& c) {
-  const Shape queries{c.batch, c.sequence, c.heads, c.head_dim}, keys{c.batch, c.sequence, c.kv_heads, c.head_dim};
-  return {b.random("q", queries),
-          b.random("k", keys),
-          b.random("v", keys),
-          b.indices("documents", {c.batch, c.sequence}, documents_of(c)),
-          b.output("out", queries),
-          b.f32_output("lse", {c.batch, c.heads, c.sequence})};
+  const Shape queries{c.batch, c.sequence, c.heads, c.head_dim},
+      keys{c.batch, c.sequence, c.kv_heads, c.head_dim};
+  return {b.random("q", queries),   b.random("k", keys),
+          b.random("v", keys),      b.indices("documents", {c.batch, c.sequence}, documents_of(c)),
+          b.output("out", queries), b.f32_output("lse", {c.batch, c.heads, c.sequence})};
 }
 
 AttentionForward forward_args(const Case& c, const Operands& o, const Views& v) {
@@ -84,7 +85,8 @@ TEST_P(HostAttention, forward_equals_the_reference) {
   const Case& c = GetParam();
   ProblemBuilder b(fmt::format("host_forward/{}", c.name), {.gap = 5});
   const Operands o = operands(b, c);
-  const Problem problem = b.build([&](Ops& ops, const Views& v) { ops.attention_forward(forward_args(c, o, v)); });
+  const Problem problem =
+      b.build([&](Ops& ops, const Views& v) { ops.attention_forward(forward_args(c, o, v)); });
   EXPECT_TRUE(equals_reference(problem, host_subject()));
 }
 
@@ -93,7 +95,8 @@ TEST_P(HostAttention, backward_equals_the_reference) {
   ProblemBuilder b(fmt::format("host_backward/{}", c.name), {.gap = 5});
   const Operands o = operands(b, c);
   b.prepare([&](Ops& ops, const Views& v) { ops.attention_forward(forward_args(c, o, v)); });
-  const Shape queries{c.batch, c.sequence, c.heads, c.head_dim}, keys{c.batch, c.sequence, c.kv_heads, c.head_dim};
+  const Shape queries{c.batch, c.sequence, c.heads, c.head_dim},
+      keys{c.batch, c.sequence, c.kv_heads, c.head_dim};
   const Handle dout = b.random("dout", queries);
   const Handle dq = b.output("dq", queries), dk = b.output("dk", keys), dv = b.output("dv", keys);
   const Problem problem = b.build([&](Ops& ops, const Views& v) {
@@ -113,11 +116,13 @@ INSTANTIATE_TEST_SUITE_P(Shapes, HostAttention, ::testing::ValuesIn(kCases),
 constexpr std::int64_t kKeys = 257, kHeads = 4, kKvHeads = 2, kWidth = 16;
 
 /// Queries [first, first + count) on all keys.
-std::vector<float> attend(const std::vector<float>& q, const std::vector<float>& k, const std::vector<float>& v,
-                          std::int64_t first, std::int64_t count) {
-  std::vector<float> out(static_cast<std::size_t>(count * kHeads * kWidth)), lse(static_cast<std::size_t>(kHeads * count));
+std::vector<float> attend(const std::vector<float>& q, const std::vector<float>& k,
+                          const std::vector<float>& v, std::int64_t first, std::int64_t count) {
+  std::vector<float> out(static_cast<std::size_t>(count * kHeads * kWidth)),
+      lse(static_cast<std::size_t>(kHeads * count));
   AttentionForward args;
-  args.q = TensorView(const_cast<float*>(q.data()) + first * kHeads * kWidth, DType::f32, {1, count, kHeads, kWidth});
+  args.q = TensorView(const_cast<float*>(q.data()) + first * kHeads * kWidth, DType::f32,
+                      {1, count, kHeads, kWidth});
   args.k = TensorView(const_cast<float*>(k.data()), DType::f32, {1, kKeys, kKvHeads, kWidth});
   args.v = TensorView(const_cast<float*>(v.data()), DType::f32, {1, kKeys, kKvHeads, kWidth});
   args.out = TensorView(out.data(), DType::f32, {1, count, kHeads, kWidth});
@@ -141,7 +146,8 @@ TEST(HostDecoding, one_query_equals_its_row_of_the_whole_sequence) {
   for (std::int64_t first : {0, 1, 100, 256}) {
     const auto one = attend(q, k, v, first, 1);
     for (std::size_t i = 0; i < one.size(); ++i) {
-      EXPECT_NEAR(one[i], whole[static_cast<std::size_t>(first * kHeads * kWidth) + i], 2e-6f) << first << " " << i;
+      EXPECT_NEAR(one[i], whole[static_cast<std::size_t>(first * kHeads * kWidth) + i], 2e-6f)
+          << first << " " << i;
     }
   }
 }
@@ -152,7 +158,9 @@ TEST(HostAttentionNumbers, a_score_that_is_not_a_number_reaches_only_the_queries
   const auto v = draw(3, kKeys * kKvHeads * kWidth);
   k[100 * kKvHeads * kWidth] = std::numeric_limits<float>::quiet_NaN();  // key 100 of kv head 0
   const auto out = attend(q, k, v, 0, kKeys);
-  const auto at = [&](std::int64_t i, std::int64_t head) { return out[static_cast<std::size_t>((i * kHeads + head) * kWidth)]; };
+  const auto at = [&](std::int64_t i, std::int64_t head) {
+    return out[static_cast<std::size_t>((i * kHeads + head) * kWidth)];
+  };
   EXPECT_TRUE(std::isnan(at(100, 0)));
   EXPECT_TRUE(std::isnan(at(256, 1)));
   EXPECT_FALSE(std::isnan(at(256, 2)));  // reads kv head 1

@@ -24,9 +24,12 @@ TEST(HostDevice, gives_memory_aligned_to_a_cache_line_and_large_blocks_to_a_huge
 }
 
 TEST(HostDevice, names_what_it_has_no_memory_for) {
-  EXPECT_THAT(message_of<DeviceError>([] { host_device().allocate(SIZE_MAX / 2, "the stash of stage 0"); }),
-              HasSubstr("the stash of stage 0 needs 9223372036854775807 bytes of host memory (there is not so much)"));
-  EXPECT_THAT(message_of<DeviceError>([] { host_device().allocate(SIZE_MAX, "the arena"); }), HasSubstr("the arena"));
+  EXPECT_THAT(
+      message_of<DeviceError>([] { host_device().allocate(SIZE_MAX / 2, "the stash of stage 0"); }),
+      HasSubstr(
+          "the stash of stage 0 needs 9223372036854775807 bytes of host memory (there is not so much)"));
+  EXPECT_THAT(message_of<DeviceError>([] { host_device().allocate(SIZE_MAX, "the arena"); }),
+              HasSubstr("the arena"));
 }
 
 TEST(HostDevice, copies_and_clears) {
@@ -62,7 +65,8 @@ TEST(HostDevice, threads_are_what_is_asked_for) {
   const auto device = registry.create<Device>("host", Host{}, two);
   EXPECT_THAT(device->description(), HasSubstr("2 thread(s) a rank"));
   two.set("threads", "-1");
-  EXPECT_THAT(message_of<ConfigError>([&] { registry.create<Device>("host", Host{}, two); }), HasSubstr("threads"));
+  EXPECT_THAT(message_of<ConfigError>([&] { registry.create<Device>("host", Host{}, two); }),
+              HasSubstr("threads"));
 }
 
 TEST(HostDevice, numbers_below_the_normal_range_become_zero) {
@@ -109,10 +113,12 @@ TEST(HostOps, a_loss_that_is_not_a_number_stays_none) {
 TEST(HostOps, a_sum_of_squares_that_is_not_a_number_stays_none) {
   std::vector<float> x(10000, 1.0f);
   double sum = 0;
-  host_device().ops().sum_of_squares({TensorView(x.data(), DType::f32, {10000}), TensorView(&sum, DType::f64, {1})});
+  host_device().ops().sum_of_squares(
+      {TensorView(x.data(), DType::f32, {10000}), TensorView(&sum, DType::f64, {1})});
   EXPECT_EQ(sum, 10000);
   x[7777] = std::numeric_limits<float>::quiet_NaN();
-  host_device().ops().sum_of_squares({TensorView(x.data(), DType::f32, {10000}), TensorView(&sum, DType::f64, {1})});
+  host_device().ops().sum_of_squares(
+      {TensorView(x.data(), DType::f32, {10000}), TensorView(&sum, DType::f64, {1})});
   EXPECT_TRUE(std::isnan(sum));
 }
 
@@ -138,7 +144,8 @@ TEST_P(HostLoss, equals_the_reference) {
     args.x = v[x], args.w = v[w], args.labels = v[labels], args.loss_sum = v[loss];
     args.dx = v[dx], args.dw = v[dw], args.gradient_scale = 0.01f;
     ops.linear_cross_entropy(args);
-  }), host_subject()));
+  }),
+                               host_subject()));
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, HostLoss,

@@ -13,6 +13,8 @@ inline Device& host_device() {
   return *device;
 }
 
-inline Subject host_subject() { return {.ops = host_device().ops(), .device = &host_device()}; }
+inline Subject host_subject() {
+  return {.ops = host_device().ops(), .device = &host_device()};
+}
 
 }  // namespace caravan::testing

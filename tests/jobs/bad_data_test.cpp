@@ -24,7 +24,8 @@ class BadData : public JobTest {
   std::string batches_job() const {
     std::string yaml = kMiniJob;
     const std::string from = "{source: synthetic, vocab_size: 64}";
-    return yaml.replace(yaml.find(from), from.size(), "{source: safetensors, path: " + file("batches.safetensors") + "}");
+    return yaml.replace(yaml.find(from), from.size(),
+                        "{source: safetensors, path: " + file("batches.safetensors") + "}");
   }
   /// Expects the job over batches.safetensors to end with `code` and one message.
   void expect_refused(int code, const std::string& message, int ranks = 0) const {
@@ -71,7 +72,8 @@ TEST_F(BadData, TooFewRowsOnOneRankIsItsMessageLast) {
   const Outcome outcome = run(train(job(batches_job()), "run", 2));
   EXPECT_TRUE(ended_with(outcome, 3));
   EXPECT_THAT(outcome.last_line(), HasSubstr("error [rank 1] "));
-  EXPECT_THAT(outcome.last_line(), HasSubstr("sample 6 of 6 (the file has no more rows). Fewer steps, or data.wrap: true?"));
+  EXPECT_THAT(outcome.last_line(),
+              HasSubstr("sample 6 of 6 (the file has no more rows). Fewer steps, or data.wrap: true?"));
 }
 
 TEST_F(BadData, AStepWithoutAnyLabel) {

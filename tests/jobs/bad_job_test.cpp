@@ -2,7 +2,8 @@
 
 #include "tests/jobs/job_test.hpp"
 
-// Jobs that cannot be right: exit code 2, one message with file, line, path and the nearest name; nothing is written.
+// Jobs that cannot be right: exit code 2, one message with file, line, path and the nearest name; nothing is
+// written.
 namespace caravan::test {
 namespace {
 
@@ -16,7 +17,9 @@ struct Mistake {
   const char* message;
 };
 
-void PrintTo(const Mistake& mistake, std::ostream* out) { *out << mistake.name; }
+void PrintTo(const Mistake& mistake, std::ostream* out) {
+  *out << mistake.name;
+}
 
 class BadJob : public JobTest, public ::testing::WithParamInterface<Mistake> {};
 
@@ -37,7 +40,8 @@ TEST_P(BadJob, IsRefusedWithItsPlaceAndRemedy) {
 }
 
 const Mistake kMistakes[] = {
-    {"MistypedSection", "train:", "trian:", ":6: unknown key 'trian' (no parameter of job). Did you mean 'train'?"},
+    {"MistypedSection",
+     "train:", "trian:", ":6: unknown key 'trian' (no parameter of job). Did you mean 'train'?"},
     {"MistypedKey", "warmup_steps", "warmup_step",
      ":6: unknown key 'warmup_step' in train (no parameter of section train). Did you mean 'warmup_steps'?"},
     {"UnknownKeyWithoutNeighbour", "log_every: 1", "colour: 1", ":6: unknown key 'colour' in train"},
@@ -46,11 +50,14 @@ const Mistake kMistakes[] = {
     {"MistypedDataKey", "data: {source: synthetic, ", "data: {source: synthetic, sampels: 3, ",
      ":5: unknown key 'sampels' in data (no parameter of data 'synthetic'). Did you mean 'samples'?"},
     {"MissingModelKey", "dim: 32, ", "", ":4: key 'dim' in model is missing"},
-    {"MissingSource", "source: synthetic, ", "", ":5: data.source is missing (tokens, text, safetensors, synthetic"},
-    {"MissingSection", "data: {source: synthetic, vocab_size: 64}\n", "", ":1: key 'data' is missing (job needs it: "},
+    {"MissingSource", "source: synthetic, ", "",
+     ":5: data.source is missing (tokens, text, safetensors, synthetic"},
+    {"MissingSection", "data: {source: synthetic, vocab_size: 64}\n", "",
+     ":1: key 'data' is missing (job needs it: "},
     {"SectionThatIsNoMap", "checkpoint: {every: 2}", "checkpoint: 2", ":7: checkpoint is not a map"},
     {"TextForANumber", "steps: 6", "steps: six", ":6: train.steps='six' (must be an integer such as 12"},
-    {"FractionForAnInteger", "steps: 6", "steps: 6.5", ":6: train.steps='6.5' (must be an integer such as 12"},
+    {"FractionForAnInteger", "steps: 6", "steps: 6.5",
+     ":6: train.steps='6.5' (must be an integer such as 12"},
     {"QuotedNumber", "steps: 6", "steps: \"6\"", ":6: train.steps='6' (must be an integer"},
     {"Octal", "seed: 5", "seed: 010", ":3: seed='010' (must be an integer"},
     {"YesForTrue", "{every: 2}", "{resume: yes}", ":7: checkpoint.resume='yes' (must be true or false)"},
@@ -59,9 +66,10 @@ const Mistake kMistakes[] = {
     {"AboveTheRange", "layers: 2", "layers: 2, dropout: 1.5", ":4: model.dropout=1.5 (must be in [0, 1))"},
     {"InfiniteRate", "lr: 1e-3", "lr: .inf", ":6: train.lr="},
     {"HugeNumber", "steps: 6", "steps: 99999999999999999999", ":6: train.steps="},
-    {"UnknownChoice", "lr: 1e-3", "lr: 1e-3, decay: cosin", 
+    {"UnknownChoice", "lr: 1e-3", "lr: 1e-3, decay: cosin",
      ":6: train.decay='cosin' (must be one of: linear, sqrt, cosine). Did you mean 'cosine'?"},
-    {"DuplicateKey", "log_every: 1", "log_every: 1, steps: 7", ":6: the key 'steps' stands twice in train (first at "},
+    {"DuplicateKey", "log_every: 1", "log_every: 1, steps: 7",
+     ":6: the key 'steps' stands twice in train (first at "},
     {"Anchor", "{every: 2}", "&a {every: 2}", ":7: anchors (&name) are not allowed. Write the value out?"},
     {"Alias", "{every: 2}", "*a", ":7: "},
     {"Tag", "seed: 5", "seed: !!python/object 5", ":3: tags ("},
@@ -69,7 +77,8 @@ const Mistake kMistakes[] = {
     {"Unclosed", "{every: 2}", "{every: 2", ":"},
     {"UnknownPreset", "{vocab_size: 64, ", "{preset: debugmodl, vocab_size: 64, ",
      ":4: no model preset 'debugmodl' (there are: "},
-    {"UnknownModelPlugin", "{vocab_size: 64, ", "{plugin: llama, vocab_size: 64, ", "no model 'llama' (searched: "},
+    {"UnknownModelPlugin", "{vocab_size: 64, ", "{plugin: llama, vocab_size: 64, ",
+     "no model 'llama' (searched: "},
     {"UnknownDevice", "device: host", "device: hots", "no device 'hots' (searched: "},
     {"UnknownSource", "source: synthetic", "source: synthetc", "no data 'synthetc' (searched: "},
     {"UnknownOptimizer", "seed: 5", "optimizer: {name: adam}", "no optimizer 'adam' (searched: "},
@@ -78,7 +87,8 @@ const Mistake kMistakes[] = {
      "pp=1 x dp_replicate=3 x dp_shard=1 x cp=1 x tp=1 = 3, but the job has 1 ranks"},
     {"IndivisibleBatch", "local_batch_size: 1", "local_batch_size: 3",
      "train.global_batch_size=4 (must be a multiple of local_batch_size=3 x 1 data ranks = 3)"},
-    {"ZeroBatch", "global_batch_size: 4", "global_batch_size: 0", "train.global_batch_size=0 (must be a multiple of "},
+    {"ZeroBatch", "global_batch_size: 4", "global_batch_size: 0",
+     "train.global_batch_size=0 (must be a multiple of "},
     {"DataBeyondTheVocabulary", "vocab_size: 64}", "vocab_size: 65}",
      "the data has token ids up to 64 (the model's vocab_size is 64). Set model.vocab_size, or"},
     {"HeadsThatDoNotDivide", "heads: 2", "heads: 5", "dim=32 is no multiple of heads=5"},
@@ -92,11 +102,15 @@ class BadJobFile : public JobTest {};
 
 TEST_F(BadJobFile, NearestNamesAreOffered) {
   const std::vector<std::pair<std::string, std::string>> cases{
-      {"model.preset=debugmodl", "Did you mean 'debugmodel'?"}, {"model.plugin=llama", "Did you mean 'llama4'?"},
-      {"device=hots", "Did you mean 'host'?"},                  {"data.source=synthetc", "Did you mean 'synthetic'?"},
-      {"optimizer.name=adam", "Did you mean 'adamw'?"},         {"parallel.schedule=1f1bb", "Did you mean '1f1b'?"},
+      {"model.preset=debugmodl", "Did you mean 'debugmodel'?"},
+      {"model.plugin=llama", "Did you mean 'llama4'?"},
+      {"device=hots", "Did you mean 'host'?"},
+      {"data.source=synthetc", "Did you mean 'synthetic'?"},
+      {"optimizer.name=adam", "Did you mean 'adamw'?"},
+      {"parallel.schedule=1f1bb", "Did you mean '1f1b'?"},
       {"model.layers.x=2", "cannot set 'x' inside model.layers (it is not a map"},
-      {"trian.steps=2", "command line: unknown key 'trian'"},   {"train.steps", "has no '='. Write key.key=value?"}};
+      {"trian.steps=2", "command line: unknown key 'trian'"},
+      {"train.steps", "has no '='. Write key.key=value?"}};
   const std::string mini = job(kMiniJob);
   for (const auto& [change, message] : cases) {
     const Outcome outcome = run(train(mini, "run", 0, {change}));
@@ -128,8 +142,8 @@ TEST_F(BadJobFile, WhatEveryRankFindsIsSaidOnceByRankZero) {
   const Outcome outcome = run(train(job(kMiniJob), "run", 2, {"train.local_batch_size=3"}));
 
   ASSERT_TRUE(ended_with(outcome, 2));
-  EXPECT_THAT(outcome.last_line(),
-              HasSubstr("error [rank 0] train.global_batch_size=4 (must be a multiple of local_batch_size=3 x 2 data ranks"));
+  EXPECT_THAT(outcome.last_line(), HasSubstr("error [rank 0] train.global_batch_size=4 (must be a multiple "
+                                             "of local_batch_size=3 x 2 data ranks"));
   EXPECT_EQ(outcome.errors(), 1);
 }
 

@@ -15,7 +15,8 @@ struct Batches {
   std::vector<std::int64_t> labels;  ///< [rows, length]
 
   /// Ids below `vocab` from a fixed rule. About a fifth of the labels is ignored, and all of them in row 2.
-  Batches(std::int64_t num_rows, std::int64_t row_length, std::int64_t vocab) : rows(num_rows), length(row_length) {
+  Batches(std::int64_t num_rows, std::int64_t row_length, std::int64_t vocab)
+      : rows(num_rows), length(row_length) {
     std::uint64_t state = 12345;
     const auto draw = [&](std::uint64_t below) {
       state = state * 6364136223846793005u + 1442695040888963407u;

@@ -17,7 +17,8 @@ class Failing final : public DataSource {
   static constexpr const char* kName = "failing";
   static constexpr const char* kSummary = "Fails on purpose";
   static constexpr caravan_param kParams[] = {
-      {"when", "create|read", nullptr, "", "", "In the constructor, or at the first sample from `sample` on."},
+      {"when", "create|read", nullptr, "", "",
+       "In the constructor, or at the first sample from `sample` on."},
       {"how", "io|standard|number|kill", nullptr, "", "", "What to throw; kill: SIGKILL."},
       {"rank", "int", "-1", "", ">= -1", "The rank that fails; -1: all."},
       {"sample", "int", "0", "", ">= 0", "The first sample that fails."},

@@ -8,7 +8,8 @@
 #include "io/safetensors/writer.hpp"
 #include "tests/jobs/job_test.hpp"
 
-// Runs that break while they run: all ranks end within seconds, the cause is the last line, what was saved stays.
+// Runs that break while they run: all ranks end within seconds, the cause is the last line, what was saved
+// stays.
 namespace caravan::test {
 namespace {
 
@@ -44,7 +45,8 @@ TEST_F(Failure, APluginThatThrowsWhenItIsMadeIsNamed) {
   for (const auto& [how, code, message] : cases) {
     const Outcome outcome = end_of(failing("when: create, how: " + how, 0));
     EXPECT_TRUE(ended_with(outcome, code));
-    EXPECT_THAT(outcome.err, HasSubstr("error " + message + "\n  in data 'failing' (plugin failing-data 1.0.0, "));
+    EXPECT_THAT(outcome.err,
+                HasSubstr("error " + message + "\n  in data 'failing' (plugin failing-data 1.0.0, "));
   }
 }
 
@@ -54,7 +56,8 @@ TEST_F(Failure, AnExceptionOnOneRankEndsAllAndIsTheLastLine) {
   EXPECT_THAT(made.err, HasSubstr("error [rank 1] the disk of this rank is gone"));
   EXPECT_THAT(made.last_line(), HasSubstr("in data 'failing'"));
 
-  const Outcome read = end_of(failing("when: read, how: standard, rank: 1, sample: 14", 2, {"train.steps=50"}));
+  const Outcome read =
+      end_of(failing("when: read, how: standard, rank: 1, sample: 14", 2, {"train.steps=50"}));
   EXPECT_TRUE(ended_with(read, 1));
   EXPECT_THAT(read.last_line(), HasSubstr("error [rank 1] a plain exception"));
   EXPECT_EQ(io::find_latest(file("run")).step, 2) << "sample 14 belongs to step 4";
@@ -63,7 +66,8 @@ TEST_F(Failure, AnExceptionOnOneRankEndsAllAndIsTheLastLine) {
 TEST_F(Failure, ARankThatIsKilledEndsTheOthers) {
   for (int rank : {0, 1}) {
     const std::string name = "killed-" + std::to_string(rank);
-    Program program(train(job(kMiniJob), name, 2, {"train.steps=1000000", "checkpoint.every=1000000"}), folder_.path());
+    Program program(train(job(kMiniJob), name, 2, {"train.steps=1000000", "checkpoint.every=1000000"}),
+                    folder_.path());
     ASSERT_TRUE(program.wait_for("\nstep 1/", 60)) << program.err_so_far();
     const pid_t victim = program.process_of_rank(rank);
     ASSERT_GT(victim, 0);
@@ -85,11 +89,12 @@ TEST_F(Failure, ARankThatDiesWhileItReadsEndsTheOthers) {
 TEST_F(Failure, ALossThatIsNotFiniteNamesStepAndSamplesAndChangesNothing) {
   for (int ranks : {0, 2}) {
     const std::string name = "run-" + std::to_string(ranks);
-    const Outcome outcome =
-        end_of(train(job(kMiniJob), name, ranks, {"train.lr=1e30", "train.warmup_steps=0", "checkpoint.every=1"}));
+    const Outcome outcome = end_of(
+        train(job(kMiniJob), name, ranks, {"train.lr=1e30", "train.warmup_steps=0", "checkpoint.every=1"}));
     EXPECT_TRUE(ended_with(outcome, 16));
     EXPECT_THAT(outcome.last_line(), HasSubstr("step 2: loss "));
-    EXPECT_THAT(outcome.last_line(), HasSubstr("in the batch of 4 sequences from sample 4 on (not finite, nothing was updated)"));
+    EXPECT_THAT(outcome.last_line(),
+                HasSubstr("in the batch of 4 sequences from sample 4 on (not finite, nothing was updated)"));
     EXPECT_EQ(io::find_latest(file(name)).step, 1);
     EXPECT_EQ(read_metrics(file(name)).size(), 1u);
   }
@@ -110,8 +115,9 @@ TEST_F(Failure, AWeightThatIsNotANumberIsFoundInTheFirstStep) {
   values.back().front() = std::nanf("");
   writer.commit();
 
-  const Outcome outcome = end_of(
-      train(job(kMiniJob), "run", 2, {"checkpoint.initial_load=" + file("weights.safetensors"), "checkpoint.every=1"}));
+  const Outcome outcome =
+      end_of(train(job(kMiniJob), "run", 2,
+                   {"checkpoint.initial_load=" + file("weights.safetensors"), "checkpoint.every=1"}));
 
   EXPECT_TRUE(ended_with(outcome, 16));
   EXPECT_THAT(outcome.last_line(), HasSubstr("step 1: loss "));

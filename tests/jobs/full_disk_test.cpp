@@ -31,7 +31,8 @@ class FullDisk : public JobTest {
     const io::Latest latest = io::find_latest(file("disk/run"));
     EXPECT_EQ(latest.step, 2);
     EXPECT_TRUE(latest.skipped.empty());
-    EXPECT_EQ(std::distance(fs::directory_iterator(file("disk/run/checkpoints")), {}), 1) << "nothing half written is left";
+    EXPECT_EQ(std::distance(fs::directory_iterator(file("disk/run/checkpoints")), {}), 1)
+        << "nothing half written is left";
   }
   bool mounted_ = false;
 };
@@ -41,8 +42,9 @@ TEST_F(FullDisk, TrainingGoesOnSaysSoAndKeepsTheOldCheckpoint) {
 
   ASSERT_TRUE(ended_with(outcome, 0));
   for (int step : {4, 6, 8}) {
-    EXPECT_THAT(outcome.err, HasSubstr("warning checkpoint of step " + std::to_string(step) +
-                                       " failed, older ones are untouched, training goes on: a checkpoint in "));
+    EXPECT_THAT(outcome.err,
+                HasSubstr("warning checkpoint of step " + std::to_string(step) +
+                          " failed, older ones are untouched, training goes on: a checkpoint in "));
   }
   EXPECT_THAT(outcome.err, HasSubstr("(the disk is full). Remove something?"));
   EXPECT_THAT(outcome.err, HasSubstr("step 8/8"));

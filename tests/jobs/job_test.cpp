@@ -60,8 +60,8 @@ double largest_relative_difference(const std::vector<double>& a, const std::vect
 ::testing::AssertionResult ended_with(const Outcome& outcome, int code) {
   if (outcome.code == code && !outcome.timed_out) return ::testing::AssertionSuccess();
   return ::testing::AssertionFailure() << "code " << outcome.code << ", signal " << outcome.signal
-                                       << (outcome.timed_out ? ", timed out" : "") << " after " << outcome.seconds
-                                       << " s instead of code " << code << "\n"
+                                       << (outcome.timed_out ? ", timed out" : "") << " after "
+                                       << outcome.seconds << " s instead of code " << code << "\n"
                                        << outcome.out << outcome.err;
 }
 

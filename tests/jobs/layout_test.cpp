@@ -4,7 +4,8 @@
 #include "tests/jobs/job_test.hpp"
 #include "tests/jobs/random_job.hpp"
 
-// From one seed every layout gives the losses and norms of one rank: the main proof of the parallel semantics.
+// From one seed every layout gives the losses and norms of one rank: the main proof of the parallel
+// semantics.
 namespace caravan::test {
 namespace {
 
@@ -55,10 +56,13 @@ void expect_equal_steps(const std::vector<nlohmann::json>& ours, const std::vect
 TEST_F(Layouts, EveryDivisionOfAStepGivesTheLossesNormsAndExpertsOfOneRank) {
   const auto alone = steps_of({1, 4});
   ASSERT_EQ(alone.size(), 10u);
-  EXPECT_GT(largest_relative_difference(series(alone, "loss"), std::vector<double>(10, alone[0]["loss"])), 1e-3)
+  EXPECT_GT(largest_relative_difference(series(alone, "loss"), std::vector<double>(10, alone[0]["loss"])),
+            1e-3)
       << "nothing is learned";
-  for (const Layout& layout : {Layout{1, 1}, Layout{1, 2}, Layout{2, 4}, Layout{2, 2}, Layout{2, 1}, Layout{4, 2}}) {
-    SCOPED_TRACE(std::to_string(layout.ranks) + " ranks with " + std::to_string(layout.sequences) + " sequences");
+  for (const Layout& layout :
+       {Layout{1, 1}, Layout{1, 2}, Layout{2, 4}, Layout{2, 2}, Layout{2, 1}, Layout{4, 2}}) {
+    SCOPED_TRACE(std::to_string(layout.ranks) + " ranks with " + std::to_string(layout.sequences) +
+                 " sequences");
     expect_equal_steps(steps_of(layout), alone);
   }
 }
@@ -73,7 +77,8 @@ TEST_F(Layouts, TheReferenceDeviceTakesTheSameSteps) {
 TEST_F(Layouts, AnotherSeedGivesOtherSteps) {
   const auto alone = steps_of({1, 4});
   ASSERT_TRUE(ended_with(run(train(job_, "other", 1, {"seed=12", "train.local_batch_size=4"})), 0));
-  EXPECT_GT(largest_relative_difference(series(read_metrics(file("other")), "loss"), series(alone, "loss")), 1e-3);
+  EXPECT_GT(largest_relative_difference(series(read_metrics(file("other")), "loss"), series(alone, "loss")),
+            1e-3);
 }
 
 }  // namespace

@@ -4,8 +4,8 @@
 
 namespace caravan::test {
 
-/// Everything that could make a step depend on more than its number: dropout, noisy routing, balance loss and bias, ignored
-/// labels, validation, a schedule of its own length. `batches` has rows of 16 tokens below 64.
+/// Everything that could make a step depend on more than its number: dropout, noisy routing, balance loss and
+/// bias, ignored labels, validation, a schedule of its own length. `batches` has rows of 16 tokens below 64.
 inline std::string random_job(const std::string& batches) {
   return R"(name: random
 device: host

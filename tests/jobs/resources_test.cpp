@@ -45,9 +45,10 @@ TEST_P(Memory, TheDryRunAnnouncesThePeak) {
   EXPECT_FALSE(std::filesystem::exists(file("run"))) << "a dry run writes nothing";
   ASSERT_TRUE(ended_with(run(train(file_name, "run", 2, {length})), 0));
 
-  const double announced = announced_bytes(plan.out), measured = series(read_metrics(file("run")), "peak_memory_bytes")[1];
-  std::cout << "sequence length " << GetParam() << ": announced " << announced / 1e6 << " MB, measured " << measured / 1e6
-            << " MB, " << (announced / measured - 1) * 100 << " %\n";
+  const double announced = announced_bytes(plan.out),
+               measured = series(read_metrics(file("run")), "peak_memory_bytes")[1];
+  std::cout << "sequence length " << GetParam() << ": announced " << announced / 1e6 << " MB, measured "
+            << measured / 1e6 << " MB, " << (announced / measured - 1) * 100 << " %\n";
   EXPECT_NEAR(announced / measured, 1.0, 0.1);
 }
 
@@ -56,7 +57,8 @@ INSTANTIATE_TEST_SUITE_P(Lengths, Memory, ::testing::Values(64, 512, 2048),
 
 class StartUp : public JobTest {};
 
-// The bar is 1 s on an idle machine; the test must hold on a busy one too, so it asserts less and prints what it measured.
+// The bar is 1 s on an idle machine; the test must hold on a busy one too, so it asserts less and prints what
+// it measured.
 TEST_F(StartUp, TheFirstStepLineComesWithinSeconds) {
   constexpr double kBound = kIsInstrumented ? 30 : 5;
   const std::string file_name = job(kDebugJob);

@@ -36,7 +36,8 @@ class Resume : public JobTest {
   static std::vector<nlohmann::json> results(const std::string& run) {
     auto metrics = read_metrics(run);
     for (auto& step : metrics) {
-      for (const char* key : {"step_s", "data_s", "tokens_per_s", "tflop_per_s", "peak_memory_bytes"}) step.erase(key);
+      for (const char* key : {"step_s", "data_s", "tokens_per_s", "tflop_per_s", "peak_memory_bytes"})
+        step.erase(key);
     }
     return metrics;
   }
@@ -44,7 +45,8 @@ class Resume : public JobTest {
   std::vector<std::string> digests(const std::string& run, std::int64_t step) const {
     std::vector<std::string> list;
     const io::Manifest manifest = io::read_manifest(file(run) + "/checkpoints/" + io::step_folder(step));
-    for (const auto& tensor : manifest.files.front().tensors) list.push_back(tensor.name + " " + tensor.digest);
+    for (const auto& tensor : manifest.files.front().tensors)
+      list.push_back(tensor.name + " " + tensor.digest);
     return list;
   }
   std::string checkpoint_file(const std::string& run, std::int64_t step) const {
@@ -53,7 +55,8 @@ class Resume : public JobTest {
   std::string job_;
 };
 
-void expect_same_steps(const std::vector<nlohmann::json>& resumed, const std::vector<nlohmann::json>& undisturbed) {
+void expect_same_steps(const std::vector<nlohmann::json>& resumed,
+                       const std::vector<nlohmann::json>& undisturbed) {
   ASSERT_EQ(resumed.size(), undisturbed.size());
   for (std::size_t i = 0; i < resumed.size(); ++i) EXPECT_EQ(resumed[i], undisturbed[i]) << "record " << i;
 }
@@ -63,7 +66,8 @@ enum class Blow { everything, launcher, rank_0, rank_1 };
 
 void strike(const Program& program, Blow blow) {
   if (blow == Blow::everything) return program.kill_all(SIGKILL);
-  const pid_t target = blow == Blow::launcher ? program.launcher() : program.process_of_rank(blow == Blow::rank_0 ? 0 : 1);
+  const pid_t target =
+      blow == Blow::launcher ? program.launcher() : program.process_of_rank(blow == Blow::rank_0 ? 0 : 1);
   if (target > 0) ::kill(target, SIGKILL);
 }
 
@@ -160,7 +164,8 @@ TEST_F(Resume, AFreshStartInAnOldFolderIsRefused) {
   const Outcome outcome = run(train(job_, "run", 0, {"checkpoint.resume=false"}));
 
   ASSERT_TRUE(ended_with(outcome, 2));
-  EXPECT_THAT(outcome.last_line(), HasSubstr("run holds checkpoints up to step 3 and checkpoint.resume is false"));
+  EXPECT_THAT(outcome.last_line(),
+              HasSubstr("run holds checkpoints up to step 3 and checkpoint.resume is false"));
   EXPECT_EQ(slurp(file("run/metrics.jsonl")), metrics);
 }
 
@@ -188,7 +193,7 @@ TEST_F(Resume, AFinishedRunSaysSo) {
   const Outcome outcome = run(steps(3, "run", 0));
 
   ASSERT_TRUE(ended_with(outcome, 0));
-  EXPECT_THAT(outcome.err, HasSubstr("nothing to do: step 3 of 3 is done"));
+  EXPECT_THAT(outcome.last_line(), HasSubstr("nothing to do: step 3 of 3 is done"));
   EXPECT_EQ(slurp(file("run/metrics.jsonl")), metrics);
 }
 

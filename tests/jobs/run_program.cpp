@@ -22,7 +22,8 @@ namespace {
 namespace fs = std::filesystem;
 using std::chrono::steady_clock;
 
-// Every process of a start inherits it, so that ranks are found whatever group or parent the launcher gives them.
+// Every process of a start inherits it, so that ranks are found whatever group or parent the launcher gives
+// them.
 constexpr const char* kToken = "CARAVAN_TEST_RUN";
 
 double seconds_between(steady_clock::time_point begin, steady_clock::time_point end) {
@@ -73,8 +74,8 @@ pid_t spawn(std::vector<std::string> words, std::vector<std::string> environment
   posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, out.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
   posix_spawn_file_actions_addopen(&files, STDERR_FILENO, err.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
   pid_t pid = -1;
-  const int error =
-      ::posix_spawnp(&pid, words[0].c_str(), &files, nullptr, pointers(words).data(), pointers(environment).data());
+  const int error = ::posix_spawnp(&pid, words[0].c_str(), &files, nullptr, pointers(words).data(),
+                                   pointers(environment).data());
   posix_spawn_file_actions_destroy(&files);
   if (error != 0) throw std::runtime_error("cannot start " + words[0]);
   return pid;
@@ -139,7 +140,8 @@ std::vector<pid_t> Program::processes() const {
 
 pid_t Program::process_of_rank(int rank) const {
   for (pid_t pid : processes()) {
-    if (has_variable("/proc/" + std::to_string(pid), "OMPI_COMM_WORLD_RANK=" + std::to_string(rank))) return pid;
+    if (has_variable("/proc/" + std::to_string(pid), "OMPI_COMM_WORLD_RANK=" + std::to_string(rank)))
+      return pid;
   }
   return 0;
 }

@@ -11,8 +11,8 @@ namespace caravan::test {
 
 /// How a program ended, and what it said until then.
 struct Outcome {
-  int code = -1;    ///< -1 when a signal ended it
-  int signal = 0;   ///< that ended it
+  int code = -1;   ///< -1 when a signal ended it
+  int signal = 0;  ///< that ended it
   bool timed_out = false;
   std::string out, err;
   double seconds = 0;
@@ -31,8 +31,8 @@ struct Command {
   double timeout_s = 60;
 };
 
-/// The executable of CARAVAN_BINARY, running as a user would start it, with standard input empty. The destructor kills what
-/// still runs.
+/// The executable of CARAVAN_BINARY, running as a user would start it, with standard input empty. The
+/// destructor kills what still runs.
 class Program {
  public:
   /// `folder` gets the files that hold its two streams.

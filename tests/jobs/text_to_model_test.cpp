@@ -24,16 +24,17 @@ class TextToModel : public JobTest {
     JobTest::SetUp();
     std::string text;
     for (int verse = 0; verse < 200; ++verse) {
-      text += "And the evening and the morning were day " + std::to_string(verse) + ".\n\nAnd God saw that it was good.\n\n";
+      text += "And the evening and the morning were day " + std::to_string(verse) +
+              ".\n\nAnd God saw that it was good.\n\n";
     }
     spill(file("text"), text);
   }
   Outcome learn_and_prepare() const {
-    const Outcome learned = caravan({"tokenizer", "train", "--input", file("text"), "--vocab-size", "300", "--output",
-                                     file("tokenizer.json")});
+    const Outcome learned = caravan({"tokenizer", "train", "--input", file("text"), "--vocab-size", "300",
+                                     "--output", file("tokenizer.json")});
     EXPECT_TRUE(ended_with(learned, 0));
-    return caravan({"data", "prepare", "--input", file("text"), "--tokenizer", file("tokenizer.json"), "--output",
-                    file("shards"), "--document-separator", "blank-line", "--json"});
+    return caravan({"data", "prepare", "--input", file("text"), "--tokenizer", file("tokenizer.json"),
+                    "--output", file("shards"), "--document-separator", "blank-line", "--json"});
   }
   std::string shards_job() const {
     std::string yaml = kJob;
@@ -64,8 +65,8 @@ TEST_F(TextToModel, EveryVerbTakesWhatTheOneBeforeLeft) {
   EXPECT_EQ(facts["parameters"]["embedding"], 300 * 32);
   EXPECT_EQ(facts["values"]["/state/next_sample"], 12);
 
-  const Outcome generated = caravan({"generate", "--model", file("run"), "--prompt", "And God", "--greedy", "--ignore-eos",
-                                     "--max-new-tokens", "12", "--device", "host", "--json"});
+  const Outcome generated = caravan({"generate", "--model", file("run"), "--prompt", "And God", "--greedy",
+                                     "--ignore-eos", "--max-new-tokens", "12", "--device", "host", "--json"});
   ASSERT_TRUE(ended_with(generated, 0));
   EXPECT_EQ(nlohmann::json::parse(generated.out)["ids"].size(), 12u);
 }
@@ -74,8 +75,9 @@ TEST_F(TextToModel, GeneratedTextStreamsAfterThePromptAndASeedRepeatsIt) {
   ASSERT_TRUE(ended_with(learn_and_prepare(), 0));
   ASSERT_TRUE(ended_with(run(train(shards_job(), "run", 0)), 0));
   const auto text = [&](const std::string& seed) {
-    const Outcome outcome = caravan({"generate", "--model", file("run"), "--prompt", "And God", "--max-new-tokens", "20",
-                                     "--temperature", "1", "--seed", seed, "--ignore-eos", "--device", "host"});
+    const Outcome outcome =
+        caravan({"generate", "--model", file("run"), "--prompt", "And God", "--max-new-tokens", "20",
+                 "--temperature", "1", "--seed", seed, "--ignore-eos", "--device", "host"});
     EXPECT_TRUE(ended_with(outcome, 0));
     EXPECT_THAT(outcome.out, ::testing::StartsWith("And God"));
     return outcome.out;

@@ -58,7 +58,8 @@ TEST_P(TitanTinyJob, TenStepsAndTheFinalWeightsAreTorchtitans) {
   const std::vector<nlohmann::json> expected(steps_.begin(), steps_.end());
 
   EXPECT_LE(largest_relative_difference(series(metrics, "loss"), series(expected, "loss")), kStepTolerance);
-  EXPECT_LE(largest_relative_difference(series(metrics, "grad_norm"), series(expected, "grad_norm")), kStepTolerance);
+  EXPECT_LE(largest_relative_difference(series(metrics, "grad_norm"), series(expected, "grad_norm")),
+            kStepTolerance);
   EXPECT_LE(largest_relative_difference(series(metrics, "learning_rate"), series(expected, "lr")), 1e-12);
   for (std::size_t step = 0; step < expected.size(); ++step) expect_experts(metrics[step], expected[step]);
 
@@ -83,7 +84,9 @@ TEST_P(TitanTinyJob, TenStepsAndTheFinalWeightsAreTorchtitans) {
 
 INSTANTIATE_TEST_SUITE_P(All, TitanTinyJob,
                          ::testing::Values(Case{"host", 1}, Case{"host", 2}, Case{"reference", 2}),
-                         [](const auto& test) { return test.param.device + "_" + std::to_string(test.param.ranks); });
+                         [](const auto& test) {
+                           return test.param.device + "_" + std::to_string(test.param.ranks);
+                         });
 
 }  // namespace
 }  // namespace caravan::test

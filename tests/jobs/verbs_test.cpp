@@ -8,7 +8,8 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-constexpr const char* kVerbs[] = {"train", "forward", "generate", "plugins", "tokenizer", "data", "inspect", "bench"};
+constexpr const char* kVerbs[] = {"train",     "forward", "generate", "plugins",
+                                  "tokenizer", "data",    "inspect",  "bench"};
 
 class Verbs : public JobTest {};
 

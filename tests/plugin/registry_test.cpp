@@ -10,8 +10,8 @@
 
 #include "caravan/optimizer.hpp"
 #include "caravan/schedule.hpp"
-#include "tests/support/message_of.hpp"
 #include "tests/plugin/bad/component.hpp"
+#include "tests/support/message_of.hpp"
 
 namespace caravan {
 namespace {

@@ -12,7 +12,8 @@ namespace caravan {
 
 enum class ReduceOp { sum, min, max };
 
-/// Proof that an operation was posted. Move-only; must be waited exactly once on the communicator that gave it.
+/// Proof that an operation was posted. Move-only; must be waited exactly once on the communicator that gave
+/// it.
 class [[nodiscard]] Ticket {
  public:
   Ticket() = default;
@@ -31,8 +32,8 @@ class [[nodiscard]] Ticket {
 };
 
 /// A group of ranks. `post_*` returns at once; the views must stay valid until `wait`. Contiguous views only.
-/// All members of the group must post collectives in the same order. A communicator of one rank calls nothing:
-/// collectives copy where needed, and sends to oneself are an Error.
+/// All members of the group must post collectives in the same order. A communicator of one rank calls
+/// nothing: collectives copy where needed, and sends to oneself are an Error.
 class Communicator {
  public:
   virtual ~Communicator() = default;

@@ -7,13 +7,15 @@ namespace caravan {
 
 /// One sequence, to be filled. S tokens each; borrowed.
 struct Sample {
-  std::span<std::int32_t> tokens;     ///< [S]
-  std::span<std::int32_t> labels;     ///< [S] what follows each token; -100 is ignored
-  std::span<std::int32_t> documents;  ///< [S] document of each token, ascending; empty when the source has no such mask
+  std::span<std::int32_t> tokens;  ///< [S]
+  std::span<std::int32_t> labels;  ///< [S] what follows each token; -100 is ignored
+  std::span<std::int32_t>
+      documents;  ///< [S] document of each token, ascending; empty when the source has no such mask
 };
 
-/// Tokens by global sample index, so that the order of training does not depend on the layout, and resuming is a number.
-/// Plugin kind "data". Its schema declares `sequence_length` and `seed`, which the trainer fills in.
+/// Tokens by global sample index, so that the order of training does not depend on the layout, and resuming
+/// is a number. Plugin kind "data". Its schema declares `sequence_length` and `seed`, which the trainer fills
+/// in.
 class DataSource {
  public:
   static constexpr const char* kKind = "data";

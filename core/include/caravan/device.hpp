@@ -21,7 +21,8 @@ struct Event {
 
 enum class Memory { host, device };
 
-/// Where work runs. Plugin kind "device". The constructor throws DeviceError when this machine cannot serve it.
+/// Where work runs. Plugin kind "device". The constructor throws DeviceError when this machine cannot serve
+/// it.
 class Device {
  public:
   static constexpr const char* kKind = "device";
@@ -36,7 +37,8 @@ class Device {
   virtual DType compute_dtype() const = 0;
   virtual Ops& ops() = 0;
 
-  /// 64-byte aligned (host) or device memory, not initialised. DeviceError names `what` and the sizes when there is none.
+  /// 64-byte aligned (host) or device memory, not initialised. DeviceError names `what` and the sizes when
+  /// there is none.
   virtual void* allocate(std::size_t bytes, std::string_view what) = 0;
   virtual void release(void* data) noexcept = 0;
 

@@ -16,8 +16,8 @@ struct Routing {
   TensorView slot_of;  ///< [R] i32
 };
 
-/// Brings rows to the ranks that hold their experts, and back. Plugin kind "dispatch". Dispatch and combine are each
-/// other's backward over the same routing.
+/// Brings rows to the ranks that hold their experts, and back. Plugin kind "dispatch". Dispatch and combine
+/// are each other's backward over the same routing.
 class Dispatcher {
  public:
   static constexpr const char* kKind = "dispatch";

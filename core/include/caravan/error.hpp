@@ -11,9 +11,9 @@ namespace caravan {
 enum class ExitCode : int {
   success = 0,
   failure = 1,
-  wrong_use = 2,       ///< command line, job file, plugin parameters
-  bad_input = 3,       ///< a data file or checkpoint that cannot be used
-  numerical = 16,      ///< loss or gradient is not finite
+  wrong_use = 2,   ///< command line, job file, plugin parameters
+  bad_input = 3,   ///< a data file or checkpoint that cannot be used
+  numerical = 16,  ///< loss or gradient is not finite
 };
 
 /// The one exception family. The text reads: problem with values (why it is one). Remedy?
@@ -30,7 +30,8 @@ class Error : public std::exception {
   std::source_location where() const noexcept { return where_; }
   virtual ExitCode exit_code() const noexcept { return ExitCode::failure; }
 
-  /// Adds "in <scope>" to the text. A handler calls it and rethrows with `throw;`, which keeps type and exit code.
+  /// Adds "in <scope>" to the text. A handler calls it and rethrows with `throw;`, which keeps type and exit
+  /// code.
   void add_context(std::string scope);
 
  private:

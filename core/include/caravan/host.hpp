@@ -9,8 +9,8 @@ class Device;
 class ParameterStore;
 class Registry;
 
-/// What a component's constructor may use of the program that creates it. Borrowed pointers that outlive the component;
-/// a service that this program does not offer is null.
+/// What a component's constructor may use of the program that creates it. Borrowed pointers that outlive the
+/// component; a service that this program does not offer is null.
 struct Host {
   Registry* registry = nullptr;          ///< to create further components
   Device* device = nullptr;              ///< where tensors live

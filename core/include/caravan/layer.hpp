@@ -20,8 +20,8 @@ enum class Phase {
 
 /// Extents of one micro-batch on one rank.
 struct BatchShape {
-  std::int64_t sequences = 1;     ///< B
-  std::int64_t length = 1;        ///< S: tokens of each sequence
+  std::int64_t sequences = 1;  ///< B
+  std::int64_t length = 1;     ///< S: tokens of each sequence
   Phase phase = Phase::train;
   std::int64_t cache_length = 0;  ///< decode: the most positions that the session will hold
   std::int64_t tokens() const { return sequences * length; }
@@ -29,12 +29,12 @@ struct BatchShape {
 
 /// How long a stash entry is needed; it decides where the entry lives and when its memory is reused.
 enum class Lifetime {
-  forward,            ///< written and last read by the same layer's forward
-  input,              ///< written by forward, last read by backward_input
-  weight,             ///< written by forward, last read by backward_weight
-  backward,           ///< written and last read by the same layer's backward_input
-  backward_weight,    ///< written by backward_input, last read by backward_weight
-  session,            ///< decode: kept between calls (keys and values)
+  forward,          ///< written and last read by the same layer's forward
+  input,            ///< written by forward, last read by backward_input
+  weight,           ///< written by forward, last read by backward_weight
+  backward,         ///< written and last read by the same layer's backward_input
+  backward_weight,  ///< written by backward_input, last read by backward_weight
+  session,          ///< decode: kept between calls (keys and values)
 };
 
 /// Handle of a declared entry.
@@ -42,7 +42,8 @@ struct Slot {
   int index = -1;
 };
 
-/// Collects what a layer wants to keep. Declarations must come in the same order for every shape; count 0 is fine.
+/// Collects what a layer wants to keep. Declarations must come in the same order for every shape; count 0 is
+/// fine.
 class StashPlan {
  public:
   struct Entry {
@@ -61,8 +62,8 @@ class StashPlan {
   std::vector<Entry> entries_;
 };
 
-/// What a segment sees of one micro-batch: the layer's input and output, their gradients, and the declared entries.
-/// Outside training the gradients are empty.
+/// What a segment sees of one micro-batch: the layer's input and output, their gradients, and the declared
+/// entries. Outside training the gradients are empty.
 struct Frame {
   TensorView x;   ///< [T, H] layer input; empty for the first layer of the model
   TensorView y;   ///< [T, H] layer output; empty for the last layer of the model
@@ -77,9 +78,9 @@ struct Run {
   Device& device;
   Ops& ops;
   BatchShape shape;
-  TensorView tokens;     ///< [T] i32
-  TensorView labels;     ///< [T] i32, empty where there is no loss
-  TensorView documents;  ///< [B, S] i32, or empty: one document a sequence
+  TensorView tokens;                ///< [T] i32
+  TensorView labels;                ///< [T] i32, empty where there is no loss
+  TensorView documents;             ///< [B, S] i32, or empty: one document a sequence
   std::int64_t first_position = 0;  ///< decode: position of token 0
   std::int64_t first_sample = 0;    ///< global index of sequence 0; keys dropout and noise
   std::uint64_t seed = 0;           ///< of this optimizer step
@@ -94,7 +95,9 @@ struct Run {
   /// Key of a random stream that belongs to this step and to `name`.
   RandomKey key(std::string_view name) const { return {seed, hash_name(name)}; }
   /// The same of "layer" + "name" without making that text.
-  RandomKey key(std::string_view layer, std::string_view name) const { return {seed, hash_name(name, hash_name(layer))}; }
+  RandomKey key(std::string_view layer, std::string_view name) const {
+    return {seed, hash_name(name, hash_name(layer))};
+  }
 };
 
 /// The smallest piece of a layer that is scheduled as a unit.
@@ -115,8 +118,8 @@ class Segment {
   virtual void backward_weight(Run&, Frame&) {}
 };
 
-/// A list of segments with the parameters they share. Plugin kind "layer". The constructor declares parameters in
-/// host.parameters and allocates nothing.
+/// A list of segments with the parameters they share. Plugin kind "layer". The constructor declares
+/// parameters in host.parameters and allocates nothing.
 class Layer {
  public:
   static constexpr const char* kKind = "layer";
@@ -131,7 +134,8 @@ class Layer {
   virtual void prepare(Device&, std::int64_t /*positions*/) {}
   /// After the optimizer's step, with counters summed over the data ranks.
   virtual void end_of_step(Ops&) {}
-  /// Multiply-adds of forward × 2 for a shape: causal attention at half, chunks as chunks, active experts only.
+  /// Multiply-adds of forward × 2 for a shape: causal attention at half, chunks as chunks, active experts
+  /// only.
   virtual double forward_flops(const BatchShape& shape) const = 0;
 };
 

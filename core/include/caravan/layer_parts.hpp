@@ -38,8 +38,8 @@ class SegmentOf final : public Segment {
   Pending pending_;
 };
 
-/// The RMSNorm in front of a block, with its residual: forward gives norm(x); backward adds the norm's gradient to the
-/// gradient that bypasses the block.
+/// The RMSNorm in front of a block, with its residual: forward gives norm(x); backward adds the norm's
+/// gradient to the gradient that bypasses the block.
 class PreNorm {
  public:
   /// `gradient`: how long dL/d norm(x) lives; Lifetime::weight where forward makes it already.
@@ -68,8 +68,8 @@ class PreNorm {
 /// The name of a layer's random streams: its config's `stream`, or else its `name`.
 std::string random_stream(const Config& config);
 
-/// Dropout of a block's output, and its residual: y = x + dropout(block(x)). Without dropout the block adds the residual
-/// itself, in the epilogue of its last product, and this costs nothing.
+/// Dropout of a block's output, and its residual: y = x + dropout(block(x)). Without dropout the block adds
+/// the residual itself, in the epilogue of its last product, and this costs nothing.
 class OutputDropout {
  public:
   /// The stream of the mask is named `layer` + `stream`; `stream` must outlive this.
@@ -79,7 +79,9 @@ class OutputDropout {
   void plan(const BatchShape& shape, StashPlan& plan);
   bool drops(const Run& run) const { return run.training() && probability_ > 0; }
   /// What the block's last product should add: frame.x, or nothing when `finish` will.
-  TensorView residual(const Run& run, const Frame& frame) const { return drops(run) ? TensorView{} : frame.x; }
+  TensorView residual(const Run& run, const Frame& frame) const {
+    return drops(run) ? TensorView{} : frame.x;
+  }
   /// frame.y, holding the block's output alone when it drops, becomes x + dropout(y).
   void finish(Run& run, Frame& frame) const;
   /// At the start of I: makes dL/d(block's output) from frame.dy.
@@ -97,8 +99,8 @@ class OutputDropout {
   Slot gradient_;
 };
 
-/// Gate|up projection, SwiGLU, down projection: y = base + down(silu(gate x)·up x). Parameters are torchtitan's w1 (gate),
-/// w3 (up) and w2 (down).
+/// Gate|up projection, SwiGLU, down projection: y = base + down(silu(gate x)·up x). Parameters are
+/// torchtitan's w1 (gate), w3 (up) and w2 (down).
 class SwigluBlock {
  public:
   struct Widths {

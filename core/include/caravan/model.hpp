@@ -15,7 +15,8 @@ struct LayerSpec {
   Config config;       ///< validated when the layer is made
 };
 
-/// An architecture: a list of layers from tokens to loss. Plugin kind "model". Makes nothing and allocates nothing.
+/// An architecture: a list of layers from tokens to loss. Plugin kind "model". Makes nothing and allocates
+/// nothing.
 class Model {
  public:
   static constexpr const char* kKind = "model";

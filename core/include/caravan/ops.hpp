@@ -15,12 +15,14 @@
 //   T tokens of a micro-batch (= B·S), B sequences, S sequence length, H model width, V vocabulary, K top-k,
 //   E experts, R routed rows (= T·K), F feed-forward width, A query heads, G key/value heads, D head width,
 //   N/M any output/input width.
-// Conventions: outputs are written; members whose comment says "+=" are added to. An empty view switches the optional
-// member off. 2-D views may have a row stride; the innermost stride is 1. Integer views are i32. `*_backward_input`
-// gives dL/d(input) (I), `*_backward_weight` adds dL/d(weight) (W). Views of one call do not overlap unless said.
+// Conventions: outputs are written; members whose comment says "+=" are added to. An empty view switches the
+// optional member off. 2-D views may have a row stride; the innermost stride is 1. Integer views are i32.
+// `*_backward_input` gives dL/d(input) (I), `*_backward_weight` adds dL/d(weight) (W). Views of one call do
+// not overlap unless said.
 namespace caravan {
 
-/// What a device can compute. The defaults throw DeviceError "not implemented" with operator and device named.
+/// What a device can compute. The defaults throw DeviceError "not implemented" with operator and device
+/// named.
 class Ops {
  public:
   virtual ~Ops() = default;
@@ -62,8 +64,7 @@ class Ops {
   X(sum_of_squares, SumOfSquares)                                \
   X(expert_bias_update, ExpertBiasUpdate)
 
-#define CARAVAN_DECLARE_OP(name, Args) \
-  virtual void name(const Args& args);
+#define CARAVAN_DECLARE_OP(name, Args) virtual void name(const Args& args);
   CARAVAN_FOR_EACH_OP(CARAVAN_DECLARE_OP)
 #undef CARAVAN_DECLARE_OP
 };

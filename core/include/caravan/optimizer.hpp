@@ -11,13 +11,13 @@ namespace caravan {
 
 /// What changes from step to step.
 struct OptimizerStep {
-  std::int64_t step = 1;      ///< 1-based
+  std::int64_t step = 1;  ///< 1-based
   double lr = 0;
   TensorView gradient_scale;  ///< [1] f32 on the device: the clip factor
 };
 
-/// The update rule. Plugin kind "optimizer". Keeps no state of its own: everything is in the parameter's slots, so
-/// checkpoints and sharding see it.
+/// The update rule. Plugin kind "optimizer". Keeps no state of its own: everything is in the parameter's
+/// slots, so checkpoints and sharding see it.
 class Optimizer {
  public:
   static constexpr const char* kKind = "optimizer";

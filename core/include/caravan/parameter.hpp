@@ -16,7 +16,8 @@ enum class ParameterKind { embedding, norm, attention, dense, router, shared_exp
 inline constexpr int kParameterKinds = 8;
 std::string_view name_of(ParameterKind kind) noexcept;
 
-/// How the elements start. Element i of a part named n is drawn from stream (seed, n) at counter i, so every layout starts equal.
+/// How the elements start. Element i of a part named n is drawn from stream (seed, n) at counter i, so every
+/// layout starts equal.
 struct Initial {
   enum class Rule { zeros, ones, normal } rule = Rule::normal;
   float std = 0.02f;
@@ -30,8 +31,8 @@ struct ParameterPart {
   Initial initial;
 };
 
-/// One block of weights that kernels use whole. Projections that share an input are one parameter with several parts
-/// (q|k|v, gate|up), so that they are one matrix product and still have names of their own.
+/// One block of weights that kernels use whole. Projections that share an input are one parameter with
+/// several parts (q|k|v, gate|up), so that they are one matrix product and still have names of their own.
 struct ParameterSpec {
   std::string name;
   Shape shape;
@@ -42,7 +43,8 @@ struct ParameterSpec {
   static ParameterSpec whole(std::string name, Shape shape, ParameterKind kind, Initial initial);
 };
 
-/// Weight, gradient, fp32 master and optimizer state of one spec. Views into the store's arenas; null before allocation.
+/// Weight, gradient, fp32 master and optimizer state of one spec. Views into the store's arenas; null before
+/// allocation.
 class Parameter {
  public:
   explicit Parameter(ParameterSpec spec) : spec_(std::move(spec)) {}
@@ -51,11 +53,11 @@ class Parameter {
   TensorView part(const TensorView& whole, std::size_t index) const;
   Shape part_shape(std::size_t index) const;
 
-  TensorView weight;               ///< what operators read
-  TensorView master;               ///< f32; the same memory as `weight` where compute is f32
-  TensorView grad;                 ///< f32, summed over micro-batches
-  std::vector<TensorView> slots;   ///< f32, as the optimizer names them
-  int uses = 0;                    ///< layers that declared it; above 1 when tied
+  TensorView weight;              ///< what operators read
+  TensorView master;              ///< f32; the same memory as `weight` where compute is f32
+  TensorView grad;                ///< f32, summed over micro-batches
+  std::vector<TensorView> slots;  ///< f32, as the optimizer names them
+  int uses = 0;                   ///< layers that declared it; above 1 when tied
 
  private:
   ParameterSpec spec_;
@@ -64,19 +66,19 @@ class Parameter {
 /// State that is not trained by gradients: expert bias, token counts, rotation tables.
 struct Buffer {
   enum class Role {
-    constant,   ///< computed at start
-    counter,    ///< f32, summed over the data ranks once an optimizer step
-    state,      ///< kept in checkpoints under /state/<name>
+    constant,  ///< computed at start
+    counter,   ///< f32, summed over the data ranks once an optimizer step
+    state,     ///< kept in checkpoints under /state/<name>
   };
   std::string name;
   Shape shape;
   Role role = Role::state;
-  TensorView data;  ///< f32
+  TensorView data;        ///< f32
   bool prepared = false;  ///< constants: filled already, by whichever layer came first
 };
 
-/// Owns every parameter and buffer of a rank. Life: layers declare, then `allocate` once, then `initialise` or a load.
-/// Counting needs no allocation.
+/// Owns every parameter and buffer of a rank. Life: layers declare, then `allocate` once, then `initialise`
+/// or a load. Counting needs no allocation.
 class ParameterStore {
  public:
   /// The same name declared again gives the same parameter (tied weights); Error when the shapes differ.

@@ -13,15 +13,16 @@ struct RandomKey {
   std::uint64_t stream = 0;
 };
 
-/// FNV-1a; turns a name into a stream number that is the same on every machine. A name in two pieces: pass the hash of the
-/// first with the second.
-constexpr std::uint64_t hash_name(std::string_view name, std::uint64_t hash = 0xcbf29ce484222325ull) noexcept {
+/// FNV-1a; turns a name into a stream number that is the same on every machine. A name in two pieces: pass
+/// the hash of the first with the second.
+constexpr std::uint64_t hash_name(std::string_view name,
+                                  std::uint64_t hash = 0xcbf29ce484222325ull) noexcept {
   for (char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ull;
   return hash;
 }
 
-/// Philox4x32-10: four 32-bit words that depend on nothing but key and counter, so any rank can draw any element.
-/// Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11.
+/// Philox4x32-10: four 32-bit words that depend on nothing but key and counter, so any rank can draw any
+/// element. Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11.
 inline std::array<std::uint32_t, 4> philox(RandomKey key, std::uint64_t high, std::uint64_t low) noexcept {
   std::uint64_t mixed = (key.seed + 0x9E3779B97F4A7C15ull) ^ (key.stream * 0xD1B54A32D192ED03ull);
   auto k0 = static_cast<std::uint32_t>(mixed), k1 = static_cast<std::uint32_t>(mixed >> 32);
@@ -38,7 +39,9 @@ inline std::array<std::uint32_t, 4> philox(RandomKey key, std::uint64_t high, st
 }
 
 /// In (0, 1): 24 random bits, never 0 or 1.
-inline float unit_float(std::uint32_t bits) noexcept { return (static_cast<float>(bits >> 8) + 0.5f) * 0x1p-24f; }
+inline float unit_float(std::uint32_t bits) noexcept {
+  return (static_cast<float>(bits >> 8) + 0.5f) * 0x1p-24f;
+}
 
 /// Element (row, column) of the stream, in (0, 1). Four neighbouring columns share one Philox call.
 inline float uniform(RandomKey key, std::uint64_t row, std::uint64_t column) noexcept {
@@ -54,7 +57,8 @@ inline float normal(RandomKey key, std::uint64_t row, std::uint64_t column) noex
 }
 
 /// What dropout multiplies element (row, column) by: 0 with the given probability, else 1/(1 − probability).
-inline float dropout_factor(RandomKey key, std::uint64_t row, std::uint64_t column, float probability) noexcept {
+inline float dropout_factor(RandomKey key, std::uint64_t row, std::uint64_t column,
+                            float probability) noexcept {
   return uniform(key, row, column) < probability ? 0.0f : 1.0f / (1.0f - probability);
 }
 

@@ -14,11 +14,16 @@ enum class DType : std::uint8_t { f32, f64, bf16, f16, i32, i64, u8 };
 std::size_t size_of(DType type) noexcept;
 std::string_view name_of(DType type) noexcept;
 
-template <class T> inline constexpr DType dtype_of = DType::u8;
-template <> inline constexpr DType dtype_of<float> = DType::f32;
-template <> inline constexpr DType dtype_of<double> = DType::f64;
-template <> inline constexpr DType dtype_of<std::int32_t> = DType::i32;
-template <> inline constexpr DType dtype_of<std::int64_t> = DType::i64;
+template <class T>
+inline constexpr DType dtype_of = DType::u8;
+template <>
+inline constexpr DType dtype_of<float> = DType::f32;
+template <>
+inline constexpr DType dtype_of<double> = DType::f64;
+template <>
+inline constexpr DType dtype_of<std::int32_t> = DType::i32;
+template <>
+inline constexpr DType dtype_of<std::int64_t> = DType::i64;
 
 /// Extents of a tensor, outermost first; at most four.
 class Shape {
@@ -61,7 +66,10 @@ struct TensorView {
   std::int64_t stride(int axis) const noexcept { return strides[static_cast<std::size_t>(axis)]; }
   std::size_t bytes() const;
   bool contiguous() const noexcept;
-  template <class T> T* as() const noexcept { return static_cast<T*>(data); }
+  template <class T>
+  T* as() const noexcept {
+    return static_cast<T*>(data);
+  }
 
   /// Rows [begin, end) of axis 0.
   TensorView rows(std::int64_t begin, std::int64_t end) const;

@@ -13,7 +13,9 @@ std::optional<RotaryScaling> read_scaling(const Config& node) {
                        node.get_float("original")};
 }
 
-float number(const Config& config, std::string_view key) { return static_cast<float>(config.get_float(key)); }
+float number(const Config& config, std::string_view key) {
+  return static_cast<float>(config.get_float(key));
+}
 
 }  // namespace
 
@@ -39,7 +41,8 @@ Options::Options(const Config& config)
     temperature_floor = number(temperature, "floor");
   }
   CARAVAN_CHECK(heads % kv_heads == 0, ConfigError,
-                "heads=" + std::to_string(heads) + " (must be a multiple of kv_heads=" + std::to_string(kv_heads) + ")");
+                "heads=" + std::to_string(heads) +
+                    " (must be a multiple of kv_heads=" + std::to_string(kv_heads) + ")");
   CARAVAN_CHECK(head_dim % 2 == 0, ConfigError,
                 "head_dim=" + std::to_string(head_dim) + " (rotation pairs neighbours, so it must be even)");
 }
@@ -56,11 +59,15 @@ AttentionLayer::AttentionLayer(const Host& host, const Config& config)
            ParameterKind::attention,
            0,
            {{name_ + ".attention.wq.weight", options_.heads * options_.head_dim, {.std = options_.init_std}},
-            {name_ + ".attention.wk.weight", options_.kv_heads * options_.head_dim, {.std = options_.init_std}},
-            {name_ + ".attention.wv.weight", options_.kv_heads * options_.head_dim, {.std = options_.init_std}}}})),
-      output_(host.parameters->declare(ParameterSpec::whole(name_ + ".attention.wo.weight",
-                                                            {options_.dim, options_.heads * options_.head_dim},
-                                                            ParameterKind::attention, {.std = options_.out_std}))),
+            {name_ + ".attention.wk.weight",
+             options_.kv_heads * options_.head_dim,
+             {.std = options_.init_std}},
+            {name_ + ".attention.wv.weight",
+             options_.kv_heads * options_.head_dim,
+             {.std = options_.init_std}}}})),
+      output_(host.parameters->declare(ParameterSpec::whole(
+          name_ + ".attention.wo.weight", {options_.dim, options_.heads * options_.head_dim},
+          ParameterKind::attention, {.std = options_.out_std}))),
       segment_(*this, "attention",
                {&AttentionLayer::forward, &AttentionLayer::backward_input, &AttentionLayer::backward_weight}),
       segments_{&segment_},
@@ -99,15 +106,18 @@ void AttentionLayer::plan(const BatchShape& shape, StashPlan& plan) {
   dropout_.plan(shape, plan);
   qkv_slot_ = plan.add("qkv", DType::f32, {tokens, options_.width()}, Lifetime::input);
   rstd_ = plan.add("qk.rstd", DType::f32, {normed, options_.heads + options_.kv_heads}, Lifetime::input);
-  lse_ = plan.add("attention.lse", DType::f32, {shape.sequences, options_.heads, shape.length}, Lifetime::input);
+  lse_ =
+      plan.add("attention.lse", DType::f32, {shape.sequences, options_.heads, shape.length}, Lifetime::input);
   attended_ = plan.add("attention.out", DType::f32, {tokens, attended}, Lifetime::weight);
   dattended_ = plan.add("attention.out.gradient", DType::f32, {tokens, attended}, Lifetime::backward);
   dqkv_ = plan.add("qkv.gradient", DType::f32, {tokens, options_.width()}, Lifetime::backward_weight);
-  cache_ = plan.add("cache", DType::f32, {capacity(shape), 2 * options_.kv_heads * options_.head_dim}, Lifetime::session);
+  cache_ = plan.add("cache", DType::f32, {capacity(shape), 2 * options_.kv_heads * options_.head_dim},
+                    Lifetime::session);
 }
 
 /// `count` heads from head `first` on of rows [T, heads·D], seen as [B, S, count, D].
-TensorView AttentionLayer::heads_of(const Run& run, TensorView rows, std::int64_t first, std::int64_t count) const {
+TensorView AttentionLayer::heads_of(const Run& run, TensorView rows, std::int64_t first,
+                                    std::int64_t count) const {
   TensorView view = rows;
   view.data = rows.as<float>() + first * options_.head_dim;
   view.shape = Shape{run.shape.sequences, run.shape.length, count, options_.head_dim};
@@ -139,21 +149,24 @@ AttentionDropout AttentionLayer::attention_dropout(const Run& run) const {
 
 void AttentionLayer::attend(Run& run, Frame& frame) const {
   const TensorView qkv = frame[qkv_slot_];
-  run.ops.attention_forward({queries(run, qkv), keys(run, qkv), values(run, qkv), attended(run, frame[attended_]),
-                             frame[lse_], AttentionMask{0, 0, options_.chunk, run.documents}, attention_dropout(run),
+  run.ops.attention_forward({queries(run, qkv), keys(run, qkv), values(run, qkv),
+                             attended(run, frame[attended_]), frame[lse_],
+                             AttentionMask{0, 0, options_.chunk, run.documents}, attention_dropout(run),
                              1 / std::sqrt(static_cast<float>(options_.head_dim))});
 }
 
-// Keys and values of a position are neighbours in a row of qkv and stay so in the cache. A chunked layer's cache starts
-// anew with each chunk; the caller cuts pieces so that none crosses a chunk.
+// Keys and values of a position are neighbours in a row of qkv and stay so in the cache. A chunked layer's
+// cache starts anew with each chunk; the caller cuts pieces so that none crosses a chunk.
 void AttentionLayer::attend_cached(Run& run, Frame& frame) const {
   const TensorView qkv = frame[qkv_slot_], cache = frame[cache_];
-  const std::int64_t chunk = options_.chunk, length = run.shape.length, row = 2 * options_.kv_heads * options_.head_dim;
+  const std::int64_t chunk = options_.chunk, length = run.shape.length,
+                     row = 2 * options_.kv_heads * options_.head_dim;
   const std::int64_t first_key = chunk > 0 ? run.first_position / chunk * chunk : 0;
   const std::int64_t at = run.first_position - first_key;
   CARAVAN_CHECK(at + length <= cache.extent(0), Error,
-                "a piece of " + std::to_string(length) + " tokens at position " + std::to_string(run.first_position) +
-                    " (leaves its chunk or the cache of " + std::to_string(cache.extent(0)) + " positions)");
+                "a piece of " + std::to_string(length) + " tokens at position " +
+                    std::to_string(run.first_position) + " (leaves its chunk or the cache of " +
+                    std::to_string(cache.extent(0)) + " positions)");
   for (std::int64_t token = 0; token < length; ++token) {
     run.device.copy(Lane::compute, cache.as<float>() + (at + token) * row,
                     qkv.as<float>() + token * options_.width() + options_.heads * options_.head_dim,
@@ -163,16 +176,23 @@ void AttentionLayer::attend_cached(Run& run, Frame& frame) const {
   keys.strides = {row * keys.extent(1), row, options_.head_dim, 1};
   TensorView values = keys;
   values.data = cache.as<float>() + options_.kv_heads * options_.head_dim;
-  run.ops.attention_forward({queries(run, qkv), keys, values, attended(run, frame[attended_]), frame[lse_],
-                             AttentionMask{run.first_position, first_key, chunk, {}}, {},
+  run.ops.attention_forward({queries(run, qkv),
+                             keys,
+                             values,
+                             attended(run, frame[attended_]),
+                             frame[lse_],
+                             AttentionMask{run.first_position, first_key, chunk, {}},
+                             {},
                              1 / std::sqrt(static_cast<float>(options_.head_dim))});
 }
 
 void AttentionLayer::forward(Run& run, Frame& frame) {
   run.ops.linear_forward({norm_.forward(run, frame), qkv_.weight, {}, {}, frame[qkv_slot_]});
   run.ops.qk_prepare_forward({how(run), frame[qkv_slot_], frame[rstd_]});
-  if (run.shape.phase == Phase::decode) attend_cached(run, frame);
-  else attend(run, frame);
+  if (run.shape.phase == Phase::decode)
+    attend_cached(run, frame);
+  else
+    attend(run, frame);
   run.ops.linear_forward({frame[attended_], output_.weight, {}, dropout_.residual(run, frame), frame.y});
   dropout_.finish(run, frame);
 }
@@ -181,10 +201,11 @@ void AttentionLayer::backward_input(Run& run, Frame& frame) {
   const TensorView qkv = frame[qkv_slot_], dqkv = frame[dqkv_];
   dropout_.backward_input(run, frame);
   run.ops.linear_backward_input({dropout_.gradient(frame), output_.weight, frame[dattended_]});
-  run.ops.attention_backward({queries(run, qkv), keys(run, qkv), values(run, qkv), attended(run, frame[attended_]),
-                              frame[lse_], attended(run, frame[dattended_]), queries(run, dqkv), keys(run, dqkv),
-                              values(run, dqkv), AttentionMask{0, 0, options_.chunk, run.documents},
-                              attention_dropout(run), 1 / std::sqrt(static_cast<float>(options_.head_dim))});
+  run.ops.attention_backward({queries(run, qkv), keys(run, qkv), values(run, qkv),
+                              attended(run, frame[attended_]), frame[lse_], attended(run, frame[dattended_]),
+                              queries(run, dqkv), keys(run, dqkv), values(run, dqkv),
+                              AttentionMask{0, 0, options_.chunk, run.documents}, attention_dropout(run),
+                              1 / std::sqrt(static_cast<float>(options_.head_dim))});
   run.ops.qk_prepare_backward({how(run), qkv, frame[rstd_], dqkv});
   run.ops.linear_backward_input({dqkv, qkv_.weight, norm_.gradient(frame)});
   norm_.backward_input(run, frame, frame.dy);
@@ -202,8 +223,10 @@ double AttentionLayer::forward_flops(const BatchShape& shape) const {
   const double length = static_cast<double>(shape.length);
   double pairs = length * length / 2;
   if (options_.chunk > 0 && options_.chunk < shape.length) {
-    const auto whole = static_cast<double>(shape.length / options_.chunk), rest = static_cast<double>(shape.length % options_.chunk);
-    pairs = (whole * static_cast<double>(options_.chunk) * static_cast<double>(options_.chunk) + rest * rest) / 2;
+    const auto whole = static_cast<double>(shape.length / options_.chunk),
+               rest = static_cast<double>(shape.length % options_.chunk);
+    pairs =
+        (whole * static_cast<double>(options_.chunk) * static_cast<double>(options_.chunk) + rest * rest) / 2;
   }
   const double projections = 2 * tokens * dim * (static_cast<double>(options_.width()) + attended);
   return projections + 4 * static_cast<double>(shape.sequences) * pairs * attended;

@@ -23,14 +23,16 @@ struct Options {
   std::int64_t width() const { return (heads + 2 * kv_heads) * head_dim; }
 };
 
-/// y = x + dropout(Wo·attention(rope(Wqkv·norm(x)))). Causal, whole or in chunks, within documents; grouped queries;
-/// rotation or none; norm of queries and keys; temperature. One segment: there is nothing to wait for inside.
-/// In decoding, keys and values of earlier positions stand in session slots; a chunked layer keeps one chunk.
+/// y = x + dropout(Wo·attention(rope(Wqkv·norm(x)))). Causal, whole or in chunks, within documents; grouped
+/// queries; rotation or none; norm of queries and keys; temperature. One segment: there is nothing to wait
+/// for inside. In decoding, keys and values of earlier positions stand in session slots; a chunked layer
+/// keeps one chunk.
 class AttentionLayer final : public Layer {
  public:
   using Interface = Layer;
   static constexpr const char* kName = "attention";
-  static constexpr const char* kSummary = "Pre-norm causal attention with residual: grouped queries, RoPE or NoPE, chunks";
+  static constexpr const char* kSummary =
+      "Pre-norm causal attention with residual: grouped queries, RoPE or NoPE, chunks";
   static constexpr auto& kParams = attention::kParams;
 
   AttentionLayer(const Host& host, const Config& config);
@@ -57,7 +59,9 @@ class AttentionLayer final : public Layer {
   TensorView values(const Run& run, TensorView rows) const {
     return heads_of(run, rows, options_.heads + options_.kv_heads, options_.kv_heads);
   }
-  TensorView attended(const Run& run, TensorView rows) const { return heads_of(run, rows, 0, options_.heads); }
+  TensorView attended(const Run& run, TensorView rows) const {
+    return heads_of(run, rows, 0, options_.heads);
+  }
   AttentionDropout attention_dropout(const Run& run) const;
 
   std::string name_;

@@ -6,7 +6,8 @@ namespace caravan::attention {
 
 inline constexpr caravan_param kParams[] = {
     {"name", "string", nullptr, "", "", "Prefix of the parameter names, \"layers.3\"."},
-    {"stream", "string", "null", "", "", "Name of the random streams; null: the layer's name. Repeated layers differ in it."},
+    {"stream", "string", "null", "", "",
+     "Name of the random streams; null: the layer's name. Repeated layers differ in it."},
     {"dim", "int", nullptr, "", ">= 1", "Width between layers."},
     {"heads", "int", nullptr, "", ">= 1", "Query heads."},
     {"kv_heads", "int", nullptr, "", ">= 1", "Key/value heads; divides heads."},
@@ -18,7 +19,8 @@ inline constexpr caravan_param kParams[] = {
     {"rope_scaling", "map", "null", "", "", "factor, low, high, original: stretches long wavelengths."},
     {"qk_norm", "bool", "false", "", "", "Weightless norm of each query and key head after rotation."},
     {"temperature", "map", "null", "", "", "scale, floor: grows queries with their position."},
-    {"chunk_size", "int", "0", "tokens", ">= 0", "Attend within blocks of this many positions; 0: whole sequence."},
+    {"chunk_size", "int", "0", "tokens", ">= 0",
+     "Attend within blocks of this many positions; 0: whole sequence."},
     {"dropout", "float", "0", "", "[0, 1)", "Dropout of the block's output."},
     {"attention_dropout", "float", "0", "", "[0, 1)", "Dropout of attention probabilities."},
     {"init_std", "float", "0.02", "", ">= 0", "Standard deviation of wq, wk, wv."},

@@ -15,7 +15,8 @@ double stretched(double frequency, const RotaryScaling& by) {
 
 }  // namespace
 
-std::vector<double> rotary_frequencies(std::int64_t head_dim, double theta, const std::optional<RotaryScaling>& scaling) {
+std::vector<double> rotary_frequencies(std::int64_t head_dim, double theta,
+                                       const std::optional<RotaryScaling>& scaling) {
   std::vector<double> frequencies;
   for (std::int64_t i = 0; i < head_dim / 2; ++i) {
     const double plain = std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));

@@ -8,8 +8,8 @@
 namespace caravan {
 namespace {
 
-/// y[t] = table[tokens[t]] (+ sinusoid(position)), with dropout when asked. The first layer of a model: it has no input,
-/// so its I is nothing and its W adds rows to the table's gradient.
+/// y[t] = table[tokens[t]] (+ sinusoid(position)), with dropout when asked. The first layer of a model: it
+/// has no input, so its I is nothing and its W adds rows to the table's gradient.
 class EmbeddingLayer final : public Layer {
  public:
   using Interface = Layer;
@@ -31,13 +31,14 @@ class EmbeddingLayer final : public Layer {
         table_(host.parameters->declare(ParameterSpec::whole(
             "tok_embeddings.weight", {config.get_int("vocab_size"), dim_}, ParameterKind::embedding,
             {.std = static_cast<float>(config.get_float("init_std"))}))),
-        segment_(*this, "embedding",
-                 {&EmbeddingLayer::forward, &EmbeddingLayer::backward_input, &EmbeddingLayer::backward_weight}),
+        segment_(
+            *this, "embedding",
+            {&EmbeddingLayer::forward, &EmbeddingLayer::backward_input, &EmbeddingLayer::backward_weight}),
         segments_{&segment_},
         parameters_{&table_} {
     if (config.get_bool("sinusoidal")) {
-      positions_ = &host.parameters->declare_buffer("positions.sinusoidal", {config.get_int("positions"), dim_},
-                                                    Buffer::Role::constant);
+      positions_ = &host.parameters->declare_buffer(
+          "positions.sinusoidal", {config.get_int("positions"), dim_}, Buffer::Role::constant);
     }
   }
 

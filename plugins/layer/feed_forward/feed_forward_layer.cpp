@@ -15,7 +15,8 @@ class FeedForwardLayer final : public Layer {
   static constexpr const char* kSummary = "Pre-norm dense SwiGLU feed-forward with residual";
   static constexpr caravan_param kParams[] = {
       {"name", "string", nullptr, "", "", "Prefix of the parameter names, \"layers.3\"."},
-      {"stream", "string", "null", "", "", "Name of the random streams; null: the layer's name. Repeated layers differ in it."},
+      {"stream", "string", "null", "", "",
+       "Name of the random streams; null: the layer's name. Repeated layers differ in it."},
       {"dim", "int", nullptr, "", ">= 1", "Width between layers."},
       {"hidden", "int", nullptr, "", ">= 1", "Width of the feed-forward."},
       {"norm_eps", "float", "1e-5", "", "> 0", "Epsilon of the norm."},
@@ -27,20 +28,25 @@ class FeedForwardLayer final : public Layer {
   FeedForwardLayer(const Host& host, const Config& config)
       : name_(config.get_string("name")),
         dim_(config.get_int("dim")),
-        dropout_(random_stream(config), ".feed_forward.dropout", static_cast<float>(config.get_float("dropout")), dim_),
-        norm_(*host.parameters, name_ + ".ffn_norm.weight", dim_, static_cast<float>(config.get_float("norm_eps"))),
+        dropout_(random_stream(config), ".feed_forward.dropout",
+                 static_cast<float>(config.get_float("dropout")), dim_),
+        norm_(*host.parameters, name_ + ".ffn_norm.weight", dim_,
+              static_cast<float>(config.get_float("norm_eps"))),
         block_(*host.parameters, name_ + ".feed_forward", ParameterKind::dense,
                {dim_, config.get_int("hidden"), static_cast<float>(config.get_float("init_std")),
                 static_cast<float>(config.get_float("out_init_std")),
                 static_cast<float>(config.get_float("out_init_std"))}),
         segment_(*this, "feed_forward",
-                 {&FeedForwardLayer::forward, &FeedForwardLayer::backward_input, &FeedForwardLayer::backward_weight}),
+                 {&FeedForwardLayer::forward, &FeedForwardLayer::backward_input,
+                  &FeedForwardLayer::backward_weight}),
         segments_{&segment_},
         parameters_{&norm_.weight(), &block_.gate_up(), &block_.down()} {}
 
   const std::vector<Segment*>& segments() const override { return segments_; }
   const std::vector<Parameter*>& parameters() const override { return parameters_; }
-  double forward_flops(const BatchShape& shape) const override { return block_.forward_flops(shape.tokens()); }
+  double forward_flops(const BatchShape& shape) const override {
+    return block_.forward_flops(shape.tokens());
+  }
 
   void plan(const BatchShape& shape, StashPlan& plan) override {
     norm_.plan(shape, plan);
@@ -56,7 +62,8 @@ class FeedForwardLayer final : public Layer {
 
   void backward_input(Run& run, Frame& frame) {
     dropout_.backward_input(run, frame);
-    block_.backward_input(run, frame, dropout_.gradient(frame), norm_.gradient(frame), SwigluBlock::Write::replace);
+    block_.backward_input(run, frame, dropout_.gradient(frame), norm_.gradient(frame),
+                          SwigluBlock::Write::replace);
     norm_.backward_input(run, frame, frame.dy);
   }
 

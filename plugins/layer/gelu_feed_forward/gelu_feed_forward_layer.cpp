@@ -12,10 +12,12 @@ class GeluFeedForwardLayer final : public Layer {
  public:
   using Interface = Layer;
   static constexpr const char* kName = "gelu_feed_forward";
-  static constexpr const char* kSummary = "Pre-norm dense feed-forward with biases and GELU after both products";
+  static constexpr const char* kSummary =
+      "Pre-norm dense feed-forward with biases and GELU after both products";
   static constexpr caravan_param kParams[] = {
       {"name", "string", nullptr, "", "", "Prefix of the parameter names, \"layers.3\"."},
-      {"stream", "string", "null", "", "", "Name of the random streams; null: the layer's name. Repeated layers differ in it."},
+      {"stream", "string", "null", "", "",
+       "Name of the random streams; null: the layer's name. Repeated layers differ in it."},
       {"dim", "int", nullptr, "", ">= 1", "Width between layers."},
       {"hidden", "int", nullptr, "", ">= 1", "Width of the feed-forward."},
       {"norm_eps", "float", "1e-5", "", "> 0", "Epsilon of the norm."},
@@ -28,8 +30,10 @@ class GeluFeedForwardLayer final : public Layer {
       : name_(config.get_string("name")),
         dim_(config.get_int("dim")),
         hidden_(config.get_int("hidden")),
-        dropout_(random_stream(config), ".feed_forward.dropout", static_cast<float>(config.get_float("dropout")), dim_),
-        norm_(*host.parameters, name_ + ".ffn_norm.weight", dim_, static_cast<float>(config.get_float("norm_eps"))),
+        dropout_(random_stream(config), ".feed_forward.dropout",
+                 static_cast<float>(config.get_float("dropout")), dim_),
+        norm_(*host.parameters, name_ + ".ffn_norm.weight", dim_,
+              static_cast<float>(config.get_float("norm_eps"))),
         w1_(matrix(*host.parameters, ".w1.weight", {hidden_, dim_}, config.get_float("init_std"))),
         b1_(bias(*host.parameters, ".w1.bias", hidden_)),
         w2_(matrix(*host.parameters, ".w2.weight", {dim_, hidden_}, config.get_float("out_init_std"))),
@@ -43,7 +47,8 @@ class GeluFeedForwardLayer final : public Layer {
   const std::vector<Segment*>& segments() const override { return segments_; }
   const std::vector<Parameter*>& parameters() const override { return parameters_; }
   double forward_flops(const BatchShape& shape) const override {
-    return 4.0 * static_cast<double>(shape.tokens()) * static_cast<double>(dim_) * static_cast<double>(hidden_);
+    return 4.0 * static_cast<double>(shape.tokens()) * static_cast<double>(dim_) *
+           static_cast<double>(hidden_);
   }
 
   void plan(const BatchShape& shape, StashPlan& plan) override {
@@ -72,8 +77,10 @@ class GeluFeedForwardLayer final : public Layer {
     run.ops.gelu_forward({frame[inner_], frame[activated_]});
     run.ops.linear_forward({frame[activated_], w2_.weight, b2_.weight, {}, frame[outer_]});
     run.ops.gelu_forward({frame[outer_], frame.y});
-    if (dropout_.drops(run)) dropout_.finish(run, frame);
-    else run.ops.add({frame.x, frame.y});
+    if (dropout_.drops(run))
+      dropout_.finish(run, frame);
+    else
+      run.ops.add({frame.x, frame.y});
   }
 
   void backward_input(Run& run, Frame& frame) {
@@ -106,5 +113,6 @@ class GeluFeedForwardLayer final : public Layer {
 }  // namespace
 }  // namespace caravan
 
-CARAVAN_PLUGIN("layer-gelu_feed_forward", CARAVAN_VERSION, "Apache-2.0", "Dense feed-forward of the from-scratch model",
+CARAVAN_PLUGIN("layer-gelu_feed_forward", CARAVAN_VERSION, "Apache-2.0",
+               "Dense feed-forward of the from-scratch model",
                caravan::component<caravan::GeluFeedForwardLayer>());

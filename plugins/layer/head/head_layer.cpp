@@ -7,9 +7,9 @@
 namespace caravan {
 namespace {
 
-/// loss += Σ cross-entropy(norm(x)·outputᵀ (+ bias), labels). The last layer of a model: it has no output. In training the
-/// logits exist a block of rows at a time, so the gradients of the projection are made in forward (see
-/// LinearCrossEntropy); I hands them on through the norm, W is the norm's alone.
+/// loss += Σ cross-entropy(norm(x)·outputᵀ (+ bias), labels). The last layer of a model: it has no output. In
+/// training the logits exist a block of rows at a time, so the gradients of the projection are made in
+/// forward (see LinearCrossEntropy); I hands them on through the norm, W is the norm's alone.
 class HeadLayer final : public Layer {
  public:
   using Interface = Layer;
@@ -22,7 +22,8 @@ class HeadLayer final : public Layer {
       {"norm_eps", "float", "1e-5", "", "> 0", "Epsilon of the norm."},
       {"tied", "bool", "false", "", "", "Use the embedding table as projection."},
       {"bias", "bool", "false", "", "", "Add a bias to the logits."},
-      {"init_std", "float", "0.02", "", ">= 0", "Standard deviation of the projection, cut at three of them."},
+      {"init_std", "float", "0.02", "", ">= 0",
+       "Standard deviation of the projection, cut at three of them."},
       {"embedding_init_std", "float", "1", "", ">= 0", "When tied: standard deviation of the table."},
   };
 
@@ -32,7 +33,8 @@ class HeadLayer final : public Layer {
         norm_(*host.parameters, "norm.weight", dim_, static_cast<float>(config.get_float("norm_eps")),
               Lifetime::weight),
         projection_(declare_projection(*host.parameters, config)),
-        segment_(*this, "head", {&HeadLayer::forward, &HeadLayer::backward_input, &HeadLayer::backward_weight}),
+        segment_(*this, "head",
+                 {&HeadLayer::forward, &HeadLayer::backward_input, &HeadLayer::backward_weight}),
         segments_{&segment_},
         parameters_{&norm_.weight(), &projection_} {
     if (!config.get_bool("bias")) return;
@@ -43,9 +45,7 @@ class HeadLayer final : public Layer {
 
   const std::vector<Segment*>& segments() const override { return segments_; }
   const std::vector<Parameter*>& parameters() const override { return parameters_; }
-  void plan(const BatchShape& shape, StashPlan& plan) override {
-    norm_.plan(shape, plan);
-  }
+  void plan(const BatchShape& shape, StashPlan& plan) override { norm_.plan(shape, plan); }
   double forward_flops(const BatchShape& shape) const override {
     const std::int64_t rows = shape.phase == Phase::decode ? shape.sequences : shape.tokens();
     return 2.0 * static_cast<double>(rows) * static_cast<double>(dim_) * static_cast<double>(vocab_);
@@ -55,8 +55,8 @@ class HeadLayer final : public Layer {
   Parameter& declare_projection(ParameterStore& store, const Config& config) const {
     const auto std = static_cast<float>(config.get_float("init_std"));
     if (!config.get_bool("tied")) {
-      return store.declare(
-          ParameterSpec::whole("output.weight", {vocab_, dim_}, ParameterKind::head, {.std = std, .bound = 3 * std}));
+      return store.declare(ParameterSpec::whole("output.weight", {vocab_, dim_}, ParameterKind::head,
+                                                {.std = std, .bound = 3 * std}));
     }
     return store.declare(
         ParameterSpec::whole("tok_embeddings.weight", {vocab_, dim_}, ParameterKind::embedding,
@@ -75,8 +75,8 @@ class HeadLayer final : public Layer {
       if (!run.logits.empty()) run.ops.linear_forward({normed, projection_.weight, bias, {}, run.logits});
       return;
     }
-    LinearCrossEntropy args{normed, projection_.weight, bias, run.labels, run.loss_sum, run.logits, {}, {}, {},
-                            run.gradient_scale};
+    LinearCrossEntropy args{normed, projection_.weight, bias, run.labels, run.loss_sum, run.logits, {}, {},
+                            {},     run.gradient_scale};
     if (run.training()) {
       args.dx = norm_.gradient(frame);
       args.dw = projection_.grad;

@@ -22,19 +22,21 @@ MoeLayer::MoeLayer(const Host& host, const Config& config)
       stream_(random_stream(config)),
       dropout_(stream_, ".moe.dropout", options_.dropout, options_.dim),
       gate_(host.parameters->declare(ParameterSpec::whole(options_.name + ".moe.router.gate.weight",
-                                                          {options_.experts, options_.dim}, ParameterKind::router,
-                                                          {.std = options_.out_std}))),
+                                                          {options_.experts, options_.dim},
+                                                          ParameterKind::router, {.std = options_.out_std}))),
       gate_up_(declare_gate_up(*host.parameters, options_)),
       down_(host.parameters->declare(ParameterSpec::whole(options_.name + ".moe.experts.w2",
                                                           {options_.experts, options_.dim, options_.hidden},
                                                           ParameterKind::expert, {.std = options_.out_std}))),
       counts_(host.parameters->declare_buffer(options_.name + ".moe.tokens_per_expert", {options_.experts},
                                               Buffer::Role::counter)),
-      router_(*this, "router",
-              {&MoeLayer::router_forward, &MoeLayer::router_backward_input, &MoeLayer::router_backward_weight}),
-      shared_segment_(*this, "shared",
-                      {&MoeLayer::shared_forward, &MoeLayer::shared_backward_input, &MoeLayer::shared_backward_weight},
-                      SegmentOf<MoeLayer>::Pending::independent),
+      router_(
+          *this, "router",
+          {&MoeLayer::router_forward, &MoeLayer::router_backward_input, &MoeLayer::router_backward_weight}),
+      shared_segment_(
+          *this, "shared",
+          {&MoeLayer::shared_forward, &MoeLayer::shared_backward_input, &MoeLayer::shared_backward_weight},
+          SegmentOf<MoeLayer>::Pending::independent),
       experts_segment_(*this, "experts",
                        {&MoeLayer::experts_forward, &MoeLayer::experts_backward_input,
                         &MoeLayer::experts_backward_weight}),
@@ -44,15 +46,15 @@ MoeLayer::MoeLayer(const Host& host, const Config& config)
       segments_{&router_, &dispatch_, &shared_segment_, &experts_segment_, &combine_, &merge_},
       parameters_{&norm_.weight(), &gate_, &gate_up_, &down_} {
   if (options_.noisy) {
-    noise_ = &host.parameters->declare(ParameterSpec::whole(options_.name + ".moe.router.noise.weight",
-                                                            {options_.experts, options_.dim}, ParameterKind::router,
-                                                            {.std = options_.out_std}));
+    noise_ = &host.parameters->declare(
+        ParameterSpec::whole(options_.name + ".moe.router.noise.weight", {options_.experts, options_.dim},
+                             ParameterKind::router, {.std = options_.out_std}));
     parameters_.push_back(noise_);
   }
   if (options_.shared_hidden > 0) {
     shared_.emplace(*host.parameters, options_.name + ".moe.shared_experts", ParameterKind::shared_expert,
-                    SwigluBlock::Widths{options_.dim, options_.shared_hidden, options_.init_std, options_.out_std,
-                                        options_.out_std});
+                    SwigluBlock::Widths{options_.dim, options_.shared_hidden, options_.init_std,
+                                        options_.out_std, options_.out_std});
     parameters_.insert(parameters_.end(), {&shared_->gate_up(), &shared_->down()});
   }
   if (options_.bias_rate > 0) {
@@ -106,7 +108,8 @@ void MoeLayer::end_of_step(Ops& ops) {
 double MoeLayer::forward_flops(const BatchShape& shape) const {
   const auto tokens = static_cast<double>(shape.tokens()), dim = static_cast<double>(options_.dim);
   const double router = 2 * tokens * dim * static_cast<double>(options_.experts);
-  const double routed = 6 * tokens * static_cast<double>(options_.rule.top_k) * dim * static_cast<double>(options_.hidden);
+  const double routed =
+      6 * tokens * static_cast<double>(options_.rule.top_k) * dim * static_cast<double>(options_.hidden);
   return router + routed + (shared_ ? shared_->forward_flops(shape.tokens()) : 0);
 }
 
@@ -117,17 +120,19 @@ Routing MoeLayer::routing(const Frame& frame) const {
 void MoeLayer::Exchange::forward(Run& run, Frame& frame) {
   if (layer_.dispatcher_->in_place()) return;
   const Routing routing = layer_.routing(frame);
-  run.pending = way_ == Way::dispatch
-                    ? layer_.dispatcher_->post_dispatch(routing, frame[layer_.sent_], frame[layer_.received_])
-                    : layer_.dispatcher_->post_combine(routing, frame[layer_.expert_out_], frame[layer_.returned_]);
+  run.pending =
+      way_ == Way::dispatch
+          ? layer_.dispatcher_->post_dispatch(routing, frame[layer_.sent_], frame[layer_.received_])
+          : layer_.dispatcher_->post_combine(routing, frame[layer_.expert_out_], frame[layer_.returned_]);
 }
 
 void MoeLayer::Exchange::backward_input(Run& run, Frame& frame) {
   if (layer_.dispatcher_->in_place()) return;
   const Routing routing = layer_.routing(frame);
-  run.pending = way_ == Way::dispatch
-                    ? layer_.dispatcher_->post_combine(routing, frame[layer_.dreceived_], frame[layer_.dsent_])
-                    : layer_.dispatcher_->post_dispatch(routing, frame[layer_.dreturned_], frame[layer_.dexpert_out_]);
+  run.pending =
+      way_ == Way::dispatch
+          ? layer_.dispatcher_->post_combine(routing, frame[layer_.dreceived_], frame[layer_.dsent_])
+          : layer_.dispatcher_->post_dispatch(routing, frame[layer_.dreturned_], frame[layer_.dexpert_out_]);
 }
 
 }  // namespace caravan::moe

@@ -12,13 +12,15 @@
 
 namespace caravan::moe {
 
-/// y = x + dropout(shared(n) + Σ_k expert_k(n)), n = norm(x); each token's score multiplies its expert's input or output.
-/// Segments: router | dispatch (comm) | shared, which may run while dispatch is in flight | experts | combine (comm) | merge.
+/// y = x + dropout(shared(n) + Σ_k expert_k(n)), n = norm(x); each token's score multiplies its expert's
+/// input or output. Segments: router | dispatch (comm) | shared, which may run while dispatch is in flight |
+/// experts | combine (comm) | merge.
 class MoeLayer final : public Layer {
  public:
   using Interface = Layer;
   static constexpr const char* kName = "moe";
-  static constexpr const char* kSummary = "Pre-norm mixture of SwiGLU experts with a shared expert and residual";
+  static constexpr const char* kSummary =
+      "Pre-norm mixture of SwiGLU experts with a shared expert and residual";
   static constexpr auto& kParams = moe::kParams;
 
   MoeLayer(const Host& host, const Config& config);
@@ -67,8 +69,12 @@ class MoeLayer final : public Layer {
   bool balances() const { return options_.balance_loss > 0; }
   // With a dispatcher that works in place, the rows before and after an exchange are the same memory.
   TensorView sent(const Frame& frame) const { return frame[dispatcher_->in_place() ? received_ : sent_]; }
-  TensorView returned(const Frame& frame) const { return frame[dispatcher_->in_place() ? expert_out_ : returned_]; }
-  TensorView dreturned(const Frame& frame) const { return frame[dispatcher_->in_place() ? dexpert_out_ : dreturned_]; }
+  TensorView returned(const Frame& frame) const {
+    return frame[dispatcher_->in_place() ? expert_out_ : returned_];
+  }
+  TensorView dreturned(const Frame& frame) const {
+    return frame[dispatcher_->in_place() ? dexpert_out_ : dreturned_];
+  }
   TensorView dsent(const Frame& frame) const { return frame[dispatcher_->in_place() ? dreceived_ : dsent_]; }
 
   Options options_;

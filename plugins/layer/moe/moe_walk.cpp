@@ -83,7 +83,8 @@ void MoeLayer::shared_forward(Run& run, Frame& frame) {
 
 void MoeLayer::shared_backward_input(Run& run, Frame& frame) {
   if (!shared_) return;
-  shared_->backward_input(run, frame, dropout_.gradient(frame), norm_.gradient(frame), SwigluBlock::Write::replace);
+  shared_->backward_input(run, frame, dropout_.gradient(frame), norm_.gradient(frame),
+                          SwigluBlock::Write::replace);
 }
 
 void MoeLayer::shared_backward_weight(Run& run, Frame& frame) {
@@ -97,27 +98,30 @@ void MoeLayer::experts_forward(Run& run, Frame& frame) {
 }
 
 void MoeLayer::experts_backward_input(Run& run, Frame& frame) {
-  run.ops.grouped_linear_backward_input({frame[dexpert_out_], frame[offsets_], down_.weight, frame[dactivated_]});
+  run.ops.grouped_linear_backward_input(
+      {frame[dexpert_out_], frame[offsets_], down_.weight, frame[dactivated_]});
   run.ops.swiglu_backward({frame[pre_], frame[dactivated_], frame[dpre_]});
   run.ops.grouped_linear_backward_input({frame[dpre_], frame[offsets_], gate_up_.weight, frame[dreceived_]});
 }
 
 void MoeLayer::experts_backward_weight(Run& run, Frame& frame) {
-  run.ops.grouped_linear_backward_weight({frame[activated_], frame[dexpert_out_], frame[offsets_], down_.grad});
+  run.ops.grouped_linear_backward_weight(
+      {frame[activated_], frame[dexpert_out_], frame[offsets_], down_.grad});
   run.ops.grouped_linear_backward_weight({frame[received_], frame[dpre_], frame[offsets_], gate_up_.grad});
 }
 
 void MoeLayer::merge_forward(Run& run, Frame& frame) {
   const TensorView scores = options_.score_on_input ? TensorView{} : frame[weights_];
-  run.ops.combine_forward({returned(frame), frame[row_of_], scores, shared_ ? frame.y : dropout_.residual(run, frame), frame.y});
+  run.ops.combine_forward(
+      {returned(frame), frame[row_of_], scores, shared_ ? frame.y : dropout_.residual(run, frame), frame.y});
   dropout_.finish(run, frame);
 }
 
 void MoeLayer::merge_backward_input(Run& run, Frame& frame) {
   dropout_.backward_input(run, frame);
   const bool on_input = options_.score_on_input;
-  run.ops.combine_backward({dropout_.gradient(frame), on_input ? TensorView{} : returned(frame), frame[row_of_],
-                            on_input ? TensorView{} : frame[weights_], dreturned(frame),
+  run.ops.combine_backward({dropout_.gradient(frame), on_input ? TensorView{} : returned(frame),
+                            frame[row_of_], on_input ? TensorView{} : frame[weights_], dreturned(frame),
                             on_input ? TensorView{} : frame[dweights_]});
 }
 

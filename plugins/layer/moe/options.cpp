@@ -5,7 +5,9 @@
 namespace caravan::moe {
 namespace {
 
-float number(const Config& config, std::string_view key) { return static_cast<float>(config.get_float(key)); }
+float number(const Config& config, std::string_view key) {
+  return static_cast<float>(config.get_float(key));
+}
 
 ScoreFunction score_function(const std::string& name) {
   if (name == "softmax") return ScoreFunction::softmax;
@@ -52,8 +54,9 @@ Options::Options(const Config& config)
       dropout(number(config, "dropout")),
       init_std(number(config, "init_std")),
       out_std(number(config, "out_init_std")) {
-  CARAVAN_CHECK(rule.top_k <= experts, ConfigError,
-                "top_k=" + std::to_string(rule.top_k) + " (there are only experts=" + std::to_string(experts) + ")");
+  CARAVAN_CHECK(
+      rule.top_k <= experts, ConfigError,
+      "top_k=" + std::to_string(rule.top_k) + " (there are only experts=" + std::to_string(experts) + ")");
   check_groups(rule, experts);
 }
 

@@ -8,7 +8,8 @@
 
 namespace caravan::moe {
 
-/// What a job says about one mixture-of-experts layer. ConfigError when top_k, groups and experts do not fit together.
+/// What a job says about one mixture-of-experts layer. ConfigError when top_k, groups and experts do not fit
+/// together.
 struct Options {
   explicit Options(const Config& config);
   std::string name;

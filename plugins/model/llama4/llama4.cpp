@@ -12,7 +12,9 @@
 namespace caravan {
 namespace {
 
-std::string text(std::int64_t value) { return std::to_string(value); }
+std::string text(std::int64_t value) {
+  return std::to_string(value);
+}
 
 std::int64_t int_or(const Config& config, std::string_view key, std::int64_t otherwise) {
   const Config& node = config.find(key);
@@ -33,10 +35,12 @@ class Llama4 final : public Model {
         dim_(config.get_int("dim")),
         heads_(config.get_int("heads")),
         head_dim_(int_or(config, "head_dim", dim_ / heads_)) {
-    CARAVAN_CHECK(!config.find("head_dim").is_null() || dim_ % heads_ == 0, ConfigError,
-                  "dim=" + text(dim_) + " is no multiple of heads=" + text(heads_) + " (head_dim is then needed)");
-    CARAVAN_CHECK(chunk_size() == 0 || position_is_rope(), ConfigError,
-                  "chunk_size=" + text(chunk_size()) + " with sinusoidal positions (chunks belong to rotated layers)");
+    CARAVAN_CHECK(
+        !config.find("head_dim").is_null() || dim_ % heads_ == 0, ConfigError,
+        "dim=" + text(dim_) + " is no multiple of heads=" + text(heads_) + " (head_dim is then needed)");
+    CARAVAN_CHECK(
+        chunk_size() == 0 || position_is_rope(), ConfigError,
+        "chunk_size=" + text(chunk_size()) + " with sinusoidal positions (chunks belong to rotated layers)");
     layers_.push_back(embedding());
     for (std::int64_t layer = 0; layer < count_; ++layer) {
       const LayerSpec block[] = {attention(layer), has_experts(layer) ? experts(layer) : feed_forward(layer)};
@@ -66,8 +70,8 @@ class Llama4 final : public Model {
     const std::vector<std::int64_t> list = node.as_int_list();
     for (std::int64_t entry : list) {
       CARAVAN_CHECK(entry >= 0 && entry < count_, ConfigError,
-                    node.where() + ": " + std::string(key) + " names layer " + text(entry) + " (layers are 0.." +
-                        text(count_ - 1) + ")");
+                    node.where() + ": " + std::string(key) + " names layer " + text(entry) +
+                        " (layers are 0.." + text(count_ - 1) + ")");
     }
     return std::find(list.begin(), list.end(), layer) != list.end();
   }
@@ -128,7 +132,9 @@ class Llama4 final : public Model {
     std::snprintf(buffer, sizeof buffer, "%.17g", value);
     return buffer;
   }
-  void copy(Config& to, std::string_view key, std::string_view from) const { to.set(key, config_.find(from)); }
+  void copy(Config& to, std::string_view key, std::string_view from) const {
+    to.set(key, config_.find(from));
+  }
 
   LayerSpec embedding() const {
     Config config = Config::map();
@@ -165,9 +171,9 @@ class Llama4 final : public Model {
 
   LayerSpec experts(std::int64_t layer) const {
     Config config = base(layer);
-    for (const char* key : {"experts", "top_k", "score", "score_on", "normalise", "score_scale", "groups",
-                            "limited_groups", "load_balance_rate", "load_balance_centre", "bias_in_score", "noisy",
-                            "dispatch"}) {
+    for (const char* key :
+         {"experts", "top_k", "score", "score_on", "normalise", "score_scale", "groups", "limited_groups",
+          "load_balance_rate", "load_balance_centre", "bias_in_score", "noisy", "dispatch"}) {
       copy(config, key, key);
     }
     config.set("hidden", text(expert_width()));
@@ -197,4 +203,5 @@ class Llama4 final : public Model {
 }  // namespace
 }  // namespace caravan
 
-CARAVAN_PLUGIN("model-llama4", CARAVAN_VERSION, "Apache-2.0", "Llama 4", caravan::component<caravan::Llama4>());
+CARAVAN_PLUGIN("model-llama4", CARAVAN_VERSION, "Apache-2.0", "Llama 4",
+               caravan::component<caravan::Llama4>());

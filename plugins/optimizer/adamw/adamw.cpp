@@ -43,4 +43,5 @@ class AdamW final : public Optimizer {
 }  // namespace
 }  // namespace caravan
 
-CARAVAN_PLUGIN("optimizer-adamw", CARAVAN_VERSION, "Apache-2.0", "AdamW", caravan::component<caravan::AdamW>());
+CARAVAN_PLUGIN("optimizer-adamw", CARAVAN_VERSION, "Apache-2.0", "AdamW",
+               caravan::component<caravan::AdamW>());

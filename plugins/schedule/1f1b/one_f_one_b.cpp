@@ -21,11 +21,12 @@ class OneForwardOneBackward final : public Schedule {
   OneForwardOneBackward(const Host&, const Config&) {}
 
   Plan build(const PlanRequest& request) const override {
-    CARAVAN_CHECK(request.stages_per_rank == 1, ConfigError,
-                  "stages_per_rank=" + std::to_string(request.stages_per_rank) + " (1f1b has one stage a rank)");
+    CARAVAN_CHECK(
+        request.stages_per_rank == 1, ConfigError,
+        "stages_per_rank=" + std::to_string(request.stages_per_rank) + " (1f1b has one stage a rank)");
     CARAVAN_CHECK(request.microbatches >= request.ranks, ConfigError,
-                  "microbatches=" + std::to_string(request.microbatches) + " (1f1b needs at least ranks=" +
-                      std::to_string(request.ranks) + ")");
+                  "microbatches=" + std::to_string(request.microbatches) +
+                      " (1f1b needs at least ranks=" + std::to_string(request.ranks) + ")");
     Plan plan;
     for (int rank = 0; rank < request.ranks; ++rank) plan.steps.push_back(row(rank, request));
     return plan;

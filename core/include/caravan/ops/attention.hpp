@@ -5,13 +5,15 @@
 #include "caravan/random.hpp"
 #include "caravan/tensor.hpp"
 
-// From projected queries, keys and values to attended values. Arguments of operators; the conventions stand in caravan/ops.hpp.
+// From projected queries, keys and values to attended values. Arguments of operators; the conventions stand
+// in caravan/ops.hpp.
 namespace caravan {
 
-/// What happens to queries and keys between projection and attention. Row t has position p = first_position + t mod S.
-/// q and k: rotate adjacent pairs (2i, 2i+1) by angle p·ω_i when cos/sin are given; then, with norm_eps > 0, multiply
-/// each head by rstd = 1/sqrt(mean(x²) + norm_eps); then, with floor_scale > 0, queries only:
-/// × 1 + temperature_scale·ln(1 + ⌊(p+1)/floor_scale⌋). Source: Llama 4 reference, see docs of the attention layer.
+/// What happens to queries and keys between projection and attention. Row t has position p = first_position +
+/// t mod S. q and k: rotate adjacent pairs (2i, 2i+1) by angle p·ω_i when cos/sin are given; then, with
+/// norm_eps > 0, multiply each head by rstd = 1/sqrt(mean(x²) + norm_eps); then, with floor_scale > 0,
+/// queries only: × 1 + temperature_scale·ln(1 + ⌊(p+1)/floor_scale⌋). Source: Llama 4 reference, see docs of
+/// the attention layer.
 struct QkPrepare {
   TensorView cos, sin;  ///< [P, D/2] at absolute positions, or empty: no rotation
   std::int64_t heads = 0, kv_heads = 0, head_dim = 0;

@@ -30,7 +30,8 @@ struct GeluBackward {
   TensorView dx;    ///< [R, F]; may be dout itself
 };
 
-/// Multiplies by 0 or 1/(1−p); element (first_row + row, column) of the stream. Forward and backward are the same call.
+/// Multiplies by 0 or 1/(1−p); element (first_row + row, column) of the stream. Forward and backward are the
+/// same call.
 struct Dropout {
   TensorView x;  ///< [T, H] in and out
   float probability = 0;

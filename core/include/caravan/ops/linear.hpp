@@ -32,7 +32,8 @@ struct LinearBackwardWeight {
   TensorView dbias;  ///< [N] += or empty
 };
 
-/// Rows [offsets[e], offsets[e+1]) of x belong to expert e; an expert may have none. Rows beyond offsets[E] are untouched.
+/// Rows [offsets[e], offsets[e+1]) of x belong to expert e; an expert may have none. Rows beyond offsets[E]
+/// are untouched.
 struct GroupedLinearForward {
   TensorView x;        ///< [R, M]
   TensorView offsets;  ///< [E+1]

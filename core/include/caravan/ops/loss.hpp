@@ -9,9 +9,9 @@ namespace caravan {
 
 inline constexpr std::int32_t kIgnoredLabel = -100;
 
-/// Linear + softmax cross-entropy without the T×V logits: a block of rows at a time. Loss is summed over labels other
-/// than kIgnoredLabel. With `dx`, the gradients of gradient_scale·(sum of losses) are made in the same pass, because the
-/// logits are at hand only then; dw is added to here and there is no separate W.
+/// Linear + softmax cross-entropy without the T×V logits: a block of rows at a time. Loss is summed over
+/// labels other than kIgnoredLabel. With `dx`, the gradients of gradient_scale·(sum of losses) are made in
+/// the same pass, because the logits are at hand only then; dw is added to here and there is no separate W.
 struct LinearCrossEntropy {
   TensorView x;         ///< [T, H]
   TensorView w;         ///< [V, H]

@@ -5,7 +5,8 @@
 #include "caravan/random.hpp"
 #include "caravan/tensor.hpp"
 
-// From router logits to sorted rows and back. Arguments of operators; the conventions stand in caravan/ops.hpp.
+// From router logits to sorted rows and back. Arguments of operators; the conventions stand in
+// caravan/ops.hpp.
 namespace caravan {
 
 enum class ScoreFunction {
@@ -14,14 +15,15 @@ enum class ScoreFunction {
   softmax_selected,  ///< over the selected experts
 };
 
-/// How tokens choose experts: top-k of (score + bias), ties to the lower expert; weight = score at the selected, then
-/// ÷ (Σ_k + 1e-20) when `normalise`, then × scale. For softmax_selected the choice is on logits + bias.
+/// How tokens choose experts: top-k of (score + bias), ties to the lower expert; weight = score at the
+/// selected, then ÷ (Σ_k + 1e-20) when `normalise`, then × scale. For softmax_selected the choice is on
+/// logits + bias.
 struct RouterRule {
   ScoreFunction score = ScoreFunction::sigmoid;
   std::int64_t top_k = 1;
   bool normalise = false;
   float scale = 1;
-  bool bias_in_weight = false;  ///< the weight is the score of (logit + bias)
+  bool bias_in_weight = false;      ///< the weight is the score of (logit + bias)
   std::int64_t groups = 0;          ///< 0: no limit. Group score: sum of its two best (score + bias)
   std::int64_t limited_groups = 0;  ///< groups that stay eligible
 };
@@ -29,22 +31,22 @@ struct RouterRule {
 /// The routing of one micro-batch. Sorting is stable: rows of an expert keep the order of token·K + k.
 struct RouteForward {
   RouterRule rule;
-  TensorView logits;    ///< [T, E] in; noise is added in place when noise_std is given
-  TensorView noise_std; ///< [T, E] logits of the noise, σ = softplus; or empty
+  TensorView logits;     ///< [T, E] in; noise is added in place when noise_std is given
+  TensorView noise_std;  ///< [T, E] logits of the noise, σ = softplus; or empty
   RandomKey noise_key;
   std::int64_t first_token = 0;  ///< global index of token 0: row of the noise stream
-  TensorView bias;      ///< [E] or empty
-  TensorView experts;   ///< [T, K] selected experts, by falling score
-  TensorView weights;   ///< [T, K] f32
-  TensorView offsets;   ///< [E+1] first row of each expert
-  TensorView row_of;    ///< [T, K] row of (token, k)
-  TensorView slot_of;   ///< [R] token·K + k of a row
-  TensorView counts;    ///< [E] f32 += rows of each expert, or empty
+  TensorView bias;               ///< [E] or empty
+  TensorView experts;            ///< [T, K] selected experts, by falling score
+  TensorView weights;            ///< [T, K] f32
+  TensorView offsets;            ///< [E+1] first row of each expert
+  TensorView row_of;             ///< [T, K] row of (token, k)
+  TensorView slot_of;            ///< [R] token·K + k of a row
+  TensorView counts;             ///< [E] f32 += rows of each expert, or empty
 };
 struct RouteBackward {
   RouterRule rule;
-  TensorView logits;    ///< [T, E] as the forward left it
-  TensorView noise_std; ///< [T, E] or empty
+  TensorView logits;     ///< [T, E] as the forward left it
+  TensorView noise_std;  ///< [T, E] or empty
   RandomKey noise_key;
   std::int64_t first_token = 0;
   TensorView bias;      ///< [E] or empty
@@ -55,9 +57,9 @@ struct RouteBackward {
   TensorView dnoise;    ///< [T, E] or empty: gradient of noise_std
 };
 
-/// Load-balance loss of one layer: coefficient·E²·Σ_b mean_e(density[b,e]·prob[b,e]), density = share of the sequence's
-/// slots routed to e, prob = mean softmax probability over the sequence. Divide by the sequences through `coefficient`.
-/// Source: MaxText's moe_lb_loss.
+/// Load-balance loss of one layer: coefficient·E²·Σ_b mean_e(density[b,e]·prob[b,e]), density = share of the
+/// sequence's slots routed to e, prob = mean softmax probability over the sequence. Divide by the sequences
+/// through `coefficient`. Source: MaxText's moe_lb_loss.
 struct BalanceLossForward {
   TensorView logits;   ///< [T, E]
   TensorView experts;  ///< [T, K]

@@ -8,14 +8,14 @@
 namespace caravan {
 
 /// AdamW with decoupled decay, g = gradient_scale·grad: m = β1·m + (1−β1)·g; v = β2·v + (1−β2)·g²;
-/// w ← w − lr·weight_decay·w − lr·(m/(1−β1^step)) / (sqrt(v/(1−β2^step)) + eps). One pass: 28 bytes a parameter in fp32.
-/// Source: Loshchilov & Hutter 2019, in the order of PyTorch's implementation.
+/// w ← w − lr·weight_decay·w − lr·(m/(1−β1^step)) / (sqrt(v/(1−β2^step)) + eps). One pass: 28 bytes a
+/// parameter in fp32. Source: Loshchilov & Hutter 2019, in the order of PyTorch's implementation.
 struct AdamWStep {
   TensorView master, grad, exp_avg, exp_avg_sq;  ///< f32, contiguous, equal counts
   TensorView weight;                             ///< compute copy to refresh, or empty when it is the master
   double lr = 0, beta1 = 0, beta2 = 0, eps = 0, weight_decay = 0;
-  std::int64_t step = 1;            ///< 1-based
-  TensorView gradient_scale;        ///< [1] f32 on the device, read late
+  std::int64_t step = 1;      ///< 1-based
+  TensorView gradient_scale;  ///< [1] f32 on the device, read late
 };
 
 /// out += Σ x²
@@ -24,8 +24,8 @@ struct SumOfSquares {
   TensorView out;  ///< [1] f64 +=
 };
 
-/// Balancing without a loss: δ = rate·sign(mean(counts) − counts), δ −= mean(δ) when `centre`, bias += δ, counts = 0.
-/// Source: Wang et al. 2024 (auxiliary-loss-free load balancing), centred as torchtitan does.
+/// Balancing without a loss: δ = rate·sign(mean(counts) − counts), δ −= mean(δ) when `centre`, bias += δ,
+/// counts = 0. Source: Wang et al. 2024 (auxiliary-loss-free load balancing), centred as torchtitan does.
 struct ExpertBiasUpdate {
   TensorView counts;  ///< [E] f32, zeroed
   TensorView bias;    ///< [E] f32
