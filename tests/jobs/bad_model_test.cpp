@@ -1,0 +1,73 @@
+#include <gmock/gmock.h>
+
+#include <fstream>
+
+#include "io/safetensors/writer.hpp"
+#include "tests/jobs/job_test.hpp"
+#include "tests/text/reference.hpp"
+
+// Hugging Face folders whose weights, configuration and inputs do not belong together.
+namespace caravan::test {
+namespace {
+
+using ::testing::HasSubstr;
+
+class BrokenFolder : public JobTest {
+ protected:
+  void SetUp() override {
+    JobTest::SetUp();
+    const std::string model = reference_file("tiny_scout");
+    if (model.empty()) GTEST_SKIP() << "no tiny_scout in CARAVAN_REFERENCE_DIR";
+    std::filesystem::copy(model, file("model"));
+    inputs_ = file("model/expected_outputs.safetensors");
+  }
+  void change_config(const std::string& key, const nlohmann::json& value) {
+    auto config = nlohmann::json::parse(std::ifstream(file("model/config.json")));
+    (config.contains("text_config") ? config["text_config"] : config)[key] = value;
+    spill(file("model/config.json"), config.dump());
+  }
+  Outcome forward() {
+    return caravan({"forward", "--model", file("model"), "--inputs", inputs_, "--outputs", file("out.safetensors"),
+                    "--device", "host"});
+  }
+  std::string inputs_;
+};
+
+TEST_F(BrokenFolder, AMissingTensorIsNamed) {
+  std::string bytes = slurp(file("model/model.safetensors"));
+  const std::string name = "\"model.norm.weight\"";
+  ASSERT_NE(bytes.find(name), std::string::npos);
+  bytes.replace(bytes.find(name), name.size(), "\"model.nrom.weight\"");
+  spill(file("model/model.safetensors"), bytes);
+
+  const Outcome outcome = forward();
+
+  ASSERT_TRUE(ended_with(outcome, 3));
+  EXPECT_THAT(outcome.err, HasSubstr("norm.weight"));
+  EXPECT_FALSE(std::filesystem::exists(file("out.safetensors")));
+}
+
+TEST_F(BrokenFolder, AWrongShapeIsNamedWithBothShapes) {
+  change_config("vocab_size", 600);
+
+  const Outcome outcome = forward();
+
+  ASSERT_TRUE(ended_with(outcome, 3));
+  EXPECT_THAT(outcome.err, HasSubstr("tok_embeddings.weight is [512, 64] instead of [600, 64]"));
+}
+
+TEST_F(BrokenFolder, TokensOutsideTheVocabularyAreNamed) {
+  std::vector<std::int64_t> ids{1, 2, 512};
+  inputs_ = file("inputs.safetensors");
+  io::SafetensorsWriter writer(inputs_);
+  writer.add("input_ids", TensorView(ids.data(), DType::i64, {1, 3}));
+  writer.commit();
+
+  const Outcome outcome = forward();
+
+  ASSERT_TRUE(ended_with(outcome, 3));
+  EXPECT_THAT(outcome.err, HasSubstr("input_ids has token 512 (the model's vocab_size is 512)"));
+}
+
+}  // namespace
+}  // namespace caravan::test
