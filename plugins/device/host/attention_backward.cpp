@@ -171,7 +171,7 @@ void unpack_rows(const AttentionCall& call, const float* rows, std::int64_t sequ
 void backward_group(const AttentionCall& call, const Gradients& views, std::int64_t b, std::int64_t g,
                     Workspace& scratch) {
   const std::int64_t blocks = (call.queries + kQueries - 1) / kQueries;
-  const auto keys = static_cast<std::size_t>(call.padded_keys * call.padded_width);
+  const auto keys = static_cast<std::size_t>(panels_size(call));
   const auto rows = static_cast<std::size_t>(blocks * kQueries), queries = rows * static_cast<std::size_t>(call.padded_width);
   const std::size_t masks_size = static_cast<std::size_t>(blocks) * sizeof(BlockMask) / sizeof(float);
   constexpr std::size_t kTile = kTileKeys * kQueries;
@@ -182,9 +182,9 @@ void backward_group(const AttentionCall& call, const Gradients& views, std::int6
   const Tiles tiles{scratch.take(kTile), scratch.take(kTile), scratch.take(kTile)};
   auto* masks = reinterpret_cast<BlockMask*>(scratch.take(masks_size));
   for (std::int64_t block = 0; block < blocks; ++block) new (masks + block) BlockMask(call, b, block * kQueries);
-  pack_panels(call, call.k, b, g, k.k);
-  pack_panels(call, call.v, b, g, k.v);
-  pack_rows(call, call.k, b, g, k.k_rows);
+  pack_panels(call, call.k, {b, g}, q.q_rows, k.k);
+  pack_panels(call, call.v, {b, g}, q.q_rows, k.v);
+  pack_rows(call, call.k, {b, g}, k.k_rows);
   std::fill_n(k.dk, keys, 0.0f);
   std::fill_n(k.dv, keys, 0.0f);
   for (std::int64_t head = g * call.heads_per_kv(); head < (g + 1) * call.heads_per_kv(); ++head) {

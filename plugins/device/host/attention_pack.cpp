@@ -39,21 +39,54 @@ CARAVAN_INLINE void transpose(Vec (&rows)[kLanes]) {
 
 }  // namespace
 
-void pack_rows(const AttentionCall& call, const HeadRows& from, std::int64_t sequence, std::int64_t head, float* to) {
+void pack_rows(const AttentionCall& call, const HeadRows& from, const KeyHead& which, float* to) {
   for (std::int64_t j = 0; j < call.keys; ++j) {
-    copy_padded(from.row(sequence, j, head), call.width, to + j * call.padded_width, call.padded_width);
+    copy_padded(from.row(which.sequence, j, which.head), call.width, to + j * call.padded_width, call.padded_width);
   }
   std::fill(to + call.keys * call.padded_width, to + call.padded_keys * call.padded_width, 0.0f);
 }
 
-void pack_panels(const AttentionCall& call, const HeadRows& from, std::int64_t sequence, std::int64_t head, float* to) {
-  for (std::int64_t first = 0; first < call.padded_keys; first += kPanel, to += kPanel * call.padded_width) {
-    const std::int64_t count = std::min<std::int64_t>(kPanel, call.keys - first);
-    if (count < kPanel || call.width < call.padded_width) std::fill_n(to, kPanel * call.padded_width, 0.0f);
-    for (std::int64_t m = 0; m < count; ++m) {
-      const float* row = from.row(sequence, first + m, head);
-      for (std::int64_t d = 0; d < call.width; ++d) to[d * kPanel + m] = row[d];
+namespace {
+
+/// Vectors that hold the keys of a panel at one d.
+constexpr int kGroups = (kPanel + kLanes - 1) / kLanes;
+
+/// Rows of one panel into [d][kPanel]. Each store is a whole vector, and what hangs over is overwritten by the next one;
+/// behind the last panel there is room for it.
+void pack_panel(const float* const (&rows)[kGroups * kLanes], std::int64_t width, float* to) {
+  for (std::int64_t d = 0; d < width; d += kLanes) {
+    Vec block[kGroups][kLanes];
+#pragma GCC unroll 2
+    for (int g = 0; g < kGroups; ++g) {
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) block[g][i] = load(rows[g * kLanes + i] + d);
+      transpose(block[g]);
     }
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i) {
+#pragma GCC unroll 2
+      for (int g = 0; g < kGroups; ++g) store(to + (d + i) * kPanel + g * kLanes, block[g][i]);
+    }
+  }
+}
+
+}  // namespace
+
+std::int64_t panels_size(const AttentionCall& call) { return call.padded_keys * call.padded_width + kGroups * kLanes; }
+
+void pack_panels(const AttentionCall& call, const HeadRows& from, const KeyHead& which, float* scratch, float* to) {
+  const std::int64_t padded = call.padded_width;
+  for (std::int64_t first = 0; first < call.padded_keys; first += kPanel, to += kPanel * padded) {
+    const float* rows[kGroups * kLanes];
+    std::fill_n(rows, kGroups * kLanes, scratch + kPanel * padded);
+    std::fill_n(scratch + kPanel * padded, padded, 0.0f);
+    for (std::int64_t m = 0; m < std::min<std::int64_t>(kPanel, call.keys - first); ++m) {
+      rows[m] = from.row(which.sequence, first + m, which.head);
+      if (call.width == padded) continue;
+      copy_padded(rows[m], call.width, scratch + m * padded, padded);
+      rows[m] = scratch + m * padded;
+    }
+    pack_panel(rows, padded, to);
   }
 }
 

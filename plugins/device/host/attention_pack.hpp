@@ -10,10 +10,17 @@ namespace caravan::host {
 // Keys and values of one head are copied next to each other: rows of a [T, heads·D] matrix lie a multiple of the
 // cache's sets apart and would push each other out.
 
+struct KeyHead {
+  std::int64_t sequence, head;
+};
+
 /// rows[key][d], zeros beyond width and keys.
-void pack_rows(const AttentionCall& call, const HeadRows& from, std::int64_t sequence, std::int64_t head, float* to);
+void pack_rows(const AttentionCall& call, const HeadRows& from, const KeyHead& which, float* rows);
+/// Floats that packed panels need.
+std::int64_t panels_size(const AttentionCall& call);
 /// panels[key / kPanel][d][key % kPanel], zeros beyond width and keys: what a block of scores broadcasts is adjacent.
-void pack_panels(const AttentionCall& call, const HeadRows& from, std::int64_t sequence, std::int64_t head, float* to);
+/// `scratch`: (kPanel + 1)·padded_width floats.
+void pack_panels(const AttentionCall& call, const HeadRows& from, const KeyHead& which, float* scratch, float* panels);
 /// The largest squared norm of a row of packed panels.
 float largest_square(const AttentionCall& call, const float* panels);
 

@@ -23,6 +23,7 @@ inline constexpr int kTileKeys = kTilePanels * kPanel;
 /// Columns of a head that are one register block of out_t.
 inline constexpr int kWidthBlock = kLanes < 8 ? kLanes : 8;
 
+static_assert(kQueries > kPanel, "the scratch of packing a panel is as large as a block of queries");
 /// Divides every padded width.
 inline constexpr int kDepthUnroll = kLanes < 8 ? kLanes : 8;
 
