@@ -18,7 +18,7 @@ inline constexpr int kQueries = kQueryVectors * kLanes;
 /// Keys of a register block: 12·2 sums, 2 vectors of b and a broadcast fill 32 registers, 6·2 fill 16.
 inline constexpr int kPanel = kVectorRegisters == 32 ? 12 : 6;
 /// Keys of a tile: two tiles of 96·32 floats are 24 KiB and leave room in a first cache of 32 KiB.
-inline constexpr int kTilePanels = 96 / kPanel;
+inline constexpr int kTilePanels = 48 / kPanel;
 inline constexpr int kTileKeys = kTilePanels * kPanel;
 /// Columns of a head that are one register block of out_t.
 inline constexpr int kWidthBlock = kLanes < 8 ? kLanes : 8;
