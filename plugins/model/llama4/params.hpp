@@ -7,7 +7,7 @@ namespace caravan::llama4 {
 inline constexpr caravan_param kParams[] = {
     {"vocab_size", "int", nullptr, "tokens", ">= 1", "Tokens of the vocabulary."},
     {"dim", "int", nullptr, "", ">= 1", "Width between layers."},
-    {"layers", "int", nullptr, "", ">= 1", "Decoder layers."},
+    {"layers", "int", nullptr, "", "[1, 10000]", "Decoder layers."},
     {"heads", "int", nullptr, "", ">= 1", "Query heads."},
     {"kv_heads", "int", "null", "", ">= 1", "Key/value heads; null: as many as heads."},
     {"head_dim", "int", "null", "", ">= 2", "Width of a head; null: dim / heads."},
