@@ -27,8 +27,8 @@ class BrokenFolder : public JobTest {
     spill(file("model/config.json"), config.dump());
   }
   Outcome forward() {
-    return caravan({"forward", "--model", file("model"), "--inputs", inputs_, "--outputs", file("out.safetensors"),
-                    "--device", "host"});
+    return caravan({"forward", "--model", file("model"), "--inputs", inputs_, "--outputs",
+                    file("out.safetensors"), "--device", "host"});
   }
   std::string inputs_;
 };

@@ -57,6 +57,16 @@ double largest_relative_difference(const std::vector<double>& a, const std::vect
   return largest;
 }
 
+double norm_of_difference(const std::vector<float>& a, const std::vector<float>& b) {
+  if (a.size() != b.size()) return std::numeric_limits<double>::infinity();
+  double difference = 0, size = 0;
+  for (std::size_t i = 0; i < b.size(); ++i) {
+    difference += std::pow(static_cast<double>(a[i]) - b[i], 2);
+    size += static_cast<double>(b[i]) * b[i];
+  }
+  return std::sqrt(difference / size);
+}
+
 ::testing::AssertionResult ended_with(const Outcome& outcome, int code) {
   if (outcome.code == code && !outcome.timed_out) return ::testing::AssertionSuccess();
   return ::testing::AssertionFailure() << "code " << outcome.code << ", signal " << outcome.signal

@@ -40,6 +40,9 @@ std::vector<double> series(const std::vector<nlohmann::json>& metrics, const std
 /// The largest |a - b| / |b|; infinite when the lengths differ or a value is no number.
 double largest_relative_difference(const std::vector<double>& a, const std::vector<double>& b);
 
+/// |a - b| / |b|, norms over all elements; infinite when the sizes differ.
+double norm_of_difference(const std::vector<float>& a, const std::vector<float>& b);
+
 /// Succeeds when the program ended by itself with this code.
 ::testing::AssertionResult ended_with(const Outcome& outcome, int code);
 

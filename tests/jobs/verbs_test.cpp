@@ -1,5 +1,8 @@
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <sstream>
+
 #include "tests/jobs/job_test.hpp"
 
 namespace caravan::test {
@@ -8,16 +11,27 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-constexpr const char* kVerbs[] = {"train",     "forward", "generate", "plugins",
-                                  "tokenizer", "data",    "inspect",  "bench"};
+/// The first word of every line below "Subcommands:".
+std::vector<std::string> verbs_in(const std::string& help) {
+  std::vector<std::string> verbs;
+  std::istringstream lines(help.substr(std::min(help.find("Subcommands:"), help.size())));
+  std::string line;
+  for (std::getline(lines, line); std::getline(lines, line);) {
+    std::string verb;
+    if (std::istringstream(line) >> verb) verbs.push_back(verb);
+  }
+  return verbs;
+}
 
 class Verbs : public JobTest {};
 
 TEST_F(Verbs, HelpIsZeroOnStandardOutput) {
   const Outcome whole = caravan({"--help"});
   EXPECT_TRUE(ended_with(whole, 0));
-  for (const char* verb : kVerbs) {
-    EXPECT_THAT(whole.out, HasSubstr(std::string("\n  ") + verb));
+  const auto verbs = verbs_in(whole.out);
+  EXPECT_THAT(verbs, ::testing::IsSupersetOf({"train", "forward", "generate", "plugins", "tokenizer", "data",
+                                              "inspect", "bench"}));
+  for (const std::string& verb : verbs) {
     const Outcome one = caravan({verb, "--help"});
     EXPECT_TRUE(ended_with(one, 0)) << verb;
     EXPECT_THAT(one.out, HasSubstr("--help"));
