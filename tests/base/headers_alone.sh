@@ -13,10 +13,10 @@ compile() {
 }
 count=0
 for directory in "$@"; do
-  for header in "$directory"/caravan/*; do
-    compile "$(basename "$header")"
+  while IFS= read -r header; do
+    compile "$header"
     count=$((count + 1))
-  done
+  done < <(cd "$directory/caravan" && find . -type f -printf '%P\n' | sort)
 done
 echo '#include "caravan/abi.h"' | "$c_compiler" -std=c11 -pedantic -Wall -Wextra -Werror -fsyntax-only "${flags[@]}" -x c -
 [ $count -gt 20 ] || { echo "only $count headers found" >&2; exit 1; }
