@@ -30,7 +30,6 @@ while [ $# -gt 0 ]; do
 done
 data=${DATA:+$(realpath -e "$DATA")}
 ranks=${RANKS:-2}
-export OMP_NUM_THREADS=1
 if [ "$(id -u)" -eq 0 ]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
 
 say() { printf '\n== %s\n' "$*"; }
@@ -67,6 +66,7 @@ say "2/7 build in $build_dir"
 build
 caravan=$build_dir/bin/caravan
 started=$SECONDS
+export OMP_NUM_THREADS=1 # one rank a core; only now, because nproc obeys it too
 
 say "3/7 text and tokenizer in $output"
 rm -rf "$output"
