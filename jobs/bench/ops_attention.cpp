@@ -121,30 +121,26 @@ double prepared_bytes(const BenchMemory& memory, const OpsShape& s) {
 }
 
 OpCase qk_prepare_forward(BenchMemory& memory, const OpsShape& s) {
-  QkPrepareForward args{preparation(memory, s), memory.random({s.tokens(), (s.heads + 2 * s.kv_heads) * s.head_dim}),
+  QkPrepareForward args{preparation(memory, s),
+                        memory.random({s.tokens(), (s.heads + 2 * s.kv_heads) * s.head_dim}),
                         memory.zeros(DType::f32, {s.tokens(), s.heads + s.kv_heads})};
-  return {2 * prepared_bytes(memory, s), 0,
-          [args](Ops& ops) { ops.qk_prepare_forward(args); }};
+  return {2 * prepared_bytes(memory, s), 0, [args](Ops& ops) { ops.qk_prepare_forward(args); }};
 }
 
 OpCase qk_prepare_backward(BenchMemory& memory, const OpsShape& s) {
   const Shape shape{s.tokens(), (s.heads + 2 * s.kv_heads) * s.head_dim};
   QkPrepareBackward args{preparation(memory, s), memory.random(shape),
                          memory.random_f32({s.tokens(), s.heads + s.kv_heads}), memory.random(shape, 1e-3f)};
-  return {3 * prepared_bytes(memory, s), 0,
-          [args](Ops& ops) { ops.qk_prepare_backward(args); }};
+  return {3 * prepared_bytes(memory, s), 0, [args](Ops& ops) { ops.qk_prepare_backward(args); }};
 }
 
 }  // namespace
 
 const std::vector<NamedCase>& attention_cases() {
   static const std::vector<NamedCase> cases = {
-      {"qk_prepare_forward", qk_prepare_forward},
-      {"qk_prepare_backward", qk_prepare_backward},
-      {"attention_forward", attention_forward},
-      {"attention_forward/large_scores", attention_forward_large},
-      {"attention_backward", attention_backward},
-      {"attention_forward/decode", attention_decode},
+      {"qk_prepare_forward", qk_prepare_forward}, {"qk_prepare_backward", qk_prepare_backward},
+      {"attention_forward", attention_forward},   {"attention_forward/large_scores", attention_forward_large},
+      {"attention_backward", attention_backward}, {"attention_forward/decode", attention_decode},
   };
   return cases;
 }

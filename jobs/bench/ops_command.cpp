@@ -35,9 +35,9 @@ std::string as_json(const OpsReport& report) {
   }
   const OpsShape& s = report.shape;
   const nlohmann::ordered_json shape = {
-      {"batch", s.batch},     {"sequence", s.sequence}, {"width", s.width}, {"heads", s.heads},
-      {"kv_heads", s.kv_heads}, {"head_dim", s.head_dim}, {"experts", s.experts}, {"top_k", s.top_k},
-      {"hidden", s.hidden},   {"vocabulary", s.vocabulary}, {"chunk", s.chunk}};
+      {"batch", s.batch},       {"sequence", s.sequence},     {"width", s.width},     {"heads", s.heads},
+      {"kv_heads", s.kv_heads}, {"head_dim", s.head_dim},     {"experts", s.experts}, {"top_k", s.top_k},
+      {"hidden", s.hidden},     {"vocabulary", s.vocabulary}, {"chunk", s.chunk}};
   const nlohmann::ordered_json all = {{"device", report.device},
                                       {"commit", CARAVAN_COMMIT},
                                       {"peak_flops_per_s", report.peak.flops_per_s},
@@ -52,13 +52,14 @@ std::string as_table(const OpsReport& report) {
   if (report.peak.flops_per_s > 0) {
     text += fmt::format("peak    {:.1f} GFLOP/s ({})\n", report.peak.flops_per_s / 1e9, report.peak.how);
   }
-  text += "limit   the longer of FLOPs at peak and bytes at the speed of a copy or sum that moves as many\n\n";
-  text += fmt::format("{:<40} {:>9} {:>10} {:>11} {:>9} {:>10} {:>7}\n", "operator", "MB", "MFLOP", "ms", "GB/s",
-                      "GFLOP/s", "limit");
+  text +=
+      "limit   the longer of FLOPs at peak and bytes at the speed of a copy or sum that moves as many\n\n";
+  text += fmt::format("{:<40} {:>9} {:>10} {:>11} {:>9} {:>10} {:>7}\n", "operator", "MB", "MFLOP", "ms",
+                      "GB/s", "GFLOP/s", "limit");
   for (const OpResult& r : report.results) {
-    text += fmt::format("{:<40} {:>9.2f} {:>10.1f} {:>11.4f} {:>9.1f} {:>10.1f} {:>6.1f}%\n", r.name, r.bytes / 1e6,
-                        r.flops / 1e6, r.seconds * 1e3, r.bytes / r.seconds / 1e9, r.flops / r.seconds / 1e9,
-                        100 * r.fraction);
+    text += fmt::format("{:<40} {:>9.2f} {:>10.1f} {:>11.4f} {:>9.1f} {:>10.1f} {:>6.1f}%\n", r.name,
+                        r.bytes / 1e6, r.flops / 1e6, r.seconds * 1e3, r.bytes / r.seconds / 1e9,
+                        r.flops / r.seconds / 1e9, 100 * r.fraction);
   }
   return text;
 }
@@ -77,7 +78,8 @@ std::function<int()> declare_bench_ops(CLI::App& app) {
   auto options = std::make_shared<Options>();
   OpsShape& shape = options->shape;
   app.add_option("--device", options->device, "Device to measure")->capture_default_str();
-  app.add_option("--only", options->selection.only, "Part of the names of the operators to measure; all without it");
+  app.add_option("--only", options->selection.only,
+                 "Part of the names of the operators to measure; all without it");
   app.add_option("--repeats", options->selection.timing.least_repeats, "Least number of timed calls")
       ->capture_default_str()
       ->check(CLI::Range(1, 1'000'000));
@@ -98,7 +100,8 @@ std::function<int()> declare_bench_ops(CLI::App& app) {
   size("--top-k", shape.top_k, "Experts of a token");
   size("--hidden", shape.hidden, "Width of the feed-forward network and of an expert");
   size("--vocab", shape.vocabulary, "Vocabulary");
-  app.add_option("--chunk", shape.chunk, "Chunk of the attention; 0: the whole sequence")->capture_default_str();
+  app.add_option("--chunk", shape.chunk, "Chunk of the attention; 0: the whole sequence")
+      ->capture_default_str();
   return [options] { return run(*options); };
 }
 

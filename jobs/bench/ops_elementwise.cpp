@@ -21,22 +21,24 @@ std::vector<std::int32_t> random_ids(const OpsShape& s) {
 OpCase embedding_forward(BenchMemory& memory, const OpsShape& s) {
   const TensorView ids = memory.indices({s.tokens()}, random_ids(s));
   const TensorView table = memory.random({s.vocabulary, s.width}), out = memory.output({s.tokens(), s.width});
-  return {bytes_of({out, out}), 0,
-          [=](Ops& ops) { ops.embedding_forward({ids, table, out}); }};
+  return {bytes_of({out, out}), 0, [=](Ops& ops) { ops.embedding_forward({ids, table, out}); }};
 }
 
 OpCase embedding_backward_weight(BenchMemory& memory, const OpsShape& s) {
   const TensorView ids = memory.indices({s.tokens()}, random_ids(s));
   const TensorView dout = memory.random({s.tokens(), s.width});
   const TensorView dtable = memory.zeros(DType::f32, {s.vocabulary, s.width});
-  return {bytes_of({dout}) + 8.0 * static_cast<double>(dout.count()), 0,
-          [=](Ops& ops) { ops.embedding_backward_weight({ids, dout, dtable}); }};
+  return {bytes_of({dout}) + 8.0 * static_cast<double>(dout.count()), 0, [=](Ops& ops) {
+            ops.embedding_backward_weight({ids, dout, dtable});
+          }};
 }
 
 OpCase add_positions(BenchMemory& memory, const OpsShape& s) {
-  const TensorView x = memory.random({s.tokens(), s.width}), table = memory.random({s.sequence, s.width}, 1e-6f);
-  return {bytes_of({x, x, table}), 0,
-          [=, length = s.sequence](Ops& ops) { ops.add_positions({x, table, length, 0}); }};
+  const TensorView x = memory.random({s.tokens(), s.width}),
+                   table = memory.random({s.sequence, s.width}, 1e-6f);
+  return {bytes_of({x, x, table}), 0, [=, length = s.sequence](Ops& ops) {
+            ops.add_positions({x, table, length, 0});
+          }};
 }
 
 /// x, weight, rstd, and gradients of a norm.
@@ -52,8 +54,9 @@ struct Norm {
 
 OpCase rmsnorm_forward(BenchMemory& memory, const OpsShape& s) {
   const Norm n(memory, s);
-  return {bytes_of({n.x, n.y}), 0,
-          [n](Ops& ops) { ops.rmsnorm_forward({n.x, n.weight, n.y, n.rstd, 1e-5f}); }};
+  return {bytes_of({n.x, n.y}), 0, [n](Ops& ops) {
+            ops.rmsnorm_forward({n.x, n.weight, n.y, n.rstd, 1e-5f});
+          }};
 }
 
 OpCase rmsnorm_backward_input(BenchMemory& memory, const OpsShape& s) {
@@ -67,20 +70,22 @@ OpCase rmsnorm_backward_input(BenchMemory& memory, const OpsShape& s) {
 OpCase rmsnorm_backward_weight(BenchMemory& memory, const OpsShape& s) {
   const Norm n(memory, s);
   const TensorView dweight = memory.zeros(DType::f32, {s.width});
-  return {bytes_of({n.x, n.dy}), 0,
-          [n, dweight](Ops& ops) { ops.rmsnorm_backward_weight({n.x, n.rstd, n.dy, dweight}); }};
+  return {bytes_of({n.x, n.dy}), 0, [n, dweight](Ops& ops) {
+            ops.rmsnorm_backward_weight({n.x, n.rstd, n.dy, dweight});
+          }};
 }
 
 OpCase swiglu_forward(BenchMemory& memory, const OpsShape& s) {
-  const TensorView in = memory.random({s.tokens(), 2 * s.hidden}), out = memory.output({s.tokens(), s.hidden});
+  const TensorView in = memory.random({s.tokens(), 2 * s.hidden}),
+                   out = memory.output({s.tokens(), s.hidden});
   return {bytes_of({in, out}), 0, [=](Ops& ops) { ops.swiglu_forward({in, out}); }};
 }
 
 OpCase swiglu_backward(BenchMemory& memory, const OpsShape& s) {
-  const TensorView in = memory.random({s.tokens(), 2 * s.hidden}), dout = memory.random({s.tokens(), s.hidden});
+  const TensorView in = memory.random({s.tokens(), 2 * s.hidden}),
+                   dout = memory.random({s.tokens(), s.hidden});
   const TensorView din = memory.output(in.shape);
-  return {bytes_of({in, dout, din}), 0,
-          [=](Ops& ops) { ops.swiglu_backward({in, dout, din}); }};
+  return {bytes_of({in, dout, din}), 0, [=](Ops& ops) { ops.swiglu_backward({in, dout, din}); }};
 }
 
 OpCase gelu_forward(BenchMemory& memory, const OpsShape& s) {
@@ -105,7 +110,9 @@ OpCase add(BenchMemory& memory, const OpsShape& s) {
 }
 
 /// As many parameters as the experts of one layer have.
-Shape parameters(const OpsShape& s) { return {3 * s.experts * s.hidden * s.width}; }
+Shape parameters(const OpsShape& s) {
+  return {3 * s.experts * s.hidden * s.width};
+}
 
 OpCase adamw_step(BenchMemory& memory, const OpsShape& s) {
   AdamWStep args;

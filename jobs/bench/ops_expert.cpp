@@ -45,7 +45,8 @@ struct Grouped {
 
 Grouped grouped(BenchMemory& memory, const OpsShape& s) {
   const std::int64_t rows = s.routed(), outputs = 2 * s.hidden;
-  const double r = static_cast<double>(rows), m = static_cast<double>(s.width), n = static_cast<double>(outputs);
+  const double r = static_cast<double>(rows), m = static_cast<double>(s.width),
+               n = static_cast<double>(outputs);
   const std::vector<std::int32_t> offsets = RandomRouting(s).offsets;
   const std::int64_t busy = busy_experts(offsets);
   return {memory.random({rows, s.width}),
@@ -59,14 +60,12 @@ Grouped grouped(BenchMemory& memory, const OpsShape& s) {
 
 OpCase grouped_forward(BenchMemory& memory, const OpsShape& s) {
   const Grouped g = grouped(memory, s);
-  return {g.bytes, g.flops,
-          [g](Ops& ops) { ops.grouped_linear_forward({g.x, g.offsets, g.w, g.y}); }};
+  return {g.bytes, g.flops, [g](Ops& ops) { ops.grouped_linear_forward({g.x, g.offsets, g.w, g.y}); }};
 }
 
 OpCase grouped_backward_input(BenchMemory& memory, const OpsShape& s) {
   const Grouped g = grouped(memory, s);
-  return {g.bytes, g.flops,
-          [g](Ops& ops) { ops.grouped_linear_backward_input({g.y, g.offsets, g.w, g.x}); }};
+  return {g.bytes, g.flops, [g](Ops& ops) { ops.grouped_linear_backward_input({g.y, g.offsets, g.w, g.x}); }};
 }
 
 OpCase grouped_backward_weight(BenchMemory& memory, const OpsShape& s) {
@@ -74,8 +73,9 @@ OpCase grouped_backward_weight(BenchMemory& memory, const OpsShape& s) {
   const TensorView dw = memory.zeros(DType::f32, g.w.shape);
   const double weights = static_cast<double>(g.busy * 2 * s.hidden * s.width);
   const double bytes = g.bytes + weights * (8 - memory.compute_bytes());
-  return {bytes, g.flops,
-          [g, dw](Ops& ops) { ops.grouped_linear_backward_weight({g.x, g.y, g.offsets, dw}); }};
+  return {bytes, g.flops, [g, dw](Ops& ops) {
+            ops.grouped_linear_backward_weight({g.x, g.y, g.offsets, dw});
+          }};
 }
 
 /// Tensors of sending tokens to experts and back.
@@ -97,8 +97,9 @@ struct Exchange {
 
 OpCase permute_forward(BenchMemory& memory, const OpsShape& s) {
   const Exchange e(memory, s);
-  return {e.bytes, 0,
-          [e, k = s.top_k](Ops& ops) { ops.permute_forward({e.x, e.slot_of, e.weights, k, e.rows}); }};
+  return {e.bytes, 0, [e, k = s.top_k](Ops& ops) {
+            ops.permute_forward({e.x, e.slot_of, e.weights, k, e.rows});
+          }};
 }
 
 OpCase permute_backward(BenchMemory& memory, const OpsShape& s) {
@@ -112,8 +113,9 @@ OpCase permute_backward(BenchMemory& memory, const OpsShape& s) {
 OpCase combine_forward(BenchMemory& memory, const OpsShape& s) {
   const Exchange e(memory, s);
   const TensorView y = memory.output(e.x.shape);
-  return {e.bytes + static_cast<double>(y.bytes()), 0,
-          [e, y](Ops& ops) { ops.combine_forward({e.rows, e.row_of, e.weights, e.x, y}); }};
+  return {e.bytes + static_cast<double>(y.bytes()), 0, [e, y](Ops& ops) {
+            ops.combine_forward({e.rows, e.row_of, e.weights, e.x, y});
+          }};
 }
 
 OpCase combine_backward(BenchMemory& memory, const OpsShape& s) {
@@ -138,11 +140,12 @@ RouteForward routing_args(BenchMemory& memory, const OpsShape& s) {
   return args;
 }
 
-double routing_bytes(const OpsShape& s) { return 4.0 * static_cast<double>(s.tokens() * (s.experts + 4 * s.top_k)); }
+double routing_bytes(const OpsShape& s) {
+  return 4.0 * static_cast<double>(s.tokens() * (s.experts + 4 * s.top_k));
+}
 
 OpCase route_forward(BenchMemory& memory, const OpsShape& s) {
-  return {routing_bytes(s), 0,
-          [args = routing_args(memory, s)](Ops& ops) { ops.route_forward(args); }};
+  return {routing_bytes(s), 0, [args = routing_args(memory, s)](Ops& ops) { ops.route_forward(args); }};
 }
 
 OpCase route_backward(BenchMemory& memory, const OpsShape& s) {
@@ -180,9 +183,11 @@ OpCase balance_loss_backward(BenchMemory& memory, const OpsShape& s) {
 }
 
 OpCase expert_bias_update(BenchMemory& memory, const OpsShape& s) {
-  const TensorView counts = memory.zeros(DType::f32, {s.experts}), bias = memory.zeros(DType::f32, {s.experts});
-  return {static_cast<double>(2 * (counts.bytes() + bias.bytes())), 0,
-          [counts, bias](Ops& ops) { ops.expert_bias_update({counts, bias, 1e-3f, true}); }};
+  const TensorView counts = memory.zeros(DType::f32, {s.experts}),
+                   bias = memory.zeros(DType::f32, {s.experts});
+  return {static_cast<double>(2 * (counts.bytes() + bias.bytes())), 0, [counts, bias](Ops& ops) {
+            ops.expert_bias_update({counts, bias, 1e-3f, true});
+          }};
 }
 
 }  // namespace

@@ -10,23 +10,36 @@ struct Product {
 
 /// [T, inputs] × [outputs, inputs]ᵀ
 Product product(BenchMemory& memory, std::int64_t tokens, std::int64_t inputs, std::int64_t outputs) {
-  const auto t = static_cast<double>(tokens), m = static_cast<double>(inputs), n = static_cast<double>(outputs);
-  return {memory.random({tokens, inputs}), memory.random({outputs, inputs}, 0.05f), memory.random({tokens, outputs}),
-          memory.compute_bytes() * (t * m + n * m + t * n), 2 * t * m * n};
+  const auto t = static_cast<double>(tokens), m = static_cast<double>(inputs),
+             n = static_cast<double>(outputs);
+  return {memory.random({tokens, inputs}), memory.random({outputs, inputs}, 0.05f),
+          memory.random({tokens, outputs}), memory.compute_bytes() * (t * m + n * m + t * n), 2 * t * m * n};
 }
 
-std::int64_t qkv_width(const OpsShape& s) { return (s.heads + 2 * s.kv_heads) * s.head_dim; }
+std::int64_t qkv_width(const OpsShape& s) {
+  return (s.heads + 2 * s.kv_heads) * s.head_dim;
+}
 
 template <std::int64_t (*Inputs)(const OpsShape&), std::int64_t (*Outputs)(const OpsShape&)>
 Product product_of(BenchMemory& memory, const OpsShape& s) {
   return product(memory, s.tokens(), Inputs(s), Outputs(s));
 }
 
-std::int64_t width(const OpsShape& s) { return s.width; }
-std::int64_t attention_width(const OpsShape& s) { return s.heads * s.head_dim; }
-std::int64_t gate_up_width(const OpsShape& s) { return 2 * s.hidden; }
-std::int64_t hidden(const OpsShape& s) { return s.hidden; }
-std::int64_t experts(const OpsShape& s) { return s.experts; }
+std::int64_t width(const OpsShape& s) {
+  return s.width;
+}
+std::int64_t attention_width(const OpsShape& s) {
+  return s.heads * s.head_dim;
+}
+std::int64_t gate_up_width(const OpsShape& s) {
+  return 2 * s.hidden;
+}
+std::int64_t hidden(const OpsShape& s) {
+  return s.hidden;
+}
+std::int64_t experts(const OpsShape& s) {
+  return s.experts;
+}
 
 using MakeProduct = Product (*)(BenchMemory&, const OpsShape&);
 constexpr MakeProduct kQkv = product_of<width, qkv_width>;

@@ -18,7 +18,9 @@ LinearCrossEntropy loss_args(BenchMemory& memory, const OpsShape& s) {
 }
 
 /// One product of all tokens, width and vocabulary.
-double product_flops(const OpsShape& s) { return 2.0 * static_cast<double>(s.tokens() * s.width * s.vocabulary); }
+double product_flops(const OpsShape& s) {
+  return 2.0 * static_cast<double>(s.tokens() * s.width * s.vocabulary);
+}
 
 OpCase evaluation(BenchMemory& memory, const OpsShape& s) {
   const LinearCrossEntropy args = loss_args(memory, s);
@@ -31,8 +33,7 @@ OpCase training(BenchMemory& memory, const OpsShape& s) {
   args.dx = memory.output(args.x.shape);
   args.dw = memory.zeros(DType::f32, args.w.shape);
   const double bytes = static_cast<double>(2 * args.x.bytes() + args.w.bytes() + 2 * args.dw.bytes());
-  return {bytes, 3 * product_flops(s),
-          [args](Ops& ops) { ops.linear_cross_entropy(args); }};
+  return {bytes, 3 * product_flops(s), [args](Ops& ops) { ops.linear_cross_entropy(args); }};
 }
 
 }  // namespace

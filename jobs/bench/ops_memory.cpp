@@ -55,7 +55,9 @@ TensorView BenchMemory::random(const Shape& shape, float scale) {
   return place(DType::bf16, shape, rounded.data());
 }
 
-TensorView BenchMemory::zeros(DType dtype, const Shape& shape) { return place(dtype, shape, nullptr); }
+TensorView BenchMemory::zeros(DType dtype, const Shape& shape) {
+  return place(dtype, shape, nullptr);
+}
 
 TensorView BenchMemory::indices(const Shape& shape, const std::vector<std::int32_t>& values) {
   return place(DType::i32, shape, values.data());

@@ -41,7 +41,8 @@ OpResult measure(Device& device, const NamedCase& named, const OpsShape& shape, 
   BenchMemory memory(device);
   const OpCase one = named.make(memory, shape);
   OpResult result{named.name, one.bytes, one.flops, 0, limits.streams.of(one.bytes), 0};
-  result.seconds = median_seconds(device, [&] { one.run(device.ops()); }, limits.rule);
+  result.seconds = median_seconds(
+      device, [&] { one.run(device.ops()); }, limits.rule);
   const double compute = limits.peak_flops > 0 ? one.flops / limits.peak_flops : 0;
   result.fraction = std::max(compute, one.bytes / result.stream_bandwidth) / result.seconds;
   return result;
@@ -53,7 +54,8 @@ OpsReport measure_ops(Device& device, const OpsShape& shape, const OpsSelection&
   OpsReport report{device.description(), {}, shape, {}};
   if (device.memory() == Memory::host) report.peak = measure_fma_peak();
   Limits limits{report.peak.flops_per_s, StreamLimits(device), selection.timing};
-  for (const auto* group : {&linear_cases(), &attention_cases(), &expert_cases(), &elementwise_cases(), &loss_cases()}) {
+  for (const auto* group :
+       {&linear_cases(), &attention_cases(), &expert_cases(), &elementwise_cases(), &loss_cases()}) {
     for (const NamedCase& named : *group) {
       if (std::string_view(named.name).find(selection.only) == std::string_view::npos) continue;
       try {

@@ -13,8 +13,8 @@ struct OpResult {
   std::string name;
   double bytes = 0, flops = 0;  ///< declared
   double seconds = 0;           ///< median of one call
-  double stream_bandwidth = 0;    ///< bytes/s of plain streams that move as much
-  double fraction = 0;          ///< of the limit: the longer of flops at peak and bytes at that speed, by seconds
+  double stream_bandwidth = 0;  ///< bytes/s of plain streams that move as much
+  double fraction = 0;  ///< of the limit: the longer of flops at peak and bytes at that speed, by seconds
 };
 
 struct OpsReport {
@@ -29,8 +29,8 @@ struct OpsSelection {
   TimingRule timing;
 };
 
-/// Measures the operators of `device` whose names contain `selection.only`, each on its own tensors. One that the device
-/// lacks is left out and said in the log.
+/// Measures the operators of `device` whose names contain `selection.only`, each on its own tensors. One that
+/// the device lacks is left out and said in the log.
 OpsReport measure_ops(Device& device, const OpsShape& shape, const OpsSelection& selection);
 
 }  // namespace caravan::jobs

@@ -25,7 +25,8 @@ double median_seconds(Device& device, const std::function<void()>& work, const T
   // 100 µs a measurement keeps the clock and a launch out of the figure.
   const int calls = std::clamp(static_cast<int>(1e-4 / std::max(first, 1e-9)), 1, 1000);
   std::vector<double> seconds;
-  for (double total = 0; total < rule.least_seconds || std::ssize(seconds) < rule.least_repeats; total += seconds.back() * calls) {
+  for (double total = 0; total < rule.least_seconds || std::ssize(seconds) < rule.least_repeats;
+       total += seconds.back() * calls) {
     seconds.push_back(time_calls(device, work, calls) / calls);
   }
   std::nth_element(seconds.begin(), seconds.begin() + std::ssize(seconds) / 2, seconds.end());

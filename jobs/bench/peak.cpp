@@ -54,8 +54,9 @@ template <int Bytes, int Chains>
 void consider(FmaPeak& peak) {
   const double flops = time_chains<Bytes, Chains>();
   if (flops <= peak.flops_per_s) return;
-  peak = {flops, fmt::format("{} independent chains of {}-bit fp32 multiply-adds on registers, fastest of 40 repeats",
-                             Chains, Bytes * 8)};
+  peak = {flops, fmt::format(
+                     "{} independent chains of {}-bit fp32 multiply-adds on registers, fastest of 40 repeats",
+                     Chains, Bytes * 8)};
 }
 
 }  // namespace

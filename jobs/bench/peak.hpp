@@ -13,13 +13,14 @@ struct FmaPeak {
   std::string how;  ///< "12 independent chains of 512-bit fp32 multiply-adds, best of 5 × 20 ms"
 };
 
-/// fp32 multiply-adds on registers alone: the best of several numbers of independent chains and vector widths, for the
-/// instruction set that the host device is built for (CARAVAN_HOST_ARCH). One thread.
+/// fp32 multiply-adds on registers alone: the best of several numbers of independent chains and vector
+/// widths, for the instruction set that the host device is built for (CARAVAN_HOST_ARCH). One thread.
 FmaPeak measure_fma_peak();
 
-/// Bytes read plus bytes written a second when work on `device` moves `bytes` in all: the ceiling of an operator that
-/// only moves data, at the size at which it runs, because what fits a cache moves faster. The fastest of a copy by the
-/// device and, in host memory, a copy that writes past the caches and y += x; medians of repeats.
+/// Bytes read plus bytes written a second when work on `device` moves `bytes` in all: the ceiling of an
+/// operator that only moves data, at the size at which it runs, because what fits a cache moves faster. The
+/// fastest of a copy by the device and, in host memory, a copy that writes past the caches and y += x;
+/// medians of repeats.
 double measure_stream_bandwidth(Device& device, std::int64_t bytes);
 
 }  // namespace caravan::jobs

@@ -13,10 +13,11 @@ namespace {
 
 constexpr float kLog2e = 1.44269504088896340736f;
 
-/// Keys and values of one head, packed, and their gradients. dk and dv are read and written for every tile of scores,
-/// so the walk is a tile of keys outside and the blocks of queries inside: the tile then stays in the first cache.
+/// Keys and values of one head, packed, and their gradients. dk and dv are read and written for every tile of
+/// scores, so the walk is a tile of keys outside and the blocks of queries inside: the tile then stays in the
+/// first cache.
 struct KeySide {
-  float *k, *v;    ///< panels
+  float *k, *v;  ///< panels
   float* k_rows;
   float *dk, *dv;  ///< rows, added to
 };
@@ -38,14 +39,15 @@ struct Tiles {
 
 /// What one tile of scores is made from: some keys, one block of queries.
 struct Crossing {
-  const float *k, *v;         ///< panels from the first key on
+  const float *k, *v;  ///< panels from the first key on
   const float *qt, *dout_t;
   Vec shift[kQueryVectors], delta[kQueryVectors];
 };
 
 /// p = 2^(score − lse), 0 where a key is hidden; then ds = p·(v·dout − delta).
 template <Visibility kSees>
-void gradient_panel(std::int64_t width, const BlockMask& mask, std::int64_t key, const Crossing& x, const Tiles& tiles) {
+void gradient_panel(std::int64_t width, const BlockMask& mask, std::int64_t key, const Crossing& x,
+                    const Tiles& tiles) {
   Block<kPanel, kQueryVectors> s;
 #pragma GCC unroll 16
   for (int m = 0; m < kPanel; ++m) {
@@ -90,16 +92,91 @@ void apply_dropout(const AttentionCall& call, const QueryRows& which, const KeyR
   }
 }
 
-/// Everything that one block of queries and a range of keys give to each other.
-void cross(const AttentionCall& call, const BlockMask& mask, const QueryRows& which, const KeyRange& keys,
-           const KeySide& k, const QuerySide& q, const Tiles& tiles) {
-  const std::int64_t width = call.padded_width, at_query = which.first * width;
-  Crossing x{k.k + keys.begin * width, k.v + keys.begin * width, q.qt + at_query, q.dout_t + at_query, {}, {}};
-  for (int n = 0; n < kQueryVectors; ++n) {
-    x.shift[n] = load(q.shift + which.first + n * kLanes);
-    x.delta[n] = load(q.delta + which.first + n * kLanes);
+struct Gradients {
+  HeadRows out, dout, dq, dk, dv;
+};
+
+/// The heads that read one key/value head of one sequence.
+class BackwardGroup {
+ public:
+  BackwardGroup(const AttentionCall& call, const Gradients& views, const KeyHead& which, Workspace& scratch);
+  void run();
+
+ private:
+  void take_scratch(Workspace& scratch);
+  void run_head(std::int64_t head);
+  void set_queries(const QueryRows& which);
+  void cross(const BlockMask& mask, const QueryRows& which, const KeyRange& keys);
+  void store_keys(const float* rows, const HeadRows& to) const;
+  std::int64_t blocks() const { return (call_.queries + kQueries - 1) / kQueries; }
+
+  const AttentionCall& call_;
+  const Gradients& views_;
+  KeyHead which_;
+  KeySide k_;
+  QuerySide q_;
+  Tiles tiles_;
+  BlockMask* masks_;  ///< of each block of queries
+};
+
+BackwardGroup::BackwardGroup(const AttentionCall& call, const Gradients& views, const KeyHead& which,
+                             Workspace& scratch)
+    : call_(call), views_(views), which_(which) {
+  take_scratch(scratch);
+  for (std::int64_t block = 0; block < blocks(); ++block) {
+    new (masks_ + block) BlockMask(call, which.sequence, block * kQueries);
   }
-  Tiles at = tiles;
+  pack_panels(call, call.k, which, q_.q_rows, k_.k);
+  pack_panels(call, call.v, which, q_.q_rows, k_.v);
+  pack_rows(call, call.k, which, k_.k_rows);
+}
+
+void BackwardGroup::take_scratch(Workspace& scratch) {
+  const auto keys = static_cast<std::size_t>(panels_size(call_)),
+             rows = static_cast<std::size_t>(blocks() * kQueries);
+  const std::size_t queries = rows * static_cast<std::size_t>(call_.padded_width);
+  const std::size_t masks = static_cast<std::size_t>(blocks()) * sizeof(BlockMask) / sizeof(float);
+  constexpr std::size_t kTile = kTileKeys * kQueries;
+  scratch.begin(5 * keys + 5 * queries + 2 * rows + 3 * kTile + masks, 16);
+  k_ = {scratch.take(keys), scratch.take(keys), scratch.take(keys), scratch.take(keys), scratch.take(keys)};
+  q_ = {scratch.take(queries), scratch.take(queries), scratch.take(queries), scratch.take(queries),
+        scratch.take(queries), scratch.take(rows),    scratch.take(rows)};
+  tiles_ = {scratch.take(kTile), scratch.take(kTile), scratch.take(kTile)};
+  masks_ = reinterpret_cast<BlockMask*>(scratch.take(masks));
+  std::fill_n(k_.dk, keys, 0.0f);
+  std::fill_n(k_.dv, keys, 0.0f);
+}
+
+void BackwardGroup::set_queries(const QueryRows& which) {
+  const std::int64_t width = call_.padded_width, at = which.first * width;
+  float *rows = q_.q_rows + at, *dout = q_.dout_rows + at;
+  pack_queries(call_, views_.out, which, rows);
+  pack_queries(call_, views_.dout, which, dout);
+  const float* lse = call_.lse_row(which.sequence, which.head);
+  for (std::int64_t i = 0; i < kQueries; ++i) {
+    Vec products{};
+    for (std::int64_t d = 0; d < width; d += kLanes) {
+      products += load(rows + i * width + d) * load(dout + i * width + d);
+    }
+    q_.delta[which.first + i] = sum_of(products);
+    q_.shift[which.first + i] = which.first + i < call_.queries ? lse[which.first + i] * kLog2e : 0.0f;
+  }
+  pack_queries(call_, call_.q, which, rows);
+  transpose_queries(rows, width, call_.scale * kLog2e, q_.qt + at);
+  transpose_queries(dout, width, 1, q_.dout_t + at);
+  Line(rows, kQueries * width) *= call_.scale;
+  std::fill_n(q_.dq_t + at, width * kQueries, 0.0f);
+}
+
+/// Everything that one block of queries and a range of keys give to each other.
+void BackwardGroup::cross(const BlockMask& mask, const QueryRows& which, const KeyRange& keys) {
+  const std::int64_t width = call_.padded_width, at_query = which.first * width, at_key = keys.begin * width;
+  Crossing x{k_.k + at_key, k_.v + at_key, q_.qt + at_query, q_.dout_t + at_query, {}, {}};
+  for (int n = 0; n < kQueryVectors; ++n) {
+    x.shift[n] = load(q_.shift + which.first + n * kLanes);
+    x.delta[n] = load(q_.delta + which.first + n * kLanes);
+  }
+  Tiles at = tiles_;
   for (std::int64_t key = keys.begin; key < keys.end; key += kPanel) {
     if (mask.panel(key) == Visibility::all) {
       gradient_panel<Visibility::all>(width, mask, key, x, at);
@@ -109,89 +186,43 @@ void cross(const AttentionCall& call, const BlockMask& mask, const QueryRows& wh
     x.k += kPanel * width, x.v += kPanel * width;
     at.p += kPanel * kQueries, at.ds += kPanel * kQueries;
   }
-  if (call.dropout.probability > 0) apply_dropout(call, which, keys, x, tiles);
+  if (call_.dropout.probability > 0) apply_dropout(call_, which, keys, x, tiles_);
   const std::int64_t count = keys.end - keys.begin;
-  add_transposed_rows(k.k_rows + keys.begin * width, width, tiles.ds, count, q.dq_t + at_query);
-  add_key_rows(tiles.p, count / kPanel, q.dout_rows + at_query, width, k.dv + keys.begin * width);
-  add_key_rows(tiles.ds, count / kPanel, q.q_rows + at_query, width, k.dk + keys.begin * width);
+  add_transposed_rows(k_.k_rows + at_key, width, tiles_.ds, count, q_.dq_t + at_query);
+  add_key_rows(tiles_.p, count / kPanel, q_.dout_rows + at_query, width, k_.dv + at_key);
+  add_key_rows(tiles_.ds, count / kPanel, q_.q_rows + at_query, width, k_.dk + at_key);
 }
 
-struct Gradients {
-  HeadRows out, dout, dq, dk, dv;
-};
-
-void set_queries(const AttentionCall& call, const QueryRows& which, const Gradients& views, const QuerySide& q) {
-  const std::int64_t width = call.padded_width, at = which.first * width;
-  float *rows = q.q_rows + at, *dout = q.dout_rows + at;
-  pack_queries(call, views.out, which, rows);
-  pack_queries(call, views.dout, which, dout);
-  const float* lse = call.lse_row(which.sequence, which.head);
-  for (std::int64_t i = 0; i < kQueries; ++i) {
-    Vec products{};
-    for (std::int64_t d = 0; d < width; d += kLanes) products += load(rows + i * width + d) * load(dout + i * width + d);
-    q.delta[which.first + i] = sum_of(products);
-    q.shift[which.first + i] = which.first + i < call.queries ? lse[which.first + i] * kLog2e : 0.0f;
-  }
-  pack_queries(call, call.q, which, rows);
-  transpose_queries(rows, width, call.scale * kLog2e, q.qt + at);
-  transpose_queries(dout, width, 1, q.dout_t + at);
-  Line(rows, kQueries * width) *= call.scale;
-  std::fill_n(q.dq_t + at, width * kQueries, 0.0f);
-}
-
-/// All queries of one head against all keys of the head that it reads.
-void backward_head(const AttentionCall& call, const Gradients& views, const BlockMask* masks, const QueryRows& head,
-                   const KeySide& k, const QuerySide& q, const Tiles& tiles) {
-  QueryRows which = head;
-  for (which.first = 0; which.first < call.queries; which.first += kQueries) set_queries(call, which, views, q);
-  for (std::int64_t key = 0; key < call.padded_keys; key += kTileKeys) {
-    for (which.first = 0; which.first < call.queries; which.first += kQueries) {
-      const BlockMask& mask = masks[which.first / kQueries];
+void BackwardGroup::run_head(std::int64_t head) {
+  QueryRows which{which_.sequence, head, 0};
+  for (which.first = 0; which.first < call_.queries; which.first += kQueries) set_queries(which);
+  for (std::int64_t key = 0; key < call_.padded_keys; key += kTileKeys) {
+    for (which.first = 0; which.first < call_.queries; which.first += kQueries) {
+      const BlockMask& mask = masks_[which.first / kQueries];
       const KeyRange keys{std::max(key, mask.begin()), std::min(key + kTileKeys, mask.end())};
-      if (keys.begin < keys.end) cross(call, mask, which, keys, k, q, tiles);
+      if (keys.begin < keys.end) cross(mask, which, keys);
     }
   }
   alignas(64) float factors[kQueries];
-  std::fill_n(factors, kQueries, call.scale);
-  for (which.first = 0; which.first < call.queries; which.first += kQueries) {
-    float* rows = q.q_rows + which.first * call.padded_width;
-    transpose_back(q.dq_t + which.first * call.padded_width, call.padded_width, factors, rows);
-    unpack_queries(call, rows, which, views.dq);
+  std::fill_n(factors, kQueries, call_.scale);
+  for (which.first = 0; which.first < call_.queries; which.first += kQueries) {
+    const std::int64_t at = which.first * call_.padded_width;
+    transpose_back(q_.dq_t + at, call_.padded_width, factors, q_.q_rows + at);
+    unpack_queries(call_, q_.q_rows + at, which, views_.dq);
   }
 }
 
-void unpack_rows(const AttentionCall& call, const float* rows, std::int64_t sequence, std::int64_t head,
-                 const HeadRows& to) {
-  for (std::int64_t j = 0; j < call.keys; ++j) {
-    std::copy_n(rows + j * call.padded_width, call.width, to.row(sequence, j, head));
+void BackwardGroup::store_keys(const float* rows, const HeadRows& to) const {
+  for (std::int64_t j = 0; j < call_.keys; ++j) {
+    std::copy_n(rows + j * call_.padded_width, call_.width, to.row(which_.sequence, j, which_.head));
   }
 }
 
-/// The heads that read key/value head g of sequence b.
-void backward_group(const AttentionCall& call, const Gradients& views, std::int64_t b, std::int64_t g,
-                    Workspace& scratch) {
-  const std::int64_t blocks = (call.queries + kQueries - 1) / kQueries;
-  const auto keys = static_cast<std::size_t>(panels_size(call));
-  const auto rows = static_cast<std::size_t>(blocks * kQueries), queries = rows * static_cast<std::size_t>(call.padded_width);
-  const std::size_t masks_size = static_cast<std::size_t>(blocks) * sizeof(BlockMask) / sizeof(float);
-  constexpr std::size_t kTile = kTileKeys * kQueries;
-  scratch.begin(5 * keys + 5 * queries + 2 * rows + 3 * kTile + masks_size, 16);
-  const KeySide k{scratch.take(keys), scratch.take(keys), scratch.take(keys), scratch.take(keys), scratch.take(keys)};
-  const QuerySide q{scratch.take(queries), scratch.take(queries), scratch.take(queries), scratch.take(queries),
-                    scratch.take(queries), scratch.take(rows),    scratch.take(rows)};
-  const Tiles tiles{scratch.take(kTile), scratch.take(kTile), scratch.take(kTile)};
-  auto* masks = reinterpret_cast<BlockMask*>(scratch.take(masks_size));
-  for (std::int64_t block = 0; block < blocks; ++block) new (masks + block) BlockMask(call, b, block * kQueries);
-  pack_panels(call, call.k, {b, g}, q.q_rows, k.k);
-  pack_panels(call, call.v, {b, g}, q.q_rows, k.v);
-  pack_rows(call, call.k, {b, g}, k.k_rows);
-  std::fill_n(k.dk, keys, 0.0f);
-  std::fill_n(k.dv, keys, 0.0f);
-  for (std::int64_t head = g * call.heads_per_kv(); head < (g + 1) * call.heads_per_kv(); ++head) {
-    backward_head(call, views, masks, {b, head, 0}, k, q, tiles);
-  }
-  unpack_rows(call, k.dk, b, g, views.dk);
-  unpack_rows(call, k.dv, b, g, views.dv);
+void BackwardGroup::run() {
+  const std::int64_t heads = call_.heads_per_kv();
+  for (std::int64_t head = which_.head * heads; head < (which_.head + 1) * heads; ++head) run_head(head);
+  store_keys(k_.dk, views_.dk);
+  store_keys(k_.dv, views_.dv);
 }
 
 }  // namespace
@@ -201,11 +232,12 @@ void HostOps::attention_backward(const AttentionBackward& args) {
   const AttentionCall call(check, args);
   const std::int64_t q_shape[4] = {call.batch, call.queries, call.heads, call.width};
   const std::int64_t k_shape[4] = {call.batch, call.keys, call.kv_heads, call.width};
-  const Gradients views{head_rows(check, "out", args.out, q_shape), head_rows(check, "dout", args.dout, q_shape),
+  const Gradients views{head_rows(check, "out", args.out, q_shape),
+                        head_rows(check, "dout", args.dout, q_shape),
                         head_rows(check, "dq", args.dq, q_shape), head_rows(check, "dk", args.dk, k_shape),
                         head_rows(check, "dv", args.dv, k_shape)};
   for_each(call.batch * call.kv_heads, [&](std::int64_t item, std::int64_t worker) {
-    backward_group(call, views, item / call.kv_heads, item % call.kv_heads, workspace(worker));
+    BackwardGroup(call, views, {item / call.kv_heads, item % call.kv_heads}, workspace(worker)).run();
   });
 }
 

@@ -6,7 +6,8 @@
 
 namespace caravan::host {
 
-HeadRows head_rows(const Call& call, const char* name, const TensorView& view, const std::int64_t (&shape)[4]) {
+HeadRows head_rows(const Call& call, const char* name, const TensorView& view,
+                   const std::int64_t (&shape)[4]) {
   call.check(name, view, {DType::f32, 4, {shape[0], shape[1], shape[2], shape[3]}});
   return {view.as<float>(), view.stride(0), view.stride(1), view.stride(2)};
 }

@@ -37,7 +37,9 @@ struct AttentionCall {
     take(call, {args.q, args.k, args.v, args.lse});
   }
   std::int64_t heads_per_kv() const { return heads / kv_heads; }
-  float* lse_row(std::int64_t b, std::int64_t head) const { return lse + b * lse_batch_stride + head * lse_head_stride; }
+  float* lse_row(std::int64_t b, std::int64_t head) const {
+    return lse + b * lse_batch_stride + head * lse_head_stride;
+  }
 
  private:
   struct Views {
@@ -47,6 +49,7 @@ struct AttentionCall {
 };
 
 /// A further view of the shape [B, rows, heads, D].
-HeadRows head_rows(const Call& call, const char* name, const TensorView& view, const std::int64_t (&shape)[4]);
+HeadRows head_rows(const Call& call, const char* name, const TensorView& view,
+                   const std::int64_t (&shape)[4]);
 
 }  // namespace caravan::host

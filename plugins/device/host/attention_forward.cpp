@@ -17,17 +17,19 @@ constexpr float kLn2 = 0.69314718055994530942f;
 
 /// One block of queries on its way over the keys: scores are in units of log2, so that e^x is 2^x.
 struct ForwardBlock {
-  const float *k, *v;  ///< panels, and rows
-  float* qt;           ///< [padded_width][kQueries], times scale·log2(e)
-  float* out_t;        ///< [padded_width][kQueries], not yet divided by the sum
-  float* tile;         ///< [kTileKeys][kQueries]
-  float* rows;         ///< [kQueries][padded_width]
-  Vec shift[kQueryVectors];  ///< what the exponent is taken relative to
+  const float *k, *v;          ///< panels, and rows
+  float* qt;                   ///< [padded_width][kQueries], times scale·log2(e)
+  float* out_t;                ///< [padded_width][kQueries], not yet divided by the sum
+  float* tile;                 ///< [kTileKeys][kQueries]
+  float* rows;                 ///< [kQueries][padded_width]
+  Vec shift[kQueryVectors];    ///< what the exponent is taken relative to
+  Vec maximum[kQueryVectors];  ///< of the scores seen, where that is followed
   Vec sum[kQueryVectors];
 };
 
-/// Cauchy–Schwarz bounds a score by |q|·|k|. When that is small, as after a norm of q and k, it serves as the shift of
-/// the softmax for the whole row: every exponent is then within [-120, 0] and no maximum needs to be followed.
+/// Cauchy–Schwarz bounds a score by |q|·|k|. When that is small, as after a norm of q and k, it serves as the
+/// shift of the softmax for the whole row: every exponent is then within [-120, 0] and no maximum needs to be
+/// followed.
 constexpr float kLargestShift = 60;
 
 /// shift = |q|·|k|max; whether all of them are small enough.
@@ -50,7 +52,7 @@ bool bound_scores(const AttentionCall& call, float largest_key, ForwardBlock& bl
 /// tile = 2^(score − shift), 0 where a key is hidden; adds to the sums.
 template <Visibility kSees>
 void probability_panel(const AttentionCall& call, const BlockMask& mask, std::int64_t key,
-                                      ForwardBlock& block, float* tile) {
+                       ForwardBlock& block, float* tile) {
   Block<kPanel, kQueryVectors> s;
   Vec sum[kQueryVectors] = {};
 #pragma GCC unroll 16
@@ -58,7 +60,8 @@ void probability_panel(const AttentionCall& call, const BlockMask& mask, std::in
 #pragma GCC unroll 2
     for (int n = 0; n < kQueryVectors; ++n) s[m][n] = -block.shift[n];
   }
-  multiply_add<kDepthUnroll>(s, call.padded_width, {block.k + key * call.padded_width, 1, kPanel}, {block.qt, kQueries});
+  multiply_add<kDepthUnroll>(s, call.padded_width, {block.k + key * call.padded_width, 1, kPanel},
+                             {block.qt, kQueries});
 #pragma GCC unroll 16
   for (int m = 0; m < kPanel; ++m) {
 #pragma GCC unroll 2
@@ -73,25 +76,27 @@ void probability_panel(const AttentionCall& call, const BlockMask& mask, std::in
 }
 
 /// tile = score, follows the maximum; hidden keys do not count.
-void score_panel(const AttentionCall& call, const BlockMask& mask, std::int64_t key, const ForwardBlock& block,
-                 float* tile, Vec (&maximum)[kQueryVectors]) {
+void score_panel(const AttentionCall& call, const BlockMask& mask, std::int64_t key, ForwardBlock& block,
+                 float* tile) {
   Block<kPanel, kQueryVectors> s;
   clear(s);
-  multiply_add<kDepthUnroll>(s, call.padded_width, {block.k + key * call.padded_width, 1, kPanel}, {block.qt, kQueries});
+  multiply_add<kDepthUnroll>(s, call.padded_width, {block.k + key * call.padded_width, 1, kPanel},
+                             {block.qt, kQueries});
   store_block(s, tile, kQueries);
   for (int m = 0; m < kPanel; ++m) {
     for (int n = 0; n < kQueryVectors; ++n) {
       const IntVec seen = mask.visible(key + m, n);
-      maximum[n] = larger(seen ? load(tile + m * kQueries + n * kLanes) : maximum[n], maximum[n]);
+      const Vec score = load(tile + m * kQueries + n * kLanes);
+      block.maximum[n] = larger(seen ? score : block.maximum[n], block.maximum[n]);
     }
   }
 }
 
 /// Makes room for a larger maximum: what was summed so far shrinks by 2^(old − new).
-void raise_shift(const AttentionCall& call, const Vec (&maximum)[kQueryVectors], ForwardBlock& block) {
+void raise_shift(const AttentionCall& call, ForwardBlock& block) {
   for (int n = 0; n < kQueryVectors; ++n) {
-    const Vec shrink = exp2_finite(block.shift[n] - maximum[n]);
-    block.shift[n] = maximum[n];
+    const Vec shrink = exp2_finite(block.shift[n] - block.maximum[n]);
+    block.shift[n] = block.maximum[n];
     block.sum[n] *= shrink;
     for (std::int64_t d = 0; d < call.padded_width; ++d) {
       float* at = block.out_t + d * kQueries + n * kLanes;
@@ -103,11 +108,11 @@ void raise_shift(const AttentionCall& call, const Vec (&maximum)[kQueryVectors],
 /// The general softmax of one tile: scores, maximum, rescaling, exponentials.
 void online_tile(const AttentionCall& call, const BlockMask& mask, std::int64_t key, std::int64_t end,
                  ForwardBlock& block) {
-  Vec maximum[kQueryVectors] = {block.shift[0], block.shift[1]};
+  for (int n = 0; n < kQueryVectors; ++n) block.maximum[n] = block.shift[n];
   for (std::int64_t j = key; j < end; j += kPanel) {
-    score_panel(call, mask, j, block, block.tile + (j - key) * kQueries, maximum);
+    score_panel(call, mask, j, block, block.tile + (j - key) * kQueries);
   }
-  raise_shift(call, maximum, block);
+  raise_shift(call, block);
   for (std::int64_t j = key; j < end; ++j) {
     for (int n = 0; n < kQueryVectors; ++n) {
       float* at = block.tile + (j - key) * kQueries + n * kLanes;
@@ -134,7 +139,8 @@ void finish(const AttentionCall& call, const QueryRows& which, const HeadRows& o
   alignas(64) float factors[kQueries];
   float* lse = call.lse_row(which.sequence, which.head);
   for (int lane = 0; lane < kQueries; ++lane) {
-    const float sum = block.sum[lane / kLanes][lane % kLanes], shift = block.shift[lane / kLanes][lane % kLanes];
+    const float sum = block.sum[lane / kLanes][lane % kLanes],
+                shift = block.shift[lane / kLanes][lane % kLanes];
     factors[lane] = sum == 0 ? 0 : 1 / sum;
     if (which.first + lane >= call.queries) continue;
     lse[which.first + lane] =
@@ -144,7 +150,8 @@ void finish(const AttentionCall& call, const QueryRows& which, const HeadRows& o
   unpack_queries(call, block.rows, which, out);
 }
 
-void forward_block(const AttentionCall& call, const QueryRows& which, float largest_key, ForwardBlock& block) {
+void forward_block(const AttentionCall& call, const QueryRows& which, float largest_key,
+                   ForwardBlock& block) {
   pack_queries(call, call.q, which, block.rows);
   transpose_queries(block.rows, call.padded_width, call.scale * kLog2e, block.qt);
   std::fill_n(block.out_t, call.padded_width * kQueries, 0.0f);
@@ -158,7 +165,8 @@ void forward_block(const AttentionCall& call, const QueryRows& which, float larg
     const std::int64_t end = std::min(key + kTileKeys, mask.end());
     bounded ? bounded_tile(call, mask, key, end, block) : online_tile(call, mask, key, end, block);
     if (call.dropout.probability > 0) drop_tile(call, which, {key, end}, block.tile);
-    add_transposed_rows(block.v + key * call.padded_width, call.padded_width, block.tile, end - key, block.out_t);
+    add_transposed_rows(block.v + key * call.padded_width, call.padded_width, block.tile, end - key,
+                        block.out_t);
   }
 }
 
@@ -168,7 +176,8 @@ void HostOps::attention_forward(const AttentionForward& args) {
   const Call check("attention_forward");
   const AttentionCall call(check, args);
   const HeadRows out = head_rows(check, "out", args.out, {call.batch, call.queries, call.heads, call.width});
-  if (call.queries <= kSingleQueries && call.dropout.probability == 0) return attention_single(call, out, workspaces_);
+  if (call.queries <= kSingleQueries && call.dropout.probability == 0)
+    return attention_single(call, out, workspaces_);
   const auto keys = static_cast<std::size_t>(panels_size(call));
   const auto queries = static_cast<std::size_t>(call.padded_width * kQueries);
   for_each(call.batch * call.kv_heads, [&](std::int64_t item, std::int64_t worker) {
@@ -176,8 +185,15 @@ void HostOps::attention_forward(const AttentionForward& args) {
     Workspace& scratch = workspace(worker);
     scratch.begin(2 * keys + 3 * queries + kTileKeys * kQueries, 6);
     float *k = scratch.take(keys), *v = scratch.take(keys);
-    ForwardBlock block{k, v, scratch.take(queries), scratch.take(queries), scratch.take(kTileKeys * kQueries),
-                       scratch.take(queries), {}, {}};
+    ForwardBlock block{k,
+                       v,
+                       scratch.take(queries),
+                       scratch.take(queries),
+                       scratch.take(kTileKeys * kQueries),
+                       scratch.take(queries),
+                       {},
+                       {},
+                       {}};
     pack_panels(call, call.k, {b, g}, block.rows, k);
     pack_rows(call, call.v, {b, g}, v);
     const float largest_key = largest_square(call, k);

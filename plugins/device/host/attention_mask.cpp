@@ -44,8 +44,9 @@ void BlockMask::set_documents(const AttentionCall& call, std::int64_t first_quer
 
 bool BlockMask::may_see(std::int64_t panel_begin) const {
   if (!documents_) return true;
-  return std::any_of(documents_ + panel_begin, documents_ + std::min(panel_begin + kPanel, keys_),
-                     [&](std::int32_t document) { return document >= lowest_document_ && document <= highest_document_; });
+  return std::any_of(
+      documents_ + panel_begin, documents_ + std::min(panel_begin + kPanel, keys_),
+      [&](std::int32_t document) { return document >= lowest_document_ && document <= highest_document_; });
 }
 
 Visibility BlockMask::panel(std::int64_t key) const {

@@ -9,13 +9,14 @@ namespace caravan::host {
 
 enum class Visibility { all, some };
 
-/// Which keys the queries [first, first + kQueries) of one sequence see: each a range of key indices, and its own
-/// document. Lanes beyond the last query repeat it, so that they never make a panel partial.
+/// Which keys the queries [first, first + kQueries) of one sequence see: each a range of key indices, and its
+/// own document. Lanes beyond the last query repeat it, so that they never make a panel partial.
 class BlockMask {
  public:
   BlockMask(const AttentionCall& call, std::int64_t sequence, std::int64_t first_query);
 
-  /// Keys [begin, end) that any query may see, begin at a panel's start, end at a panel's end; begin ≥ end: none.
+  /// Keys [begin, end) that any query may see, begin at a panel's start, end at a panel's end; begin ≥ end:
+  /// none.
   std::int64_t begin() const { return begin_; }
   std::int64_t end() const { return end_; }
   /// Of the panel of keys that starts at `key`.

@@ -41,7 +41,8 @@ CARAVAN_INLINE void transpose(Vec (&rows)[kLanes]) {
 
 void pack_rows(const AttentionCall& call, const HeadRows& from, const KeyHead& which, float* to) {
   for (std::int64_t j = 0; j < call.keys; ++j) {
-    copy_padded(from.row(which.sequence, j, which.head), call.width, to + j * call.padded_width, call.padded_width);
+    copy_padded(from.row(which.sequence, j, which.head), call.width, to + j * call.padded_width,
+                call.padded_width);
   }
   std::fill(to + call.keys * call.padded_width, to + call.padded_keys * call.padded_width, 0.0f);
 }
@@ -51,8 +52,8 @@ namespace {
 /// Vectors that hold the keys of a panel at one d.
 constexpr int kGroups = (kPanel + kLanes - 1) / kLanes;
 
-/// Rows of one panel into [d][kPanel]. Each store is a whole vector, and what hangs over is overwritten by the next one;
-/// behind the last panel there is room for it.
+/// Rows of one panel into [d][kPanel]. Each store is a whole vector, and what hangs over is overwritten by
+/// the next one; behind the last panel there is room for it.
 void pack_panel(const float* const (&rows)[kGroups * kLanes], std::int64_t width, float* to) {
   for (std::int64_t d = 0; d < width; d += kLanes) {
     Vec block[kGroups][kLanes];
@@ -72,9 +73,12 @@ void pack_panel(const float* const (&rows)[kGroups * kLanes], std::int64_t width
 
 }  // namespace
 
-std::int64_t panels_size(const AttentionCall& call) { return call.padded_keys * call.padded_width + kGroups * kLanes; }
+std::int64_t panels_size(const AttentionCall& call) {
+  return call.padded_keys * call.padded_width + kGroups * kLanes;
+}
 
-void pack_panels(const AttentionCall& call, const HeadRows& from, const KeyHead& which, float* scratch, float* to) {
+void pack_panels(const AttentionCall& call, const HeadRows& from, const KeyHead& which, float* scratch,
+                 float* to) {
   const std::int64_t padded = call.padded_width;
   for (std::int64_t first = 0; first < call.padded_keys; first += kPanel, to += kPanel * padded) {
     const float* rows[kGroups * kLanes];
@@ -92,7 +96,8 @@ void pack_panels(const AttentionCall& call, const HeadRows& from, const KeyHead&
 
 float largest_square(const AttentionCall& call, const float* panels) {
   float largest[kPanel] = {};
-  for (std::int64_t first = 0; first < call.padded_keys; first += kPanel, panels += kPanel * call.padded_width) {
+  for (std::int64_t first = 0; first < call.padded_keys;
+       first += kPanel, panels += kPanel * call.padded_width) {
     float squares[kPanel] = {};
     for (std::int64_t d = 0; d < call.width; ++d) {
       for (int m = 0; m < kPanel; ++m) squares[m] += panels[d * kPanel + m] * panels[d * kPanel + m];
@@ -108,8 +113,8 @@ float largest_square(const AttentionCall& call, const float* panels) {
 void pack_queries(const AttentionCall& call, const HeadRows& from, const QueryRows& which, float* rows) {
   const std::int64_t count = std::min<std::int64_t>(kQueries, call.queries - which.first);
   for (std::int64_t i = 0; i < count; ++i) {
-    copy_padded(from.row(which.sequence, which.first + i, which.head), call.width, rows + i * call.padded_width,
-                call.padded_width);
+    copy_padded(from.row(which.sequence, which.first + i, which.head), call.width,
+                rows + i * call.padded_width, call.padded_width);
   }
   std::fill(rows + count * call.padded_width, rows + kQueries * call.padded_width, 0.0f);
 }
@@ -122,7 +127,8 @@ void transpose_queries(const float* rows, std::int64_t width, float factor, floa
       for (int i = 0; i < kLanes; ++i) block[i] = load(rows + (vector * kLanes + i) * width + d);
       transpose(block);
 #pragma GCC unroll 16
-      for (int i = 0; i < kLanes; ++i) store(to + (d + i) * kQueries + vector * kLanes, block[i] * broadcast(factor));
+      for (int i = 0; i < kLanes; ++i)
+        store(to + (d + i) * kQueries + vector * kLanes, block[i] * broadcast(factor));
     }
   }
 }
@@ -141,7 +147,8 @@ void transpose_back(const float* from, std::int64_t width, const float* factors,
   }
 }
 
-void unpack_queries(const AttentionCall& call, const float* rows, const QueryRows& which, const HeadRows& to) {
+void unpack_queries(const AttentionCall& call, const float* rows, const QueryRows& which,
+                    const HeadRows& to) {
   const std::int64_t count = std::min<std::int64_t>(kQueries, call.queries - which.first);
   for (std::int64_t i = 0; i < count; ++i) {
     std::memcpy(to.row(which.sequence, which.first + i, which.head), rows + i * call.padded_width,

@@ -7,8 +7,8 @@
 
 namespace caravan::host {
 
-// Keys and values of one head are copied next to each other: rows of a [T, heads·D] matrix lie a multiple of the
-// cache's sets apart and would push each other out.
+// Keys and values of one head are copied next to each other: rows of a [T, heads·D] matrix lie a multiple of
+// the cache's sets apart and would push each other out.
 
 struct KeyHead {
   std::int64_t sequence, head;
@@ -18,9 +18,10 @@ struct KeyHead {
 void pack_rows(const AttentionCall& call, const HeadRows& from, const KeyHead& which, float* rows);
 /// Floats that packed panels need.
 std::int64_t panels_size(const AttentionCall& call);
-/// panels[key / kPanel][d][key % kPanel], zeros beyond width and keys: what a block of scores broadcasts is adjacent.
-/// `scratch`: (kPanel + 1)·padded_width floats.
-void pack_panels(const AttentionCall& call, const HeadRows& from, const KeyHead& which, float* scratch, float* panels);
+/// panels[key / kPanel][d][key % kPanel], zeros beyond width and keys: what a block of scores broadcasts is
+/// adjacent. `scratch`: (kPanel + 1)·padded_width floats.
+void pack_panels(const AttentionCall& call, const HeadRows& from, const KeyHead& which, float* scratch,
+                 float* panels);
 /// The largest squared norm of a row of packed panels.
 float largest_square(const AttentionCall& call, const float* panels);
 

@@ -11,8 +11,8 @@ namespace {
 
 using Stride = Eigen::OuterStride<>;
 /// [keys, width] with rows where they lie in the cache.
-using KeyMatrix =
-    Eigen::Map<const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>, Eigen::Unaligned, Stride>;
+using KeyMatrix = Eigen::Map<const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>,
+                             Eigen::Unaligned, Stride>;
 using Column = Eigen::Map<Eigen::VectorXf>;
 using ConstColumn = Eigen::Map<const Eigen::VectorXf>;
 

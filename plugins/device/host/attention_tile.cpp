@@ -2,7 +2,8 @@
 
 namespace caravan::host {
 
-void add_transposed_rows(const float* rows, std::int64_t width, const float* tile, std::int64_t keys, float* to) {
+void add_transposed_rows(const float* rows, std::int64_t width, const float* tile, std::int64_t keys,
+                         float* to) {
   for (std::int64_t d = 0; d < width; d += kWidthBlock) {
     Block<kWidthBlock, kQueryVectors> sums;
     float* part = to + d * kQueries;
@@ -24,7 +25,8 @@ CARAVAN_INLINE void add_key_block(const float* tile, const float* rows, std::int
 
 /// With a width that the compiler knows, twelve rows need one address instead of twelve: a tenth at width 16.
 template <std::int64_t kWidth>
-void add_key_rows_of(const float* tile, std::int64_t panels, const float* rows, std::int64_t any_width, float* to) {
+void add_key_rows_of(const float* tile, std::int64_t panels, const float* rows, std::int64_t any_width,
+                     float* to) {
   const std::int64_t width = kWidth > 0 ? kWidth : any_width;
   for (std::int64_t panel = 0; panel < panels; ++panel, tile += kPanel * kQueries, to += kPanel * width) {
     std::int64_t d = 0;
@@ -37,11 +39,16 @@ void add_key_rows_of(const float* tile, std::int64_t panels, const float* rows, 
 
 void add_key_rows(const float* tile, std::int64_t panels, const float* rows, std::int64_t width, float* to) {
   switch (width / kLanes) {
-    case 1: return add_key_rows_of<kLanes>(tile, panels, rows, width, to);
-    case 2: return add_key_rows_of<2 * kLanes>(tile, panels, rows, width, to);
-    case 4: return add_key_rows_of<4 * kLanes>(tile, panels, rows, width, to);
-    case 8: return add_key_rows_of<8 * kLanes>(tile, panels, rows, width, to);
-    default: return add_key_rows_of<0>(tile, panels, rows, width, to);
+    case 1:
+      return add_key_rows_of<kLanes>(tile, panels, rows, width, to);
+    case 2:
+      return add_key_rows_of<2 * kLanes>(tile, panels, rows, width, to);
+    case 4:
+      return add_key_rows_of<4 * kLanes>(tile, panels, rows, width, to);
+    case 8:
+      return add_key_rows_of<8 * kLanes>(tile, panels, rows, width, to);
+    default:
+      return add_key_rows_of<0>(tile, panels, rows, width, to);
   }
 }
 

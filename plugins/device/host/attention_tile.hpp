@@ -4,9 +4,10 @@
 
 #include "vec.hpp"
 
-// The products of a tile of attention. Queries lie across the lanes of vectors: a tile of scores is kept transposed,
-// [key][query], so that maxima, sums and masks are lane by lane, nothing is ever summed across lanes, and head widths
-// as small as 16 fill the registers. Five products, all of one shape, rows broadcast from `a` times vectors of `b`:
+// The products of a tile of attention. Queries lie across the lanes of vectors: a tile of scores is kept
+// transposed, [key][query], so that maxima, sums and masks are lane by lane, nothing is ever summed across
+// lanes, and head widths as small as 16 fill the registers. Five products, all of one shape, rows broadcast
+// from `a` times vectors of `b`:
 //   scores[key][query]    += k[key][d] · qt[d][query]
 //   dscores[key][query]   += v[key][d] · dout_t[d][query]
 //   out_t, dq_t[d][query] += (v, k)[key][d] · tile[key][query]
@@ -88,7 +89,8 @@ CARAVAN_INLINE void multiply_add(Block<Rows, Columns>& sums, std::int64_t depth,
 }
 
 /// to[d][query] += Σ_key rows[key][d]·tile[key][query]; `width` columns of a head, rows `width` apart.
-void add_transposed_rows(const float* rows, std::int64_t width, const float* tile, std::int64_t keys, float* to);
+void add_transposed_rows(const float* rows, std::int64_t width, const float* tile, std::int64_t keys,
+                         float* to);
 
 /// to[key][d] += Σ_query tile[key][query]·rows[query][d] for the keys of `panels` panels.
 void add_key_rows(const float* tile, std::int64_t panels, const float* rows, std::int64_t width, float* to);

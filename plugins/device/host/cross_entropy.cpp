@@ -14,13 +14,16 @@
 namespace caravan::host {
 namespace {
 
-/// Rows of logits that are at hand at a time: enough for the products to run at speed, few enough to stay in the cache.
+/// Rows of logits that are at hand at a time: enough for the products to run at speed, few enough to stay in
+/// the cache.
 std::int64_t block_rows(std::int64_t vocabulary) {
   constexpr std::int64_t kFloats = std::int64_t{1} << 19;
   return std::clamp<std::int64_t>(kFloats / std::max<std::int64_t>(vocabulary, 1), 128, 512);
 }
 
-std::int64_t padded(std::int64_t columns) { return (columns + kLanes - 1) / kLanes * kLanes; }
+std::int64_t padded(std::int64_t columns) {
+  return (columns + kLanes - 1) / kLanes * kLanes;
+}
 
 float row_maximum(const float* z, std::int64_t columns) {
   Vec best = load(z);
@@ -28,8 +31,8 @@ float row_maximum(const float* z, std::int64_t columns) {
   return largest_of(best);
 }
 
-/// z ← e^(z − maximum); returns the sum. The columns beyond the vocabulary hold −∞ and add nothing that counts.
-/// Partial sums of 4096 columns go to double, so that the error does not grow with the vocabulary.
+/// z ← e^(z − maximum); returns the sum. The columns beyond the vocabulary hold −∞ and add nothing that
+/// counts. Partial sums of 4096 columns go to double, so that the error does not grow with the vocabulary.
 double exponentiate(float* z, std::int64_t columns, float maximum) {
   constexpr std::int64_t kPart = 4096;
   const Vec log2e = broadcast(1.44269504088896340736f);
@@ -64,7 +67,8 @@ Head check_head(const Call& call, const LinearCrossEntropy& args) {
   head.gradient_scale = args.gradient_scale;
   for (std::int64_t t = 0; t < head.x.rows; ++t) {
     if (head.labels[t] != kIgnoredLabel && (head.labels[t] < 0 || head.labels[t] >= head.w.rows)) {
-      call.fail(fmt::format("label {} of token {} (the vocabulary has {} entries)", head.labels[t], t, head.w.rows));
+      call.fail(fmt::format("label {} of token {} (the vocabulary has {} entries)", head.labels[t], t,
+                            head.w.rows));
     }
   }
   head.dx = call.optional_matrix("dx", args.dx, head.x.rows, head.x.columns);
@@ -77,8 +81,8 @@ Head check_head(const Call& call, const LinearCrossEntropy& args) {
 /// Rows [first, first + z.rows) of the logits into z, whose padding becomes −∞.
 void logits_block(const Head& head, std::int64_t first, const Matrix& z) {
   const std::int64_t vocabulary = head.w.rows;
-  multiply({z.rows, vocabulary, head.x.columns}, {head.x.row(first), head.x.stride}, {head.w.data, head.w.stride, true},
-           Result::replace, z.data, z.stride);
+  multiply({z.rows, vocabulary, head.x.columns}, {head.x.row(first), head.x.stride},
+           {head.w.data, head.w.stride, true}, {z.data, z.stride});
   for_each(z.rows, [&](std::int64_t r, std::int64_t) {
     Line row(z.row(r), vocabulary);
     if (head.bias) row += ConstLine(head.bias, vocabulary);
@@ -107,11 +111,11 @@ double loss_of_row(const Head& head, std::int64_t t, const Matrix& z, std::int64
 
 void add_gradients(const Head& head, std::int64_t first, const Matrix& dz) {
   const std::int64_t vocabulary = head.w.rows, width = head.x.columns;
-  multiply({dz.rows, width, vocabulary}, {dz.data, dz.stride}, {head.w.data, head.w.stride}, Result::replace,
-           head.dx.row(first), head.dx.stride);
+  multiply({dz.rows, width, vocabulary}, {dz.data, dz.stride}, {head.w.data, head.w.stride},
+           {head.dx.row(first), head.dx.stride});
   if (head.dw) {
     multiply({vocabulary, width, dz.rows}, {dz.data, dz.stride, true}, {head.x.row(first), head.x.stride},
-             Result::accumulate, head.dw.data, head.dw.stride);
+             {head.dw.data, head.dw.stride, Result::accumulate});
   }
   if (head.dbias) add_column_sums({dz.data, dz.rows, vocabulary, dz.stride}, head.dbias);
 }

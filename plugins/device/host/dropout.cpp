@@ -16,8 +16,8 @@ constexpr int kCounters = 8;
 constexpr int kWords = 4;  ///< of one counter, so neighbouring columns
 using Words = std::uint64_t __attribute__((vector_size(kCounters * sizeof(std::uint64_t))));
 
-/// philox() of caravan/random.hpp on counters (high, low) to (high, low + kCounters − 1): words[w] holds word w of each, in
-/// the low halves.
+/// philox() of caravan/random.hpp on counters (high, low) to (high, low + kCounters − 1): words[w] holds word
+/// w of each, in the low halves.
 void philox_counters(RandomKey key, std::uint64_t high, std::uint64_t low, Words (&words)[kWords]) {
   constexpr std::uint64_t kLow = 0xFFFFFFFFull;
   const std::uint64_t mixed = (key.seed + 0x9E3779B97F4A7C15ull) ^ (key.stream * 0xD1B54A32D192ED03ull);
@@ -41,7 +41,8 @@ using SignedWords = std::int64_t __attribute__((vector_size(kCounters * sizeof(s
 
 /// unit_float() of the low halves, compared and chosen.
 Floats factors_of(const Words& words, float probability, float kept) {
-  const Floats unit = (__builtin_convertvector(reinterpret_cast<SignedWords>(words >> 8), Floats) + 0.5f) * 0x1p-24f;
+  const Floats unit =
+      (__builtin_convertvector(reinterpret_cast<SignedWords>(words >> 8), Floats) + 0.5f) * 0x1p-24f;
   return unit < probability ? Floats{} : Floats{} + kept;
 }
 
@@ -88,7 +89,8 @@ void HostOps::dropout(const Dropout& args) {
     float factors[kPart];
     for (std::int64_t c = 0; c < x.columns; c += kPart) {
       const std::int64_t count = std::min(kPart, x.columns - c);
-      dropout_factors(args.key, {static_cast<std::uint64_t>(args.first_row + r), static_cast<std::uint64_t>(c), count},
+      dropout_factors(args.key,
+                      {static_cast<std::uint64_t>(args.first_row + r), static_cast<std::uint64_t>(c), count},
                       args.probability, factors);
       Line(x.row(r) + c, count) *= ConstLine(factors, count);
     }

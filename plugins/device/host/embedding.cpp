@@ -45,8 +45,8 @@ void HostOps::add_positions(const AddPositions& args) {
   const Matrix table = call.matrix("table", args.table, kAny, x.columns);
   if (args.sequence_length < 1 || args.first_position < 0 ||
       args.first_position + std::min(x.rows, args.sequence_length) > table.rows) {
-    call.fail(fmt::format("positions from {} for sequences of {} (the table has {} rows)", args.first_position,
-                          args.sequence_length, table.rows));
+    call.fail(fmt::format("positions from {} for sequences of {} (the table has {} rows)",
+                          args.first_position, args.sequence_length, table.rows));
   }
   for_each(x.rows, [&](std::int64_t t, std::int64_t) {
     x.line(t) += table.line(args.first_position + t % args.sequence_length);

@@ -17,14 +17,14 @@ std::int64_t leading(const Operand& x, std::int64_t rows, std::int64_t columns) 
 
 }  // namespace
 
-void multiply(const Product& size, const Operand& a, const Operand& b, Result result, float* to,
-              std::int64_t to_stride) {
+void multiply(const Product& size, const Operand& a, const Operand& b, const Output& to) {
   const auto [rows, columns, depth] = size;
   if (rows == 0 || columns == 0) return;
-  const float beta = result == Result::accumulate ? 1.0f : 0.0f;
+  const float beta = to.result == Result::accumulate ? 1.0f : 0.0f;
   const dnnl_status_t status =
       dnnl_sgemm(a.transposed ? 'T' : 'N', b.transposed ? 'T' : 'N', rows, columns, depth, 1.0f, a.data,
-                 leading(a, rows, depth), b.data, leading(b, depth, columns), beta, to, std::max(to_stride, columns));
+                 leading(a, rows, depth), b.data, leading(b, depth, columns), beta, to.data,
+                 std::max(to.stride, columns));
   CARAVAN_CHECK(status == dnnl_success, DeviceError,
                 fmt::format("oneDNN refused the product {}x{}x{} with status {}", rows, depth, columns,
                             static_cast<int>(status)));

@@ -26,8 +26,8 @@ struct Experts {
 
 /// visit(expert, first row, rows) for each expert that has rows.
 template <class Visit>
-void for_each_group(const Call& call, const Experts& experts, const TensorView& offsets_view, std::int64_t rows,
-                    const Visit& visit) {
+void for_each_group(const Call& call, const Experts& experts, const TensorView& offsets_view,
+                    std::int64_t rows, const Visit& visit) {
   const std::int32_t* offsets = call.indices("offsets", offsets_view, experts.count + 1);
   call.check_offsets(offsets, experts.count, rows);
   for (std::int64_t e = 0; e < experts.count; ++e) {
@@ -43,8 +43,8 @@ void HostOps::grouped_linear_forward(const GroupedLinearForward& args) {
   const Matrix x = call.matrix("x", args.x, kAny, w.columns);
   const Matrix y = call.matrix("y", args.y, x.rows, w.rows);
   for_each_group(call, w, args.offsets, x.rows, [&](std::int64_t e, std::int64_t first, std::int64_t rows) {
-    multiply({rows, w.rows, w.columns}, {x.row(first), x.stride}, {w.matrix(e), w.row_stride, true}, Result::replace,
-             y.row(first), y.stride);
+    multiply({rows, w.rows, w.columns}, {x.row(first), x.stride}, {w.matrix(e), w.row_stride, true},
+             {y.row(first), y.stride});
   });
 }
 
@@ -54,8 +54,8 @@ void HostOps::grouped_linear_backward_input(const GroupedLinearBackwardInput& ar
   const Matrix dy = call.matrix("dy", args.dy, kAny, w.rows);
   const Matrix dx = call.matrix("dx", args.dx, dy.rows, w.columns);
   for_each_group(call, w, args.offsets, dy.rows, [&](std::int64_t e, std::int64_t first, std::int64_t rows) {
-    multiply({rows, w.columns, w.rows}, {dy.row(first), dy.stride}, {w.matrix(e), w.row_stride}, Result::replace,
-             dx.row(first), dx.stride);
+    multiply({rows, w.columns, w.rows}, {dy.row(first), dy.stride}, {w.matrix(e), w.row_stride},
+             {dx.row(first), dx.stride});
   });
 }
 
@@ -66,7 +66,7 @@ void HostOps::grouped_linear_backward_weight(const GroupedLinearBackwardWeight& 
   const Matrix dy = call.matrix("dy", args.dy, x.rows, dw.rows);
   for_each_group(call, dw, args.offsets, x.rows, [&](std::int64_t e, std::int64_t first, std::int64_t rows) {
     multiply({dw.rows, dw.columns, rows}, {dy.row(first), dy.stride, true}, {x.row(first), x.stride},
-             Result::accumulate, dw.matrix(e), dw.row_stride);
+             {dw.matrix(e), dw.row_stride, Result::accumulate});
   });
 }
 

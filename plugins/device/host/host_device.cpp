@@ -1,7 +1,7 @@
 #include "host_device.hpp"
 
-#include <dnnl.hpp>
 #include <fmt/format.h>
+#include <dnnl.hpp>
 
 #include <cstring>
 #include <fstream>
@@ -20,10 +20,12 @@ namespace {
 void check_instruction_set() {
 #if defined(__AVX512F__)
   CARAVAN_CHECK(__builtin_cpu_supports("avx512f"), DeviceError,
-                "device 'host' was built for AVX-512 (this processor lacks it). Rebuild with -DCARAVAN_HOST_ARCH=native?");
+                "device 'host' was built for AVX-512 (this processor lacks it). Rebuild with "
+                "-DCARAVAN_HOST_ARCH=native?");
 #elif defined(__AVX2__)
-  CARAVAN_CHECK(__builtin_cpu_supports("avx2"), DeviceError,
-                "device 'host' was built for AVX2 (this processor lacks it). Rebuild with -DCARAVAN_HOST_ARCH=native?");
+  CARAVAN_CHECK(
+      __builtin_cpu_supports("avx2"), DeviceError,
+      "device 'host' was built for AVX2 (this processor lacks it). Rebuild with -DCARAVAN_HOST_ARCH=native?");
 #endif
 }
 
@@ -49,14 +51,19 @@ HostDevice::HostDevice(const Host&, const Config& config)
 
 std::string HostDevice::description() const {
   const dnnl_version_t* dnnl = dnnl_version();
-  return fmt::format("{}, {} cores, {} thread(s) a rank, {}-bit vectors, oneDNN {}.{}.{}, Kokkos {} ({} worker(s))",
-                     processor_model(), std::thread::hardware_concurrency(), threads_, kLanes * 32, dnnl->major,
-                     dnnl->minor, dnnl->patch, Space::name(), concurrency());
+  return fmt::format(
+      "{}, {} cores, {} thread(s) a rank, {}-bit vectors, oneDNN {}.{}.{}, Kokkos {} ({} worker(s))",
+      processor_model(), std::thread::hardware_concurrency(), threads_, kLanes * 32, dnnl->major, dnnl->minor,
+      dnnl->patch, Space::name(), concurrency());
 }
 
-void* HostDevice::allocate(std::size_t bytes, std::string_view what) { return host::allocate(bytes, what); }
+void* HostDevice::allocate(std::size_t bytes, std::string_view what) {
+  return host::allocate(bytes, what);
+}
 
-void HostDevice::release(void* data) noexcept { host::release(data); }
+void HostDevice::release(void* data) noexcept {
+  host::release(data);
+}
 
 void HostDevice::copy(Lane, void* to, const void* from, std::size_t bytes) {
   if (bytes > 0) std::memcpy(to, from, bytes);

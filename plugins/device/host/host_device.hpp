@@ -9,7 +9,8 @@
 
 namespace caravan::host {
 
-/// The processor that this rank runs on. Work is done when a call returns, so lanes and events have nothing to wait for.
+/// The processor that this rank runs on. Work is done when a call returns, so lanes and events have nothing
+/// to wait for.
 class HostDevice final : public Device {
  public:
   using Interface = Device;
@@ -29,7 +30,9 @@ class HostDevice final : public Device {
 
   void* allocate(std::size_t bytes, std::string_view what) override;
   void release(void* data) noexcept override;
-  void copy_to_host(Lane lane, void* to, const void* from, std::size_t bytes) override { copy(lane, to, from, bytes); }
+  void copy_to_host(Lane lane, void* to, const void* from, std::size_t bytes) override {
+    copy(lane, to, from, bytes);
+  }
   void copy_from_host(Lane lane, void* to, const void* from, std::size_t bytes) override {
     copy(lane, to, from, bytes);
   }

@@ -8,8 +8,8 @@
 
 namespace caravan::host {
 
-/// The operators in fp32 on the processor. What is not overridden runs as the reference does; that is only what costs
-/// nothing beside the rest of a step (the router's choice, its losses, and tables of positions).
+/// The operators in fp32 on the processor. What is not overridden runs as the reference does; that is only
+/// what costs nothing beside the rest of a step (the router's choice, its losses, and tables of positions).
 /// One object serves one thread at a time: it owns the scratch memory of its workers.
 class HostOps final : public ReferenceOps {
  public:

@@ -8,7 +8,8 @@
 
 namespace caravan::host {
 
-/// 64-byte aligned; blocks from 2 MiB on are aligned to 2 MiB and ask for huge pages. DeviceError names `what`.
+/// 64-byte aligned; blocks from 2 MiB on are aligned to 2 MiB and ask for huge pages. DeviceError names
+/// `what`.
 void* allocate(std::size_t bytes, std::string_view what);
 void release(void* data) noexcept;
 
@@ -16,8 +17,8 @@ struct Release {
   void operator()(float* data) const noexcept { release(data); }
 };
 
-/// Scratch of one worker: one block that grows to the largest demand seen, so that a step allocates nothing once every
-/// operator has run. take() is valid until the next begin().
+/// Scratch of one worker: one block that grows to the largest demand seen, so that a step allocates nothing
+/// once every operator has run. take() is valid until the next begin().
 class Workspace {
  public:
   /// Starts over with room for `floats` in all, counting kPadding more for each take().

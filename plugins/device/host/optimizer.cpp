@@ -12,9 +12,9 @@ namespace {
 /// The update as factors of one parameter's values: 5 streams read or written, nothing else computed twice.
 struct Factors {
   float gradient, beta1, one_minus_beta1, beta2, one_minus_beta2;
-  float keep;       ///< 1 − lr·weight_decay
-  float rate;       ///< lr / (1 − β1^step)
-  float root;       ///< 1 / sqrt(1 − β2^step)
+  float keep;  ///< 1 − lr·weight_decay
+  float rate;  ///< lr / (1 − β1^step)
+  float root;  ///< 1 / sqrt(1 − β2^step)
   float eps;
 };
 
@@ -59,7 +59,8 @@ void update(const Factors& by, const Streams& s, std::int64_t begin, std::int64_
 void HostOps::adamw_step(const AdamWStep& args) {
   const Call call("adamw_step");
   const std::int64_t count = args.master.count();
-  const Streams streams{call.flat("master", args.master, kAny).data(), call.flat("grad", args.grad, count).data(),
+  const Streams streams{call.flat("master", args.master, kAny).data(),
+                        call.flat("grad", args.grad, count).data(),
                         call.flat("exp_avg", args.exp_avg, count).data(),
                         call.flat("exp_avg_sq", args.exp_avg_sq, count).data()};
   float* weight = args.weight.empty() ? nullptr : call.flat("weight", args.weight, count).data();

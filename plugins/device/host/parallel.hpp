@@ -8,7 +8,9 @@ namespace caravan::host {
 using Space = Kokkos::DefaultHostExecutionSpace;
 
 /// Workers that run at the same time; 1 with Kokkos' Serial space.
-inline int concurrency() { return Space::concurrency(); }
+inline int concurrency() {
+  return Space::concurrency();
+}
 
 /// body(index, worker) for each index in [0, count); a worker's indices run one after the other.
 template <class Body>

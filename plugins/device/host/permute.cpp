@@ -44,7 +44,8 @@ void HostOps::permute_forward(const PermuteForward& args) {
   const Matrix weights = call.optional_matrix("weights", args.weights, x.rows, args.top_k);
   for (std::int64_t r = 0; r < out.rows; ++r) {
     if (slot_of[r] < 0 || slot_of[r] >= x.rows * args.top_k) {
-      call.fail(fmt::format("slot_of[{}] is {} ({} tokens with top_k {})", r, slot_of[r], x.rows, args.top_k));
+      call.fail(
+          fmt::format("slot_of[{}] is {} ({} tokens with top_k {})", r, slot_of[r], x.rows, args.top_k));
     }
   }
   for_each(out.rows, [&](std::int64_t r, std::int64_t) {

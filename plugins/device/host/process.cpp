@@ -31,7 +31,9 @@ class KokkosSession {
 
 }  // namespace
 
-void start_kokkos() { static const KokkosSession session; }
+void start_kokkos() {
+  static const KokkosSession session;
+}
 
 int set_threads(int threads) {
   if (threads == 0 && std::getenv("OMP_NUM_THREADS")) return omp_get_max_threads();

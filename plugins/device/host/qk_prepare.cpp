@@ -18,17 +18,18 @@ class Preparation {
   Preparation(const Call& call, const QkPrepare& how, const TensorView& qkv_view, const TensorView& rstd_view)
       : how_(how) {
     if (how.heads < 1 || how.kv_heads < 1 || how.head_dim < 1) {
-      call.fail(fmt::format("heads {}, kv_heads {}, head_dim {} (each must be at least 1)", how.heads, how.kv_heads,
-                            how.head_dim));
+      call.fail(fmt::format("heads {}, kv_heads {}, head_dim {} (each must be at least 1)", how.heads,
+                            how.kv_heads, how.head_dim));
     }
     qkv = call.matrix("qkv", qkv_view, kAny, (how.heads + 2 * how.kv_heads) * how.head_dim);
     cos_ = call.optional_matrix("cos", how.cos, kAny, how.head_dim / 2);
     sin_ = call.optional_matrix("sin", how.sin, cos_ ? cos_.rows : kAny, how.head_dim / 2);
     if (!cos_ != !sin_) call.fail("one of cos and sin is given (rotation needs both)");
-    if (cos_ && how.head_dim % 2 != 0) call.fail(fmt::format("head_dim {} (rotation needs pairs)", how.head_dim));
+    if (cos_ && how.head_dim % 2 != 0)
+      call.fail(fmt::format("head_dim {} (rotation needs pairs)", how.head_dim));
     if (how.sequence_length < 1 || how.first_position < 0) {
-      call.fail(fmt::format("sequence_length {}, first_position {} (need at least 1 and 0)", how.sequence_length,
-                            how.first_position));
+      call.fail(fmt::format("sequence_length {}, first_position {} (need at least 1 and 0)",
+                            how.sequence_length, how.first_position));
     }
     const std::int64_t end = how.first_position + std::min(qkv.rows, how.sequence_length);
     if (cos_ && end > cos_.rows) {
@@ -198,7 +199,8 @@ void HostOps::qk_prepare_backward(const QkPrepareBackward& args) {
   const Matrix dqkv = call.matrix("dqkv", args.dqkv, p.qkv.rows, p.qkv.columns);
   if (args.how.head_dim > kMostVectors * kLanes) return ReferenceOps::qk_prepare_backward(args);
   for_ranges(p.qkv.rows, [&](std::int64_t begin, std::int64_t end, std::int64_t) {
-    with_vectors(args.how.head_dim, [&]<int kVectors>() { backward_rows<kVectors>(p, args.how, dqkv, begin, end); });
+    with_vectors(args.how.head_dim,
+                 [&]<int kVectors>() { backward_rows<kVectors>(p, args.how, dqkv, begin, end); });
   });
 }
 

@@ -7,8 +7,8 @@
 #include <immintrin.h>
 #endif
 
-// Vectors of the width that the target's registers have, through the compiler's vector extension: the same source
-// serves AVX-512, AVX2 and 128-bit machines.
+// Vectors of the width that the target's registers have, through the compiler's vector extension: the same
+// source serves AVX-512, AVX2 and 128-bit machines.
 namespace caravan::host {
 
 #if defined(__AVX512F__)
@@ -37,14 +37,20 @@ CARAVAN_INLINE IntVec load(const std::int32_t* from) {
   std::memcpy(&value, from, sizeof value);
   return value;
 }
-CARAVAN_INLINE void store(float* to, Vec value) { std::memcpy(to, &value, sizeof value); }
+CARAVAN_INLINE void store(float* to, Vec value) {
+  std::memcpy(to, &value, sizeof value);
+}
 
 /// x − 0 keeps the sign of zero, so the compiler can drop it and is left with a broadcast.
-CARAVAN_INLINE Vec broadcast(float x) { return x - Vec{}; }
-CARAVAN_INLINE IntVec broadcast(std::int32_t x) { return x - IntVec{}; }
+CARAVAN_INLINE Vec broadcast(float x) {
+  return x - Vec{};
+}
+CARAVAN_INLINE IntVec broadcast(std::int32_t x) {
+  return x - IntVec{};
+}
 
-/// The larger of each pair; where `b` is not a number, that. The instruction does it in one step, but the compiler only
-/// takes it for a comparison and a choice when it need not care about numbers that are none.
+/// The larger of each pair; where `b` is not a number, that. The instruction does it in one step, but the
+/// compiler only takes it for a comparison and a choice when it need not care about numbers that are none.
 CARAVAN_INLINE Vec larger(Vec a, Vec b) {
 #if defined(__AVX512F__)
   return _mm512_max_ps(a, b);
@@ -64,8 +70,12 @@ CARAVAN_INLINE Vec smaller(Vec a, Vec b) {
 #endif
 }
 /// Both keep what is not a number.
-CARAVAN_INLINE Vec at_least(Vec x, float floor) { return larger(broadcast(floor), x); }
-CARAVAN_INLINE Vec at_most(Vec x, float ceiling) { return smaller(broadcast(ceiling), x); }
+CARAVAN_INLINE Vec at_least(Vec x, float floor) {
+  return larger(broadcast(floor), x);
+}
+CARAVAN_INLINE Vec at_most(Vec x, float ceiling) {
+  return smaller(broadcast(ceiling), x);
+}
 
 /// 2^f for f in [-1/2, 1/2] with relative error 1e-7: minimax polynomial of degree 5 with p(0) = 1.
 CARAVAN_INLINE Vec exp2_fraction(Vec f) {
@@ -77,13 +87,15 @@ CARAVAN_INLINE Vec exp2_fraction(Vec f) {
   return p * f + broadcast(1.0f);
 }
 
-/// 2^x for finite x; what leaves the normal range becomes 0 or 2^-126, and ∞ or 2^127. Not a number stays that.
+/// 2^x for finite x; what leaves the normal range becomes 0 or 2^-126, and ∞ or 2^127. Not a number stays
+/// that.
 CARAVAN_INLINE Vec exp2_finite(Vec x) {
 #if defined(__AVX512F__)
   const Vec n = _mm512_roundscale_ps(x, 0);
   return _mm512_scalef_ps(exp2_fraction(x - n), n);
 #else
-  // Adding 1.5·2^23 rounds to an integer and leaves it in the low bits, from where it is shifted into the exponent.
+  // Adding 1.5·2^23 rounds to an integer and leaves it in the low bits, from where it is shifted into the
+  // exponent.
   x = at_most(at_least(x, -126.0f), 127.0f);
   const Vec shifted = x + broadcast(12582912.0f);
   const Vec p = exp2_fraction(x - (shifted - broadcast(12582912.0f)));
@@ -92,9 +104,12 @@ CARAVAN_INLINE Vec exp2_finite(Vec x) {
 }
 
 /// The same for x that may be −∞, which gives 2^-126.
-CARAVAN_INLINE Vec exp2_bounded(Vec x) { return exp2_finite(at_least(x, -126.0f)); }
+CARAVAN_INLINE Vec exp2_bounded(Vec x) {
+  return exp2_finite(at_least(x, -126.0f));
+}
 
-/// 1/x for x in [2^-100, 2^100]; relative error 1e-7. A division takes the pipe longer than all the rest of a sigmoid.
+/// 1/x for x in [2^-100, 2^100]; relative error 1e-7. A division takes the pipe longer than all the rest of a
+/// sigmoid.
 CARAVAN_INLINE Vec reciprocal(Vec x) {
 #if defined(__AVX512F__)
   const Vec guess = _mm512_rcp14_ps(x);
@@ -116,7 +131,9 @@ CARAVAN_INLINE Vec swap_lanes(Vec x) {
   for (int lane = 0; lane < kLanes; ++lane) order[lane] = lane ^ kBit;
   return __builtin_shuffle(x, order);
 }
-CARAVAN_INLINE Vec swap_pairs(Vec x) { return swap_lanes<1>(x); }
+CARAVAN_INLINE Vec swap_pairs(Vec x) {
+  return swap_lanes<1>(x);
+}
 
 CARAVAN_INLINE float sum_of(Vec x) {
   if constexpr (kLanes > 8) x += swap_lanes<8>(x);

@@ -34,7 +34,8 @@ void Call::fail(std::string_view problem) const {
 
 void Call::check(std::string_view name, const TensorView& view, const Expected& expected) const {
   if (view.dtype != expected.dtype) {
-    fail(fmt::format("'{}' is {} (only {} is computed here)", name, name_of(view.dtype), name_of(expected.dtype)));
+    fail(fmt::format("'{}' is {} (only {} is computed here)", name, name_of(view.dtype),
+                     name_of(expected.dtype)));
   }
   if (!fits(view, expected)) {
     fail(fmt::format("'{}' has shape {} (needs {})", name, to_string(view.shape), describe(expected)));
@@ -59,7 +60,8 @@ void Call::check_offsets(const std::int32_t* offsets, std::int64_t experts, std:
   std::int32_t previous = 0;
   for (std::int64_t e = 0; e <= experts; ++e) {
     if (offsets[e] < previous || offsets[e] > rows) {
-      fail(fmt::format("offsets[{}] is {} (must ascend from {} to at most {} rows)", e, offsets[e], previous, rows));
+      fail(fmt::format("offsets[{}] is {} (must ascend from {} to at most {} rows)", e, offsets[e], previous,
+                       rows));
     }
     previous = offsets[e];
   }

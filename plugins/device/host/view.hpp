@@ -27,16 +27,19 @@ using Matrix = Rows<float>;
 
 inline constexpr std::int64_t kAny = -1;
 
-/// Turns the views of one call into what loops use, after checking dtype and shape; DeviceError names both otherwise.
+/// Turns the views of one call into what loops use, after checking dtype and shape; DeviceError names both
+/// otherwise.
 class Call {
  public:
   explicit Call(std::string_view operator_name) : operator_(operator_name) {}
 
-  Matrix matrix(std::string_view name, const TensorView& view, std::int64_t rows, std::int64_t columns) const {
+  Matrix matrix(std::string_view name, const TensorView& view, std::int64_t rows,
+                std::int64_t columns) const {
     check(name, view, {DType::f32, 2, {rows, columns}});
     return {view.as<float>(), view.extent(0), view.extent(1), view.stride(0)};
   }
-  Matrix optional_matrix(std::string_view name, const TensorView& view, std::int64_t rows, std::int64_t columns) const {
+  Matrix optional_matrix(std::string_view name, const TensorView& view, std::int64_t rows,
+                         std::int64_t columns) const {
     return view.empty() ? Matrix{} : matrix(name, view, rows, columns);
   }
   Rows<std::int32_t> index_matrix(std::string_view name, const TensorView& view, std::int64_t rows,
