@@ -8,6 +8,9 @@
 // here.
 namespace caravan {
 
+/// Drops everything but F, I, W and B, so that a lowered plan can be lowered anew.
+Plan compute_only(Plan plan);
+
 /// Replaces an I that is directly followed by the W of the same stage and micro-batch by B.
 Plan merge_backward(Plan plan);
 
