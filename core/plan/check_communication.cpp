@@ -102,10 +102,10 @@ class Rendezvous {
     if (peer == rank) refuse(rank, "both stages are on this rank (they need no message)");
     const bool sends = mine.kind == ActionKind::send_forward || mine.kind == ActionKind::send_backward;
     const std::size_t product = product_of(sends ? mine : other);
-    if (sends && made_[product] == 0) refuse(rank, "it sends what has not been made");
     if (received_[product] != 0) refuse(rank, "this message has gone before");
     const Step* theirs = current(peer);
     if (theirs == nullptr || theirs->action != other) return -1;
+    if (made_[product] == 0) refuse(sends ? rank : peer, "it sends what has not been made");
     received_[product] = 1;
     ++next(rank);
     ++next(peer);
