@@ -130,7 +130,7 @@ void HostOps::linear_cross_entropy(const LinearCrossEntropy& args) {
   Workspace& scratch = workspace(0);
   scratch.begin(static_cast<std::size_t>(block * stride + 2 * block), 2);
   float* buffer = scratch.take(static_cast<std::size_t>(block * stride));
-  auto* losses = reinterpret_cast<double*>(scratch.take(static_cast<std::size_t>(2 * block)));
+  auto* losses = scratch.take_as<double>(static_cast<std::size_t>(block));
   for (std::int64_t first = 0; first < head.x.rows; first += block) {
     const Matrix z{buffer, std::min(block, head.x.rows - first), stride, stride};
     logits_block(head, first, z);

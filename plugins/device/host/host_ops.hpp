@@ -8,9 +8,9 @@
 
 namespace caravan::host {
 
-/// The operators in fp32 on the processor. What is not overridden runs as the reference does; that is only
-/// what costs nothing beside the rest of a step (the router's choice, its losses, and tables of positions).
-/// One object serves one thread at a time: it owns the scratch memory of its workers.
+/// The operators in fp32 on the processor: all of today's. One that is added later runs as the reference does
+/// until it is overridden here. One object serves one thread at a time: it owns the scratch memory of its
+/// workers.
 class HostOps final : public ReferenceOps {
  public:
   explicit HostOps(int workers) : workspaces_(static_cast<std::size_t>(workers)) {}
@@ -36,6 +36,10 @@ class HostOps final : public ReferenceOps {
   void swiglu_backward(const SwigluBackward& args) override;
   void gelu_forward(const GeluForward& args) override;
   void gelu_backward(const GeluBackward& args) override;
+  void route_forward(const RouteForward& args) override;
+  void route_backward(const RouteBackward& args) override;
+  void balance_loss_forward(const BalanceLossForward& args) override;
+  void balance_loss_backward(const BalanceLossBackward& args) override;
   void permute_forward(const PermuteForward& args) override;
   void permute_backward(const PermuteBackward& args) override;
   void combine_forward(const CombineForward& args) override;
@@ -45,6 +49,7 @@ class HostOps final : public ReferenceOps {
   void add(const Add& args) override;
   void adamw_step(const AdamWStep& args) override;
   void sum_of_squares(const SumOfSquares& args) override;
+  void expert_bias_update(const ExpertBiasUpdate& args) override;
 
  private:
   Workspace& workspace(std::int64_t worker) { return workspaces_[static_cast<std::size_t>(worker)]; }

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <memory>
 #include <string_view>
-#include <vector>
 
 namespace caravan::host {
 
@@ -25,6 +24,12 @@ class Workspace {
   void begin(std::size_t floats, std::size_t takes);
   /// 64-byte aligned, not initialised.
   float* take(std::size_t floats);
+  /// Room for `count` objects of a plain type of whole floats' size.
+  template <class T>
+  T* take_as(std::size_t count) {
+    static_assert(sizeof(T) % sizeof(float) == 0);
+    return reinterpret_cast<T*>(take(count * (sizeof(T) / sizeof(float))));
+  }
 
  private:
   static constexpr std::size_t kPadding = 16;

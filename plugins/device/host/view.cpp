@@ -67,4 +67,15 @@ void Call::check_offsets(const std::int32_t* offsets, std::int64_t experts, std:
   }
 }
 
+void Call::check_experts(const Rows<std::int32_t>& chosen, std::int64_t experts) const {
+  for (std::int64_t t = 0; t < chosen.rows; ++t) {
+    for (std::int64_t k = 0; k < chosen.columns; ++k) {
+      const std::int32_t expert = chosen.row(t)[k];
+      if (expert < 0 || expert >= experts) {
+        fail(fmt::format("expert {} of token {} (there are {})", expert, t, experts));
+      }
+    }
+  }
+}
+
 }  // namespace caravan::host

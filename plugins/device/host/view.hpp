@@ -54,7 +54,7 @@ class Call {
   float* optional_vector(std::string_view name, const TensorView& view, std::int64_t count) const {
     return view.empty() ? nullptr : vector(name, view, count);
   }
-  const std::int32_t* indices(std::string_view name, const TensorView& view, std::int64_t count) const {
+  std::int32_t* indices(std::string_view name, const TensorView& view, std::int64_t count) const {
     check(name, view, {DType::i32, 1, {count}});
     return view.as<std::int32_t>();
   }
@@ -66,6 +66,8 @@ class Call {
   }
   /// Ascending row offsets of experts within [0, rows].
   void check_offsets(const std::int32_t* offsets, std::int64_t experts, std::int64_t rows) const;
+  /// The experts [T, K] that tokens have chosen must exist.
+  void check_experts(const Rows<std::int32_t>& chosen, std::int64_t experts) const;
 
   struct Expected {
     DType dtype;

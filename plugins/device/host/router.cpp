@@ -1,0 +1,130 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "caravan/random.hpp"
+#include "host_ops.hpp"
+#include "parallel.hpp"
+#include "token_router.hpp"
+#include "view.hpp"
+
+// The router. This file and token_router.cpp are compiled without contraction of a·b + c: a rounding less
+// than the reference has would choose another expert where two are equal.
+namespace caravan::host {
+namespace {
+
+double softplus(double x) {
+  return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x)));
+}
+
+void add_noise(const RouteForward& args, const Matrix& logits, const Matrix& noise_std) {
+  for_each(logits.rows, [&](std::int64_t t, std::int64_t) {
+    float* row = logits.row(t);
+    for (std::int64_t e = 0; e < logits.columns; ++e) {
+      const double noise = softplus(noise_std.row(t)[e]) * normal(args.noise_key, args.first_token + t, e);
+      row[e] = static_cast<float>(row[e] + noise);
+    }
+  });
+}
+
+struct Sorted {
+  std::int32_t* offsets;
+  Rows<std::int32_t> row_of;
+  std::int32_t* slot_of;
+};
+
+/// Counting sort of the slots token·K + k by expert; stable because slots are visited in order. While rows
+/// are given out, offsets[e] is the next free row of e, which at the end is the first of e + 1.
+void sort_by_expert(const Rows<std::int32_t>& experts, std::int64_t num_experts, const Sorted& to) {
+  const std::int64_t top_k = experts.columns;
+  std::fill_n(to.offsets, num_experts + 1, 0);
+  for (std::int64_t t = 0; t < experts.rows; ++t) {
+    for (std::int64_t k = 0; k < top_k; ++k) ++to.offsets[experts.row(t)[k] + 1];
+  }
+  for (std::int64_t e = 0; e < num_experts; ++e) to.offsets[e + 1] += to.offsets[e];
+  for (std::int64_t t = 0; t < experts.rows; ++t) {
+    for (std::int64_t k = 0; k < top_k; ++k) {
+      const std::int32_t row = to.offsets[experts.row(t)[k]]++;
+      to.row_of.row(t)[k] = row;
+      to.slot_of[row] = static_cast<std::int32_t>(t * top_k + k);
+    }
+  }
+  std::copy_backward(to.offsets, to.offsets + num_experts, to.offsets + num_experts + 1);
+  to.offsets[0] = 0;
+}
+
+}  // namespace
+
+void HostOps::route_forward(const RouteForward& args) {
+  const Call call("route_forward");
+  const Matrix logits = call.matrix("logits", args.logits, kAny, kAny);
+  const std::int64_t tokens = logits.rows, num_experts = logits.columns, top_k = args.rule.top_k;
+  const Matrix noise_std = call.optional_matrix("noise_std", args.noise_std, tokens, num_experts);
+  const auto experts = call.index_matrix("experts", args.experts, tokens, top_k);
+  const Matrix weights = call.matrix("weights", args.weights, tokens, top_k);
+  float* counts = call.optional_vector("counts", args.counts, num_experts);
+  const Sorted sorted{call.indices("offsets", args.offsets, num_experts + 1),
+                      call.index_matrix("row_of", args.row_of, tokens, top_k),
+                      call.indices("slot_of", args.slot_of, tokens * top_k)};
+  const float* bias = call.optional_vector("bias", args.bias, num_experts);
+  check_rule(call, args.rule, num_experts);
+
+  if (noise_std) add_noise(args, logits, noise_std);
+  for_ranges(tokens, [&](std::int64_t begin, std::int64_t end, std::int64_t worker) {
+    TokenRouter router(args.rule, num_experts, bias, workspace(worker));
+    for (std::int64_t t = begin; t < end; ++t) {
+      router.load(logits.row(t));
+      router.choose(experts.row(t));
+      router.weights(experts.row(t), weights.row(t));
+    }
+  });
+  sort_by_expert(experts, num_experts, sorted);
+  for (std::int64_t e = 0; counts && e < num_experts; ++e) {
+    counts[e] += static_cast<float>(sorted.offsets[e + 1] - sorted.offsets[e]);
+  }
+}
+
+namespace {
+
+struct Gradients {
+  Matrix dweights, dlogits, dnoise, noise_std;
+};
+
+/// The gradient of a token's logits, and of its noise.
+void store_gradient(const RouteBackward& args, const Gradients& to, std::int64_t t, const double* gradient) {
+  for (std::int64_t e = 0; e < to.dlogits.columns; ++e) {
+    to.dlogits.row(t)[e] = static_cast<float>(gradient[e]);
+    if (!to.dnoise) continue;
+    const double draw = normal(args.noise_key, args.first_token + t, e);
+    const double slope = 1 / (1 + std::exp(-double{to.noise_std.row(t)[e]}));
+    to.dnoise.row(t)[e] = static_cast<float>(gradient[e] * draw * slope);
+  }
+}
+
+}  // namespace
+
+void HostOps::route_backward(const RouteBackward& args) {
+  const Call call("route_backward");
+  const Matrix logits = call.matrix("logits", args.logits, kAny, kAny);
+  const std::int64_t tokens = logits.rows, num_experts = logits.columns, top_k = args.rule.top_k;
+  const auto experts = call.index_matrix("experts", args.experts, tokens, top_k);
+  const Gradients to{call.matrix("dweights", args.dweights, tokens, top_k),
+                     call.matrix("dlogits", args.dlogits, tokens, num_experts),
+                     call.optional_matrix("dnoise", args.dnoise, tokens, num_experts),
+                     call.optional_matrix("noise_std", args.noise_std, tokens, num_experts)};
+  if (to.dnoise && !to.noise_std) call.fail("'dnoise' without 'noise_std'");
+  const float* bias = call.optional_vector("bias", args.bias, num_experts);
+  check_rule(call, args.rule, num_experts);
+  call.check_experts(experts, num_experts);
+
+  for_ranges(tokens, [&](std::int64_t begin, std::int64_t end, std::int64_t worker) {
+    TokenRouter router(args.rule, num_experts, bias, workspace(worker));
+    for (std::int64_t t = begin; t < end; ++t) {
+      router.load(logits.row(t));
+      store_gradient(args, to, t, router.backward(experts.row(t), to.dweights.row(t)));
+    }
+  });
+}
+
+}  // namespace caravan::host
