@@ -3,16 +3,41 @@
 #include <vector>
 
 #include "caravan/schedule.hpp"
+#include "core/plan/placement.hpp"
 
 namespace caravan {
 
-/// Static memory plan of one stage on one rank: each micro-batch's place, found before step 0.
-struct StageSlots {
-  int stages = 0, inputs = 0, gradients = 0;  ///< places of each kind
-  std::vector<int> stash;        ///< [microbatch] activations: from F (with recomputation: from R) to B or W
-  std::vector<int> first_stash;  ///< [microbatch] with recomputation: during F alone; else as `stash`
-  std::vector<int> input;     ///< [microbatch] stage input: from RECV_F or the local F before it, to B or W
-  std::vector<int> gradient;  ///< [microbatch] output gradient: from RECV_B or the local I or B, to B or W
+inline constexpr int kNoSlot = -1;
+
+/// Places that the micro-batches of one stage take in turn, found before step 0.
+struct SlotMap {
+  int count = 0;
+  std::vector<int> of;  ///< [microbatch] kNoSlot where none is needed
 };
+
+/// Static memory plan of one stage on its rank.
+struct StageSlots {
+  SlotMap stash;  ///< activations: from F (where it recomputes: from R) to the end of B or W
+  SlotMap input;  ///< stage input: from RECV_F, or the F before it on this rank, to the end of B or W
+  SlotMap
+      gradient;  ///< gradient of its output: from RECV_B, or the backward after it on this rank, to B or W
+  bool splits = false;      ///< some I and W are apart
+  bool recomputes = false;  ///< F's activations are not kept
+  bool is_last = false;     ///< of the pipeline
+
+  /// Where F writes. With recomputation one more set, which nothing outlives; kNoSlot on the last stage,
+  /// whose F is left to its R because nobody waits for it.
+  int forward_set(int microbatch) const {
+    if (!recomputes) return stash.of[static_cast<std::size_t>(microbatch)];
+    return is_last ? kNoSlot : stash.count;
+  }
+  /// Sets of activations that the stage needs.
+  int sets() const { return stash.count + (recomputes && !is_last ? 1 : 0); }
+};
+
+/// Walks a lowered row (with RECV, and R where stages recompute) and hands out places, lowest free first. A
+/// row without backwards (evaluation) needs a place from F to F only. `stage` must be on that rank.
+StageSlots assign_slots(const std::vector<Step>& row, int stage, int microbatches,
+                        const Placement& placement);
 
 }  // namespace caravan

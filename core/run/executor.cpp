@@ -9,63 +9,95 @@
 namespace caravan {
 namespace {
 
-constexpr std::size_t kAlignment = 64;
+constexpr std::size_t kScalarBytes = 128;  // two sums on lines of their own
 
-std::size_t input_bytes(const BatchShape& shape, int sets) {
-  const std::size_t view = static_cast<std::size_t>(shape.tokens()) * sizeof(std::int32_t) + kAlignment;
-  return static_cast<std::size_t>(sets) * 3 * view + 2 * kAlignment;
+constexpr Step kForward{{0, ActionKind::forward, 0}, {}};
+
+Placement whole_model() {
+  return {{0}, {{0}}};
 }
 
-bool finishes_weights(const Action& action) {
+/// A row that keeps no order across ranks: it only needs places.
+RankPlan plan_alone(std::span<const Step> row, int microbatches) {
+  RankPlan plan;
+  plan.row.assign(row.begin(), row.end());
+  plan.placement = whole_model();
+  plan.microbatches = microbatches;
+  plan.slots.push_back(assign_slots(plan.row, 0, microbatches, plan.placement));
+  return plan;
+}
+
+bool adds_to_weights(const Action& action) {
   return action.kind == ActionKind::backward || action.kind == ActionKind::backward_weight;
 }
 
-/// Index of the last step of the row that adds to weight gradients, or -1.
-std::ptrdiff_t last_weight_step(std::span<const Step> row) {
-  std::ptrdiff_t last = -1;
-  for (std::size_t index = 0; index < row.size(); ++index) {
-    if (finishes_weights(row[index].action)) last = static_cast<std::ptrdiff_t>(index);
-  }
-  return last;
+bool is_message(ActionKind kind) {
+  return kind == ActionKind::send_forward || kind == ActionKind::receive_forward ||
+         kind == ActionKind::send_backward || kind == ActionKind::receive_backward;
+}
+
+bool is_walk(ActionKind kind) {
+  return kind <= ActionKind::recompute;
 }
 
 }  // namespace
 
 Executor::Executor(Device& device, Stage& stage, Stash& stash)
     : device_(device),
-      stage_(stage),
-      stash_(stash),
-      memory_(device, input_bytes(stash.layout().shape(), stash.in_flight()), "inputs"),
-      forward_(forward_walk(stage.layers())),
-      backward_(backward_walk(stage.layers())),
-      backward_input_(backward_input_walk(stage.layers())),
-      backward_weight_(backward_weight_walk(stage.layers())) {
-  sums_ = {memory_.take(DType::f64, {1}), memory_.take(DType::f64, {1})};
-  take_inputs(stash.in_flight());
+      stages_{{stage, stash}},
+      alone_(make_single_communicator()),
+      pipeline_(*alone_),
+      memory_(device, kScalarBytes, "sums"),
+      sums_{memory_.take(DType::f64, {1}), memory_.take(DType::f64, {1})} {
+  take(plan_alone(std::span(&kForward, 1), 1));
   zero_sums();
 }
 
-void Executor::take_inputs(int sets) {
-  const BatchShape& shape = stash_.layout().shape();
-  for (int set = 0; set < sets; ++set) {
-    inputs_.push_back({memory_.take(DType::i32, {shape.tokens()}), memory_.take(DType::i32, {shape.tokens()}),
-                       memory_.take(DType::i32, {shape.sequences, shape.length})});
-    runs_.push_back(Run{device_,
-                        device_.ops(),
-                        shape,
-                        inputs_.back().tokens,
-                        {},
-                        {},
-                        0,
-                        0,
-                        0,
-                        1,
-                        1,
-                        sums_.loss,
-                        sums_.balance,
-                        {},
-                        {}});
+Executor::Executor(Device& device, RankPlan plan, std::vector<LocalStage> stages, Communicator& pipeline)
+    : device_(device),
+      stages_(std::move(stages)),
+      pipeline_(pipeline),
+      memory_(device, kScalarBytes, "sums"),
+      sums_{memory_.take(DType::f64, {1}), memory_.take(DType::f64, {1})} {
+  take(std::move(plan));
+  zero_sums();
+}
+
+void Executor::take(RankPlan plan) {
+  plan_ = std::move(plan);
+  members_.clear();
+  layers_.clear();
+  CARAVAN_EXPECT(plan_.slots.size() == stages_.size());
+  const std::vector<int>& indices = plan_.stages(pipeline_.rank());
+  const auto rank_of = [&](int stage) {
+    const bool exists = stage >= 0 && stage < plan_.placement.stages();
+    return exists ? plan_.placement.rank_of[static_cast<std::size_t>(stage)] : -1;
+  };
+  for (std::size_t at = 0; at < stages_.size(); ++at) {
+    const LocalStage& local = stages_[at];
+    const PipelineStage::Neighbours neighbours{pipeline_, rank_of(indices[at] - 1), rank_of(indices[at] + 1)};
+    members_.push_back(std::make_unique<Member>(Member{
+        {device_, local.stage, local.stash, sums_, plan_.slots[at], neighbours}, {*this, local.stage}}));
+    layers_.insert(layers_.end(), local.stage.layers().begin(), local.stage.layers().end());
   }
+  find_last_weight_steps();
+  spans_.resize(plan_.row.size());
+}
+
+void Executor::find_last_weight_steps() {
+  for (std::size_t index = 0; index < plan_.row.size(); ++index) {
+    const Step& step = plan_.row[index];
+    const auto at = static_cast<std::ptrdiff_t>(index);
+    if (adds_to_weights(step.action)) member(step.action.stage)->last_weight_step = at;
+    if (step.overlapped && adds_to_weights(*step.overlapped))
+      member(step.overlapped->stage)->last_weight_step = at;
+  }
+}
+
+Executor::Member* Executor::member(int stage) {
+  const std::vector<int>& indices = plan_.stages(pipeline_.rank());
+  const auto found = std::find(indices.begin(), indices.end(), stage);
+  return found == indices.end() ? nullptr : members_[static_cast<std::size_t>(found - indices.begin())].get();
 }
 
 void Executor::zero_sums() {
@@ -73,92 +105,94 @@ void Executor::zero_sums() {
   device_.fill_zero(Lane::compute, sums_.balance.data, sums_.balance.bytes());
 }
 
-Run& Executor::load(const MicroBatch& batch, int set, const StepScales& scales) {
-  const Inputs& inputs = inputs_[static_cast<std::size_t>(set)];
-  Run& run = runs_[static_cast<std::size_t>(set)];
-  auto copy = [&](std::span<const std::int32_t> from, TensorView to) {
-    if (from.empty()) return TensorView{};
-    CARAVAN_CHECK(
-        static_cast<std::int64_t>(from.size()) == to.count(), Error,
-        fmt::format("a micro-batch of {} tokens (the stage is planned for {})", from.size(), to.count()));
-    device_.copy_from_host(Lane::compute, to.data, from.data(), to.bytes());
-    return to;
-  };
-  run.tokens = copy(batch.tokens, inputs.tokens);
-  run.labels = copy(batch.labels, inputs.labels);
-  run.documents = copy(batch.documents, inputs.documents);
-  run.first_sample = batch.first_sample;
-  run.first_position = batch.first_position;
-  run.logits = batch.logits;
-  run.seed = scales.seed;
-  run.gradient_scale = scales.gradient_scale;
-  run.sequence_scale = scales.sequence_scale;
-  return run;
+void Executor::Observer::visited(const Visit& visit) {
+  if (final_gradients_ && visit.completes_weights)
+    executor_.announcer_.finished(*stage_.layers()[visit.layer]);
+  executor_.announcer_.progress();
+  for (const auto& other : executor_.members_) other->stage.progress();
 }
 
-void Executor::start_announcing(GradientReducer* reducer) {
-  reducer_ = reducer;
-  if (!reducer) return;
-  for (auto& [parameter, left] : uses_left_) left = 0;
-  for (const Layer* layer : stage_.layers()) {
-    for (const Parameter* parameter : layer->parameters()) ++uses_left_[parameter];
+double Executor::clock() {
+  if (timing_ == Timing::off) return 0;
+  device_.synchronize();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - now_.start).count();
+}
+
+bool Executor::is_left_out(const Action& action) const {
+  return action.microbatch != kNoMicrobatch &&
+         static_cast<std::size_t>(action.microbatch) >= now_.batches.size();
+}
+
+std::optional<Cursor> Executor::begin(const Action& action, std::size_t index) {
+  Member& at = *member(action.stage);
+  at.observer.expect_final_gradients(at.last_weight_step == static_cast<std::ptrdiff_t>(index));
+  return at.stage.begin(action, now_.batches, now_.scales, &at.observer);
+}
+
+/// Hands a result to the neighbouring stage where that is on this rank too.
+void Executor::pass_on(const Action& action) {
+  Member& from = *member(action.stage);
+  const bool forward = action.kind == ActionKind::forward;
+  const bool backward = action.kind == ActionKind::backward || action.kind == ActionKind::backward_input;
+  if (!forward && !backward) return;
+  Member* to = member(action.stage + (forward ? 1 : -1));
+  if (!to) return;
+  const TensorView data =
+      forward ? from.stage.output(action.microbatch) : from.stage.input_gradient(action.microbatch);
+  const TensorView place =
+      forward ? to->stage.input_place(action.microbatch) : to->stage.gradient_place(action.microbatch);
+  device_.copy(Lane::compute, place.data, data.data, place.bytes());
+}
+
+void Executor::walk(const Step& step, std::size_t index) {
+  std::optional<Cursor> first = begin(step.action, index);
+  std::optional<Cursor> second = step.overlapped ? begin(*step.overlapped, index) : std::nullopt;
+  if (first && second) {
+    run_overlapped(*first, *second);
+  } else {
+    if (first) first->finish();
+    if (second) second->finish();
   }
+  pass_on(step.action);
+  if (step.overlapped) pass_on(*step.overlapped);
 }
 
-void Executor::announce(const Layer& layer) {
-  for (Parameter* parameter : layer.parameters()) {
-    if (--uses_left_[parameter] == 0) reducer_->ready(parameter->grad);
+void Executor::run_step(std::size_t index) {
+  const Step& step = plan_.row[index];
+  if (is_left_out(step.action)) return;
+  if (is_message(step.action.kind)) return member(step.action.stage)->stage.communicate(step.action);
+  if (!is_walk(step.action.kind)) return;  // gradients are announced while the last backward walks
+  member(step.action.stage)->stage.wait_for_inputs(step.action);
+  if (step.overlapped) member(step.overlapped->stage)->stage.wait_for_inputs(*step.overlapped);
+  spans_[index].begin = clock();
+  walk(step, index);
+  spans_[index].end = clock();
+}
+
+void Executor::run(std::span<const MicroBatch> batches, const StepScales& scales, GradientReducer* reducer) {
+  now_ = {batches, scales, std::chrono::steady_clock::now()};
+  announcer_.start(reducer, layers_);
+  for (std::size_t index = 0; index < plan_.row.size(); ++index) {
+    try {
+      run_step(index);
+    } catch (Error& error) {
+      error.add_context("action " + to_string(plan_.row[index]));
+      throw;
+    }
   }
-}
-
-void Executor::walk(const Walk& walk, int set) {
-  Cursor cursor(walk, runs_[static_cast<std::size_t>(set)], stash_, set);
-  cursor.finish([&](const Visit& visit) {
-    if (!reducer_) return;
-    if (visit.completes_weights) announce(*stage_.layers()[visit.layer]);
-    reducer_->progress();
-  });
-}
-
-void Executor::act(const Action& action, std::span<const MicroBatch> batches, const StepScales& scales) {
-  const int set = action.microbatch % stash_.in_flight();
-  switch (action.kind) {
-    case ActionKind::forward:
-      load(batches[static_cast<std::size_t>(action.microbatch)], set, scales);
-      return walk(forward_, set);
-    case ActionKind::backward_input:
-      return walk(backward_input_, set);
-    case ActionKind::backward_weight:
-      return walk(backward_weight_, set);
-    case ActionKind::backward:
-      return walk(backward_, set);
-    case ActionKind::reduce_gradients:
-      return;  // announced while the last backward walks
-  }
+  for (const auto& each : members_) each->stage.finish_sends();
 }
 
 void Executor::run(std::span<const Step> row, std::span<const MicroBatch> batches, const StepScales& scales,
                    GradientReducer* reducer) {
-  const std::ptrdiff_t last = last_weight_step(row);
-  for (std::size_t index = 0; index < row.size(); ++index) {
-    const Action& action = row[index].action;
-    CARAVAN_EXPECT(action.kind == ActionKind::reduce_gradients ||
-                   static_cast<std::size_t>(action.microbatch) < batches.size());
-    if (static_cast<std::ptrdiff_t>(index) == last) start_announcing(reducer);
-    try {
-      act(action, batches, scales);
-      if (row[index].overlapped) act(*row[index].overlapped, batches, scales);
-    } catch (Error& error) {
-      error.add_context("action " + to_string(action));
-      throw;
-    }
-  }
-  reducer_ = nullptr;
+  const bool same = plan_.microbatches == static_cast<int>(batches.size()) &&
+                    std::equal(row.begin(), row.end(), plan_.row.begin(), plan_.row.end());
+  if (!same) take(plan_alone(row, static_cast<int>(batches.size())));
+  run(batches, scales, reducer);
 }
 
 void Executor::forward(const MicroBatch& batch) {
-  load(batch, 0, StepScales{});
-  walk(forward_, 0);
+  run(std::span(&kForward, 1), std::span(&batch, 1), StepScales{}, nullptr);
 }
 
 }  // namespace caravan

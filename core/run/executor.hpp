@@ -1,77 +1,103 @@
 #pragma once
 
+#include <chrono>
+#include <memory>
+#include <optional>
 #include <span>
-#include <unordered_map>
 #include <vector>
 
-#include "caravan/gradient_reducer.hpp"
-#include "caravan/schedule.hpp"
-#include "core/run/stage.hpp"
-#include "core/run/walk.hpp"
+#include "core/plan/lower.hpp"
+#include "core/plan/simulate.hpp"
+#include "core/run/gradient_announcer.hpp"
+#include "core/run/pipeline_stage.hpp"
 
 namespace caravan {
 
-/// One micro-batch in host memory. Borrowed for the length of a step.
-struct MicroBatch {
-  std::span<const std::int32_t> tokens;     ///< [B·S]
-  std::span<const std::int32_t> labels;     ///< [B·S], kIgnoredLabel where there is none
-  std::span<const std::int32_t> documents;  ///< [B·S], or empty
-  std::int64_t first_sample = 0;            ///< global index of its first sequence
-  std::int64_t first_position = 0;          ///< decode: position of its first token
-  TensorView logits;                        ///< on the device: where to put them, or empty (see Run::logits)
+/// One stage of this rank with the memory for its activations. Borrowed.
+struct LocalStage {
+  Stage& stage;
+  Stash& stash;
 };
 
-/// What is the same for all micro-batches of a step.
-struct StepScales {
-  std::uint64_t seed = 0;    ///< of this optimizer step
-  float gradient_scale = 1;  ///< 1 / valid tokens of all ranks
-  float sequence_scale = 1;  ///< 1 / sequences of all ranks
-};
-
-/// Sums over the micro-batches of a step, on the device.
-struct StepSums {
-  TensorView loss;     ///< [1] f64
-  TensorView balance;  ///< [1] f64
-};
-
-/// Runs one rank's row of a plan on one stage. Owns the inputs' device copies; borrows the rest.
+/// Runs one rank's row of a plan: every step in order, messages under way meanwhile.
 class Executor {
  public:
+  /// A whole model on this rank; rows come with each run.
   Executor(Device& device, Stage& stage, Stash& stash);
+  /// The stages of this rank in ascending order; `pipeline` is the group of the plan's ranks.
+  Executor(Device& device, RankPlan plan, std::vector<LocalStage> stages, Communicator& pipeline);
+  Executor(const Executor&) = delete;  // its members refer to it
 
-  /// Every step of `row` in order. Gradients of a parameter are announced to `reducer` as soon as the last
-  /// backward that touches them is over; null: nobody to reduce with.
+  /// Every step of the plan's row. Gradients of a parameter are announced to `reducer` as soon as the last
+  /// backward that touches them is over; null: nobody to reduce with. Micro-batches of the plan that
+  /// `batches` lacks are left out, on all ranks alike (the last few of an evaluation).
+  void run(std::span<const MicroBatch> batches, const StepScales& scales, GradientReducer* reducer);
+  /// A row for a whole model on this rank.
   void run(std::span<const Step> row, std::span<const MicroBatch> batches, const StepScales& scales,
            GradientReducer* reducer);
-  /// One forward outside training; sums are added to.
+  /// One forward of a whole model outside training; sums are added to.
   void forward(const MicroBatch& batch);
 
   const StepSums& sums() const noexcept { return sums_; }
   void zero_sums();
 
+  /// Measuring waits for the device at every step, so it is off unless asked for.
+  enum class Timing { off, on };
+  void measure(Timing timing) { timing_ = timing; }
+  /// Seconds since the start of the last measured run, for each step of the row: when its inputs were there,
+  /// and when it was over.
+  const std::vector<Span>& spans() const noexcept { return spans_; }
+  const RankPlan& plan() const noexcept { return plan_; }
+
  private:
-  /// The device's copy of one micro-batch.
-  struct Inputs {
-    TensorView tokens, labels, documents;
+  /// Lets messages advance between the segments of a walk, and announces gradients.
+  class Observer final : public WalkObserver {
+   public:
+    Observer(Executor& executor, const Stage& stage) : executor_(executor), stage_(stage) {}
+    void visited(const Visit& visit) override;
+    /// The walk to come is the stage's last that adds to weight gradients, or not.
+    void expect_final_gradients(bool expected) { final_gradients_ = expected; }
+
+   private:
+    Executor& executor_;
+    const Stage& stage_;
+    bool final_gradients_ = false;
   };
-  void take_inputs(int sets);
-  Run& load(const MicroBatch& batch, int set, const StepScales& scales);
-  void act(const Action& action, std::span<const MicroBatch> batches, const StepScales& scales);
-  void walk(const Walk& walk, int set);
-  /// The layer's gradients are final: announces each parameter that no other layer will touch.
-  void announce(const Layer& layer);
-  void start_announcing(GradientReducer* reducer);
+  struct Member {
+    PipelineStage stage;
+    Observer observer;
+    std::ptrdiff_t last_weight_step = -1;  ///< index in the row
+  };
+  /// What all actions of a run share.
+  struct Current {
+    std::span<const MicroBatch> batches;
+    StepScales scales;
+    std::chrono::steady_clock::time_point start;
+  };
+
+  void take(RankPlan plan);
+  void find_last_weight_steps();
+  Member* member(int stage);
+  bool is_left_out(const Action& action) const;
+  void run_step(std::size_t index);
+  void walk(const Step& step, std::size_t index);
+  std::optional<Cursor> begin(const Action& action, std::size_t index);
+  void pass_on(const Action& action);
+  double clock();
 
   Device& device_;
-  Stage& stage_;
-  Stash& stash_;
+  std::vector<LocalStage> stages_;
+  std::unique_ptr<Communicator> alone_;  ///< where there is no pipeline
+  Communicator& pipeline_;
   Arena memory_;
   StepSums sums_;
-  std::vector<Inputs> inputs_;  // one a set
-  std::vector<Run> runs_;       // one a set
-  Walk forward_, backward_, backward_input_, backward_weight_;
-  GradientReducer* reducer_ = nullptr;                   // set during the last backward of a step
-  std::unordered_map<const Parameter*, int> uses_left_;  // by layers, during the last backward
+  RankPlan plan_;
+  std::vector<std::unique_ptr<Member>> members_;
+  std::vector<const Layer*> layers_;  ///< of all members
+  GradientAnnouncer announcer_;
+  Current now_;
+  Timing timing_ = Timing::off;
+  std::vector<Span> spans_;
 };
 
 }  // namespace caravan

@@ -5,8 +5,16 @@
 namespace caravan {
 
 Stage::Stage(const Host& host, const Model& model)
-    : width_(model.dim()), vocab_size_(model.vocab_size()), chunk_size_(model.chunk_size()) {
-  for (const LayerSpec& spec : model.layers()) {
+    : Stage(host, model, {0, static_cast<int>(model.layers().size())}) {}
+
+Stage::Stage(const Host& host, const Model& model, LayerRange range)
+    : width_(model.dim()),
+      vocab_size_(model.vocab_size()),
+      chunk_size_(model.chunk_size()),
+      is_first_(range.begin == 0),
+      is_last_(range.end == static_cast<int>(model.layers().size())) {
+  for (int index = range.begin; index < range.end; ++index) {
+    const LayerSpec& spec = model.layers()[static_cast<std::size_t>(index)];
     try {
       owned_.push_back(host.registry->create<Layer>(spec.plugin, host, spec.config));
     } catch (Error& error) {

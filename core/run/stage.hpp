@@ -7,15 +7,21 @@
 #include "caravan/layer.hpp"
 #include "caravan/model.hpp"
 #include "caravan/registry.hpp"
+#include "core/plan/split.hpp"
 
 namespace caravan {
 
-/// The layers of a model that this rank holds, made from their plugins. Declares parameters, allocates
-/// nothing.
+/// Consecutive layers of a model, made from their plugins. Declares parameters, allocates nothing.
 class Stage {
  public:
-  /// host.registry and host.parameters must be set.
+  /// The whole model. host.registry and host.parameters must be set.
   Stage(const Host& host, const Model& model);
+  Stage(const Host& host, const Model& model, LayerRange range);
+
+  /// It starts with the model's first layer: its input are tokens.
+  bool is_first() const noexcept { return is_first_; }
+  /// It ends with the model's last layer: its output is the loss.
+  bool is_last() const noexcept { return is_last_; }
 
   const std::vector<Layer*>& layers() const noexcept { return layers_; }
   const std::string& name(std::size_t layer) const { return names_[layer]; }
@@ -31,6 +37,7 @@ class Stage {
   std::vector<Layer*> layers_;
   std::vector<std::string> names_;
   std::int64_t width_, vocab_size_, chunk_size_;
+  bool is_first_, is_last_;
 };
 
 }  // namespace caravan

@@ -14,9 +14,10 @@ std::size_t aligned(std::size_t bytes) {
 }  // namespace
 
 StashLayout::StashLayout(const std::vector<Layer*>& layers, const BatchShape& shape, StashMode mode,
-                         std::int64_t width)
+                         std::int64_t width, StageEnds ends)
     : shape_(shape), mode_(mode), layers_(layers.size()) {
   place_boundaries(width);
+  place_ends(width, ends);
   const auto start = next_;
   for (std::size_t index = 0; index < layers.size(); ++index) {
     next_[forward_scratch] = start[forward_scratch];
@@ -74,6 +75,12 @@ void StashLayout::place_boundaries(std::int64_t width) {
   }
 }
 
+void StashLayout::place_ends(std::int64_t width, StageEnds ends) {
+  const Shape shape{shape_.tokens(), width};
+  if (ends.has_output) layers_.back().y = take(kept, DType::f32, shape);
+  if (ends.has_input && mode_ != StashMode::inference) layers_.front().dx = take(kept, DType::f32, shape);
+}
+
 void StashLayout::place_slots(std::size_t index, const StashPlan& plan) {
   for (const StashPlan::Entry& entry : plan.entries()) {
     layers_[index].names.push_back(entry.name);
@@ -129,6 +136,12 @@ TensorView Stash::view(const StashLayout::Place& place, int set) const {
     at += static_cast<std::size_t>(set) * layout_.bytes(place.region);
   }
   return TensorView(at, place.dtype, place.shape);
+}
+
+void Stash::bind(int set, TensorView input, TensorView output_gradient) {
+  std::vector<Frame>& frames = frames_[static_cast<std::size_t>(set)];
+  frames.front().x = input;
+  frames.back().dy = output_gradient;
 }
 
 TensorView Stash::find(std::size_t layer, std::string_view name, int set) const {

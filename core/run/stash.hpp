@@ -18,6 +18,14 @@ enum class StashMode {
   split,      ///< I and W apart: what W reads stays until W
 };
 
+/// What a stage has besides tokens and loss. An input and an output gradient come from outside and are bound
+/// to a set (Stash::bind); an output and an input gradient live in the set until the next micro-batch takes
+/// it.
+struct StageEnds {
+  bool has_input = false;   ///< its first layer reads another stage's output
+  bool has_output = false;  ///< another stage reads its last layer's output
+};
+
 /// Places what the layers of a stage keep of one micro-batch. Regions, each one block:
 ///   kept      per micro-batch in flight: entries of lifetime input and weight, and the inputs of the layers
 ///   deferred  per micro-batch in flight: entries of lifetime backward_weight (split mode only)
@@ -40,7 +48,8 @@ class StashLayout {
   };
 
   /// Asks every layer for its plan. `width` is H.
-  StashLayout(const std::vector<Layer*>& layers, const BatchShape& shape, StashMode mode, std::int64_t width);
+  StashLayout(const std::vector<Layer*>& layers, const BatchShape& shape, StashMode mode, std::int64_t width,
+              StageEnds ends = {});
 
   const BatchShape& shape() const noexcept { return shape_; }
   StashMode mode() const noexcept { return mode_; }
@@ -53,6 +62,7 @@ class StashLayout {
  private:
   Region region_of(Lifetime lifetime) const;
   void place_boundaries(std::int64_t width);
+  void place_ends(std::int64_t width, StageEnds ends);
   void place_slots(std::size_t index, const StashPlan& plan);
   Place take(Region region, DType dtype, const Shape& shape);
 
@@ -75,6 +85,11 @@ class Stash {
   int in_flight() const noexcept { return in_flight_; }
   /// The frame of layer `index` for the micro-batch in set `set`.
   Frame& frame(std::size_t index, int set) { return frames_[static_cast<std::size_t>(set)][index]; }
+  /// Input [T, H] and gradient of the output [T, H] of the micro-batch in `set`; empty where a stage has
+  /// none.
+  void bind(int set, TensorView input, TensorView output_gradient);
+  TensorView output(int set) const { return frames_[static_cast<std::size_t>(set)].back().y; }
+  TensorView input_gradient(int set) const { return frames_[static_cast<std::size_t>(set)].front().dx; }
   /// The entry that the layer declared under this name; empty when it has none.
   TensorView find(std::size_t layer, std::string_view name, int set) const;
   std::size_t bytes() const noexcept { return memory_.capacity(); }

@@ -16,11 +16,11 @@ std::uint64_t step_seed(std::uint64_t seed, std::int64_t step) {
   return (static_cast<std::uint64_t>(words[0]) << 32) | words[1];
 }
 
-TrainStep::TrainStep(const Parts& parts, std::vector<Step> row)
-    : parts_(parts),
-      row_(std::move(row)),
-      executor_(parts.device, parts.stage, parts.stash),
-      memory_(parts.device, 256, "step scalars"),
+TrainStep::TrainStep(Parts parts)
+    : parts_(std::move(parts)),
+      executor_(parts_.device, parts_.plan, parts_.stages, parts_.pipeline),
+      shared_(parts_.device, parts_.parameters, parts_.pipeline, parts_.shared),
+      memory_(parts_.device, 256, "step scalars"),
       squares_(memory_.take(DType::f64, {1})),
       clip_(memory_.take(DType::f32, {1})) {
   for (const auto& buffer : parts_.parameters.buffers()) {
@@ -28,16 +28,6 @@ TrainStep::TrainStep(const Parts& parts, std::vector<Step> row)
     counters_.push_back(buffer.get());
     expert_counts_.emplace_back(static_cast<std::size_t>(buffer->shape.count()));
   }
-}
-
-std::int64_t TrainStep::count_valid(std::span<const MicroBatch> batches) {
-  std::int64_t valid = 0;
-  for (const MicroBatch& batch : batches) {
-    valid += std::count_if(batch.labels.begin(), batch.labels.end(),
-                           [](auto label) { return label != kIgnoredLabel; });
-  }
-  parts_.data.all_reduce(TensorView(&valid, DType::i64, {1}), ReduceOp::sum);
-  return valid;
 }
 
 double TrainStep::read(TensorView scalar) {
@@ -50,18 +40,20 @@ double TrainStep::read(TensorView scalar) {
 StepResult TrainStep::run(std::span<const MicroBatch> batches, const Settings& settings) {
   StepResult result;
   result.valid_tokens = count_valid(batches);
+  parts_.data.all_reduce(TensorView(&result.valid_tokens, DType::i64, {1}), ReduceOp::sum);
   CARAVAN_CHECK(result.valid_tokens > 0, ConfigError,
                 fmt::format("step {}: every label is ignored (there is nothing to learn). Look at the data?",
                             settings.step));
   parts_.parameters.zero_gradients(parts_.device);
   zero_counters();  // a step that failed has left its own
   executor_.zero_sums();
-  executor_.run(row_, batches,
+  executor_.run(batches,
                 {step_seed(settings.seed, settings.step),
                  static_cast<float>(1.0 / static_cast<double>(result.valid_tokens)),
                  static_cast<float>(1.0 / static_cast<double>(settings.global_sequences))},
                 parts_.reducer);
   if (parts_.reducer) parts_.reducer->wait_all();
+  shared_.sum_gradients();
   collect(result);
   check_finite(result, settings, batches);
   update(result, settings);
@@ -69,14 +61,22 @@ StepResult TrainStep::run(std::span<const MicroBatch> batches, const Settings& s
   return result;
 }
 
+void TrainStep::sum_over_ranks(TensorView values) {
+  parts_.pipeline.all_reduce(values, ReduceOp::sum);
+  parts_.data.all_reduce(values, ReduceOp::sum);
+}
+
 void TrainStep::collect(StepResult& result) {
   double sums[2] = {read(executor_.sums().loss), read(executor_.sums().balance)};
-  parts_.data.all_reduce(TensorView(sums, DType::f64, {2}), ReduceOp::sum);
+  sum_over_ranks(TensorView(sums, DType::f64, {2}));
   result.loss = sums[0] / static_cast<double>(result.valid_tokens);
   result.balance_loss = sums[1];
   parts_.device.fill_zero(Lane::compute, squares_.data, squares_.bytes());
-  parts_.device.ops().sum_of_squares({parts_.parameters.all_gradients(), squares_});
-  result.grad_norm = std::sqrt(read(squares_));
+  for (const TensorView& piece : shared_.owned_gradients())
+    parts_.device.ops().sum_of_squares({piece, squares_});
+  double squares = read(squares_);
+  parts_.pipeline.all_reduce(TensorView(&squares, DType::f64, {1}), ReduceOp::sum);
+  result.grad_norm = std::sqrt(squares);
 }
 
 void TrainStep::check_finite(const StepResult& result, const Settings& settings,
@@ -108,7 +108,9 @@ void TrainStep::balance() {
     parts_.data.all_reduce(counts, ReduceOp::sum);
     parts_.device.copy_to_host(Lane::compute, expert_counts_[index].data(), counts.data, counts.bytes());
   }
-  for (Layer* layer : parts_.stage.layers()) layer->end_of_step(parts_.device.ops());
+  for (const LocalStage& local : parts_.stages) {
+    for (Layer* layer : local.stage.layers()) layer->end_of_step(parts_.device.ops());
+  }
   zero_counters();
 }
 

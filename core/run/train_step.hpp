@@ -6,6 +6,7 @@
 
 #include "caravan/optimizer.hpp"
 #include "core/run/executor.hpp"
+#include "core/run/shared_parameters.hpp"
 
 namespace caravan {
 
@@ -24,14 +25,16 @@ class TrainStep {
  public:
   struct Parts {
     Device& device;
-    Stage& stage;
+    RankPlan plan;
+    std::vector<LocalStage> stages;  ///< of this rank, ascending
     ParameterStore& parameters;
     Optimizer& optimizer;
     Communicator& data;        ///< ranks that hold other samples
+    Communicator& pipeline;    ///< ranks that hold other stages
     GradientReducer* reducer;  ///< over `data`; null for one rank
-    Stash& stash;
+    std::vector<SharedParameter> shared{};
   };
-  TrainStep(const Parts& parts, std::vector<Step> row);
+  explicit TrainStep(Parts parts);
 
   struct Settings {
     std::int64_t step = 1;  ///< 1-based
@@ -40,13 +43,15 @@ class TrainStep {
     std::uint64_t seed = 0;  ///< of the run
     std::int64_t global_sequences = 1;
   };
-  /// [collective over data] NumericalError, with nothing updated, when loss or norm is not finite.
+  /// [collective over data and pipeline] NumericalError, with nothing updated, when loss or norm is not
+  /// finite.
   StepResult run(std::span<const MicroBatch> batches, const Settings& settings);
-  /// Rows of each expert in the last step over all ranks, one list a layer with experts, in layer order.
+  /// Rows of each expert in the last step over all data ranks, one list for each layer with experts on this
+  /// rank.
   const std::vector<std::vector<float>>& expert_counts() const noexcept { return expert_counts_; }
+  Executor& executor() noexcept { return executor_; }
 
  private:
-  std::int64_t count_valid(std::span<const MicroBatch> batches);
   void collect(StepResult& result);
   void check_finite(const StepResult& result, const Settings& settings,
                     std::span<const MicroBatch> batches) const;
@@ -55,9 +60,12 @@ class TrainStep {
   void zero_counters();
   double read(TensorView scalar);
 
+  /// [collective] Sums over every rank that holds other samples or stages.
+  void sum_over_ranks(TensorView values);
+
   Parts parts_;
-  std::vector<Step> row_;
   Executor executor_;
+  SharedParameters shared_;
   Arena memory_;
   TensorView squares_, clip_;
   std::vector<Buffer*> counters_;

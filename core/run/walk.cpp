@@ -90,6 +90,7 @@ bool Cursor::step() {
   ++next_;
   const bool posts = next.segment->lane() == Lane::comm && next.what != Visit::What::backward_weight;
   if (posts && run_.pending.pending()) posted_ = next.segment;
+  if (observer_) observer_->visited(next);
   return true;
 }
 

@@ -27,24 +27,25 @@ Walk backward_weight_walk(const std::vector<Layer*>& layers);
 /// posted, so that weight gradients fill the wait. No W outlives its layer's visits.
 Walk backward_walk(const std::vector<Layer*>& layers);
 
+/// Sees every visit that a walk has made; the executor hooks gradient reduction and the progress of messages
+/// in here.
+class WalkObserver {
+ public:
+  virtual ~WalkObserver() = default;
+  virtual void visited(const Visit& visit) = 0;
+};
+
 /// A resumable walk over one micro-batch. advance() runs until the walk would have to wait for communication
 /// that it posted itself; run_overlapped() hides each walk's communication behind the other's computation.
 class Cursor {
  public:
-  /// Borrows everything. `set` is the micro-batch's place in the stash.
-  Cursor(const Walk& walk, Run& run, Stash& stash, int set)
-      : walk_(walk), run_(run), stash_(stash), set_(set) {}
+  /// Borrows everything. `set` is the micro-batch's place in the stash; `observer` may be null.
+  Cursor(const Walk& walk, Run& run, Stash& stash, int set, WalkObserver* observer = nullptr)
+      : walk_(walk), run_(run), stash_(stash), set_(set), observer_(observer) {}
   bool done() const noexcept { return next_ == walk_.size() && !posted_; }
   void advance();
-  /// Called after each visit; the executor hooks gradient reduction in here.
-  template <class AfterVisit>
-  void finish(AfterVisit after) {
-    while (!done()) {
-      if (!step())
-        wait();
-      else
-        after(walk_[next_ - 1]);
-    }
+  void finish() {
+    while (!done()) advance();
   }
 
  private:
@@ -56,6 +57,7 @@ class Cursor {
   Run& run_;
   Stash& stash_;
   int set_;
+  WalkObserver* observer_;
   std::size_t next_ = 0;
   Segment* posted_ = nullptr;
 };

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 
-#include "core/run/train_step.hpp"
 #include "jobs/setup/machine.hpp"
 #include "jobs/train/batches.hpp"
 #include "jobs/train/setup.hpp"
@@ -23,7 +22,8 @@ Job job_of(const StepBenchmark& benchmark, int ranks) {
   tree.override_with("train.steps=1000000");
   tree.override_with("train.sequence_length=" + std::to_string(length));
   tree.override_with("train.local_batch_size=" + std::to_string(benchmark.local_batch));
-  tree.override_with("train.global_batch_size=" + std::to_string(benchmark.local_batch * benchmark.microbatches * ranks));
+  tree.override_with("train.global_batch_size=" +
+                     std::to_string(benchmark.local_batch * benchmark.microbatches * ranks));
   return resolve_job(std::move(tree));
 }
 
@@ -34,16 +34,12 @@ StepTiming time_steps(const StepBenchmark& benchmark, Communicator& world) {
   setup.model().allocate(ParameterStore::Content::weights_and_gradients, setup.slots().size());
   setup.model().parameters().initialise(setup.job().seed);
   Config vocabulary = Config::map();
-  vocabulary.set("vocab_size", std::to_string(setup.model().stage().vocab_size()));
+  vocabulary.set("vocab_size", std::to_string(setup.whole_model().stage().vocab_size()));
   const auto data = setup.open_data(vocabulary);
   BatchReader reader(*data, setup.share());
   parallel::BucketedReducer reducer(setup.data_ranks());
-  Stash stash(setup.device(), StashLayout(setup.model().stage().layers(), setup.shape(), StashMode::fused,
-                                          setup.model().stage().width()),
-              setup.in_flight());
-  TrainStep step({setup.device(), setup.model().stage(), setup.model().parameters(), setup.optimizer(),
-                  setup.data_ranks(), world.size() > 1 ? &reducer : nullptr, stash},
-                 setup.row());
+  StageMemory memory(setup.device(), setup.model(), setup.pipeline().training, setup.shape());
+  TrainStep step(setup.step_parts(memory, reducer));
   std::vector<double> seconds;
   for (int index = 0; index < benchmark.warmup + benchmark.repeats; ++index) {
     const auto batches = reader.read(index * setup.share().global_batch);
@@ -56,9 +52,14 @@ StepTiming time_steps(const StepBenchmark& benchmark, Communicator& world) {
     if (index >= benchmark.warmup) seconds.push_back(elapsed);
   }
   std::sort(seconds.begin(), seconds.end());
-  return {setup.device().description(), seconds[seconds.size() / 2], seconds.front(), seconds.back(),
-          setup.step_flops(), setup.share().global_batch * setup.shape().length,
-          setup.model().parameters().count(), setup.shape().length};
+  return {setup.device().description(),
+          seconds[seconds.size() / 2],
+          seconds.front(),
+          seconds.back(),
+          setup.step_flops(),
+          setup.share().global_batch * setup.shape().length,
+          setup.whole_model().parameters().count(),
+          setup.shape().length};
 }
 
 }  // namespace caravan::jobs

@@ -39,6 +39,7 @@ Job::Train read_train(const Config& train) {
           train.get_int("global_batch_size"),
           train.get_float("max_norm"),
           train.get_int("log_every"),
+          train.get_string("recompute") == "full" ? Recomputation::full : Recomputation::none,
           read_lr(train)};
 }
 
@@ -48,9 +49,32 @@ Job::Checkpoint read_checkpoint(const Config& node) {
           node.get_bool("resume"),     node.get_string("on_failure") == "stop"};
 }
 
+SplitRule read_split(const Config& node) {
+  SplitRule rule{static_cast<int>(node.get_int("first_stage_less")),
+                 static_cast<int>(node.get_int("last_stage_less")),
+                 {}};
+  if (const Config& list = node.find("layers_of_stages"); !list.is_null()) {
+    for (std::int64_t layers : list.as_int_list()) {
+      CARAVAN_CHECK(
+          layers >= 0 && layers <= 100000, ConfigError,
+          fmt::format("{}: {} layers of a stage (a number from 0 to 100000)", list.where(), layers));
+      rule.blocks.push_back(static_cast<int>(layers));
+    }
+  }
+  return rule;
+}
+
 Job::Parallel read_parallel(const Config& node) {
-  return {node.get_int("data_replicate"), node.get_int("data_shard"), node.get_int("pipeline"),
-          node.get_int("context"),        node.get_int("tensor"),     node.get_string("schedule")};
+  return {node.get_int("data_replicate"),
+          node.get_int("data_shard"),
+          node.get_int("pipeline"),
+          node.get_int("context"),
+          node.get_int("tensor"),
+          node.get_string("schedule"),
+          text_or(node, "schedule_csv", ""),
+          node.get_int("microbatches"),
+          node.get_int("stages_per_rank"),
+          read_split(node)};
 }
 
 /// Takes the plugin's name out of a component's section.
@@ -98,7 +122,7 @@ Job resolve_job(Config tree) {
   job.parallel = read_parallel(section(job.resolved, "parallel", kParallelParams));
   const Config metrics = section(job.resolved, "metrics", kMetricsParams);
   job.metrics = {metrics.get_bool("jsonl"), metrics.get_bool("tensorboard"),
-                 metrics.get_bool("expert_counts")};
+                 metrics.get_bool("expert_counts"), metrics.get_int("timeline_step")};
   fill_components(job);
   return job;
 }

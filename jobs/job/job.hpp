@@ -6,6 +6,8 @@
 
 #include "caravan/config.hpp"
 #include "caravan/schema.hpp"
+#include "core/plan/lower.hpp"
+#include "core/plan/split.hpp"
 #include "core/run/lr_schedule.hpp"
 
 namespace caravan::jobs {
@@ -31,6 +33,7 @@ struct Job {
         global_batch_size;  ///< global: -1 = one micro-batch a rank
     double max_norm;
     std::int64_t log_every;
+    Recomputation recompute;
     LrSchedule lr;
   } train{};
   struct Validation {
@@ -45,10 +48,13 @@ struct Job {
   } checkpoint{};
   struct Parallel {
     std::int64_t data_replicate, data_shard, pipeline, context, tensor;
-    std::string schedule;
+    std::string schedule, schedule_csv;
+    std::int64_t microbatches, stages_per_rank;  ///< -1: not given
+    SplitRule split;
   } parallel{};
   struct Metrics {
     bool jsonl, tensorboard, expert_counts;
+    std::int64_t timeline_step;
   } metrics{};
 };
 

@@ -38,6 +38,8 @@ inline constexpr caravan_param kTrainParams[] = {
      "Share of the schedule that decays at its end; null: all after warm-up."},
     {"decay", "linear|sqrt|cosine", "linear", "", "", "Shape of the decay."},
     {"min_lr_factor", "float", "0", "", "[0, 1]", "Where the decay ends, as a share of lr."},
+    {"recompute", "none|full", "none", "", "",
+     "full: a stage keeps only its input and repeats its forward before the backward."},
     {"log_every", "int", "10", "steps", ">= 1",
      "Steps between step lines; the first and last are always printed."},
 };
@@ -65,10 +67,21 @@ inline constexpr caravan_param kParallelParams[] = {
     {"data_replicate", "int", "-1", "ranks", ">= -1",
      "Ranks that hold whole copies and different samples; -1: all that are left."},
     {"data_shard", "int", "1", "ranks", ">= -1", "Ranks among which parameters are sharded."},
-    {"pipeline", "int", "1", "ranks", ">= 1", "Pipeline ranks."},
+    {"pipeline", "int", "1", "ranks", "[1, 65536]", "Pipeline ranks."},
     {"context", "int", "1", "ranks", ">= 1", "Ranks among which a sequence is divided."},
     {"tensor", "int", "1", "ranks", ">= 1", "Ranks among which matrices are divided."},
-    {"schedule", "string", "1f1b", "", "", "Plugin that orders the actions of pipeline ranks."},
+    {"schedule", "string", "1f1b", "", "",
+     "Plugin that orders the actions of pipeline ranks (caravan plugins list)."},
+    {"schedule_csv", "string", "null", "", "", "File with the plan of schedule: csv."},
+    {"microbatches", "int", "-1", "", "[-1, 1048575]",
+     "Micro-batches of a step on each data rank; -1: what train.global_batch_size gives."},
+    {"stages_per_rank", "int", "-1", "", ">= -1",
+     "Pipeline stages on each rank; -1: what the schedule usually has."},
+    {"first_stage_less", "int", "1", "layers", "[0, 1000]",
+     "Layers that the first stage has less than others, for the embedding."},
+    {"last_stage_less", "int", "1", "layers", "[0, 1000]",
+     "Layers that the last stage has less, for the head."},
+    {"layers_of_stages", "int list", "null", "layers", "", "Layers of every stage, in place of the rule."},
 };
 
 inline constexpr caravan_param kMetricsParams[] = {
@@ -76,6 +89,8 @@ inline constexpr caravan_param kMetricsParams[] = {
     {"tensorboard", "bool", "true", "", "", "Write TensorBoard event files."},
     {"expert_counts", "bool", "false", "", "",
      "Add tokens per expert and expert bias of every layer to metrics.jsonl."},
+    {"timeline_step", "int", "0", "step", ">= 0",
+     "Step whose actions are timed on every rank and written as timeline-<step>.svg and .json; 0: none."},
 };
 
 }  // namespace caravan::jobs

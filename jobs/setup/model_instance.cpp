@@ -23,18 +23,34 @@ Host ModelInstance::host_for(Registry& registry, Device* device, ParameterStore&
   return host;
 }
 
+std::vector<LayerRange> split_model(const Model& model, int stages, const SplitRule& rule) {
+  std::vector<std::string> names;
+  for (const LayerSpec& layer : model.layers()) names.push_back(layer.name);
+  return split_layers(names, stages, rule);
+}
+
 ModelInstance::ModelInstance(Registry& registry, Device* device, const std::string& plugin, Config config,
-                             std::int64_t positions)
+                             std::int64_t positions, const StageChoice& choice)
     : device_(device),
       positions_(positions),
       model_(registry.create<Model>(plugin, host_for(registry, device, parameters_),
-                                    with_positions(std::move(config), positions))),
-      stage_(host_for(registry, device, parameters_), *model_) {}
+                                    with_positions(std::move(config), positions))) {
+  const std::vector<LayerRange> ranges = split_model(*model_, choice.stages, choice.rule);
+  for (int index : choice.wanted) {
+    stages_.push_back(std::make_unique<Stage>(host_for(registry, device, parameters_), *model_,
+                                              ranges[static_cast<std::size_t>(index)]));
+  }
+}
+
+Stage& ModelInstance::stage() {
+  CARAVAN_EXPECT(stages_.size() == 1);
+  return *stages_.front();
+}
 
 void ModelInstance::allocate(ParameterStore::Content content, std::size_t optimizer_slots) {
   CARAVAN_EXPECT(device_ != nullptr);
   parameters_.allocate(*device_, content, optimizer_slots);
-  stage_.prepare(*device_, positions_);
+  for (const auto& stage : stages_) stage->prepare(*device_, positions_);
 }
 
 std::string describe_parameters(const ParameterStore& parameters) {

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "caravan/model.hpp"
 #include "caravan/registry.hpp"
@@ -8,15 +10,24 @@
 
 namespace caravan::jobs {
 
-/// A model made from its configuration: the store of its parameters and the layers that declared them.
-/// Nothing is allocated until `allocate`. Borrows the registry and the device.
+/// Which stages of a pipelined model to make.
+struct StageChoice {
+  int stages = 1;  ///< of the whole pipeline
+  SplitRule rule{};
+  std::vector<int> wanted{0};  ///< ascending
+};
+
+/// A model made from its configuration, whole or some of its stages: the store of its parameters and the
+/// layers that declared them. Nothing is allocated until `allocate`. Borrows the registry and the device.
 class ModelInstance {
  public:
   /// `device` may be null: for counting and planning only. `positions`: the most positions of a sequence.
   ModelInstance(Registry& registry, Device* device, const std::string& plugin, Config config,
-                std::int64_t positions);
+                std::int64_t positions, const StageChoice& choice = {});
 
-  Stage& stage() noexcept { return stage_; }
+  /// The only stage of a whole model.
+  Stage& stage();
+  const std::vector<std::unique_ptr<Stage>>& stages() const noexcept { return stages_; }
   ParameterStore& parameters() noexcept { return parameters_; }
   const Model& model() const noexcept { return *model_; }
   std::int64_t positions() const noexcept { return positions_; }
@@ -30,8 +41,11 @@ class ModelInstance {
   std::int64_t positions_;
   ParameterStore parameters_;
   Made<Model> model_;
-  Stage stage_;
+  std::vector<std::unique_ptr<Stage>> stages_;
 };
+
+/// Layers of each stage of a model.
+std::vector<LayerRange> split_model(const Model& model, int stages, const SplitRule& rule);
 
 /// "15,017,216 parameters: 524,288 embedding, …"
 std::string describe_parameters(const ParameterStore& parameters);

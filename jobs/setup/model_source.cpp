@@ -56,8 +56,9 @@ std::vector<io::NamedShape> wanted(const ParameterStore& parameters) {
   return shapes;
 }
 
-void read_all(const io::WeightSource& weights, ParameterStore& parameters) {
-  io::check_weights(weights, wanted(parameters));
+void read_all(const io::WeightSource& weights, ParameterStore& parameters,
+              const ParameterStore& whole_model) {
+  io::check_weights(weights, wanted(whole_model));
   for (const auto& parameter : parameters.parameters()) {
     for (std::size_t part = 0; part < parameter->spec().parts.size(); ++part) {
       weights.read(parameter->spec().parts[part].name, parameter->part(parameter->master, part));
@@ -81,12 +82,13 @@ ModelSource open_model(const std::string& path) {
 }
 
 void load_weights(const ModelSource& source, ParameterStore& parameters) {
-  if (source.checkpoint.empty()) return read_all(*source.weights, parameters);
+  if (source.checkpoint.empty()) return read_all(*source.weights, parameters, parameters);
   load_weights(io::CheckpointReader::open(source.checkpoint, io::Check::structure), parameters);
 }
 
-void load_weights_from(const std::string& path, ParameterStore& parameters) {
-  read_all(*io::open_weight_source(path), parameters);
+void load_weights_from(const std::string& path, ParameterStore& parameters,
+                       const ParameterStore& whole_model) {
+  read_all(*io::open_weight_source(path), parameters, whole_model);
 }
 
 }  // namespace caravan::jobs

@@ -28,7 +28,8 @@ ModelSource open_model(const std::string& path);
 /// Fills an allocated store; IoError lists what is missing or has another shape.
 void load_weights(const ModelSource& source, ParameterStore& parameters);
 /// The same for a run's start from `path`, which may also be a safetensors file with caravan's or Hugging
-/// Face's names.
-void load_weights_from(const std::string& path, ParameterStore& parameters);
+/// Face's names. `parameters` may hold some stages of `whole_model`, which the file must fit.
+void load_weights_from(const std::string& path, ParameterStore& parameters,
+                       const ParameterStore& whole_model);
 
 }  // namespace caravan::jobs

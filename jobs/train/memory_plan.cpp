@@ -7,6 +7,7 @@
 
 #include "jobs/setup/machine.hpp"
 #include "jobs/setup/text.hpp"
+#include "jobs/train/stage_memory.hpp"
 #include "parallel/bucketed_reducer.hpp"
 
 namespace caravan::jobs {
@@ -41,25 +42,21 @@ std::size_t reduction_bytes(const ParameterStore& parameters, std::size_t all_gr
 MemoryPlan plan_memory(ModelInstance& model, const MemoryDemand& demand) {
   using Content = ParameterStore::Content;
   const auto parameters = model.parameters().memory(Content::weights_and_gradients, demand.optimizer_slots);
-  const auto& layers = model.stage().layers();
-  const StashLayout training(layers, demand.shape, StashMode::fused, model.stage().width());
   MemoryPlan plan;
   plan.items = {{"weights", parameters.weights},
                 {"gradients", parameters.gradients},
                 {"optimizer", parameters.slots},
                 {"constants and counters", parameters.buffers},
-                {"activations", training.total_bytes(demand.in_flight)}};
+                {"activations", StageMemory::planned_bytes(model, demand.training, demand.shape)}};
   if (demand.data_ranks > 1) {
     plan.items.push_back({"gradient reduction", reduction_bytes(model.parameters(), parameters.gradients)});
   }
-  if (demand.validates) {
+  if (demand.validation) {
     BatchShape evaluation = demand.shape;
     evaluation.phase = Phase::evaluate;
-    const StashLayout forward(layers, evaluation, StashMode::inference, model.stage().width());
-    plan.items.push_back({"validation", forward.total_bytes(1)});
+    plan.items.push_back({"validation", StageMemory::planned_bytes(model, *demand.validation, evaluation)});
   }
-  const auto tokens =
-      static_cast<std::size_t>(demand.shape.tokens() * (demand.microbatches + demand.in_flight));
+  const auto tokens = static_cast<std::size_t>(demand.shape.tokens() * demand.training.microbatches);
   plan.items.push_back({"batches", 3 * sizeof(std::int32_t) * tokens});
   plan.items.push_back({"process and libraries", static_cast<std::size_t>(process_memory().resident)});
   return plan;

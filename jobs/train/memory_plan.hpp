@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "core/run/stash.hpp"
+#include "core/plan/lower.hpp"
 #include "jobs/setup/model_instance.hpp"
 
 namespace caravan::jobs {
@@ -22,15 +22,14 @@ struct MemoryPlan {
   std::string describe() const;
 };
 
-/// Memory of training: weights, gradients, optimizer slots, constants, activations of `in_flight`
-/// micro-batches, batches of `microbatches`, validation, and what the process holds besides.
+/// Memory of training on this rank: weights, gradients, optimizer slots, constants, activations of the plan's
+/// micro-batches, their tokens, validation, and what the process holds besides.
 struct MemoryDemand {
+  const RankPlan& training;
+  const RankPlan* validation;  ///< null: none
   BatchShape shape;
-  int in_flight = 1;
-  std::int64_t microbatches = 1;
   std::size_t optimizer_slots = 0;
   int data_ranks = 1;
-  bool validates = false;
 };
 MemoryPlan plan_memory(ModelInstance& model, const MemoryDemand& demand);
 

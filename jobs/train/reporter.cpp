@@ -13,12 +13,8 @@
 
 namespace caravan::jobs {
 
-Reporter::Reporter(TrainSetup& setup, int rank) : setup_(setup), active_(rank == 0) {
-  for (const auto& buffer : setup.model().parameters().buffers()) {
-    if (buffer->role == Buffer::Role::counter) counters_.push_back(buffer.get());
-    if (buffer->role == Buffer::Role::state) states_.push_back(buffer.get());
-  }
-}
+Reporter::Reporter(TrainSetup& setup, PipelinePeers& peers, int rank)
+    : setup_(setup), peers_(peers), active_(rank == 0) {}
 
 void Reporter::open_files(std::int64_t first_step) {
   const std::string& output = setup_.job().output;
@@ -41,7 +37,7 @@ void Reporter::start(const Progress& progress) {
   const BatchShare& share = setup_.share();
   log_info(fmt::format("run {}: {} ranks ({}), {}", setup_.job().name, setup_.mesh().layout().ranks(),
                        setup_.mesh().layout().describe(), setup_.device().description()));
-  log_info(describe_parameters(setup_.model().parameters()));
+  log_info(describe_parameters(setup_.whole_model().parameters()));
   log_info(fmt::format("a step: {} sequences of {} tokens, {} micro-batches a rank; steps {} to {}",
                        share.global_batch, setup_.shape().length, share.microbatches(), first_step_,
                        setup_.job().train.steps));
@@ -65,27 +61,32 @@ void Reporter::fill(const StepReport& report) {
   record_.set("valid_tokens", report.result.valid_tokens);
 }
 
+void Reporter::add(const Buffer& buffer, int rank, const TensorView& mine) {
+  const std::vector<float> values = peers_.fetch(rank, mine, buffer.shape.count());
+  for (std::size_t index = 0; index < values.size(); ++index)
+    record_.set(fmt::format("{}/{}", buffer.name, index), static_cast<double>(values[index]));
+}
+
 void Reporter::add_experts(const TrainStep& step) {
-  auto add = [&](const std::string& name, const float* values, std::int64_t count) {
-    for (std::int64_t index = 0; index < count; ++index) {
-      record_.set(fmt::format("{}/{}", name, index), static_cast<double>(values[index]));
+  for (int rank = 0; rank < peers_.ranks(); ++rank) {
+    if (!peers_.is_first() && rank != setup_.pipeline_ranks().rank()) continue;
+    std::size_t layer = 0;
+    for (const auto& buffer : peers_.store(rank).buffers()) {
+      TensorView mine = buffer->data;
+      if (buffer->role == Buffer::Role::constant) continue;
+      if (buffer->role == Buffer::Role::counter && !mine.empty()) {
+        const std::vector<float>& counts = step.expert_counts()[layer++];  // the buffer itself is zero again
+        mine = TensorView(const_cast<float*>(counts.data()), DType::f32, buffer->shape);
+      }
+      add(*buffer, rank, mine);
     }
-  };
-  for (std::size_t layer = 0; layer < counters_.size(); ++layer) {
-    add(counters_[layer]->name, step.expert_counts()[layer].data(), counters_[layer]->shape.count());
-  }
-  for (const Buffer* state : states_) {
-    std::vector<float> values(static_cast<std::size_t>(state->shape.count()));
-    setup_.device().copy_to_host(Lane::compute, values.data(), state->data.data, state->data.bytes());
-    setup_.device().synchronize();
-    add(state->name, values.data(), state->shape.count());
   }
 }
 
 void Reporter::write(const StepReport& report, const TrainStep& step) {
-  if (!active_) return;
   fill(report);
-  if (setup_.job().metrics.expert_counts) add_experts(step);
+  if (setup_.job().metrics.expert_counts && setup_.share().data_rank == 0) add_experts(step);
+  if (!active_) return;
   for (const auto& file : files_) file->write(record_);
   const std::int64_t number = report.progress.step;
   const bool edge = number == first_step_ || number == setup_.job().train.steps;

@@ -6,6 +6,7 @@
 
 #include "caravan/metrics.hpp"
 #include "core/run/train_step.hpp"
+#include "jobs/train/pipeline_peers.hpp"
 #include "jobs/train/setup.hpp"
 #include "jobs/train/train_state.hpp"
 
@@ -25,25 +26,26 @@ struct StepReport {
 /// TensorBoard events for every step. On rank 0; elsewhere it does nothing.
 class Reporter {
  public:
-  Reporter(TrainSetup& setup, int rank);
+  Reporter(TrainSetup& setup, PipelinePeers& peers, int rank);
   /// Opens the files, dropping records after `progress` that a run which died has left, and prints the run's
   /// header.
   void start(const Progress& progress);
+  /// [collective over the pipeline that holds rank 0, when metrics.expert_counts]
   void write(const StepReport& report, const TrainStep& step);
 
  private:
   void open_files(std::int64_t first_step);
   void fill(const StepReport& report);
   void add_experts(const TrainStep& step);
+  void add(const Buffer& buffer, int rank, const TensorView& mine);
 
   TrainSetup& setup_;
+  PipelinePeers& peers_;
   bool active_;
   StepRecord record_;
   std::int64_t first_step_ = 1;
   std::vector<std::unique_ptr<MetricSink>> files_;
   std::unique_ptr<MetricSink> line_;
-  std::vector<const Buffer*> counters_;  // names of the expert counts, in the order of TrainStep
-  std::vector<const Buffer*> states_;
 };
 
 }  // namespace caravan::jobs

@@ -10,19 +10,19 @@ namespace caravan::jobs {
 namespace {
 
 parallel::MeshDegrees degrees(const Job::Parallel& parallel) {
-  const std::pair<const char*, std::int64_t> later[] = {{"data_shard", parallel.data_shard},
-                                                        {"pipeline", parallel.pipeline},
-                                                        {"context", parallel.context},
-                                                        {"tensor", parallel.tensor}};
+  const std::pair<const char*, std::int64_t> later[] = {
+      {"data_shard", parallel.data_shard}, {"context", parallel.context}, {"tensor", parallel.tensor}};
   for (const auto& [key, degree] : later) {
     CARAVAN_CHECK(
         degree == 1, ConfigError,
-        fmt::format("parallel.{}={} (this version trains replicated data parallel only). Set it to 1, and "
-                    "parallel.data_replicate to the number of ranks?",
-                    key, degree));
+        fmt::format(
+            "parallel.{}={} (this version trains replicated data and pipeline parallel only). Set it to 1, "
+            "and parallel.data_replicate or parallel.pipeline to the number of ranks?",
+            key, degree));
   }
   parallel::MeshDegrees mesh;
   mesh.dp_replicate = static_cast<int>(parallel.data_replicate);
+  mesh.pp = static_cast<int>(parallel.pipeline);
   return mesh;
 }
 
@@ -33,16 +33,6 @@ Host host_of(Registry& registry, Device* device) {
   return host;
 }
 
-/// How many micro-batches have been forwarded and not yet backwarded, at most.
-int most_in_flight(const std::vector<Step>& row) {
-  int now = 0, most = 1;
-  for (const Step& step : row) {
-    if (step.action.kind == ActionKind::forward) most = std::max(most, ++now);
-    if (step.action.kind == ActionKind::backward) --now;
-  }
-  return most;
-}
-
 }  // namespace
 
 TrainSetup::TrainSetup(Job job, Communicator& world)
@@ -51,17 +41,24 @@ TrainSetup::TrainSetup(Job job, Communicator& world)
       mesh_(world, degrees(job_.parallel)),
       registry_(make_registry()),
       device_(choose_device(*registry_, job_.device)),
-      model_(*registry_, device_.get(), job_.model_plugin, job_.model, job_.train.sequence_length),
+      whole_model_(*registry_, device_.get(), job_.model_plugin, job_.model, job_.train.sequence_length),
       optimizer_(registry_->create<Optimizer>(job_.optimizer_name, host_of(*registry_, device_.get()),
                                               job_.optimizer)),
       slots_(optimizer_->slots()),
       shape_{job_.train.local_batch_size, job_.train.sequence_length, Phase::train, 0},
-      share_(divide_batch()) {
-  const auto schedule =
-      registry_->create<Schedule>(job_.parallel.schedule, host_of(*registry_, device_.get()), Config::map());
-  Plan plan = schedule->build({1, static_cast<int>(share_.microbatches()), 1});
-  row_ = std::move(plan.steps.front());
-  in_flight_ = most_in_flight(row_);
+      share_(divide_batch()),
+      pipeline_(plan_pipeline(*registry_, job_, mesh_.coordinate(parallel::MeshAxis::pp),
+                              share_.microbatches(), whole_model_)),
+      model_(*registry_, device_.get(), job_.model_plugin, job_.model, job_.train.sequence_length,
+             stages_on(mesh_.coordinate(parallel::MeshAxis::pp))) {}
+
+StageChoice TrainSetup::stages_on(int rank) const {
+  return {static_cast<int>(pipeline_.layers.size()), job_.parallel.split, pipeline_.training.stages(rank)};
+}
+
+std::unique_ptr<ModelInstance> TrainSetup::stages_of_rank(int rank) {
+  return std::make_unique<ModelInstance>(*registry_, device_.get(), job_.model_plugin, job_.model,
+                                         job_.train.sequence_length, stages_on(rank));
 }
 
 BatchShare TrainSetup::divide_batch() {
@@ -69,25 +66,38 @@ BatchShare TrainSetup::divide_batch() {
   share.local_batch = job_.train.local_batch_size;
   share.data_ranks = mesh_.degree(parallel::MeshAxis::batch);
   share.data_rank = mesh_.coordinate(parallel::MeshAxis::batch);
-  const std::int64_t smallest = share.local_batch * share.data_ranks;
-  share.global_batch = job_.train.global_batch_size < 0 ? smallest : job_.train.global_batch_size;
+  const std::int64_t smallest = share.local_batch * share.data_ranks, wanted = job_.parallel.microbatches;
+  const std::int64_t by_pipeline = smallest * std::max<std::int64_t>(wanted, 1);
+  share.global_batch = job_.train.global_batch_size < 0 ? by_pipeline : job_.train.global_batch_size;
   CARAVAN_CHECK(
       share.global_batch > 0 && share.global_batch % smallest == 0, ConfigError,
       fmt::format(
           "train.global_batch_size={} (must be a multiple of local_batch_size={} x {} data ranks = {})",
           share.global_batch, share.local_batch, share.data_ranks, smallest));
+  CARAVAN_CHECK(
+      wanted < 1 || share.microbatches() == wanted, ConfigError,
+      fmt::format("parallel.microbatches={} and train.global_batch_size={} (that is {} micro-batches "
+                  "of {} sequences on {} data ranks). Leave one out?",
+                  wanted, share.global_batch, share.microbatches(), share.local_batch, share.data_ranks));
   return share;
 }
 
 MemoryPlan TrainSetup::memory() {
-  return plan_memory(model_, {shape_, in_flight_, share_.microbatches(), slots_.size(), share_.data_ranks,
-                              job_.validation.batches > 0});
+  return plan_memory(
+      model_, {pipeline_.training, job_.validation.batches > 0 ? &pipeline_.validation : nullptr, shape_,
+               slots_.size(), share_.data_ranks});
+}
+
+TrainStep::Parts TrainSetup::step_parts(StageMemory& memory, GradientReducer& reducer) {
+  return {*device_,        pipeline_.training, memory.stages(),  model_.parameters(),
+          *optimizer_,     data_ranks(),       pipeline_ranks(), share_.data_ranks > 1 ? &reducer : nullptr,
+          pipeline_.shared};
 }
 
 double TrainSetup::step_flops() {
   BatchShape whole = shape_;
   whole.sequences = share_.global_batch;
-  return 3 * model_.stage().forward_flops(whole);
+  return 3 * whole_model_.stage().forward_flops(whole);
 }
 
 Made<DataSource> TrainSetup::open_data(const Config& differences) {
@@ -100,12 +110,36 @@ Made<DataSource> TrainSetup::open_data(const Config& differences) {
   if (!data.has("seed")) data.set("seed", std::to_string(job_.seed));
   auto opened = registry_->create<DataSource>(name, host_of(*registry_, device_.get()), data);
   CARAVAN_CHECK(
-      opened->vocab_size() <= model_.stage().vocab_size(), ConfigError,
+      opened->vocab_size() <= whole_model_.stage().vocab_size(), ConfigError,
       fmt::format("the data has token ids up to {} (the model's vocab_size is {}). Set model.vocab_size, or "
                   "prepare the data with this model's tokenizer?",
-                  opened->vocab_size() - 1, model_.stage().vocab_size()));
+                  opened->vocab_size() - 1, whole_model_.stage().vocab_size()));
   return opened;
 }
+
+namespace {
+
+/// Stages with their layers and ranks, and the first steps of the plan of rank 0.
+std::string describe_pipeline(TrainSetup& setup) {
+  const PipelineSetup& pipeline = setup.pipeline();
+  const std::vector<Step>& row = pipeline.training.row;
+  std::string text = "\n# stages\n";
+  for (std::size_t stage = 0; stage < pipeline.layers.size(); ++stage) {
+    const auto& names = setup.whole_model().model().layers();
+    const LayerRange& range = pipeline.layers[stage];
+    text +=
+        fmt::format("  {} on pipeline rank {}: {} .. {}\n", stage, pipeline.training.placement.rank_of[stage],
+                    names[static_cast<std::size_t>(range.begin)].name,
+                    names[static_cast<std::size_t>(range.end - 1)].name);
+  }
+  text += fmt::format("\n# plan of rank 0 (schedule {})\n ", setup.job().parallel.schedule);
+  const std::size_t shown = std::min<std::size_t>(row.size(), 24);
+  for (std::size_t index = 0; index < shown; ++index) text += " " + to_string(row[index]);
+  if (shown < row.size()) text += fmt::format(" ... ({} steps)", row.size());
+  return text + "\n";
+}
+
+}  // namespace
 
 std::string describe(TrainSetup& setup) {
   const BatchShare& share = setup.share();
@@ -116,12 +150,9 @@ std::string describe(TrainSetup& setup) {
       "  a step: {} sequences of {} tokens, {} a micro-batch, {} micro-batches a rank, {:.3g} TFLOP\n",
       share.global_batch, setup.shape().length, share.local_batch, share.microbatches(),
       setup.step_flops() * 1e-12);
-  text += "\n# plan of rank 0\n ";
-  const std::size_t shown = std::min<std::size_t>(setup.row().size(), 24);
-  for (std::size_t index = 0; index < shown; ++index) text += " " + to_string(setup.row()[index].action);
-  if (shown < setup.row().size()) text += fmt::format(" ... ({} actions)", setup.row().size());
-  text += "\n\n# memory\n" + setup.memory().describe();
-  return text + "\n# parameters\n  " + describe_parameters(setup.model().parameters()) + "\n";
+  text += describe_pipeline(setup);
+  text += "\n# memory of rank 0\n" + setup.memory().describe();
+  return text + "\n# parameters\n  " + describe_parameters(setup.whole_model().parameters()) + "\n";
 }
 
 }  // namespace caravan::jobs

@@ -6,11 +6,14 @@
 #include "caravan/data.hpp"
 #include "caravan/optimizer.hpp"
 #include "caravan/schedule.hpp"
+#include "core/run/train_step.hpp"
 #include "jobs/job/job.hpp"
 #include "jobs/setup/machine.hpp"
 #include "jobs/setup/model_instance.hpp"
 #include "jobs/train/batches.hpp"
 #include "jobs/train/memory_plan.hpp"
+#include "jobs/train/pipeline_setup.hpp"
+#include "jobs/train/stage_memory.hpp"
 #include "parallel/process_mesh.hpp"
 
 namespace caravan::jobs {
@@ -26,16 +29,22 @@ class TrainSetup {
   Registry& registry() noexcept { return *registry_; }
   parallel::ProcessMesh& mesh() noexcept { return mesh_; }
   Communicator& data_ranks() { return mesh_.communicator(parallel::MeshAxis::batch); }
+  Communicator& pipeline_ranks() { return mesh_.communicator(parallel::MeshAxis::pp); }
   Device& device() noexcept { return *device_; }
+  /// The stages of this rank.
   ModelInstance& model() noexcept { return model_; }
+  /// All layers, for counting: never allocated.
+  ModelInstance& whole_model() noexcept { return whole_model_; }
+  /// The stages of another pipeline rank, for their names and shapes.
+  std::unique_ptr<ModelInstance> stages_of_rank(int rank);
   Optimizer& optimizer() noexcept { return *optimizer_; }
   const std::vector<std::string>& slots() const noexcept { return slots_; }
   const BatchShape& shape() const noexcept { return shape_; }
   const BatchShare& share() const noexcept { return share_; }
-  /// This rank's row of the plan, and the micro-batches that are kept at once.
-  const std::vector<Step>& row() const noexcept { return row_; }
-  int in_flight() const noexcept { return in_flight_; }
+  const PipelineSetup& pipeline() const noexcept { return pipeline_; }
   MemoryPlan memory();
+  /// What a TrainStep is made of, on activations in `memory`. The model must be allocated.
+  TrainStep::Parts step_parts(StageMemory& memory, GradientReducer& reducer);
   /// FLOPs of a step of all ranks, forward and backward, without recomputation.
   double step_flops();
 
@@ -44,19 +53,20 @@ class TrainSetup {
 
  private:
   BatchShare divide_batch();
+  StageChoice stages_on(int rank) const;
 
   Job job_;
   Communicator& world_;
   parallel::ProcessMesh mesh_;
   std::unique_ptr<Registry> registry_;
   Made<Device> device_;
-  ModelInstance model_;
+  ModelInstance whole_model_;
   Made<Optimizer> optimizer_;
   std::vector<std::string> slots_;
   BatchShape shape_;
   BatchShare share_;
-  std::vector<Step> row_;
-  int in_flight_ = 1;
+  PipelineSetup pipeline_;
+  ModelInstance model_;
 };
 
 /// The text of --dry-run: job, layout, plan, memory, parameters.

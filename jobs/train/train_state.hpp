@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "caravan/parameter.hpp"
 
@@ -12,6 +11,9 @@ class CheckpointReader;
 
 namespace caravan::jobs {
 
+class PipelinePeers;
+class TrainSetup;
+
 /// How far a run has come.
 struct Progress {
   std::int64_t step = 0;         ///< optimizer steps done
@@ -19,19 +21,14 @@ struct Progress {
   std::int64_t next_sample = 0;  ///< global data cursor
 };
 
-/// What a checkpoint carries beside the tensors.
-struct Provenance {
-  std::string job_yaml, layout;
-};
+/// [collective over the pipeline; its first rank writes] Writes parameters, optimizer slots, state buffers
+/// and progress under `<run>/checkpoints`. Host memory. IoError, on the first rank, leaves older checkpoints
+/// as they were.
+std::string save_state(const std::string& run, const Progress& progress, TrainSetup& setup,
+                       PipelinePeers& peers);
 
-/// Writes parameters, optimizer slots, state buffers and progress under `<run>/checkpoints`. One rank calls.
-/// Host memory. IoError leaves older checkpoints as they were.
-std::string save_state(const std::string& run, const Progress& progress, const ParameterStore& parameters,
-                       const std::vector<std::string>& slot_names, const Provenance& provenance);
-
-/// Reads what save_state wrote into an allocated store; IoError names what does not fit this model.
-Progress load_state(const io::CheckpointReader& reader, ParameterStore& parameters,
-                    const std::vector<std::string>& slot_names);
+/// Reads this rank's share of what save_state wrote; IoError names what does not fit the job's model.
+Progress load_state(const io::CheckpointReader& reader, TrainSetup& setup);
 
 /// Weights and state buffers alone.
 void load_weights(const io::CheckpointReader& reader, ParameterStore& parameters);

@@ -19,11 +19,6 @@ TrainSetup& allocated(TrainSetup& setup) {
   return setup;
 }
 
-StashLayout training_layout(TrainSetup& setup) {
-  return StashLayout(setup.model().stage().layers(), setup.shape(), StashMode::fused,
-                     setup.model().stage().width());
-}
-
 bool due(std::int64_t every, std::int64_t step, std::int64_t last) {
   return step == last || (every > 0 && step % every == 0);
 }
@@ -48,11 +43,10 @@ Trainer::Trainer(TrainSetup& setup, Communicator& world)
       source_(setup.open_data({})),
       reader_(*source_, setup.share()),
       reducer_(setup.data_ranks()),
-      stash_(setup.device(), training_layout(setup), setup.in_flight()),
-      step_({setup.device(), setup.model().stage(), setup.model().parameters(), setup.optimizer(),
-             setup.data_ranks(), setup.share().data_ranks > 1 ? &reducer_ : nullptr, stash_},
-            setup.row()),
-      reporter_(setup, world.rank()) {
+      memory_(setup.device(), setup.model(), setup.pipeline().training, setup.shape()),
+      step_(setup.step_parts(memory_, reducer_)),
+      peers_(setup),
+      reporter_(setup, peers_, world.rank()) {
   if (setup.job().validation.batches > 0) validator_.emplace(setup);
   agree_on_plugins(setup.registry(), world);
   start_weights();
@@ -67,7 +61,7 @@ void Trainer::start_weights() {
     parameters.initialise(setup_.job().seed);
     return;
   }
-  load_weights_from(initial, parameters);
+  load_weights_from(initial, parameters, setup_.whole_model().parameters());
   log_info("weights from " + initial);
 }
 
@@ -89,7 +83,7 @@ bool Trainer::resume() {
   path = broadcast_text(world_, path);
   if (path.empty()) return false;
   const auto reader = io::CheckpointReader::open(path, io::Check::structure);
-  progress_ = load_state(reader, setup_.model().parameters(), setup_.slots());
+  progress_ = load_state(reader, setup_);
   log_info(fmt::format("resumed at step {} from {}", progress_.step, path));
   return true;
 }
@@ -132,12 +126,11 @@ void Trainer::save_when_due() {
   const Job::Checkpoint& wanted = setup_.job().checkpoint;
   if (!wanted.enabled || !due(wanted.every, progress_.step, setup_.job().train.steps)) return;
   std::string problem;
-  if (world_.rank() == 0) {
-    try {
-      save();
-    } catch (const IoError& error) {
-      problem = error.what();
-    }
+  const bool holds_a_share = setup_.share().data_rank == 0;
+  try {
+    if (holds_a_share) save();
+  } catch (const IoError& error) {
+    problem = error.what();
   }
   problem = broadcast_text(world_, problem);
   if (problem.empty()) return;
@@ -149,15 +142,14 @@ void Trainer::save_when_due() {
 
 void Trainer::save() {
   const auto start = std::chrono::steady_clock::now();
-  const std::string path =
-      save_state(setup_.job().output, progress_, setup_.model().parameters(), setup_.slots(),
-                 {setup_.job().resolved.to_yaml(), setup_.mesh().layout().describe()});
+  const std::string path = save_state(setup_.job().output, progress_, setup_, peers_);
+  if (!peers_.is_first()) return;
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   log_info(fmt::format("checkpoint {} in {:.2f} s", path, seconds));
   if (setup_.job().checkpoint.keep_latest == 0) return;
-  for (const io::Skipped& problem :
+  for (const io::Skipped& skipped :
        io::prune(setup_.job().output, setup_.job().checkpoint.keep_latest).problems) {
-    log_warning(fmt::format("kept {}: {}", problem.path, problem.why));
+    log_warning(fmt::format("kept {}: {}", skipped.path, skipped.why));
   }
 }
 

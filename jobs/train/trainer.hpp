@@ -3,8 +3,10 @@
 #include <optional>
 
 #include "core/run/train_step.hpp"
+#include "jobs/train/pipeline_peers.hpp"
 #include "jobs/train/reporter.hpp"
 #include "jobs/train/setup.hpp"
+#include "jobs/train/stage_memory.hpp"
 #include "jobs/train/train_state.hpp"
 #include "jobs/train/validator.hpp"
 #include "parallel/bucketed_reducer.hpp"
@@ -32,8 +34,9 @@ class Trainer {
   Made<DataSource> source_;
   BatchReader reader_;
   parallel::BucketedReducer reducer_;
-  Stash stash_;
+  StageMemory memory_;
   TrainStep step_;
+  PipelinePeers peers_;
   std::optional<Validator> validator_;
   Reporter reporter_;
 };

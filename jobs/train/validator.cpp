@@ -13,18 +13,16 @@ Config validation_data(const Config& given) {
   return data;
 }
 
-/// One micro-batch of every data rank at a time.
-BatchShare one_round(const BatchShare& training) {
+/// As many micro-batches of every data rank at a time as the pipeline has ranks.
+BatchShare one_round(const BatchShare& training, std::int64_t microbatches) {
   BatchShare share = training;
-  share.global_batch = share.local_batch * share.data_ranks;
+  share.global_batch = share.local_batch * share.data_ranks * microbatches;
   return share;
 }
 
-StashLayout evaluation_layout(TrainSetup& setup) {
-  BatchShape shape = setup.shape();
+BatchShape evaluation(BatchShape shape) {
   shape.phase = Phase::evaluate;
-  return StashLayout(setup.model().stage().layers(), shape, StashMode::inference,
-                     setup.model().stage().width());
+  return shape;
 }
 
 }  // namespace
@@ -32,24 +30,25 @@ StashLayout evaluation_layout(TrainSetup& setup) {
 Validator::Validator(TrainSetup& setup)
     : setup_(setup),
       source_(setup.open_data(validation_data(setup.job().validation.data))),
-      reader_(*source_, one_round(setup.share())),
-      stash_(setup.device(), evaluation_layout(setup), 1),
-      executor_(setup.device(), setup.model().stage(), stash_) {}
+      reader_(*source_, one_round(setup.share(), setup.pipeline().validation.microbatches)),
+      memory_(setup.device(), setup.model(), setup.pipeline().validation, evaluation(setup.shape())),
+      executor_(setup.device(), setup.pipeline().validation, memory_.stages(), setup.pipeline_ranks()) {}
 
 Validator::Result Validator::run() {
   executor_.zero_sums();
   double sums[2] = {0, 0};
-  const int ranks = setup_.share().data_ranks;
-  // A rank may have none in the last round: every number of ranks measures the same samples.
-  for (std::int64_t index = setup_.share().data_rank; index < setup_.job().validation.batches;
-       index += ranks) {
-    const MicroBatch& batch = reader_.read(index / ranks * reader_.share().global_batch).front();
-    executor_.forward(batch);
-    sums[1] += static_cast<double>(std::count_if(batch.labels.begin(), batch.labels.end(),
-                                                 [](auto label) { return label != kIgnoredLabel; }));
+  const std::int64_t ranks = setup_.share().data_ranks, wanted = setup_.job().validation.batches;
+  const std::int64_t a_round = reader_.share().microbatches();
+  // A rank may have fewer in the last round: every number of ranks measures the same samples.
+  for (std::int64_t first = setup_.share().data_rank * a_round; first < wanted; first += ranks * a_round) {
+    const auto batches = reader_.read(first / (ranks * a_round) * reader_.share().global_batch);
+    const auto count = static_cast<std::size_t>(std::min(a_round, wanted - first));
+    executor_.run(batches.first(count), {}, nullptr);
+    sums[1] += static_cast<double>(count_valid(batches.first(count)));
   }
   setup_.device().copy_to_host(Lane::compute, &sums[0], executor_.sums().loss.data, sizeof sums[0]);
   setup_.device().synchronize();
+  setup_.pipeline_ranks().all_reduce(TensorView(&sums[0], DType::f64, {1}), ReduceOp::sum);
   setup_.data_ranks().all_reduce(TensorView(sums, DType::f64, {2}), ReduceOp::sum);
   return {sums[1] > 0 ? sums[0] / sums[1] : 0, static_cast<std::int64_t>(sums[1])};
 }

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "core/run/executor.hpp"
 #include "jobs/train/setup.hpp"
+#include "jobs/train/stage_memory.hpp"
 
 namespace caravan::jobs {
 
@@ -14,14 +14,14 @@ class Validator {
     double loss = 0;  ///< mean over valid tokens
     std::int64_t valid_tokens = 0;
   };
-  /// [collective over the data ranks] The same samples every time.
+  /// [collective over data and pipeline ranks] The same samples every time.
   Result run();
 
  private:
   TrainSetup& setup_;
   Made<DataSource> source_;
   BatchReader reader_;
-  Stash stash_;
+  StageMemory memory_;
   Executor executor_;
 };
 

@@ -159,7 +159,7 @@ TEST_P(MovedRows, hide_behind_the_other_walk_when_two_overlap) {
   HandRun first(model, both[0], sum), second(model, both[1], sum);
   const Walk forward = forward_walk(layers), backward = backward_walk(layers);
   auto alone = [&](const Walk& walk, HandRun& one, int set) {
-    Cursor(walk, one.run, stash, set).finish([](const Visit&) {});
+    Cursor(walk, one.run, stash, set).finish();
   };
   alone(forward, first, 0);
   {

@@ -9,12 +9,12 @@ Made<Optimizer> make_adamw(const Config& config) {
   return registry().create<Optimizer>("adamw", host, config);
 }
 
-/// The row of the only rank of a pipeline.
-std::vector<Step> pipeline_row(int microbatches) {
+/// The plan of the only rank of a pipeline.
+RankPlan plan_alone(int microbatches) {
   Host host;
   host.registry = &registry();
   const auto schedule = registry().create<Schedule>("1f1b", host, Config::map());
-  return schedule->build({1, microbatches, 1}).steps.front();
+  return lower(schedule->build({1, microbatches, 1}), microbatches, 0, Recomputation::none);
 }
 
 }  // namespace
@@ -24,9 +24,14 @@ TestTrainer::TestTrainer(TestModel& model, const Setup& setup, const Config& opt
       optimizer_(make_adamw(optimizer)),
       stash_(model.device(),
              StashLayout(model.stage().layers(), setup.shape, StashMode::fused, model.stage().width()), 1),
-      step_({model.device(), model.stage(), model.parameters(), *optimizer_,
-             setup.data ? *setup.data : *alone_, setup.reducer, stash_},
-            pipeline_row(setup.microbatches)) {}
+      step_({model.device(),
+             plan_alone(setup.microbatches),
+             {{model.stage(), stash_}},
+             model.parameters(),
+             *optimizer_,
+             setup.data ? *setup.data : *alone_,
+             *alone_,
+             setup.reducer}) {}
 
 StepResult TestTrainer::run(std::span<const TestBatch> batches, const TrainStep::Settings& settings) {
   std::vector<MicroBatch> views;

@@ -18,6 +18,9 @@ enum class Phase {
   decode,    ///< forward only, one sequence, keys and values are kept in session slots
 };
 
+/// Which forward of a micro-batch this is. Sums and counters are added to in the first only.
+enum class Pass { first, recomputation };
+
 /// Extents of one micro-batch on one rank.
 struct BatchShape {
   std::int64_t sequences = 1;  ///< B
@@ -90,8 +93,11 @@ struct Run {
   TensorView balance_loss;          ///< [1] f64 +=
   TensorView logits;                ///< [T, V] (decode: [1, V], the last token's), or empty: not wanted
   Ticket pending;                   ///< posted by a segment on the comm lane
+  Pass pass = Pass::first;
 
   bool training() const { return shape.phase == Phase::train; }
+  /// Sums and counters of training are to be added to.
+  bool counts() const { return training() && pass == Pass::first; }
   /// Key of a random stream that belongs to this step and to `name`.
   RandomKey key(std::string_view name) const { return {seed, hash_name(name)}; }
   /// The same of "layer" + "name" without making that text.

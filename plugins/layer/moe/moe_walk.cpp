@@ -17,7 +17,7 @@ void MoeLayer::route(Run& run, Frame& frame) {
   args.offsets = frame[offsets_];
   args.row_of = frame[row_of_];
   args.slot_of = frame[slot_of_];
-  args.counts = run.training() ? counts_.data : TensorView{};
+  args.counts = run.counts() ? counts_.data : TensorView{};
   run.ops.route_forward(args);
 }
 
@@ -30,7 +30,7 @@ void MoeLayer::router_forward(Run& run, Frame& frame) {
     if (balances()) run.device.copy(Lane::compute, clean.data, frame[logits_].data, clean.bytes());
   }
   route(run, frame);
-  if (run.training() && balances()) {
+  if (run.counts() && balances()) {
     run.ops.balance_loss_forward({balanced_logits(frame), frame[experts_], run.shape.length,
                                   options_.balance_loss * run.sequence_scale, run.balance_loss});
   }

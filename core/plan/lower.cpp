@@ -1,0 +1,47 @@
+#include "core/plan/lower.hpp"
+
+#include <algorithm>
+
+#include "core/plan/check.hpp"
+#include "core/plan/passes.hpp"
+
+namespace caravan {
+namespace {
+
+RankPlan row_of(Plan lowered, Placement placement, int microbatches, int rank) {
+  RankPlan plan;
+  plan.row = std::move(lowered.steps[static_cast<std::size_t>(rank)]);
+  plan.placement = std::move(placement);
+  plan.microbatches = microbatches;
+  for (int stage : plan.stages(rank))
+    plan.slots.push_back(assign_slots(plan.row, stage, microbatches, plan.placement));
+  return plan;
+}
+
+}  // namespace
+
+RankPlan lower(const Plan& compute, int microbatches, int rank, Recomputation recomputation) {
+  Placement placement = check(compute, microbatches);
+  const bool recomputes = recomputation == Recomputation::full;
+  Plan plan = recomputes ? place_recomputation(
+                               compute, std::vector<bool>(static_cast<std::size_t>(placement.stages()), true))
+                         : compute;
+  plan = place_communication(place_reduction(plan));
+  return row_of(std::move(plan), std::move(placement), microbatches, rank);
+}
+
+RankPlan lower_evaluation(const Placement& placement, int microbatches, int rank) {
+  const int ranks = static_cast<int>(placement.stages_of.size());
+  Plan plan{std::vector<std::vector<Step>>(placement.stages_of.size())};
+  for (int first = 0; first < microbatches; first += ranks) {
+    const int end = std::min(first + ranks, microbatches);
+    for (int stage = 0; stage < placement.stages(); ++stage) {
+      auto& row = plan.steps[static_cast<std::size_t>(placement.rank_of[static_cast<std::size_t>(stage)])];
+      for (int microbatch = first; microbatch < end; ++microbatch)
+        row.push_back({{stage, ActionKind::forward, microbatch}, {}});
+    }
+  }
+  return row_of(place_communication(plan), placement, microbatches, rank);
+}
+
+}  // namespace caravan

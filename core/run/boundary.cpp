@@ -1,0 +1,62 @@
+#include "core/run/boundary.hpp"
+
+#include <algorithm>
+
+namespace caravan {
+namespace {
+
+constexpr std::size_t kAlignment = 64;
+
+bool test_first(const std::vector<Ticket>& tickets, Communicator& group) {
+  const auto pending =
+      std::find_if(tickets.begin(), tickets.end(), [](const Ticket& ticket) { return ticket.pending(); });
+  if (pending == tickets.end()) return false;
+  group.test(*pending);
+  return true;
+}
+
+}  // namespace
+
+std::size_t Inbox::bytes(int places, const Shape& shape) {
+  return static_cast<std::size_t>(places) *
+         (static_cast<std::size_t>(shape.count()) * sizeof(float) + kAlignment);
+}
+
+Inbox::Inbox(Device& device, int places, const Shape& shape)
+    : memory_(device, std::max(bytes(places, shape), kAlignment), "stage boundaries"),
+      tickets_(static_cast<std::size_t>(places)) {
+  for (int place = 0; place < places; ++place) places_.push_back(memory_.take(DType::f32, shape));
+}
+
+void Inbox::post(int place, Communicator& from, int rank, int tag) {
+  tickets_[static_cast<std::size_t>(place)] = from.post_recv(at(place), rank, tag);
+}
+
+void Inbox::wait(int place, Communicator& from) {
+  Ticket& ticket = tickets_[static_cast<std::size_t>(place)];
+  if (ticket.pending()) from.wait(ticket);
+}
+
+bool Inbox::progress(Communicator& from) {
+  return test_first(tickets_, from);
+}
+
+void Outbox::post(int set, TensorView data, Communicator& to, int rank, int tag) {
+  wait(set, to);
+  tickets_[static_cast<std::size_t>(set)] = to.post_send(data, rank, tag);
+}
+
+void Outbox::wait(int set, Communicator& to) {
+  Ticket& ticket = tickets_[static_cast<std::size_t>(set)];
+  if (ticket.pending()) to.wait(ticket);
+}
+
+void Outbox::wait_all(Communicator& to) {
+  for (std::size_t set = 0; set < tickets_.size(); ++set) wait(static_cast<int>(set), to);
+}
+
+bool Outbox::progress(Communicator& to) {
+  return test_first(tickets_, to);
+}
+
+}  // namespace caravan

@@ -1,0 +1,114 @@
+#include "core/run/pipeline_stage.hpp"
+
+#include <fmt/format.h>
+
+#include "caravan/check.hpp"
+
+namespace caravan {
+namespace {
+
+constexpr int kForwardTag = 0, kBackwardTag = 1;
+
+int place_of(const SlotMap& map, int microbatch) {
+  return map.of[static_cast<std::size_t>(microbatch)];
+}
+
+Shape boundary_shape(const Stage& stage, const Stash& stash) {
+  return {stash.layout().shape().tokens(), stage.width()};
+}
+
+}  // namespace
+
+PipelineStage::PipelineStage(Device& device, Stage& stage, Stash& stash, const StepSums& sums,
+                             const StageSlots& slots, const Neighbours& neighbours)
+    : runner_(device, stage, stash, sums),
+      stash_(stash),
+      slots_(slots),
+      neighbours_(neighbours),
+      inputs_(device, slots.input.count, boundary_shape(stage, stash)),
+      gradients_(device, slots.gradient.count, boundary_shape(stage, stash)),
+      outputs_(stash.in_flight()),
+      input_gradients_(stash.in_flight()) {
+  CARAVAN_CHECK(
+      slots.sets() <= stash.in_flight(), Error,
+      fmt::format("a plan that keeps {} micro-batches on a stash of {}", slots.sets(), stash.in_flight()));
+}
+
+TensorView PipelineStage::output(int microbatch) const {
+  return stash_.output(slots_.forward_set(microbatch));
+}
+
+TensorView PipelineStage::input_gradient(int microbatch) const {
+  return stash_.input_gradient(place_of(slots_.stash, microbatch));
+}
+
+TensorView PipelineStage::input_place(int microbatch) const {
+  const int place = place_of(slots_.input, microbatch);
+  return place == kNoSlot ? TensorView{} : inputs_.at(place);
+}
+
+TensorView PipelineStage::gradient_place(int microbatch) const {
+  const int place = place_of(slots_.gradient, microbatch);
+  return place == kNoSlot ? TensorView{} : gradients_.at(place);
+}
+
+void PipelineStage::wait_for_inputs(const Action& action) {
+  const bool forward = action.kind == ActionKind::forward;
+  const bool backward = action.kind == ActionKind::backward || action.kind == ActionKind::backward_input;
+  if (!forward && !backward) return;
+  const int place = place_of(forward ? slots_.input : slots_.gradient, action.microbatch);
+  if (place != kNoSlot) (forward ? inputs_ : gradients_).wait(place, neighbours_.group);
+}
+
+std::optional<Cursor> PipelineStage::begin(const Action& action, std::span<const MicroBatch> batches,
+                                           const StepScales& scales, WalkObserver* observer) {
+  if (action.kind == ActionKind::forward || action.kind == ActionKind::recompute)
+    return begin_forward(action, batches, scales, observer);
+  return runner_.cursor(action.kind, place_of(slots_.stash, action.microbatch), observer);
+}
+
+std::optional<Cursor> PipelineStage::begin_forward(const Action& action, std::span<const MicroBatch> batches,
+                                                   const StepScales& scales, WalkObserver* observer) {
+  const bool again = action.kind == ActionKind::recompute;
+  const int microbatch = action.microbatch;
+  const int set = again ? place_of(slots_.stash, microbatch) : slots_.forward_set(microbatch);
+  if (set == kNoSlot) return std::nullopt;
+  outputs_.wait(set, neighbours_.group);
+  input_gradients_.wait(set, neighbours_.group);
+  const Pass pass = again && !slots_.is_last ? Pass::recomputation : Pass::first;
+  runner_.load(batches[static_cast<std::size_t>(microbatch)], set, scales, pass);
+  stash_.bind(set, input_place(microbatch), gradient_place(microbatch));
+  return runner_.cursor(ActionKind::forward, set, observer);
+}
+
+void PipelineStage::communicate(const Action& action) {
+  const int microbatch = action.microbatch;
+  Communicator& group = neighbours_.group;
+  switch (action.kind) {
+    case ActionKind::send_forward:
+      return outputs_.post(slots_.forward_set(microbatch), output(microbatch), group, neighbours_.after,
+                           kForwardTag);
+    case ActionKind::send_backward:
+      return input_gradients_.post(place_of(slots_.stash, microbatch), input_gradient(microbatch), group,
+                                   neighbours_.before, kBackwardTag);
+    case ActionKind::receive_forward:
+      return inputs_.post(place_of(slots_.input, microbatch), group, neighbours_.before, kForwardTag);
+    case ActionKind::receive_backward:
+      return gradients_.post(place_of(slots_.gradient, microbatch), group, neighbours_.after, kBackwardTag);
+    default:
+      CARAVAN_EXPECT(false);
+  }
+}
+
+void PipelineStage::progress() {
+  Communicator& group = neighbours_.group;
+  if (outputs_.progress(group) || input_gradients_.progress(group) || inputs_.progress(group)) return;
+  gradients_.progress(group);
+}
+
+void PipelineStage::finish_sends() {
+  outputs_.wait_all(neighbours_.group);
+  input_gradients_.wait_all(neighbours_.group);
+}
+
+}  // namespace caravan

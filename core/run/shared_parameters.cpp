@@ -1,0 +1,81 @@
+#include "core/run/shared_parameters.hpp"
+
+#include <algorithm>
+
+namespace caravan {
+namespace {
+
+constexpr int kTag = 2;
+constexpr std::size_t kAlignment = 64;
+
+const Parameter* find(const ParameterStore& store, const std::string& name) {
+  const auto& all = store.parameters();
+  const auto found = std::find_if(all.begin(), all.end(),
+                                  [&](const auto& parameter) { return parameter->spec().name == name; });
+  return found == all.end() ? nullptr : found->get();
+}
+
+/// What lies between the begin of `all` and its end, without `left_out` (ascending, inside `all`).
+std::vector<TensorView> without(const TensorView& all, const std::vector<TensorView>& left_out) {
+  std::vector<TensorView> pieces;
+  auto* begin = static_cast<float*>(all.data);
+  const auto add = [&](float* end) {
+    if (end > begin) pieces.emplace_back(begin, DType::f32, Shape{end - begin});
+  };
+  for (const TensorView& hole : left_out) {
+    add(static_cast<float*>(hole.data));
+    begin = static_cast<float*>(hole.data) + hole.count();
+  }
+  add(static_cast<float*>(all.data) + all.count());
+  return pieces;
+}
+
+}  // namespace
+
+SharedParameters::SharedParameters(Device& device, ParameterStore& store, Communicator& pipeline,
+                                   const std::vector<SharedParameter>& shared)
+    : ops_(device.ops()), device_(device), pipeline_(pipeline) {
+  std::vector<TensorView> not_owned;
+  std::size_t largest = 0;
+  for (const SharedParameter& each : shared) {
+    const Parameter* parameter = find(store, each.name);
+    if (!parameter) continue;
+    copies_.push_back({parameter->grad, each.ranks});
+    largest = std::max(largest, parameter->grad.bytes());
+    if (each.ranks.front() != pipeline.rank()) not_owned.push_back(parameter->grad);
+  }
+  std::sort(not_owned.begin(), not_owned.end(),
+            [](const TensorView& a, const TensorView& b) { return a.data < b.data; });
+  owned_ = without(store.all_gradients(), not_owned);
+  if (largest > 0) memory_ = std::make_unique<Arena>(device, largest + kAlignment, "shared gradients");
+}
+
+void SharedParameters::gather(const Copy& copy) {
+  ArenaScope scope(*memory_);
+  const TensorView other = memory_->take(DType::f32, copy.grad.shape);
+  for (std::size_t index = 1; index < copy.ranks.size(); ++index) {
+    Ticket received = pipeline_.post_recv(other, copy.ranks[index], kTag);
+    pipeline_.wait(received);
+    ops_.add({other, copy.grad});
+  }
+  device_.synchronize();
+  for (std::size_t index = 1; index < copy.ranks.size(); ++index) {
+    Ticket sent = pipeline_.post_send(copy.grad, copy.ranks[index], kTag);
+    pipeline_.wait(sent);
+  }
+}
+
+void SharedParameters::sum_gradients() {
+  for (const Copy& copy : copies_) {
+    if (copy.ranks.front() == pipeline_.rank()) {
+      gather(copy);
+      continue;
+    }
+    Ticket sent = pipeline_.post_send(copy.grad, copy.ranks.front(), kTag);
+    pipeline_.wait(sent);
+    Ticket received = pipeline_.post_recv(copy.grad, copy.ranks.front(), kTag);
+    pipeline_.wait(received);
+  }
+}
+
+}  // namespace caravan

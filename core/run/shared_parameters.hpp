@@ -1,0 +1,49 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "caravan/arena.hpp"
+#include "caravan/comm.hpp"
+#include "caravan/ops.hpp"
+#include "caravan/parameter.hpp"
+
+namespace caravan {
+
+/// A parameter that stages of several pipeline ranks use (tied embedding and head).
+struct SharedParameter {
+  std::string name;
+  std::vector<int> ranks;  ///< pipeline ranks that hold a copy, ascending; the first owns it
+};
+
+/// Keeps the copies of shared parameters equal: every copy starts with the same values and gets the sum of
+/// all copies' gradients. For norms and checkpoints the owner's counts.
+class SharedParameters {
+ public:
+  /// `shared`: equal on all ranks of `pipeline`. Takes memory for the largest that this rank holds.
+  SharedParameters(Device& device, ParameterStore& store, Communicator& pipeline,
+                   const std::vector<SharedParameter>& shared);
+
+  /// [collective over the pipeline] Every copy's gradient becomes the sum over the copies, added in rank
+  /// order.
+  void sum_gradients();
+  /// The gradients that this rank answers for, as few contiguous pieces.
+  const std::vector<TensorView>& owned_gradients() const noexcept { return owned_; }
+
+ private:
+  struct Copy {
+    TensorView grad;
+    std::vector<int> ranks;
+  };
+  void gather(const Copy& copy);
+
+  Ops& ops_;
+  Device& device_;
+  Communicator& pipeline_;
+  std::vector<Copy> copies_;  // in one order on all ranks
+  std::unique_ptr<Arena> memory_;
+  std::vector<TensorView> owned_;
+};
+
+}  // namespace caravan

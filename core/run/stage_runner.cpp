@@ -1,0 +1,98 @@
+#include "core/run/stage_runner.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "caravan/check.hpp"
+
+namespace caravan {
+namespace {
+
+constexpr std::size_t kAlignment = 64;
+
+}  // namespace
+
+std::int64_t count_valid(std::span<const MicroBatch> batches) {
+  std::int64_t valid = 0;
+  for (const MicroBatch& batch : batches) {
+    valid += std::count_if(batch.labels.begin(), batch.labels.end(),
+                           [](auto label) { return label != kIgnoredLabel; });
+  }
+  return valid;
+}
+
+std::size_t StageRunner::input_bytes(const BatchShape& shape, int sets) {
+  const std::size_t view = static_cast<std::size_t>(shape.tokens()) * sizeof(std::int32_t) + kAlignment;
+  return static_cast<std::size_t>(sets) * 3 * view;
+}
+
+StageRunner::StageRunner(Device& device, Stage& stage, Stash& stash, const StepSums& sums)
+    : device_(device),
+      stage_(stage),
+      stash_(stash),
+      memory_(device, input_bytes(stash.layout().shape(), stash.in_flight()), "inputs"),
+      forward_(forward_walk(stage.layers())),
+      backward_(backward_walk(stage.layers())),
+      backward_input_(backward_input_walk(stage.layers())),
+      backward_weight_(backward_weight_walk(stage.layers())) {
+  const BatchShape& shape = stash_.layout().shape();
+  for (int set = 0; set < stash.in_flight(); ++set) {
+    inputs_.push_back({memory_.take(DType::i32, {shape.tokens()}), memory_.take(DType::i32, {shape.tokens()}),
+                       memory_.take(DType::i32, {shape.sequences, shape.length})});
+    runs_.push_back({.device = device_,
+                     .ops = device_.ops(),
+                     .shape = shape,
+                     .tokens = {},
+                     .labels = {},
+                     .documents = {},
+                     .loss_sum = sums.loss,
+                     .balance_loss = sums.balance,
+                     .logits = {},
+                     .pending = {}});
+  }
+}
+
+TensorView StageRunner::copy(std::span<const std::int32_t> from, TensorView to) {
+  if (from.empty()) return {};
+  CARAVAN_CHECK(
+      static_cast<std::int64_t>(from.size()) == to.count(), Error,
+      fmt::format("a micro-batch of {} tokens (the stage is planned for {})", from.size(), to.count()));
+  device_.copy_from_host(Lane::compute, to.data, from.data(), to.bytes());
+  return to;
+}
+
+void StageRunner::load(const MicroBatch& batch, int set, const StepScales& scales, Pass pass) {
+  const Inputs& inputs = inputs_[static_cast<std::size_t>(set)];
+  Run& run = runs_[static_cast<std::size_t>(set)];
+  run.tokens = copy(batch.tokens, inputs.tokens);
+  run.labels = copy(batch.labels, inputs.labels);
+  run.documents = copy(batch.documents, inputs.documents);
+  run.first_sample = batch.first_sample;
+  run.first_position = batch.first_position;
+  run.logits = batch.logits;
+  run.seed = scales.seed;
+  run.gradient_scale = scales.gradient_scale;
+  run.sequence_scale = scales.sequence_scale;
+  run.pass = pass;
+}
+
+const Walk& StageRunner::walk(ActionKind kind) const {
+  switch (kind) {
+    case ActionKind::backward:
+      return backward_;
+    case ActionKind::backward_input:
+      return backward_input_;
+    case ActionKind::backward_weight:
+      return backward_weight_;
+    default:
+      CARAVAN_EXPECT(kind == ActionKind::forward || kind == ActionKind::recompute);
+      return forward_;
+  }
+}
+
+Cursor StageRunner::cursor(ActionKind kind, int set, WalkObserver* observer) {
+  return Cursor(walk(kind), runs_[static_cast<std::size_t>(set)], stash_, set, observer);
+}
+
+}  // namespace caravan

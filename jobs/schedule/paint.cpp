@@ -1,0 +1,88 @@
+#include "jobs/schedule/paint.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace caravan::jobs {
+namespace {
+
+struct Look {
+  Colour colour;
+  int terminal, terminal_light;
+  const char* description;
+};
+
+/// Indexed by Paint.
+constexpr std::array<Look, kNumPaints> kLooks = {{
+    {{54, 107, 168}, 25, 110, "F: forward"},
+    {{232, 144, 42}, 172, 222, "I: gradient of the input"},
+    {{66, 145, 80}, 28, 114, "W: gradient of the weights"},
+    {{196, 66, 62}, 124, 217, "B: I and W together"},
+    {{90, 165, 165}, 30, 116, "R: forward once more"},
+    {{125, 82, 160}, 91, 183, "overlapped F and B"},
+    {{120, 113, 108}, 241, 250, "messages, weights, reduction"},
+}};
+
+const Look& look_of(Paint paint) {
+  return kLooks[static_cast<std::size_t>(paint)];
+}
+
+int mixed_with_white(int value, double share) {
+  return static_cast<int>(std::lround(value + (255 - value) * share));
+}
+
+}  // namespace
+
+Paint paint_of(ActionKind kind) {
+  switch (kind) {
+    case ActionKind::forward:
+      return Paint::forward;
+    case ActionKind::backward_input:
+      return Paint::backward_input;
+    case ActionKind::backward_weight:
+      return Paint::backward_weight;
+    case ActionKind::backward:
+      return Paint::backward;
+    case ActionKind::recompute:
+      return Paint::recompute;
+    default:
+      return Paint::other;
+  }
+}
+
+const char* description_of(Paint paint) {
+  return look_of(paint).description;
+}
+
+Colour colour_of(Paint paint, double shade) {
+  const Colour& full = look_of(paint).colour;
+  const double share = shade / 2;
+  return {mixed_with_white(full.red, share), mixed_with_white(full.green, share),
+          mixed_with_white(full.blue, share)};
+}
+
+int terminal_colour_of(Paint paint, double shade) {
+  return shade > 0 ? look_of(paint).terminal_light : look_of(paint).terminal;
+}
+
+std::string hex(const Colour& colour) {
+  return fmt::format("#{:02x}{:02x}{:02x}", colour.red, colour.green, colour.blue);
+}
+
+const char* ink_on(const Colour& colour) {
+  const double lightness = 0.299 * colour.red + 0.587 * colour.green + 0.114 * colour.blue;
+  return lightness > 140 ? "#111" : "#fff";
+}
+
+Shades::Shades(const Plan& plan) {
+  const Placement placement = placement_of(plan);
+  shades_.resize(static_cast<std::size_t>(placement.stages()));
+  for (const std::vector<int>& stages : placement.stages_of) {
+    for (std::size_t i = 1; i < stages.size(); ++i)
+      shades_[static_cast<std::size_t>(stages[i])] =
+          static_cast<double>(i) / static_cast<double>(stages.size() - 1);
+  }
+}
+
+}  // namespace caravan::jobs

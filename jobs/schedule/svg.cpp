@@ -1,0 +1,197 @@
+#include "jobs/schedule/svg.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+#include <limits>
+
+#include "caravan/check.hpp"
+#include "jobs/schedule/paint.hpp"
+#include "jobs/schedule/summary.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+constexpr std::size_t kMostSteps = 100'000;
+constexpr double kLeft = 104, kTop = 62, kRight = 16, kGap = 4, kAxis = 26, kLegend = 30;
+constexpr double kFont = 11;
+constexpr double kDigit = 6.4;  // width of a digit of that size
+
+std::string escaped(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '&')
+      out += "&amp;";
+    else if (c == '<')
+      out += "&lt;";
+    else
+      out += static_cast<unsigned char>(c) < ' ' ? ' ' : c;
+  }
+  return out;
+}
+
+/// How time and ranks become points of the picture.
+struct Scale {
+  Scale(const Plan& plan, const Timeline& timeline) : ranks(plan.ranks()), makespan(timeline.makespan) {
+    double shortest = std::numeric_limits<double>::infinity();
+    for (const std::vector<Span>& spans : timeline.spans) {
+      for (const Span& span : spans)
+        if (span.end > span.begin) shortest = std::min(shortest, span.end - span.begin);
+    }
+    constexpr double kNarrowest = 760, kWidest = 1680, kReadable = 24;
+    width = std::clamp(kReadable * makespan / shortest, kNarrowest, kWidest);
+    row = std::clamp(1600.0 / ranks, 6.0, 32.0);
+  }
+  double x(double time) const { return kLeft + (makespan > 0 ? time / makespan * width : 0); }
+  double y(std::size_t rank) const { return kTop + static_cast<double>(rank) * (row + kGap); }
+  double bottom() const { return kTop + ranks * (row + kGap) - kGap; }
+
+  int ranks;
+  double makespan, width = 0, row = 0;
+};
+
+struct Box {
+  double x, y, width, height;
+};
+
+class Picture {
+ public:
+  Picture(const Plan& plan, const Timeline& timeline, const Caption& caption)
+      : plan_(plan), timeline_(timeline), caption_(caption), scale_(plan, timeline), shades_(plan) {}
+
+  std::string draw() && {
+    begin();
+    for (std::size_t rank = 0; rank < plan_.steps.size(); ++rank) row(rank);
+    axis();
+    legend();
+    svg_ += "</svg>\n";
+    return std::move(svg_);
+  }
+
+ private:
+  template <typename... Args>
+  void add(fmt::format_string<Args...> format, Args&&... args) {
+    fmt::format_to(std::back_inserter(svg_), format, std::forward<Args>(args)...);
+  }
+
+  void begin() {
+    const double width = kLeft + scale_.width + kRight, height = scale_.bottom() + kAxis + kLegend;
+    add(R"(<svg xmlns="http://www.w3.org/2000/svg" width="{0:.0f}" height="{1:.0f}" viewBox="0 0 {0:.0f} {1:.0f}" )"
+        R"(font-family="DejaVu Sans, Helvetica, Arial, sans-serif" font-size="{2}">)"
+        "\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n",
+        width, height, kFont);
+    add("<text x=\"12\" y=\"24\" font-size=\"16\" font-weight=\"bold\">{}</text>\n", escaped(caption_.title));
+    add("<text x=\"12\" y=\"44\" font-size=\"12.5\">bubble {} · makespan {:.6g}{}{} · peak stashes "
+        "{}</text>\n",
+        percent_text(timeline_.bubble()), timeline_.makespan, caption_.unit.empty() ? "" : " ",
+        escaped(caption_.unit), peak_text(peak_stashes(plan_)));
+  }
+
+  void row(std::size_t rank) {
+    const double y = scale_.y(rank);
+    add("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" fill=\"#ececec\"/>\n", kLeft, y,
+        scale_.width, scale_.row);
+    add("<text x=\"{}\" y=\"{:.1f}\" text-anchor=\"end\" font-size=\"{:.1f}\">rank {}</text>\n", kLeft - 8,
+        y + scale_.row / 2 + 4, std::min(12.0, scale_.row + 2), rank);
+    const std::vector<Span>& spans = timeline_.spans.at(rank);
+    for (std::size_t i = 0; i < plan_.steps[rank].size(); ++i) step(rank, plan_.steps[rank][i], spans.at(i));
+  }
+
+  void step(std::size_t rank, const Step& step, const Span& span) {
+    if (span.end <= span.begin) return;
+    const double x = scale_.x(span.begin), y = scale_.y(rank);
+    const Box box{x, y, scale_.x(span.end) - x, scale_.row};
+    add("<g><title>rank {}: {}, {:.6g} to {:.6g}</title>", rank, to_string(step), span.begin, span.end);
+    if (step.overlapped) {
+      const double half = box.height / 2;
+      cell(step.action, Paint::overlap, {box.x, box.y, box.width, half});
+      cell(*step.overlapped, Paint::overlap, {box.x, box.y + half, box.width, half});
+    } else {
+      cell(step.action, paint_of(step.action.kind), box);
+    }
+    svg_ += "</g>\n";
+  }
+
+  void cell(const Action& action, Paint paint, const Box& box) {
+    const Colour colour = colour_of(paint, shades_.of(action.stage));
+    add("<rect x=\"{:.2f}\" y=\"{:.2f}\" width=\"{:.2f}\" height=\"{:.2f}\" fill=\"{}\" stroke=\"#fff\" "
+        "stroke-width=\"{}\"/>",
+        box.x, box.y, box.width, box.height, hex(colour), box.width > 6 ? 0.8 : 0.2);
+    const std::string number = action.microbatch == kNoMicrobatch ? "" : std::to_string(action.microbatch);
+    const bool fits = static_cast<double>(number.size()) * kDigit + 3 <= box.width && box.height >= kFont + 1;
+    if (number.empty() || !fits) return;
+    add("<text x=\"{:.2f}\" y=\"{:.2f}\" text-anchor=\"middle\" fill=\"{}\">{}</text>", box.x + box.width / 2,
+        box.y + box.height / 2 + 4, ink_on(colour), number);
+  }
+
+  void axis() {
+    constexpr double kTicks = 12;
+    const double raw = scale_.makespan / kTicks;
+    const double decade = raw > 0 ? std::pow(10, std::floor(std::log10(raw))) : 1;
+    const double lead = raw / decade;
+    const double tick = decade * (lead <= 1 ? 1 : lead <= 2 ? 2 : lead <= 5 ? 5 : 10);
+    for (int i = 0; i * tick <= scale_.makespan && i < 100; ++i) {
+      add("<path d=\"M{0:.1f} {1:.1f}v4\" stroke=\"#666\"/><text x=\"{0:.1f}\" y=\"{2:.1f}\" fill=\"#666\" "
+          "text-anchor=\"middle\">{3:.6g}</text>\n",
+          scale_.x(i * tick), scale_.bottom() + 1, scale_.bottom() + 17, i * tick);
+    }
+  }
+
+  bool has(Paint paint) const {
+    for (std::size_t rank = 0; rank < plan_.steps.size(); ++rank) {
+      for (std::size_t i = 0; i < plan_.steps[rank].size(); ++i) {
+        const Step& step = plan_.steps[rank][i];
+        const Span& span = timeline_.spans[rank][i];
+        const Paint seen = step.overlapped ? Paint::overlap : paint_of(step.action.kind);
+        if (seen == paint && span.end > span.begin) return true;
+      }
+    }
+    return false;
+  }
+
+  void legend() {
+    legend_x_ = kLeft;
+    bool has_later_stages = false;
+    for (const auto& stages : placement_of(plan_).stages_of) has_later_stages |= stages.size() > 1;
+    for (int i = 0; i < kNumPaints; ++i) {
+      const auto paint = static_cast<Paint>(i);
+      if (has(paint)) legend_entry(hex(colour_of(paint, 0)), description_of(paint));
+    }
+    legend_entry("#ececec", "idle");
+    if (has_later_stages) legend_entry(hex(colour_of(Paint::forward, 1)), "lighter: later stages of a rank");
+    add("<text x=\"{:.1f}\" y=\"{:.1f}\" fill=\"#444\">numbers: micro-batch</text>\n", legend_x_,
+        scale_.bottom() + kAxis + 17);
+  }
+
+  void legend_entry(const std::string& colour, const std::string& text) {
+    const double y = scale_.bottom() + kAxis + 7;
+    add("<rect x=\"{0:.1f}\" y=\"{1:.1f}\" width=\"12\" height=\"12\" fill=\"{2}\"/><text x=\"{3:.1f}\" "
+        "y=\"{4:.1f}\" fill=\"#444\">{5}</text>\n",
+        legend_x_, y, colour, legend_x_ + 16, y + 10, text);
+    legend_x_ += 32 + static_cast<double>(text.size()) * 6.3;
+  }
+
+  const Plan& plan_;
+  const Timeline& timeline_;
+  const Caption& caption_;
+  Scale scale_;
+  Shades shades_;
+  std::string svg_;
+  double legend_x_ = 0;
+};
+
+}  // namespace
+
+std::string draw_svg(const Plan& plan, const Timeline& timeline, const Caption& caption) {
+  std::size_t steps = 0;
+  for (const std::vector<Step>& row : plan.steps) steps += row.size();
+  CARAVAN_CHECK(
+      steps <= kMostSteps, ConfigError,
+      fmt::format("a picture of {} steps (at most {}). Draw fewer ranks or micro-batches, or write a trace?",
+                  steps, kMostSteps));
+  return Picture(plan, timeline, caption).draw();
+}
+
+}  // namespace caravan::jobs

@@ -1,0 +1,84 @@
+#include "jobs/train/pipeline_setup.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "caravan/check.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+constexpr std::int64_t kMostMicrobatches = 1 << 20;
+
+Made<Schedule> make_schedule(Registry& registry, const Job::Parallel& parallel) {
+  Host host;
+  host.registry = &registry;
+  Config config = Config::map();
+  if (!parallel.schedule_csv.empty()) config.set("file", parallel.schedule_csv);
+  return registry.create<Schedule>(parallel.schedule, host, config);
+}
+
+/// Parameters of layers on several ranks, in the order in which the model declares them.
+std::vector<SharedParameter> find_shared(Stage& whole, const std::vector<LayerRange>& ranges,
+                                         const Placement& placement) {
+  std::map<const Parameter*, std::set<int>> ranks;
+  std::vector<const Parameter*> order;
+  for (std::size_t stage = 0; stage < ranges.size(); ++stage) {
+    for (int layer = ranges[stage].begin; layer < ranges[stage].end; ++layer) {
+      for (const Parameter* parameter : whole.layers()[static_cast<std::size_t>(layer)]->parameters()) {
+        if (!ranks.contains(parameter)) order.push_back(parameter);
+        ranks[parameter].insert(placement.rank_of[stage]);
+      }
+    }
+  }
+  std::vector<SharedParameter> shared;
+  for (const Parameter* parameter : order) {
+    const std::set<int>& holders = ranks[parameter];
+    if (holders.size() > 1) shared.push_back({parameter->spec().name, {holders.begin(), holders.end()}});
+  }
+  return shared;
+}
+
+PlanRequest request_of(const Schedule& schedule, const Job::Parallel& parallel, std::int64_t microbatches) {
+  CARAVAN_CHECK(microbatches < kMostMicrobatches, ConfigError,
+                fmt::format("{} micro-batches a step (at most {}). A larger train.local_batch_size?",
+                            microbatches, kMostMicrobatches - 1));
+  const StagesPerRank allowed = schedule.stages_per_rank();
+  const std::int64_t given = parallel.stages_per_rank;
+  CARAVAN_CHECK(given == -1 || (given >= allowed.least && given <= allowed.most), ConfigError,
+                fmt::format("parallel.stages_per_rank={} ({} has {} to {}). Leave it out?", given,
+                            parallel.schedule, allowed.least, allowed.most));
+  PlanRequest request;
+  request.ranks = static_cast<int>(parallel.pipeline);
+  request.microbatches = static_cast<int>(microbatches);
+  request.stages_per_rank = given == -1 ? allowed.usual : static_cast<int>(given);
+  return request;
+}
+
+}  // namespace
+
+PipelineSetup plan_pipeline(Registry& registry, const Job& job, int rank, std::int64_t microbatches,
+                            ModelInstance& whole) {
+  const auto schedule = make_schedule(registry, job.parallel);
+  const PlanRequest request = request_of(*schedule, job.parallel, microbatches);
+  PipelineSetup setup;
+  // Before the plan is built: this is cheap and the likelier mistake.
+  setup.layers = split_model(whole.model(), request.ranks * request.stages_per_rank, job.parallel.split);
+  setup.schedule = schedule->build(request);
+  CARAVAN_CHECK(setup.schedule.ranks() == request.ranks, ConfigError,
+                fmt::format("schedule {} gave a plan for {} ranks (the job has {} pipeline ranks)",
+                            job.parallel.schedule, setup.schedule.ranks(), request.ranks));
+  setup.training = lower(setup.schedule, request.microbatches, rank, job.train.recompute);
+  setup.validation = lower_evaluation(setup.training.placement, request.ranks, rank);
+  const int stages = setup.training.placement.stages();
+  CARAVAN_CHECK(stages == static_cast<int>(setup.layers.size()), ConfigError,
+                fmt::format("schedule {} gave a plan for {} stages (asked for {} ranks x {} stages)",
+                            job.parallel.schedule, stages, request.ranks, request.stages_per_rank));
+  setup.shared = find_shared(whole.stage(), setup.layers, setup.training.placement);
+  return setup;
+}
+
+}  // namespace caravan::jobs

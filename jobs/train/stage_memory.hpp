@@ -1,0 +1,27 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "core/run/executor.hpp"
+#include "jobs/setup/model_instance.hpp"
+
+namespace caravan::jobs {
+
+/// The memory for activations of this rank's stages under a plan. Owns it; borrows device and model.
+class StageMemory {
+ public:
+  /// Phase::evaluate keeps what a forward needs, Phase::train what the plan's backwards need.
+  StageMemory(Device& device, ModelInstance& model, const RankPlan& plan, const BatchShape& shape);
+  /// For an Executor, ascending.
+  std::vector<LocalStage> stages();
+
+  /// What the constructor and an Executor will take, boundaries included.
+  static std::size_t planned_bytes(ModelInstance& model, const RankPlan& plan, const BatchShape& shape);
+
+ private:
+  ModelInstance& model_;
+  std::vector<std::unique_ptr<Stash>> stashes_;
+};
+
+}  // namespace caravan::jobs
