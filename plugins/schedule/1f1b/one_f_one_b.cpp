@@ -1,16 +1,22 @@
-#include <algorithm>
 #include <array>
 #include <string>
 
-#include "caravan/check.hpp"
 #include "caravan/plugin.hpp"
-#include "caravan/schedule.hpp"
+#include "caravan/schedule_rows.hpp"
 
 namespace caravan {
 namespace {
 
-/// 1F1B (PipeDream-flush): warm up with as many forwards as stages follow, then alternate, then drain.
-/// Bubble (P−1)/(M+P−1); rank r keeps P−r micro-batches.
+/// Each rank warms up with a forward for itself and one for each rank after it, then alternates one backward
+/// and one forward, then drains.
+///
+/// Source: Narayanan et al. 2019, "PipeDream", with a flush at the end of the step as in Megatron-LM.
+///
+/// Bubble: (P−1)(F+B) a rank.
+///
+/// Memory: rank r keeps P−r micro-batches.
+///
+/// Constraint: M ≥ P.
 class OneForwardOneBackward final : public Schedule {
  public:
   using Interface = Schedule;
@@ -21,28 +27,24 @@ class OneForwardOneBackward final : public Schedule {
   OneForwardOneBackward(const Host&, const Config&) {}
 
   Plan build(const PlanRequest& request) const override {
-    CARAVAN_CHECK(
-        request.stages_per_rank == 1, ConfigError,
-        "stages_per_rank=" + std::to_string(request.stages_per_rank) + " (1f1b has one stage a rank)");
+    check_request(request, stages_per_rank(), kName);
+    const std::string ranks = std::to_string(request.ranks);
     CARAVAN_CHECK(request.microbatches >= request.ranks, ConfigError,
-                  "microbatches=" + std::to_string(request.microbatches) +
-                      " (1f1b needs at least ranks=" + std::to_string(request.ranks) + ")");
-    Plan plan;
-    for (int rank = 0; rank < request.ranks; ++rank) plan.steps.push_back(row(rank, request));
-    return plan;
+                  broken_rule(kName, request, "needs at least " + ranks) + ". Use " + ranks + ", or gpipe?");
+    return plan_of_rows(request.ranks, [&](int rank) { return row(rank, request); });
   }
 
  private:
-  static std::vector<Step> row(int rank, const PlanRequest& request) {
-    std::vector<Step> steps;
-    const int warm_up = std::min(request.microbatches, request.ranks - rank);
-    int forward = 0, backward = 0;
-    while (forward < warm_up) steps.push_back({{rank, ActionKind::forward, forward++}, {}});
-    while (backward < request.microbatches) {
-      steps.push_back({{rank, ActionKind::backward, backward++}, {}});
-      if (forward < request.microbatches) steps.push_back({{rank, ActionKind::forward, forward++}, {}});
+  static std::vector<Step> row(int stage, const PlanRequest& request) {
+    Row row(request);
+    const int warm_up = request.ranks - stage;
+    for (int i = 0; i < warm_up; ++i) row.forward(stage);
+    while (row.backwards(stage) < request.microbatches) {
+      row.backward(stage);
+      if (row.forwards(stage) < request.microbatches) row.forward(stage);
     }
-    return steps;
+    row.reduce_gradients(stage);
+    return row.take();
   }
 };
 
