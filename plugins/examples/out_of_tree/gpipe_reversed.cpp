@@ -1,9 +1,7 @@
 #include <algorithm>
-#include <string>
 
-#include "caravan/check.hpp"
 #include "caravan/plugin.hpp"
-#include "caravan/schedule.hpp"
+#include "caravan/schedule_rows.hpp"
 
 namespace {
 
@@ -25,25 +23,21 @@ class GpipeReversed final : public Schedule {
   GpipeReversed(const Host&, const Config& config) : group_(config.get_int("group")) {}
 
   Plan build(const PlanRequest& request) const override {
-    CARAVAN_CHECK(request.stages_per_rank == 1, ConfigError,
-                  "stages_per_rank=" + std::to_string(request.stages_per_rank) +
-                      " (gpipe_reversed has one stage a rank)");
-    Plan plan;
-    for (int rank = 0; rank < request.ranks; ++rank) plan.steps.push_back(row(rank, request.microbatches));
-    return plan;
+    check_request(request, stages_per_rank(), kName);
+    return plan_of_rows(request.ranks, [&](int rank) { return row(rank, request); });
   }
 
  private:
-  std::vector<Step> row(int rank, int microbatches) const {
-    const int group =
-        group_ == 0 ? microbatches : static_cast<int>(std::min<std::int64_t>(group_, microbatches));
-    std::vector<Step> steps;
-    for (int begin = 0; begin < microbatches; begin += group) {
-      const int end = std::min(begin + group, microbatches);
-      for (int m = begin; m < end; ++m) steps.push_back({{rank, ActionKind::forward, m}, {}});
-      for (int m = end - 1; m >= begin; --m) steps.push_back({{rank, ActionKind::backward, m}, {}});
+  std::vector<Step> row(int stage, const PlanRequest& request) const {
+    const std::int64_t all = request.microbatches;
+    const auto group = static_cast<int>(group_ == 0 ? all : std::min(group_, all));
+    Row row(request);
+    for (int begin = 0; begin < request.microbatches; begin += group) {
+      const int end = std::min(begin + group, request.microbatches);
+      for (int m = begin; m < end; ++m) row.forward(stage);
+      for (int m = end - 1; m >= begin; --m) row.backward(stage, m);
     }
-    return steps;
+    return row.take();
   }
 
   std::int64_t group_;

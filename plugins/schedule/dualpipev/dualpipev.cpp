@@ -14,8 +14,8 @@ namespace {
 ///
 /// Source: DeepSeek-AI 2024, DualPipe; Sea AI Lab 2025, "Cut-in-half"; the steps as PyTorch has them.
 ///
-/// Bubble, times of one stage, F&B of an overlapped pair: (P−1)(F&B + B − 3W) a rank, the published formula
-/// for the 2P ranks of DualPipe. Without any gain from overlap 2(P−1) at F = I = W = 1.
+/// Bubble, times of one stage, F&B of an overlapped pair: (P−1)(F&B + B − 3W) on the last rank, the longest
+/// of all, as published for the 2P ranks of DualPipe. Without any gain from overlap 2(P−1) at F = I = W = 1.
 ///
 /// Memory: a rank keeps 2P+1 micro-batches of a stage.
 ///
