@@ -69,6 +69,20 @@ TEST_P(EverySchedule, IsCompleteAndKeepsToItsFormulas) {
 INSTANTIATE_TEST_SUITE_P(Schedules, EverySchedule, ::testing::ValuesIn(schedule_names()),
                          [](const auto& test) { return "Schedule_" + test.param; });
 
+TEST(ScheduleFormulas, VBlocksHoldOnManyRanks) {
+  for (const std::string name : {"v_half", "v_min"}) {
+    for (int p = 17; p <= 70; ++p) {
+      for (const int m : {1, 2, p / 2, p, 2 * p + 1}) {
+        const PlanRequest request{.ranks = p, .microbatches = m, .stages_per_rank = 2};
+        SCOPED_TRACE(name + ", " + say(request));
+        const Plan plan = plan_of(name, request);
+        expect_bubble(name, request, plan);
+        expect_peak(name, request, plan);
+      }
+    }
+  }
+}
+
 /// The longest time without work of a rank between its first and its last action: what the zero-bubble papers
 /// call the bubble.
 double longest_gap(const Plan& plan, const StageCosts& costs) {

@@ -30,20 +30,21 @@ std::string read(const fs::path& path) {
 }
 
 struct Reference {
-  std::string name;
+  std::string path, name;
   PlanRequest request;
   Plan plan;
 };
 
-/// "ScheduleZBVZeroBubble_pp2_v2_mb4.compute.csv", or nothing when the file is no compute plan.
-std::vector<Reference> references(const fs::path& folder) {
-  static const std::regex form(R"((Schedule\w+)_pp(\d+)_v(\d+)_mb(\d+)\.compute\.csv)");
+/// The files such as "ScheduleZBVZeroBubble_pp2_v2_mb4.compute.csv" whose last part is `kind`.
+std::vector<Reference> references(const fs::path& folder, const std::string& kind) {
+  const std::regex form(R"((Schedule\w+)_pp(\d+)_v(\d+)_mb(\d+)\.)" + kind + R"(\.csv)");
   std::vector<Reference> found;
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string file = entry.path().filename();
     std::smatch part;
     if (!std::regex_match(file, part, form)) continue;
-    found.push_back({kNames.at(part[1]),
+    found.push_back({entry.path(),
+                     kNames.at(part[1]),
                      {.ranks = std::stoi(part[2]),
                       .microbatches = std::stoi(part[4]),
                       .stages_per_rank = std::stoi(part[3])},
@@ -60,15 +61,20 @@ std::vector<Step> with_pytorchs_defect(std::vector<Step> row) {
   return row;
 }
 
-TEST(ScheduleReference, EveryComputePlanOfPyTorchIsReproducedActionForAction) {
+/// The folder of PyTorch's plans, or "".
+std::string folder_of_references() {
   const char* folder = std::getenv("CARAVAN_REFERENCE_DIR");
-  if (!folder || !fs::exists(fs::path(folder) / "schedules")) {
-    GTEST_SKIP() << "CARAVAN_REFERENCE_DIR has no schedules";
-  }
+  const fs::path schedules = fs::path(folder ? folder : "") / "schedules";
+  return fs::exists(schedules) ? schedules.string() : "";
+}
+
+TEST(ScheduleReference, EveryComputePlanOfPyTorchIsReproducedActionForAction) {
+  const std::string folder = folder_of_references();
+  if (folder.empty()) GTEST_SKIP() << "CARAVAN_REFERENCE_DIR has no schedules";
   std::map<std::string, int> compared;
 
-  for (const Reference& reference : references(fs::path(folder) / "schedules")) {
-    SCOPED_TRACE(reference.name + " on " + std::to_string(reference.request.ranks));
+  for (const Reference& reference : references(folder, "compute")) {
+    SCOPED_TRACE(reference.path);
     const Plan plan = plan_of(reference.name, reference.request);
     ASSERT_EQ(plan.ranks(), reference.plan.ranks());
     for (std::size_t rank = 0; rank < plan.steps.size(); ++rank) {
@@ -80,6 +86,22 @@ TEST(ScheduleReference, EveryComputePlanOfPyTorchIsReproducedActionForAction) {
   }
 
   EXPECT_EQ(compared.size(), kNames.size()) << "a schedule of PyTorch has no reference";
+}
+
+TEST(ScheduleReference, CsvReadsTheLoweredFilesAsTheSchedulesThatTheyCameFrom) {
+  const std::string folder = folder_of_references();
+  if (folder.empty()) GTEST_SKIP() << "CARAVAN_REFERENCE_DIR has no schedules";
+  const std::vector<Reference> lowered = references(folder, "comms");
+  ASSERT_FALSE(lowered.empty());
+
+  for (const Reference& reference : lowered) {
+    SCOPED_TRACE(reference.path);
+    Plan plan = schedule("csv", reference.path)->build(reference.request);
+    for (std::vector<Step>& row : plan.steps) {
+      std::erase_if(row, [](const Step& step) { return step.action.kind == ActionKind::reduce_gradients; });
+    }
+    EXPECT_EQ(to_csv(plan), to_csv(plan_of(reference.name, reference.request)));
+  }
 }
 
 }  // namespace
