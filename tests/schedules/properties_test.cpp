@@ -108,11 +108,16 @@ TEST(ScheduleFormulas, ZeroBubbleSchedulesHaveTheGapsOfTheirPapers) {
   }
 }
 
-TEST(ScheduleFormulas, ZbH1HoldsForUnequalTimes) {
+TEST(ScheduleFormulas, ZeroBubbleSchedulesHoldForUnequalTimesWhileWIsTheShortest) {
   const StageCosts costs{.forward = 4, .backward_input = 5, .backward_weight = 3};
   for (const int p : kRanks) {
-    const Plan plan = plan_of("zb_h1", {.ranks = p, .microbatches = 4 * p});
-    EXPECT_EQ(longest_gap(plan, costs), (p - 1) * (4 + 5 - 3)) << p;
+    const PlanRequest request{.ranks = p, .microbatches = 4 * p};
+    PlanRequest two_stages = request;
+    two_stages.stages_per_rank = 2;
+
+    EXPECT_EQ(longest_gap(plan_of("zb_h1", request), costs), (p - 1) * (4 + 5 - 3)) << p;
+    EXPECT_EQ(longest_gap(plan_of("zb_h2", request), costs), (p - 1) * (4 + 5 - 2 * 3)) << p;
+    EXPECT_EQ(longest_gap(plan_of("interleaved_zero_bubble", two_stages), costs), (p - 1) * (4 + 5 - 3)) << p;
   }
 }
 

@@ -12,8 +12,8 @@ namespace {
 ///
 /// Source: Qi et al. 2023, "Zero Bubble Pipeline Parallelism" (ZB-H1), over several stages a rank as PyTorch.
 ///
-/// Bubble, F, I and W of one stage: (P−1)(F+I−W) a rank when M ≥ P. With fewer, at F = I = W = 1,
-/// P−1 + P−M + (V−1)·max(P−M, 2P−3M).
+/// Bubble, F, I and W of one stage: (P−1)(F+I−W) a rank when M ≥ P and W ≤ F, I. With fewer, at F = I = W =
+/// 1, P−1 + P−M + (V−1)·max(P−M, 2P−3M).
 ///
 /// Memory: a rank keeps min(V·M, (V−1)·R + P) micro-batches of a stage, R the length of a round; V·P at R =
 /// P.

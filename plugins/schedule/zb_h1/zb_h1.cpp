@@ -12,7 +12,8 @@ namespace {
 ///
 /// Source: Qi et al. 2023, "Zero Bubble Pipeline Parallelism", ZB-H1.
 ///
-/// Bubble: (P−1)(F+I−W) on rank 0, the longest of all, when M ≥ P. With fewer, P−1 + P−M at F = I = W = 1.
+/// Bubble: (P−1)(F+I−W) on rank 0, the longest of all, when M ≥ P and W ≤ F, I. With fewer, P−1 + P−M at F =
+/// I = W = 1.
 ///
 /// Memory: a rank keeps min(M, P) micro-batches.
 ///

@@ -11,7 +11,8 @@ namespace {
 ///
 /// Source: Qi et al. 2023, "Zero Bubble Pipeline Parallelism", ZB-H2.
 ///
-/// Bubble: (P−1)(F+I−2W) between a rank's first and last action, so none at F = I = W, when M ≥ 2P−1. Rank r
+/// Bubble: (P−1)(F+I−2W) between a rank's first and last action, so none at F = I = W, when M ≥ 2P−1
+/// and W ≤ F, I. Rank r
 /// works from r·F on, so from the first action of all ranks to the last 3M + P−1 pass; with fewer
 /// micro-batches ⌊(2P−1−M)/2⌋ more. An optimizer that waits for all ranks waits that long.
 ///
