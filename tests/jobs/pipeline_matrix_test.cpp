@@ -1,0 +1,198 @@
+#include <gtest/gtest.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <map>
+
+#include "caravan/error.hpp"
+#include "jobs/train/setup.hpp"
+#include "parallel/bucketed_reducer.hpp"
+#include "parallel/world.hpp"
+
+// Every schedule on every number of ranks gives the losses and norms of one rank: experts, balancing, dropout,
+// accumulation, and in turn recomputation and a tied head. Runs on 2, 3, 4 and 8 ranks.
+namespace caravan::jobs {
+namespace {
+
+constexpr double kTolerance = 1e-5;
+constexpr int kSteps = 10;
+
+struct Case {
+  std::string schedule;
+  int pipeline = 1, stages_per_rank = 1, microbatches = 1, layers = 1;
+  bool tied = false, recomputes = false;
+
+  std::string name() const {
+    return fmt::format("{} on {} ranks x {} stages, {} micro-batches, {} layers{}{}", schedule, pipeline,
+                       stages_per_rank, microbatches, layers, tied ? ", tied" : "",
+                       recomputes ? ", recomputation" : "");
+  }
+};
+
+/// `sequences` of a step over all data ranks.
+Job job_of(const Case& test, int sequences) {
+  Config tree = Config::parse(R"(
+seed: 5
+device: host
+model: {plugin: llama4, vocab_size: 32, dim: 16, heads: 2, kv_heads: 1, width_multiple_of: 16, experts: 3, top_k: 2,
+        noisy: true, balance_loss: 0.01, load_balance_rate: 0.01, dropout: 0.1}
+data: {source: synthetic, vocab_size: 32}
+train: {steps: 100, sequence_length: 4, lr: 3e-3, warmup_steps: 3}
+checkpoint: {enabled: false}
+)");
+  const auto set = [&](const std::string& key, const auto& value) {
+    tree.override_with(fmt::format("{}={}", key, value));
+  };
+  set("model.layers", test.layers);
+  set("model.tied_head", test.tied);
+  set("train.global_batch_size", sequences);
+  set("train.recompute", test.recomputes ? "full" : "none");
+  set("parallel.pipeline", test.pipeline);
+  set("parallel.schedule", test.schedule);
+  if (test.pipeline > 1) set("parallel.stages_per_rank", test.stages_per_rank);
+  return resolve_job(std::move(tree));
+}
+
+std::vector<StepResult> train(const Job& job, Communicator& world) {
+  TrainSetup setup(job, world);
+  setup.model().allocate(ParameterStore::Content::weights_and_gradients, setup.slots().size());
+  setup.model().parameters().initialise(job.seed);
+  const auto data = setup.open_data({});
+  BatchReader reader(*data, setup.share());
+  parallel::BucketedReducer reducer(setup.data_ranks());
+  StageMemory memory(setup.device(), setup.model(), setup.pipeline().training, setup.shape());
+  TrainStep step(setup.step_parts(memory, reducer));
+  std::vector<StepResult> results;
+  for (std::int64_t number = 1; number <= kSteps; ++number) {
+    const auto batches = reader.read((number - 1) * setup.share().global_batch);
+    results.push_back(
+        step.run(batches, {number, job.train.lr.at(number), 1, job.seed, setup.share().global_batch}));
+  }
+  return results;
+}
+
+/// Losses and norms of one rank, computed once for each model and batch.
+const std::vector<StepResult>& alone(const Case& test, int sequences) {
+  static std::map<std::string, std::vector<StepResult>> known;
+  Case single = test;
+  single.schedule = "1f1b";
+  single.pipeline = 1;
+  single.recomputes = false;
+  single.microbatches = sequences;
+  auto& results = known[single.name()];
+  if (results.empty()) {
+    const auto self = make_single_communicator();
+    results = train(job_of(single, sequences), *self);
+  }
+  return results;
+}
+
+double relative(double a, double b) {
+  return std::abs(a - b) / std::abs(b);
+}
+
+class Pipelines : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() { setenv("CARAVAN_PLUGIN_PATH", CARAVAN_PLUGIN_DIR, 1); }
+
+  int ranks() const { return world_->size(); }
+
+  void expect_equal(const Case& test) {
+    const int sequences = test.microbatches * (ranks() / test.pipeline);
+    const auto& expected = alone(test, sequences);
+    const auto results = train(job_of(test, sequences), *world_);
+    double worst = 0;
+    for (std::size_t step = 0; step < kSteps; ++step) {
+      worst = std::max({worst, relative(results[step].loss, expected[step].loss),
+                        relative(results[step].grad_norm, expected[step].grad_norm),
+                        relative(results[step].balance_loss, expected[step].balance_loss)});
+    }
+    EXPECT_LE(worst, kTolerance) << test.name();
+    ++compared_;
+  }
+
+  /// Tied or not, with recomputation or not; on many ranks one of the four in turn.
+  void expect_equal_in_every_way(Case test, int turn) {
+    for (int way = 0; way < 4; ++way) {
+      if (ranks() > 4 && way != turn % 4) continue;
+      test.tied = way % 2 == 1;
+      test.recomputes = way / 2 == 1;
+      expect_equal(test);
+    }
+  }
+
+  /// Whether the schedule takes these numbers.
+  static bool is_allowed(const Case& test) {
+    Host host;
+    static const auto registry = make_registry();
+    host.registry = registry.get();
+    const auto schedule = registry->create<Schedule>(test.schedule, host, Config::map());
+    try {
+      schedule->build({test.pipeline, test.microbatches, test.stages_per_rank});
+      return true;
+    } catch (const ConfigError&) {
+      return false;
+    }
+  }
+
+  std::unique_ptr<Communicator> world_ = parallel::make_world_communicator();
+  int compared_ = 0;
+};
+
+struct Family {
+  std::string schedule;
+  std::vector<int> stages_per_rank;
+};
+
+const std::vector<Family>& families() {
+  static const std::vector<Family> kAll{{"gpipe", {1}},
+                                        {"1f1b", {1}},
+                                        {"zb_h1", {1}},
+                                        {"zb_h2", {1}},
+                                        {"interleaved_1f1b", {2, 3}},
+                                        {"looped_bfs", {2, 3}},
+                                        {"interleaved_zero_bubble", {2, 3}},
+                                        {"zbv", {2}},
+                                        {"dualpipev", {2}},
+                                        {"v_half", {2}},
+                                        {"v_min", {2}}};
+  return kAll;
+}
+
+/// Smallest, odd, and more than a round of micro-batches.
+std::vector<int> candidates(int pipeline) {
+  if (pipeline > 4) return {1, pipeline, 2 * pipeline, 2 * pipeline + 1};
+  return {1, pipeline, pipeline + 1, 2 * pipeline, 2 * pipeline + 1};
+}
+
+TEST_F(Pipelines, give_the_losses_and_norms_of_one_rank) {
+  int turn = 0;
+  for (const Family& family : families()) {
+    const int before = compared_;
+    for (int stages : family.stages_per_rank) {
+      for (int microbatches : candidates(ranks())) {
+        Case test{family.schedule, ranks(), stages, microbatches, std::max(ranks() * stages - 1, 3)};
+        if (is_allowed(test)) expect_equal_in_every_way(test, ++turn);
+      }
+    }
+    EXPECT_GE(compared_ - before, 2) << family.schedule << ": too few numbers of micro-batches were allowed";
+  }
+}
+
+TEST_F(Pipelines, give_them_with_data_ranks_too) {
+  if (ranks() != 4) GTEST_SKIP() << "needs 4 ranks: 2 stages x 2 data ranks";
+  for (const Family& family : families()) {
+    Case test{family.schedule, 2, family.stages_per_rank.front(), 4, 5};
+    for (bool tied : {false, true}) {
+      test.tied = tied;
+      test.recomputes = !tied;
+      expect_equal(test);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace caravan::jobs
