@@ -20,7 +20,7 @@ constexpr std::array<Look, kNumPaints> kLooks = {{
     {{66, 145, 80}, 28, 114, "W: gradient of the weights"},
     {{196, 66, 62}, 124, 217, "B: I and W together"},
     {{90, 165, 165}, 30, 116, "R: forward once more"},
-    {{125, 82, 160}, 91, 183, "overlapped F and B"},
+    {{125, 82, 160}, 91, 183, "overlapped: F above, B below"},
     {{120, 113, 108}, 241, 250, "messages, weights, reduction"},
 }};
 
@@ -62,8 +62,12 @@ Colour colour_of(Paint paint, double shade) {
           mixed_with_white(full.blue, share)};
 }
 
-int terminal_colour_of(Paint paint, double shade) {
-  return shade > 0 ? look_of(paint).terminal_light : look_of(paint).terminal;
+std::string terminal_colour_of(Paint paint, double shade) {
+  constexpr int kBlack = 16, kWhite = 231;
+  const Look& look = look_of(paint);
+  const bool is_light = shade > 0 || paint == Paint::backward_input;
+  return fmt::format("\033[38;5;{};48;5;{}m", is_light ? kBlack : kWhite,
+                     shade > 0 ? look.terminal_light : look.terminal);
 }
 
 std::string hex(const Colour& colour) {

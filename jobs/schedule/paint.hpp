@@ -30,8 +30,8 @@ struct Colour {
 /// `shade` 0: as it is, 1: half way to white. Told apart by the common kinds of colour blindness through
 /// lightness too.
 Colour colour_of(Paint paint, double shade);
-/// Of the 256 of a terminal, for `is_later` stages of a rank a lighter one.
-int terminal_colour_of(Paint paint, double shade);
+/// Escape sequence for one of the 256 colours of a terminal, with an ink that is read well on it.
+std::string terminal_colour_of(Paint paint, double shade);
 /// "#4e79a7"
 std::string hex(const Colour& colour);
 /// Black or white, whichever is read better on it.

@@ -18,11 +18,14 @@ std::size_t steps_of(const Plan& plan) {
 }
 
 std::string placement_text(const Placement& placement) {
-  const std::size_t ranks = placement.stages_of.size();
+  const auto& stages_of = placement.stages_of;
   std::string text;
-  for (std::size_t rank = 0; rank < std::min(ranks, kMostListed); ++rank)
-    text += fmt::format("{}{}", rank == 0 ? "" : " | ", fmt::join(placement.stages_of[rank], " "));
-  return ranks > kMostListed ? text + " | …" : text;
+  for (std::size_t rank = 0; rank < stages_of.size(); ++rank) {
+    const bool is_listed = stages_of.size() <= kMostListed || rank < 4 || rank + 1 == stages_of.size();
+    if (is_listed) text += fmt::format("{}{}", rank == 0 ? "" : " | ", fmt::join(stages_of[rank], " "));
+    if (!is_listed && rank == 4) text += " | …";
+  }
+  return text;
 }
 
 std::vector<double> idle_of(const Timeline& timeline) {
@@ -40,6 +43,8 @@ std::string percent_text(double share) {
 
 std::string peak_text(const std::vector<int>& peaks) {
   if (peaks.size() <= kMostListed) return fmt::format("{}", fmt::join(peaks, " "));
+  if (std::equal(peaks.begin() + 1, peaks.end(), peaks.begin()))
+    return fmt::format("{} (every rank)", peaks[0]);
   const auto [least, most] = std::minmax_element(peaks.begin(), peaks.end());
   return fmt::format("at most {} (rank {}), at least {} (rank {})", *most, most - peaks.begin(), *least,
                      least - peaks.begin());

@@ -1,6 +1,7 @@
 #include "jobs/schedule/svg.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -15,7 +16,8 @@ namespace caravan::jobs {
 namespace {
 
 constexpr std::size_t kMostSteps = 100'000;
-constexpr double kLeft = 104, kTop = 62, kRight = 16, kGap = 4, kAxis = 26, kLegend = 30;
+constexpr double kLeft = 104, kTop = 62, kRight = 16, kGap = 4, kAxis = 26, kLegendRow = 20;
+constexpr const char* kIdleColour = "#ececec";
 constexpr double kFont = 11;
 constexpr double kDigit = 6.4;  // width of a digit of that size
 
@@ -30,6 +32,14 @@ std::string escaped(const std::string& text) {
       out += static_cast<unsigned char>(c) < ' ' ? ' ' : c;
   }
   return out;
+}
+
+std::string stages_text(const std::vector<int>& stages) {
+  constexpr std::size_t kMost = 3;
+  const std::string more = stages.size() > kMost ? " …" : "";
+  const auto end = stages.begin() + static_cast<std::ptrdiff_t>(std::min(stages.size(), kMost));
+  return fmt::format("stage{} {}{}", stages.size() == 1 ? "" : "s", fmt::join(stages.begin(), end, " "),
+                     more);
 }
 
 /// How time and ranks become points of the picture.
@@ -59,14 +69,19 @@ struct Box {
 class Picture {
  public:
   Picture(const Plan& plan, const Timeline& timeline, const Caption& caption)
-      : plan_(plan), timeline_(timeline), caption_(caption), scale_(plan, timeline), shades_(plan) {}
+      : plan_(plan),
+        timeline_(timeline),
+        caption_(caption),
+        scale_(plan, timeline),
+        placement_(placement_of(plan)),
+        shades_(plan) {}
 
   std::string draw() && {
+    legend();
     begin();
     for (std::size_t rank = 0; rank < plan_.steps.size(); ++rank) row(rank);
     axis();
-    legend();
-    svg_ += "</svg>\n";
+    svg_ += legend_ + "</svg>\n";
     return std::move(svg_);
   }
 
@@ -77,7 +92,7 @@ class Picture {
   }
 
   void begin() {
-    const double width = kLeft + scale_.width + kRight, height = scale_.bottom() + kAxis + kLegend;
+    const double width = kLeft + scale_.width + kRight, height = legend_y_ + kLegendRow + 4;
     add(R"(<svg xmlns="http://www.w3.org/2000/svg" width="{0:.0f}" height="{1:.0f}" viewBox="0 0 {0:.0f} {1:.0f}" )"
         R"(font-family="DejaVu Sans, Helvetica, Arial, sans-serif" font-size="{2}">)"
         "\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n",
@@ -91,10 +106,14 @@ class Picture {
 
   void row(std::size_t rank) {
     const double y = scale_.y(rank);
-    add("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" fill=\"#ececec\"/>\n", kLeft, y,
-        scale_.width, scale_.row);
+    add("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" fill=\"{}\"/>\n", kLeft, y,
+        scale_.width, scale_.row, kIdleColour);
+    const bool has_space = scale_.row >= 26;
     add("<text x=\"{}\" y=\"{:.1f}\" text-anchor=\"end\" font-size=\"{:.1f}\">rank {}</text>\n", kLeft - 8,
-        y + scale_.row / 2 + 4, std::min(12.0, scale_.row + 2), rank);
+        y + scale_.row / 2 + (has_space ? -1 : 4), std::min(12.0, scale_.row + 2), rank);
+    if (has_space)
+      add("<text x=\"{}\" y=\"{:.1f}\" text-anchor=\"end\" font-size=\"9\" fill=\"#777\">{}</text>\n",
+          kLeft - 8, y + scale_.row / 2 + 11, stages_text(placement_.stages_of[rank]));
     const std::vector<Span>& spans = timeline_.spans.at(rank);
     for (std::size_t i = 0; i < plan_.steps[rank].size(); ++i) step(rank, plan_.steps[rank][i], spans.at(i));
   }
@@ -153,33 +172,39 @@ class Picture {
 
   void legend() {
     legend_x_ = kLeft;
-    bool has_later_stages = false;
-    for (const auto& stages : placement_of(plan_).stages_of) has_later_stages |= stages.size() > 1;
+    legend_y_ = scale_.bottom() + kAxis + 6;
     for (int i = 0; i < kNumPaints; ++i) {
       const auto paint = static_cast<Paint>(i);
       if (has(paint)) legend_entry(hex(colour_of(paint, 0)), description_of(paint));
     }
-    legend_entry("#ececec", "idle");
-    if (has_later_stages) legend_entry(hex(colour_of(Paint::forward, 1)), "lighter: later stages of a rank");
-    add("<text x=\"{:.1f}\" y=\"{:.1f}\" fill=\"#444\">numbers: micro-batch</text>\n", legend_x_,
-        scale_.bottom() + kAxis + 17);
+    legend_entry(kIdleColour, "idle");
+    const auto& stages = placement_.stages_of;
+    if (std::any_of(stages.begin(), stages.end(), [](const auto& own) { return own.size() > 1; }))
+      legend_entry(hex(colour_of(Paint::forward, 1)), "lighter: later stages of a rank");
+    legend_entry("none", "numbers: micro-batch");
   }
 
   void legend_entry(const std::string& colour, const std::string& text) {
-    const double y = scale_.bottom() + kAxis + 7;
-    add("<rect x=\"{0:.1f}\" y=\"{1:.1f}\" width=\"12\" height=\"12\" fill=\"{2}\"/><text x=\"{3:.1f}\" "
-        "y=\"{4:.1f}\" fill=\"#444\">{5}</text>\n",
-        legend_x_, y, colour, legend_x_ + 16, y + 10, text);
-    legend_x_ += 32 + static_cast<double>(text.size()) * 6.3;
+    const double width = 28 + static_cast<double>(text.size()) * 6.1;
+    if (legend_x_ + width > kLeft + scale_.width) {
+      legend_x_ = kLeft;
+      legend_y_ += kLegendRow;
+    }
+    fmt::format_to(std::back_inserter(legend_),
+                   "<rect x=\"{0:.1f}\" y=\"{1:.1f}\" width=\"12\" height=\"12\" fill=\"{2}\"/>"
+                   "<text x=\"{3:.1f}\" y=\"{4:.1f}\" fill=\"#444\">{5}</text>\n",
+                   legend_x_, legend_y_, colour, legend_x_ + 16, legend_y_ + 10, text);
+    legend_x_ += width;
   }
 
   const Plan& plan_;
   const Timeline& timeline_;
   const Caption& caption_;
   Scale scale_;
+  Placement placement_;
   Shades shades_;
-  std::string svg_;
-  double legend_x_ = 0;
+  std::string svg_, legend_;
+  double legend_x_ = 0, legend_y_ = 0;
 };
 
 }  // namespace
