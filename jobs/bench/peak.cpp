@@ -140,4 +140,11 @@ double measure_stream_bandwidth(Device& device, std::int64_t bytes) {
   return std::max({copied, past, added});
 }
 
+FmaPeak measure_peak_of_all(Communicator& world) {
+  world.barrier();
+  FmaPeak peak = measure_fma_peak();
+  world.all_reduce(TensorView(&peak.flops_per_s, DType::f64, {1}), ReduceOp::sum);
+  return peak;
+}
+
 }  // namespace caravan::jobs

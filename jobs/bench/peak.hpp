@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 
+#include "caravan/comm.hpp"
 #include "caravan/device.hpp"
 
 namespace caravan::jobs {
@@ -22,5 +23,8 @@ FmaPeak measure_fma_peak();
 /// fastest of a copy by the device and, in host memory, a copy that writes past the caches and y += x;
 /// medians of repeats.
 double measure_stream_bandwidth(Device& device, std::int64_t bytes);
+
+/// [collective] All ranks measure at the same time, as they compute at the same time; [FLOP/s] of all together.
+FmaPeak measure_peak_of_all(Communicator& world);
 
 }  // namespace caravan::jobs

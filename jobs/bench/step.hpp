@@ -4,23 +4,21 @@
 #include <vector>
 
 #include "caravan/comm.hpp"
-#include "caravan/config.hpp"
+#include "jobs/bench/synthetic_training.hpp"
 
 namespace caravan::jobs {
 
 /// What to time: whole optimizer steps of a model on random tokens.
 struct StepBenchmark {
-  Config model;
-  std::string device = "auto";
-  std::int64_t sequence_length = 0;   ///< 0: the model's `positions`
-  std::int64_t local_batch = 1, microbatches = 1;
+  SyntheticJob job;
   int warmup = 2, repeats = 7;
 };
 
 struct StepTiming {
   std::string device;
   double median_s = 0, fastest_s = 0, slowest_s = 0;
-  double step_flops = 0;       ///< model FLOPs of all ranks: causal attention at half, active experts, no recomputation
+  double step_flops =
+      0;  ///< model FLOPs of all ranks: causal attention at half, active experts, no recomputation
   std::int64_t step_tokens = 0;  ///< of all ranks
   std::int64_t parameters = 0, sequence_length = 0;
 };

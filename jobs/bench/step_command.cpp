@@ -23,14 +23,6 @@ struct Options {
   bool json = false;
 };
 
-/// All ranks measure at the same time, as they compute at the same time; [FLOP/s] of all together.
-FmaPeak measure_peak_of_all(Communicator& world) {
-  world.barrier();
-  FmaPeak peak = measure_fma_peak();
-  world.all_reduce(TensorView(&peak.flops_per_s, DType::f64, {1}), ReduceOp::sum);
-  return peak;
-}
-
 std::string as_json(const Options& options, const StepTiming& timing, const FmaPeak& peak, int ranks) {
   const nlohmann::ordered_json all = {
       {"preset", options.preset},
@@ -71,7 +63,7 @@ int run(Options& options, Communicator& world) {
   Config model = Config::map();
   model.set("preset", options.preset);
   for (const std::string& assignment : options.overrides) model.override_with(assignment);
-  options.benchmark.model = model;
+  options.benchmark.job.model = model;
   const FmaPeak peak = measure_peak_of_all(world);
   const StepTiming timing = time_steps(options.benchmark, world);
   if (world.rank() != 0) return 0;
@@ -84,14 +76,14 @@ int run(Options& options, Communicator& world) {
 
 std::function<int()> declare_bench_step(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  StepBenchmark& benchmark = options->benchmark;
+  SyntheticJob& job = options->benchmark.job;
   app.add_option("--preset", options->preset, "Model to train on random tokens")->capture_default_str();
   app.add_option("overrides", options->overrides, "Keys of the model to set, e.g. dim=512")->type_name("key=value");
-  app.add_option("--device", benchmark.device, "auto, cuda, host or reference")->capture_default_str();
-  app.add_option("--sequence", benchmark.sequence_length, "Tokens of a sequence; 0: the preset's")->capture_default_str();
-  app.add_option("--batch", benchmark.local_batch, "Sequences of a micro-batch")->capture_default_str();
-  app.add_option("--microbatches", benchmark.microbatches, "Micro-batches of a step on a rank")->capture_default_str();
-  app.add_option("--repeats", benchmark.repeats, "Steps that are timed")->check(CLI::Range(1, 10000))->capture_default_str();
+  app.add_option("--device", job.device, "auto, cuda, host or reference")->capture_default_str();
+  app.add_option("--sequence", job.sequence_length, "Tokens of a sequence; 0: the preset's")->capture_default_str();
+  app.add_option("--batch", job.local_batch, "Sequences of a micro-batch")->capture_default_str();
+  app.add_option("--microbatches", job.microbatches, "Micro-batches of a step on a rank")->capture_default_str();
+  app.add_option("--repeats", options->benchmark.repeats, "Steps that are timed")->check(CLI::Range(1, 10000))->capture_default_str();
   app.add_flag("--json", options->json, "One JSON object");
   app.footer("Use all cores: mpirun -n 2 caravan bench step");
   return [options] { return with_world([&](Communicator& world) { return run(*options, world); }); };

@@ -46,7 +46,8 @@ Trainer::Trainer(TrainSetup& setup, Communicator& world)
       memory_(setup.device(), setup.model(), setup.pipeline().training, setup.shape()),
       step_(setup.step_parts(memory_, reducer_)),
       peers_(setup),
-      reporter_(setup, peers_, world.rank()) {
+      reporter_(setup, peers_, world.rank()),
+      timeline_(setup) {
   if (setup.job().validation.batches > 0) validator_.emplace(setup);
   agree_on_plugins(setup.registry(), world);
   start_weights();
@@ -108,12 +109,14 @@ StepReport Trainer::one_step() {
   const Job& job = setup_.job();
   const std::int64_t number = progress_.step + 1;
   const double lr = job.train.lr.at(number);
+  timeline_.before(number, step_.executor());
   const StepResult result =
       step_.run(batches, {number, lr, job.train.max_norm, job.seed, setup_.share().global_batch});
   progress_.step = number;
   progress_.next_sample += setup_.share().global_batch;
   progress_.tokens_seen += setup_.share().global_batch * setup_.shape().length;
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  timeline_.after(number, step_.executor());
   return {progress_, result, lr, seconds, waited, {}};
 }
 

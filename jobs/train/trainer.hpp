@@ -7,6 +7,7 @@
 #include "jobs/train/reporter.hpp"
 #include "jobs/train/setup.hpp"
 #include "jobs/train/stage_memory.hpp"
+#include "jobs/train/timeline_recorder.hpp"
 #include "jobs/train/train_state.hpp"
 #include "jobs/train/validator.hpp"
 #include "parallel/bucketed_reducer.hpp"
@@ -39,6 +40,7 @@ class Trainer {
   PipelinePeers peers_;
   std::optional<Validator> validator_;
   Reporter reporter_;
+  TimelineRecorder timeline_;
 };
 
 }  // namespace caravan::jobs

@@ -122,7 +122,7 @@ TEST(BadPlugin, InterfaceVersion) {
 
   EXPECT_EQ(message_of<PluginError>([&] { registry.create<Schedule>("nothing", Host{}, Config()); }),
             "schedule 'nothing' (plugin interface-version 1.0.0, " + file("interface_version") +
-                ") has version 7 of the interface schedule (this program has 1). Rebuild the plugin?");
+                ") has version 7 of the interface schedule (this program has 2). Rebuild the plugin?");
 }
 
 TEST(BadPlugin, DuplicateComponent) {

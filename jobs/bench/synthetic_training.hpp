@@ -1,0 +1,46 @@
+#pragma once
+
+#include <string>
+
+#include "core/run/train_step.hpp"
+#include "jobs/train/batches.hpp"
+#include "jobs/train/setup.hpp"
+#include "parallel/bucketed_reducer.hpp"
+
+namespace caravan::jobs {
+
+/// A model on random tokens, for measuring.
+struct SyntheticJob {
+  Config model;
+  std::string device = "auto";
+  std::int64_t sequence_length = 0;                ///< 0: the model's `positions`
+  std::int64_t local_batch = 1, microbatches = 1;  ///< of a data rank
+};
+
+/// The job file that it stands for.
+Config job_tree(const SyntheticJob& job);
+
+/// Runs optimizer steps with AdamW, clipping and gradient reduction, without reports and checkpoints. Takes
+/// the memory of a training run.
+class SyntheticTraining {
+ public:
+  /// [collective]
+  SyntheticTraining(Job job, Communicator& world);
+
+  /// [collective] One step; seconds of the slowest rank, without the making of tokens.
+  double step();
+  TrainSetup& setup() noexcept { return setup_; }
+  Executor& executor() noexcept { return step_.executor(); }
+
+ private:
+  Communicator& world_;
+  TrainSetup setup_;
+  Made<DataSource> data_;
+  BatchReader reader_;
+  parallel::BucketedReducer reducer_;
+  StageMemory memory_;
+  TrainStep step_;
+  std::int64_t done_ = 0;
+};
+
+}  // namespace caravan::jobs

@@ -1,0 +1,103 @@
+#include "jobs/train/timeline_recorder.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "caravan/error.hpp"
+#include "caravan/log.hpp"
+#include "core/plan/measured_costs.hpp"
+#include "io/files/pending_file.hpp"
+#include "jobs/schedule/svg.hpp"
+#include "jobs/schedule/trace.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+constexpr int kTag = 4;
+
+TensorView view_of(std::vector<double>& values) {
+  return TensorView(values.data(), DType::f64, {static_cast<std::int64_t>(values.size())});
+}
+
+std::vector<double> flat(const std::vector<Span>& spans) {
+  std::vector<double> values;
+  for (const Span& span : spans) values.insert(values.end(), {span.begin, span.end});
+  return values;
+}
+
+void write_file(const std::string& path, const std::string& text) {
+  io::PendingFile file(path);
+  file.write(std::as_bytes(std::span(text)));
+  file.commit();
+}
+
+}  // namespace
+
+Plan lowered_plan(const TrainSetup& setup) {
+  const PipelineSetup& pipeline = setup.pipeline();
+  Plan plan;
+  for (int rank = 0; rank < pipeline.schedule.ranks(); ++rank) {
+    plan.steps.push_back(
+        lower(pipeline.schedule, pipeline.training.microbatches, rank, setup.job().train.recompute).row);
+  }
+  return plan;
+}
+
+Timeline gather_timeline(const Plan& lowered, const Executor& executor, Communicator& pipeline) {
+  Timeline timeline;
+  std::vector<double> mine = flat(executor.spans());
+  if (pipeline.rank() != 0) {
+    Ticket ticket = pipeline.post_send(view_of(mine), 0, kTag);
+    pipeline.wait(ticket);
+    return timeline;
+  }
+  for (int rank = 0; rank < pipeline.size(); ++rank) {
+    std::vector<double> values = mine;
+    if (rank > 0) {
+      values.resize(2 * lowered.steps[static_cast<std::size_t>(rank)].size());
+      Ticket ticket = pipeline.post_recv(view_of(values), rank, kTag);
+      pipeline.wait(ticket);
+    }
+    std::vector<Span>& spans = timeline.spans.emplace_back();
+    for (std::size_t at = 0; at < values.size(); at += 2) spans.push_back({values[at], values[at + 1]});
+    for (const Span& span : spans) timeline.makespan = std::max(timeline.makespan, span.end);
+  }
+  return timeline;
+}
+
+void TimelineRecorder::before(std::int64_t step, Executor& executor) {
+  if (!is_chosen(step)) return;
+  executor.measure(Executor::Timing::on);
+  setup_.pipeline_ranks().barrier();
+}
+
+void TimelineRecorder::after(std::int64_t step, Executor& executor) {
+  if (!is_chosen(step) || setup_.share().data_rank != 0) return;
+  executor.measure(Executor::Timing::off);
+  const Plan plan = lowered_plan(setup_);
+  const Timeline timeline = gather_timeline(plan, executor, setup_.pipeline_ranks());
+  if (setup_.pipeline_ranks().rank() != 0) return;
+  try {
+    write(step, {plan, timeline});
+  } catch (const IoError& error) {
+    log_warning(fmt::format("the timeline of step {} is lost, training goes on: {}", step, error.what()));
+  }
+}
+
+void TimelineRecorder::write(std::int64_t step, const MeasuredStep& measured) {
+  const std::string title = fmt::format("{}, step {}", setup_.job().parallel.schedule, step);
+  const std::string& output = setup_.job().output;
+  const std::string stem = output + "/timeline-" + std::to_string(step);
+  write_file(stem + ".svg", draw_svg(measured.plan, measured.timeline, {title + ", measured", "s"}));
+  write_file(stem + ".json", to_trace(measured.plan, measured.timeline));
+  const Timeline simulated = simulate(measured.plan, measured_costs(measured.plan, {measured.timeline}));
+  write_file(output + "/plan-" + std::to_string(step) + ".svg",
+             draw_svg(measured.plan, simulated, {title + ", simulated with the measured costs", "s"}));
+  log_info(fmt::format(
+      "timeline of step {}: {:.4f} s, {:.1f} % idle (simulated with its costs: {:.4f} s, {:.1f} %), {}.svg",
+      step, measured.timeline.makespan, 100 * measured.timeline.bubble(), simulated.makespan,
+      100 * simulated.bubble(), stem));
+}
+
+}  // namespace caravan::jobs
