@@ -49,11 +49,7 @@ class Rendezvous {
       const int peer = exchange(rank);
       if (peer >= 0) ranks.insert(ranks.end(), {rank, peer});
     }
-    for (std::size_t rank = 0; rank < next_.size(); ++rank) {
-      CARAVAN_CHECK(
-          next_[rank] == plan_.steps[rank].size(), ConfigError,
-          "deadlock: no two ranks are at the two ends of one message. Stuck: " + stuck_text(plan_, next_));
-    }
+    check_ended(plan_, next_, "no two ranks are at the two ends of one message");
   }
 
  private:

@@ -1,12 +1,9 @@
 #pragma once
 
-#include <fmt/format.h>
-
 #include <cstdint>
 #include <utility>
 #include <vector>
 
-#include "caravan/check.hpp"
 #include "core/plan/cells.hpp"
 #include "core/plan/for_each_action.hpp"
 #include "core/plan/where.hpp"
@@ -36,7 +33,7 @@ class DryRun {
       is_listed_[static_cast<std::size_t>(rank)] = 0;
       run_rank(rank, visit);
     }
-    refuse_if_stuck();
+    check_ended(plan_, next_, "every rank waits for another");
   }
 
  private:
@@ -68,13 +65,6 @@ class DryRun {
     const int peer = placement_.rank_of[static_cast<std::size_t>(reader)];
     if (peer == rank || std::exchange(is_listed_[static_cast<std::size_t>(peer)], 1) != 0) return;
     waiting_.push_back(peer);
-  }
-
-  void refuse_if_stuck() const {
-    for (std::size_t rank = 0; rank < next_.size(); ++rank) {
-      CARAVAN_CHECK(next_[rank] == plan_.steps[rank].size(), ConfigError,
-                    "deadlock: every rank waits for another. Stuck: " + stuck_text(plan_, next_));
-    }
   }
 
   const Plan& plan_;

@@ -1,10 +1,8 @@
-#include <fmt/format.h>
-
 #include <cstdint>
 #include <functional>
 #include <queue>
+#include <utility>
 
-#include "caravan/check.hpp"
 #include "core/plan/dry_run.hpp"
 #include "core/plan/passes.hpp"
 
@@ -35,10 +33,7 @@ class Lowering {
       }
       now_.swap(later_);
     }
-    for (std::size_t rank = 0; rank < next_.size(); ++rank) {
-      CARAVAN_CHECK(next_[rank] == plan_.steps[rank].size(), ConfigError,
-                    "deadlock: every rank waits for another. Stuck: " + stuck_text(plan_, next_));
-    }
+    check_ended(plan_, next_, "every rank waits for another");
     return std::move(lowered_);
   }
 

@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
-#include <limits>
 
 #include "caravan/check.hpp"
 #include "jobs/schedule/paint.hpp"
+#include "jobs/schedule/spans.hpp"
 #include "jobs/schedule/summary.hpp"
 
 namespace caravan::jobs {
@@ -45,13 +45,8 @@ std::string stages_text(const std::vector<int>& stages) {
 /// How time and ranks become points of the picture.
 struct Scale {
   Scale(const Plan& plan, const Timeline& timeline) : ranks(plan.ranks()), makespan(timeline.makespan) {
-    double shortest = std::numeric_limits<double>::infinity();
-    for (const std::vector<Span>& spans : timeline.spans) {
-      for (const Span& span : spans)
-        if (span.end > span.begin) shortest = std::min(shortest, span.end - span.begin);
-    }
     constexpr double kNarrowest = 760, kWidest = 1680, kReadable = 24;
-    width = std::clamp(kReadable * makespan / shortest, kNarrowest, kWidest);
+    width = std::clamp(kReadable * makespan / shortest_span(timeline), kNarrowest, kWidest);
     row = std::clamp(1600.0 / ranks, 6.0, 32.0);
   }
   double x(double time) const { return kLeft + (makespan > 0 ? time / makespan * width : 0); }

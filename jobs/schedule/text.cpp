@@ -8,11 +8,11 @@
 #include <cctype>
 #include <cmath>
 #include <cstdlib>
-#include <limits>
 
 #include "core/plan/action_text.hpp"
 #include "core/plan/for_each_action.hpp"
 #include "jobs/schedule/paint.hpp"
+#include "jobs/schedule/spans.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -21,15 +21,6 @@ constexpr double kMostCells = 8192;
 constexpr int kMostRanks = 64;
 constexpr const char* kReset = "\033[0m";
 constexpr int kIdle = -1;
-
-double shortest_of(const Timeline& timeline) {
-  double shortest = std::numeric_limits<double>::infinity();
-  for (const std::vector<Span>& spans : timeline.spans) {
-    for (const Span& span : spans)
-      if (span.end > span.begin) shortest = std::min(shortest, span.end - span.begin);
-  }
-  return shortest;
-}
 
 /// Letter, micro-batch and a space.
 std::size_t cell_width_of(const Plan& plan) {
@@ -48,7 +39,7 @@ struct Line {
 class Chart {
  public:
   Chart(const Plan& plan, const Timeline& timeline, const TextStyle& style)
-      : plan_(plan), timeline_(timeline), style_(style), shades_(plan), unit_(shortest_of(timeline)) {}
+      : plan_(plan), timeline_(timeline), style_(style), shades_(plan), unit_(shortest_span(timeline)) {}
 
   bool is_too_large() const {
     return plan_.ranks() > kMostRanks || !(timeline_.makespan / unit_ * plan_.ranks() <= kMostCells);
@@ -94,8 +85,8 @@ class Chart {
     label = label.substr(0, size);
     line.text.replace(begin, label.size(), label);
     // Without colours, a line shows how long the step is.
-    for (std::size_t i = begin + label.size(); style_.ink == Ink::plain && i + 1 < begin + size; ++i)
-      line.text[i] = '-';
+    const std::size_t dashes_end = style_.ink == Ink::plain && size > cell_ ? begin + size - 1 : 0;
+    for (std::size_t i = begin + label.size(); i < dashes_end; ++i) line.text[i] = '-';
     const int colour = 2 * static_cast<int>(paint) + (shades_.of(step.action.stage) > 0 ? 1 : 0);
     std::fill_n(line.colours.begin() + static_cast<std::ptrdiff_t>(begin), size, colour);
   }
