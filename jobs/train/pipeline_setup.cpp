@@ -16,9 +16,22 @@ constexpr std::int64_t kMostMicrobatches = 1 << 20;
 Made<Schedule> make_schedule(Registry& registry, const Job::Parallel& parallel) {
   Host host;
   host.registry = &registry;
+  const bool from_file = parallel.schedule == "csv";
+  CARAVAN_CHECK(from_file != parallel.schedule_csv.empty(), ConfigError,
+                from_file
+                    ? "parallel.schedule=csv without parallel.schedule_csv. Name the file there?"
+                    : fmt::format("parallel.schedule_csv={} with parallel.schedule={} (only csv reads a "
+                                  "file). Set the schedule to csv?",
+                                  parallel.schedule_csv, parallel.schedule));
   Config config = Config::map();
   if (!parallel.schedule_csv.empty()) config.set("file", parallel.schedule_csv);
   return registry.create<Schedule>(parallel.schedule, host, config);
+}
+
+/// Where a plan came from, for messages.
+std::string from_plugin(const Job::Parallel& parallel) {
+  if (parallel.schedule_csv.empty()) return "the plan of schedule " + parallel.schedule;
+  return "the plan of " + parallel.schedule_csv;
 }
 
 /// Parameters of layers on several ranks, in the order in which the model declares them.
@@ -71,7 +84,12 @@ PipelineSetup plan_pipeline(Registry& registry, const Job& job, int rank, std::i
   CARAVAN_CHECK(setup.schedule.ranks() == request.ranks, ConfigError,
                 fmt::format("schedule {} gave a plan for {} ranks (the job has {} pipeline ranks)",
                             job.parallel.schedule, setup.schedule.ranks(), request.ranks));
-  setup.training = lower(setup.schedule, request.microbatches, rank, job.train.recompute);
+  try {
+    setup.training = lower(setup.schedule, request.microbatches, rank, job.train.recompute);
+  } catch (Error& error) {
+    error.add_context(from_plugin(job.parallel));
+    throw;
+  }
   setup.validation = lower_evaluation(setup.training.placement, request.ranks, rank);
   const int stages = setup.training.placement.stages();
   CARAVAN_CHECK(stages == static_cast<int>(setup.layers.size()), ConfigError,

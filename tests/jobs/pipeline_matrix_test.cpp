@@ -5,15 +5,17 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <filesystem>
 #include <map>
+#include <regex>
 
 #include "caravan/error.hpp"
 #include "jobs/train/setup.hpp"
 #include "parallel/bucketed_reducer.hpp"
 #include "parallel/world.hpp"
 
-// Every schedule on every number of ranks gives the losses and norms of one rank: experts, balancing, dropout,
-// accumulation, and in turn recomputation and a tied head. Runs on 2, 3, 4 and 8 ranks.
+// Every schedule on every number of ranks gives the losses and norms of one rank: experts, balancing,
+// dropout, accumulation, and in turn recomputation and a tied head. Runs on 2, 3, 4 and 8 ranks.
 namespace caravan::jobs {
 namespace {
 
@@ -24,10 +26,11 @@ struct Case {
   std::string schedule;
   int pipeline = 1, stages_per_rank = 1, microbatches = 1, layers = 1;
   bool tied = false, recomputes = false;
+  std::string file = {};  ///< of schedule csv
 
   std::string name() const {
-    return fmt::format("{} on {} ranks x {} stages, {} micro-batches, {} layers{}{}", schedule, pipeline,
-                       stages_per_rank, microbatches, layers, tied ? ", tied" : "",
+    return fmt::format("{}{} on {} ranks x {} stages, {} micro-batches, {} layers{}{}", schedule, file,
+                       pipeline, stages_per_rank, microbatches, layers, tied ? ", tied" : "",
                        recomputes ? ", recomputation" : "");
   }
 };
@@ -52,6 +55,7 @@ checkpoint: {enabled: false}
   set("train.recompute", test.recomputes ? "full" : "none");
   set("parallel.pipeline", test.pipeline);
   set("parallel.schedule", test.schedule);
+  if (!test.file.empty()) set("parallel.schedule_csv", test.file);
   if (test.pipeline > 1) set("parallel.stages_per_rank", test.stages_per_rank);
   return resolve_job(std::move(tree));
 }
@@ -79,6 +83,7 @@ const std::vector<StepResult>& alone(const Case& test, int sequences) {
   static std::map<std::string, std::vector<StepResult>> known;
   Case single = test;
   single.schedule = "1f1b";
+  single.file.clear();
   single.pipeline = 1;
   single.recomputes = false;
   single.microbatches = sequences;
@@ -180,6 +185,41 @@ TEST_F(Pipelines, give_the_losses_and_norms_of_one_rank) {
     }
     EXPECT_GE(compared_ - before, 2) << family.schedule << ": too few numbers of micro-batches were allowed";
   }
+}
+
+/// PyTorch's plans as files: ScheduleZBVZeroBubble_pp2_v2_mb4.comms.csv.
+struct PlanFile {
+  std::string path;
+  int ranks = 0, stages_per_rank = 0, microbatches = 0;
+};
+
+std::vector<PlanFile> plan_files(const std::string& folder) {
+  static const std::regex kName(R"((Schedule\w+)_pp(\d+)_v(\d+)_mb(\d+)\.(compute|comms)\.csv)");
+  std::vector<PlanFile> files;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    std::smatch match;
+    const std::string name = entry.path().filename();
+    if (!std::regex_match(name, match, kName)) continue;
+    // PyTorch's own table of 1F1B numbers the last rank's forwards one too high: refused, see tests/plan.
+    if (match[1] == "Schedule1F1B") continue;
+    files.push_back({entry.path(), std::stoi(match[2]), std::stoi(match[3]), std::stoi(match[4])});
+  }
+  return files;
+}
+
+TEST_F(Pipelines, give_them_under_plans_of_pytorch) {
+  const char* reference = std::getenv("CARAVAN_REFERENCE_DIR");
+  const std::filesystem::path folder = std::filesystem::path(reference ? reference : "") / "schedules";
+  if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no reference plans at " << folder;
+  if (ranks() != 2 && ranks() != 4) GTEST_SKIP() << "the reference plans are for 2 and 4 ranks";
+  for (const PlanFile& file : plan_files(folder)) {
+    if (file.ranks != ranks()) continue;
+    Case test{"csv", file.ranks, file.stages_per_rank, file.microbatches, ranks() * file.stages_per_rank - 1};
+    test.layers = std::max(test.layers, 3);
+    test.file = file.path;
+    expect_equal(test);
+  }
+  EXPECT_GE(compared_, 10);
 }
 
 TEST_F(Pipelines, give_them_with_data_ranks_too) {
