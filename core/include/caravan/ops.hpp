@@ -19,6 +19,12 @@
 // optional member off. 2-D views may have a row stride; the innermost stride is 1. Integer views are i32.
 // `*_backward_input` gives dL/d(input) (I), `*_backward_weight` adds dL/d(weight) (W). Views of one call do
 // not overlap unless said.
+// Element types: activations, their gradients and the weights that operators read are of the compute type,
+// f32 or bf16, the same in all views of one call. Always f32: router logits, noise, routing weights and their
+// gradients; rstd and lse; gradients of weights and biases; tables of positions; logits that a loss keeps;
+// counters, expert bias and everything of the optimizer but its copy of the weights. The result of
+// linear_forward may be f32 where its inputs are not. Gradients of router logits are of the compute type:
+// matrix products read them.
 namespace caravan {
 
 /// What a device can compute. The defaults throw DeviceError "not implemented" with operator and device

@@ -15,7 +15,7 @@ namespace caravan {
 /// queries only: × 1 + temperature_scale·ln(1 + ⌊(p+1)/floor_scale⌋). Source: Llama 4 reference, see docs of
 /// the attention layer.
 struct QkPrepare {
-  TensorView cos, sin;  ///< [P, D/2] at absolute positions, or empty: no rotation
+  TensorView cos, sin;  ///< [P, D/2] f32 at absolute positions, or empty: no rotation
   std::int64_t heads = 0, kv_heads = 0, head_dim = 0;
   std::int64_t sequence_length = 0, first_position = 0;
   float norm_eps = 0;  ///< 0: no norm
@@ -25,7 +25,7 @@ struct QkPrepare {
 struct QkPrepareForward {
   QkPrepare how;
   TensorView qkv;   ///< [T, (A+2G)·D] in and out; the values pass through
-  TensorView rstd;  ///< [T, A+G], empty when there is no norm
+  TensorView rstd;  ///< [T, A+G] f32, empty when there is no norm
 };
 struct QkPrepareBackward {
   QkPrepare how;
@@ -55,7 +55,7 @@ struct AttentionForward {
   TensorView k;    ///< [B, Skv, G, D]
   TensorView v;    ///< [B, Skv, G, D]
   TensorView out;  ///< [B, S, A, D]
-  TensorView lse;  ///< [B, A, S] ln Σ exp of the scaled scores
+  TensorView lse;  ///< [B, A, S] f32 ln Σ exp of the scaled scores
   AttentionMask mask;
   AttentionDropout dropout;
   float scale = 1;

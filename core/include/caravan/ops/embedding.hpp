@@ -22,7 +22,7 @@ struct EmbeddingBackwardWeight {
 /// x[t] += table[first_position + t mod S]; the gradient passes through unchanged.
 struct AddPositions {
   TensorView x;      ///< [T, H] in and out
-  TensorView table;  ///< [P, H]
+  TensorView table;  ///< [P, H] f32
   std::int64_t sequence_length = 0;
   std::int64_t first_position = 0;
 };

@@ -13,7 +13,7 @@ struct LinearForward {
   TensorView w;         ///< [N, M]
   TensorView bias;      ///< [N] or empty
   TensorView residual;  ///< [T, N] or empty
-  TensorView y;         ///< [T, N]
+  TensorView y;         ///< [T, N] of the compute type or f32
 };
 
 /// dx = dy·w (+ dx when `accumulate`)

@@ -18,7 +18,7 @@ struct LinearCrossEntropy {
   TensorView bias;      ///< [V] or empty
   TensorView labels;    ///< [T]
   TensorView loss_sum;  ///< [1] f64 +=
-  TensorView logits;    ///< [T, V] or empty: also keep the logits
+  TensorView logits;    ///< [T, V] f32 or empty: also keep the logits
   TensorView dx;        ///< [T, H] or empty: evaluation only
   TensorView dw;        ///< [V, H] += or empty
   TensorView dbias;     ///< [V] += or empty

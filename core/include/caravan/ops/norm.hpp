@@ -12,7 +12,7 @@ struct RmsNormForward {
   TensorView x;       ///< [T, H]
   TensorView weight;  ///< [H]
   TensorView y;       ///< [T, H]
-  TensorView rstd;    ///< [T]
+  TensorView rstd;    ///< [T] f32
   float eps = 1e-5f;
 };
 
@@ -20,7 +20,7 @@ struct RmsNormForward {
 struct RmsNormBackwardInput {
   TensorView x;         ///< [T, H]
   TensorView weight;    ///< [H]
-  TensorView rstd;      ///< [T]
+  TensorView rstd;      ///< [T] f32
   TensorView dy;        ///< [T, H]
   TensorView residual;  ///< [T, H] or empty
   TensorView dx;        ///< [T, H]
@@ -29,9 +29,9 @@ struct RmsNormBackwardInput {
 /// dweight += Σ_t dy·x·rstd
 struct RmsNormBackwardWeight {
   TensorView x;        ///< [T, H]
-  TensorView rstd;     ///< [T]
+  TensorView rstd;     ///< [T] f32
   TensorView dy;       ///< [T, H]
-  TensorView dweight;  ///< [H] +=
+  TensorView dweight;  ///< [H] f32 +=
 };
 
 }  // namespace caravan

@@ -31,8 +31,8 @@ struct RouterRule {
 /// The routing of one micro-batch. Sorting is stable: rows of an expert keep the order of token·K + k.
 struct RouteForward {
   RouterRule rule;
-  TensorView logits;     ///< [T, E] in; noise is added in place when noise_std is given
-  TensorView noise_std;  ///< [T, E] logits of the noise, σ = softplus; or empty
+  TensorView logits;     ///< [T, E] f32 in; noise is added in place when noise_std is given
+  TensorView noise_std;  ///< [T, E] f32 logits of the noise, σ = softplus; or empty
   RandomKey noise_key;
   std::int64_t first_token = 0;  ///< global index of token 0: row of the noise stream
   TensorView bias;               ///< [E] or empty
@@ -45,41 +45,41 @@ struct RouteForward {
 };
 struct RouteBackward {
   RouterRule rule;
-  TensorView logits;     ///< [T, E] as the forward left it
-  TensorView noise_std;  ///< [T, E] or empty
+  TensorView logits;     ///< [T, E] f32 as the forward left it
+  TensorView noise_std;  ///< [T, E] f32 or empty
   RandomKey noise_key;
   std::int64_t first_token = 0;
   TensorView bias;      ///< [E] or empty
   TensorView experts;   ///< [T, K]
-  TensorView weights;   ///< [T, K]
-  TensorView dweights;  ///< [T, K]
-  TensorView dlogits;   ///< [T, E]
-  TensorView dnoise;    ///< [T, E] or empty: gradient of noise_std
+  TensorView weights;   ///< [T, K] f32
+  TensorView dweights;  ///< [T, K] f32
+  TensorView dlogits;   ///< [T, E] of the compute type
+  TensorView dnoise;    ///< [T, E] of the compute type or empty: gradient of noise_std
 };
 
 /// Load-balance loss of one layer: coefficient·E²·Σ_b mean_e(density[b,e]·prob[b,e]), density = share of the
 /// sequence's slots routed to e, prob = mean softmax probability over the sequence. Divide by the sequences
 /// through `coefficient`. Source: MaxText's moe_lb_loss.
 struct BalanceLossForward {
-  TensorView logits;   ///< [T, E]
+  TensorView logits;   ///< [T, E] f32
   TensorView experts;  ///< [T, K]
   std::int64_t sequence_length = 0;
   float coefficient = 0;
   TensorView loss;  ///< [1] f64 +=
 };
 struct BalanceLossBackward {
-  TensorView logits;   ///< [T, E]
+  TensorView logits;   ///< [T, E] f32
   TensorView experts;  ///< [T, K]
   std::int64_t sequence_length = 0;
   float coefficient = 0;
-  TensorView dlogits;  ///< [T, E] +=
+  TensorView dlogits;  ///< [T, E] += of the compute type
 };
 
 /// out[r] = w·x[slot_of[r] / K], w = weights[slot_of[r]] or 1
 struct PermuteForward {
   TensorView x;        ///< [T, H]
   TensorView slot_of;  ///< [R]
-  TensorView weights;  ///< [T, K] or empty
+  TensorView weights;  ///< [T, K] f32 or empty
   std::int64_t top_k = 1;
   TensorView out;  ///< [R, H]
 };
@@ -89,9 +89,9 @@ struct PermuteBackward {
   TensorView x;         ///< [T, H], empty when weights are
   TensorView dout;      ///< [R, H]
   TensorView row_of;    ///< [T, K]
-  TensorView weights;   ///< [T, K] or empty
+  TensorView weights;   ///< [T, K] f32 or empty
   TensorView dx;        ///< [T, H]
-  TensorView dweights;  ///< [T, K], empty when weights are
+  TensorView dweights;  ///< [T, K] f32, empty when weights are
   bool accumulate = false;
 };
 
@@ -99,7 +99,7 @@ struct PermuteBackward {
 struct CombineForward {
   TensorView rows;     ///< [R, H]
   TensorView row_of;   ///< [T, K]
-  TensorView weights;  ///< [T, K] or empty
+  TensorView weights;  ///< [T, K] f32 or empty
   TensorView base;     ///< [T, H] or empty
   TensorView y;        ///< [T, H]
 };
@@ -109,9 +109,9 @@ struct CombineBackward {
   TensorView dy;        ///< [T, H]
   TensorView rows;      ///< [R, H], empty when weights are
   TensorView row_of;    ///< [T, K]
-  TensorView weights;   ///< [T, K] or empty
+  TensorView weights;   ///< [T, K] f32 or empty
   TensorView drows;     ///< [R, H]
-  TensorView dweights;  ///< [T, K], empty when weights are
+  TensorView dweights;  ///< [T, K] f32, empty when weights are
 };
 
 }  // namespace caravan

@@ -12,7 +12,7 @@ namespace caravan {
 /// parameter in fp32. Source: Loshchilov & Hutter 2019, in the order of PyTorch's implementation.
 struct AdamWStep {
   TensorView master, grad, exp_avg, exp_avg_sq;  ///< f32, contiguous, equal counts
-  TensorView weight;                             ///< compute copy to refresh, or empty when it is the master
+  TensorView weight;  ///< copy in the compute type to refresh, or empty when it is the master
   double lr = 0, beta1 = 0, beta2 = 0, eps = 0, weight_decay = 0;
   std::int64_t step = 1;      ///< 1-based
   TensorView gradient_scale;  ///< [1] f32 on the device, read late
