@@ -64,6 +64,10 @@ SplitRule read_split(const Config& node) {
   return rule;
 }
 
+Config options_of(const Config& node) {
+  return node.is_null() ? Config::map() : node;
+}
+
 Job::Parallel read_parallel(const Config& node) {
   return {node.get_int("data_replicate"),
           node.get_int("data_shard"),
@@ -71,7 +75,7 @@ Job::Parallel read_parallel(const Config& node) {
           node.get_int("context"),
           node.get_int("tensor"),
           node.get_string("schedule"),
-          text_or(node, "schedule_csv", ""),
+          options_of(node.find("schedule_options")),
           node.get_int("microbatches"),
           node.get_int("stages_per_rank"),
           read_split(node)};

@@ -48,7 +48,8 @@ struct Job {
   } checkpoint{};
   struct Parallel {
     std::int64_t data_replicate, data_shard, pipeline, context, tensor;
-    std::string schedule, schedule_csv;
+    std::string schedule;
+    Config schedule_options;                     ///< keys of the schedule
     std::int64_t microbatches, stages_per_rank;  ///< -1: not given
     SplitRule split;
   } parallel{};

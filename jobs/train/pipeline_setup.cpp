@@ -16,22 +16,13 @@ constexpr std::int64_t kMostMicrobatches = 1 << 20;
 Made<Schedule> make_schedule(Registry& registry, const Job::Parallel& parallel) {
   Host host;
   host.registry = &registry;
-  const bool from_file = parallel.schedule == "csv";
-  CARAVAN_CHECK(from_file != parallel.schedule_csv.empty(), ConfigError,
-                from_file
-                    ? "parallel.schedule=csv without parallel.schedule_csv. Name the file there?"
-                    : fmt::format("parallel.schedule_csv={} with parallel.schedule={} (only csv reads a "
-                                  "file). Set the schedule to csv?",
-                                  parallel.schedule_csv, parallel.schedule));
-  Config config = Config::map();
-  if (!parallel.schedule_csv.empty()) config.set("file", parallel.schedule_csv);
-  return registry.create<Schedule>(parallel.schedule, host, config);
+  return registry.create<Schedule>(parallel.schedule, host, parallel.schedule_options);
 }
 
 /// Where a plan came from, for messages.
 std::string from_plugin(const Job::Parallel& parallel) {
-  if (parallel.schedule_csv.empty()) return "the plan of schedule " + parallel.schedule;
-  return "the plan of " + parallel.schedule_csv;
+  const Config& file = parallel.schedule_options.find("file");
+  return "the plan of schedule " + parallel.schedule + (file.is_null() ? "" : " from " + file.as_string());
 }
 
 /// Parameters of layers on several ranks, in the order in which the model declares them.

@@ -55,7 +55,7 @@ checkpoint: {enabled: false}
   set("train.recompute", test.recomputes ? "full" : "none");
   set("parallel.pipeline", test.pipeline);
   set("parallel.schedule", test.schedule);
-  if (!test.file.empty()) set("parallel.schedule_csv", test.file);
+  if (!test.file.empty()) set("parallel.schedule_options.file", test.file);
   if (test.pipeline > 1) set("parallel.stages_per_rank", test.stages_per_rank);
   return resolve_job(std::move(tree));
 }

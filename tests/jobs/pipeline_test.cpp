@@ -188,11 +188,8 @@ const Mistake kMistakes[] = {
      2,
      {"parallel.microbatches=4"},
      "parallel.microbatches=4 and train.global_batch_size=8"},
-    {"CsvWithoutAFile", 2, {"parallel.schedule=csv"}, "parallel.schedule=csv without parallel.schedule_csv"},
-    {"AFileWithoutCsv",
-     2,
-     {"parallel.schedule_csv=x.csv"},
-     "parallel.schedule_csv=x.csv with parallel.schedule=1f1b (only csv reads a file)"},
+    {"CsvWithoutAFile", 2, {"parallel.schedule=csv"}, "key 'file' is missing (schedule 'csv' needs it"},
+    {"AFileWithoutCsv", 2, {"parallel.schedule_options.file=x.csv"}, "unknown key 'file'"},
     {"MoreRanksThanThereAre", 2, {"parallel.data_replicate=2"}, "pp=2 x dp_replicate=2"},
 };
 
@@ -209,8 +206,8 @@ class BadScheduleFile : public Pipeline, public ::testing::WithParamInterface<Ba
 
 TEST_P(BadScheduleFile, IsRefusedWithItsPlace) {
   const std::string path = write("plan.csv", GetParam().csv);
-  const Outcome outcome =
-      start("run", 2, pipeline(2, "csv", {"parallel.schedule_csv=" + path, "train.global_batch_size=2"}));
+  const Outcome outcome = start(
+      "run", 2, pipeline(2, "csv", {"parallel.schedule_options.file=" + path, "train.global_batch_size=2"}));
   ASSERT_TRUE(ended_with(outcome, 2));
   EXPECT_THAT(outcome.err, HasSubstr(GetParam().message));
   EXPECT_THAT(outcome.err, HasSubstr(path)) << "the file";

@@ -33,6 +33,16 @@ export CARAVAN_PLUGIN_PATH=$work/example
 expect "\"name\": \"gpipe_reversed\"" "$caravan" plugins list --json
 expect "plugin     schedule-gpipe_reversed 1.0.0" "$caravan" plugins describe schedule/gpipe_reversed
 expect "| group | int | 0 | microbatches | >= 0 |" "$caravan" plugins describe schedule/gpipe_reversed --markdown
+cat > "$work/pipeline.yaml" <<'END'
+model: {vocab_size: 32, dim: 32, layers: 4, heads: 2, kv_heads: 1, width_multiple_of: 16, experts: 2}
+data: {source: synthetic, vocab_size: 32}
+train: {steps: 3, sequence_length: 16, warmup_steps: 1, log_every: 1}
+parallel: {pipeline: 2, microbatches: 4, schedule: gpipe_reversed, schedule_options: {group: 2}}
+checkpoint: {enabled: false}
+END
+expect "step 3/3" mpirun --oversubscribe -n 2 "$caravan" train "$work/pipeline.yaml" output="$work/piped"
+refuse 2 "unknown key 'grup'" mpirun --oversubscribe -n 2 "$caravan" train "$work/pipeline.yaml" \
+  parallel.schedule_options='{grup: 2}' output="$work/refused"
 
 kinds="data device dispatch layer model optimizer schedule"
 mkdir "$work/skeletons"
