@@ -39,6 +39,7 @@ set(CARAVAN_HAVE_HOST_DEVICE OFF)
 if(Kokkos_FOUND AND TARGET Caravan::dnnl AND TARGET Eigen3::Eigen)
   set(CARAVAN_HAVE_HOST_DEVICE ON)
 endif()
+include(CaravanCuda)           # CARAVAN_HAVE_CUDA_DEVICE and why not
 if(CARAVAN_BUILD_TESTS)
   caravan_require(GTest libgtest-dev)
 endif()

@@ -1,6 +1,12 @@
 # caravan_add_plugin(NAME SOURCES … [LIBRARIES …]): builds caravan-NAME.so, a plugin that exports one symbol.
-# The same function serves the tree and, after find_package(Caravan), everybody else.
+# The same function serves the tree and, after find_package(Caravan), everybody else. Sources may be .cu where the project
+# has enabled CUDA; the runtime is linked in, so that the plugin opens on a machine without a driver.
 set(CARAVAN_PLUGIN_VERSION_SCRIPT ${CMAKE_CURRENT_LIST_DIR}/plugin.version)
+# CMake 3.25 does not know that nvcc has C++20, which Caravan::core asks for.
+if(CMAKE_CUDA_COMPILER_ID STREQUAL "NVIDIA" AND NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
+  set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
+endif()
 
 function(caravan_add_plugin name)
   cmake_parse_arguments(arg "" "" "SOURCES;LIBRARIES" ${ARGN})
@@ -11,8 +17,13 @@ function(caravan_add_plugin name)
   add_library(${target} MODULE ${arg_SOURCES})
   set_target_properties(${target} PROPERTIES
     PREFIX "" CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON
-    CXX_STANDARD 20 CXX_STANDARD_REQUIRED ON CXX_EXTENSIONS OFF POSITION_INDEPENDENT_CODE ON)
-  target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wno-missing-field-initializers)
+    CXX_STANDARD 20 CXX_STANDARD_REQUIRED ON CXX_EXTENSIONS OFF POSITION_INDEPENDENT_CODE ON
+    CUDA_VISIBILITY_PRESET hidden CUDA_RUNTIME_LIBRARY Static LINKER_LANGUAGE CXX)
+  set(warnings -Wall -Wextra -Wshadow -Wno-missing-field-initializers)
+  list(JOIN warnings "," cuda_warnings)
+  target_compile_options(${target} PRIVATE
+    "$<$<COMPILE_LANGUAGE:CXX>:${warnings}>"
+    "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=${cuda_warnings}>")
   target_link_options(${target} PRIVATE
     -Wl,--version-script=${CARAVAN_PLUGIN_VERSION_SCRIPT} -Wl,--no-undefined -Wl,-z,now -Wl,-z,relro)
   target_link_libraries(${target} PRIVATE Caravan::core ${arg_LIBRARIES})

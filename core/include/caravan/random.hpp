@@ -22,8 +22,9 @@ constexpr std::uint64_t hash_name(std::string_view name,
 }
 
 /// Philox4x32-10: four 32-bit words that depend on nothing but key and counter, so any rank can draw any
-/// element. Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11.
-inline std::array<std::uint32_t, 4> philox(RandomKey key, std::uint64_t high, std::uint64_t low) noexcept {
+/// element. constexpr, so that CUDA kernels draw from the same code. Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11.
+constexpr std::array<std::uint32_t, 4> philox(RandomKey key, std::uint64_t high,
+                                              std::uint64_t low) noexcept {
   std::uint64_t mixed = (key.seed + 0x9E3779B97F4A7C15ull) ^ (key.stream * 0xD1B54A32D192ED03ull);
   auto k0 = static_cast<std::uint32_t>(mixed), k1 = static_cast<std::uint32_t>(mixed >> 32);
   std::array<std::uint32_t, 4> x{static_cast<std::uint32_t>(low), static_cast<std::uint32_t>(low >> 32),
@@ -39,12 +40,12 @@ inline std::array<std::uint32_t, 4> philox(RandomKey key, std::uint64_t high, st
 }
 
 /// In (0, 1): 24 random bits, never 0 or 1.
-inline float unit_float(std::uint32_t bits) noexcept {
+constexpr float unit_float(std::uint32_t bits) noexcept {
   return (static_cast<float>(bits >> 8) + 0.5f) * 0x1p-24f;
 }
 
 /// Element (row, column) of the stream, in (0, 1). Four neighbouring columns share one Philox call.
-inline float uniform(RandomKey key, std::uint64_t row, std::uint64_t column) noexcept {
+constexpr float uniform(RandomKey key, std::uint64_t row, std::uint64_t column) noexcept {
   return unit_float(philox(key, row, column >> 2)[column & 3]);
 }
 
@@ -57,8 +58,8 @@ inline float normal(RandomKey key, std::uint64_t row, std::uint64_t column) noex
 }
 
 /// What dropout multiplies element (row, column) by: 0 with the given probability, else 1/(1 − probability).
-inline float dropout_factor(RandomKey key, std::uint64_t row, std::uint64_t column,
-                            float probability) noexcept {
+constexpr float dropout_factor(RandomKey key, std::uint64_t row, std::uint64_t column,
+                               float probability) noexcept {
   return uniform(key, row, column) < probability ? 0.0f : 1.0f / (1.0f - probability);
 }
 

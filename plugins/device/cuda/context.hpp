@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "caravan/device.hpp"
+#include "workspace.hpp"
+
+namespace caravan::cuda {
+
+/// One GPU as its operators see it: the streams of both lanes, what the chip has, scratch memory, and the
+/// handles of libraries. Operators run on the compute lane.
+class Context {
+ public:
+  /// Makes `ordinal` the GPU of the calling thread. DeviceError when there is no kernel for it in this build.
+  explicit Context(int ordinal);
+  ~Context();
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  int ordinal() const noexcept { return ordinal_; }
+  cudaStream_t stream(Lane lane) const noexcept { return lane == Lane::compute ? compute_ : comm_; }
+  /// The stream of the operators.
+  cudaStream_t stream() const noexcept { return compute_; }
+  int multiprocessors() const noexcept { return multiprocessors_; }
+  /// Largest dynamic shared memory of a block, in bytes, after cudaFuncSetAttribute.
+  std::size_t shared_memory() const noexcept { return shared_memory_; }
+  Workspace& workspace() noexcept { return *workspace_; }
+
+  /// The one object of a type that this device keeps, such as a library's handle and its scratch; made from
+  /// *this on first use, outside a captured step.
+  template <class T>
+  T& keep() {
+    std::shared_ptr<void>& kept = kept_[&kKey<T>];
+    if (!kept) kept = std::make_shared<T>(*this);
+    return *static_cast<T*>(kept.get());
+  }
+
+ private:
+  template <class T>
+  static inline const char kKey = 0;
+
+  int ordinal_;
+  int multiprocessors_ = 0;
+  std::size_t shared_memory_ = 0;
+  cudaStream_t compute_ = nullptr;
+  cudaStream_t comm_ = nullptr;
+  std::unique_ptr<Workspace> workspace_;
+  std::unordered_map<const void*, std::shared_ptr<void>> kept_;
+};
+
+}  // namespace caravan::cuda

@@ -1,0 +1,87 @@
+#include "cuda_device.hpp"
+
+#include <fmt/format.h>
+
+#include "caravan/check.hpp"
+#include "choose_gpu.hpp"
+#include "cuda_error.hpp"
+
+namespace caravan::cuda {
+namespace {
+
+double gib(std::size_t bytes) {
+  return static_cast<double>(bytes) / (1024.0 * 1024 * 1024);
+}
+
+[[noreturn]] void out_of_memory(std::size_t bytes, std::string_view what) {
+  (void)cudaGetLastError();
+  std::size_t free = 0, total = 0;
+  CARAVAN_CUDA_CHECK(cudaMemGetInfo(&free, &total));
+  throw DeviceError(fmt::format(
+      "{}: no {:.2f} GiB of device memory ({:.2f} of {:.2f} GiB are free). A smaller batch, recomputation or "
+      "sharding?",
+      what, gib(bytes), gib(free), gib(total)));
+}
+
+/// Events of the compute lane are odd, of the comm lane even; 0 has already happened.
+constexpr std::uint64_t lane_index(Lane lane) {
+  return lane == Lane::compute ? 0 : 1;
+}
+
+}  // namespace
+
+CudaDevice::CudaDevice(const Host&, const Config&) : context_(choose_gpu()), ops_(context_) {}
+
+std::string CudaDevice::description() const {
+  return describe_gpu(context_.ordinal());
+}
+
+void* CudaDevice::allocate(std::size_t bytes, std::string_view what) {
+  void* data = nullptr;
+  const cudaError_t error = cudaMalloc(&data, bytes == 0 ? 1 : bytes);
+  if (error == cudaErrorMemoryAllocation) out_of_memory(bytes, what);
+  CARAVAN_CUDA_CHECK(error);
+  return data;
+}
+
+void CudaDevice::release(void* data) noexcept {
+  cudaFree(data);
+}
+
+void CudaDevice::copy_to_host(Lane lane, void* to, const void* from, std::size_t bytes) {
+  if (bytes == 0) return;
+  CARAVAN_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, context_.stream(lane)));
+}
+
+void CudaDevice::copy_from_host(Lane lane, void* to, const void* from, std::size_t bytes) {
+  if (bytes == 0) return;
+  CARAVAN_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, context_.stream(lane)));
+}
+
+void CudaDevice::copy(Lane lane, void* to, const void* from, std::size_t bytes) {
+  if (bytes == 0) return;
+  CARAVAN_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, context_.stream(lane)));
+}
+
+void CudaDevice::fill_zero(Lane lane, void* data, std::size_t bytes) {
+  if (bytes == 0) return;
+  CARAVAN_CUDA_CHECK(cudaMemsetAsync(data, 0, bytes, context_.stream(lane)));
+}
+
+Event CudaDevice::record(Lane lane) {
+  const std::uint64_t index = lane_index(lane);
+  return {2 * events_[index].record(context_.stream(lane)) - 1 + index};
+}
+
+void CudaDevice::wait(Lane lane, Event event) {
+  if (event.id == 0) return;
+  const std::uint64_t index = (event.id + 1) % 2;
+  events_[index].wait(context_.stream(lane), (event.id + 1 - index) / 2);
+}
+
+void CudaDevice::synchronize() {
+  CARAVAN_CUDA_CHECK(cudaStreamSynchronize(context_.stream(Lane::compute)));
+  CARAVAN_CUDA_CHECK(cudaStreamSynchronize(context_.stream(Lane::comm)));
+}
+
+}  // namespace caravan::cuda

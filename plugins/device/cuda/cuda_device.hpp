@@ -1,0 +1,50 @@
+#pragma once
+
+#include <array>
+#include <string>
+#include <string_view>
+
+#include "caravan/device.hpp"
+#include "caravan/plugin.hpp"
+#include "context.hpp"
+#include "cuda_ops.hpp"
+#include "events.hpp"
+
+namespace caravan::cuda {
+
+/// One NVIDIA GPU for this rank. A lane is a stream; copies to and from host memory that is not pinned wait
+/// for their turn in it.
+class CudaDevice final : public Device {
+ public:
+  using Interface = Device;
+  static constexpr const char* kName = "cuda";
+  static constexpr const char* kSummary =
+      "An NVIDIA GPU, with cuBLAS, cuDNN and own kernels in bf16 and fp32";
+  static constexpr std::array<caravan_param, 0> kParams{};
+
+  CudaDevice(const Host& host, const Config& config);
+
+  std::string_view name() const override { return kName; }
+  std::string description() const override;
+  Memory memory() const override { return Memory::device; }
+  DType compute_dtype() const override { return DType::bf16; }
+  Ops& ops() override { return ops_; }
+
+  void* allocate(std::size_t bytes, std::string_view what) override;
+  void release(void* data) noexcept override;
+
+  void copy_to_host(Lane lane, void* to, const void* from, std::size_t bytes) override;
+  void copy_from_host(Lane lane, void* to, const void* from, std::size_t bytes) override;
+  void copy(Lane lane, void* to, const void* from, std::size_t bytes) override;
+  void fill_zero(Lane lane, void* data, std::size_t bytes) override;
+  [[nodiscard]] Event record(Lane lane) override;
+  void wait(Lane lane, Event event) override;
+  void synchronize() override;
+
+ private:
+  Context context_;
+  std::array<LaneEvents, 2> events_;
+  CudaOps ops_;
+};
+
+}  // namespace caravan::cuda
