@@ -229,5 +229,38 @@ const BadFile kFiles[] = {
 INSTANTIATE_TEST_SUITE_P(Files, BadScheduleFile, ::testing::ValuesIn(kFiles),
                          [](const auto& test) { return test.param.name; });
 
+/// What a schedule plugin gives that nobody could run, and what is said of it.
+struct Nonsense {
+  const char* what;
+  const char* message;
+  int code = 2;
+};
+
+class NonsensePlan : public Pipeline, public ::testing::WithParamInterface<Nonsense> {};
+
+TEST_P(NonsensePlan, IsRefusedBeforeAnythingIsMade) {
+  Command command =
+      train(job_, "run", 2,
+            pipeline(2, "nonsense", {std::string("parallel.schedule_options.what=") + GetParam().what}));
+  command.environment["CARAVAN_PLUGIN_PATH"] = CARAVAN_FAILING_PLUGINS;
+  const Outcome outcome = run(command);
+  ASSERT_TRUE(ended_with(outcome, GetParam().code));
+  EXPECT_THAT(outcome.err, HasSubstr(GetParam().message));
+  EXPECT_FALSE(std::filesystem::exists(file("run")));
+}
+
+const Nonsense kNonsense[] = {
+    {"nothing", "schedule nonsense gave a plan for 0 ranks (the job has 2 pipeline ranks)"},
+    {"rank", "schedule nonsense gave a plan for 3 ranks (the job has 2 pipeline ranks)"},
+    {"stage", "stage 2147483647"},
+    {"negative", "micro-batch -7"},
+    {"huge", "micro-batch 2147483647"},
+    {"overlap", "0F0"},
+    {"throws", "a plain exception", 1},
+};
+
+INSTANTIATE_TEST_SUITE_P(Plans, NonsensePlan, ::testing::ValuesIn(kNonsense),
+                         [](const auto& test) { return test.param.what; });
+
 }  // namespace
 }  // namespace caravan::test
