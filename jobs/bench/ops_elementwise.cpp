@@ -35,7 +35,7 @@ OpCase embedding_backward_weight(BenchMemory& memory, const OpsShape& s) {
 
 OpCase add_positions(BenchMemory& memory, const OpsShape& s) {
   const TensorView x = memory.random({s.tokens(), s.width}),
-                   table = memory.random({s.sequence, s.width}, 1e-6f);
+                   table = memory.random_f32({s.sequence, s.width}, 1e-6f);
   return {bytes_of({x, x, table}), 0, [=, length = s.sequence](Ops& ops) {
             ops.add_positions({x, table, length, 0});
           }};

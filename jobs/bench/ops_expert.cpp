@@ -158,8 +158,8 @@ OpCase route_backward(BenchMemory& memory, const OpsShape& s) {
   args.experts = f.experts;
   args.weights = f.weights;
   args.dweights = memory.random_f32({s.tokens(), s.top_k});
-  args.dlogits = memory.zeros(DType::f32, {s.tokens(), s.experts});
-  return {routing_bytes(s) + 4.0 * static_cast<double>(s.tokens() * s.experts), 0,
+  args.dlogits = memory.output({s.tokens(), s.experts});
+  return {routing_bytes(s) + static_cast<double>(args.dlogits.bytes()), 0,
           [args](Ops& ops) { ops.route_backward(args); }};
 }
 
@@ -175,7 +175,7 @@ OpCase balance_loss_forward(BenchMemory& memory, const OpsShape& s) {
 OpCase balance_loss_backward(BenchMemory& memory, const OpsShape& s) {
   const RouteForward f = routing_args(memory, s);
   memory.device().ops().route_forward(f);
-  const TensorView dlogits = memory.zeros(DType::f32, f.logits.shape);
+  const TensorView dlogits = memory.output(f.logits.shape);
   return {routing_bytes(s) + 2.0 * static_cast<double>(dlogits.bytes()), 0,
           [f, dlogits, length = s.sequence](Ops& ops) {
             ops.balance_loss_backward({f.logits, f.experts, length, 0.01f, dlogits});

@@ -15,7 +15,7 @@ std::vector<Problem> attention_problems(Storage storage);
 std::vector<Problem> expert_problems(Storage storage);
 std::vector<Problem> router_problems(Storage storage);
 std::vector<Problem> loss_problems(Storage storage);
-std::vector<Problem> update_problems();
+std::vector<Problem> update_problems(Storage storage);
 
 /// All of the above.
 std::vector<Problem> all_problems(Storage storage);

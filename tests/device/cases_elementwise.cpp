@@ -46,7 +46,7 @@ Problem add_positions(const RowShape& s, Storage storage, std::int64_t first_pos
   const std::int64_t length = s.rows % 3 == 0 ? s.rows / 3 : s.rows;
   ProblemBuilder b(name_of("add_positions", s, fmt::format("_from{}", first_position)), storage);
   const Handle x = b.random("x", {s.rows, s.width}),
-               table = b.random("table", {length + first_position, s.width});
+               table = b.f32_random("table", {length + first_position, s.width});
   return b.build([=](Ops& ops, const Views& v) {
     ops.add_positions(
         {.x = v[x], .table = v[table], .sequence_length = length, .first_position = first_position});

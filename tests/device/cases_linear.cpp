@@ -22,6 +22,16 @@ Problem linear_forward_plain(const LinearShape& s, Storage storage) {
   return b.build([=](Ops& ops, const Views& v) { ops.linear_forward({.x = v[x], .w = v[w], .y = v[y]}); });
 }
 
+/// Logits are f32 whatever the compute type.
+Problem linear_forward_to_f32(const LinearShape& s, Storage storage) {
+  ProblemBuilder b(name_of("linear_forward", s, "_to_f32"), storage);
+  const Handle x = b.random("x", {s.tokens, s.inputs}), w = b.random("w", {s.outputs, s.inputs});
+  const Handle bias = b.random("bias", {s.outputs}), y = b.f32_output("y", {s.tokens, s.outputs});
+  return b.build([=](Ops& ops, const Views& v) {
+    ops.linear_forward({.x = v[x], .w = v[w], .bias = v[bias], .y = v[y]});
+  });
+}
+
 Problem linear_forward_full(const LinearShape& s, Storage storage) {
   ProblemBuilder b(name_of("linear_forward", s, "_bias_residual"), storage);
   const Handle x = b.random("x", {s.tokens, s.inputs}), w = b.random("w", {s.outputs, s.inputs});
@@ -67,6 +77,7 @@ std::vector<Problem> linear_problems(Storage storage) {
   std::vector<Problem> problems;
   for (const LinearShape& shape : kShapes) {
     problems.push_back(linear_forward_plain(shape, storage));
+    problems.push_back(linear_forward_to_f32(shape, storage));
     problems.push_back(linear_forward_full(shape, storage));
     problems.push_back(linear_forward_in_place(shape, storage));
     for (bool on : {false, true}) {

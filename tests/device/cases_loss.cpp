@@ -36,7 +36,7 @@ Problem linear_cross_entropy(const LossCase& c, Storage storage, Wanted wanted) 
   const Handle bias = b.random("bias", {c.vocabulary}),
                labels = b.indices("labels", {c.tokens}, labels_of(c));
   const Handle loss = b.given("loss_sum", DType::f64, {1}, {1.5}),
-               logits = b.output("logits", {c.tokens, c.vocabulary});
+               logits = b.f32_output("logits", {c.tokens, c.vocabulary});
   const Handle dx = b.cancels(b.output("dx", {c.tokens, c.width}), 0.1),
                dbias = b.f32_random("dbias", {c.vocabulary}, 0.1);
   const Handle dw = b.contiguous(b.f32_random("dw", {c.vocabulary, c.width}, 0.1));

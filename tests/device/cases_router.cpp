@@ -109,8 +109,8 @@ Problem route_backward(const RouterCase& c, Storage storage) {
   const RouterOperands o = operands(b, c);
   b.prepare([=](Ops& ops, const Views& v) { ops.route_forward(forward_args(c, o, v)); });
   const Handle dweights = b.contiguous(b.f32_random("dweights", {c.tokens, c.rule.top_k}));
-  const Handle dlogits = b.cancels(b.f32_output("dlogits", {c.tokens, c.experts}), 0.1);
-  const Handle dnoise = b.f32_output("dnoise", {c.tokens, c.experts});
+  const Handle dlogits = b.cancels(b.output("dlogits", {c.tokens, c.experts}), 0.1);
+  const Handle dnoise = b.output("dnoise", {c.tokens, c.experts});
   return b.build([=](Ops& ops, const Views& v) {
     ops.route_backward({.rule = c.rule,
                         .logits = v[o.logits],
@@ -166,7 +166,7 @@ Problem balance_loss_forward(const BalanceCase& c, Storage storage) {
 Problem balance_loss_backward(const BalanceCase& c, Storage storage) {
   ProblemBuilder b(name_of("balance_loss_backward", c), storage);
   const BalanceOperands o = operands(b, c);
-  const Handle dlogits = b.f32_random("dlogits", {c.sequences * c.length, c.experts}, 0.1);
+  const Handle dlogits = b.random("dlogits", {c.sequences * c.length, c.experts}, 0.1);
   return b.build([=](Ops& ops, const Views& v) {
     ops.balance_loss_backward({.logits = v[o.logits],
                                .experts = v[o.experts],

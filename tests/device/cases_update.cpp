@@ -10,13 +10,13 @@ std::vector<double> squares(std::vector<double> values) {
   return values;
 }
 
-Problem adamw_step(std::int64_t count, std::int64_t step, bool with_copy) {
-  ProblemBuilder b(fmt::format("adamw_step/n{}_step{}{}", count, step, with_copy ? "_copy" : ""), {});
+Problem adamw_step(std::int64_t count, std::int64_t step, bool with_copy, Storage storage) {
+  ProblemBuilder b(fmt::format("adamw_step/n{}_step{}{}", count, step, with_copy ? "_copy" : ""), storage);
   const Handle master = b.f32_random("master", {count}), grad = b.f32_random("grad", {count});
   const Handle exp_avg = b.f32_random("exp_avg", {count}, 0.1),
                exp_avg_sq = b.f32_random("exp_avg_sq", {count}, 0.3);
   b.set(exp_avg_sq, squares(b.values(exp_avg_sq)));
-  const Handle weight = b.f32_output("weight", {count});
+  const Handle weight = b.output("weight", {count});
   const Handle scale = b.given("gradient_scale", DType::f32, {1}, {0.25});
   return b.build([=](Ops& ops, const Views& v) {
     ops.adamw_step({.master = v[master],
@@ -53,11 +53,11 @@ Problem expert_bias_update(std::int64_t experts, bool centre) {
 
 }  // namespace
 
-std::vector<Problem> update_problems() {
+std::vector<Problem> update_problems(Storage storage) {
   std::vector<Problem> problems;
   for (std::int64_t count : {1, 7, 1000, 4099}) {
-    problems.push_back(adamw_step(count, 1, false));
-    problems.push_back(adamw_step(count, 17, true));
+    problems.push_back(adamw_step(count, 1, false, storage));
+    problems.push_back(adamw_step(count, 17, true, storage));
     problems.push_back(sum_of_squares(count));
   }
   for (std::int64_t experts : {1, 4, 17, 128}) {
@@ -71,7 +71,7 @@ std::vector<Problem> all_problems(Storage storage) {
   std::vector<Problem> all;
   for (const auto& family : {linear_problems(storage), norm_problems(storage), elementwise_problems(storage),
                              attention_problems(storage), expert_problems(storage), router_problems(storage),
-                             loss_problems(storage), update_problems()}) {
+                             loss_problems(storage), update_problems(storage)}) {
     all.insert(all.end(), family.begin(), family.end());
   }
   return all;

@@ -126,6 +126,15 @@ TEST(DeviceComparison, ReferenceEqualsItselfOnEveryProblem) {
   }
 }
 
+TEST(DeviceComparison, ReferenceComputesInBf16WhatItComputesInF32) {
+  ReferenceOps reference;
+  for (std::int64_t gap : {0, 8}) {
+    for (const Problem& problem : all_problems({.compute = DType::bf16, .gap = gap})) {
+      EXPECT_TRUE(equals_reference(problem, {.ops = reference})) << "gap " << gap;
+    }
+  }
+}
+
 /// Operands of which the reference left some elements unwritten, or made NaN by reading outside, but not all.
 std::vector<std::string> half_written(const Problem& problem) {
   ReferenceOps reference;

@@ -89,8 +89,9 @@ TEST(Linear, RefusesAnotherTypeByNameOfOperatorArgumentAndType) {
   TensorView halves = w;
   halves.dtype = DType::bf16;
 
-  EXPECT_EQ(message_of<DeviceError>([&] { ops.linear_forward({.x = x, .w = halves, .y = y}); }),
-            "linear_forward on device 'reference': 'w' is bf16 (only f32 is computed here)");
+  EXPECT_EQ(
+      message_of<DeviceError>([&] { ops.linear_forward({.x = x, .w = halves, .y = y}); }),
+      "linear_forward on device 'reference': 'w' is bf16 ('x' is f32, and one call computes in one type)");
 }
 
 TEST(Linear, RefusesShapesThatDoNotFit) {

@@ -110,7 +110,7 @@ void ReferenceOps::attention_forward(const AttentionForward& args) {
   const Call call("attention_forward");
   const Scores s(call, args);
   const auto out = call.array<float, 4>("out", args.out, s.q.extents);
-  const auto lse = call.array<float, 3>("lse", args.lse, {s.q.extent(0), s.q.extent(2), s.q.extent(1)});
+  const auto lse = call.f32_array<3>("lse", args.lse, {s.q.extent(0), s.q.extent(2), s.q.extent(1)});
   const std::int64_t keys = s.k.extent(1);
   std::vector<double> p(keys);
 

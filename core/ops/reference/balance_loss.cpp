@@ -29,7 +29,7 @@ class Balance {
  public:
   template <class Args>
   Balance(const Call& call, const Args& args)
-      : logits_(call.matrix("logits", args.logits, kAny, kAny)),
+      : logits_(call.f32_matrix("logits", args.logits, kAny, kAny)),
         experts_(call.matrix<std::int32_t>("experts", args.experts, logits_.extent(0), kAny)),
         length_(args.sequence_length),
         factor_(args.coefficient * static_cast<double>(logits_.extent(1))) {

@@ -44,14 +44,27 @@ void Call::check(std::string_view name, const TensorView& view, DType dtype, con
   }
 }
 
-void Call::check_flat(std::string_view name, const TensorView& view, DType dtype, std::int64_t count) const {
+void Call::check_compute_type(std::string_view name, const TensorView& view) const {
+  if (view.dtype != DType::f32 && view.dtype != DType::bf16) {
+    fail(fmt::format("'{}' is {} (only f32 and bf16 are computed here)", name, name_of(view.dtype)));
+  }
+  if (first_.empty()) {
+    first_ = name;
+    compute_ = view.dtype;
+  }
+  if (view.dtype != compute_) {
+    fail(fmt::format("'{}' is {} ('{}' is {}, and one call computes in one type)", name, name_of(view.dtype),
+                     first_, name_of(compute_)));
+  }
+}
+
+TensorView Call::check_flat(std::string_view name, const TensorView& view, std::int64_t count) const {
   const std::int64_t elements = view.count();
   if (!view.contiguous()) fail(fmt::format("'{}' has gaps between its rows (needs contiguous memory)", name));
   if (count != kAny && elements != count) {
     fail(fmt::format("'{}' has {} elements (needs {})", name, elements, count));
   }
-  const TensorView line(view.data, view.dtype, {elements});
-  check(name, line, dtype, &elements, 1);
+  return TensorView(view.data, view.dtype, {elements});
 }
 
 void Call::check_positions(std::int64_t rows, std::int64_t sequence_length, std::int64_t first_position,

@@ -4,9 +4,11 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include "caravan/tensor.hpp"
 #include "core/ops/reference/array.hpp"
+#include "core/ops/reference/widened.hpp"
 
 namespace caravan::reference {
 
@@ -14,21 +16,20 @@ namespace caravan::reference {
 inline constexpr std::int64_t kAny = -1;
 
 /// One call of an operator. Turns its views into arrays after checking dtype and shape; DeviceError
-/// otherwise.
+/// otherwise. Arrays of float stand for views of the compute type, f32 or bf16, which must be one for the
+/// whole call; what is f32 whatever the compute type is asked for with f32_*. The operator sees bf16 views as
+/// f32 arrays, which are rounded back when the call ends.
 class Call {
  public:
   explicit Call(std::string_view operator_name) : operator_(operator_name) {}
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
 
   template <class T, int Rank>
   Array<T, Rank> array(std::string_view name, const TensorView& view,
                        const std::array<std::int64_t, Rank>& shape) const {
-    check(name, view, dtype_of<T>, shape.data(), Rank);
-    Array<T, Rank> result{view.as<T>(), {}, {}};
-    for (int axis = 0; axis < Rank; ++axis) {
-      result.extents[static_cast<std::size_t>(axis)] = view.extent(axis);
-      result.strides[static_cast<std::size_t>(axis)] = view.stride(axis);
-    }
-    return result;
+    if constexpr (std::is_same_v<T, float>) check_compute_type(name, view);
+    return typed<T, Rank>(name, view, shape, std::is_same_v<T, float> ? view.dtype : dtype_of<T>);
   }
   template <class T = float>
   Vector<T> vector(std::string_view name, const TensorView& view, std::int64_t count) const {
@@ -40,20 +41,40 @@ class Call {
     return array<T, 2>(name, view, {rows, columns});
   }
   /// A member that may be switched off by an empty view.
-  template <class T = float>
-  Vector<T> optional_vector(std::string_view name, const TensorView& view, std::int64_t count) const {
-    return view.empty() ? Vector<T>{} : vector<T>(name, view, count);
+  Vector<float> optional_vector(std::string_view name, const TensorView& view, std::int64_t count) const {
+    return view.empty() ? Vector<float>{} : vector(name, view, count);
   }
-  template <class T = float>
-  Matrix<T> optional_matrix(std::string_view name, const TensorView& view, std::int64_t rows,
-                            std::int64_t columns) const {
-    return view.empty() ? Matrix<T>{} : matrix<T>(name, view, rows, columns);
+  Matrix<float> optional_matrix(std::string_view name, const TensorView& view, std::int64_t rows,
+                                std::int64_t columns) const {
+    return view.empty() ? Matrix<float>{} : matrix(name, view, rows, columns);
   }
   /// Any shape, contiguous, seen as one axis; with `count` other than kAny it must have so many elements.
-  template <class T = float>
-  Vector<T> flat(std::string_view name, const TensorView& view, std::int64_t count) const {
-    check_flat(name, view, dtype_of<T>, count);
-    return {view.as<T>(), {view.count()}, {1}};
+  Vector<float> flat(std::string_view name, const TensorView& view, std::int64_t count) const {
+    check_compute_type(name, view);
+    return typed<float, 1>(name, check_flat(name, view, count), {kAny}, view.dtype);
+  }
+
+  template <int Rank>
+  Array<float, Rank> f32_array(std::string_view name, const TensorView& view,
+                               const std::array<std::int64_t, Rank>& shape) const {
+    return typed<float, Rank>(name, view, shape, DType::f32);
+  }
+  Vector<float> f32_vector(std::string_view name, const TensorView& view, std::int64_t count) const {
+    return f32_array<1>(name, view, {count});
+  }
+  Matrix<float> f32_matrix(std::string_view name, const TensorView& view, std::int64_t rows,
+                           std::int64_t columns) const {
+    return f32_array<2>(name, view, {rows, columns});
+  }
+  Vector<float> optional_f32_vector(std::string_view name, const TensorView& view, std::int64_t count) const {
+    return view.empty() ? Vector<float>{} : f32_vector(name, view, count);
+  }
+  Matrix<float> optional_f32_matrix(std::string_view name, const TensorView& view, std::int64_t rows,
+                                    std::int64_t columns) const {
+    return view.empty() ? Matrix<float>{} : f32_matrix(name, view, rows, columns);
+  }
+  Vector<float> f32_flat(std::string_view name, const TensorView& view, std::int64_t count) const {
+    return f32_vector(name, check_flat(name, view, count), kAny);
   }
 
   /// Rows at positions first_position + row mod sequence_length must lie inside a table of positions.
@@ -68,11 +89,28 @@ class Call {
   [[noreturn]] void fail(const std::string& problem) const;
 
  private:
+  template <class T, int Rank>
+  Array<T, Rank> typed(std::string_view name, const TensorView& view,
+                       const std::array<std::int64_t, Rank>& shape, DType dtype) const {
+    check(name, view, dtype, shape.data(), Rank);
+    const TensorView seen = dtype == DType::bf16 ? widened_.f32_of(view) : view;
+    Array<T, Rank> result{seen.as<T>(), {}, {}};
+    for (int axis = 0; axis < Rank; ++axis) {
+      result.extents[static_cast<std::size_t>(axis)] = seen.extent(axis);
+      result.strides[static_cast<std::size_t>(axis)] = seen.stride(axis);
+    }
+    return result;
+  }
   void check(std::string_view name, const TensorView& view, DType dtype, const std::int64_t* shape,
              int rank) const;
-  void check_flat(std::string_view name, const TensorView& view, DType dtype, std::int64_t count) const;
+  void check_compute_type(std::string_view name, const TensorView& view) const;
+  /// `view` as one axis.
+  TensorView check_flat(std::string_view name, const TensorView& view, std::int64_t count) const;
 
   std::string_view operator_;
+  mutable std::string_view first_;  ///< name of the first view of the compute type
+  mutable DType compute_ = DType::f32;
+  mutable Widened widened_;
 };
 
 }  // namespace caravan::reference

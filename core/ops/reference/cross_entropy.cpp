@@ -80,8 +80,8 @@ Head check_head(const Call& call, const LinearCrossEntropy& args) {
   head.w = call.matrix("w", args.w, kAny, head.x.extent(1));
   head.bias = call.optional_vector("bias", args.bias, head.w.extent(0));
   head.dx = call.optional_matrix("dx", args.dx, head.x.extent(0), head.x.extent(1));
-  head.dw = call.optional_matrix("dw", args.dw, head.w.extent(0), head.w.extent(1));
-  head.dbias = call.optional_vector("dbias", args.dbias, head.w.extent(0));
+  head.dw = call.optional_f32_matrix("dw", args.dw, head.w.extent(0), head.w.extent(1));
+  head.dbias = call.optional_f32_vector("dbias", args.dbias, head.w.extent(0));
   return head;
 }
 
@@ -92,7 +92,7 @@ void ReferenceOps::linear_cross_entropy(const LinearCrossEntropy& args) {
   const Head head = check_head(call, args);
   const std::int64_t tokens = head.x.extent(0), vocabulary = head.w.extent(0);
   const auto labels = call.vector<std::int32_t>("labels", args.labels, tokens);
-  const auto logits = call.optional_matrix("logits", args.logits, tokens, vocabulary);
+  const auto logits = call.optional_f32_matrix("logits", args.logits, tokens, vocabulary);
   const auto loss_sum = call.vector<double>("loss_sum", args.loss_sum, 1);
   for (std::int64_t t = 0; t < tokens; ++t) check_label(call, labels(t), t, vocabulary);
 

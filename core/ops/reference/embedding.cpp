@@ -37,7 +37,7 @@ void ReferenceOps::embedding_forward(const EmbeddingForward& args) {
 void ReferenceOps::embedding_backward_weight(const EmbeddingBackwardWeight& args) {
   const Call call("embedding_backward_weight");
   const auto ids = call.vector<std::int32_t>("ids", args.ids, kAny);
-  const auto dtable = call.matrix("dtable", args.dtable, kAny, kAny);
+  const auto dtable = call.f32_matrix("dtable", args.dtable, kAny, kAny);
   const std::int64_t width = dtable.extent(1);
   const auto dout = call.matrix("dout", args.dout, ids.extent(0), width);
   check_ids(call, ids, dtable.extent(0));
@@ -55,7 +55,7 @@ void ReferenceOps::embedding_backward_weight(const EmbeddingBackwardWeight& args
 void ReferenceOps::add_positions(const AddPositions& args) {
   const Call call("add_positions");
   const auto x = call.matrix("x", args.x, kAny, kAny);
-  const auto table = call.matrix("table", args.table, kAny, x.extent(1));
+  const auto table = call.f32_matrix("table", args.table, kAny, x.extent(1));
   call.check_positions(x.extent(0), args.sequence_length, args.first_position, table.extent(0));
 
   for (std::int64_t t = 0; t < x.extent(0); ++t) {

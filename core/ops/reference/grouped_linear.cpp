@@ -51,7 +51,7 @@ void ReferenceOps::grouped_linear_backward_weight(const GroupedLinearBackwardWei
   const Call call("grouped_linear_backward_weight");
   const auto x = call.matrix("x", args.x, kAny, kAny);
   const auto dy = call.matrix("dy", args.dy, x.extent(0), kAny);
-  const auto dw = call.array<float, 3>("dw", args.dw, {kAny, dy.extent(1), x.extent(1)});
+  const auto dw = call.f32_array<3>("dw", args.dw, {kAny, dy.extent(1), x.extent(1)});
   const auto offsets = call.vector<std::int32_t>("offsets", args.offsets, dw.extent(0) + 1);
   call.check_offsets(offsets, x.extent(0));
 

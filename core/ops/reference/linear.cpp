@@ -10,7 +10,8 @@ void ReferenceOps::linear_forward(const LinearForward& args) {
   const Call call("linear_forward");
   const auto x = call.matrix("x", args.x, kAny, kAny);
   const auto w = call.matrix("w", args.w, kAny, x.extent(1));
-  const auto y = call.matrix("y", args.y, x.extent(0), w.extent(0));
+  const auto y = args.y.dtype == DType::f32 ? call.f32_matrix("y", args.y, x.extent(0), w.extent(0))
+                                            : call.matrix("y", args.y, x.extent(0), w.extent(0));
   const auto bias = call.optional_vector("bias", args.bias, y.extent(1));
   const auto residual = call.optional_matrix("residual", args.residual, y.extent(0), y.extent(1));
 
@@ -34,8 +35,8 @@ void ReferenceOps::linear_backward_weight(const LinearBackwardWeight& args) {
   const Call call("linear_backward_weight");
   const auto x = call.matrix("x", args.x, kAny, kAny);
   const auto dy = call.matrix("dy", args.dy, x.extent(0), kAny);
-  const auto dw = call.matrix("dw", args.dw, dy.extent(1), x.extent(1));
-  const auto dbias = call.optional_vector("dbias", args.dbias, dy.extent(1));
+  const auto dw = call.f32_matrix("dw", args.dw, dy.extent(1), x.extent(1));
+  const auto dbias = call.optional_f32_vector("dbias", args.dbias, dy.extent(1));
 
   fill(dw, [&](std::int64_t n, std::int64_t m) { return dw(n, m) + weight_gradient(dy, x, n, m); });
   if (!dbias) return;

@@ -14,7 +14,7 @@ void ReferenceOps::rmsnorm_forward(const RmsNormForward& args) {
   const std::int64_t tokens = x.extent(0), width = x.extent(1);
   const auto weight = call.vector("weight", args.weight, width);
   const auto y = call.matrix("y", args.y, tokens, width);
-  const auto rstd = call.vector("rstd", args.rstd, tokens);
+  const auto rstd = call.f32_vector("rstd", args.rstd, tokens);
 
   for (std::int64_t t = 0; t < tokens; ++t) {
     const double squares = sum(width, [&](std::int64_t h) { return double{x(t, h)} * x(t, h); });
@@ -29,7 +29,7 @@ void ReferenceOps::rmsnorm_backward_input(const RmsNormBackwardInput& args) {
   const auto x = call.matrix("x", args.x, kAny, kAny);
   const std::int64_t tokens = x.extent(0), width = x.extent(1);
   const auto weight = call.vector("weight", args.weight, width);
-  const auto rstd = call.vector("rstd", args.rstd, tokens);
+  const auto rstd = call.f32_vector("rstd", args.rstd, tokens);
   const auto dy = call.matrix("dy", args.dy, tokens, width);
   const auto residual = call.optional_matrix("residual", args.residual, tokens, width);
   const auto dx = call.matrix("dx", args.dx, tokens, width);
@@ -49,9 +49,9 @@ void ReferenceOps::rmsnorm_backward_weight(const RmsNormBackwardWeight& args) {
   const Call call("rmsnorm_backward_weight");
   const auto x = call.matrix("x", args.x, kAny, kAny);
   const std::int64_t tokens = x.extent(0), width = x.extent(1);
-  const auto rstd = call.vector("rstd", args.rstd, tokens);
+  const auto rstd = call.f32_vector("rstd", args.rstd, tokens);
   const auto dy = call.matrix("dy", args.dy, tokens, width);
-  const auto dweight = call.vector("dweight", args.dweight, width);
+  const auto dweight = call.f32_vector("dweight", args.dweight, width);
 
   for (std::int64_t h = 0; h < width; ++h) {
     dweight(h) = static_cast<float>(

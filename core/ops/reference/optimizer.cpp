@@ -11,13 +11,13 @@ using namespace reference;
 
 void ReferenceOps::adamw_step(const AdamWStep& args) {
   const Call call("adamw_step");
-  const auto master = call.flat("master", args.master, kAny);
-  const auto grad = call.flat("grad", args.grad, master.extent(0));
-  const auto exp_avg = call.flat("exp_avg", args.exp_avg, master.extent(0));
-  const auto exp_avg_sq = call.flat("exp_avg_sq", args.exp_avg_sq, master.extent(0));
+  const auto master = call.f32_flat("master", args.master, kAny);
+  const auto grad = call.f32_flat("grad", args.grad, master.extent(0));
+  const auto exp_avg = call.f32_flat("exp_avg", args.exp_avg, master.extent(0));
+  const auto exp_avg_sq = call.f32_flat("exp_avg_sq", args.exp_avg_sq, master.extent(0));
   const auto weight =
       args.weight.empty() ? Vector<float>{} : call.flat("weight", args.weight, master.extent(0));
-  const double gradient_scale = call.vector("gradient_scale", args.gradient_scale, 1)(0);
+  const double gradient_scale = call.f32_vector("gradient_scale", args.gradient_scale, 1)(0);
   if (args.step < 1) call.fail(fmt::format("step {} (the first step is 1)", args.step));
 
   const double correction1 = 1 - std::pow(args.beta1, static_cast<double>(args.step));
@@ -37,7 +37,7 @@ void ReferenceOps::adamw_step(const AdamWStep& args) {
 
 void ReferenceOps::sum_of_squares(const SumOfSquares& args) {
   const Call call("sum_of_squares");
-  const auto x = call.flat("x", args.x, kAny);
+  const auto x = call.f32_flat("x", args.x, kAny);
   const auto out = call.vector<double>("out", args.out, 1);
 
   out(0) += sum(x.extent(0), [&](std::int64_t i) { return double{x(i)} * x(i); });
@@ -45,9 +45,9 @@ void ReferenceOps::sum_of_squares(const SumOfSquares& args) {
 
 void ReferenceOps::expert_bias_update(const ExpertBiasUpdate& args) {
   const Call call("expert_bias_update");
-  const auto counts = call.vector("counts", args.counts, kAny);
+  const auto counts = call.f32_vector("counts", args.counts, kAny);
   const std::int64_t experts = counts.extent(0);
-  const auto bias = call.vector("bias", args.bias, experts);
+  const auto bias = call.f32_vector("bias", args.bias, experts);
 
   const double mean_count =
       sum(experts, [&](std::int64_t e) { return double{counts(e)}; }) / static_cast<double>(experts);

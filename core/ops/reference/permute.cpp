@@ -19,7 +19,7 @@ struct Slots {
   template <class Args>
   Slots(const Call& call, const Args& args, std::int64_t tokens, std::int64_t rows_)
       : row_of(call.matrix<std::int32_t>("row_of", args.row_of, tokens, kAny)),
-        weights(call.optional_matrix("weights", args.weights, tokens, row_of.extent(1))),
+        weights(call.optional_f32_matrix("weights", args.weights, tokens, row_of.extent(1))),
         rows(rows_) {
     for (std::int64_t t = 0; t < tokens; ++t) {
       for (std::int64_t k = 0; k < top_k(); ++k) {
@@ -54,7 +54,7 @@ void ReferenceOps::permute_forward(const PermuteForward& args) {
   const Call call("permute_forward");
   const auto x = call.matrix("x", args.x, kAny, kAny);
   const auto slot_of = call.vector<std::int32_t>("slot_of", args.slot_of, kAny);
-  const auto weights = call.optional_matrix("weights", args.weights, x.extent(0), args.top_k);
+  const auto weights = call.optional_f32_matrix("weights", args.weights, x.extent(0), args.top_k);
   const auto out = call.matrix("out", args.out, slot_of.extent(0), x.extent(1));
 
   for (std::int64_t r = 0; r < out.extent(0); ++r) {
@@ -77,7 +77,7 @@ void ReferenceOps::permute_backward(const PermuteBackward& args) {
 
   if (slots.weights) {
     const auto x = call.matrix("x", args.x, dx.extent(0), dx.extent(1));
-    weight_gradients(slots, x, dout, call.matrix("dweights", args.dweights, dx.extent(0), slots.top_k()));
+    weight_gradients(slots, x, dout, call.f32_matrix("dweights", args.dweights, dx.extent(0), slots.top_k()));
   }
   fill(dx, [&](std::int64_t t, std::int64_t h) {
     return gather(slots, dout, t, h) + (args.accumulate ? dx(t, h) : 0.0);
@@ -103,7 +103,8 @@ void ReferenceOps::combine_backward(const CombineBackward& args) {
 
   if (slots.weights) {
     const auto rows = call.matrix("rows", args.rows, drows.extent(0), dy.extent(1));
-    weight_gradients(slots, dy, rows, call.matrix("dweights", args.dweights, dy.extent(0), slots.top_k()));
+    weight_gradients(slots, dy, rows,
+                     call.f32_matrix("dweights", args.dweights, dy.extent(0), slots.top_k()));
   }
   for (std::int64_t t = 0; t < dy.extent(0); ++t) {
     for (std::int64_t k = 0; k < slots.top_k(); ++k) {

@@ -27,14 +27,14 @@ struct Preparation {
                             how.kv_heads, how.head_dim));
     }
     qkv = call.matrix("qkv", qkv_view, kAny, (how.heads + 2 * how.kv_heads) * how.head_dim);
-    cos = call.optional_matrix("cos", how.cos, kAny, how.head_dim / 2);
-    sin = call.optional_matrix("sin", how.sin, cos ? cos.extent(0) : kAny, how.head_dim / 2);
+    cos = call.optional_f32_matrix("cos", how.cos, kAny, how.head_dim / 2);
+    sin = call.optional_f32_matrix("sin", how.sin, cos ? cos.extent(0) : kAny, how.head_dim / 2);
     if (!cos != !sin) call.fail("one of cos and sin is given (rotation needs both)");
     if (cos && how.head_dim % 2 != 0)
       call.fail(fmt::format("head_dim {} (rotation needs pairs)", how.head_dim));
     call.check_positions(qkv.extent(0), how.sequence_length, how.first_position,
                          cos ? cos.extent(0) : how.first_position + how.sequence_length);
-    if (how.norm_eps > 0) rstd = call.matrix("rstd", rstd_view, qkv.extent(0), num_heads());
+    if (how.norm_eps > 0) rstd = call.f32_matrix("rstd", rstd_view, qkv.extent(0), num_heads());
   }
 
   /// Query heads, then key heads.

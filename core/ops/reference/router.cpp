@@ -52,16 +52,16 @@ void sort_by_expert(const Matrix<std::int32_t>& experts, const Sorted& to) {
 
 void ReferenceOps::route_forward(const RouteForward& args) {
   const Call call("route_forward");
-  const auto logits = call.matrix("logits", args.logits, kAny, kAny);
+  const auto logits = call.f32_matrix("logits", args.logits, kAny, kAny);
   const std::int64_t tokens = logits.extent(0), num_experts = logits.extent(1), top_k = args.rule.top_k;
-  const auto noise_std = call.optional_matrix("noise_std", args.noise_std, tokens, num_experts);
+  const auto noise_std = call.optional_f32_matrix("noise_std", args.noise_std, tokens, num_experts);
   const auto experts = call.matrix<std::int32_t>("experts", args.experts, tokens, top_k);
-  const auto weights = call.matrix("weights", args.weights, tokens, top_k);
-  const auto counts = call.optional_vector("counts", args.counts, num_experts);
+  const auto weights = call.f32_matrix("weights", args.weights, tokens, top_k);
+  const auto counts = call.optional_f32_vector("counts", args.counts, num_experts);
   const Sorted sorted{call.vector<std::int32_t>("offsets", args.offsets, num_experts + 1),
                       call.matrix<std::int32_t>("row_of", args.row_of, tokens, top_k),
                       call.vector<std::int32_t>("slot_of", args.slot_of, tokens * top_k)};
-  TokenRouter router(call, args.rule, num_experts, call.optional_vector("bias", args.bias, num_experts));
+  TokenRouter router(call, args.rule, num_experts, call.optional_f32_vector("bias", args.bias, num_experts));
 
   if (noise_std) add_noise(args, logits, noise_std);
   for (std::int64_t t = 0; t < tokens; ++t) {
@@ -98,15 +98,15 @@ std::vector<std::int32_t> chosen_by(const Call& call, const Matrix<std::int32_t>
 
 void ReferenceOps::route_backward(const RouteBackward& args) {
   const Call call("route_backward");
-  const auto logits = call.matrix("logits", args.logits, kAny, kAny);
+  const auto logits = call.f32_matrix("logits", args.logits, kAny, kAny);
   const std::int64_t tokens = logits.extent(0), num_experts = logits.extent(1), top_k = args.rule.top_k;
-  const auto noise_std = call.optional_matrix("noise_std", args.noise_std, tokens, num_experts);
+  const auto noise_std = call.optional_f32_matrix("noise_std", args.noise_std, tokens, num_experts);
   const auto experts = call.matrix<std::int32_t>("experts", args.experts, tokens, top_k);
-  const auto dweights = call.matrix("dweights", args.dweights, tokens, top_k);
+  const auto dweights = call.f32_matrix("dweights", args.dweights, tokens, top_k);
   const auto dlogits = call.matrix("dlogits", args.dlogits, tokens, num_experts);
   const auto dnoise = call.optional_matrix("dnoise", args.dnoise, tokens, num_experts);
   if (dnoise && !noise_std) call.fail("'dnoise' without 'noise_std'");
-  TokenRouter router(call, args.rule, num_experts, call.optional_vector("bias", args.bias, num_experts));
+  TokenRouter router(call, args.rule, num_experts, call.optional_f32_vector("bias", args.bias, num_experts));
 
   std::vector<double> dweight(top_k);
   for (std::int64_t t = 0; t < tokens; ++t) {
