@@ -1,13 +1,23 @@
+#include "attention_call.hpp"
 #include "cuda_ops.hpp"
 
 namespace caravan::cuda {
 
 void CudaOps::attention_forward(const AttentionForward& args) {
-  Ops::attention_forward(args);
+  const Call call("attention_forward");
+  const AttentionArgs a = check_attention(call, args);
+  if (args.out.count() == 0) return;
+  attention_forward_kernels(a, context_.stream());
 }
 
 void CudaOps::attention_backward(const AttentionBackward& args) {
-  Ops::attention_backward(args);
+  const Call call("attention_backward");
+  AttentionArgs a = check_attention(call, args);
+  if (args.out.count() == 0) return;
+  const auto rows = static_cast<std::size_t>(args.lse.count());
+  context_.workspace().begin(rows * sizeof(float), 1);
+  a.delta = context_.workspace().take<float>(rows);
+  attention_backward_kernels(a, context_.stream());
 }
 
 }  // namespace caravan::cuda

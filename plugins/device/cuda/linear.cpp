@@ -1,17 +1,52 @@
+#include "columns.hpp"
 #include "cuda_ops.hpp"
+#include "matrix_product.hpp"
 
 namespace caravan::cuda {
+namespace {
+
+/// [count] f32 or bf16 as told by the compute type, or absent.
+Matrix bias_of(const Call& call, const TensorView& bias, DType type, std::int64_t count) {
+  return bias.empty() ? Matrix{} : call.vector("bias", bias, type, count);
+}
+
+}  // namespace
 
 void CudaOps::linear_forward(const LinearForward& args) {
-  Ops::linear_forward(args);
+  const Call call("linear_forward");
+  const DType type = call.compute_type("x", args.x), result = call.compute_type("y", args.y);
+  if (type == DType::f32 && result != type) call.fail("'y' is bf16 where 'x' is f32 (needs f32)");
+  const Matrix x = call.matrix("x", args.x, type, kAny, kAny);
+  const Matrix w = call.matrix("w", args.w, type, kAny, x.columns);
+  MatrixProduct product{{x}, {w, true}, call.matrix("y", args.y, result, x.rows, w.rows)};
+  product.addend = call.optional_matrix("residual", args.residual, result, x.rows, w.rows);
+  product.bias = bias_of(call, args.bias, type, w.rows);
+  context_.keep<MatrixProducts>().run(product);
 }
 
 void CudaOps::linear_backward_input(const LinearBackwardInput& args) {
-  Ops::linear_backward_input(args);
+  const Call call("linear_backward_input");
+  const DType type = call.compute_type("dy", args.dy);
+  const Matrix dy = call.matrix("dy", args.dy, type, kAny, kAny);
+  const Matrix w = call.matrix("w", args.w, type, dy.columns, kAny);
+  const Matrix dx = call.matrix("dx", args.dx, type, dy.rows, w.columns);
+  context_.keep<MatrixProducts>().run({{dy}, {w}, dx, args.accumulate ? dx : Matrix{}});
 }
 
 void CudaOps::linear_backward_weight(const LinearBackwardWeight& args) {
-  Ops::linear_backward_weight(args);
+  const Call call("linear_backward_weight");
+  const DType type = call.compute_type("x", args.x);
+  const Matrix x = call.matrix("x", args.x, type, kAny, kAny);
+  const Matrix dy = call.matrix("dy", args.dy, type, x.rows, kAny);
+  const Matrix dw = call.matrix("dw", args.dw, DType::f32, dy.columns, x.columns);
+  float* dbias = call.optional_floats("dbias", args.dbias, dy.columns);
+  if (x.rows == 0) return;
+  context_.keep<MatrixProducts>().run({{dy, true}, {x}, dw, dw});
+  if (!dbias) return;
+  Workspace& scratch = context_.workspace();
+  const std::size_t floats = column_sums_scratch(dy);
+  scratch.begin(floats * sizeof(float), 1);
+  add_column_sums(dy, dbias, scratch.take<float>(floats), context_.stream());
 }
 
 }  // namespace caravan::cuda
