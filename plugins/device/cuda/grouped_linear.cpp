@@ -1,0 +1,106 @@
+#include <fmt/format.h>
+
+#include <limits>
+
+#include "cuda_ops.hpp"
+#include "grouped_gemm.hpp"
+#include "view.hpp"
+
+namespace caravan::cuda {
+namespace {
+
+/// The weights of all experts, [E, N, M] with adjacent columns.
+MappedTensor experts(const Call& call, const char* name, const TensorView& view, DType dtype) {
+  call.check(name, view, {dtype, 3, {kAny, kAny, kAny}});
+  return {view.data, dtype, view.extent(2), view.extent(1), view.extent(0), view.stride(1), view.stride(0)};
+}
+
+MappedTensor mapped(const Matrix& matrix) {
+  return {
+      matrix.data, matrix.dtype, matrix.columns, matrix.rows, 1, matrix.stride, matrix.stride * matrix.rows};
+}
+
+int narrow(const Call& call, const char* what, std::int64_t value) {
+  if (value > std::numeric_limits<int>::max() / 2) {
+    call.fail(fmt::format("{} {} (more than a kernel counts)", value, what));
+  }
+  return static_cast<int>(value);
+}
+
+struct GroupedRun {
+  GroupedOperands operands;
+  GroupedCall extents;
+  Product product;
+};
+
+/// The tensor cores when alignment allows, else the plain kernel; nothing at all when there is nothing to
+/// write.
+void run(Context& context, const GroupedRun& run) {
+  const GroupedCall& call = run.extents;
+  const bool nothing = call.groups == 0 || call.rows == 0 || call.columns == 0 ||
+                       (run.product == Product::weights ? call.out_rows : call.depth) == 0;
+  if (nothing) return;
+  if (fits_tensor_cores(run.operands, call, run.product)) {
+    return grouped_gemm(context, run.operands, call, run.product, Cluster::one);
+  }
+  grouped_plain(context, run.operands, call, run.product);
+}
+
+/// out [R, columns] = in · b[group]
+GroupedRun rows_product(const Call& call, const Matrix& in, const Matrix& out, const MappedTensor& w) {
+  GroupedRun run{{mapped(in), w, true}, {}, Product::rows};
+  run.extents.groups = narrow(call, "experts", w.matrices);
+  run.extents.rows = narrow(call, "rows", in.rows);
+  run.extents.columns = narrow(call, "columns", out.columns);
+  run.extents.depth = narrow(call, "summed elements", in.columns);
+  run.extents.out = out.data;
+  run.extents.out_stride = out.stride;
+  run.extents.out_f32 = out.dtype == DType::f32;
+  return run;
+}
+
+}  // namespace
+
+void CudaOps::grouped_linear_forward(const GroupedLinearForward& args) {
+  const Call call("grouped_linear_forward");
+  const DType type = call.compute_type("x", args.x);
+  const MappedTensor w = experts(call, "w", args.w, type);
+  const Matrix x = call.matrix("x", args.x, type, kAny, w.columns);
+  const Matrix y = call.matrix("y", args.y, call.compute_type("y", args.y), x.rows, w.rows);
+  GroupedRun forward = rows_product(call, x, y, w);
+  forward.extents.offsets = call.indices("offsets", args.offsets, w.matrices + 1);
+  run(context_, forward);
+}
+
+void CudaOps::grouped_linear_backward_input(const GroupedLinearBackwardInput& args) {
+  const Call call("grouped_linear_backward_input");
+  const DType type = call.compute_type("dy", args.dy);
+  const MappedTensor w = experts(call, "w", args.w, type);
+  const Matrix dy = call.matrix("dy", args.dy, type, kAny, w.rows);
+  const Matrix dx = call.matrix("dx", args.dx, call.compute_type("dx", args.dx), dy.rows, w.columns);
+  GroupedRun backward = rows_product(call, dy, dx, w);
+  backward.operands.b_depth_adjacent = false;
+  backward.extents.offsets = call.indices("offsets", args.offsets, w.matrices + 1);
+  run(context_, backward);
+}
+
+void CudaOps::grouped_linear_backward_weight(const GroupedLinearBackwardWeight& args) {
+  const Call call("grouped_linear_backward_weight");
+  const DType type = call.compute_type("x", args.x);
+  const MappedTensor dw = experts(call, "dw", args.dw, DType::f32);
+  const Matrix x = call.matrix("x", args.x, type, kAny, dw.columns);
+  const Matrix dy = call.matrix("dy", args.dy, type, x.rows, dw.rows);
+  GroupedRun backward{{mapped(dy), mapped(x), false}, {}, Product::weights};
+  GroupedCall& extents = backward.extents;
+  extents.offsets = call.indices("offsets", args.offsets, dw.matrices + 1);
+  extents.groups = narrow(call, "experts", dw.matrices);
+  extents.rows = narrow(call, "rows", x.rows);
+  extents.out_rows = narrow(call, "rows of a weight", dw.rows);
+  extents.columns = narrow(call, "columns", dw.columns);
+  extents.out = dw.data;
+  extents.out_stride = dw.row_stride;
+  extents.out_group = dw.matrix_stride;
+  run(context_, backward);
+}
+
+}  // namespace caravan::cuda

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <cstdint>
+
+#include "grouped_call.hpp"
+
+namespace caravan::cuda {
+
+/// One tile of outputs. For Product::rows `row` counts from the group's first row, for Product::weights from
+/// the first output of the group's weight.
+struct Tile {
+  int group;
+  int first, count;  ///< rows of the group in the sorted buffer
+  int row, column;
+};
+
+/// Walks the tiles of all groups in one order that every warp of every block computes for itself from the
+/// offsets, so that nobody has to hand them out: this walk takes the units first, first + step, …
+/// A unit is one tile, or kCluster neighbours (in a row for Product::rows, in a column for weights) that the
+/// blocks of a cluster take. Within a group the order goes down bands of kBand rows of units, so that the
+/// blocks that run together share rows and columns in L2.
+template <Product kProduct, int kRows, int kColumns, int kCluster>
+class TileWalk {
+ public:
+  __device__ TileWalk(const GroupedCall& call, int first, int step, int rank)
+      : call_(call), unit_(first), step_(step), rank_(rank) {
+    open_group();
+  }
+
+  /// False after the last one.
+  __device__ bool next(Tile& tile) {
+    while (unit_ >= group_end_) {
+      if (++group_ >= call_.groups) return false;
+      group_begin_ = group_end_;
+      open_group();
+    }
+    place(unit_ - group_begin_, tile);
+    unit_ += step_;
+    return true;
+  }
+
+ private:
+  static constexpr int kBand = 16;
+  static constexpr bool kOfRows = kProduct == Product::rows;
+  static constexpr int kUnitRows = kOfRows ? kRows : kRows * kCluster;
+  static constexpr int kUnitColumns = kOfRows ? kColumns * kCluster : kColumns;
+
+  __device__ static int ceil_div(int a, int b) { return (a + b - 1) / b; }
+  __device__ int offset(int group) const {
+    if (call_.offsets == nullptr) return group == 0 ? 0 : call_.rows;
+    return min(max(__ldg(call_.offsets + group), 0), call_.rows);
+  }
+  __device__ int columns() const { return ceil_div(call_.columns, kUnitColumns); }
+
+  __device__ void open_group() {
+    first_ = offset(group_);
+    count_ = max(offset(group_ + 1) - first_, 0);
+    rows_ = ceil_div(kOfRows ? count_ : call_.out_rows, kUnitRows);
+    group_end_ = group_begin_ + (count_ > 0 ? rows_ * columns() : 0);
+  }
+
+  __device__ void place(int unit, Tile& tile) const {
+    const int in_band = kBand * columns(), band = unit / in_band, rest = unit - band * in_band;
+    const int band_rows = min(kBand, rows_ - band * kBand), column = rest / band_rows;
+    const int row = band * kBand + rest - column * band_rows;
+    tile.group = group_;
+    tile.first = first_;
+    tile.count = count_;
+    tile.row = row * kUnitRows + (kOfRows ? 0 : rank_ * kRows);
+    tile.column = column * kUnitColumns + (kOfRows ? rank_ * kColumns : 0);
+  }
+
+  const GroupedCall& call_;
+  int unit_, step_, rank_;
+  int group_ = 0, group_begin_ = 0, group_end_ = 0;
+  int first_ = 0, count_ = 0, rows_ = 0;
+};
+
+}  // namespace caravan::cuda
