@@ -36,6 +36,13 @@ bool rows_of_16_bytes(std::initializer_list<Matrix> matrices) {
   return true;
 }
 
+bool starts_on_16_bytes(std::initializer_list<Matrix> matrices) {
+  for (const Matrix& m : matrices) {
+    if (reinterpret_cast<std::uintptr_t>(m.data) % 16 != 0) return false;
+  }
+  return true;
+}
+
 void Call::fail(const std::string& problem) const {
   throw DeviceError(fmt::format("{} on device 'cuda': {}", operator_, problem));
 }

@@ -30,6 +30,9 @@ struct Matrix {
 /// starts on 16 bytes. Absent matrices do not count.
 bool rows_of_16_bytes(std::initializer_list<Matrix> matrices);
 
+/// The same for contiguous memory of any length: only the start counts.
+bool starts_on_16_bytes(std::initializer_list<Matrix> matrices);
+
 /// Turns the views of one call into what kernels take, after checking dtype and shape; DeviceError names the
 /// operator, the argument and both shapes otherwise. It reads no device memory.
 class Call {
