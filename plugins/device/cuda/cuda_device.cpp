@@ -49,13 +49,11 @@ void CudaDevice::release(void* data) noexcept {
 }
 
 void CudaDevice::copy_to_host(Lane lane, void* to, const void* from, std::size_t bytes) {
-  if (bytes == 0) return;
-  CARAVAN_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, context_.stream(lane)));
+  if (bytes > 0) staging_.to_host(context_.stream(lane), to, from, bytes);
 }
 
 void CudaDevice::copy_from_host(Lane lane, void* to, const void* from, std::size_t bytes) {
-  if (bytes == 0) return;
-  CARAVAN_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, context_.stream(lane)));
+  if (bytes > 0) staging_.to_device(context_.stream(lane), to, from, bytes);
 }
 
 void CudaDevice::copy(Lane lane, void* to, const void* from, std::size_t bytes) {
@@ -82,6 +80,7 @@ void CudaDevice::wait(Lane lane, Event event) {
 void CudaDevice::synchronize() {
   CARAVAN_CUDA_CHECK(cudaStreamSynchronize(context_.stream(Lane::compute)));
   CARAVAN_CUDA_CHECK(cudaStreamSynchronize(context_.stream(Lane::comm)));
+  staging_.deliver();
 }
 
 }  // namespace caravan::cuda

@@ -9,11 +9,12 @@
 #include "context.hpp"
 #include "cuda_ops.hpp"
 #include "events.hpp"
+#include "staging.hpp"
 
 namespace caravan::cuda {
 
-/// One NVIDIA GPU for this rank. A lane is a stream; copies to and from host memory that is not pinned wait
-/// for their turn in it.
+/// One NVIDIA GPU for this rank. A lane is a stream. Small copies to and from host memory do not wait, large
+/// ones do, for what is before them in their lane.
 class CudaDevice final : public Device {
  public:
   using Interface = Device;
@@ -43,6 +44,7 @@ class CudaDevice final : public Device {
 
  private:
   Context context_;
+  Staging staging_;
   std::array<LaneEvents, 2> events_;
   CudaOps ops_;
 };

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <array>
+#include <cstddef>
+
+namespace caravan::cuda {
+
+/// Copies between a stream and host memory that is not pinned, through a ring of pinned slots, so that
+/// neither side waits: a source is free when the call returns, a destination is filled by deliver() at the
+/// latest. What is larger than a slot waits for the stream.
+class Staging {
+ public:
+  Staging();
+  ~Staging();
+  Staging(const Staging&) = delete;
+  Staging& operator=(const Staging&) = delete;
+
+  void to_device(cudaStream_t stream, void* to, const void* from, std::size_t bytes);
+  void to_host(cudaStream_t stream, void* to, const void* from, std::size_t bytes);
+  /// Fills the destinations of to_host(), oldest first, once their copies have arrived.
+  void deliver();
+
+ private:
+  static constexpr std::size_t kSlotBytes = 256 * 1024;
+  static constexpr std::size_t kSlots = 32;
+  struct Slot {
+    std::byte* data = nullptr;
+    cudaEvent_t done = nullptr;  ///< of the last copy out of or into it
+    void* to = nullptr;          ///< where its content still has to go, or null
+    std::size_t bytes = 0;
+  };
+
+  /// The oldest slot, free to use.
+  Slot& next_slot();
+  static void finish(Slot& slot);
+
+  std::byte* block_ = nullptr;
+  std::array<Slot, kSlots> slots_;
+  std::size_t used_ = 0;
+};
+
+}  // namespace caravan::cuda
