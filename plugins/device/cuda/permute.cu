@@ -1,21 +1,259 @@
-#include "cuda_ops.hpp"
+#include <string>
 
+#include "cuda_ops.hpp"
+#include "launch.hpp"
+#include "rows.cuh"
+#include "view.hpp"
+
+// Rows to their experts and back. A warp moves a row; what is summed is summed by one warp in the order of k.
 namespace caravan::cuda {
+namespace {
+
+constexpr int kWarps = 8, kThreads = kWarps * static_cast<int>(kWarp);
+constexpr int kMost = 8;  // slots of a token that are summed in registers
+
+/// The row (or slot, or token) that this warp has.
+__device__ std::int64_t warp_index() {
+  return std::int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarp;
+}
+
+/// Four steps of N columns that this lane has. at() is a column that exists also where has() is false, so
+/// that all four loads go out without a branch between them.
+template <int N>
+struct Round {
+  int first, columns;
+  __device__ int column(int i) const {
+    return first + (i * static_cast<int>(kWarp) + threadIdx.x % kWarp) * N;
+  }
+  __device__ int at(int i) const { return min(column(i), columns - N); }
+  __device__ bool has(int i) const { return column(i) < columns; }
+};
+
+/// visit(round) until all columns have been visited by some lane; as often on every lane.
+template <int N, class Visit>
+__device__ void for_columns(int columns, const Visit& visit) {
+  for (int first = 0; first < columns; first += 4 * N * static_cast<int>(kWarp))
+    visit(Round<N>{first, columns});
+}
+
+/// to[i] = the four steps of a row that this lane has.
+template <class T, int N>
+__device__ void load_round(Floats<N> (&to)[4], const T* from, const Round<N>& round) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) to[i] = load<N>(from + round.at(i));
+}
+
+struct Scatter {
+  const std::int32_t* slot_of;
+  Rows<float> weights;
+  int rows, columns, top_k;
+};
+
+template <class T, int N>
+__global__ void __launch_bounds__(kThreads) permute_kernel(Scatter s, Rows<T> x, Rows<T> out) {
+  const std::int64_t row = warp_index();
+  if (row >= s.rows) return;
+  const int slot = s.slot_of[row], token = slot / s.top_k;
+  const float weight = s.weights.data ? *s.weights.at(token, slot - token * s.top_k) : 1.0f;
+  const T* from = x.at(token);
+  T* to = out.at(row);
+  for_columns<N>(s.columns, [&](const Round<N>& round) {
+    Floats<N> values[4];
+    load_round<T>(values, from, round);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+#pragma unroll
+      for (int j = 0; j < N; ++j) values[i][j] *= weight;
+      if (round.has(i)) store<N>(to + round.at(i), values[i]);
+    }
+  });
+}
+
+struct Slots {
+  Rows<std::int32_t> row_of;
+  Rows<float> weights, dweights;
+  int tokens, top_k, columns;
+};
+
+template <int N>
+__device__ float dot(const Floats<N>& a, const Floats<N>& b) {
+  float sum = 0;
+#pragma unroll
+  for (int i = 0; i < N; ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+/// out[t] = base[t] + Σ_k w·rows[row_of[t, k]]; with `x` also dweights[t, k] = x[t]·rows[row_of[t, k]].
+/// `base` may be `out`. Where base or x is absent a row that is read anyway is read twice (from the cache):
+/// without branches all loads of a round are in flight together.
+template <class T, int N, int kSlots>
+__global__ void __launch_bounds__(kThreads, 2)
+    gather_kernel(Slots s, Rows<T> rows, Rows<T> base, Rows<T> x, Rows<T> out) {
+  const std::int64_t token = warp_index();
+  if (token >= s.tokens) return;
+  const T* from[kSlots];
+  float weight[kSlots], dots[kSlots] = {};
+#pragma unroll
+  for (int k = 0; k < kSlots; ++k) {
+    if (kSlots > 1 && k >= s.top_k) break;
+    from[k] = rows.at(*s.row_of.at(token, k));
+    weight[k] = s.weights.data ? *s.weights.at(token, k) : 1.0f;
+  }
+  const T *first = base.data ? base.at(token) : from[0], *scales = x.data ? x.at(token) : from[0];
+  const bool adds = base.data != nullptr;
+  for_columns<N>(s.columns, [&](const Round<N>& round) {
+    Floats<N> sum[4], scale[4], values[4];
+    load_round<T>(sum, first, round);
+    load_round<T>(scale, scales, round);
+#pragma unroll
+    for (int k = 0; k < kSlots; ++k) {
+      if (kSlots > 1 && k >= s.top_k) break;
+      load_round<T>(values, from[k], round);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+#pragma unroll
+        for (int j = 0; j < N; ++j) {
+          const float before = k > 0 || adds ? sum[i][j] : 0.0f;
+          sum[i][j] = before + weight[k] * values[i][j];
+        }
+        dots[k] += round.has(i) ? dot(scale[i], values[i]) : 0.0f;
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      if (round.has(i)) store<N>(out.at(token, round.at(i)), sum[i]);
+    }
+  });
+  if (!x.data) return;
+#pragma unroll
+  for (int k = 0; k < kSlots; ++k) {
+    if (kSlots > 1 && k >= s.top_k) break;
+    const float total = warp_sum(dots[k]);
+    if (threadIdx.x % kWarp == 0) *s.dweights.at(token, k) = total;
+  }
+}
+
+/// One warp a slot: drows[row_of[t, k]] = w·dy[t]; with `rows` also dweights[t, k] = dy[t]·rows[row_of[t,
+/// k]].
+template <class T, int N>
+__global__ void __launch_bounds__(kThreads) scatter_kernel(Slots s, Rows<T> dy, Rows<T> rows, Rows<T> drows) {
+  const std::int64_t slot = warp_index();
+  if (slot >= std::int64_t{s.tokens} * s.top_k) return;
+  const int token = static_cast<int>(slot / s.top_k),
+            k = static_cast<int>(slot - std::int64_t{token} * s.top_k);
+  const std::int64_t row = *s.row_of.at(token, k);
+  const float weight = s.weights.data ? *s.weights.at(token, k) : 1.0f;
+  const T *from = dy.at(token), *scales = rows.data ? rows.at(row) : from;
+  float total = 0;
+  for_columns<N>(s.columns, [&](const Round<N>& round) {
+    Floats<N> gradient[4], value[4];
+    load_round<T>(gradient, from, round);
+    load_round<T>(value, scales, round);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      if (round.has(i)) total += dot(gradient[i], value[i]);
+#pragma unroll
+      for (int j = 0; j < N; ++j) gradient[i][j] *= weight;
+      if (round.has(i)) store<N>(drows.at(row, round.at(i)), gradient[i]);
+    }
+  });
+  if (!rows.data) return;
+  total = warp_sum(total);
+  if (threadIdx.x % kWarp == 0) *s.dweights.at(token, k) = total;
+}
+
+/// The checked indices and weights of tokens [T, K].
+struct CheckedSlots {
+  Matrix row_of, weights, dweights;
+
+  CheckedSlots(const Call& call, const TensorView& rows, const TensorView& weight,
+               const TensorView& dweight) {
+    row_of = call.matrix("row_of", rows, DType::i32, kAny, kAny);
+    if (row_of.columns > kMost) call.fail(std::to_string(row_of.columns) + " rows a token (at most 8)");
+    weights = call.optional_matrix("weights", weight, DType::f32, row_of.rows, row_of.columns);
+    if (weights)
+      dweights = call.optional_matrix("dweights", dweight, DType::f32, row_of.rows, row_of.columns);
+  }
+  Slots with(std::int64_t columns) const {
+    return {Rows<std::int32_t>(row_of),
+            Rows<float>(weights),
+            Rows<float>(dweights),
+            static_cast<int>(row_of.rows),
+            static_cast<int>(row_of.columns),
+            static_cast<int>(columns)};
+  }
+  std::int64_t count() const { return row_of.rows * row_of.columns; }
+};
+
+struct Gather {
+  Matrix rows, base, x, out;
+};
+
+void gather(const Context& context, const CheckedSlots& slots, const Gather& g) {
+  if (g.out.rows == 0 || g.out.columns == 0) return;
+  const bool wide = rows_of_16_bytes({g.rows, g.base, g.x, g.out});
+  const unsigned blocks = blocks_for(g.out.rows, kWarps);
+  with_type_and_step(g.out.dtype, wide, [&]<class T, int N>() {
+    const auto kernel = slots.row_of.columns == 1 ? gather_kernel<T, N, 1> : gather_kernel<T, N, kMost>;
+    kernel<<<blocks, kThreads, 0, context.stream()>>>(slots.with(g.out.columns), Rows<T>(g.rows),
+                                                      Rows<T>(g.base), Rows<T>(g.x), Rows<T>(g.out));
+  });
+  CARAVAN_CUDA_LAUNCHED();
+}
+
+}  // namespace
 
 void CudaOps::permute_forward(const PermuteForward& args) {
-  Ops::permute_forward(args);
+  const Call call("permute_forward");
+  const DType type = call.compute_type("x", args.x);
+  const Matrix x = call.matrix("x", args.x, type, kAny, kAny);
+  const Matrix out = call.matrix("out", args.out, type, kAny, x.columns);
+  const Matrix weights = call.optional_matrix("weights", args.weights, DType::f32, x.rows, args.top_k);
+  if (args.top_k < 1) call.fail("top_k " + std::to_string(args.top_k) + " (at least 1)");
+  const Scatter scatter{call.indices("slot_of", args.slot_of, out.rows), Rows<float>(weights),
+                        static_cast<int>(out.rows), static_cast<int>(out.columns),
+                        static_cast<int>(args.top_k)};
+  if (out.rows == 0 || out.columns == 0) return;
+  with_type_and_step(type, rows_of_16_bytes({x, out}), [&]<class T, int N>() {
+    permute_kernel<T, N>
+        <<<blocks_for(out.rows, kWarps), kThreads, 0, context_.stream()>>>(scatter, Rows<T>(x), Rows<T>(out));
+  });
+  CARAVAN_CUDA_LAUNCHED();
 }
 
 void CudaOps::permute_backward(const PermuteBackward& args) {
-  Ops::permute_backward(args);
+  const Call call("permute_backward");
+  const DType type = call.compute_type("dout", args.dout);
+  const CheckedSlots slots(call, args.row_of, args.weights, args.dweights);
+  const Matrix dx = call.matrix("dx", args.dx, type, slots.row_of.rows, kAny);
+  const Matrix dout = call.matrix("dout", args.dout, type, kAny, dx.columns);
+  const Matrix x = slots.dweights ? call.matrix("x", args.x, type, dx.rows, dx.columns) : Matrix{};
+  gather(context_, slots, {dout, args.accumulate ? dx : Matrix{}, x, dx});
 }
 
 void CudaOps::combine_forward(const CombineForward& args) {
-  Ops::combine_forward(args);
+  const Call call("combine_forward");
+  const DType type = call.compute_type("y", args.y);
+  const CheckedSlots slots(call, args.row_of, args.weights, {});
+  const Matrix y = call.matrix("y", args.y, type, slots.row_of.rows, kAny);
+  const Matrix rows = call.matrix("rows", args.rows, type, kAny, y.columns);
+  gather(context_, slots, {rows, call.optional_matrix("base", args.base, type, y.rows, y.columns), {}, y});
 }
 
 void CudaOps::combine_backward(const CombineBackward& args) {
-  Ops::combine_backward(args);
+  const Call call("combine_backward");
+  const DType type = call.compute_type("dy", args.dy);
+  const CheckedSlots slots(call, args.row_of, args.weights, args.dweights);
+  const Matrix dy = call.matrix("dy", args.dy, type, slots.row_of.rows, kAny);
+  const Matrix drows = call.matrix("drows", args.drows, type, kAny, dy.columns);
+  const Matrix rows =
+      slots.dweights ? call.matrix("rows", args.rows, type, drows.rows, dy.columns) : Matrix{};
+  if (slots.count() == 0 || dy.columns == 0) return;
+  with_type_and_step(type, rows_of_16_bytes({dy, rows, drows}), [&]<class T, int N>() {
+    scatter_kernel<T, N><<<blocks_for(slots.count(), kWarps), kThreads, 0, context_.stream()>>>(
+        slots.with(dy.columns), Rows<T>(dy), Rows<T>(rows), Rows<T>(drows));
+  });
+  CARAVAN_CUDA_LAUNCHED();
 }
 
 }  // namespace caravan::cuda

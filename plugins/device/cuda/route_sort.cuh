@@ -1,0 +1,86 @@
+#pragma once
+
+#include "rows.cuh"
+
+// The slots token·K + k in the order of their experts: a counting sort in chunks of tokens that is stable and
+// always the same. counts[e][chunk] comes from whoever chose; add_before turns it into first rows;
+// place_slots gives every slot its row.
+namespace caravan::cuda {
+
+struct SlotSort {
+  int tokens, experts, top_k;
+  int chunk, chunks;     ///< tokens of a chunk
+  std::int32_t* counts;  ///< [E, chunks]
+  Rows<std::int32_t> chosen, row_of;
+  std::int32_t* offsets;
+  std::int32_t* slot_of;
+  float* totals;  ///< += rows of each expert, or null
+};
+
+/// Sum of the lanes up to this one.
+__device__ inline int warp_prefix(int x) {
+  const unsigned lane = threadIdx.x % kWarp;
+#pragma unroll
+  for (unsigned step = 1; step < kWarp; step *= 2) {
+    const int other = __shfl_up_sync(kWholeWarp, x, step);
+    if (lane >= step) x += other;
+  }
+  return x;
+}
+
+/// Replaces to[i] by the sum of to[0 … i − 1]; one warp. Returns the sum of all.
+__device__ inline int warp_scan(std::int32_t* to, int count) {
+  const int lane = threadIdx.x % kWarp;
+  int before = 0;
+  for (int first = 0; first < count; first += kWarp) {
+    const int at = first + lane, own = at < count ? __ldcg(to + at) : 0, sum = warp_prefix(own);
+    if (at < count) to[at] = before + sum - own;
+    before += __shfl_sync(kWholeWarp, sum, kWarp - 1);
+  }
+  return before;
+}
+
+/// One block: offsets of the experts, and in counts how many rows of the expert come from earlier chunks.
+__device__ inline void add_before(const SlotSort& sort) {
+  const int warps = blockDim.x / kWarp, warp = threadIdx.x / kWarp;
+  for (int e = warp; e < sort.experts; e += warps) {
+    const int total = warp_scan(sort.counts + std::int64_t{e} * sort.chunks, sort.chunks);
+    if (threadIdx.x % kWarp != 0) continue;
+    sort.offsets[e] = total;
+    if (sort.totals) sort.totals[e] += static_cast<float>(total);
+  }
+  __threadfence();
+  __syncthreads();
+  if (warp > 0) return;
+  const int all = warp_scan(sort.offsets, sort.experts);
+  if (threadIdx.x == 0) sort.offsets[sort.experts] = all;
+}
+
+/// One warp a chunk, slots in order: equal experts among 32 slots are counted by a vote. Shared memory: an
+/// integer an expert.
+__global__ void __launch_bounds__(kWarp) place_slots(const SlotSort sort) {
+  extern __shared__ std::int32_t next[];
+  const int lane = threadIdx.x, begin = blockIdx.x * sort.chunk;
+  const int slots = min(sort.chunk, sort.tokens - begin) * sort.top_k;
+  for (int e = lane; e < sort.experts; e += kWarp) {
+    next[e] = sort.offsets[e] + sort.counts[std::int64_t{e} * sort.chunks + blockIdx.x];
+  }
+  __syncwarp();
+  for (int first = 0; first < slots; first += kWarp) {
+    const bool has = first + lane < slots;
+    const unsigned active = __ballot_sync(kWholeWarp, has);
+    if (has) {
+      const int slot = begin * sort.top_k + first + lane, token = slot / sort.top_k, k = slot % sort.top_k;
+      const int expert = *sort.chosen.at(token, k);
+      const unsigned same = __match_any_sync(active, expert);
+      const int row = next[expert] + __popc(same & ((1u << lane) - 1));
+      __syncwarp(active);
+      if (__ffs(same) - 1 == lane) next[expert] += __popc(same);
+      *sort.row_of.at(token, k) = row;
+      sort.slot_of[row] = slot;
+    }
+    __syncwarp();
+  }
+}
+
+}  // namespace caravan::cuda
