@@ -17,9 +17,9 @@ __device__ std::int64_t warp_index() {
   return std::int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarp;
 }
 
-/// Four steps of N columns that this lane has. at() is a column that exists also where has() is false, so
-/// that all four loads go out without a branch between them.
-template <int N>
+/// The steps of N columns that this lane has. at() is a column that exists also where has() is false, so that
+/// all loads go out without a branch between them.
+template <int N, int kSteps = 4>
 struct Round {
   int first, columns;
   __device__ int column(int i) const {
@@ -30,17 +30,17 @@ struct Round {
 };
 
 /// visit(round) until all columns have been visited by some lane; as often on every lane.
-template <int N, class Visit>
+template <int N, int kSteps = 4, class Visit>
 __device__ void for_columns(int columns, const Visit& visit) {
-  for (int first = 0; first < columns; first += 4 * N * static_cast<int>(kWarp))
-    visit(Round<N>{first, columns});
+  constexpr int kColumns = kSteps * N * static_cast<int>(kWarp);
+  for (int first = 0; first < columns; first += kColumns) visit(Round<N, kSteps>{first, columns});
 }
 
-/// to[i] = the four steps of a row that this lane has.
-template <class T, int N>
-__device__ void load_round(Floats<N> (&to)[4], const T* from, const Round<N>& round) {
+/// to[i] = step i of the round.
+template <class T, int N, int kSteps>
+__device__ void load_round(Floats<N> (&to)[kSteps], const T* from, const Round<N, kSteps>& round) {
 #pragma unroll
-  for (int i = 0; i < 4; ++i) to[i] = load<N>(from + round.at(i));
+  for (int i = 0; i < kSteps; ++i) to[i] = load<N>(from + round.at(i));
 }
 
 struct Scatter {
@@ -101,8 +101,9 @@ __global__ void __launch_bounds__(kThreads, 2)
   }
   const T *first = base.data ? base.at(token) : from[0], *scales = x.data ? x.at(token) : from[0];
   const bool adds = base.data != nullptr;
-  for_columns<N>(s.columns, [&](const Round<N>& round) {
-    Floats<N> sum[4], scale[4], values[4];
+  constexpr int kSteps = kSlots > 1 ? 2 : 4;  // as many loads in flight as registers serve
+  for_columns<N, kSteps>(s.columns, [&](const Round<N, kSteps>& round) {
+    Floats<N> sum[kSteps], scale[kSteps], values[kSteps];
     load_round<T>(sum, first, round);
     load_round<T>(scale, scales, round);
 #pragma unroll
@@ -110,7 +111,7 @@ __global__ void __launch_bounds__(kThreads, 2)
       if (kSlots > 1 && k >= s.top_k) break;
       load_round<T>(values, from[k], round);
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
+      for (int i = 0; i < kSteps; ++i) {
 #pragma unroll
         for (int j = 0; j < N; ++j) {
           const float before = k > 0 || adds ? sum[i][j] : 0.0f;
@@ -120,7 +121,7 @@ __global__ void __launch_bounds__(kThreads, 2)
       }
     }
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
+    for (int i = 0; i < kSteps; ++i) {
       if (round.has(i)) store<N>(out.at(token, round.at(i)), sum[i]);
     }
   });
