@@ -1,18 +1,13 @@
 #include "jobs/bench/ops_memory.hpp"
 
-#include <bit>
+#include <algorithm>
 
+#include "caravan/bf16.hpp"
 #include "caravan/check.hpp"
 #include "caravan/random.hpp"
 
 namespace caravan::jobs {
 namespace {
-
-/// Round to nearest even; the values drawn here are finite.
-std::uint16_t to_bf16(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  return static_cast<std::uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
-}
 
 /// Evenly spread over ±√3·scale, so that the root mean square is `scale`; four values of each draw.
 std::vector<float> draw(std::uint64_t stream, std::int64_t count, float scale) {
@@ -26,24 +21,36 @@ std::vector<float> draw(std::uint64_t stream, std::int64_t count, float scale) {
   return values;
 }
 
+/// More values than this are this many, repeated: drawing and copying them would take longer than the
+/// measurement. A prime, so that no two rows of a matrix are equal.
+constexpr std::int64_t kDrawn = 4'194'301;
+
 }  // namespace
 
-TensorView BenchMemory::place(DType dtype, const Shape& shape, const void* values) {
-  const auto bytes = static_cast<std::size_t>(shape.count()) * size_of(dtype);
-  blocks_.emplace_back(device_.allocate(bytes, "benchmark tensor"),
+TensorView BenchMemory::allocate(DType dtype, const Shape& shape) {
+  const TensorView view(nullptr, dtype, shape);
+  blocks_.emplace_back(device_.allocate(view.bytes(), "benchmark tensor"),
                        [device = &device_](void* data) { device->release(data); });
-  void* data = blocks_.back().get();
-  if (values) {
-    device_.copy_from_host(Lane::compute, data, values, bytes);
-    device_.synchronize();
-  } else {
-    device_.fill_zero(Lane::compute, data, bytes);
+  return TensorView(blocks_.back().get(), dtype, shape);
+}
+
+TensorView BenchMemory::place(DType dtype, const Shape& shape, const void* values, std::int64_t count) {
+  const TensorView view = allocate(dtype, shape);
+  const std::size_t bytes = view.bytes();
+  std::size_t filled = static_cast<std::size_t>(count) * size_of(dtype);
+  auto* data = view.as<unsigned char>();
+  device_.copy_from_host(Lane::compute, data, values, filled);
+  for (std::size_t part = 0; filled < bytes; filled += part) {
+    part = std::min(filled, bytes - filled);
+    device_.copy(Lane::compute, data + filled, data, part);
   }
-  return TensorView(data, dtype, shape);
+  device_.synchronize();
+  return view;
 }
 
 TensorView BenchMemory::random_f32(const Shape& shape, float scale) {
-  return place(DType::f32, shape, draw(draws_++, shape.count(), scale).data());
+  const std::vector<float> values = draw(draws_++, std::min(shape.count(), kDrawn), scale);
+  return place(DType::f32, shape, values.data(), std::ssize(values));
 }
 
 TensorView BenchMemory::random(const Shape& shape, float scale) {
@@ -51,16 +58,19 @@ TensorView BenchMemory::random(const Shape& shape, float scale) {
   CARAVAN_CHECK(device_.compute_dtype() == DType::bf16, DeviceError,
                 "the benchmark draws f32 and bf16 (the device computes in another type)");
   std::vector<std::uint16_t> rounded;
-  for (float value : draw(draws_++, shape.count(), scale)) rounded.push_back(to_bf16(value));
-  return place(DType::bf16, shape, rounded.data());
+  for (float value : draw(draws_++, std::min(shape.count(), kDrawn), scale))
+    rounded.push_back(to_bf16(value));
+  return place(DType::bf16, shape, rounded.data(), std::ssize(rounded));
 }
 
 TensorView BenchMemory::zeros(DType dtype, const Shape& shape) {
-  return place(dtype, shape, nullptr);
+  const TensorView view = allocate(dtype, shape);
+  device_.fill_zero(Lane::compute, view.data, view.bytes());
+  return view;
 }
 
 TensorView BenchMemory::indices(const Shape& shape, const std::vector<std::int32_t>& values) {
-  return place(DType::i32, shape, values.data());
+  return place(DType::i32, shape, values.data(), std::ssize(values));
 }
 
 }  // namespace caravan::jobs

@@ -28,7 +28,9 @@ class BenchMemory {
   double compute_bytes() const { return static_cast<double>(size_of(device_.compute_dtype())); }
 
  private:
-  TensorView place(DType dtype, const Shape& shape, const void* values);
+  TensorView allocate(DType dtype, const Shape& shape);
+  /// Fills it with `count` values, over and over.
+  TensorView place(DType dtype, const Shape& shape, const void* values, std::int64_t count);
 
   Device& device_;
   std::uint64_t draws_ = 0;

@@ -7,6 +7,7 @@
 
 #include "caravan/error.hpp"
 #include "caravan/log.hpp"
+#include "jobs/bench/device_limits.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -17,9 +18,11 @@ class StreamLimits {
   explicit StreamLimits(Device& device) : device_(device) {}
 
   double of(double bytes) {
-    constexpr std::int64_t kLeast = 4096, kMost = std::int64_t{1} << 28;
+    constexpr std::int64_t kLeast = 4096;
+    // Past every cache, and long beside a launch.
+    const std::int64_t most = std::int64_t{1} << (device_.memory() == Memory::host ? 28 : 30);
     const auto size = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(bytes)));
-    const std::int64_t step = std::clamp(size, kLeast, kMost);
+    const std::int64_t step = std::clamp(size, kLeast, most);
     const auto [found, is_new] = measured_.try_emplace(step, 0.0);
     if (is_new) found->second = measure_stream_bandwidth(device_, step);
     return found->second;
@@ -52,7 +55,7 @@ OpResult measure(Device& device, const NamedCase& named, const OpsShape& shape, 
 
 OpsReport measure_ops(Device& device, const OpsShape& shape, const OpsSelection& selection) {
   OpsReport report{device.description(), {}, shape, {}};
-  if (device.memory() == Memory::host) report.peak = measure_fma_peak();
+  report.peak = device.memory() == Memory::host ? measure_fma_peak() : measure_matrix_rate(device);
   Limits limits{report.peak.flops_per_s, StreamLimits(device), selection.timing};
   for (const auto* group :
        {&linear_cases(), &attention_cases(), &expert_cases(), &elementwise_cases(), &loss_cases()}) {

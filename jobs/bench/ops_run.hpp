@@ -19,7 +19,7 @@ struct OpResult {
 
 struct OpsReport {
   std::string device;
-  FmaPeak peak;  ///< 0 on a device that is not the processor
+  FmaPeak peak;  ///< of a GPU the rate of a large matrix product; 0 when it has none
   OpsShape shape;
   std::vector<OpResult> results;
 };

@@ -22,8 +22,9 @@ double time_calls(Device& device, const std::function<void()>& work, int calls) 
 double median_seconds(Device& device, const std::function<void()>& work, const TimingRule& rule) {
   time_calls(device, work, 1);
   const double first = time_calls(device, work, 1);
-  // 100 µs a measurement keeps the clock and a launch out of the figure.
-  const int calls = std::clamp(static_cast<int>(1e-4 / std::max(first, 1e-9)), 1, 1000);
+  // So long a measurement keeps the clock out of the figure, and waiting for a device's queue, some 10 µs.
+  const double window = device.memory() == Memory::host ? 1e-4 : 2e-3;
+  const int calls = std::clamp(static_cast<int>(window / std::max(first, 1e-9)), 1, 1000);
   std::vector<double> seconds;
   for (double total = 0; total < rule.least_seconds || std::ssize(seconds) < rule.least_repeats;
        total += seconds.back() * calls) {

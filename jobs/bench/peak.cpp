@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "jobs/bench/device_limits.hpp"
 #include "jobs/bench/ops_timing.hpp"
 
 namespace caravan::jobs {
@@ -124,12 +125,12 @@ void add_stream(float* __restrict to, const float* __restrict from, std::size_t 
 }  // namespace
 
 double measure_stream_bandwidth(Device& device, std::int64_t bytes) {
+  if (device.memory() != Memory::host) return measure_copy_bandwidth(device, bytes);
   const auto half = static_cast<std::size_t>(std::max<std::int64_t>(bytes / 2, 128)) / 64 * 64;
   const auto total = 2.0 * static_cast<double>(half);
   const Blocks blocks(device, half);
   const double copied =
       total / median_seconds(device, [&] { device.copy(Lane::compute, blocks.to(), blocks.from(), half); });
-  if (device.memory() != Memory::host) return copied;
   const std::size_t count = half / sizeof(float);
   const double past =
       total / median_seconds(device, [&] { copy_past_caches(blocks.to(), blocks.from(), count); });

@@ -9,7 +9,7 @@ struct RowShape {
   std::int64_t rows, width;
 };
 
-constexpr RowShape kShapes[] = {{1, 1}, {3, 7}, {33, 130}, {130, 64}};
+constexpr RowShape kShapes[] = {{1, 1}, {3, 7}, {33, 130}, {130, 64}, {700, 264}, {37, 3328}};
 
 std::string name_of(std::string_view op, const RowShape& s, std::string_view variant = "") {
   return fmt::format("{}/R{}_F{}{}", op, s.rows, s.width, variant);

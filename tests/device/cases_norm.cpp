@@ -11,7 +11,8 @@ struct NormShape {
   std::int64_t tokens, width;
 };
 
-constexpr NormShape kNormShapes[] = {{1, 1}, {3, 7}, {33, 130}, {5, 1025}};
+constexpr NormShape kNormShapes[] = {{1, 1},    {3, 7},    {33, 130}, {5, 1025},
+                                     {67, 768}, {9, 2056}, {3, 5120}, {2, 40000}};
 
 std::string name_of(std::string_view op, const NormShape& s, std::string_view variant = "") {
   return fmt::format("{}/T{}_H{}{}", op, s.tokens, s.width, variant);
@@ -73,6 +74,11 @@ constexpr QkCase kQkCases[] = {
     {"temperature", 2, 7, 4, 2, 8, 3, false, 0, 0.1f, 4},
     {"everything_from_5", 3, 1, 6, 2, 32, 5, true, 1e-6f, 0.1f, 3},
     {"nothing", 1, 4, 2, 1, 8, 0, false, 0, 0, 0},
+    {"odd_head", 1, 5, 2, 1, 7, 0, false, 1e-5f, 0, 0},
+    {"head_64", 2, 9, 4, 2, 64, 1, true, 1e-5f, 0.1f, 4},
+    {"head_96", 3, 7, 8, 8, 96, 0, true, 1e-5f, 0, 0},
+    {"head_128", 2, 19, 10, 2, 128, 0, true, 1e-5f, 0, 0},
+    {"head_256", 1, 3, 3, 1, 256, 2, true, 0, 0.2f, 2},
 };
 
 struct QkOperands {

@@ -55,7 +55,7 @@ Problem expert_bias_update(std::int64_t experts, bool centre) {
 
 std::vector<Problem> update_problems(Storage storage) {
   std::vector<Problem> problems;
-  for (std::int64_t count : {1, 7, 1000, 4099}) {
+  for (std::int64_t count : {1, 7, 1000, 4099, 300'001}) {
     problems.push_back(adamw_step(count, 1, false, storage));
     problems.push_back(adamw_step(count, 17, true, storage));
     problems.push_back(sum_of_squares(count));

@@ -11,6 +11,12 @@
 namespace caravan::cuda {
 namespace {
 
+const char* why_none(cudaError_t error) {
+  int driver = 0;
+  if (cudaDriverGetVersion(&driver) == cudaSuccess && driver == 0) return "there is no NVIDIA driver";
+  return error == cudaSuccess ? "none is visible" : cudaGetErrorString(error);
+}
+
 int visible_gpus() {
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
@@ -19,7 +25,7 @@ int visible_gpus() {
       error == cudaSuccess && count > 0, DeviceError,
       fmt::format("device 'cuda' finds no GPU ({}). Is the NVIDIA driver installed, and a GPU given "
                   "to this process (CUDA_VISIBLE_DEVICES)?",
-                  error == cudaSuccess ? "none is visible" : cudaGetErrorString(error)));
+                  why_none(error)));
   return count;
 }
 

@@ -1,0 +1,16 @@
+#pragma once
+
+#include "caravan/device.hpp"
+#include "jobs/bench/peak.hpp"
+
+namespace caravan::jobs {
+
+/// The best rate of `device`'s own large matrix products, in its compute type and on random data: what
+/// operators that multiply are measured against where registers alone say nothing, because a GPU's clock
+/// falls with the data. 0, and a warning, when the device has no matrix product.
+FmaPeak measure_matrix_rate(Device& device);
+
+/// Bytes read plus bytes written a second by the device's own copy of `bytes / 2` bytes of random data.
+double measure_copy_bandwidth(Device& device, std::int64_t bytes);
+
+}  // namespace caravan::jobs
