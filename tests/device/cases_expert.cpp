@@ -22,6 +22,8 @@ const std::vector<GroupCase>& group_cases() {
       {"nobody", {0, 0, 0}, 4, 4, 6},
       {"uneven", {1, 70, 2, 35}, 66, 33, 0},
       {"spare_rows", {4, 0, 9}, 8, 16, 5},
+      {"aligned_all_to_one", {0, 0, 200, 0}, 72, 136, 0},
+      {"aligned_tiles", {0, 130, 1, 257, 63}, 264, 328, 3},
   };
   return kCases;
 }
@@ -78,8 +80,9 @@ struct PermuteCase {
   bool weighted;
 };
 
-constexpr PermuteCase kPermuteCases[] = {{1, 1, 1, true}, {5, 1, 7, true},    {5, 1, 7, false},
-                                         {7, 3, 9, true}, {33, 2, 130, true}, {33, 2, 130, false}};
+constexpr PermuteCase kPermuteCases[] = {
+    {1, 1, 1, true},     {5, 1, 7, true},     {5, 1, 7, false},     {7, 3, 9, true},    {33, 2, 130, true},
+    {33, 2, 130, false}, {37, 1, 1160, true}, {37, 1, 1160, false}, {21, 2, 520, true}, {19, 8, 264, true}};
 
 std::string name_of(std::string_view op, const PermuteCase& c, std::string_view variant = "") {
   return fmt::format("{}/T{}_K{}_H{}{}{}", op, c.tokens, c.top_k, c.width, c.weighted ? "_weights" : "",

@@ -37,6 +37,12 @@ const std::vector<RouterCase>& router_cases() {
       {"noise", 33, 6, {.score = sigmoid, .top_k = 2}, off, on},
       {"noise_softmax_selected", 33, 6, {.score = softmax_selected, .top_k = 2}, on, on},
       {"ties", 33, 6, {.score = sigmoid, .top_k = 3}, off, off, on},
+      {"many_tokens", 1000, 16, {.score = sigmoid, .top_k = 1}, on},
+      {"many_of_all",
+       259,
+       128,
+       {.score = softmax, .top_k = 8, .normalise = true, .groups = 8, .limited_groups = 4},
+       on},
       {"all_tokens_to_expert_0",
        33,
        6,
@@ -130,7 +136,7 @@ struct BalanceCase {
   std::int64_t sequences, length, experts, top_k;
 };
 
-constexpr BalanceCase kBalanceCases[] = {{1, 1, 1, 1}, {2, 5, 3, 1}, {3, 33, 8, 2}};
+constexpr BalanceCase kBalanceCases[] = {{1, 1, 1, 1}, {2, 5, 3, 1}, {3, 33, 8, 2}, {2, 700, 40, 2}};
 
 struct BalanceOperands {
   Handle logits, experts;
