@@ -14,8 +14,9 @@ template <int kCluster>
 using Forward = Recipe<Product::rows, Major::depth, kCluster, 4, 4096>;
 template <int kCluster>
 using BackwardInput = Recipe<Product::rows, Major::outputs, kCluster, 4, 4096>;
+/// A stage less, for four boxes of results on their way while the next tile begins.
 template <int kCluster>
-using BackwardWeight = Recipe<Product::weights, Major::outputs, kCluster, 4, 4096>;
+using BackwardWeight = Recipe<Product::weights, Major::outputs, kCluster, 3, 8192>;
 
 /// Tensor maps with the boxes that load_stage and add_f32 ask for.
 template <class R>

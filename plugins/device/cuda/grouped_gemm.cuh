@@ -110,21 +110,6 @@ __device__ void multiply_tile(float (&d)[128], const Ring<R>& ring, Turn<R>& tur
   turn.advance();
 }
 
-template <class R>
-__device__ void store_tile(const float (&d)[128], const GroupedMaps& maps, const GroupedCall& call,
-                           const Tile& tile, const WarpTile& to, std::uint32_t staging) {
-  if (to.rows_left <= 0) return;
-  if constexpr (R::kOfRows) {
-    if (call.out_f32) {
-      store_f32(d, call, to);
-    } else {
-      store_bf16(d, call, to, staging);
-    }
-  } else {
-    add_f32<R::kStaging / 2048>(d, maps.out, tile.group, to, staging);
-  }
-}
-
 /// Warp `warp` of the consumers.
 template <class R>
 __device__ void consume(const GroupedMaps& maps, const GroupedCall& call, const Ring<R>& ring, int warp) {
@@ -132,14 +117,21 @@ __device__ void consume(const GroupedMaps& maps, const GroupedCall& call, const 
   Tile tile;
   Turn<R> turn;
   float d[128];
+  int box = 0;
   while (walk.next(tile)) {
     const int group = warp / 4, rows = R::rows_left(call, tile) - 64 * group;
     const bool active = rows > 0 && tile.column < call.columns;
     multiply_tile(d, ring, turn, group, R::depth(call, tile), active);
-    if (!active) continue;
-    const WarpTile to{(R::kOfRows ? tile.first : 0) + tile.row + 16 * warp, tile.column, rows - warp % 4 * 16,
-                      call.columns - tile.column};
-    store_tile<R>(d, maps, call, tile, to, ring.staging(warp));
+    const WarpTile to{tile.group, (R::kOfRows ? tile.first : 0) + tile.row + 16 * warp, tile.column,
+                      rows - warp % 4 * 16, call.columns - tile.column};
+    if (!active || to.rows_left <= 0) continue;
+    if constexpr (!R::kOfRows) {
+      add_f32<R::kStaging / kBoxBytes>(d, maps.out, to, ring.staging(warp), box);
+    } else if (call.out_f32) {
+      store_f32(d, call, to);
+    } else {
+      store_bf16(d, call, to, ring.staging(warp));
+    }
   }
   if constexpr (!R::kOfRows) hopper::wait_boxes_read<0>();
 }

@@ -8,9 +8,11 @@ namespace caravan::cuda {
 
 /// The part of a tile that a warp writes.
 struct WarpTile {
-  int row, column;  ///< of the output
+  int matrix, row, column;  ///< of the output
   int rows_left, columns_left;
 };
+
+inline constexpr int kBoxBytes = 16 * 32 * static_cast<int>(sizeof(float));
 
 __device__ inline uint4 load_shared_16(std::uint32_t from) {
   uint4 v;
@@ -87,15 +89,17 @@ __device__ inline void store_f32(const float (&d)[128], const GroupedCall& call,
 
 /// Adds to an f32 matrix by the copy engine, 32 columns at a time through boxes of 2 KiB: the sum is made in
 /// L2, and the warp goes on to its next tile meanwhile. Every element gets one addend a call, so the result
-/// does not depend on the order.
+/// does not depend on the order. `next` is the box to use, kept from tile to tile: it is free when all but
+/// the last kBoxes − 1 have been read.
 template <int kBoxes>
-__device__ void add_f32(const float (&d)[128], const CUtensorMap& map, int group, const WarpTile& to,
-                        std::uint32_t staging) {
+__device__ void add_f32(const float (&d)[128], const CUtensorMap& map, const WarpTile& to,
+                        std::uint32_t staging, int& next) {
   const int lane = threadIdx.x % 32, row = lane / 4;
 #pragma unroll
   for (int box = 0; box < 8; ++box) {
     if (32 * box >= to.columns_left) break;
-    const std::uint32_t shared = staging + (box % kBoxes) * 2048;
+    const std::uint32_t shared = staging + next * kBoxBytes;
+    next = next + 1 == kBoxes ? 0 : next + 1;
     if (lane == 0) hopper::wait_boxes_read<kBoxes - 1>();
     __syncwarp();
 #pragma unroll
@@ -110,7 +114,7 @@ __device__ void add_f32(const float (&d)[128], const CUtensorMap& map, int group
     hopper::fence_async();
     __syncwarp();
     if (lane == 0) {
-      hopper::add_box(map, {to.column + 32 * box, to.row, group}, shared);
+      hopper::add_box(map, {to.column + 32 * box, to.row, to.matrix}, shared);
       hopper::commit_boxes();
     }
   }
