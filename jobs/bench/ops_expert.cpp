@@ -37,41 +37,49 @@ std::int64_t busy_experts(const std::vector<std::int32_t>& offsets) {
   return busy;
 }
 
+/// Which matrix of an expert.
+enum class Which { gate_up, down };
+
 struct Grouped {
   TensorView x, offsets, w, y;
   double bytes, flops;
   std::int64_t busy;  ///< experts that have rows
 };
 
-Grouped grouped(BenchMemory& memory, const OpsShape& s) {
-  const std::int64_t rows = s.routed(), outputs = 2 * s.hidden;
-  const double r = static_cast<double>(rows), m = static_cast<double>(s.width),
+Grouped grouped(BenchMemory& memory, const OpsShape& s, Which which) {
+  const bool up = which == Which::gate_up;
+  const std::int64_t rows = s.routed(), outputs = up ? 2 * s.hidden : s.width,
+                     inputs = up ? s.width : s.hidden;
+  const double r = static_cast<double>(rows), m = static_cast<double>(inputs),
                n = static_cast<double>(outputs);
   const std::vector<std::int32_t> offsets = RandomRouting(s).offsets;
   const std::int64_t busy = busy_experts(offsets);
-  return {memory.random({rows, s.width}),
+  return {memory.random({rows, inputs}),
           memory.indices({s.experts + 1}, offsets),
-          memory.random({s.experts, outputs, s.width}, 0.05f),
+          memory.random({s.experts, outputs, inputs}, 0.05f),
           memory.random({rows, outputs}),
           memory.compute_bytes() * (r * m + static_cast<double>(busy) * n * m + r * n),
           2 * r * m * n,
           busy};
 }
 
+template <Which kWhich>
 OpCase grouped_forward(BenchMemory& memory, const OpsShape& s) {
-  const Grouped g = grouped(memory, s);
+  const Grouped g = grouped(memory, s, kWhich);
   return {g.bytes, g.flops, [g](Ops& ops) { ops.grouped_linear_forward({g.x, g.offsets, g.w, g.y}); }};
 }
 
+template <Which kWhich>
 OpCase grouped_backward_input(BenchMemory& memory, const OpsShape& s) {
-  const Grouped g = grouped(memory, s);
+  const Grouped g = grouped(memory, s, kWhich);
   return {g.bytes, g.flops, [g](Ops& ops) { ops.grouped_linear_backward_input({g.y, g.offsets, g.w, g.x}); }};
 }
 
+template <Which kWhich>
 OpCase grouped_backward_weight(BenchMemory& memory, const OpsShape& s) {
-  const Grouped g = grouped(memory, s);
+  const Grouped g = grouped(memory, s, kWhich);
   const TensorView dw = memory.zeros(DType::f32, g.w.shape);
-  const double weights = static_cast<double>(g.busy * 2 * s.hidden * s.width);
+  const double weights = static_cast<double>(g.busy * g.w.extent(1) * g.w.extent(2));
   const double bytes = g.bytes + weights * (8 - memory.compute_bytes());
   return {bytes, g.flops, [g, dw](Ops& ops) {
             ops.grouped_linear_backward_weight({g.x, g.y, g.offsets, dw});
@@ -194,9 +202,12 @@ OpCase expert_bias_update(BenchMemory& memory, const OpsShape& s) {
 
 const std::vector<NamedCase>& expert_cases() {
   static const std::vector<NamedCase> cases = {
-      {"grouped_linear_forward/gate_up", grouped_forward},
-      {"grouped_linear_backward_input/gate_up", grouped_backward_input},
-      {"grouped_linear_backward_weight/gate_up", grouped_backward_weight},
+      {"grouped_linear_forward/gate_up", grouped_forward<Which::gate_up>},
+      {"grouped_linear_forward/down", grouped_forward<Which::down>},
+      {"grouped_linear_backward_input/gate_up", grouped_backward_input<Which::gate_up>},
+      {"grouped_linear_backward_input/down", grouped_backward_input<Which::down>},
+      {"grouped_linear_backward_weight/gate_up", grouped_backward_weight<Which::gate_up>},
+      {"grouped_linear_backward_weight/down", grouped_backward_weight<Which::down>},
       {"permute_forward", permute_forward},
       {"permute_backward", permute_backward},
       {"combine_forward", combine_forward},
