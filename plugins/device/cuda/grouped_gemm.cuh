@@ -154,11 +154,11 @@ __global__ void __launch_bounds__(kGemmThreads, 1)
   if (warp < 4) {
     hopper::give_registers<40>();
     if (threadIdx.x == 0) produce<R>(maps, call, ring);
-    __syncwarp();
   } else {
     hopper::take_registers<232>();
     consume<R>(maps, call, ring, warp - 4);
   }
+  __syncwarp();
   // A block that ended would take its barriers from the other one of the cluster.
   if constexpr (R::kCluster > 1) hopper::sync_cluster();
 }
