@@ -97,37 +97,40 @@ struct Turn {
   }
 };
 
-/// Depth block `block` of a tile into a stage. Loads that both blocks of a cluster need are halved between
-/// them: the rows of A for Product::rows, where their tiles lie side by side, of B for weights.
+/// A stage to fill, and the depth that it begins at.
+struct StageLoad {
+  std::uint32_t a, b, barrier;
+  int depth, rank;
+};
+
+/// The rows of A serve both blocks of a cluster, whose tiles lie side by side: each loads half of them for
+/// both.
 template <class R>
-__device__ void load_stage(const GroupedMaps& maps, const Ring<R>& ring, const Tile& tile, int block,
-                           int stage) {
-  const std::uint32_t a = ring.a(stage), b = ring.b(stage), barrier = ring.full(stage);
-  const int depth = block * kTileDepth;
-  const int rank = R::kCluster > 1 ? static_cast<int>(hopper::cluster_rank()) : 0;
-  hopper::arrive_expecting(barrier, kStage);
-  if constexpr (R::kOfRows) {
-    const int half = rank * (kTileRows / R::kCluster);
-    hopper::load_box<R::kCluster>(a + half * 128, maps.a, {depth, tile.first + tile.row + half, 0}, barrier);
-    if constexpr (R::kMajorB == hopper::Major::depth) {
-      hopper::load_box<1>(b, maps.b, {depth, tile.column, tile.group}, barrier);
-    } else {
-#pragma unroll
-      for (int s = 0; s < 4; ++s) {
-        hopper::load_box<1>(b + s * kSlab, maps.b, {tile.column + 64 * s, depth, tile.group}, barrier);
-      }
-    }
+__device__ void load_rows(const GroupedMaps& maps, const Tile& tile, const StageLoad& to) {
+  const int half = to.rank * (kTileRows / R::kCluster), row = tile.first + tile.row + half;
+  hopper::load_box<R::kCluster>(to.a + half * 128, maps.a, {to.depth, row, 0}, to.barrier);
+  if constexpr (R::kMajorB == hopper::Major::depth) {
+    hopper::load_box<1>(to.b, maps.b, {to.depth, tile.column, tile.group}, to.barrier);
   } else {
 #pragma unroll
-    for (int s = 0; s < 2; ++s) {
-      hopper::load_box<1>(a + s * kSlab, maps.a, {tile.row + 64 * s, tile.first + depth, 0}, barrier);
+    for (int s = 0; s < 4; ++s) {
+      hopper::load_box<1>(to.b + s * kSlab, maps.b, {tile.column + 64 * s, to.depth, tile.group}, to.barrier);
     }
+  }
+}
+
+/// Here the tiles lie one below the other, and B serves both.
+template <class R>
+__device__ void load_weights(const GroupedMaps& maps, const Tile& tile, const StageLoad& to) {
+  const int row = tile.first + to.depth;
 #pragma unroll
-    for (int i = 0; i < 4 / R::kCluster; ++i) {
-      const int s = rank * (4 / R::kCluster) + i;
-      hopper::load_box<R::kCluster>(b + s * kSlab, maps.b, {tile.column + 64 * s, tile.first + depth, 0},
-                                    barrier);
-    }
+  for (int s = 0; s < 2; ++s) {
+    hopper::load_box<1>(to.a + s * kSlab, maps.a, {tile.row + 64 * s, row, 0}, to.barrier);
+  }
+#pragma unroll
+  for (int i = 0; i < 4 / R::kCluster; ++i) {
+    const int s = to.rank * (4 / R::kCluster) + i;
+    hopper::load_box<R::kCluster>(to.b + s * kSlab, maps.b, {tile.column + 64 * s, row, 0}, to.barrier);
   }
 }
 
@@ -135,13 +138,21 @@ __device__ void load_stage(const GroupedMaps& maps, const Ring<R>& ring, const T
 template <class R>
 __device__ void produce(const GroupedMaps& maps, const GroupedCall& call, const Ring<R>& ring) {
   typename R::Walk walk = R::walk(call);
+  const int rank = R::kCluster > 1 ? static_cast<int>(hopper::cluster_rank()) : 0;
   Tile tile;
   Turn<R> turn;
   while (walk.next(tile)) {
     const int blocks = (R::depth(call, tile) + kTileDepth - 1) / kTileDepth;
     for (int block = 0; block < blocks; ++block) {
       hopper::wait<(R::kCluster > 1)>(ring.empty(turn.stage), turn.parity ^ 1);
-      load_stage(maps, ring, tile, block, turn.stage);
+      const StageLoad to{ring.a(turn.stage), ring.b(turn.stage), ring.full(turn.stage), block * kTileDepth,
+                         rank};
+      hopper::arrive_expecting(to.barrier, kStage);
+      if constexpr (R::kOfRows) {
+        load_rows<R>(maps, tile, to);
+      } else {
+        load_weights<R>(maps, tile, to);
+      }
       turn.advance();
     }
   }
