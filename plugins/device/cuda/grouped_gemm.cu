@@ -18,7 +18,7 @@ using BackwardInput = Recipe<Product::rows, Major::outputs, kCluster, 4, 4096>;
 template <int kCluster>
 using BackwardWeight = Recipe<Product::weights, Major::outputs, kCluster, 3, 8192>;
 
-/// Tensor maps with the boxes that load_stage and add_f32 ask for.
+/// Tensor maps with the boxes that load_rows, load_weights and add_f32 ask for.
 template <class R>
 GroupedMaps maps_of(const TensorMaps& maps, const GroupedOperands& operands, const GroupedCall& call) {
   GroupedMaps result{};
