@@ -23,6 +23,11 @@ constexpr AttentionCase kCases[] = {
     {"grouped", 2, 9, 9, 6, 2, 8},
     {"long", 1, 197, 197, 2, 1, 16},
     {"wide_head", 1, 40, 40, 2, 2, 128},
+    {"widest_head", 1, 70, 70, 2, 1, 256},
+    {"head_of_96", 2, 150, 150, 4, 2, 96},
+    {"tiles", 2, 256, 256, 4, 2, 64},
+    {"tiles_of_chunks", 2, 256, 256, 4, 1, 32, 0, 0, 64},
+    {"chunks_across_tiles", 1, 200, 200, 2, 1, 64, 0, 0, 72},
     {"chunks", 2, 70, 70, 4, 2, 8, 0, 0, 16},
     {"chunk_of_one", 1, 5, 5, 1, 1, 4, 0, 0, 1},
     {"chunk_beyond_end", 1, 37, 37, 2, 1, 8, 0, 0, 100},
@@ -79,7 +84,8 @@ Problem attention_backward(const AttentionCase& c, Storage storage) {
   b.prepare([=](Ops& ops, const Views& v) { ops.attention_forward(forward_args(c, o, v)); });
   const Shape queries{c.batch, c.queries, c.heads, c.head_dim}, keys{c.batch, c.keys, c.kv_heads, c.head_dim};
   const Handle dout = b.random("dout", queries);
-  const Handle dq = b.cancels(b.output("dq", queries), 1), dk = b.cancels(b.output("dk", keys), 1);
+  // Their terms are dscores × keys or queries; dout·out, in which `out` may be rounded, cancels in each.
+  const Handle dq = b.cancels(b.output("dq", queries), 3), dk = b.cancels(b.output("dk", keys), 3);
   const Handle dv = b.output("dv", keys);
   return b.build([=](Ops& ops, const Views& v) {
     const AttentionForward f = forward_args(c, o, v);

@@ -15,7 +15,8 @@ struct LossCase {
 
 constexpr LossCase kCases[] = {{1, 1, 1, Labels::all},      {3, 5, 7, Labels::some},
                                {33, 130, 24, Labels::some}, {9, 50, 8, Labels::none},
-                               {140, 33, 16, Labels::all},  {17, 1027, 12, Labels::some}};
+                               {140, 33, 16, Labels::all},  {17, 1027, 12, Labels::some},
+                               {70, 4608, 8, Labels::some}, {8200, 24, 8, Labels::some}};
 
 std::vector<std::int32_t> labels_of(const LossCase& c) {
   std::vector<std::int32_t> labels;
@@ -38,8 +39,8 @@ Problem linear_cross_entropy(const LossCase& c, Storage storage, Wanted wanted) 
   const Handle loss = b.given("loss_sum", DType::f64, {1}, {1.5}),
                logits = b.f32_output("logits", {c.tokens, c.vocabulary});
   const Handle dx = b.cancels(b.output("dx", {c.tokens, c.width}), 0.1),
-               dbias = b.f32_random("dbias", {c.vocabulary}, 0.1);
-  const Handle dw = b.contiguous(b.f32_random("dw", {c.vocabulary, c.width}, 0.1));
+               dbias = b.sums_compute_type(b.f32_random("dbias", {c.vocabulary}, 0.1));
+  const Handle dw = b.sums_compute_type(b.contiguous(b.f32_random("dw", {c.vocabulary, c.width}, 0.1)));
   return b.build([=](Ops& ops, const Views& v) {
     LinearCrossEntropy args{
         .x = v[x], .w = v[w], .labels = v[labels], .loss_sum = v[loss], .gradient_scale = 0.125f};
