@@ -87,8 +87,8 @@ void add_column_sums(const Matrix& x, float* to, float* scratch, cudaStream_t st
   const std::int64_t parts = parts_of(x);
   const dim3 grid(blocks_for(x.columns, kColumns), static_cast<unsigned>(parts)), block(kColumns, kRowLanes);
   with_type(x.dtype, [&]<class T>() {
-    column_parts_kernel<T>
-        <<<grid, block, 0, stream>>>({x.as<const T>(), x.rows, x.columns, x.stride}, scratch);
+    const Rows<const T> rows{x.as<const T>(), x.rows, x.columns, x.stride};
+    column_parts_kernel<T><<<grid, block, 0, stream>>>(rows, scratch);
   });
   CARAVAN_CUDA_LAUNCHED();
   add_parts_kernel<<<blocks_for(x.columns, 256), 256, 0, stream>>>(scratch, parts, x.columns, to);

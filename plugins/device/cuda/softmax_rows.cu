@@ -107,14 +107,11 @@ __global__ void __launch_bounds__(kThreads)
     if (drow) write_zeros(drow, extents.columns);
     return;
   }
+  // Read before the barrier inside exponentials_of; after it another thread may have overwritten it.
+  const double at_label = label >= 0 && label < extents.columns ? double{row[label]} : nan("");
   const Exponentials all = exponentials_of<N>(row, extents.columns);
-  const bool exists = label >= 0 && label < extents.columns;
-  if (threadIdx.x == 0) {
-    const double lse = double{all.maximum} + log(double{all.sum});
-    losses[t] = exists ? lse - double{row[label]} : nan("");
-  }
+  if (threadIdx.x == 0) losses[t] = double{all.maximum} + log(double{all.sum}) - at_label;
   if (!drow) return;
-  // Thread 0 has read its logit before the first barrier inside.
   write_gradient<N>(row, extents.columns, Gradient<T>{drow, scale, scale / all.sum, all.maximum, label});
 }
 
