@@ -112,8 +112,8 @@ void CudaOps::sum_of_squares(const SumOfSquares& args) {
   const auto launch = [&](auto kernel, int step) {
     const unsigned blocks = resident_blocks(context_, x.columns, kThreads * step, 8);
     context_.workspace().begin(blocks * sizeof(double), 1);
-    kernel<<<blocks, kThreads, 0, context_.stream()>>>(
-        x.as<float>(), x.columns, context_.workspace().take<double>(blocks), ticket, out);
+    auto* parts = context_.workspace().take<double>(blocks);
+    kernel<<<blocks, kThreads, 0, context_.stream()>>>(x.as<float>(), x.columns, parts, ticket, out);
     CARAVAN_CUDA_LAUNCHED();
   };
   if (starts_on_16_bytes({x})) {
