@@ -7,11 +7,13 @@ namespace {
 /// How a row is spread over threads: each keeps kKept steps of N columns in registers between the sum and the
 /// result, so that a row is read once; what is longer is read again.
 constexpr int kKept = 4;
+/// What a block's registers allow the backward, whose threads hold two rows' worth.
+constexpr unsigned kMostThreads = 512;
 
 /// Threads of one row, and rows of one block: a warp a row where that holds the row, else a block.
 dim3 block_of(std::int64_t steps) {
   unsigned threads = kWarp;
-  while (threads < 1024 && threads * kKept < steps) threads *= 2;
+  while (threads < kMostThreads && threads * kKept < steps) threads *= 2;
   return threads == kWarp ? dim3(kWarp, 4) : dim3(threads);
 }
 
@@ -53,7 +55,7 @@ __device__ void write_normed(const Forward<T>& f, std::int64_t row, int column, 
 }
 
 template <class T, int N>
-__global__ void forward_kernel(Forward<T> f) {
+__global__ void __launch_bounds__(kMostThreads) forward_kernel(Forward<T> f) {
   const std::int64_t row = std::int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
   if (row >= f.rows) return;
   Floats<N> kept[kKept];
@@ -123,7 +125,7 @@ __device__ void write_gradient(const Backward<T>& b, std::int64_t row, int colum
 }
 
 template <class T, int N>
-__global__ void backward_input_kernel(Backward<T> b) {
+__global__ void __launch_bounds__(kMostThreads) backward_input_kernel(Backward<T> b) {
   const std::int64_t row = std::int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
   if (row >= b.rows) return;
   Pair<N> kept[kKept];
