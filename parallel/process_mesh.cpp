@@ -1,5 +1,7 @@
 #include "parallel/process_mesh.hpp"
 
+#include "parallel/staged_communicator.hpp"
+
 namespace caravan::parallel {
 
 ProcessMesh::ProcessMesh(Communicator& world, const MeshDegrees& degrees)
@@ -15,6 +17,13 @@ Communicator& ProcessMesh::communicator(MeshAxes axes) {
     group = world_.split(lowest_rank, coordinate(axes), axes.name());
   }
   return *group;
+}
+
+Communicator& ProcessMesh::tensor_communicator(MeshAxes axes, Device& device) {
+  Communicator& host = communicator(axes);
+  const auto [found, is_new] = tensor_groups_.try_emplace(axes.mask());
+  if (is_new) found->second = make_tensor_communicator(host, device);
+  return found->second ? *found->second : host;
 }
 
 }  // namespace caravan::parallel

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "caravan/comm.hpp"
+#include "caravan/device.hpp"
 #include "parallel/mesh_layout.hpp"
 
 namespace caravan::parallel {
@@ -22,11 +23,15 @@ class ProcessMesh {
   /// [collective over the world at the first call for these axes] The ranks that differ from this one on
   /// `axes` only. Owned by the mesh. A group of one rank is made without communication.
   Communicator& communicator(MeshAxes axes);
+  /// [the same] What moves tensors in the memory of `device` among these ranks; the same device every
+  /// time, borrowed.
+  Communicator& tensor_communicator(MeshAxes axes, Device& device);
 
  private:
   Communicator& world_;
   MeshLayout layout_;
   std::map<std::uint8_t, std::unique_ptr<Communicator>> groups_;
+  std::map<std::uint8_t, std::unique_ptr<Communicator>> tensor_groups_;  ///< null: the group itself
 };
 
 }  // namespace caravan::parallel

@@ -24,6 +24,7 @@ class ReferenceDevice final : public Device {
   std::string description() const override;
   Memory memory() const override { return Memory::host; }
   DType compute_dtype() const override { return DType::f32; }
+  bool computes_in(DType type) const override { return type == DType::f32 || type == DType::bf16; }
   Ops& ops() override { return ops_; }
 
   void* allocate(std::size_t bytes, std::string_view what) override;

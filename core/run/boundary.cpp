@@ -17,15 +17,15 @@ bool test_first(const std::vector<Ticket>& tickets, Communicator& group) {
 
 }  // namespace
 
-std::size_t Inbox::bytes(int places, const Shape& shape) {
+std::size_t Inbox::bytes(int places, DType dtype, const Shape& shape) {
   return static_cast<std::size_t>(places) *
-         (static_cast<std::size_t>(shape.count()) * sizeof(float) + kAlignment);
+         (static_cast<std::size_t>(shape.count()) * size_of(dtype) + kAlignment);
 }
 
-Inbox::Inbox(Device& device, int places, const Shape& shape)
-    : memory_(device, std::max(bytes(places, shape), kAlignment), "stage boundaries"),
+Inbox::Inbox(Device& device, int places, DType dtype, const Shape& shape)
+    : memory_(device, std::max(bytes(places, dtype, shape), kAlignment), "stage boundaries"),
       tickets_(static_cast<std::size_t>(places)) {
-  for (int place = 0; place < places; ++place) places_.push_back(memory_.take(DType::f32, shape));
+  for (int place = 0; place < places; ++place) places_.push_back(memory_.take(dtype, shape));
 }
 
 void Inbox::post(int place, Communicator& from, int rank, int tag) {

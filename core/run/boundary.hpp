@@ -11,8 +11,8 @@ namespace caravan {
 /// receives that are on their way into them. Owns the memory.
 class Inbox {
  public:
-  /// `places` tensors of `shape` f32.
-  Inbox(Device& device, int places, const Shape& shape);
+  /// `places` tensors.
+  Inbox(Device& device, int places, DType dtype, const Shape& shape);
 
   TensorView at(int place) const { return places_[static_cast<std::size_t>(place)]; }
   void post(int place, Communicator& from, int rank, int tag);
@@ -21,7 +21,7 @@ class Inbox {
   /// Lets one transfer advance; false when none is under way.
   bool progress(Communicator& from);
 
-  static std::size_t bytes(int places, const Shape& shape);
+  static std::size_t bytes(int places, DType dtype, const Shape& shape);
 
  private:
   Arena memory_;

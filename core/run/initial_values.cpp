@@ -56,13 +56,14 @@ void fill_part(const TensorView& part, Draw draw) {
 
 }  // namespace
 
-// Host memory only: a device with memory of its own initialises a host copy and uploads it.
 void ParameterStore::initialise(std::uint64_t seed) {
   for (const auto& parameter : parameters_) {
-    for (std::size_t index = 0; index < parameter->spec().parts.size(); ++index) {
-      const ParameterPart& part = parameter->spec().parts[index];
-      fill_part(parameter->part(parameter->master, index), Draw(part.initial, {seed, hash_name(part.name)}));
-    }
+    set(*parameter, [&](const TensorView& values) {
+      for (std::size_t index = 0; index < parameter->spec().parts.size(); ++index) {
+        const ParameterPart& part = parameter->spec().parts[index];
+        fill_part(parameter->part(values, index), Draw(part.initial, {seed, hash_name(part.name)}));
+      }
+    });
   }
 }
 

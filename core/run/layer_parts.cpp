@@ -10,10 +10,10 @@ PreNorm::PreNorm(ParameterStore& store, const std::string& name, std::int64_t wi
       gradient_lifetime_(gradient) {}
 
 void PreNorm::plan(const BatchShape& shape, StashPlan& plan) {
-  output_ = plan.add("norm", DType::f32, {shape.tokens(), width_}, Lifetime::weight);
+  output_ = plan.add("norm", shape.compute, {shape.tokens(), width_}, Lifetime::weight);
   rstd_ = plan.add("norm.rstd", DType::f32, {shape.tokens()}, Lifetime::weight);
   const std::int64_t trained = shape.phase == Phase::train ? shape.tokens() : 0;
-  gradient_ = plan.add("norm.gradient", DType::f32, {trained, width_}, gradient_lifetime_);
+  gradient_ = plan.add("norm.gradient", shape.compute, {trained, width_}, gradient_lifetime_);
 }
 
 TensorView PreNorm::forward(Run& run, Frame& frame) const {
@@ -35,7 +35,7 @@ std::string random_stream(const Config& config) {
 }
 
 void OutputDropout::plan(const BatchShape& shape, StashPlan& plan) {
-  gradient_ = plan.add("output.gradient", DType::f32, {probability_ > 0 ? shape.tokens() : 0, width_},
+  gradient_ = plan.add("output.gradient", shape.compute, {probability_ > 0 ? shape.tokens() : 0, width_},
                        Lifetime::backward_weight);
 }
 
@@ -70,10 +70,10 @@ SwigluBlock::SwigluBlock(ParameterStore& store, const std::string& name, Paramet
 
 void SwigluBlock::plan(const BatchShape& shape, StashPlan& plan) {
   const std::int64_t tokens = shape.tokens();
-  pre_ = plan.add("swiglu.in", DType::f32, {tokens, 2 * hidden_}, Lifetime::input);
-  activated_ = plan.add("swiglu.out", DType::f32, {tokens, hidden_}, Lifetime::weight);
-  dactivated_ = plan.add("swiglu.out.gradient", DType::f32, {tokens, hidden_}, Lifetime::backward);
-  dpre_ = plan.add("swiglu.in.gradient", DType::f32, {tokens, 2 * hidden_}, Lifetime::backward_weight);
+  pre_ = plan.add("swiglu.in", shape.compute, {tokens, 2 * hidden_}, Lifetime::input);
+  activated_ = plan.add("swiglu.out", shape.compute, {tokens, hidden_}, Lifetime::weight);
+  dactivated_ = plan.add("swiglu.out.gradient", shape.compute, {tokens, hidden_}, Lifetime::backward);
+  dpre_ = plan.add("swiglu.in.gradient", shape.compute, {tokens, 2 * hidden_}, Lifetime::backward_weight);
 }
 
 void SwigluBlock::forward(Run& run, Frame& frame, TensorView x, TensorView base, TensorView y) const {

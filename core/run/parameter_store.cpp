@@ -70,10 +70,38 @@ std::int64_t ParameterStore::count(ParameterKind kind) const {
   return total;
 }
 
-void ParameterStore::place_weights(Arena& arena) {
+ParameterStore::Memory ParameterStore::memory(Content content, std::size_t slots) const {
+  Arena weights = Arena::measuring("weights"), f32 = Arena::measuring("f32"),
+        buffers = Arena::measuring("buffers");
   for (const auto& parameter : parameters_) {
-    parameter->weight = parameter->master = arena.take(DType::f32, parameter->spec().shape);
+    weights.take(compute_, parameter->spec().shape);
+    f32.take(DType::f32, parameter->spec().shape);
   }
+  for (const auto& buffer : buffers_) buffers.take(DType::f32, buffer->shape);
+  const bool trains = content == Content::weights_and_gradients;
+  return {.weights = weights.used(),
+          .masters = trains && compute_ != DType::f32 ? f32.used() : 0,
+          .gradients = trains ? f32.used() : 0,
+          .slots = slots * f32.used(),
+          .buffers = buffers.used()};
+}
+
+Arena& ParameterStore::open(std::size_t bytes, std::string name) {
+  arenas_.emplace_back(*device_, bytes, std::move(name));
+  if (bytes > 0) device_->fill_zero(Lane::compute, arenas_.back().base(), bytes);
+  return arenas_.back();
+}
+
+void ParameterStore::place_weights(const Memory& need) {
+  Arena& weights = open(need.weights, "weights");
+  for (const auto& parameter : parameters_) {
+    parameter->weight = weights.take(compute_, parameter->spec().shape);
+    if (compute_ == DType::f32) parameter->master = parameter->weight;
+  }
+  if (need.masters == 0) return;
+  Arena& masters = open(need.masters, "master weights");
+  for (const auto& parameter : parameters_)
+    parameter->master = masters.take(DType::f32, parameter->spec().shape);
 }
 
 void ParameterStore::place_gradients(Arena& arena) {
@@ -82,27 +110,15 @@ void ParameterStore::place_gradients(Arena& arena) {
       TensorView(arena.base(), DType::f32, Shape{static_cast<std::int64_t>(arena.used() / sizeof(float))});
 }
 
-ParameterStore::Memory ParameterStore::memory(Content content, std::size_t slots) const {
-  Arena weights = Arena::measuring("weights"), buffers = Arena::measuring("buffers");
-  for (const auto& parameter : parameters_) weights.take(DType::f32, parameter->spec().shape);
-  for (const auto& buffer : buffers_) buffers.take(DType::f32, buffer->shape);
-  const bool gradients = content == Content::weights_and_gradients;
-  return {weights.used(), gradients ? weights.used() : 0, slots * weights.used(), buffers.used()};
-}
-
 void ParameterStore::allocate(Device& device, Content content, std::size_t slots) {
   CARAVAN_EXPECT(arenas_.empty());
+  device_ = &device;
   const Memory need = memory(content, slots);
-  auto open = [&](std::size_t bytes, std::string name) -> Arena& {
-    arenas_.emplace_back(device, bytes, std::move(name));
-    if (bytes > 0) device.fill_zero(Lane::compute, arenas_.back().base(), bytes);
-    return arenas_.back();
-  };
-  arenas_.reserve(slots + 3);
-  place_weights(open(need.weights, "weights"));
+  arenas_.reserve(slots + 4);
+  place_weights(need);
   if (content == Content::weights_and_gradients) place_gradients(open(need.gradients, "gradients"));
   for (std::size_t slot = 0; slot < slots; ++slot) {
-    Arena& arena = open(need.weights, fmt::format("optimizer slot {}", slot));
+    Arena& arena = open(need.slots / slots, fmt::format("optimizer slot {}", slot));
     for (const auto& parameter : parameters_)
       parameter->slots.push_back(arena.take(DType::f32, parameter->spec().shape));
   }

@@ -25,8 +25,8 @@ PipelineStage::PipelineStage(Device& device, Stage& stage, Stash& stash, const S
       stash_(stash),
       slots_(slots),
       neighbours_(neighbours),
-      inputs_(device, slots.input.count, boundary_shape(stage, stash)),
-      gradients_(device, slots.gradient.count, boundary_shape(stage, stash)),
+      inputs_(device, slots.input.count, stash.layout().shape().compute, boundary_shape(stage, stash)),
+      gradients_(device, slots.gradient.count, stash.layout().shape().compute, boundary_shape(stage, stash)),
       outputs_(stash.in_flight()),
       input_gradients_(stash.in_flight()) {
   CARAVAN_CHECK(

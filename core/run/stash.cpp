@@ -62,12 +62,12 @@ void StashLayout::place_boundaries(std::int64_t width) {
   std::vector<Place> activations, gradients;
   for (std::size_t boundary = 0; boundary < inner; ++boundary) {
     const bool reuse = mode_ == StashMode::inference && boundary >= 2;
-    activations.push_back(reuse ? activations[boundary - 2] : take(kept, DType::f32, shape));
+    activations.push_back(reuse ? activations[boundary - 2] : take(kept, shape_.compute, shape));
     if (mode_ == StashMode::inference) continue;
     const bool alternate = mode_ == StashMode::fused;
     gradients.push_back(alternate && boundary >= 2
                             ? gradients[boundary - 2]
-                            : take(alternate ? backward_scratch : deferred, DType::f32, shape));
+                            : take(alternate ? backward_scratch : deferred, shape_.compute, shape));
   }
   for (std::size_t boundary = 0; boundary < inner; ++boundary) {
     layers_[boundary].y = layers_[boundary + 1].x = activations[boundary];
@@ -77,8 +77,8 @@ void StashLayout::place_boundaries(std::int64_t width) {
 
 void StashLayout::place_ends(std::int64_t width, StageEnds ends) {
   const Shape shape{shape_.tokens(), width};
-  if (ends.has_output) layers_.back().y = take(kept, DType::f32, shape);
-  if (ends.has_input && mode_ != StashMode::inference) layers_.front().dx = take(kept, DType::f32, shape);
+  if (ends.has_output) layers_.back().y = take(kept, shape_.compute, shape);
+  if (ends.has_input && mode_ != StashMode::inference) layers_.front().dx = take(kept, shape_.compute, shape);
 }
 
 void StashLayout::place_slots(std::size_t index, const StashPlan& plan) {

@@ -18,8 +18,8 @@ std::uint64_t step_seed(std::uint64_t seed, std::int64_t step) {
 
 TrainStep::TrainStep(Parts parts)
     : parts_(std::move(parts)),
-      executor_(parts_.device, parts_.plan, parts_.stages, parts_.pipeline),
-      shared_(parts_.device, parts_.parameters, parts_.pipeline, parts_.shared),
+      executor_(parts_.device, parts_.plan, parts_.stages, parts_.pipeline.tensors),
+      shared_(parts_.device, parts_.parameters, parts_.pipeline.tensors, parts_.shared),
       memory_(parts_.device, 256, "step scalars"),
       squares_(memory_.take(DType::f64, {1})),
       clip_(memory_.take(DType::f32, {1})) {
@@ -40,7 +40,7 @@ double TrainStep::read(TensorView scalar) {
 StepResult TrainStep::run(std::span<const MicroBatch> batches, const Settings& settings) {
   StepResult result;
   result.valid_tokens = count_valid(batches);
-  parts_.data.all_reduce(TensorView(&result.valid_tokens, DType::i64, {1}), ReduceOp::sum);
+  parts_.data.host.all_reduce(TensorView(&result.valid_tokens, DType::i64, {1}), ReduceOp::sum);
   CARAVAN_CHECK(result.valid_tokens > 0, ConfigError,
                 fmt::format("step {}: every label is ignored (there is nothing to learn). Look at the data?",
                             settings.step));
@@ -62,8 +62,8 @@ StepResult TrainStep::run(std::span<const MicroBatch> batches, const Settings& s
 }
 
 void TrainStep::sum_over_ranks(TensorView values) {
-  parts_.pipeline.all_reduce(values, ReduceOp::sum);
-  parts_.data.all_reduce(values, ReduceOp::sum);
+  parts_.pipeline.host.all_reduce(values, ReduceOp::sum);
+  parts_.data.host.all_reduce(values, ReduceOp::sum);
 }
 
 void TrainStep::collect(StepResult& result) {
@@ -75,7 +75,7 @@ void TrainStep::collect(StepResult& result) {
   for (const TensorView& piece : shared_.owned_gradients())
     parts_.device.ops().sum_of_squares({piece, squares_});
   double squares = read(squares_);
-  parts_.pipeline.all_reduce(TensorView(&squares, DType::f64, {1}), ReduceOp::sum);
+  parts_.pipeline.host.all_reduce(TensorView(&squares, DType::f64, {1}), ReduceOp::sum);
   result.grad_norm = std::sqrt(squares);
 }
 
@@ -84,7 +84,7 @@ void TrainStep::check_finite(const StepResult& result, const Settings& settings,
   if (std::isfinite(result.loss) && std::isfinite(result.grad_norm)) return;
   std::int64_t first =
       batches.empty() ? std::numeric_limits<std::int64_t>::max() : batches.front().first_sample;
-  parts_.data.all_reduce(TensorView(&first, DType::i64, {1}), ReduceOp::min);
+  parts_.data.host.all_reduce(TensorView(&first, DType::i64, {1}), ReduceOp::min);
   throw NumericalError(
       fmt::format("step {}: loss {} and gradient norm {} in the batch of {} sequences from sample {} on "
                   "(not finite, nothing was updated). Lower train.lr, or look at these samples?",
@@ -105,13 +105,14 @@ void TrainStep::update(const StepResult& result, const Settings& settings) {
 void TrainStep::balance() {
   for (std::size_t index = 0; index < counters_.size(); ++index) {
     const TensorView counts = counters_[index]->data;
-    parts_.data.all_reduce(counts, ReduceOp::sum);
+    parts_.data.tensors.all_reduce(counts, ReduceOp::sum);
     parts_.device.copy_to_host(Lane::compute, expert_counts_[index].data(), counts.data, counts.bytes());
   }
   for (const LocalStage& local : parts_.stages) {
     for (Layer* layer : local.stage.layers()) layer->end_of_step(parts_.device.ops());
   }
   zero_counters();
+  if (!counters_.empty()) parts_.device.synchronize();  // for the counts
 }
 
 void TrainStep::zero_counters() {

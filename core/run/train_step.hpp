@@ -6,6 +6,7 @@
 
 #include "caravan/optimizer.hpp"
 #include "core/run/executor.hpp"
+#include "core/run/rank_group.hpp"
 #include "core/run/shared_parameters.hpp"
 
 namespace caravan {
@@ -29,9 +30,9 @@ class TrainStep {
     std::vector<LocalStage> stages;  ///< of this rank, ascending
     ParameterStore& parameters;
     Optimizer& optimizer;
-    Communicator& data;        ///< ranks that hold other samples
-    Communicator& pipeline;    ///< ranks that hold other stages
-    GradientReducer* reducer;  ///< over `data`; null for one rank
+    RankGroup data;            ///< ranks that hold other samples
+    RankGroup pipeline;        ///< ranks that hold other stages
+    GradientReducer* reducer;  ///< over `data.tensors`; null for one rank
     std::vector<SharedParameter> shared{};
   };
   explicit TrainStep(Parts parts);
@@ -60,7 +61,7 @@ class TrainStep {
   void zero_counters();
   double read(TensorView scalar);
 
-  /// [collective] Sums over every rank that holds other samples or stages.
+  /// [collective] Sums host values over every rank that holds other samples or stages.
   void sum_over_ranks(TensorView values);
 
   Parts parts_;

@@ -37,7 +37,7 @@ Measured measure(const PipelineBenchmark& benchmark, SyntheticTraining& training
   training.executor().measure(Executor::Timing::on);
   for (int index = 0; index < benchmark.warmup + benchmark.repeats; ++index) {
     const double seconds = training.step();
-    Timeline timeline = gather_timeline(plan, training.executor(), training.setup().pipeline_ranks());
+    Timeline timeline = gather_timeline(plan, training.executor(), training.setup().pipeline_ranks().host);
     if (index < benchmark.warmup) continue;
     measured.steps.push_back(seconds);
     measured.timelines.push_back(std::move(timeline));

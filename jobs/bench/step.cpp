@@ -14,6 +14,7 @@ StepTiming time_steps(const StepBenchmark& benchmark, Communicator& world) {
   }
   std::sort(seconds.begin(), seconds.end());
   return {setup.device().description(),
+          std::string(name_of(setup.compute())),
           seconds[seconds.size() / 2],
           seconds.front(),
           seconds.back(),

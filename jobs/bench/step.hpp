@@ -15,7 +15,7 @@ struct StepBenchmark {
 };
 
 struct StepTiming {
-  std::string device;
+  std::string device, precision;
   double median_s = 0, fastest_s = 0, slowest_s = 0;
   double step_flops =
       0;  ///< model FLOPs of all ranks: causal attention at half, active experts, no recomputation

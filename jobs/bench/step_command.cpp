@@ -28,6 +28,7 @@ std::string as_json(const Options& options, const StepTiming& timing, const FmaP
       {"preset", options.preset},
       {"overrides", options.overrides},
       {"device", timing.device},
+      {"precision", timing.precision},
       {"commit", CARAVAN_COMMIT},
       {"ranks", ranks},
       {"sequence_length", timing.sequence_length},
@@ -47,16 +48,17 @@ std::string as_json(const Options& options, const StepTiming& timing, const FmaP
 std::string as_text(const Options& options, const StepTiming& timing, const FmaPeak& peak, int ranks) {
   const double rate = timing.step_flops / timing.median_s;
   return fmt::format(
-      "device    {}\ncommit    {}\npeak      {:.1f} GFLOP/s of {} ranks at once ({})\n"
+      "device    {}; computes in {}\ncommit    {}\npeak      {:.1f} GFLOP/s of {} ranks at once ({})\n"
       "model     {}{}{}: {} parameters\n"
-      "step      {} tokens in sequences of {}, {:.1f} GFLOP (causal attention at half, active experts, no recomputation)\n"
+      "step      {} tokens in sequences of {}, {:.1f} GFLOP (causal attention at half, active experts, no "
+      "recomputation)\n"
       "time      median {:.4f} s of {} (fastest {:.4f}, slowest {:.4f})\n"
       "speed     {:.0f} tokens/s, {:.1f} GFLOP/s = {:.1f} % of the peak\n",
-      timing.device, CARAVAN_COMMIT, peak.flops_per_s / 1e9, ranks, peak.how, options.preset,
-      options.overrides.empty() ? "" : " with ", fmt::join(options.overrides, " "), with_commas(timing.parameters),
-      timing.step_tokens, timing.sequence_length, timing.step_flops / 1e9, timing.median_s, options.benchmark.repeats,
-      timing.fastest_s, timing.slowest_s, static_cast<double>(timing.step_tokens) / timing.median_s, rate / 1e9,
-      100 * rate / peak.flops_per_s);
+      timing.device, timing.precision, CARAVAN_COMMIT, peak.flops_per_s / 1e9, ranks, peak.how,
+      options.preset, options.overrides.empty() ? "" : " with ", fmt::join(options.overrides, " "),
+      with_commas(timing.parameters), timing.step_tokens, timing.sequence_length, timing.step_flops / 1e9,
+      timing.median_s, options.benchmark.repeats, timing.fastest_s, timing.slowest_s,
+      static_cast<double>(timing.step_tokens) / timing.median_s, rate / 1e9, 100 * rate / peak.flops_per_s);
 }
 
 int run(Options& options, Communicator& world) {
@@ -78,12 +80,18 @@ std::function<int()> declare_bench_step(CLI::App& app) {
   auto options = std::make_shared<Options>();
   SyntheticJob& job = options->benchmark.job;
   app.add_option("--preset", options->preset, "Model to train on random tokens")->capture_default_str();
-  app.add_option("overrides", options->overrides, "Keys of the model to set, e.g. dim=512")->type_name("key=value");
+  app.add_option("overrides", options->overrides, "Keys of the model to set, e.g. dim=512")
+      ->type_name("key=value");
   app.add_option("--device", job.device, "auto, cuda, host or reference")->capture_default_str();
-  app.add_option("--sequence", job.sequence_length, "Tokens of a sequence; 0: the preset's")->capture_default_str();
+  app.add_option("--precision", job.precision, "auto, fp32 or bf16")->capture_default_str();
+  app.add_option("--sequence", job.sequence_length, "Tokens of a sequence; 0: the preset's")
+      ->capture_default_str();
   app.add_option("--batch", job.local_batch, "Sequences of a micro-batch")->capture_default_str();
-  app.add_option("--microbatches", job.microbatches, "Micro-batches of a step on a rank")->capture_default_str();
-  app.add_option("--repeats", options->benchmark.repeats, "Steps that are timed")->check(CLI::Range(1, 10000))->capture_default_str();
+  app.add_option("--microbatches", job.microbatches, "Micro-batches of a step on a rank")
+      ->capture_default_str();
+  app.add_option("--repeats", options->benchmark.repeats, "Steps that are timed")
+      ->check(CLI::Range(1, 10000))
+      ->capture_default_str();
   app.add_flag("--json", options->json, "One JSON object");
   app.footer("Use all cores: mpirun -n 2 caravan bench step");
   return [options] { return with_world([&](Communicator& world) { return run(*options, world); }); };

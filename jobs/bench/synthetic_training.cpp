@@ -28,6 +28,7 @@ Config job_tree(const SyntheticJob& job) {
   const std::int64_t wanted = positions.is_null() ? 2048 : positions.as_int();
   const std::int64_t length = job.sequence_length > 0 ? job.sequence_length : wanted;
   tree.override_with("train.steps=1000000");
+  tree.override_with("train.precision=" + job.precision);
   tree.override_with("train.sequence_length=" + std::to_string(length));
   tree.override_with("train.local_batch_size=" + std::to_string(job.local_batch));
   tree.override_with("parallel.microbatches=" + std::to_string(job.microbatches));
@@ -39,7 +40,7 @@ SyntheticTraining::SyntheticTraining(Job job, Communicator& world)
       setup_(std::move(job), world),
       data_(initialised(setup_).open_data(vocabulary_of(setup_))),
       reader_(*data_, setup_.share()),
-      reducer_(setup_.data_ranks()),
+      reducer_(setup_.data_ranks().tensors),
       memory_(setup_.device(), setup_.model(), setup_.pipeline().training, setup_.shape()),
       step_(setup_.step_parts(memory_, reducer_)) {}
 

@@ -12,7 +12,7 @@ namespace caravan::jobs {
 /// A model on random tokens, for measuring.
 struct SyntheticJob {
   Config model;
-  std::string device = "auto";
+  std::string device = "auto", precision = "auto";
   std::int64_t sequence_length = 0;                ///< 0: the model's `positions`
   std::int64_t local_batch = 1, microbatches = 1;  ///< of a data rank
 };

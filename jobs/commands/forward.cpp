@@ -20,7 +20,7 @@ namespace caravan::jobs {
 namespace {
 
 struct Options {
-  std::string model, inputs, outputs, gradients, device = "auto", precision = "fp32";
+  std::string model, inputs, outputs, gradients, device = "auto", precision = "auto";
 };
 
 std::vector<std::int32_t> read_ids(const io::SafetensorsFile& file, const std::string& name,
@@ -87,11 +87,9 @@ int forward(const Options& options, Communicator& world) {
   ModelSource source = open_model(options.model);
   const auto registry = make_registry();
   const auto device = choose_device(*registry, options.device);
-  CARAVAN_CHECK(options.precision == "fp32", ConfigError,
-                fmt::format("--precision {} on device {} (it computes in fp32 only)", options.precision,
-                            device->name()));
+  const DType compute = choose_precision(*device, options.precision);
   const Sequences sequences = read_sequences(options.inputs, source.model.get_int("vocab_size"));
-  ModelInstance model(*registry, device.get(), source.plugin, without_randomness(source.model),
+  ModelInstance model(*registry, {device.get(), compute}, source.plugin, without_randomness(source.model),
                       sequences.length);
   const bool differentiates = !options.gradients.empty();
   using Content = ParameterStore::Content;
@@ -101,7 +99,8 @@ int forward(const Options& options, Communicator& world) {
       answer(*device, model, world, sequences, differentiates ? Gradients::of_mean_loss : Gradients::none);
   if (world.rank() != 0) return 0;
   write_answers(options.outputs, sequences, answers, model.stage().vocab_size());
-  if (differentiates) write_gradients(options.gradients, model.parameters(), source.weights->hf_style());
+  if (differentiates)
+    write_gradients(options.gradients, *device, model.parameters(), source.weights->hf_style());
   std::printf("loss %.8f over %lld sequences of %lld tokens\n", answers.loss,
               static_cast<long long>(sequences.count), static_cast<long long>(sequences.length));
   return 0;
@@ -120,8 +119,9 @@ std::function<int()> declare(CLI::App& app) {
       "--gradients", options->gradients,
       "safetensors to write: gradients of the loss under the names and shapes of the model's own format");
   app.add_option("--device", options->device, "auto, cuda, host or reference")->capture_default_str();
-  app.add_option("--precision", options->precision, "Arithmetic of the matrix products")
-      ->check(CLI::IsMember({"fp32", "bf16"}))
+  app.add_option("--precision", options->precision,
+                 "What activations and weights are computed in: auto (what the device prefers), fp32 or bf16")
+      ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
       ->capture_default_str();
   return [options] { return with_world([&](Communicator& world) { return forward(*options, world); }); };
 }

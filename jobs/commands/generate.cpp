@@ -24,7 +24,7 @@ namespace caravan::jobs {
 namespace {
 
 struct Options {
-  std::string model, prompt, prompt_ids, tokenizer, device = "auto";
+  std::string model, prompt, prompt_ids, tokenizer, device = "auto", precision = "auto";
   std::int64_t max_new_tokens = 200;
   Sampling sampling{0.8, 0, 0.95, 1};
   bool greedy = false, ignore_eos = false, json = false, bos = true;
@@ -163,7 +163,8 @@ int generate(const Options& options) {
   const std::int64_t vocab = source.model.get_int("vocab_size");
   const auto prompt = prompt_tokens(options, tokenizer.get(), vocab);
   const std::int64_t positions = static_cast<std::int64_t>(prompt.size()) + options.max_new_tokens;
-  ModelInstance model(*registry, device.get(), source.plugin, source.model, positions);
+  ModelInstance model(*registry, {device.get(), choose_precision(*device, options.precision)}, source.plugin,
+                      source.model, positions);
   model.allocate(ParameterStore::Content::weights, 0);
   load_weights(source, model.parameters());
   std::vector<std::int64_t> eos = source.eos;
@@ -201,6 +202,10 @@ std::function<int()> declare(CLI::App& app) {
   app.add_flag("!--no-bos", options->bos, "Do not put the tokenizer's BOS before the prompt");
   app.add_flag("--ignore-eos", options->ignore_eos, "Go on after an end-of-text token");
   app.add_option("--device", options->device, "auto, cuda, host or reference")->capture_default_str();
+  app.add_option("--precision", options->precision,
+                 "What activations and weights are computed in: auto (what the device prefers), fp32 or bf16")
+      ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
+      ->capture_default_str();
   app.add_flag("--json", options->json, "Print ids and text as one JSON object instead of streaming text");
   return [options] {
     if (options->greedy) options->sampling.temperature = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "caravan/ops.hpp"
+#include "parallel/staged_communicator.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -49,8 +50,7 @@ class Pass {
     answers_.loss /= static_cast<double>(std::max<std::int64_t>(valid_, 1));
     sum(world, answers_.logits);
     for (Answers::Router& router : answers_.routers) sum(world, router.scores);
-    if (gradients_ == Gradients::of_mean_loss)
-      world.all_reduce(model_.parameters().all_gradients(), ReduceOp::sum);
+    if (gradients_ == Gradients::of_mean_loss) sum_gradients(world);
     return std::move(answers_);
   }
 
@@ -59,8 +59,13 @@ class Pass {
 
   StashLayout layout() {
     const Phase phase = gradients_ == Gradients::none ? Phase::evaluate : Phase::train;
-    return StashLayout(model_.stage().layers(), BatchShape{1, sequences_.length, phase, 0}, StashMode::fused,
-                       model_.stage().width());
+    return StashLayout(model_.stage().layers(), BatchShape{1, sequences_.length, phase, 0, model_.compute()},
+                       StashMode::fused, model_.stage().width());
+  }
+
+  void sum_gradients(Communicator& world) {
+    const auto tensors = parallel::make_tensor_communicator(world, device_);
+    (tensors ? *tensors : world).all_reduce(model_.parameters().all_gradients(), ReduceOp::sum);
   }
 
   void find_routers() {

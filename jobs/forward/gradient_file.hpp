@@ -9,8 +9,8 @@
 namespace caravan::jobs {
 
 /// Writes the gradients in `parameters` to a safetensors file: under Hugging Face's names and in its shapes,
-/// or without a style under caravan's. Host memory.
-void write_gradients(const std::string& path, const ParameterStore& parameters,
+/// or without a style under caravan's.
+void write_gradients(const std::string& path, Device& device, const ParameterStore& parameters,
                      const std::optional<io::HfStyle>& style);
 
 }  // namespace caravan::jobs

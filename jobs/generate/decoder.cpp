@@ -13,9 +13,10 @@ namespace {
 /// Longer pieces gain nothing and cost memory.
 constexpr std::int64_t kLongestPiece = 256;
 
-StashLayout piece_layout(Stage& stage, std::int64_t length, std::int64_t cache_length) {
-  return StashLayout(stage.layers(), BatchShape{1, length, Phase::decode, cache_length}, StashMode::inference,
-                     stage.width());
+StashLayout piece_layout(ModelInstance& model, std::int64_t length, std::int64_t cache_length) {
+  return StashLayout(model.stage().layers(),
+                     BatchShape{1, length, Phase::decode, cache_length, model.compute()},
+                     StashMode::inference, model.stage().width());
 }
 
 }  // namespace
@@ -34,15 +35,14 @@ Decoder::Decoder(Device& device, ModelInstance& model, std::int64_t max_position
   CARAVAN_CHECK(
       max_positions <= model.positions(), ConfigError,
       fmt::format("{} positions wanted (the model was made for {})", max_positions, model.positions()));
-  pieces_[1] =
-      std::make_unique<Piece>(device, model.stage(), piece_layout(model.stage(), 1, max_positions), nullptr);
+  pieces_[1] = std::make_unique<Piece>(device, model.stage(), piece_layout(model, 1, max_positions), nullptr);
 }
 
 Decoder::Piece& Decoder::piece(std::int64_t length) {
   std::unique_ptr<Piece>& made = pieces_[length];
   if (!made) {
-    made = std::make_unique<Piece>(device_, model_.stage(),
-                                   piece_layout(model_.stage(), length, max_positions_), &pieces_[1]->stash);
+    made = std::make_unique<Piece>(device_, model_.stage(), piece_layout(model_, length, max_positions_),
+                                   &pieces_[1]->stash);
   }
   return *made;
 }

@@ -40,7 +40,8 @@ Job::Train read_train(const Config& train) {
           train.get_float("max_norm"),
           train.get_int("log_every"),
           train.get_string("recompute") == "full" ? Recomputation::full : Recomputation::none,
-          read_lr(train)};
+          read_lr(train),
+          train.get_string("precision")};
 }
 
 Job::Checkpoint read_checkpoint(const Config& node) {

@@ -35,6 +35,7 @@ struct Job {
     std::int64_t log_every;
     Recomputation recompute;
     LrSchedule lr;
+    std::string precision;  ///< auto, fp32 or bf16
   } train{};
   struct Validation {
     std::int64_t every, batches;

@@ -40,6 +40,10 @@ inline constexpr caravan_param kTrainParams[] = {
     {"min_lr_factor", "float", "0", "", "[0, 1]", "Where the decay ends, as a share of lr."},
     {"recompute", "none|full", "none", "", "",
      "full: a stage keeps only its input and repeats its forward before the backward."},
+    {"precision", "auto|fp32|bf16", "auto", "", "",
+     "What activations and the weights that operators read are; masters, gradients of weights and the "
+     "optimizer's "
+     "state are fp32 always. auto: what the device computes in."},
     {"log_every", "int", "10", "steps", ">= 1",
      "Steps between step lines; the first and last are always printed."},
 };

@@ -4,7 +4,7 @@
 
 #include <fstream>
 
-#include "caravan/error.hpp"
+#include "caravan/check.hpp"
 #include "caravan/log.hpp"
 #include "caravan/reference_device.hpp"
 #include "io/data/components.hpp"
@@ -36,6 +36,15 @@ Made<Device> choose_device(Registry& registry, const std::string& wanted) {
   }
   log_warning(fmt::format("device reference: slow, and the only one that works here ({})", refused));
   return registry.create<Device>("reference", host, Config::map());
+}
+
+DType choose_precision(const Device& device, const std::string& wanted) {
+  if (wanted == "auto") return device.compute_dtype();
+  const DType type = wanted == "bf16" ? DType::bf16 : DType::f32;
+  CARAVAN_CHECK(device.computes_in(type), ConfigError,
+                fmt::format("precision {} on device {} (it computes in fp32 only). Take fp32 or auto?",
+                            wanted, device.name()));
+  return type;
 }
 
 std::string broadcast_text(Communicator& world, std::string text) {

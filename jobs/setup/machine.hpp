@@ -17,6 +17,10 @@ std::unique_ptr<Registry> make_registry();
 /// says which and why. DeviceError or PluginError when a named one cannot be had.
 Made<Device> choose_device(Registry& registry, const std::string& wanted);
 
+/// `wanted`: auto (what the device prefers), fp32 or bf16. ConfigError when the device does not compute in
+/// it.
+DType choose_precision(const Device& device, const std::string& wanted);
+
 /// [collective] The text of rank 0 on every rank.
 std::string broadcast_text(Communicator& world, std::string text);
 

@@ -29,15 +29,16 @@ std::vector<LayerRange> split_model(const Model& model, int stages, const SplitR
   return split_layers(names, stages, rule);
 }
 
-ModelInstance::ModelInstance(Registry& registry, Device* device, const std::string& plugin, Config config,
-                             std::int64_t positions, const StageChoice& choice)
-    : device_(device),
+ModelInstance::ModelInstance(Registry& registry, const ComputeOn& where, const std::string& plugin,
+                             Config config, std::int64_t positions, const StageChoice& choice)
+    : device_(where.device),
       positions_(positions),
-      model_(registry.create<Model>(plugin, host_for(registry, device, parameters_),
+      parameters_(where.type),
+      model_(registry.create<Model>(plugin, host_for(registry, device_, parameters_),
                                     with_positions(std::move(config), positions))) {
   const std::vector<LayerRange> ranges = split_model(*model_, choice.stages, choice.rule);
   for (int index : choice.wanted) {
-    stages_.push_back(std::make_unique<Stage>(host_for(registry, device, parameters_), *model_,
+    stages_.push_back(std::make_unique<Stage>(host_for(registry, device_, parameters_), *model_,
                                               ranges[static_cast<std::size_t>(index)]));
   }
 }

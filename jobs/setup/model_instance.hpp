@@ -17,12 +17,18 @@ struct StageChoice {
   std::vector<int> wanted{0};  ///< ascending
 };
 
+/// Where a model computes, and in what type.
+struct ComputeOn {
+  Device* device = nullptr;  ///< null: for counting and planning only
+  DType type = DType::f32;
+};
+
 /// A model made from its configuration, whole or some of its stages: the store of its parameters and the
 /// layers that declared them. Nothing is allocated until `allocate`. Borrows the registry and the device.
 class ModelInstance {
  public:
-  /// `device` may be null: for counting and planning only. `positions`: the most positions of a sequence.
-  ModelInstance(Registry& registry, Device* device, const std::string& plugin, Config config,
+  /// `positions`: the most positions of a sequence.
+  ModelInstance(Registry& registry, const ComputeOn& where, const std::string& plugin, Config config,
                 std::int64_t positions, const StageChoice& choice = {});
 
   /// The only stage of a whole model.
@@ -31,6 +37,7 @@ class ModelInstance {
   ParameterStore& parameters() noexcept { return parameters_; }
   const Model& model() const noexcept { return *model_; }
   std::int64_t positions() const noexcept { return positions_; }
+  DType compute() const noexcept { return parameters_.compute(); }
   /// [once] Memory for weights and what else is asked, and the layers' constants.
   void allocate(ParameterStore::Content content, std::size_t optimizer_slots);
 

@@ -60,9 +60,11 @@ void read_all(const io::WeightSource& weights, ParameterStore& parameters,
               const ParameterStore& whole_model) {
   io::check_weights(weights, wanted(whole_model));
   for (const auto& parameter : parameters.parameters()) {
-    for (std::size_t part = 0; part < parameter->spec().parts.size(); ++part) {
-      weights.read(parameter->spec().parts[part].name, parameter->part(parameter->master, part));
-    }
+    parameters.set(*parameter, [&](const TensorView& values) {
+      for (std::size_t part = 0; part < parameter->spec().parts.size(); ++part) {
+        weights.read(parameter->spec().parts[part].name, parameter->part(values, part));
+      }
+    });
   }
 }
 

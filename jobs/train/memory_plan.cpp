@@ -12,17 +12,31 @@
 
 namespace caravan::jobs {
 
-std::size_t MemoryPlan::total() const {
+namespace {
+
+std::size_t sum_of(const std::vector<MemoryPlan::Item>& items) {
   return std::accumulate(items.begin(), items.end(), std::size_t{0},
-                         [](std::size_t sum, const Item& item) { return sum + item.bytes; });
+                         [](std::size_t sum, const MemoryPlan::Item& item) { return sum + item.bytes; });
+}
+
+std::string table(const std::vector<MemoryPlan::Item>& items, const char* total) {
+  std::string text;
+  const auto row = [&](const std::string& what, std::size_t bytes) {
+    text += fmt::format("  {:<28}{:>12}\n", what, bytes_text(static_cast<double>(bytes)));
+  };
+  for (const MemoryPlan::Item& item : items) row(item.what, item.bytes);
+  row(total, sum_of(items));
+  return text;
+}
+
+}  // namespace
+
+std::size_t MemoryPlan::total() const {
+  return sum_of(items);
 }
 
 std::string MemoryPlan::describe() const {
-  std::string text;
-  for (const Item& item : items) {
-    text += fmt::format("  {:<28}{:>12}\n", item.what, bytes_text(static_cast<double>(item.bytes)));
-  }
-  return text + fmt::format("  {:<28}{:>12}\n", "peak a rank", bytes_text(static_cast<double>(total())));
+  return table(items, "peak a rank") + (host.empty() ? "" : table(host, "of the host, a rank"));
 }
 
 namespace {
@@ -43,22 +57,28 @@ MemoryPlan plan_memory(ModelInstance& model, const MemoryDemand& demand) {
   using Content = ParameterStore::Content;
   const auto parameters = model.parameters().memory(Content::weights_and_gradients, demand.optimizer_slots);
   MemoryPlan plan;
-  plan.items = {{"weights", parameters.weights},
-                {"gradients", parameters.gradients},
-                {"optimizer", parameters.slots},
-                {"constants and counters", parameters.buffers},
-                {"activations", StageMemory::planned_bytes(model, demand.training, demand.shape)}};
-  if (demand.data_ranks > 1) {
-    plan.items.push_back({"gradient reduction", reduction_bytes(model.parameters(), parameters.gradients)});
-  }
+  plan.items = {{"weights", parameters.weights}};
+  if (parameters.masters > 0) plan.items.push_back({"master weights", parameters.masters});
+  plan.items.insert(plan.items.end(),
+                    {{"gradients", parameters.gradients},
+                     {"optimizer", parameters.slots},
+                     {"constants and counters", parameters.buffers},
+                     {"activations", StageMemory::planned_bytes(model, demand.training, demand.shape)}});
   if (demand.validation) {
     BatchShape evaluation = demand.shape;
     evaluation.phase = Phase::evaluate;
     plan.items.push_back({"validation", StageMemory::planned_bytes(model, *demand.validation, evaluation)});
   }
+  // Gradients in a device's memory are copied to the host, and MPI copies them once more.
+  const bool apart = demand.memory == Memory::device;
+  auto& host = apart ? plan.host : plan.items;
+  if (demand.data_ranks > 1) {
+    host.push_back(
+        {"gradient reduction", (apart ? 2 : 1) * reduction_bytes(model.parameters(), parameters.gradients)});
+  }
   const auto tokens = static_cast<std::size_t>(demand.shape.tokens() * demand.training.microbatches);
-  plan.items.push_back({"batches", 3 * sizeof(std::int32_t) * tokens});
-  plan.items.push_back({"process and libraries", static_cast<std::size_t>(process_memory().resident)});
+  host.push_back({"batches", 3 * sizeof(std::int32_t) * tokens});
+  host.push_back({"process and libraries", static_cast<std::size_t>(process_memory().resident)});
   return plan;
 }
 

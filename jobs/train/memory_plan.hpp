@@ -16,7 +16,8 @@ struct MemoryPlan {
     std::string what;
     std::size_t bytes = 0;
   };
-  std::vector<Item> items;
+  std::vector<Item> items;  ///< where tensors are
+  std::vector<Item> host;   ///< of the host besides, where the device has memory of its own
   std::size_t total() const;
   /// A table: item, bytes.
   std::string describe() const;
@@ -30,6 +31,7 @@ struct MemoryDemand {
   BatchShape shape;
   std::size_t optimizer_slots = 0;
   int data_ranks = 1;
+  Memory memory = Memory::host;  ///< of the device
 };
 MemoryPlan plan_memory(ModelInstance& model, const MemoryDemand& demand);
 

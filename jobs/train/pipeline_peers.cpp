@@ -2,6 +2,8 @@
 
 #include <exception>
 
+#include "core/run/host_values.hpp"
+
 namespace caravan::jobs {
 namespace {
 
@@ -9,7 +11,7 @@ constexpr int kTag = 3;
 
 }  // namespace
 
-PipelinePeers::PipelinePeers(TrainSetup& setup) : setup_(setup), group_(setup.pipeline_ranks()) {
+PipelinePeers::PipelinePeers(TrainSetup& setup) : setup_(setup), group_(setup.pipeline_ranks().host) {
   for (int rank = 1; is_first() && rank < group_.size(); ++rank)
     others_.push_back(setup.stages_of_rank(rank));
 }
@@ -47,9 +49,9 @@ void PipelinePeers::visit_state(const PartVisitor& visit) {
     const auto left_out = not_owned(setup_.pipeline().shared, rank);
     for (const StateTensor& tensor : state_tensors(store(rank), setup_.slots(), left_out)) {
       if (!is_first())
-        send(tensor.view);
+        send(on_host(setup_.device(), tensor.view, room_));
       else
-        show(tensor, rank == 0 ? tensor.view : receive(rank, tensor.shape));
+        show(tensor, rank == 0 ? on_host(setup_.device(), tensor.view, room_) : receive(rank, tensor.shape));
     }
   }
   if (failure) std::rethrow_exception(failure);

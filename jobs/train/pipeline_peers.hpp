@@ -23,8 +23,8 @@ class PipelinePeers {
   /// [collective over the pipeline] On the first rank calls `visit` for every part of every rank's state. A
   /// visit that throws is the last: the rest is received all the same, then it is thrown on.
   void visit_state(const PartVisitor& visit);
-  /// [collective over the pipeline] On the first rank returns the f32 values that `rank` has in `mine`;
-  /// `count` is how many. Elsewhere empty.
+  /// [collective over the pipeline] On the first rank returns the f32 values that `rank` has in `mine`, in
+  /// host memory; `count` is how many. Elsewhere empty.
   std::vector<float> fetch(int rank, const TensorView& mine, std::int64_t count);
 
  private:
@@ -34,7 +34,7 @@ class PipelinePeers {
   TrainSetup& setup_;
   Communicator& group_;
   std::vector<std::unique_ptr<ModelInstance>> others_;  // [rank - 1], on the first rank
-  std::vector<float> buffer_;                           // room for the largest block
+  std::vector<float> buffer_, room_;                    // for the largest block: of others, of the device
 };
 
 }  // namespace caravan::jobs

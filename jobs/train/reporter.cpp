@@ -7,6 +7,7 @@
 
 #include "caravan/check.hpp"
 #include "caravan/log.hpp"
+#include "core/run/host_values.hpp"
 #include "io/metrics/json_lines_sink.hpp"
 #include "io/metrics/step_line.hpp"
 #include "io/metrics/tensorboard_sink.hpp"
@@ -69,14 +70,16 @@ void Reporter::add(const Buffer& buffer, int rank, const TensorView& mine) {
 
 void Reporter::add_experts(const TrainStep& step) {
   for (int rank = 0; rank < peers_.ranks(); ++rank) {
-    if (!peers_.is_first() && rank != setup_.pipeline_ranks().rank()) continue;
+    if (!peers_.is_first() && rank != setup_.pipeline_ranks().host.rank()) continue;
     std::size_t layer = 0;
     for (const auto& buffer : peers_.store(rank).buffers()) {
-      TensorView mine = buffer->data;
+      TensorView mine;
       if (buffer->role == Buffer::Role::constant) continue;
-      if (buffer->role == Buffer::Role::counter && !mine.empty()) {
+      if (buffer->role == Buffer::Role::counter && !buffer->data.empty()) {
         const std::vector<float>& counts = step.expert_counts()[layer++];  // the buffer itself is zero again
         mine = TensorView(const_cast<float*>(counts.data()), DType::f32, buffer->shape);
+      } else if (!buffer->data.empty()) {
+        mine = on_host(setup_.device(), buffer->data, room_);
       }
       add(*buffer, rank, mine);
     }

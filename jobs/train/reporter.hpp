@@ -43,6 +43,7 @@ class Reporter {
   PipelinePeers& peers_;
   bool active_;
   StepRecord record_;
+  std::vector<float> room_;
   std::int64_t first_step_ = 1;
   std::vector<std::unique_ptr<MetricSink>> files_;
   std::unique_ptr<MetricSink> line_;

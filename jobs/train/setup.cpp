@@ -41,15 +41,17 @@ TrainSetup::TrainSetup(Job job, Communicator& world)
       mesh_(world, degrees(job_.parallel)),
       registry_(make_registry()),
       device_(choose_device(*registry_, job_.device)),
-      whole_model_(*registry_, device_.get(), job_.model_plugin, job_.model, job_.train.sequence_length),
+      compute_(choose_precision(*device_, job_.train.precision)),
+      whole_model_(*registry_, {device_.get(), compute_}, job_.model_plugin, job_.model,
+                   job_.train.sequence_length),
       optimizer_(registry_->create<Optimizer>(job_.optimizer_name, host_of(*registry_, device_.get()),
                                               job_.optimizer)),
       slots_(optimizer_->slots()),
-      shape_{job_.train.local_batch_size, job_.train.sequence_length, Phase::train, 0},
+      shape_{job_.train.local_batch_size, job_.train.sequence_length, Phase::train, 0, compute_},
       share_(divide_batch()),
       pipeline_(plan_pipeline(*registry_, job_, mesh_.coordinate(parallel::MeshAxis::pp),
                               share_.microbatches(), whole_model_)),
-      model_(*registry_, device_.get(), job_.model_plugin, job_.model, job_.train.sequence_length,
+      model_(*registry_, {device_.get(), compute_}, job_.model_plugin, job_.model, job_.train.sequence_length,
              stages_on(mesh_.coordinate(parallel::MeshAxis::pp))) {}
 
 StageChoice TrainSetup::stages_on(int rank) const {
@@ -57,8 +59,8 @@ StageChoice TrainSetup::stages_on(int rank) const {
 }
 
 std::unique_ptr<ModelInstance> TrainSetup::stages_of_rank(int rank) {
-  return std::make_unique<ModelInstance>(*registry_, device_.get(), job_.model_plugin, job_.model,
-                                         job_.train.sequence_length, stages_on(rank));
+  return std::make_unique<ModelInstance>(*registry_, ComputeOn{device_.get(), compute_}, job_.model_plugin,
+                                         job_.model, job_.train.sequence_length, stages_on(rank));
 }
 
 BatchShare TrainSetup::divide_batch() {
@@ -85,7 +87,7 @@ BatchShare TrainSetup::divide_batch() {
 MemoryPlan TrainSetup::memory() {
   return plan_memory(
       model_, {pipeline_.training, job_.validation.batches > 0 ? &pipeline_.validation : nullptr, shape_,
-               slots_.size(), share_.data_ranks});
+               slots_.size(), share_.data_ranks, device_->memory()});
 }
 
 TrainStep::Parts TrainSetup::step_parts(StageMemory& memory, GradientReducer& reducer) {
@@ -144,8 +146,9 @@ std::string describe_pipeline(TrainSetup& setup) {
 std::string describe(TrainSetup& setup) {
   const BatchShare& share = setup.share();
   std::string text = "# resolved job\n" + setup.job().resolved.to_yaml();
-  text += fmt::format("\n# layout\n  {} ranks: {}\n  device: {}\n", setup.mesh().layout().ranks(),
-                      setup.mesh().layout().describe(), setup.device().description());
+  text +=
+      fmt::format("\n# layout\n  {} ranks: {}\n  device: {}; computes in {}\n", setup.mesh().layout().ranks(),
+                  setup.mesh().layout().describe(), setup.device().description(), name_of(setup.compute()));
   text += fmt::format(
       "  a step: {} sequences of {} tokens, {} a micro-batch, {} micro-batches a rank, {:.3g} TFLOP\n",
       share.global_batch, setup.shape().length, share.local_batch, share.microbatches(),

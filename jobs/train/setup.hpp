@@ -28,9 +28,11 @@ class TrainSetup {
   const Job& job() const noexcept { return job_; }
   Registry& registry() noexcept { return *registry_; }
   parallel::ProcessMesh& mesh() noexcept { return mesh_; }
-  Communicator& data_ranks() { return mesh_.communicator(parallel::MeshAxis::batch); }
-  Communicator& pipeline_ranks() { return mesh_.communicator(parallel::MeshAxis::pp); }
+  RankGroup data_ranks() { return group(parallel::MeshAxis::batch); }
+  RankGroup pipeline_ranks() { return group(parallel::MeshAxis::pp); }
   Device& device() noexcept { return *device_; }
+  /// Of activations and the weights that operators read.
+  DType compute() const noexcept { return compute_; }
   /// The stages of this rank.
   ModelInstance& model() noexcept { return model_; }
   /// All layers, for counting: never allocated.
@@ -52,6 +54,9 @@ class TrainSetup {
   Made<DataSource> open_data(const Config& differences);
 
  private:
+  RankGroup group(parallel::MeshAxes axes) {
+    return {mesh_.communicator(axes), mesh_.tensor_communicator(axes, *device_)};
+  }
   BatchShare divide_batch();
   StageChoice stages_on(int rank) const;
 
@@ -60,6 +65,7 @@ class TrainSetup {
   parallel::ProcessMesh mesh_;
   std::unique_ptr<Registry> registry_;
   Made<Device> device_;
+  DType compute_;
   ModelInstance whole_model_;
   Made<Optimizer> optimizer_;
   std::vector<std::string> slots_;

@@ -39,7 +39,8 @@ std::size_t StageMemory::planned_bytes(ModelInstance& model, const RankPlan& pla
     const StageSlots& slots = plan.slots[at];
     const Stage& stage = *model.stages()[at];
     bytes += layout_of(stage, slots, shape).total_bytes(slots.sets());
-    bytes += Inbox::bytes(slots.input.count + slots.gradient.count, {shape.tokens(), stage.width()});
+    bytes += Inbox::bytes(slots.input.count + slots.gradient.count, shape.compute,
+                          {shape.tokens(), stage.width()});
     bytes += StageRunner::input_bytes(shape, slots.sets());
   }
   return bytes;

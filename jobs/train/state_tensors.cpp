@@ -21,7 +21,7 @@ std::vector<StateTensor> state_tensors(const ParameterStore& store, const std::v
         tensors.push_back({parameter.get(), group, spec.name, spec.shape, view_of(*parameter)});
     }
   };
-  add("/model/", [](const Parameter& p) { return p.master; });
+  add(std::string(StateTensor::kWeightsGroup), [](const Parameter& p) { return p.master; });
   for (std::size_t slot = 0; slot < slots.size(); ++slot) {
     add("/optimizer/" + slots[slot] + "/",
         [&](const Parameter& p) { return slot < p.slots.size() ? p.slots[slot] : TensorView{}; });

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "caravan/parameter.hpp"
@@ -11,11 +12,14 @@ namespace caravan::jobs {
 
 /// One block of a rank's lasting state: a parameter's weights, one of its optimizer slots, or a buffer.
 struct StateTensor {
-  const Parameter* parameter = nullptr;  ///< null: a buffer
-  std::string group;                     ///< "/model/", "/optimizer/m/", "/state/"
-  std::string name;                      ///< of the parameter or buffer
+  Parameter* parameter = nullptr;  ///< null: a buffer
+  std::string group;               ///< "/model/", "/optimizer/m/", "/state/"
+  std::string name;                ///< of the parameter or buffer
   Shape shape;
-  TensorView view;  ///< empty when the store has no memory
+  TensorView view;  ///< f32 on the device; empty when the store has no memory for it
+  bool is_weights() const { return group == kWeightsGroup; }
+
+  static constexpr std::string_view kWeightsGroup = "/model/";
 };
 
 /// Everything that a checkpoint holds of a store, in one order on all ranks. A parameter that another

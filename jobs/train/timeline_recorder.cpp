@@ -69,15 +69,15 @@ Timeline gather_timeline(const Plan& lowered, const Executor& executor, Communic
 void TimelineRecorder::before(std::int64_t step, Executor& executor) {
   if (!is_chosen(step)) return;
   executor.measure(Executor::Timing::on);
-  setup_.pipeline_ranks().barrier();
+  setup_.pipeline_ranks().host.barrier();
 }
 
 void TimelineRecorder::after(std::int64_t step, Executor& executor) {
   if (!is_chosen(step) || setup_.share().data_rank != 0) return;
   executor.measure(Executor::Timing::off);
   const Plan plan = lowered_plan(setup_);
-  const Timeline timeline = gather_timeline(plan, executor, setup_.pipeline_ranks());
-  if (setup_.pipeline_ranks().rank() != 0) return;
+  const Timeline timeline = gather_timeline(plan, executor, setup_.pipeline_ranks().host);
+  if (setup_.pipeline_ranks().host.rank() != 0) return;
   try {
     write(step, {plan, timeline});
   } catch (const IoError& error) {

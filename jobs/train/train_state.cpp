@@ -41,11 +41,14 @@ void check_same_tensors(const io::CheckpointReader& reader, const ParameterStore
   }
 }
 
-void read_tensors(const io::CheckpointReader& reader, const ParameterStore& store,
+void read_tensors(const io::CheckpointReader& reader, ParameterStore& store,
                   const std::vector<std::string>& slots) {
   for (const StateTensor& tensor : state_tensors(store, slots, {})) {
-    visit_parts(tensor, tensor.view,
-                [&](const std::string& name, const TensorView& view) { reader.read(name, view); });
+    const auto fill = [&](const TensorView& values) {
+      visit_parts(tensor, values,
+                  [&](const std::string& name, const TensorView& view) { reader.read(name, view); });
+    };
+    tensor.is_weights() ? store.set(*tensor.parameter, fill) : store.set(tensor.view, fill);
   }
 }
 

@@ -22,8 +22,7 @@ struct Progress {
 };
 
 /// [collective over the pipeline; its first rank writes] Writes parameters, optimizer slots, state buffers
-/// and progress under `<run>/checkpoints`. Host memory. IoError, on the first rank, leaves older checkpoints
-/// as they were.
+/// and progress under `<run>/checkpoints`. IoError, on the first rank, leaves older checkpoints as they were.
 std::string save_state(const std::string& run, const Progress& progress, TrainSetup& setup,
                        PipelinePeers& peers);
 

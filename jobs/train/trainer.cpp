@@ -42,7 +42,7 @@ Trainer::Trainer(TrainSetup& setup, Communicator& world)
       world_(world),
       source_(setup.open_data({})),
       reader_(*source_, setup.share()),
-      reducer_(setup.data_ranks()),
+      reducer_(setup.data_ranks().tensors),
       memory_(setup.device(), setup.model(), setup.pipeline().training, setup.shape()),
       step_(setup.step_parts(memory_, reducer_)),
       peers_(setup),

@@ -32,7 +32,8 @@ Validator::Validator(TrainSetup& setup)
       source_(setup.open_data(validation_data(setup.job().validation.data))),
       reader_(*source_, one_round(setup.share(), setup.pipeline().validation.microbatches)),
       memory_(setup.device(), setup.model(), setup.pipeline().validation, evaluation(setup.shape())),
-      executor_(setup.device(), setup.pipeline().validation, memory_.stages(), setup.pipeline_ranks()) {}
+      executor_(setup.device(), setup.pipeline().validation, memory_.stages(),
+                setup.pipeline_ranks().tensors) {}
 
 Validator::Result Validator::run() {
   executor_.zero_sums();
@@ -48,8 +49,8 @@ Validator::Result Validator::run() {
   }
   setup_.device().copy_to_host(Lane::compute, &sums[0], executor_.sums().loss.data, sizeof sums[0]);
   setup_.device().synchronize();
-  setup_.pipeline_ranks().all_reduce(TensorView(&sums[0], DType::f64, {1}), ReduceOp::sum);
-  setup_.data_ranks().all_reduce(TensorView(sums, DType::f64, {2}), ReduceOp::sum);
+  setup_.pipeline_ranks().host.all_reduce(TensorView(&sums[0], DType::f64, {1}), ReduceOp::sum);
+  setup_.data_ranks().host.all_reduce(TensorView(sums, DType::f64, {2}), ReduceOp::sum);
   return {sums[1] > 0 ? sums[0] / sums[1] : 0, static_cast<std::int64_t>(sums[1])};
 }
 

@@ -35,6 +35,8 @@ class Device {
   virtual Memory memory() const = 0;
   /// What the forward and backward pass compute in unless the job says otherwise.
   virtual DType compute_dtype() const = 0;
+  /// Its operators take activations and weights of this type.
+  virtual bool computes_in(DType type) const { return type == DType::f32 || type == compute_dtype(); }
   virtual Ops& ops() = 0;
 
   /// 64-byte aligned (host) or device memory, not initialised. DeviceError names `what` and the sizes when
@@ -42,7 +44,9 @@ class Device {
   virtual void* allocate(std::size_t bytes, std::string_view what) = 0;
   virtual void release(void* data) noexcept = 0;
 
+  /// `to` holds the bytes after synchronize(), and must stay valid until then.
   virtual void copy_to_host(Lane lane, void* to, const void* from, std::size_t bytes) = 0;
+  /// `from` is free again when the call returns.
   virtual void copy_from_host(Lane lane, void* to, const void* from, std::size_t bytes) = 0;
   virtual void copy(Lane lane, void* to, const void* from, std::size_t bytes) = 0;
   virtual void fill_zero(Lane lane, void* data, std::size_t bytes) = 0;

@@ -27,6 +27,7 @@ struct BatchShape {
   std::int64_t length = 1;     ///< S: tokens of each sequence
   Phase phase = Phase::train;
   std::int64_t cache_length = 0;  ///< decode: the most positions that the session will hold
+  DType compute = DType::f32;     ///< of activations and their gradients; see caravan/ops.hpp
   std::int64_t tokens() const { return sequences * length; }
 };
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -53,8 +54,8 @@ class Parameter {
   TensorView part(const TensorView& whole, std::size_t index) const;
   Shape part_shape(std::size_t index) const;
 
-  TensorView weight;              ///< what operators read
-  TensorView master;              ///< f32; the same memory as `weight` where compute is f32
+  TensorView weight;              ///< what operators read, of the store's compute type
+  TensorView master;              ///< f32; the same memory as `weight` where compute is f32; see Content
   TensorView grad;                ///< f32, summed over micro-batches
   std::vector<TensorView> slots;  ///< f32, as the optimizer names them
   int uses = 0;                   ///< layers that declared it; above 1 when tied
@@ -81,6 +82,10 @@ struct Buffer {
 /// or a load. Counting needs no allocation.
 class ParameterStore {
  public:
+  /// `compute`: the type of the weights that operators read, f32 or bf16.
+  explicit ParameterStore(DType compute = DType::f32) : compute_(compute) {}
+  DType compute() const noexcept { return compute_; }
+
   /// The same name declared again gives the same parameter (tied weights); Error when the shapes differ.
   Parameter& declare(ParameterSpec spec);
   Buffer& declare_buffer(std::string name, Shape shape, Buffer::Role role);
@@ -91,25 +96,36 @@ class ParameterStore {
   std::int64_t count() const;
   std::int64_t count(ParameterKind kind) const;
 
-  /// What a rank keeps beside the weights.
+  /// What a rank keeps beside the weights. Without gradients there are masters only where they are the
+  /// weights.
   enum class Content { weights, weights_and_gradients };
   struct Memory {
-    std::size_t weights = 0, gradients = 0, slots = 0, buffers = 0;
-    std::size_t total() const { return weights + gradients + slots + buffers; }
+    std::size_t weights = 0, masters = 0, gradients = 0, slots = 0, buffers = 0;
+    std::size_t total() const { return weights + masters + gradients + slots + buffers; }
   };
   Memory memory(Content content, std::size_t slots) const;
-  /// [once] Takes arenas from `device` (host memory: weight == master); zeroes gradients, slots and buffers.
+  /// [once] Takes arenas from `device`, which must outlive this; zeroes gradients, slots and buffers.
   void allocate(Device& device, Content content, std::size_t slots);
   /// Draws every part; see Initial.
   void initialise(std::uint64_t seed);
+
+  using Fill = std::function<void(const TensorView& values)>;
+  /// Gives `fill` room for the f32 values of a parameter in host memory, contiguous and of its shape; what it
+  /// writes becomes master and, rounded, weight. The room of a parameter in host memory is the master itself.
+  void set(Parameter& parameter, const Fill& fill);
+  /// The same for a slot or buffer.
+  void set(const TensorView& tensor, const Fill& fill);
   void zero_gradients(Device& device);
   /// All gradients as one contiguous view, in order of declaration.
   TensorView all_gradients() const noexcept { return all_gradients_; }
 
  private:
-  void place_weights(Arena& arena);
+  Arena& open(std::size_t bytes, std::string name);
+  void place_weights(const Memory& need);
   void place_gradients(Arena& arena);
 
+  DType compute_;
+  Device* device_ = nullptr;
   std::vector<std::unique_ptr<Parameter>> parameters_;
   std::vector<std::unique_ptr<Buffer>> buffers_;
   std::vector<Arena> arenas_;

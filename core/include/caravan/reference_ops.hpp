@@ -6,9 +6,9 @@
 
 namespace caravan {
 
-/// Every operator as plain loops with double accumulation, for f32 tensors and i32 indices in host memory.
-/// Stateless. DeviceError names operator and argument when a dtype or shape does not fit. A device in host
-/// memory derives from it and overrides what it does faster.
+/// Every operator as plain loops with double accumulation, for f32 or bf16 tensors and i32 indices in host
+/// memory. Stateless. DeviceError names operator and argument when a dtype or shape does not fit. A device in
+/// host memory derives from it and overrides what it does faster.
 class ReferenceOps : public Ops {
  public:
   std::string_view device_name() const override { return "reference"; }

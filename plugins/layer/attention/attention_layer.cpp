@@ -104,22 +104,21 @@ void AttentionLayer::plan(const BatchShape& shape, StashPlan& plan) {
   const std::int64_t normed = options_.qk_norm ? tokens : 0;
   norm_.plan(shape, plan);
   dropout_.plan(shape, plan);
-  qkv_slot_ = plan.add("qkv", DType::f32, {tokens, options_.width()}, Lifetime::input);
+  qkv_slot_ = plan.add("qkv", shape.compute, {tokens, options_.width()}, Lifetime::input);
   rstd_ = plan.add("qk.rstd", DType::f32, {normed, options_.heads + options_.kv_heads}, Lifetime::input);
   lse_ =
       plan.add("attention.lse", DType::f32, {shape.sequences, options_.heads, shape.length}, Lifetime::input);
-  attended_ = plan.add("attention.out", DType::f32, {tokens, attended}, Lifetime::weight);
-  dattended_ = plan.add("attention.out.gradient", DType::f32, {tokens, attended}, Lifetime::backward);
-  dqkv_ = plan.add("qkv.gradient", DType::f32, {tokens, options_.width()}, Lifetime::backward_weight);
-  cache_ = plan.add("cache", DType::f32, {capacity(shape), 2 * options_.kv_heads * options_.head_dim},
+  attended_ = plan.add("attention.out", shape.compute, {tokens, attended}, Lifetime::weight);
+  dattended_ = plan.add("attention.out.gradient", shape.compute, {tokens, attended}, Lifetime::backward);
+  dqkv_ = plan.add("qkv.gradient", shape.compute, {tokens, options_.width()}, Lifetime::backward_weight);
+  cache_ = plan.add("cache", shape.compute, {capacity(shape), 2 * options_.kv_heads * options_.head_dim},
                     Lifetime::session);
 }
 
 /// `count` heads from head `first` on of rows [T, heads·D], seen as [B, S, count, D].
 TensorView AttentionLayer::heads_of(const Run& run, TensorView rows, std::int64_t first,
                                     std::int64_t count) const {
-  TensorView view = rows;
-  view.data = rows.as<float>() + first * options_.head_dim;
+  TensorView view = rows.slice(1, first * options_.head_dim, (first + count) * options_.head_dim);
   view.shape = Shape{run.shape.sequences, run.shape.length, count, options_.head_dim};
   view.strides = {run.shape.length * rows.stride(0), rows.stride(0), options_.head_dim, 1};
   return view;
@@ -167,15 +166,15 @@ void AttentionLayer::attend_cached(Run& run, Frame& frame) const {
                 "a piece of " + std::to_string(length) + " tokens at position " +
                     std::to_string(run.first_position) + " (leaves its chunk or the cache of " +
                     std::to_string(cache.extent(0)) + " positions)");
+  const TensorView kept = qkv.slice(1, options_.heads * options_.head_dim, options_.width());
   for (std::int64_t token = 0; token < length; ++token) {
-    run.device.copy(Lane::compute, cache.as<float>() + (at + token) * row,
-                    qkv.as<float>() + token * options_.width() + options_.heads * options_.head_dim,
-                    static_cast<std::size_t>(row) * sizeof(float));
+    const TensorView from = kept.rows(token, token + 1);
+    run.device.copy(Lane::compute, cache.rows(at + token, at + token + 1).data, from.data, from.bytes());
   }
-  TensorView keys(cache.data, DType::f32, {1, at + length, options_.kv_heads, options_.head_dim});
+  TensorView keys(cache.data, cache.dtype, {1, at + length, options_.kv_heads, options_.head_dim});
   keys.strides = {row * keys.extent(1), row, options_.head_dim, 1};
   TensorView values = keys;
-  values.data = cache.as<float>() + options_.kv_heads * options_.head_dim;
+  values.data = cache.slice(1, options_.kv_heads * options_.head_dim, row).data;
   run.ops.attention_forward({queries(run, qkv),
                              keys,
                              values,

@@ -55,11 +55,11 @@ class GeluFeedForwardLayer final : public Layer {
     const std::int64_t tokens = shape.tokens();
     norm_.plan(shape, plan);
     dropout_.plan(shape, plan);
-    inner_ = plan.add("inner", DType::f32, {tokens, hidden_}, Lifetime::input);
-    activated_ = plan.add("activated", DType::f32, {tokens, hidden_}, Lifetime::weight);
-    outer_ = plan.add("outer", DType::f32, {tokens, dim_}, Lifetime::input);
-    douter_ = plan.add("outer.gradient", DType::f32, {tokens, dim_}, Lifetime::backward_weight);
-    dinner_ = plan.add("inner.gradient", DType::f32, {tokens, hidden_}, Lifetime::backward_weight);
+    inner_ = plan.add("inner", shape.compute, {tokens, hidden_}, Lifetime::input);
+    activated_ = plan.add("activated", shape.compute, {tokens, hidden_}, Lifetime::weight);
+    outer_ = plan.add("outer", shape.compute, {tokens, dim_}, Lifetime::input);
+    douter_ = plan.add("outer.gradient", shape.compute, {tokens, dim_}, Lifetime::backward_weight);
+    dinner_ = plan.add("inner.gradient", shape.compute, {tokens, hidden_}, Lifetime::backward_weight);
   }
 
  private:

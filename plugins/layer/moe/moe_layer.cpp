@@ -75,6 +75,7 @@ void MoeLayer::declare_slots(const BatchShape& shape, StashPlan& plan) {
   const std::int64_t bound = dispatcher_->receive_bound(rows), moved = dispatcher_->in_place() ? 0 : rows;
   const std::int64_t E = options_.experts, H = options_.dim, F = options_.hidden;
   const std::int64_t noisy = options_.noisy && shape.phase == Phase::train ? tokens : 0;
+  const DType T = shape.compute;
   const Lifetime results = options_.score_on_input ? Lifetime::forward : Lifetime::input;
   logits_ = plan.add("router.logits", DType::f32, {tokens, E}, Lifetime::input);
   clean_logits_ = plan.add("router.clean", DType::f32, {balances() ? noisy : 0, E}, Lifetime::input);
@@ -84,21 +85,21 @@ void MoeLayer::declare_slots(const BatchShape& shape, StashPlan& plan) {
   offsets_ = plan.add("routing.offsets", DType::i32, {E + 1}, Lifetime::weight);
   row_of_ = plan.add("routing.row_of", DType::i32, {tokens, top_k}, Lifetime::input);
   slot_of_ = plan.add("routing.slot_of", DType::i32, {rows}, Lifetime::input);
-  sent_ = plan.add("sent", DType::f32, {moved, H}, Lifetime::forward);
-  received_ = plan.add("received", DType::f32, {bound, H}, Lifetime::weight);
-  pre_ = plan.add("experts.in", DType::f32, {bound, 2 * F}, Lifetime::input);
-  activated_ = plan.add("experts.activated", DType::f32, {bound, F}, Lifetime::weight);
-  expert_out_ = plan.add("experts.out", DType::f32, {bound, H}, moved > 0 ? Lifetime::forward : results);
-  returned_ = plan.add("returned", DType::f32, {moved, H}, results);
+  sent_ = plan.add("sent", T, {moved, H}, Lifetime::forward);
+  received_ = plan.add("received", T, {bound, H}, Lifetime::weight);
+  pre_ = plan.add("experts.in", T, {bound, 2 * F}, Lifetime::input);
+  activated_ = plan.add("experts.activated", T, {bound, F}, Lifetime::weight);
+  expert_out_ = plan.add("experts.out", T, {bound, H}, moved > 0 ? Lifetime::forward : results);
+  returned_ = plan.add("returned", T, {moved, H}, results);
   dweights_ = plan.add("routing.weights.gradient", DType::f32, {tokens, top_k}, Lifetime::backward);
-  dlogits_ = plan.add("router.logits.gradient", DType::f32, {tokens, E}, Lifetime::backward_weight);
-  dnoise_ = plan.add("router.noise.gradient", DType::f32, {noisy, E}, Lifetime::backward_weight);
-  dreturned_ = plan.add("returned.gradient", DType::f32, {moved, H}, Lifetime::backward);
-  dexpert_out_ = plan.add("experts.out.gradient", DType::f32, {bound, H}, Lifetime::backward_weight);
-  dactivated_ = plan.add("experts.activated.gradient", DType::f32, {bound, F}, Lifetime::backward);
-  dpre_ = plan.add("experts.in.gradient", DType::f32, {bound, 2 * F}, Lifetime::backward_weight);
-  dreceived_ = plan.add("received.gradient", DType::f32, {bound, H}, Lifetime::backward);
-  dsent_ = plan.add("sent.gradient", DType::f32, {moved, H}, Lifetime::backward);
+  dlogits_ = plan.add("router.logits.gradient", T, {tokens, E}, Lifetime::backward_weight);
+  dnoise_ = plan.add("router.noise.gradient", T, {noisy, E}, Lifetime::backward_weight);
+  dreturned_ = plan.add("returned.gradient", T, {moved, H}, Lifetime::backward);
+  dexpert_out_ = plan.add("experts.out.gradient", T, {bound, H}, Lifetime::backward_weight);
+  dactivated_ = plan.add("experts.activated.gradient", T, {bound, F}, Lifetime::backward);
+  dpre_ = plan.add("experts.in.gradient", T, {bound, 2 * F}, Lifetime::backward_weight);
+  dreceived_ = plan.add("received.gradient", T, {bound, H}, Lifetime::backward);
+  dsent_ = plan.add("sent.gradient", T, {moved, H}, Lifetime::backward);
 }
 
 void MoeLayer::end_of_step(Ops& ops) {
