@@ -1,0 +1,271 @@
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <fstream>
+
+#include "io/checkpoint/layout.hpp"
+#include "io/checkpoint/manifest.hpp"
+#include "io/safetensors/reader.hpp"
+#include "tests/jobs/batches_file.hpp"
+#include "tests/jobs/job_test.hpp"
+#include "tests/jobs/random_job.hpp"
+#include "tests/text/reference.hpp"
+
+// Everything that trains, saves, validates, reports, answers and decodes, on a device whose memory the host
+// cannot touch and whose copies arrive late (tests/support/apart_device.hpp). It computes as the reference
+// does, so results are equal to the bit.
+namespace caravan::test {
+namespace {
+
+using ::testing::HasSubstr;
+using Overrides = std::vector<std::string>;
+
+class SeparateMemory : public JobTest {
+ protected:
+  void SetUp() override {
+    JobTest::SetUp();
+    Batches(40, 16, 64).write(file("batches.safetensors"));
+    job_ = job(random_job(file("batches.safetensors")));
+  }
+  Outcome start(Command command) const {
+    command.environment["CARAVAN_PLUGIN_PATH"] = CARAVAN_APART_PLUGINS;
+    return run(command);
+  }
+  void run_job(const std::string& name, int ranks, Overrides overrides) const {
+    overrides.insert(overrides.end(), {"train.steps=6"});
+    ASSERT_TRUE(ended_with(start(train(job_, name, ranks, overrides)), 0)) << name;
+  }
+  /// Keys with times and memory differ from run to run; all others are the run's.
+  std::vector<nlohmann::json> results(const std::string& name) const {
+    auto metrics = read_metrics(file(name));
+    for (auto& step : metrics) {
+      for (const char* key : {"step_s", "data_s", "tokens_per_s", "tflop_per_s", "peak_memory_bytes"})
+        step.erase(key);
+    }
+    return metrics;
+  }
+  /// Name and digest of every tensor in the step's checkpoint.
+  std::vector<std::string> digests(const std::string& name, std::int64_t step) const {
+    std::vector<std::string> list;
+    const io::Manifest manifest = io::read_manifest(file(name) + "/checkpoints/" + io::step_folder(step));
+    for (const auto& tensor : manifest.files.front().tensors)
+      list.push_back(tensor.name + " " + tensor.digest);
+    return list;
+  }
+  void expect_same_run(const std::string& one, const std::string& other) const {
+    EXPECT_EQ(results(one), results(other));
+    EXPECT_EQ(digests(one, 6), digests(other, 6));
+    EXPECT_EQ(results(one).size(), 6u);
+  }
+  std::string job_;
+};
+
+struct Layout {
+  std::string name;
+  int ranks;
+  Overrides overrides;
+};
+
+class OnEveryLayout : public SeparateMemory, public ::testing::WithParamInterface<Layout> {};
+
+TEST_P(OnEveryLayout, TrainingValidationReportsAndCheckpointsAreTheReferences) {
+  for (const char* precision : {"train.precision=fp32", "train.precision=bf16"}) {
+    SCOPED_TRACE(precision);
+    const std::string run_name = std::string("apart-") + precision,
+                      expected_name = std::string("reference-") + precision;
+    Overrides overrides = GetParam().overrides;
+    overrides.insert(overrides.end(), {"device=reference", precision});
+    run_job(expected_name, GetParam().ranks, overrides);
+    overrides.back() = precision;
+    overrides.insert(overrides.end(), {"device=apart"});
+    run_job(run_name, GetParam().ranks, overrides);
+
+    expect_same_run(run_name, expected_name);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, OnEveryLayout,
+                         ::testing::Values(Layout{"alone", 1, {}}, Layout{"data", 2, {}},
+                                           Layout{"pipeline", 2, {"parallel.pipeline=2", "model.layers=4"}},
+                                           Layout{"tied_zero_bubble",
+                                                  2,
+                                                  {"parallel.pipeline=2", "parallel.schedule=zb_h1",
+                                                   "model.layers=4", "model.tied_head=true",
+                                                   "metrics.timeline_step=2"}},
+                                           Layout{"recomputed", 1, {"train.recompute=full"}}),
+                         [](const auto& test) { return test.param.name; });
+
+TEST_F(SeparateMemory, AutoMeansWhatTheDevicePrefers) {
+  run_job("auto", 1, {"device=apart"});
+  run_job("bf16", 1, {"device=apart", "train.precision=bf16"});
+  expect_same_run("auto", "bf16");
+  run_job("fp32", 1, {"device=apart", "train.precision=fp32"});
+  EXPECT_NE(results("auto"), results("fp32"));
+}
+
+TEST_F(SeparateMemory, ABf16RunResumesToTheBitAndLoadsOnAnotherDevice) {
+  const Overrides often{"device=apart", "validation.every=3"};
+  run_job("undisturbed", 1, often);
+  ASSERT_TRUE(ended_with(start(train(job_, "resumed", 1, {often[0], often[1], "train.steps=3"})), 0));
+  run_job("resumed", 1, often);
+  expect_same_run("resumed", "undisturbed");
+
+  ASSERT_TRUE(ended_with(start(train(job_, "resumed", 1, {"device=reference", "train.steps=7"})), 0));
+  EXPECT_EQ(results("resumed").size(), 7u);
+}
+
+TEST_F(SeparateMemory, WhatTheDeviceCannotComputeInIsRefused) {
+  const Outcome outcome = start(train(job_, "refused", 1, {"device=host", "train.precision=bf16"}));
+  EXPECT_TRUE(ended_with(outcome, 2));
+  EXPECT_THAT(outcome.err,
+              HasSubstr("precision bf16 on device host (it computes in fp32 only). Take fp32 or auto?"));
+  const Outcome unknown = start(train(job_, "refused", 1, {"train.precision=fp16"}));
+  EXPECT_TRUE(ended_with(unknown, 2));
+}
+
+TEST_F(SeparateMemory, TheDryRunCountsTheDevicesMemoryApartFromTheHosts) {
+  Command command = train(job_, "planned", 1, {"device=apart"});
+  command.arguments.push_back("--dry-run");
+  const Outcome outcome = start(command);
+  ASSERT_TRUE(ended_with(outcome, 0));
+  EXPECT_THAT(outcome.out, HasSubstr("apart: the reference on memory of its own; computes in bf16"));
+  for (const char* what : {"  master weights ", "  peak a rank ", "  of the host, a rank "})
+    EXPECT_THAT(outcome.out, HasSubstr(what));
+  EXPECT_LT(outcome.out.find("peak a rank"), outcome.out.find("process and libraries"));
+}
+
+/// Ten steps of torchtitan in fp32, here in bf16.
+TEST_F(SeparateMemory, LossesOfTitanTinyInBf16AreWithinTwoPercent) {
+  const std::string expected_path = reference_file("titan_tiny/expected.json");
+  if (expected_path.empty()) GTEST_SKIP() << "no titan_tiny in CARAVAN_REFERENCE_DIR";
+  const std::string titan = job(R"(name: titan
+device: apart
+model: {vocab_size: 256, dim: 64, layers: 4, heads: 4, kv_heads: 2, width_multiple_of: 32, rope_theta: 500000,
+        rope_scaling: {factor: 16, low: 1, high: 1, original: 8192}, experts: 4, moe_step: 2, load_balance_rate: 0.01}
+data: {source: safetensors, path: )" +
+                                    reference_file("titan_tiny/batches.safetensors") + R"(}
+train: {steps: 10, sequence_length: 32, local_batch_size: 2, global_batch_size: 4, lr: 0.003, warmup_steps: 3,
+        decay_ratio: 0}
+optimizer: {eps: 1e-8, weight_decay: 0.1}
+checkpoint: {initial_load: )" + reference_file("titan_tiny/initial_weights.safetensors") +
+                                    "}\n",
+                                "titan.yaml");
+  ASSERT_TRUE(ended_with(start(train(titan, "titan", 2)), 0));
+  const auto steps = nlohmann::json::parse(std::ifstream(expected_path))["steps"];
+  const std::vector<nlohmann::json> expected(steps.begin(), steps.end());
+  const double difference =
+      largest_relative_difference(series(read_metrics(file("titan")), "loss"), series(expected, "loss"));
+
+  EXPECT_LE(difference, 0.02);
+  EXPECT_GT(difference, 1e-6) << "it did not compute in bf16";
+}
+
+struct Asked {
+  std::string model, precision;
+};
+
+class Questions : public SeparateMemory, public ::testing::WithParamInterface<Asked> {
+ protected:
+  void SetUp() override {
+    SeparateMemory::SetUp();
+    expected_ = reference_file(GetParam().model + "/expected_outputs.safetensors");
+    if (expected_.empty()) GTEST_SKIP() << "no " << GetParam().model << " in CARAVAN_REFERENCE_DIR";
+    model_ = reference_file(GetParam().model);
+  }
+  io::SafetensorsFile forward(const std::string& device, const std::string& precision, int ranks) const {
+    const std::string out = file(device + precision + ".safetensors");
+    EXPECT_TRUE(ended_with(
+        start({{"forward", "--model", model_, "--inputs", expected_, "--outputs", out, "--gradients",
+                file(device + ".gradients"), "--device", device, "--precision", precision},
+               ranks,
+               {},
+               60}),
+        0));
+    return io::SafetensorsFile(out);
+  }
+  std::string model_, expected_;
+};
+
+/// KL(p ‖ q) at every position, p and q the softmax of rows of `width` logits.
+std::vector<double> divergences(const std::vector<float>& p, const std::vector<float>& q, std::size_t width) {
+  std::vector<double> each;
+  for (std::size_t row = 0; row < p.size(); row += width) {
+    double sum_p = 0, sum_q = 0, difference = 0;
+    for (std::size_t at = row; at < row + width; ++at) {
+      sum_p += std::exp(static_cast<double>(p[at]));
+      sum_q += std::exp(static_cast<double>(q[at]));
+      difference += std::exp(static_cast<double>(p[at])) * (static_cast<double>(p[at]) - q[at]);
+    }
+    each.push_back(difference / sum_p - std::log(sum_p) + std::log(sum_q));
+  }
+  return each;
+}
+
+/// Positions at which every router chose as in `expected`: where two experts are nearly tied, rounding
+/// decides.
+std::vector<bool> routed_alike(const io::SafetensorsFile& ours, const io::SafetensorsFile& expected) {
+  std::vector<bool> alike;
+  for (const std::string& name : ours.names()) {
+    if (!name.starts_with("router.")) continue;
+    const auto a = ours.read_as_f32(name), b = expected.read_as_f32(name);
+    const auto experts = static_cast<std::size_t>(ours.info(name).shape()[1]);
+    alike.resize(a.size() / experts, true);
+    for (std::size_t at = 0; at < a.size(); ++at) {
+      if ((a[at] != 0) != (b[at] != 0)) alike[at / experts] = false;
+    }
+  }
+  return alike;
+}
+
+/// In fp32 every position routes alike.
+void expect_close_logits(const io::SafetensorsFile& ours, const io::SafetensorsFile& exact) {
+  const auto width = static_cast<std::size_t>(exact.info("logits").shape()[2]);
+  const auto each = divergences(exact.read_as_f32("logits"), ours.read_as_f32("logits"), width);
+  const std::vector<bool> alike = routed_alike(ours, exact);
+  ASSERT_EQ(alike.size(), each.size());
+  double total = 0;
+  std::size_t counted = 0;
+  for (std::size_t at = 0; at < each.size(); ++at) {
+    if (alike[at]) total += each[at], ++counted;
+  }
+  EXPECT_GE(counted, each.size() * 85 / 100);
+  EXPECT_LE(total / static_cast<double>(counted), 1e-3);
+  EXPECT_NEAR(ours.read_as_f32("loss")[0], exact.read_as_f32("loss")[0], 0.02 * exact.read_as_f32("loss")[0]);
+}
+
+TEST_P(Questions, LogitsAndGradientsAreTheReferences) {
+  const auto ours = forward("apart", GetParam().precision, 2);
+  const auto theirs = forward("reference", GetParam().precision, 2);
+  for (const std::string& name : theirs.names())
+    EXPECT_EQ(ours.read_as_f32(name), theirs.read_as_f32(name)) << name;
+  const io::SafetensorsFile our_gradients(file("apart.gradients")),
+      their_gradients(file("reference.gradients"));
+  for (const std::string& name : their_gradients.names())
+    EXPECT_EQ(our_gradients.read_as_f32(name), their_gradients.read_as_f32(name)) << name;
+
+  expect_close_logits(ours, io::SafetensorsFile(expected_));
+}
+
+TEST_P(Questions, TheCachedPathDecodesWhatTheReferenceDoes) {
+  std::vector<nlohmann::json> answers;
+  for (const char* device : {"apart", "reference"}) {
+    const Outcome outcome = start(
+        {{"generate", "--model", model_, "--prompt-ids", "3 1 4 1 5 9 2 6 5 3 5", "--greedy", "--ignore-eos",
+          "--max-new-tokens", "24", "--device", device, "--precision", GetParam().precision, "--json"},
+         0,
+         {},
+         60});
+    ASSERT_TRUE(ended_with(outcome, 0));
+    answers.push_back(nlohmann::json::parse(outcome.out)["ids"]);
+  }
+  EXPECT_EQ(answers[0], answers[1]);
+  EXPECT_EQ(answers[0].size(), 24u);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Questions,
+                         ::testing::Values(Asked{"tiny_scout", "fp32"}, Asked{"tiny_scout", "bf16"},
+                                           Asked{"tiny_maverick", "bf16"}),
+                         [](const auto& test) { return test.param.model + "_" + test.param.precision; });
+
+}  // namespace
+}  // namespace caravan::test
