@@ -27,16 +27,8 @@ find_package(simdjson QUIET)
 find_package(Eigen3 QUIET)
 # The host device's parts; a machine without them (a GPU node, say) builds without that plugin.
 find_package(Kokkos QUIET)
-# Debian's dnnl-config.cmake demands OpenCL, which the CPU engine does not use.
-find_path(DNNL_INCLUDE_DIR dnnl.hpp)
-find_library(DNNL_LIBRARY dnnl)
-if(DNNL_INCLUDE_DIR AND DNNL_LIBRARY)
-  add_library(Caravan::dnnl UNKNOWN IMPORTED)
-  set_target_properties(Caravan::dnnl PROPERTIES
-    IMPORTED_LOCATION ${DNNL_LIBRARY} INTERFACE_INCLUDE_DIRECTORIES ${DNNL_INCLUDE_DIR})
-endif()
 set(CARAVAN_HAVE_HOST_DEVICE OFF)
-if(Kokkos_FOUND AND TARGET Caravan::dnnl AND TARGET Eigen3::Eigen)
+if(Kokkos_FOUND AND TARGET Eigen3::Eigen)
   set(CARAVAN_HAVE_HOST_DEVICE ON)
 endif()
 include(CaravanCuda)           # CARAVAN_HAVE_CUDA_DEVICE and why not

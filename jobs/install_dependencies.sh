@@ -25,7 +25,6 @@ libhdf5-openmpi-dev: HDF5, checkpoints and token shards
 hdf5-tools: h5ls and h5dump, which read caravan's checkpoints
 libeigen3-dev: Eigen, vectorised arithmetic of the host device
 libtrilinos-kokkos-dev: Kokkos, loops of the host device
-libdnnl-dev: oneDNN, matrix products of the host device
 libyaml-cpp-dev: YAML job files
 libfmt-dev: text formatting
 libspdlog-dev: logging

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "vec.hpp"
+#include "transpose.hpp"
 
 namespace caravan::host {
 namespace {
@@ -11,30 +11,6 @@ namespace {
 void copy_padded(const float* from, std::int64_t width, float* to, std::int64_t padded) {
   std::memcpy(to, from, static_cast<std::size_t>(width) * sizeof(float));
   if (padded > width) std::memset(to + width, 0, static_cast<std::size_t>(padded - width) * sizeof(float));
-}
-
-/// Swaps the off-diagonal blocks of kBit × kBit lanes of every pair of rows that differ in kBit.
-template <int kBit>
-CARAVAN_INLINE void exchange(Vec (&rows)[kLanes]) {
-  IntVec low, high;
-  for (int lane = 0; lane < kLanes; ++lane) {
-    low[lane] = lane & kBit ? kLanes + (lane ^ kBit) : lane;
-    high[lane] = lane & kBit ? kLanes + lane : lane | kBit;
-  }
-#pragma GCC unroll 16
-  for (int r = 0; r < kLanes; ++r) {
-    if (r & kBit) continue;
-    const Vec a = rows[r], b = rows[r | kBit];
-    rows[r] = __builtin_shuffle(a, b, low);
-    rows[r | kBit] = __builtin_shuffle(a, b, high);
-  }
-}
-
-CARAVAN_INLINE void transpose(Vec (&rows)[kLanes]) {
-  if constexpr (kLanes > 8) exchange<8>(rows);
-  if constexpr (kLanes > 4) exchange<4>(rows);
-  exchange<2>(rows);
-  exchange<1>(rows);
 }
 
 }  // namespace

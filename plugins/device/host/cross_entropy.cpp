@@ -50,6 +50,7 @@ double exponentiate(float* z, std::int64_t columns, float maximum) {
 }
 
 struct Head {
+  Products& products;
   Matrix x, w, logits, dx, dw;
   const float* bias;
   float* dbias;
@@ -57,8 +58,8 @@ struct Head {
   float gradient_scale;
 };
 
-Head check_head(const Call& call, const LinearCrossEntropy& args) {
-  Head head{};
+Head check_head(const Call& call, const LinearCrossEntropy& args, Products& products) {
+  Head head{.products = products};
   head.x = call.matrix("x", args.x, kAny, kAny);
   head.w = call.matrix("w", args.w, kAny, head.x.columns);
   head.logits = call.optional_matrix("logits", args.logits, head.x.rows, head.w.rows);
@@ -81,8 +82,8 @@ Head check_head(const Call& call, const LinearCrossEntropy& args) {
 /// Rows [first, first + z.rows) of the logits into z, whose padding becomes −∞.
 void logits_block(const Head& head, std::int64_t first, const Matrix& z) {
   const std::int64_t vocabulary = head.w.rows;
-  multiply({z.rows, vocabulary, head.x.columns}, {head.x.row(first), head.x.stride},
-           {head.w.data, head.w.stride, true}, {z.data, z.stride});
+  head.products.multiply({z.rows, vocabulary, head.x.columns}, {head.x.row(first), head.x.stride},
+                         {head.w.data, head.w.stride, true}, {z.data, z.stride});
   for_each(z.rows, [&](std::int64_t r, std::int64_t) {
     Line row(z.row(r), vocabulary);
     if (head.bias) row += ConstLine(head.bias, vocabulary);
@@ -111,11 +112,12 @@ double loss_of_row(const Head& head, std::int64_t t, const Matrix& z, std::int64
 
 void add_gradients(const Head& head, std::int64_t first, const Matrix& dz) {
   const std::int64_t vocabulary = head.w.rows, width = head.x.columns;
-  multiply({dz.rows, width, vocabulary}, {dz.data, dz.stride}, {head.w.data, head.w.stride},
-           {head.dx.row(first), head.dx.stride});
+  head.products.multiply({dz.rows, width, vocabulary}, {dz.data, dz.stride}, {head.w.data, head.w.stride},
+                         {head.dx.row(first), head.dx.stride});
   if (head.dw) {
-    multiply({vocabulary, width, dz.rows}, {dz.data, dz.stride, true}, {head.x.row(first), head.x.stride},
-             {head.dw.data, head.dw.stride, Result::accumulate});
+    head.products.multiply({vocabulary, width, dz.rows}, {dz.data, dz.stride, true},
+                           {head.x.row(first), head.x.stride},
+                           {head.dw.data, head.dw.stride, Result::accumulate});
   }
   if (head.dbias) add_column_sums({dz.data, dz.rows, vocabulary, dz.stride}, head.dbias);
 }
@@ -124,7 +126,7 @@ void add_gradients(const Head& head, std::int64_t first, const Matrix& dz) {
 
 void HostOps::linear_cross_entropy(const LinearCrossEntropy& args) {
   const Call call("linear_cross_entropy");
-  const Head head = check_head(call, args);
+  const Head head = check_head(call, args, products_);
   double* loss_sum = call.scalar_f64("loss_sum", args.loss_sum);
   const std::int64_t block = std::min(block_rows(head.w.rows), head.x.rows), stride = padded(head.w.rows);
   Workspace& scratch = workspace(0);

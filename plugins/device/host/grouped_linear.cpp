@@ -43,8 +43,8 @@ void HostOps::grouped_linear_forward(const GroupedLinearForward& args) {
   const Matrix x = call.matrix("x", args.x, kAny, w.columns);
   const Matrix y = call.matrix("y", args.y, x.rows, w.rows);
   for_each_group(call, w, args.offsets, x.rows, [&](std::int64_t e, std::int64_t first, std::int64_t rows) {
-    multiply({rows, w.rows, w.columns}, {x.row(first), x.stride}, {w.matrix(e), w.row_stride, true},
-             {y.row(first), y.stride});
+    products_.multiply({rows, w.rows, w.columns}, {x.row(first), x.stride}, {w.matrix(e), w.row_stride, true},
+                       {y.row(first), y.stride});
   });
 }
 
@@ -54,8 +54,8 @@ void HostOps::grouped_linear_backward_input(const GroupedLinearBackwardInput& ar
   const Matrix dy = call.matrix("dy", args.dy, kAny, w.rows);
   const Matrix dx = call.matrix("dx", args.dx, dy.rows, w.columns);
   for_each_group(call, w, args.offsets, dy.rows, [&](std::int64_t e, std::int64_t first, std::int64_t rows) {
-    multiply({rows, w.columns, w.rows}, {dy.row(first), dy.stride}, {w.matrix(e), w.row_stride},
-             {dx.row(first), dx.stride});
+    products_.multiply({rows, w.columns, w.rows}, {dy.row(first), dy.stride}, {w.matrix(e), w.row_stride},
+                       {dx.row(first), dx.stride});
   });
 }
 
@@ -65,8 +65,8 @@ void HostOps::grouped_linear_backward_weight(const GroupedLinearBackwardWeight& 
   const Matrix x = call.matrix("x", args.x, kAny, dw.columns);
   const Matrix dy = call.matrix("dy", args.dy, x.rows, dw.rows);
   for_each_group(call, dw, args.offsets, x.rows, [&](std::int64_t e, std::int64_t first, std::int64_t rows) {
-    multiply({dw.rows, dw.columns, rows}, {dy.row(first), dy.stride, true}, {x.row(first), x.stride},
-             {dw.matrix(e), dw.row_stride, Result::accumulate});
+    products_.multiply({dw.rows, dw.columns, rows}, {dy.row(first), dy.stride, true},
+                       {x.row(first), x.stride}, {dw.matrix(e), dw.row_stride, Result::accumulate});
   });
 }
 

@@ -1,7 +1,6 @@
 #include "host_device.hpp"
 
 #include <fmt/format.h>
-#include <dnnl.hpp>
 
 #include <cstring>
 #include <fstream>
@@ -41,20 +40,19 @@ int start_process(int threads) {
   check_instruction_set();
   start_kokkos();
   flush_denormals();
-  return set_threads(threads);
+  return product_threads(threads);
 }
 
 }  // namespace
 
 HostDevice::HostDevice(const Host&, const Config& config)
-    : threads_(start_process(static_cast<int>(config.at("threads").as_int()))), ops_(concurrency()) {}
+    : threads_(start_process(static_cast<int>(config.at("threads").as_int()))),
+      ops_(concurrency(), threads_) {}
 
 std::string HostDevice::description() const {
-  const dnnl_version_t* dnnl = dnnl_version();
-  return fmt::format(
-      "{}, {} cores, {} thread(s) a rank, {}-bit vectors, oneDNN {}.{}.{}, Kokkos {} ({} worker(s))",
-      processor_model(), std::thread::hardware_concurrency(), threads_, kLanes * 32, dnnl->major, dnnl->minor,
-      dnnl->patch, Space::name(), concurrency());
+  return fmt::format("{}, {} cores, {} thread(s) a rank, {}-bit vectors, Kokkos {} ({} worker(s))",
+                     processor_model(), std::thread::hardware_concurrency(), threads_, kLanes * 32,
+                     Space::name(), concurrency());
 }
 
 void* HostDevice::allocate(std::size_t bytes, std::string_view what) {

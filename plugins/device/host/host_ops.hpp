@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "caravan/reference_ops.hpp"
+#include "gemm.hpp"
 #include "memory.hpp"
 
 namespace caravan::host {
@@ -13,7 +14,8 @@ namespace caravan::host {
 /// workers.
 class HostOps final : public ReferenceOps {
  public:
-  explicit HostOps(int workers) : workspaces_(static_cast<std::size_t>(workers)) {}
+  /// `workers` run loops, `threads` products.
+  HostOps(int workers, int threads) : workspaces_(static_cast<std::size_t>(workers)), products_(threads) {}
   std::string_view device_name() const override { return "host"; }
 
   void embedding_forward(const EmbeddingForward& args) override;
@@ -55,6 +57,7 @@ class HostOps final : public ReferenceOps {
   Workspace& workspace(std::int64_t worker) { return workspaces_[static_cast<std::size_t>(worker)]; }
 
   std::vector<Workspace> workspaces_;
+  Products products_;
 };
 
 }  // namespace caravan::host

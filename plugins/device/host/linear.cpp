@@ -36,8 +36,8 @@ void HostOps::linear_forward(const LinearForward& args) {
   const Matrix residual = call.optional_matrix("residual", args.residual, x.rows, w.rows);
   const float* bias = call.optional_vector("bias", args.bias, w.rows);
   const Result result = start_output(y, residual, bias);
-  multiply({y.rows, y.columns, x.columns}, {x.data, x.stride}, {w.data, w.stride, true},
-           {y.data, y.stride, result});
+  products_.multiply({y.rows, y.columns, x.columns}, {x.data, x.stride}, {w.data, w.stride, true},
+                     {y.data, y.stride, result});
 }
 
 void HostOps::linear_backward_input(const LinearBackwardInput& args) {
@@ -46,8 +46,8 @@ void HostOps::linear_backward_input(const LinearBackwardInput& args) {
   const Matrix w = call.matrix("w", args.w, dy.columns, kAny);
   const Matrix dx = call.matrix("dx", args.dx, dy.rows, w.columns);
   const Result result = args.accumulate ? Result::accumulate : Result::replace;
-  multiply({dx.rows, dx.columns, dy.columns}, {dy.data, dy.stride}, {w.data, w.stride},
-           {dx.data, dx.stride, result});
+  products_.multiply({dx.rows, dx.columns, dy.columns}, {dy.data, dy.stride}, {w.data, w.stride},
+                     {dx.data, dx.stride, result});
 }
 
 void HostOps::linear_backward_weight(const LinearBackwardWeight& args) {
@@ -56,8 +56,8 @@ void HostOps::linear_backward_weight(const LinearBackwardWeight& args) {
   const Matrix dy = call.matrix("dy", args.dy, x.rows, kAny);
   const Matrix dw = call.matrix("dw", args.dw, dy.columns, x.columns);
   float* dbias = call.optional_vector("dbias", args.dbias, dy.columns);
-  multiply({dw.rows, dw.columns, x.rows}, {dy.data, dy.stride, true}, {x.data, x.stride},
-           {dw.data, dw.stride, Result::accumulate});
+  products_.multiply({dw.rows, dw.columns, x.rows}, {dy.data, dy.stride, true}, {x.data, x.stride},
+                     {dw.data, dw.stride, Result::accumulate});
   if (dbias) add_column_sums(dy, dbias);
 }
 

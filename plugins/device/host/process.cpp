@@ -35,11 +35,9 @@ void start_kokkos() {
   static const KokkosSession session;
 }
 
-int set_threads(int threads) {
-  if (threads == 0 && std::getenv("OMP_NUM_THREADS")) return omp_get_max_threads();
-  const int count = threads == 0 ? 1 : threads;
-  omp_set_num_threads(count);
-  return count;
+int product_threads(int threads) {
+  if (threads > 0) return threads;
+  return std::getenv("OMP_NUM_THREADS") ? omp_get_max_threads() : 1;
 }
 
 void flush_denormals() {
