@@ -37,7 +37,7 @@ void check_kernels_run(int ordinal) {
 
 }  // namespace
 
-Context::Context(int ordinal) : ordinal_(ordinal) {
+Context::Context(int ordinal, Determinism determinism) : ordinal_(ordinal), determinism_(determinism) {
   CARAVAN_CUDA_CHECK(cudaSetDevice(ordinal));
   check_kernels_run(ordinal);
   multiprocessors_ = attribute(cudaDevAttrMultiProcessorCount, ordinal);

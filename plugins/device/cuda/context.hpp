@@ -12,16 +12,20 @@
 
 namespace caravan::cuda {
 
+/// Whether an operator may be faster by adding in no fixed order.
+enum class Determinism { fast, exact };
+
 /// One GPU as its operators see it: the streams of both lanes, what the chip has, scratch memory, and the
 /// handles of libraries. Operators run on the compute lane.
 class Context {
  public:
   /// Makes `ordinal` the GPU of the calling thread. DeviceError when there is no kernel for it in this build.
-  explicit Context(int ordinal);
+  explicit Context(int ordinal, Determinism determinism = Determinism::fast);
   ~Context();
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 
+  Determinism determinism() const noexcept { return determinism_; }
   int ordinal() const noexcept { return ordinal_; }
   cudaStream_t stream(Lane lane) const noexcept { return lane == Lane::compute ? compute_ : comm_; }
   /// The stream of the operators.
@@ -45,6 +49,7 @@ class Context {
   static inline const char kKey = 0;
 
   int ordinal_;
+  Determinism determinism_;
   int multiprocessors_ = 0;
   std::size_t shared_memory_ = 0;
   cudaStream_t compute_ = nullptr;

@@ -30,7 +30,9 @@ constexpr std::uint64_t lane_index(Lane lane) {
 
 }  // namespace
 
-CudaDevice::CudaDevice(const Host&, const Config&) : context_(choose_gpu()), ops_(context_) {}
+CudaDevice::CudaDevice(const Host&, const Config& config)
+    : context_(choose_gpu(), config.get_bool("deterministic") ? Determinism::exact : Determinism::fast),
+      ops_(context_) {}
 
 std::string CudaDevice::description() const {
   return describe_gpu(context_.ordinal());

@@ -21,7 +21,9 @@ class CudaDevice final : public Device {
   static constexpr const char* kName = "cuda";
   static constexpr const char* kSummary =
       "An NVIDIA GPU, with cuBLAS, cuDNN and own kernels in bf16 and fp32";
-  static constexpr std::array<caravan_param, 0> kParams{};
+  static constexpr caravan_param kParams[] = {
+      {"deterministic", "bool", "false", "", "",
+       "Two runs agree to the bit; costs time and, a score of attention, 2 bytes in the backward pass"}};
 
   CudaDevice(const Host& host, const Config& config);
 
