@@ -217,8 +217,7 @@ TEST_F(CudaTest, ALossThatIsNotANumberStaysNone) {
 
 TEST_F(CudaTest, RefusesARankNumberThatIsNone) {
   ::setenv("OMPI_COMM_WORLD_LOCAL_RANK", "first", 1);
-  EXPECT_THAT(message_of([] { make_device(); }),
-              HasSubstr("OMPI_COMM_WORLD_LOCAL_RANK is 'first'"));
+  EXPECT_THAT(message_of([] { make_device(); }), HasSubstr("OMPI_COMM_WORLD_LOCAL_RANK is 'first'"));
   ::setenv("OMPI_COMM_WORLD_LOCAL_RANK", "1000", 1);
   EXPECT_THAT(make_device()->description(), HasSubstr("GPU "));
   ::unsetenv("OMPI_COMM_WORLD_LOCAL_RANK");
