@@ -17,6 +17,8 @@ Job job_of(const PipelineBenchmark& benchmark, int ranks) {
   Config tree = job_tree(benchmark.job);
   tree.override_with("parallel.pipeline=" + std::to_string(ranks));
   tree.override_with("parallel.schedule=" + benchmark.schedule);
+  tree.override_with("parallel.first_stage_less=" + std::to_string(benchmark.split.first_less));
+  tree.override_with("parallel.last_stage_less=" + std::to_string(benchmark.split.last_less));
   return resolve_job(std::move(tree));
 }
 

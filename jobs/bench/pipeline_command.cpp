@@ -19,7 +19,7 @@ namespace {
 
 struct Options {
   std::string preset = "cpu-512";
-  std::vector<std::string> overrides{"layers=6"}, schedules;
+  std::vector<std::string> overrides{"layers=7"}, schedules;
   PipelineBenchmark benchmark;
   bool json = false;
 };
@@ -138,7 +138,7 @@ std::function<int()> declare_bench_pipeline(CLI::App& app) {
   job.microbatches = 8;
   job.sequence_length = 128;
   app.add_option("--preset", options->preset, "Model to train on random tokens")->capture_default_str();
-  app.add_option("overrides", options->overrides, "Keys of the model to set, e.g. layers=6")
+  app.add_option("overrides", options->overrides, "Keys of the model to set, e.g. layers=7")
       ->type_name("key=value")
       ->capture_default_str();
   app.add_option("--schedule", options->schedules, "Schedules to measure; default: all installed");
@@ -147,6 +147,13 @@ std::function<int()> declare_bench_pipeline(CLI::App& app) {
       ->capture_default_str();
   app.add_option("--batch", job.local_batch, "Sequences of a micro-batch")->capture_default_str();
   app.add_option("--microbatches", job.microbatches, "Micro-batches of a step")->capture_default_str();
+  app.add_option("--first-stage-less", options->benchmark.split.first_less,
+                 "Layers that the embedding counts for")
+      ->check(CLI::Range(0, 1000))
+      ->capture_default_str();
+  app.add_option("--last-stage-less", options->benchmark.split.last_less, "Layers that the head counts for")
+      ->check(CLI::Range(0, 1000))
+      ->capture_default_str();
   app.add_option("--repeats", options->benchmark.repeats, "Steps that are timed")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
