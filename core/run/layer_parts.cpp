@@ -66,7 +66,10 @@ SwigluBlock::SwigluBlock(ParameterStore& store, const std::string& name, Paramet
       down_(store.declare(ParameterSpec::whole(name + ".w2.weight", {widths.dim, widths.hidden}, kind,
                                                {.std = widths.out_std}))),
       dim_(widths.dim),
-      hidden_(widths.hidden) {}
+      hidden_(widths.hidden) {
+  gate_up_.replaces_gradient();
+  down_.replaces_gradient();
+}
 
 void SwigluBlock::plan(const BatchShape& shape, StashPlan& plan) {
   const std::int64_t tokens = shape.tokens();
@@ -89,8 +92,8 @@ void SwigluBlock::backward_input(Run& run, Frame& frame, TensorView dy, TensorVi
 }
 
 void SwigluBlock::backward_weight(Run& run, Frame& frame, TensorView x, TensorView dy) const {
-  run.ops.linear_backward_weight({frame[activated_], dy, down_.grad, {}});
-  run.ops.linear_backward_weight({x, frame[dpre_], gate_up_.grad, {}});
+  run.ops.linear_backward_weight({frame[activated_], dy, down_.grad, {}, down_.gradient_mode()});
+  run.ops.linear_backward_weight({x, frame[dpre_], gate_up_.grad, {}, gate_up_.gradient_mode()});
 }
 
 double SwigluBlock::forward_flops(std::int64_t tokens) const {

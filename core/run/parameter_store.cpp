@@ -126,8 +126,18 @@ void ParameterStore::allocate(Device& device, Content content, std::size_t slots
   for (const auto& buffer : buffers_) buffer->data = buffers.take(DType::f32, buffer->shape);
 }
 
-void ParameterStore::zero_gradients(Device& device) {
-  device.fill_zero(Lane::compute, all_gradients_.data, all_gradients_.bytes());
+void ParameterStore::start_gradients(Device& device) {
+  for (const auto& parameter : parameters_) {
+    parameter->stale_ = parameter->replaces_ && parameter->uses == 1;
+    if (!parameter->stale_) device.fill_zero(Lane::compute, parameter->grad.data, parameter->grad.bytes());
+  }
+}
+
+void ParameterStore::finish_gradients(Device& device) {
+  for (const auto& parameter : parameters_) {
+    if (parameter->gradient_mode() == Accumulate::add) continue;
+    device.fill_zero(Lane::compute, parameter->grad.data, parameter->grad.bytes());
+  }
 }
 
 }  // namespace caravan

@@ -44,7 +44,7 @@ StepResult TrainStep::run(std::span<const MicroBatch> batches, const Settings& s
   CARAVAN_CHECK(result.valid_tokens > 0, ConfigError,
                 fmt::format("step {}: every label is ignored (there is nothing to learn). Look at the data?",
                             settings.step));
-  parts_.parameters.zero_gradients(parts_.device);
+  parts_.parameters.start_gradients(parts_.device);
   zero_counters();  // a step that failed has left its own
   executor_.zero_sums();
   executor_.run(batches,
@@ -53,6 +53,7 @@ StepResult TrainStep::run(std::span<const MicroBatch> batches, const Settings& s
                  static_cast<float>(1.0 / static_cast<double>(settings.global_sequences))},
                 parts_.reducer);
   if (parts_.reducer) parts_.reducer->wait_all();
+  parts_.parameters.finish_gradients(parts_.device);
   shared_.sum_gradients();
   collect(result);
   check_finite(result, settings, batches);

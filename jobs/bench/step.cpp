@@ -2,7 +2,28 @@
 
 #include <algorithm>
 
+#include "jobs/bench/device_limits.hpp"
+
 namespace caravan::jobs {
+namespace {
+
+FmaPeak peak_of_all(Device& device, Communicator& world) {
+  if (device.memory() == Memory::host) return measure_peak_of_all(world);
+  world.barrier();
+  FmaPeak peak = measure_matrix_rate(device);
+  world.all_reduce(TensorView(&peak.flops_per_s, DType::f64, {1}), ReduceOp::sum);
+  return peak;
+}
+
+Profile profile_steps(SyntheticTraining& training, int steps) {
+  if (steps == 0) return {};
+  Device& device = training.setup().device();
+  device.start_recording();
+  for (int index = 0; index < steps; ++index) training.step();
+  return summarise(device.stop_recording());
+}
+
+}  // namespace
 
 StepTiming time_steps(const StepBenchmark& benchmark, Communicator& world) {
   SyntheticTraining training(resolve_job(job_tree(benchmark.job)), world);
@@ -13,6 +34,7 @@ StepTiming time_steps(const StepBenchmark& benchmark, Communicator& world) {
     if (index >= benchmark.warmup) seconds.push_back(elapsed);
   }
   std::sort(seconds.begin(), seconds.end());
+  const FmaPeak peak = peak_of_all(setup.device(), world);
   return {setup.device().description(),
           std::string(name_of(setup.compute())),
           seconds[seconds.size() / 2],
@@ -21,7 +43,9 @@ StepTiming time_steps(const StepBenchmark& benchmark, Communicator& world) {
           setup.step_flops(),
           setup.share().global_batch * setup.shape().length,
           setup.whole_model().parameters().count(),
-          setup.shape().length};
+          setup.shape().length,
+          peak,
+          profile_steps(training, benchmark.profiled)};
 }
 
 }  // namespace caravan::jobs

@@ -4,6 +4,8 @@
 #include <vector>
 
 #include "caravan/comm.hpp"
+#include "jobs/bench/peak.hpp"
+#include "jobs/bench/profile.hpp"
 #include "jobs/bench/synthetic_training.hpp"
 
 namespace caravan::jobs {
@@ -12,6 +14,7 @@ namespace caravan::jobs {
 struct StepBenchmark {
   SyntheticJob job;
   int warmup = 2, repeats = 7;
+  int profiled = 0;  ///< steps after the timed ones whose every kernel is recorded
 };
 
 struct StepTiming {
@@ -21,6 +24,8 @@ struct StepTiming {
       0;  ///< model FLOPs of all ranks: causal attention at half, active experts, no recomputation
   std::int64_t step_tokens = 0;  ///< of all ranks
   std::int64_t parameters = 0, sequence_length = 0;
+  FmaPeak peak;     ///< of all ranks: multiply-adds of host cores, or matrix products of GPUs
+  Profile profile;  ///< of rank 0's device, all profiled steps together
 };
 
 /// [collective] Times steps with AdamW, clipping and gradient reduction; equal on all ranks.

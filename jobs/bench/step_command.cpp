@@ -7,7 +7,6 @@
 #include <nlohmann/json.hpp>
 
 #include "commit.hpp"  // generated
-#include "jobs/bench/peak.hpp"
 #include "jobs/bench/step.hpp"
 #include "jobs/setup/text.hpp"
 #include "jobs/setup/with_world.hpp"
@@ -23,8 +22,15 @@ struct Options {
   bool json = false;
 };
 
-std::string as_json(const Options& options, const StepTiming& timing, const FmaPeak& peak, int ranks) {
-  const nlohmann::ordered_json all = {
+nlohmann::ordered_json as_json(const Profile& profile) {
+  nlohmann::ordered_json kernels = nlohmann::ordered_json::array();
+  for (const KernelTime& kernel : profile.kernels)
+    kernels.push_back({{"name", kernel.name}, {"calls", kernel.calls}, {"seconds", kernel.seconds}});
+  return {{"span_s", profile.span_s}, {"idle_fraction", profile.idle_fraction()}, {"kernels", kernels}};
+}
+
+std::string as_json(const Options& options, const StepTiming& timing, int ranks) {
+  nlohmann::ordered_json all = {
       {"preset", options.preset},
       {"overrides", options.overrides},
       {"device", timing.device},
@@ -39,26 +45,30 @@ std::string as_json(const Options& options, const StepTiming& timing, const FmaP
       {"tokens_per_s", static_cast<double>(timing.step_tokens) / timing.median_s},
       {"model_flops", timing.step_flops},
       {"flops_per_s", timing.step_flops / timing.median_s},
-      {"peak_flops_per_s", peak.flops_per_s},
-      {"peak_measured_by", peak.how},
-      {"fraction_of_peak", timing.step_flops / timing.median_s / peak.flops_per_s}};
+      {"peak_flops_per_s", timing.peak.flops_per_s},
+      {"peak_measured_by", timing.peak.how},
+      {"fraction_of_peak", timing.step_flops / timing.median_s / timing.peak.flops_per_s}};
+  if (options.benchmark.profiled > 0) all["profile"] = as_json(timing.profile);
   return all.dump(2) + "\n";
 }
 
-std::string as_text(const Options& options, const StepTiming& timing, const FmaPeak& peak, int ranks) {
+std::string as_text(const Options& options, const StepTiming& timing, int ranks) {
   const double rate = timing.step_flops / timing.median_s;
   return fmt::format(
-      "device    {}; computes in {}\ncommit    {}\npeak      {:.1f} GFLOP/s of {} ranks at once ({})\n"
-      "model     {}{}{}: {} parameters\n"
-      "step      {} tokens in sequences of {}, {:.1f} GFLOP (causal attention at half, active experts, no "
-      "recomputation)\n"
-      "time      median {:.4f} s of {} (fastest {:.4f}, slowest {:.4f})\n"
-      "speed     {:.0f} tokens/s, {:.1f} GFLOP/s = {:.1f} % of the peak\n",
-      timing.device, timing.precision, CARAVAN_COMMIT, peak.flops_per_s / 1e9, ranks, peak.how,
-      options.preset, options.overrides.empty() ? "" : " with ", fmt::join(options.overrides, " "),
-      with_commas(timing.parameters), timing.step_tokens, timing.sequence_length, timing.step_flops / 1e9,
-      timing.median_s, options.benchmark.repeats, timing.fastest_s, timing.slowest_s,
-      static_cast<double>(timing.step_tokens) / timing.median_s, rate / 1e9, 100 * rate / peak.flops_per_s);
+             "device    {}; computes in {}\ncommit    {}\npeak      {:.1f} GFLOP/s of {} ranks at once ({})\n"
+             "model     {}{}{}: {} parameters\n"
+             "step      {} tokens in sequences of {}, {:.1f} GFLOP (causal attention at half, active "
+             "experts, no "
+             "recomputation)\n"
+             "time      median {:.4f} s of {} (fastest {:.4f}, slowest {:.4f})\n"
+             "speed     {:.0f} tokens/s, {:.1f} GFLOP/s = {:.1f} % of the peak\n",
+             timing.device, timing.precision, CARAVAN_COMMIT, timing.peak.flops_per_s / 1e9, ranks,
+             timing.peak.how, options.preset, options.overrides.empty() ? "" : " with ",
+             fmt::join(options.overrides, " "), with_commas(timing.parameters), timing.step_tokens,
+             timing.sequence_length, timing.step_flops / 1e9, timing.median_s, options.benchmark.repeats,
+             timing.fastest_s, timing.slowest_s, static_cast<double>(timing.step_tokens) / timing.median_s,
+             rate / 1e9, 100 * rate / timing.peak.flops_per_s) +
+         (options.benchmark.profiled > 0 ? as_text(timing.profile, options.benchmark.profiled) : "");
 }
 
 int run(Options& options, Communicator& world) {
@@ -66,11 +76,10 @@ int run(Options& options, Communicator& world) {
   model.set("preset", options.preset);
   for (const std::string& assignment : options.overrides) model.override_with(assignment);
   options.benchmark.job.model = model;
-  const FmaPeak peak = measure_peak_of_all(world);
   const StepTiming timing = time_steps(options.benchmark, world);
   if (world.rank() != 0) return 0;
-  write_standard_output(options.json ? as_json(options, timing, peak, world.size())
-                                     : as_text(options, timing, peak, world.size()));
+  write_standard_output(options.json ? as_json(options, timing, world.size())
+                                     : as_text(options, timing, world.size()));
   return 0;
 }
 
@@ -91,6 +100,10 @@ std::function<int()> declare_bench_step(CLI::App& app) {
       ->capture_default_str();
   app.add_option("--repeats", options->benchmark.repeats, "Steps that are timed")
       ->check(CLI::Range(1, 10000))
+      ->capture_default_str();
+  app.add_option("--profile", options->benchmark.profiled,
+                 "Then record every kernel of this many steps: time of each, and how long the GPU idles")
+      ->check(CLI::Range(0, 1000))
       ->capture_default_str();
   app.add_flag("--json", options->json, "One JSON object");
   app.footer("Use all cores: mpirun -n 2 caravan bench step");

@@ -124,9 +124,10 @@ class Pass {
 
 Answers answer(Device& device, ModelInstance& model, Communicator& world, const Sequences& sequences,
                Gradients gradients) {
-  if (gradients == Gradients::of_mean_loss) model.parameters().zero_gradients(device);
+  if (gradients == Gradients::of_mean_loss) model.parameters().start_gradients(device);
   Pass pass(device, model, sequences, gradients);
   for (std::int64_t index = world.rank(); index < sequences.count; index += world.size()) pass.run(index);
+  if (gradients == Gradients::of_mean_loss) model.parameters().finish_gradients(device);
   return pass.finish(world);
 }
 

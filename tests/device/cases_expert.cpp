@@ -65,13 +65,17 @@ Problem grouped_linear_backward_input(const GroupCase& c, Storage storage) {
   });
 }
 
-Problem grouped_linear_backward_weight(const GroupCase& c, Storage storage) {
-  ProblemBuilder b(fmt::format("grouped_linear_backward_weight/{}", c.name), storage);
+Problem grouped_linear_backward_weight(const GroupCase& c, Storage storage, Accumulate accumulate) {
+  const bool adds = accumulate == Accumulate::add;
+  ProblemBuilder b(fmt::format("grouped_linear_backward_weight/{}{}", c.name, adds ? "" : "_replace"),
+                   storage);
   const Group g = group(b, c);
   const Handle x = b.random("x", {g.rows, c.inputs}), dy = b.random("dy", {g.rows, c.outputs});
-  const Handle dw = b.f32_random("dw", {g.experts, c.outputs, c.inputs});
+  const Shape shape{g.experts, c.outputs, c.inputs};
+  const Handle dw = adds ? b.f32_random("dw", shape) : b.f32_output("dw", shape);
   return b.build([=](Ops& ops, const Views& v) {
-    ops.grouped_linear_backward_weight({.x = v[x], .dy = v[dy], .offsets = v[g.offsets], .dw = v[dw]});
+    ops.grouped_linear_backward_weight(
+        {.x = v[x], .dy = v[dy], .offsets = v[g.offsets], .dw = v[dw], .accumulate = accumulate});
   });
 }
 
@@ -182,7 +186,8 @@ std::vector<Problem> expert_problems(Storage storage) {
   for (const GroupCase& c : group_cases()) {
     problems.push_back(grouped_linear_forward(c, storage));
     problems.push_back(grouped_linear_backward_input(c, storage));
-    problems.push_back(grouped_linear_backward_weight(c, storage));
+    for (Accumulate accumulate : {Accumulate::add, Accumulate::replace})
+      problems.push_back(grouped_linear_backward_weight(c, storage, accumulate));
   }
   for (const PermuteCase& c : kPermuteCases) {
     problems.push_back(permute_forward(c, storage));

@@ -61,6 +61,16 @@ Problem linear_backward_input(const LinearShape& s, Storage storage, bool accumu
   });
 }
 
+Problem linear_backward_weight_replace(const LinearShape& s, Storage storage) {
+  ProblemBuilder b(name_of("linear_backward_weight", s, "_replace"), storage);
+  const Handle x = b.random("x", {s.tokens, s.inputs}), dy = b.random("dy", {s.tokens, s.outputs});
+  const Handle dw = b.contiguous(b.f32_output("dw", {s.outputs, s.inputs}));
+  return b.build([=](Ops& ops, const Views& v) {
+    ops.linear_backward_weight(
+        {.x = v[x], .dy = v[dy], .dw = v[dw], .dbias = {}, .accumulate = Accumulate::replace});
+  });
+}
+
 Problem linear_backward_weight(const LinearShape& s, Storage storage, bool with_bias) {
   ProblemBuilder b(name_of("linear_backward_weight", s, with_bias ? "_bias" : ""), storage);
   const Handle x = b.random("x", {s.tokens, s.inputs}), dy = b.random("dy", {s.tokens, s.outputs});
@@ -81,6 +91,7 @@ std::vector<Problem> linear_problems(Storage storage) {
     problems.push_back(linear_forward_to_f32(shape, storage));
     problems.push_back(linear_forward_full(shape, storage));
     problems.push_back(linear_forward_in_place(shape, storage));
+    problems.push_back(linear_backward_weight_replace(shape, storage));
     for (bool on : {false, true}) {
       problems.push_back(linear_backward_input(shape, storage, on));
       problems.push_back(linear_backward_weight(shape, storage, on));

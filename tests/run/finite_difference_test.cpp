@@ -94,7 +94,7 @@ class WholeModel : public ::testing::TestWithParam<tiny::Variant> {
 
   /// From one forward and backward, by part.
   std::map<std::string, std::vector<float>> gradients() {
-    model_.parameters().zero_gradients(model_.device());
+    model_.parameters().start_gradients(model_.device());
     walker_.run(fused_row(1), batch_, scales());
     choices_ = choices();
     std::map<std::string, std::vector<float>> result;

@@ -223,7 +223,7 @@ Evaluation evaluate(TestModel& model, const TestBatch& batch) {
 
 double differentiate(TestModel& model, const TestBatch& batch, std::uint64_t seed) {
   Walker walker(model, batch.shape(Phase::train), StashMode::fused);
-  model.parameters().zero_gradients(model.device());
+  model.parameters().start_gradients(model.device());
   const double valid = static_cast<double>(batch.valid());
   const Sums sums = walker.run(fused_row(1), batch, {seed, static_cast<float>(1 / valid), 1});
   return sums.loss / valid;

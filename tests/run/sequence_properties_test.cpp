@@ -109,7 +109,7 @@ class Documents : public ::testing::TestWithParam<std::string> {
     const double together = walk(model, packed, scales);
     const std::vector<float> expected = model.gradients();
 
-    model.parameters().zero_gradients(model.device());
+    model.parameters().start_gradients(model.device());
     const double apart =
         walk(model, cut(packed, 0, first), scales) + walk(model, cut(packed, first, second), scales);
     EXPECT_NEAR(together, apart, 2e-6 * apart);

@@ -50,7 +50,7 @@ class WalkProperties : public ::testing::TestWithParam<Case> {
   Outcome walk(const std::vector<Step>& row, const std::vector<TestBatch>& batches, StashMode mode,
                int in_flight) {
     Walker walker(model_, batches.front().shape(Phase::train), mode, in_flight);
-    model_.parameters().zero_gradients(model_.device());
+    model_.parameters().start_gradients(model_.device());
     const Sums sums = walker.run(row, batches, scales());
     return {sums, model_.gradients()};
   }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "caravan/tensor.hpp"
 
@@ -20,6 +21,12 @@ struct Event {
 };
 
 enum class Memory { host, device };
+
+/// A kernel, copy or fill as the device ran it. Times are nanoseconds of the device's own clock.
+struct DeviceActivity {
+  std::string name;
+  std::int64_t start_ns = 0, end_ns = 0;
+};
 
 /// Where work runs. Plugin kind "device". The constructor throws DeviceError when this machine cannot serve
 /// it.
@@ -55,6 +62,12 @@ class Device {
   virtual void wait(Lane lane, Event event) = 0;
   /// Returns when everything posted on both lanes has finished.
   virtual void synchronize() = 0;
+
+  /// Keeps a record of everything that runs from here on, which slows it by a few per cent. DeviceError where
+  /// the device has no such records.
+  virtual void start_recording();
+  /// Synchronizes; what ran since start_recording(), by start.
+  virtual std::vector<DeviceActivity> stop_recording();
 };
 
 }  // namespace caravan

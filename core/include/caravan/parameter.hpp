@@ -5,9 +5,11 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "caravan/arena.hpp"
+#include "caravan/ops/linear.hpp"
 #include "caravan/tensor.hpp"
 
 namespace caravan {
@@ -54,6 +56,15 @@ class Parameter {
   TensorView part(const TensorView& whole, std::size_t index) const;
   Shape part_shape(std::size_t index) const;
 
+  /// By a layer that adds to the gradient only with what gradient_mode() tells: then the gradient is not
+  /// cleared at the start of a step. Of no effect where several layers share the parameter.
+  Parameter& replaces_gradient() {
+    replaces_ = true;
+    return *this;
+  }
+  /// How the next sum goes into `grad`: replace for the first of a step, where the layer promised to ask.
+  Accumulate gradient_mode() { return std::exchange(stale_, false) ? Accumulate::replace : Accumulate::add; }
+
   TensorView weight;              ///< what operators read, of the store's compute type
   TensorView master;              ///< f32; the same memory as `weight` where compute is f32; see Content
   TensorView grad;                ///< f32, summed over micro-batches
@@ -61,7 +72,10 @@ class Parameter {
   int uses = 0;                   ///< layers that declared it; above 1 when tied
 
  private:
+  friend class ParameterStore;
   ParameterSpec spec_;
+  bool replaces_ = false;
+  bool stale_ = false;  ///< `grad` holds the last step's values
 };
 
 /// State that is not trained by gradients: expert bias, token counts, rotation tables.
@@ -115,7 +129,10 @@ class ParameterStore {
   void set(Parameter& parameter, const Fill& fill);
   /// The same for a slot or buffer.
   void set(const TensorView& tensor, const Fill& fill);
-  void zero_gradients(Device& device);
+  /// Starts a step: gradients are zero, or will be replaced by the first that adds to them.
+  void start_gradients(Device& device);
+  /// Ends the sums of a step: what nobody replaced becomes zero.
+  void finish_gradients(Device& device);
   /// All gradients as one contiguous view, in order of declaration.
   TensorView all_gradients() const noexcept { return all_gradients_; }
 

@@ -60,7 +60,7 @@ void ReferenceOps::grouped_linear_backward_weight(const GroupedLinearBackwardWei
     const auto expert_dy = rows_of(dy, offsets, e);
     const auto expert_dw = matrix_of(dw, e);
     fill(expert_dw, [&](std::int64_t n, std::int64_t m) {
-      return expert_dw(n, m) + weight_gradient(expert_dy, expert_x, n, m);
+      return start(args.accumulate, expert_dw(n, m)) + weight_gradient(expert_dy, expert_x, n, m);
     });
   }
 }

@@ -38,7 +38,9 @@ void ReferenceOps::linear_backward_weight(const LinearBackwardWeight& args) {
   const auto dw = call.f32_matrix("dw", args.dw, dy.extent(1), x.extent(1));
   const auto dbias = call.optional_f32_vector("dbias", args.dbias, dy.extent(1));
 
-  fill(dw, [&](std::int64_t n, std::int64_t m) { return dw(n, m) + weight_gradient(dy, x, n, m); });
+  fill(dw, [&](std::int64_t n, std::int64_t m) {
+    return start(args.accumulate, dw(n, m)) + weight_gradient(dy, x, n, m);
+  });
   if (!dbias) return;
   for (std::int64_t n = 0; n < dy.extent(1); ++n) {
     dbias(n) =

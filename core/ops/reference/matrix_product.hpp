@@ -1,5 +1,6 @@
 #pragma once
 
+#include "caravan/ops/linear.hpp"
 #include "core/ops/reference/array.hpp"
 
 // The three products of a linear layer y = x·wᵀ, one element at a time. x [T, M], w [N, M], y [T, N].
@@ -20,6 +21,11 @@ inline double input_gradient(const Matrix<float>& dy, const Matrix<float>& w, st
 inline double weight_gradient(const Matrix<float>& dy, const Matrix<float>& x, std::int64_t n,
                               std::int64_t m) {
   return sum(dy.extent(0), [&](std::int64_t t) { return double{dy(t, n)} * x(t, m); });
+}
+
+/// What a sum into an element that holds `value` begins with.
+inline double start(Accumulate accumulate, double value) {
+  return accumulate == Accumulate::add ? value : 0;
 }
 
 /// y[i, j] = value(i, j), rounded once.

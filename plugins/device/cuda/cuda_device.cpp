@@ -5,6 +5,7 @@
 #include "caravan/check.hpp"
 #include "choose_gpu.hpp"
 #include "cuda_error.hpp"
+#include "recording.hpp"
 
 namespace caravan::cuda {
 namespace {
@@ -83,6 +84,16 @@ void CudaDevice::synchronize() {
   CARAVAN_CUDA_CHECK(cudaStreamSynchronize(context_.stream(Lane::compute)));
   CARAVAN_CUDA_CHECK(cudaStreamSynchronize(context_.stream(Lane::comm)));
   staging_.deliver();
+}
+
+void CudaDevice::start_recording() {
+  synchronize();
+  cuda::start_recording();
+}
+
+std::vector<DeviceActivity> CudaDevice::stop_recording() {
+  synchronize();
+  return cuda::stop_recording();
 }
 
 }  // namespace caravan::cuda

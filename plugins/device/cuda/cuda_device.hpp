@@ -43,6 +43,8 @@ class CudaDevice final : public Device {
   [[nodiscard]] Event record(Lane lane) override;
   void wait(Lane lane, Event event) override;
   void synchronize() override;
+  void start_recording() override;
+  std::vector<DeviceActivity> stop_recording() override;
 
  private:
   Context context_;

@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "cuda_error.hpp"
 #include "cuda_ops.hpp"
 #include "grouped_gemm.hpp"
 #include "view.hpp"
@@ -90,6 +91,9 @@ void CudaOps::grouped_linear_backward_weight(const GroupedLinearBackwardWeight& 
   const MappedTensor dw = experts(call, "dw", args.dw, DType::f32);
   const Matrix x = call.matrix("x", args.x, type, kAny, dw.columns);
   const Matrix dy = call.matrix("dy", args.dy, type, x.rows, dw.rows);
+  if (args.accumulate == Accumulate::replace) {
+    CARAVAN_CUDA_CHECK(cudaMemsetAsync(dw.data, 0, args.dw.bytes(), context_.stream()));
+  }
   GroupedRun backward{{mapped(dy), mapped(x), false}, {}, Product::weights};
   GroupedCall& extents = backward.extents;
   extents.offsets = call.indices("offsets", args.offsets, dw.matrices + 1);

@@ -1,4 +1,5 @@
 #include "columns.hpp"
+#include "cuda_error.hpp"
 #include "cuda_ops.hpp"
 #include "matrix_product.hpp"
 
@@ -8,6 +9,12 @@ namespace {
 /// [count] f32 or bf16 as told by the compute type, or absent.
 Matrix bias_of(const Call& call, const TensorView& bias, DType type, std::int64_t count) {
   return bias.empty() ? Matrix{} : call.vector("bias", bias, type, count);
+}
+
+void clear(const Matrix& m, cudaStream_t stream) {
+  const std::size_t width = static_cast<std::size_t>(m.columns) * sizeof(float);
+  CARAVAN_CUDA_CHECK(cudaMemset2DAsync(m.data, static_cast<std::size_t>(m.stride) * sizeof(float), 0, width,
+                                       static_cast<std::size_t>(m.rows), stream));
 }
 
 }  // namespace
@@ -40,8 +47,10 @@ void CudaOps::linear_backward_weight(const LinearBackwardWeight& args) {
   const Matrix dy = call.matrix("dy", args.dy, type, x.rows, kAny);
   const Matrix dw = call.matrix("dw", args.dw, DType::f32, dy.columns, x.columns);
   float* dbias = call.optional_floats("dbias", args.dbias, dy.columns);
+  const bool replaces = args.accumulate == Accumulate::replace;
+  if (x.rows == 0 && replaces) clear(dw, context_.stream());
   if (x.rows == 0) return;
-  context_.keep<MatrixProducts>().run({{dy, true}, {x}, dw, dw});
+  context_.keep<MatrixProducts>().run({{dy, true}, {x}, dw, replaces ? Matrix{} : dw});
   if (!dbias) return;
   Workspace& scratch = context_.workspace();
   const std::size_t floats = column_sums_scratch(dy);

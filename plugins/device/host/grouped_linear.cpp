@@ -2,6 +2,7 @@
 
 #include "gemm.hpp"
 #include "host_ops.hpp"
+#include "linear_parts.hpp"
 #include "view.hpp"
 
 namespace caravan::host {
@@ -24,14 +25,14 @@ struct Experts {
   float* matrix(std::int64_t expert) const { return data + expert * expert_stride; }
 };
 
-/// visit(expert, first row, rows) for each expert that has rows.
+/// visit(expert, first row, rows) for each expert.
 template <class Visit>
 void for_each_group(const Call& call, const Experts& experts, const TensorView& offsets_view,
                     std::int64_t rows, const Visit& visit) {
   const std::int32_t* offsets = call.indices("offsets", offsets_view, experts.count + 1);
   call.check_offsets(offsets, experts.count, rows);
   for (std::int64_t e = 0; e < experts.count; ++e) {
-    if (offsets[e + 1] > offsets[e]) visit(e, offsets[e], offsets[e + 1] - offsets[e]);
+    visit(e, offsets[e], offsets[e + 1] - offsets[e]);
   }
 }
 
@@ -66,7 +67,7 @@ void HostOps::grouped_linear_backward_weight(const GroupedLinearBackwardWeight& 
   const Matrix dy = call.matrix("dy", args.dy, x.rows, dw.rows);
   for_each_group(call, dw, args.offsets, x.rows, [&](std::int64_t e, std::int64_t first, std::int64_t rows) {
     products_.multiply({dw.rows, dw.columns, rows}, {dy.row(first), dy.stride, true},
-                       {x.row(first), x.stride}, {dw.matrix(e), dw.row_stride, Result::accumulate});
+                       {x.row(first), x.stride}, {dw.matrix(e), dw.row_stride, result_of(args.accumulate)});
   });
 }
 

@@ -57,7 +57,7 @@ void HostOps::linear_backward_weight(const LinearBackwardWeight& args) {
   const Matrix dw = call.matrix("dw", args.dw, dy.columns, x.columns);
   float* dbias = call.optional_vector("dbias", args.dbias, dy.columns);
   products_.multiply({dw.rows, dw.columns, x.rows}, {dy.data, dy.stride, true}, {x.data, x.stride},
-                     {dw.data, dw.stride, Result::accumulate});
+                     {dw.data, dw.stride, result_of(args.accumulate)});
   if (dbias) add_column_sums(dy, dbias);
 }
 

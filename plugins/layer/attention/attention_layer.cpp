@@ -72,6 +72,8 @@ AttentionLayer::AttentionLayer(const Host& host, const Config& config)
                {&AttentionLayer::forward, &AttentionLayer::backward_input, &AttentionLayer::backward_weight}),
       segments_{&segment_},
       parameters_{&norm_.weight(), &qkv_, &output_} {
+  qkv_.replaces_gradient();
+  output_.replaces_gradient();
   if (!options_.rope) return;
   const Shape table{options_.positions, options_.head_dim / 2};
   cos_ = &host.parameters->declare_buffer("rope.cos", table, Buffer::Role::constant);
@@ -211,8 +213,9 @@ void AttentionLayer::backward_input(Run& run, Frame& frame) {
 }
 
 void AttentionLayer::backward_weight(Run& run, Frame& frame) {
-  run.ops.linear_backward_weight({frame[attended_], dropout_.gradient(frame), output_.grad, {}});
-  run.ops.linear_backward_weight({norm_.output(frame), frame[dqkv_], qkv_.grad, {}});
+  run.ops.linear_backward_weight(
+      {frame[attended_], dropout_.gradient(frame), output_.grad, {}, output_.gradient_mode()});
+  run.ops.linear_backward_weight({norm_.output(frame), frame[dqkv_], qkv_.grad, {}, qkv_.gradient_mode()});
   norm_.backward_weight(run, frame);
 }
 

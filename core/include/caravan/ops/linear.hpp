@@ -24,12 +24,19 @@ struct LinearBackwardInput {
   bool accumulate = false;
 };
 
+/// What becomes of the values in an output that sums over micro-batches.
+enum class Accumulate {
+  add,      ///< they are added to
+  replace,  ///< they are not read: the first sum of a step, which saves clearing and reading them
+};
+
 /// dw += dyᵀ·x, dbias += Σ_t dy[t]
 struct LinearBackwardWeight {
-  TensorView x;      ///< [T, M]
-  TensorView dy;     ///< [T, N]
-  TensorView dw;     ///< [N, M] +=
-  TensorView dbias;  ///< [N] += or empty
+  TensorView x;                             ///< [T, M]
+  TensorView dy;                            ///< [T, N]
+  TensorView dw;                            ///< [N, M] +=
+  TensorView dbias;                         ///< [N] += or empty
+  Accumulate accumulate = Accumulate::add;  ///< of dw
 };
 
 /// Rows [offsets[e], offsets[e+1]) of x belong to expert e; an expert may have none. Rows beyond offsets[E]
@@ -47,10 +54,11 @@ struct GroupedLinearBackwardInput {
   TensorView dx;       ///< [R, M]
 };
 struct GroupedLinearBackwardWeight {
-  TensorView x;        ///< [R, M]
-  TensorView dy;       ///< [R, N]
-  TensorView offsets;  ///< [E+1]
-  TensorView dw;       ///< [E, N, M] +=
+  TensorView x;                             ///< [R, M]
+  TensorView dy;                            ///< [R, N]
+  TensorView offsets;                       ///< [E+1]
+  TensorView dw;                            ///< [E, N, M] +=
+  Accumulate accumulate = Accumulate::add;  ///< of dw; experts without rows are replaced by zeros
 };
 
 }  // namespace caravan

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "caravan/device.hpp"
+
+namespace caravan::jobs {
+
+/// Everything of one name that ran on a device.
+struct KernelTime {
+  std::string name;
+  std::int64_t calls = 0;
+  double seconds = 0;
+};
+
+/// Where the time of a device went between its first and its last activity.
+struct Profile {
+  std::vector<KernelTime> kernels;  ///< longest first
+  double span_s = 0;
+  double idle_s = 0;  ///< of the span, nothing ran
+  double idle_fraction() const { return span_s > 0 ? idle_s / span_s : 0; }
+};
+
+/// `activities` by start; they may overlap.
+Profile summarise(const std::vector<DeviceActivity>& activities);
+
+/// The name of a C++ kernel without return type, arguments and namespaces; other names as they are.
+std::string short_name(const std::string& kernel);
+
+/// A table of times a step.
+std::string as_text(const Profile& profile, int steps);
+
+}  // namespace caravan::jobs
