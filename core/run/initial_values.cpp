@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <thread>
+#include <vector>
 
 #include "caravan/parameter.hpp"
 #include "caravan/random.hpp"
@@ -24,7 +26,11 @@ std::array<float, 4> normals(RandomKey key, std::uint64_t block) {
 /// The elements of one part, in row-major order. Element i is normal i mod 4 of block i / 4.
 class Draw {
  public:
-  Draw(const Initial& rule, RandomKey key) : rule_(rule), key_(key) {}
+  /// Begins at element `first`.
+  Draw(const Initial& rule, RandomKey key, std::int64_t first)
+      : rule_(rule), key_(key), index_(static_cast<std::uint64_t>(first)) {
+    if (index_ % 4 != 0) block_ = normals(key_, index_ / 4);
+  }
 
   float next() {
     if (rule_.rule != Initial::Rule::normal) return rule_.rule == Initial::Rule::ones ? 1.0f : 0.0f;
@@ -36,15 +42,18 @@ class Draw {
  private:
   const Initial& rule_;
   RandomKey key_;
-  std::uint64_t index_ = 0;
+  std::uint64_t index_;
   std::array<float, 4> block_{};
 };
 
-void fill_part(const TensorView& part, Draw draw) {
+struct RowRange {
+  std::int64_t begin, end;
+};
+
+void fill_rows(const TensorView& part, Draw draw, RowRange rows) {
   const int rank = part.shape.rank();
-  const std::int64_t columns = part.extent(rank - 1),
-                     rows = part.count() / std::max<std::int64_t>(columns, 1);
-  for (std::int64_t row = 0; row < rows; ++row) {
+  const std::int64_t columns = part.extent(rank - 1);
+  for (std::int64_t row = rows.begin; row < rows.end; ++row) {
     std::int64_t offset = 0, rest = row;
     for (int axis = rank - 2; axis >= 0; --axis) {
       offset += rest % part.extent(axis) * part.stride(axis);
@@ -54,6 +63,22 @@ void fill_part(const TensorView& part, Draw draw) {
   }
 }
 
+/// A normal takes 20 ns; the threads are those that this process may run on.
+void fill_part(const TensorView& part, const Initial& rule, RandomKey key) {
+  constexpr std::int64_t kWorthAThread = 1 << 20;
+  const std::int64_t columns = part.extent(part.shape.rank() - 1),
+                     rows = part.count() / std::max<std::int64_t>(columns, 1);
+  const auto most = static_cast<std::int64_t>(std::max(1u, std::thread::hardware_concurrency()));
+  const std::int64_t threads = std::clamp(part.count() / kWorthAThread, std::int64_t{1}, most);
+  const auto fill_share = [&](std::int64_t index) {
+    const RowRange share{index * rows / threads, (index + 1) * rows / threads};
+    fill_rows(part, Draw(rule, key, share.begin * columns), share);
+  };
+  std::vector<std::jthread> others;
+  for (std::int64_t index = 1; index < threads; ++index) others.emplace_back(fill_share, index);
+  fill_share(0);
+}
+
 }  // namespace
 
 void ParameterStore::initialise(std::uint64_t seed) {
@@ -61,7 +86,7 @@ void ParameterStore::initialise(std::uint64_t seed) {
     set(*parameter, [&](const TensorView& values) {
       for (std::size_t index = 0; index < parameter->spec().parts.size(); ++index) {
         const ParameterPart& part = parameter->spec().parts[index];
-        fill_part(parameter->part(values, index), Draw(part.initial, {seed, hash_name(part.name)}));
+        fill_part(parameter->part(values, index), part.initial, {seed, hash_name(part.name)});
       }
     });
   }

@@ -105,7 +105,15 @@ void ParameterStore::place_weights(const Memory& need) {
 }
 
 void ParameterStore::place_gradients(Arena& arena) {
-  for (const auto& parameter : parameters_) parameter->grad = arena.take(DType::f32, parameter->spec().shape);
+  const auto place = [&](bool replaced) {
+    for (const auto& parameter : parameters_) {
+      if (parameter->gradient_is_replaced() == replaced)
+        parameter->grad = arena.take(DType::f32, parameter->spec().shape);
+    }
+  };
+  place(false);
+  cleared_bytes_ = arena.used();
+  place(true);
   all_gradients_ =
       TensorView(arena.base(), DType::f32, Shape{static_cast<std::int64_t>(arena.used() / sizeof(float))});
 }
@@ -127,10 +135,8 @@ void ParameterStore::allocate(Device& device, Content content, std::size_t slots
 }
 
 void ParameterStore::start_gradients(Device& device) {
-  for (const auto& parameter : parameters_) {
-    parameter->stale_ = parameter->replaces_ && parameter->uses == 1;
-    if (!parameter->stale_) device.fill_zero(Lane::compute, parameter->grad.data, parameter->grad.bytes());
-  }
+  for (const auto& parameter : parameters_) parameter->stale_ = parameter->gradient_is_replaced();
+  device.fill_zero(Lane::compute, all_gradients_.data, cleared_bytes_);
 }
 
 void ParameterStore::finish_gradients(Device& device) {

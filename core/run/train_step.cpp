@@ -26,39 +26,94 @@ TrainStep::TrainStep(Parts parts)
   for (const auto& buffer : parts_.parameters.buffers()) {
     if (buffer->role != Buffer::Role::counter) continue;
     counters_.push_back(buffer.get());
-    expert_counts_.emplace_back(static_cast<std::size_t>(buffer->shape.count()));
+    for (Posted& step : steps_)
+      step.expert_counts.emplace_back(static_cast<std::size_t>(buffer->shape.count()));
   }
+  start_clip();
 }
 
-double TrainStep::read(TensorView scalar) {
-  double value = 0;
-  parts_.device.copy_to_host(Lane::compute, &value, scalar.data, sizeof value);
-  parts_.device.synchronize();
-  return value;
+void TrainStep::start_clip() {
+  constexpr float kNone = 1;
+  parts_.device.copy_from_host(Lane::compute, clip_.data, &kNone, sizeof kNone);
 }
 
-StepResult TrainStep::run(std::span<const MicroBatch> batches, const Settings& settings) {
-  StepResult result;
-  result.valid_tokens = count_valid(batches);
-  parts_.data.host.all_reduce(TensorView(&result.valid_tokens, DType::i64, {1}), ReduceOp::sum);
-  CARAVAN_CHECK(result.valid_tokens > 0, ConfigError,
+void TrainStep::post(std::span<const MicroBatch> batches, const Settings& settings) {
+  CARAVAN_EXPECT(posted_ < kMostPosted);
+  Posted& step = steps_[(oldest_ + posted_) % kMostPosted];
+  step.settings = settings;
+  step.first_sample =
+      batches.empty() ? std::numeric_limits<std::int64_t>::max() : batches.front().first_sample;
+  step.valid_tokens = count_valid(batches);
+  parts_.data.host.all_reduce(TensorView(&step.valid_tokens, DType::i64, {1}), ReduceOp::sum);
+  CARAVAN_CHECK(step.valid_tokens > 0, ConfigError,
                 fmt::format("step {}: every label is ignored (there is nothing to learn). Look at the data?",
                             settings.step));
+  walk(batches, step);
+  update(step);
+  balance(step);
+  read_back(step);
+  ++posted_;
+}
+
+void TrainStep::walk(std::span<const MicroBatch> batches, const Posted& step) {
+  const Settings& settings = step.settings;
   parts_.parameters.start_gradients(parts_.device);
   zero_counters();  // a step that failed has left its own
   executor_.zero_sums();
   executor_.run(batches,
                 {step_seed(settings.seed, settings.step),
-                 static_cast<float>(1.0 / static_cast<double>(result.valid_tokens)),
+                 static_cast<float>(1.0 / static_cast<double>(step.valid_tokens)),
                  static_cast<float>(1.0 / static_cast<double>(settings.global_sequences))},
                 parts_.reducer);
   if (parts_.reducer) parts_.reducer->wait_all();
   parts_.parameters.finish_gradients(parts_.device);
   shared_.sum_gradients();
-  collect(result);
-  check_finite(result, settings, batches);
-  update(result, settings);
-  balance();
+}
+
+void TrainStep::update(const Posted& step) {
+  Ops& ops = parts_.device.ops();
+  parts_.device.fill_zero(Lane::compute, squares_.data, squares_.bytes());
+  for (const TensorView& piece : shared_.owned_gradients()) ops.sum_of_squares({piece, squares_});
+  parts_.pipeline.tensors.all_reduce(squares_, ReduceOp::sum);
+  ops.clip_factor({squares_, clip_, step.settings.max_norm});
+  for (const auto& parameter : parts_.parameters.parameters()) {
+    parts_.optimizer.update(ops, {step.settings.step, step.settings.lr, clip_}, *parameter);
+  }
+}
+
+void TrainStep::balance(Posted& step) {
+  for (std::size_t index = 0; index < counters_.size(); ++index) {
+    const TensorView counts = counters_[index]->data;
+    parts_.data.tensors.all_reduce(counts, ReduceOp::sum);
+    parts_.device.copy_to_host(Lane::compute, step.expert_counts[index].data(), counts.data, counts.bytes());
+  }
+  for (const LocalStage& local : parts_.stages) {
+    for (Layer* layer : local.stage.layers()) layer->end_of_step(parts_.device.ops(), clip_);
+  }
+  zero_counters();
+}
+
+void TrainStep::read_back(Posted& step) {
+  const auto read = [&](double& to, const TensorView& from) {
+    parts_.device.copy_to_host(Lane::compute, &to, from.data, sizeof to);
+  };
+  read(step.loss_sum, executor_.sums().loss);
+  read(step.balance_loss, executor_.sums().balance);
+  read(step.squares, squares_);
+  step.done = parts_.device.record(Lane::compute);
+}
+
+StepResult TrainStep::result() {
+  CARAVAN_EXPECT(posted_ > 0);
+  Posted& step = steps_[oldest_];
+  parts_.device.await(step.done);
+  oldest_ ^= 1;
+  --posted_;
+  double sums[2] = {step.loss_sum, step.balance_loss};
+  sum_over_ranks(TensorView(sums, DType::f64, {2}));
+  const StepResult result{sums[0] / static_cast<double>(step.valid_tokens), sums[1], std::sqrt(step.squares),
+                          step.valid_tokens};
+  check_finite(result, step);
   return result;
 }
 
@@ -67,53 +122,17 @@ void TrainStep::sum_over_ranks(TensorView values) {
   parts_.data.host.all_reduce(values, ReduceOp::sum);
 }
 
-void TrainStep::collect(StepResult& result) {
-  double sums[2] = {read(executor_.sums().loss), read(executor_.sums().balance)};
-  sum_over_ranks(TensorView(sums, DType::f64, {2}));
-  result.loss = sums[0] / static_cast<double>(result.valid_tokens);
-  result.balance_loss = sums[1];
-  parts_.device.fill_zero(Lane::compute, squares_.data, squares_.bytes());
-  for (const TensorView& piece : shared_.owned_gradients())
-    parts_.device.ops().sum_of_squares({piece, squares_});
-  double squares = read(squares_);
-  parts_.pipeline.host.all_reduce(TensorView(&squares, DType::f64, {1}), ReduceOp::sum);
-  result.grad_norm = std::sqrt(squares);
-}
-
-void TrainStep::check_finite(const StepResult& result, const Settings& settings,
-                             std::span<const MicroBatch> batches) const {
+void TrainStep::check_finite(const StepResult& result, const Posted& step) {
   if (std::isfinite(result.loss) && std::isfinite(result.grad_norm)) return;
-  std::int64_t first =
-      batches.empty() ? std::numeric_limits<std::int64_t>::max() : batches.front().first_sample;
+  posted_ = 0;
+  start_clip();
+  std::int64_t first = step.first_sample;
   parts_.data.host.all_reduce(TensorView(&first, DType::i64, {1}), ReduceOp::min);
   throw NumericalError(
       fmt::format("step {}: loss {} and gradient norm {} in the batch of {} sequences from sample {} on "
-                  "(not finite, nothing was updated). Lower train.lr, or look at these samples?",
-                  settings.step, result.loss, result.grad_norm, settings.global_sequences, first));
-}
-
-// Clip factor as PyTorch's clip_grad_norm_: max_norm / (norm + 1e-6), at most 1.
-void TrainStep::update(const StepResult& result, const Settings& settings) {
-  const double factor =
-      settings.max_norm > 0 ? std::min(1.0, settings.max_norm / (result.grad_norm + 1e-6)) : 1.0;
-  const auto clip = static_cast<float>(factor);
-  parts_.device.copy_from_host(Lane::compute, clip_.data, &clip, sizeof clip);
-  for (const auto& parameter : parts_.parameters.parameters()) {
-    parts_.optimizer.update(parts_.device.ops(), {settings.step, settings.lr, clip_}, *parameter);
-  }
-}
-
-void TrainStep::balance() {
-  for (std::size_t index = 0; index < counters_.size(); ++index) {
-    const TensorView counts = counters_[index]->data;
-    parts_.data.tensors.all_reduce(counts, ReduceOp::sum);
-    parts_.device.copy_to_host(Lane::compute, expert_counts_[index].data(), counts.data, counts.bytes());
-  }
-  for (const LocalStage& local : parts_.stages) {
-    for (Layer* layer : local.stage.layers()) layer->end_of_step(parts_.device.ops());
-  }
-  zero_counters();
-  if (!counters_.empty()) parts_.device.synchronize();  // for the counts
+                  "(not finite{}). Lower train.lr, or look at these samples?",
+                  step.settings.step, result.loss, result.grad_norm, step.settings.global_sequences, first,
+                  std::isfinite(result.grad_norm) ? "" : ", nothing was updated"));
 }
 
 void TrainStep::zero_counters() {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <memory>
 #include <span>
 #include <vector>
@@ -44,22 +45,45 @@ class TrainStep {
     std::uint64_t seed = 0;  ///< of the run
     std::int64_t global_sequences = 1;
   };
-  /// [collective over data and pipeline] NumericalError, with nothing updated, when loss or norm is not
-  /// finite.
-  StepResult run(std::span<const MicroBatch> batches, const Settings& settings);
-  /// Rows of each expert in the last step over all data ranks, one list for each layer with experts on this
-  /// rank.
-  const std::vector<std::vector<float>>& expert_counts() const noexcept { return expert_counts_; }
+  /// Steps that may be posted before the result of the first is taken: a GPU then never waits for the host.
+  static constexpr std::size_t kMostPosted = 2;
+
+  /// [collective over data and pipeline] Hands a whole step to the device, update included. What the device
+  /// finds to be not finite it does not apply, nor any later step, until result() has told.
+  void post(std::span<const MicroBatch> batches, const Settings& settings);
+  std::size_t posted() const noexcept { return posted_; }
+  /// [collective over data and pipeline] What the oldest posted step did; waits for it. NumericalError, with
+  /// nothing updated, when loss or norm is not finite; later steps that are posted come to nothing.
+  StepResult result();
+  /// Both.
+  StepResult run(std::span<const MicroBatch> batches, const Settings& settings) {
+    post(batches, settings);
+    return result();
+  }
+  /// Rows of each expert in the step of the last result over all data ranks, one list for each layer with
+  /// experts on this rank.
+  const std::vector<std::vector<float>>& expert_counts() const noexcept {
+    return steps_[oldest_ ^ 1].expert_counts;
+  }
   Executor& executor() noexcept { return executor_; }
 
  private:
-  void collect(StepResult& result);
-  void check_finite(const StepResult& result, const Settings& settings,
-                    std::span<const MicroBatch> batches) const;
-  void update(const StepResult& result, const Settings& settings);
-  void balance();
+  /// What the host keeps of a posted step; the device fills it in.
+  struct Posted {
+    Settings settings;
+    std::int64_t valid_tokens = 0, first_sample = 0;
+    double loss_sum = 0, balance_loss = 0, squares = 0;
+    std::vector<std::vector<float>> expert_counts;
+    Event done;
+  };
+
+  void walk(std::span<const MicroBatch> batches, const Posted& step);
+  void update(const Posted& step);
+  void balance(Posted& step);
+  void read_back(Posted& step);
+  void check_finite(const StepResult& result, const Posted& step);
+  void start_clip();
   void zero_counters();
-  double read(TensorView scalar);
 
   /// [collective] Sums host values over every rank that holds other samples or stages.
   void sum_over_ranks(TensorView values);
@@ -70,7 +94,8 @@ class TrainStep {
   Arena memory_;
   TensorView squares_, clip_;
   std::vector<Buffer*> counters_;
-  std::vector<std::vector<float>> expert_counts_;
+  std::array<Posted, kMostPosted> steps_;
+  std::size_t oldest_ = 0, posted_ = 0;
 };
 
 /// The seed of one optimizer step, from the run's seed: equal on all ranks, different for every step.

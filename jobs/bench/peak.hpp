@@ -24,7 +24,8 @@ FmaPeak measure_fma_peak();
 /// medians of repeats.
 double measure_stream_bandwidth(Device& device, std::int64_t bytes);
 
-/// [collective] All ranks measure at the same time, as they compute at the same time; [FLOP/s] of all together.
+/// [collective] All ranks measure at the same time, as they compute at the same time; [FLOP/s] of all
+/// together.
 FmaPeak measure_peak_of_all(Communicator& world);
 
 }  // namespace caravan::jobs

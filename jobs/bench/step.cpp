@@ -19,7 +19,7 @@ Profile profile_steps(SyntheticTraining& training, int steps) {
   if (steps == 0) return {};
   Device& device = training.setup().device();
   device.start_recording();
-  for (int index = 0; index < steps; ++index) training.step();
+  training.run(steps);
   return summarise(device.stop_recording());
 }
 
@@ -34,6 +34,7 @@ StepTiming time_steps(const StepBenchmark& benchmark, Communicator& world) {
     if (index >= benchmark.warmup) seconds.push_back(elapsed);
   }
   std::sort(seconds.begin(), seconds.end());
+  training.run(0);
   const FmaPeak peak = peak_of_all(setup.device(), world);
   return {setup.device().description(),
           std::string(name_of(setup.compute())),

@@ -1,7 +1,5 @@
 #include "jobs/bench/synthetic_training.hpp"
 
-#include <chrono>
-
 namespace caravan::jobs {
 namespace {
 
@@ -44,15 +42,34 @@ SyntheticTraining::SyntheticTraining(Job job, Communicator& world)
       memory_(setup_.device(), setup_.model(), setup_.pipeline().training, setup_.shape()),
       step_(setup_.step_parts(memory_, reducer_)) {}
 
+void SyntheticTraining::post() {
+  const auto batches = reader_.read(posted_ * setup_.share().global_batch);
+  step_.post(batches, {++posted_, 1e-4, 1.0, setup_.job().seed, setup_.share().global_batch});
+}
+
 double SyntheticTraining::step() {
-  const auto batches = reader_.read(done_ * setup_.share().global_batch);
-  world_.barrier();
-  const auto start = std::chrono::steady_clock::now();
-  step_.run(batches, {++done_, 1e-4, 1.0, setup_.job().seed, setup_.share().global_batch});
-  setup_.device().synchronize();
-  double elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const std::size_t lead = setup_.device().memory() == Memory::host ? 0 : 1;
+  if (step_.posted() == 0) {
+    world_.barrier();
+    last_ = std::chrono::steady_clock::now();
+  }
+  do {
+    post();
+  } while (step_.posted() <= lead);
+  step_.result();
+  const auto now = std::chrono::steady_clock::now();
+  double elapsed = std::chrono::duration<double>(now - last_).count();
+  last_ = now;
   world_.all_reduce(TensorView(&elapsed, DType::f64, {1}), ReduceOp::max);
   return elapsed;
+}
+
+void SyntheticTraining::run(int steps) {
+  for (int posted = 0; posted < steps; ++posted) {
+    if (step_.posted() == TrainStep::kMostPosted) step_.result();
+    post();
+  }
+  while (step_.posted() > 0) step_.result();
 }
 
 }  // namespace caravan::jobs

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <string>
 
 #include "core/run/train_step.hpp"
@@ -27,12 +28,17 @@ class SyntheticTraining {
   /// [collective]
   SyntheticTraining(Job job, Communicator& world);
 
-  /// [collective] One step; seconds of the slowest rank, without the making of tokens.
+  /// [collective] One more step; seconds of the slowest rank since the last call. A GPU is given the step
+  /// after before this one is read, as in training.
   double step();
+  /// [collective] So many steps from the first to the end of the last.
+  void run(int steps);
   TrainSetup& setup() noexcept { return setup_; }
   Executor& executor() noexcept { return step_.executor(); }
 
  private:
+  void post();
+
   Communicator& world_;
   TrainSetup setup_;
   Made<DataSource> data_;
@@ -40,7 +46,8 @@ class SyntheticTraining {
   parallel::BucketedReducer reducer_;
   StageMemory memory_;
   TrainStep step_;
-  std::int64_t done_ = 0;
+  std::int64_t posted_ = 0;
+  std::chrono::steady_clock::time_point last_;
 };
 
 }  // namespace caravan::jobs

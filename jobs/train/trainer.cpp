@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
-
 #include "caravan/check.hpp"
 #include "caravan/log.hpp"
 #include "io/checkpoint/catalogue.hpp"
@@ -12,6 +10,12 @@
 
 namespace caravan::jobs {
 namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 /// Memory first, so that what follows may read and write tensors.
 TrainSetup& allocated(TrainSetup& setup) {
@@ -94,30 +98,47 @@ void Trainer::run() {
   if (progress_.step >= last)
     return log_info(fmt::format("nothing to do: step {} of {} is done", progress_.step, last));
   reporter_.start(progress_);
+  last_finish_ = Clock::now();
   while (progress_.step < last) {
-    StepReport report = one_step();
-    validate_when_due(report);
-    reporter_.write(report, step_);
+    post_step();
+    while (step_.posted() > lead()) finish_step();
+    if (step_.posted() > 0) continue;
     save_when_due();
+    last_finish_ = Clock::now();
   }
 }
 
-StepReport Trainer::one_step() {
-  const auto start = std::chrono::steady_clock::now();
+void Trainer::post_step() {
+  const auto start = Clock::now();
   const auto batches = reader_.read(progress_.next_sample);
-  const double waited = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double waited = seconds_since(start);
   const Job& job = setup_.job();
   const std::int64_t number = progress_.step + 1;
   const double lr = job.train.lr.at(number);
   timeline_.before(number, step_.executor());
-  const StepResult result =
-      step_.run(batches, {number, lr, job.train.max_norm, job.seed, setup_.share().global_batch});
+  step_.post(batches, {number, lr, job.train.max_norm, job.seed, setup_.share().global_batch});
   progress_.step = number;
   progress_.next_sample += setup_.share().global_batch;
   progress_.tokens_seen += setup_.share().global_batch * setup_.shape().length;
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   timeline_.after(number, step_.executor());
-  return {progress_, result, lr, seconds, waited, {}};
+  posted_.push_back({progress_, {}, lr, 0, waited, {}});
+}
+
+std::size_t Trainer::lead() const {
+  const Job& job = setup_.job();
+  const bool looks = due(job.validation.every, progress_.step, job.train.steps) ||
+                     due(job.checkpoint.every, progress_.step, job.train.steps) || job.metrics.expert_counts;
+  return looks || setup_.device().memory() == Memory::host ? 0 : 1;
+}
+
+void Trainer::finish_step() {
+  StepReport report = posted_.front();
+  posted_.pop_front();
+  report.result = step_.result();
+  report.seconds = seconds_since(last_finish_);
+  last_finish_ = Clock::now();
+  if (step_.posted() == 0) validate_when_due(report);
+  reporter_.write(report, step_);
 }
 
 void Trainer::validate_when_due(StepReport& report) {
@@ -144,11 +165,10 @@ void Trainer::save_when_due() {
 }
 
 void Trainer::save() {
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = Clock::now();
   const std::string path = save_state(setup_.job().output, progress_, setup_, peers_);
   if (!peers_.is_first()) return;
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  log_info(fmt::format("checkpoint {} in {:.2f} s", path, seconds));
+  log_info(fmt::format("checkpoint {} in {:.2f} s", path, seconds_since(start)));
   if (setup_.job().checkpoint.keep_latest == 0) return;
   for (const io::Skipped& skipped :
        io::prune(setup_.job().output, setup_.job().checkpoint.keep_latest).problems) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <chrono>
+#include <deque>
 #include <optional>
 
 #include "core/run/train_step.hpp"
@@ -24,7 +26,13 @@ class Trainer {
  private:
   void start_weights();
   bool resume();
-  StepReport one_step();
+  /// Hands the next step to the device.
+  void post_step();
+  /// How many posted steps may stay unread: one runs while the next is being posted, unless somebody wants to
+  /// look at the model between them.
+  std::size_t lead() const;
+  /// Reads and reports the oldest posted step.
+  void finish_step();
   void validate_when_due(StepReport& report);
   void save_when_due();
   void save();
@@ -41,6 +49,8 @@ class Trainer {
   std::optional<Validator> validator_;
   Reporter reporter_;
   TimelineRecorder timeline_;
+  std::deque<StepReport> posted_;  // without results
+  std::chrono::steady_clock::time_point last_finish_;
 };
 
 }  // namespace caravan::jobs

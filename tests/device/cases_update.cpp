@@ -40,6 +40,15 @@ Problem sum_of_squares(std::int64_t count) {
   return b.build([=](Ops& ops, const Views& v) { ops.sum_of_squares({.x = v[x], .out = v[out]}); });
 }
 
+Problem clip_factor(const char* name, double squares, double max_norm, double before) {
+  ProblemBuilder b(fmt::format("clip_factor/{}", name), {});
+  const Handle sum = b.given("squares", DType::f64, {1}, {squares}),
+               factor = b.given("factor", DType::f32, {1}, {before});
+  return b.build([=](Ops& ops, const Views& v) {
+    ops.clip_factor({.squares = v[sum], .factor = v[factor], .max_norm = max_norm});
+  });
+}
+
 Problem expert_bias_update(std::int64_t experts, bool centre) {
   ProblemBuilder b(fmt::format("expert_bias_update/E{}{}", experts, centre ? "_centre" : ""), {});
   std::vector<double> loads;
@@ -64,6 +73,9 @@ std::vector<Problem> update_problems(Storage storage) {
     problems.push_back(expert_bias_update(experts, false));
     problems.push_back(expert_bias_update(experts, true));
   }
+  problems.push_back(clip_factor("longer", 16, 1, 0.5));
+  problems.push_back(clip_factor("shorter", 0.25, 1, 0.5));
+  problems.push_back(clip_factor("never", 16, 0, 0.5));
   return problems;
 }
 

@@ -215,6 +215,56 @@ TEST_F(CudaTest, ALossThatIsNotANumberStaysNone) {
   EXPECT_TRUE(std::isnan(read<double>(sum)[0]));
 }
 
+TEST_F(CudaTest, AStepThatFailedUpdatesNothingAndStopsTheNext) {
+  const float nan = std::nanf("");
+  const TensorView factor = place<float>({1});
+  device().ops().clip_factor({place<double>({nan}), factor, 1.0});
+  EXPECT_TRUE(std::isnan(read<float>(factor)[0]));
+  device().ops().clip_factor({place<double>({4}), factor, 1.0});
+  EXPECT_TRUE(std::isnan(read<float>(factor)[0]));
+
+  const std::vector<float> before{1, 2, 3, 4, 5};
+  const TensorView master = place(before), m = place(before), v = place(before);
+  device().ops().adamw_step({.master = master,
+                             .grad = place(before),
+                             .exp_avg = m,
+                             .exp_avg_sq = v,
+                             .lr = 0.1,
+                             .gradient_scale = factor});
+  const TensorView bias = place(before);
+  device().ops().expert_bias_update({.counts = place(before), .bias = bias, .rate = 0.5f, .proceed = factor});
+  for (const TensorView& kept : {master, m, v, bias}) EXPECT_EQ(read<float>(kept), before);
+}
+
+TEST_F(CudaTest, RecordsWhatRuns) {
+  const TensorView x = place(std::vector<float>(1 << 20, 1.0f)), sum = place<double>({0});
+  device().start_recording();
+  for (int call = 0; call < 3; ++call) device().ops().sum_of_squares({x, sum});
+  const std::vector<DeviceActivity> ran = device().stop_recording();
+  ASSERT_EQ(ran.size(), 3u);
+  for (std::size_t i = 0; i < ran.size(); ++i) {
+    EXPECT_THAT(ran[i].name, HasSubstr("squares_kernel"));
+    EXPECT_LT(ran[i].start_ns, ran[i].end_ns);
+    EXPECT_TRUE(i == 0 || ran[i - 1].end_ns <= ran[i].start_ns);
+  }
+  device().ops().sum_of_squares({x, sum});
+  device().start_recording();
+  EXPECT_TRUE(device().stop_recording().empty());
+}
+
+/// What a later step does must not hold up the reading of this one.
+TEST_F(CudaTest, AwaitsOneEventAndDeliversWhatCameBeforeIt) {
+  const TensorView one = place<float>({1}), two = place<float>({2});
+  float first = 0, second = 0;
+  device().copy_to_host(Lane::compute, &first, one.data, sizeof first);
+  const Event event = device().record(Lane::compute);
+  device().copy_to_host(Lane::compute, &second, two.data, sizeof second);
+  device().await(event);
+  EXPECT_EQ(first, 1);
+  device().synchronize();
+  EXPECT_EQ(second, 2);
+}
+
 TEST_F(CudaTest, RefusesARankNumberThatIsNone) {
   ::setenv("OMPI_COMM_WORLD_LOCAL_RANK", "first", 1);
   EXPECT_THAT(message_of([] { make_device(); }), HasSubstr("OMPI_COMM_WORLD_LOCAL_RANK is 'first'"));

@@ -62,6 +62,9 @@ class Device {
   virtual void wait(Lane lane, Event event) = 0;
   /// Returns when everything posted on both lanes has finished.
   virtual void synchronize() = 0;
+  /// Returns when everything before `event` in its lane has finished, copies to the host included; what came
+  /// after it may still run.
+  virtual void await(Event) { synchronize(); }
 
   /// Keeps a record of everything that runs from here on, which slows it by a few per cent. DeviceError where
   /// the device has no such records.

@@ -139,8 +139,9 @@ class Layer {
   virtual void plan(const BatchShape& shape, StashPlan& plan) = 0;
   /// Fills constant buffers; called once after allocation. `positions`: the most positions of any sequence.
   virtual void prepare(Device&, std::int64_t /*positions*/) {}
-  /// After the optimizer's step, with counters summed over the data ranks.
-  virtual void end_of_step(Ops&) {}
+  /// After the optimizer's step, with counters summed over the data ranks. `proceed`, [1] f32: NaN when the
+  /// step failed and nothing may change.
+  virtual void end_of_step(Ops&, TensorView /*proceed*/) {}
   /// Multiply-adds of forward × 2 for a shape: causal attention at half, chunks as chunks, active experts
   /// only.
   virtual double forward_flops(const BatchShape& shape) const = 0;

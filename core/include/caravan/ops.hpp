@@ -68,6 +68,7 @@ class Ops {
   X(add, Add)                                                    \
   X(adamw_step, AdamWStep)                                       \
   X(sum_of_squares, SumOfSquares)                                \
+  X(clip_factor, ClipFactor)                                     \
   X(expert_bias_update, ExpertBiasUpdate)
 
 #define CARAVAN_DECLARE_OP(name, Args) virtual void name(const Args& args);

@@ -62,6 +62,7 @@ class Parameter {
     replaces_ = true;
     return *this;
   }
+  bool gradient_is_replaced() const noexcept { return replaces_ && uses == 1; }
   /// How the next sum goes into `grad`: replace for the first of a step, where the layer promised to ask.
   Accumulate gradient_mode() { return std::exchange(stale_, false) ? Accumulate::replace : Accumulate::add; }
 
@@ -133,7 +134,7 @@ class ParameterStore {
   void start_gradients(Device& device);
   /// Ends the sums of a step: what nobody replaced becomes zero.
   void finish_gradients(Device& device);
-  /// All gradients as one contiguous view, in order of declaration.
+  /// All gradients as one contiguous view, those that a step clears first.
   TensorView all_gradients() const noexcept { return all_gradients_; }
 
  private:
@@ -147,6 +148,7 @@ class ParameterStore {
   std::vector<std::unique_ptr<Buffer>> buffers_;
   std::vector<Arena> arenas_;
   TensorView all_gradients_;
+  std::size_t cleared_bytes_ = 0;  // of all_gradients_, from the front
 };
 
 }  // namespace caravan

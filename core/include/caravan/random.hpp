@@ -22,9 +22,9 @@ constexpr std::uint64_t hash_name(std::string_view name,
 }
 
 /// Philox4x32-10: four 32-bit words that depend on nothing but key and counter, so any rank can draw any
-/// element. constexpr, so that CUDA kernels draw from the same code. Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11.
-constexpr std::array<std::uint32_t, 4> philox(RandomKey key, std::uint64_t high,
-                                              std::uint64_t low) noexcept {
+/// element. constexpr, so that CUDA kernels draw from the same code. Source: Salmon et al., "Parallel random
+/// numbers: as easy as 1, 2, 3", SC11.
+constexpr std::array<std::uint32_t, 4> philox(RandomKey key, std::uint64_t high, std::uint64_t low) noexcept {
   std::uint64_t mixed = (key.seed + 0x9E3779B97F4A7C15ull) ^ (key.stream * 0xD1B54A32D192ED03ull);
   auto k0 = static_cast<std::uint32_t>(mixed), k1 = static_cast<std::uint32_t>(mixed >> 32);
   std::array<std::uint32_t, 4> x{static_cast<std::uint32_t>(low), static_cast<std::uint32_t>(low >> 32),

@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "caravan/reference_ops.hpp"
 #include "core/ops/reference/call.hpp"
@@ -19,6 +21,8 @@ void ReferenceOps::adamw_step(const AdamWStep& args) {
       args.weight.empty() ? Vector<float>{} : call.flat("weight", args.weight, master.extent(0));
   const double gradient_scale = call.f32_vector("gradient_scale", args.gradient_scale, 1)(0);
   if (args.step < 1) call.fail(fmt::format("step {} (the first step is 1)", args.step));
+
+  if (std::isnan(gradient_scale)) return;
 
   const double correction1 = 1 - std::pow(args.beta1, static_cast<double>(args.step));
   const double correction2 = 1 - std::pow(args.beta2, static_cast<double>(args.step));
@@ -43,11 +47,23 @@ void ReferenceOps::sum_of_squares(const SumOfSquares& args) {
   out(0) += sum(x.extent(0), [&](std::int64_t i) { return double{x(i)} * x(i); });
 }
 
+void ReferenceOps::clip_factor(const ClipFactor& args) {
+  const Call call("clip_factor");
+  const double squares = call.vector<double>("squares", args.squares, 1)(0);
+  const auto factor = call.f32_vector("factor", args.factor, 1);
+  constexpr double kTiny = 1e-6;
+
+  if (std::isnan(factor(0))) return;
+  const double scale = args.max_norm > 0 ? std::min(1.0, args.max_norm / (std::sqrt(squares) + kTiny)) : 1.0;
+  factor(0) = std::isfinite(squares) ? static_cast<float>(scale) : std::numeric_limits<float>::quiet_NaN();
+}
+
 void ReferenceOps::expert_bias_update(const ExpertBiasUpdate& args) {
   const Call call("expert_bias_update");
   const auto counts = call.f32_vector("counts", args.counts, kAny);
   const std::int64_t experts = counts.extent(0);
   const auto bias = call.f32_vector("bias", args.bias, experts);
+  const auto proceed = call.optional_f32_vector("proceed", args.proceed, 1);
 
   const double mean_count =
       sum(experts, [&](std::int64_t e) { return double{counts(e)}; }) / static_cast<double>(experts);
@@ -58,7 +74,8 @@ void ReferenceOps::expert_bias_update(const ExpertBiasUpdate& args) {
   float mean_delta = 0;
   for (std::int64_t e = 0; args.centre && e < experts; ++e) mean_delta += delta(e);
   mean_delta /= static_cast<float>(experts);
-  for (std::int64_t e = 0; e < experts; ++e) bias(e) += delta(e) - mean_delta;
+  const bool proceeds = !proceed || !std::isnan(proceed(0));
+  for (std::int64_t e = 0; proceeds && e < experts; ++e) bias(e) += delta(e) - mean_delta;
   for (std::int64_t e = 0; e < experts; ++e) counts(e) = 0;
 }
 

@@ -76,8 +76,21 @@ Event CudaDevice::record(Lane lane) {
 
 void CudaDevice::wait(Lane lane, Event event) {
   if (event.id == 0) return;
+  const auto [events, number] = find(event);
+  events.wait(context_.stream(lane), number);
+}
+
+std::pair<LaneEvents&, std::uint64_t> CudaDevice::find(Event event) {
   const std::uint64_t index = (event.id + 1) % 2;
-  events_[index].wait(context_.stream(lane), (event.id + 1 - index) / 2);
+  return {events_[index], (event.id + 1 - index) / 2};
+}
+
+void CudaDevice::await(Event event) {
+  if (event.id != 0) {
+    const auto [events, number] = find(event);
+    events.synchronize(number);
+  }
+  staging_.deliver_arrived();
 }
 
 void CudaDevice::synchronize() {

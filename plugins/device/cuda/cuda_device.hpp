@@ -3,6 +3,7 @@
 #include <array>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "caravan/device.hpp"
 #include "caravan/plugin.hpp"
@@ -43,10 +44,14 @@ class CudaDevice final : public Device {
   [[nodiscard]] Event record(Lane lane) override;
   void wait(Lane lane, Event event) override;
   void synchronize() override;
+  void await(Event event) override;
   void start_recording() override;
   std::vector<DeviceActivity> stop_recording() override;
 
  private:
+  /// The ring that an event belongs to, and its number there.
+  std::pair<LaneEvents&, std::uint64_t> find(Event event);
+
   Context context_;
   Staging staging_;
   std::array<LaneEvents, 2> events_;

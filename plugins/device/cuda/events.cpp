@@ -21,11 +21,18 @@ std::uint64_t LaneEvents::record(cudaStream_t stream) {
   return ++recorded_;
 }
 
-void LaneEvents::wait(cudaStream_t stream, std::uint64_t number) const {
-  CARAVAN_CHECK(number <= recorded_, DeviceError,
+cudaEvent_t LaneEvents::find(std::uint64_t number) const {
+  CARAVAN_CHECK(number > 0 && number <= recorded_, DeviceError,
                 fmt::format("event {} is waited for (only {} were recorded on its lane)", number, recorded_));
-  if (number == 0) return;
-  CARAVAN_CUDA_CHECK(cudaStreamWaitEvent(stream, ring_[(number - 1) % kRing], 0));
+  return ring_[(number - 1) % kRing];
+}
+
+void LaneEvents::wait(cudaStream_t stream, std::uint64_t number) const {
+  CARAVAN_CUDA_CHECK(cudaStreamWaitEvent(stream, find(number), 0));
+}
+
+void LaneEvents::synchronize(std::uint64_t number) const {
+  CARAVAN_CUDA_CHECK(cudaEventSynchronize(find(number)));
 }
 
 }  // namespace caravan::cuda

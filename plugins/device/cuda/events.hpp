@@ -22,8 +22,12 @@ class LaneEvents {
   /// 1, 2, 3, …
   std::uint64_t record(cudaStream_t stream);
   void wait(cudaStream_t stream, std::uint64_t number) const;
+  /// The calling thread waits.
+  void synchronize(std::uint64_t number) const;
 
  private:
+  cudaEvent_t find(std::uint64_t number) const;
+
   static constexpr std::uint64_t kRing = 1024;
   std::vector<cudaEvent_t> ring_;
   std::uint64_t recorded_ = 0;

@@ -8,12 +8,16 @@
 #include "caravan/check.hpp"
 #include "columns.hpp"
 #include "cuda_error.hpp"
+#include "fastest.hpp"
 
 namespace caravan::cuda {
 namespace {
 
 /// What NVIDIA recommends for Hopper.
 constexpr std::size_t kScratchBytes = std::size_t{32} << 20;
+/// Of cuBLASLt's proposals so many are tried where trying is safe and worth it.
+constexpr int kMostTried = 8;
+constexpr double kLeastFlops = 1e9;
 /// A plan is a few hundred bytes; a run that meets more shapes than this plans some of them again.
 constexpr std::size_t kMostPlans = 1024;
 
@@ -123,7 +127,8 @@ struct MatrixProducts::Plan {
   cublasLtMatmulAlgo_t algorithm{};
 };
 
-MatrixProducts::MatrixProducts(Context& context) : stream_(context.stream()) {
+MatrixProducts::MatrixProducts(Context& context)
+    : stream_(context.stream()), determinism_(context.determinism()) {
   check_lt(cublasLtCreate(&handle_), "cublasLtCreate");
   CARAVAN_CUDA_CHECK(cudaMalloc(&scratch_, kScratchBytes));
 }
@@ -154,15 +159,27 @@ MatrixProducts::Key MatrixProducts::key_of(const MatrixProduct& p) {
 }
 
 cublasStatus_t MatrixProducts::choose(const MatrixProduct& p, Plan& plan) const {
-  cublasLtMatmulHeuristicResult_t choice{};
+  std::array<cublasLtMatmulHeuristicResult_t, kMostTried> choices{};
   int found = 0;
   const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
       handle_, plan.description.get(), plan.right.get(), plan.left.get(), plan.addend.get(),
-      plan.result.get(), preference_for(p).get(), 1, &choice, &found);
+      plan.result.get(), preference_for(p).get(), may_try(p) ? kMostTried : 1, choices.data(), &found);
   if (status != CUBLAS_STATUS_SUCCESS) return status;
   if (found == 0) return CUBLAS_STATUS_NOT_SUPPORTED;
-  plan.algorithm = choice.algo;
-  return choice.state;
+  plan.algorithm = choices[0].algo;
+  if (found == 1 || choices[0].state != CUBLAS_STATUS_SUCCESS) return choices[0].state;
+  plan.algorithm = choices[fastest(static_cast<std::size_t>(found), stream_, [&](std::size_t index) {
+                     plan.algorithm = choices[index].algo;
+                     return multiply(p, plan) == CUBLAS_STATUS_SUCCESS;
+                   })].algo;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+bool MatrixProducts::may_try(const MatrixProduct& p) const {
+  const bool repeatable = !p.addend || p.addend.data != p.result.data;
+  const double flops = 2.0 * static_cast<double>(p.result.rows) * static_cast<double>(p.result.columns) *
+                       static_cast<double>(depth_of(p));
+  return determinism_ == Determinism::fast && repeatable && flops >= kLeastFlops;
 }
 
 std::unique_ptr<MatrixProducts::Plan> MatrixProducts::make_plan(const MatrixProduct& p) const {
@@ -193,16 +210,18 @@ MatrixProducts::Plan& MatrixProducts::plan_of(const MatrixProduct& product) {
   return *(plans_[key] = make_plan(product));
 }
 
+cublasStatus_t MatrixProducts::multiply(const MatrixProduct& p, const Plan& plan) const {
+  const float one = 1, of_addend = p.addend ? 1 : 0;
+  return cublasLtMatmul(handle_, plan.description.get(), &one, p.right.matrix.data, plan.right.get(),
+                        p.left.matrix.data, plan.left.get(), &of_addend, addend_of(p).data, plan.addend.get(),
+                        p.result.data, plan.result.get(), &plan.algorithm, scratch_, kScratchBytes, stream_);
+}
+
 void MatrixProducts::run(const MatrixProduct& p) {
   if (p.result.rows == 0 || p.result.columns == 0) return;
   Plan& plan = plan_of(p);
   if (plan.bias == Bias::in_product) set(plan.description, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias.data);
-  const float one = 1, of_addend = p.addend ? 1 : 0;
-  check_lt(
-      cublasLtMatmul(handle_, plan.description.get(), &one, p.right.matrix.data, plan.right.get(),
-                     p.left.matrix.data, plan.left.get(), &of_addend, addend_of(p).data, plan.addend.get(),
-                     p.result.data, plan.result.get(), &plan.algorithm, scratch_, kScratchBytes, stream_),
-      "cublasLtMatmul");
+  check_lt(multiply(p, plan), "cublasLtMatmul");
   if (plan.bias == Bias::afterwards) add_to_rows(p.result, p.bias, stream_);
 }
 

@@ -28,9 +28,10 @@ struct MatrixProduct {
   Matrix bias = {};    ///< [columns], f32 or bf16; or absent
 };
 
-/// Matrix products by cuBLASLt. What it chooses for a shape is kept, so a step asks it once a shape; the same
-/// shape always runs the same way, and sums are split only where their parts are added in a fixed order and
-/// in f32.
+/// Matrix products by cuBLASLt. What is chosen for a shape is kept, so a step asks once a shape, and the same
+/// shape runs the same way until the program ends; sums are split only where their parts are added in a fixed
+/// order and in f32. Unless results must be the same in every run, large products that may be repeated are
+/// tried in several ways when they first come (the first proposal is up to 20 % slower than the best).
 class MatrixProducts {
  public:
   explicit MatrixProducts(Context& context);
@@ -49,10 +50,13 @@ class MatrixProducts {
   Plan& plan_of(const MatrixProduct& product);
   /// Sets the plan's algorithm, or says why there is none.
   cublasStatus_t choose(const MatrixProduct& product, Plan& plan) const;
+  bool may_try(const MatrixProduct& product) const;
+  cublasStatus_t multiply(const MatrixProduct& product, const Plan& plan) const;
   std::unique_ptr<Plan> make_plan(const MatrixProduct& product) const;
   static Key key_of(const MatrixProduct& product);
 
   cudaStream_t stream_;
+  Determinism determinism_;
   cublasLtHandle_t handle_ = nullptr;
   void* scratch_ = nullptr;
   std::map<Key, std::unique_ptr<Plan>> plans_;

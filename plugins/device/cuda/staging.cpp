@@ -59,6 +59,16 @@ void Staging::to_host(cudaStream_t stream, void* to, const void* from, std::size
   slot.bytes = bytes;
 }
 
+void Staging::deliver_arrived() {
+  for (Slot& slot : slots_) {
+    if (slot.to == nullptr) continue;
+    const cudaError_t state = cudaEventQuery(slot.done);
+    if (state == cudaErrorNotReady) continue;
+    CARAVAN_CUDA_CHECK(state);
+    finish(slot);
+  }
+}
+
 void Staging::deliver() {
   for (std::size_t i = 0; i < kSlots; ++i) {
     Slot& slot = slots_[(used_ + i) % kSlots];

@@ -21,6 +21,8 @@ class Staging {
   void to_host(cudaStream_t stream, void* to, const void* from, std::size_t bytes);
   /// Fills the destinations of to_host(), oldest first, once their copies have arrived.
   void deliver();
+  /// Only those that have arrived.
+  void deliver_arrived();
 
  private:
   static constexpr std::size_t kSlotBytes = 256 * 1024;

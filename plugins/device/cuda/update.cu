@@ -67,13 +67,21 @@ template <class W, int N>
 __global__ void __launch_bounds__(kThreads) adamw_kernel(Factors factors, Streams<W> streams) {
   const std::int64_t begin = (std::int64_t{blockIdx.x} * kThreads + threadIdx.x) * N;
   const float scale = __ldg(streams.gradient_scale);
+  if (isnan(scale)) return;
   if (begin + N <= streams.count) return update<N>(factors, streams, scale, begin);
   for (std::int64_t i = begin; i < streams.count; ++i) update<1>(factors, streams, scale, i);
 }
 
+__global__ void clip_kernel(const double* squares, double max_norm, float* factor) {
+  if (isnan(*factor)) return;
+  const double scale = max_norm > 0 ? fmin(1.0, max_norm / (sqrt(*squares) + 1e-6)) : 1.0;
+  *factor = isfinite(*squares) ? static_cast<float>(scale) : nanf("");
+}
+
 /// In f32, step by step, by one thread: the bias decides ties between experts, so it must equal the
 /// reference's to the bit. Contraction changes nothing here, because every product has a factor of 0 or ±1.
-__global__ void expert_bias_kernel(float* counts, float* bias, int experts, float rate, bool centre) {
+__global__ void expert_bias_kernel(float* counts, float* bias, const float* proceed, int experts, float rate,
+                                   bool centre) {
   extern __shared__ float seen[];
   __shared__ float mean_delta;
   double total = 0;
@@ -91,6 +99,7 @@ __global__ void expert_bias_kernel(float* counts, float* bias, int experts, floa
     mean_delta /= static_cast<float>(experts);
   }
   __syncwarp();
+  if (proceed != nullptr && isnan(*proceed)) return;
   for (int e = threadIdx.x; e < experts; e += kWarp) bias[e] += delta(e) - mean_delta;
 }
 
@@ -125,6 +134,14 @@ void CudaOps::adamw_step(const AdamWStep& args) {
   });
 }
 
+void CudaOps::clip_factor(const ClipFactor& args) {
+  const Call call("clip_factor");
+  const double* squares = call.scalar_f64("squares", args.squares);
+  float* factor = call.floats("factor", args.factor, 1);
+  clip_kernel<<<1, 1, 0, context_.stream()>>>(squares, args.max_norm, factor);
+  CARAVAN_CUDA_LAUNCHED();
+}
+
 void CudaOps::expert_bias_update(const ExpertBiasUpdate& args) {
   constexpr std::int64_t kMost = 8192;
   const Call call("expert_bias_update");
@@ -134,7 +151,8 @@ void CudaOps::expert_bias_update(const ExpertBiasUpdate& args) {
   if (experts > kMost) call.fail(std::to_string(experts) + " experts (at most 8192 are served)");
   if (experts == 0) return;
   expert_bias_kernel<<<1, kWarp, static_cast<std::size_t>(experts) * sizeof(float), context_.stream()>>>(
-      counts.as<float>(), bias, static_cast<int>(experts), args.rate, args.centre);
+      counts.as<float>(), bias, call.optional_floats("proceed", args.proceed, 1), static_cast<int>(experts),
+      args.rate, args.centre);
   CARAVAN_CUDA_LAUNCHED();
 }
 

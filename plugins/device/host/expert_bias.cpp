@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "host_ops.hpp"
 #include "view.hpp"
@@ -12,6 +13,7 @@ void HostOps::expert_bias_update(const ExpertBiasUpdate& args) {
   float* counts = call.vector("counts", args.counts, kAny);
   const std::int64_t experts = args.counts.extent(0);
   float* bias = call.vector("bias", args.bias, experts);
+  const float* proceed = call.optional_vector("proceed", args.proceed, 1);
 
   double total = 0;
   for (std::int64_t e = 0; e < experts; ++e) total += counts[e];
@@ -22,7 +24,8 @@ void HostOps::expert_bias_update(const ExpertBiasUpdate& args) {
   float mean_delta = 0;
   for (std::int64_t e = 0; args.centre && e < experts; ++e) mean_delta += delta(e);
   mean_delta /= static_cast<float>(experts);
-  for (std::int64_t e = 0; e < experts; ++e) bias[e] += delta(e) - mean_delta;
+  const bool proceeds = !proceed || !std::isnan(*proceed);
+  for (std::int64_t e = 0; proceeds && e < experts; ++e) bias[e] += delta(e) - mean_delta;
   std::fill_n(counts, experts, 0.0f);
 }
 

@@ -65,7 +65,9 @@ void HostOps::adamw_step(const AdamWStep& args) {
                         call.flat("exp_avg_sq", args.exp_avg_sq, count).data()};
   float* weight = args.weight.empty() ? nullptr : call.flat("weight", args.weight, count).data();
   if (args.step < 1) call.fail(fmt::format("step {} (the first step is 1)", args.step));
-  const Factors factors = factors_of(args, *call.vector("gradient_scale", args.gradient_scale, 1));
+  const float scale = *call.vector("gradient_scale", args.gradient_scale, 1);
+  if (std::isnan(scale)) return;
+  const Factors factors = factors_of(args, scale);
   for_ranges(count, [&](std::int64_t begin, std::int64_t end, std::int64_t) {
     update(factors, streams, begin, end);
     if (weight) Line(weight + begin, end - begin) = ConstLine(streams.master + begin, end - begin);

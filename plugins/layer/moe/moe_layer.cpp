@@ -104,8 +104,9 @@ void MoeLayer::declare_slots(const BatchShape& shape, StashPlan& plan) {
   dsent_ = plan.add("sent.gradient", T, {moved, H}, Lifetime::backward);
 }
 
-void MoeLayer::end_of_step(Ops& ops) {
-  if (bias_) ops.expert_bias_update({counts_.data, bias_->data, options_.bias_rate, options_.centre});
+void MoeLayer::end_of_step(Ops& ops, TensorView proceed) {
+  if (bias_)
+    ops.expert_bias_update({counts_.data, bias_->data, options_.bias_rate, options_.centre, proceed});
 }
 
 double MoeLayer::forward_flops(const BatchShape& shape) const {

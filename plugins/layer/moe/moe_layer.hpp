@@ -28,7 +28,7 @@ class MoeLayer final : public Layer {
   const std::vector<Segment*>& segments() const override { return segments_; }
   const std::vector<Parameter*>& parameters() const override { return parameters_; }
   void plan(const BatchShape& shape, StashPlan& plan) override;
-  void end_of_step(Ops& ops) override;
+  void end_of_step(Ops& ops, TensorView proceed) override;
   double forward_flops(const BatchShape& shape) const override;
 
  private:

@@ -15,13 +15,22 @@ struct AdamWStep {
   TensorView weight;  ///< copy in the compute type to refresh, or empty when it is the master
   double lr = 0, beta1 = 0, beta2 = 0, eps = 0, weight_decay = 0;
   std::int64_t step = 1;      ///< 1-based
-  TensorView gradient_scale;  ///< [1] f32 on the device, read late
+  TensorView gradient_scale;  ///< [1] f32 on the device, read late; NaN: nothing is updated
 };
 
 /// out += Σ x²
 struct SumOfSquares {
   TensorView x;    ///< contiguous
   TensorView out;  ///< [1] f64 +=
+};
+
+/// factor = min(1, max_norm / (sqrt(squares) + 1e-6)), or 1 where max_norm is 0: PyTorch's clip_grad_norm_.
+/// NaN where squares is not finite, or where factor is NaN already: a step that failed stops those that
+/// follow it.
+struct ClipFactor {
+  TensorView squares;  ///< [1] f64: Σ gradient²
+  TensorView factor;   ///< [1] f32, read and written
+  double max_norm = 0;
 };
 
 /// Balancing without a loss: δ = rate·sign(mean(counts) − counts), δ −= mean(δ) when `centre`, bias += δ,
@@ -31,6 +40,7 @@ struct ExpertBiasUpdate {
   TensorView bias;    ///< [E] f32
   float rate = 0;
   bool centre = true;
+  TensorView proceed;  ///< [1] f32, or empty; NaN: counts are zeroed and the bias stays
 };
 
 }  // namespace caravan

@@ -1,0 +1,44 @@
+#include "jobs/bench/profile.hpp"
+
+#include <gmock/gmock.h>
+
+namespace caravan::jobs {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(Profile, names_kernels_without_namespaces_return_type_and_arguments) {
+  EXPECT_EQ(
+      short_name("void caravan::cuda::(anonymous namespace)::rows_kernel<8, caravan::cuda::Rows<float> >"
+                 "(caravan::cuda::Rows<float>, long (*)(int))"),
+      "rows_kernel<8, Rows<float> >");
+  EXPECT_EQ(short_name("nvjet_sm90_tst_256x128_64x4"), "nvjet_sm90_tst_256x128_64x4");
+  EXPECT_EQ(short_name(""), "");
+}
+
+TEST(Profile, is_empty_where_nothing_ran) {
+  const Profile profile = summarise({});
+  EXPECT_TRUE(profile.kernels.empty());
+  EXPECT_EQ(profile.idle_fraction(), 0);
+}
+
+TEST(Profile, adds_up_calls_of_one_name_longest_first) {
+  const Profile profile = summarise({{"a", 0, 10}, {"b", 10, 50}, {"a", 50, 65}});
+  ASSERT_EQ(profile.kernels.size(), 2u);
+  EXPECT_EQ(profile.kernels[0].name, "b");
+  EXPECT_EQ(profile.kernels[1].calls, 2);
+  EXPECT_DOUBLE_EQ(profile.kernels[1].seconds, 25e-9);
+  EXPECT_DOUBLE_EQ(profile.span_s, 65e-9);
+  EXPECT_EQ(profile.idle_s, 0);
+}
+
+TEST(Profile, is_idle_only_where_nothing_at_all_runs) {
+  // 0–40 with an overlap and one inside another, a gap of 10, then 50–100.
+  const Profile profile = summarise({{"a", 0, 30}, {"b", 20, 40}, {"c", 22, 25}, {"d", 50, 100}});
+  EXPECT_DOUBLE_EQ(profile.idle_s, 10e-9);
+  EXPECT_DOUBLE_EQ(profile.idle_fraction(), 0.1);
+  EXPECT_THAT(as_text(profile, 1), HasSubstr(" 10.0%  idle"));
+}
+
+}  // namespace
+}  // namespace caravan::jobs
