@@ -13,10 +13,10 @@ struct LossCase {
   Labels labels;
 };
 
-constexpr LossCase kCases[] = {{1, 1, 1, Labels::all},      {3, 5, 7, Labels::some},
-                               {33, 130, 24, Labels::some}, {9, 50, 8, Labels::none},
-                               {140, 33, 16, Labels::all},  {17, 1027, 12, Labels::some},
-                               {70, 4608, 8, Labels::some}, {8200, 24, 8, Labels::some}};
+constexpr LossCase kCases[] = {
+    {1, 1, 1, Labels::all},      {3, 5, 7, Labels::some},     {33, 130, 24, Labels::some},
+    {9, 50, 8, Labels::none},    {140, 33, 16, Labels::all},  {17, 1027, 12, Labels::some},
+    {70, 4608, 8, Labels::some}, {8200, 24, 8, Labels::some}, {270, 18440, 8, Labels::some}};
 
 std::vector<std::int32_t> labels_of(const LossCase& c) {
   std::vector<std::int32_t> labels;

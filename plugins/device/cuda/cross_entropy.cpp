@@ -111,7 +111,7 @@ void CudaOps::linear_cross_entropy(const LinearCrossEntropy& args) {
     MatrixProduct product{{rows_of(head.x, first, count)}, {head.w, true}, rows.logits};
     product.bias = head.bias;
     context_.keep<MatrixProducts>().run(product);
-    softmax_rows(rows, context_.stream());
+    softmax_rows(context_, rows);
     if (head.dx) add_gradients(context_, head, rows, first, scratch.column_sums);
   }
   add_sum(scratch.losses, tokens, head.loss_sum, context_.stream());

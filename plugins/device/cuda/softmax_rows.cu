@@ -1,87 +1,44 @@
 #include "softmax_rows.hpp"
 
 #include "caravan/ops/loss.hpp"
+#include "exponentials.cuh"
 #include "launch.hpp"
-#include "vec.cuh"
 
 namespace caravan::cuda {
 namespace {
 
 constexpr int kThreads = 512;
 
-/// Σ e^(z − maximum) of some logits.
-struct Exponentials {
-  float maximum, sum;
-};
-
-__device__ Exponentials merge(const Exponentials& a, const Exponentials& b) {
-  const float maximum = fmaxf(a.maximum, b.maximum);
-  if (maximum == -INFINITY) return {maximum, a.sum + b.sum};
-  return {maximum, a.sum * expf(a.maximum - maximum) + b.sum * expf(b.maximum - maximum)};
-}
-
-__device__ Exponentials merge_warp(Exponentials x) {
-#pragma unroll
-  for (unsigned step = kWarp / 2; step > 0; step /= 2) {
-    x = merge(x, {__shfl_xor_sync(kWholeWarp, x.maximum, step), __shfl_xor_sync(kWholeWarp, x.sum, step)});
-  }
-  return x;
-}
-
 /// Of all threads, on every thread.
-__device__ Exponentials merge_block(Exponentials x) {
+__device__ Exponentials merge_block(const Exponentials& mine) {
   __shared__ Exponentials parts[kThreads / kWarp];
-  x = merge_warp(x);
-  if (threadIdx.x % kWarp == 0) parts[threadIdx.x / kWarp] = x;
+  const Exponentials of_warp = mine.of_warp();
+  if (threadIdx.x % kWarp == 0) parts[threadIdx.x / kWarp] = of_warp;
   __syncthreads();
   const unsigned lane = threadIdx.x % kWarp;
-  return merge_warp(lane < kThreads / kWarp ? parts[lane] : Exponentials{-INFINITY, 0});
+  return (lane < kThreads / kWarp ? parts[lane] : Exponentials{}).of_warp();
 }
 
 template <int N>
 __device__ Exponentials exponentials_of(const float* row, std::int64_t columns) {
-  Exponentials mine{-INFINITY, 0};
+  Exponentials mine;
 #pragma unroll 2
   for (std::int64_t v = std::int64_t{threadIdx.x} * N; v < columns; v += std::int64_t{kThreads} * N) {
-    const Floats<N> z = load<N>(row + v);
-    float largest = z[0];
-#pragma unroll
-    for (int i = 1; i < N; ++i) largest = fmaxf(largest, z[i]);
-    const float maximum = fmaxf(mine.maximum, largest);
-    const float shift = maximum == -INFINITY ? 0 : maximum;
-    mine.sum *= expf(mine.maximum - shift);
-#pragma unroll
-    for (int i = 0; i < N; ++i) mine.sum += expf(z[i] - shift);
-    mine.maximum = maximum;
+    mine.add(load<N>(row + v));
   }
   return merge_block(mine);
 }
 
-template <class T>
-struct Gradient {
-  T* row;
-  float scale;   ///< of the loss
-  float factor;  ///< scale / Σ e^(z − maximum)
-  float maximum;
-  std::int64_t label;
-};
-
 /// The row of gradients may lie in the first bytes of the row of logits. Where an element of it is narrower
 /// than a logit, a step is written when all threads have read theirs: it ends before the next one's logits.
 template <int N, class T>
-__device__ void write_gradient(const float* row, std::int64_t columns, const Gradient<T>& to) {
+__device__ void write_gradient(const float* row, std::int64_t columns, const LogitGradient<T>& to) {
   for (std::int64_t begin = 0; begin < columns; begin += std::int64_t{kThreads} * N) {
     const std::int64_t v = begin + std::int64_t{threadIdx.x} * N;
     Floats<N> z{};
     if (v < columns) z = load<N>(row + v);
     if constexpr (sizeof(T) < sizeof(float)) __syncthreads();
-    if (v >= columns) continue;
-#pragma unroll
-    for (int i = 0; i < N; ++i) {
-      z[i] = expf(z[i] - to.maximum) * to.factor;
-      if (v + i == to.label) z[i] -= to.scale;
-    }
-    store<N>(to.row + v, z);
+    if (v < columns) to.write(v, z);
   }
 }
 
@@ -110,9 +67,8 @@ __global__ void __launch_bounds__(kThreads)
   // Read before the barrier inside exponentials_of; after it another thread may have overwritten it.
   const double at_label = label >= 0 && label < extents.columns ? double{row[label]} : nan("");
   const Exponentials all = exponentials_of<N>(row, extents.columns);
-  if (threadIdx.x == 0) losses[t] = double{all.maximum} + log(double{all.sum}) - at_label;
-  if (!drow) return;
-  write_gradient<N>(row, extents.columns, Gradient<T>{drow, scale, scale / all.sum, all.maximum, label});
+  if (threadIdx.x == 0) losses[t] = loss_of(all, at_label);
+  if (drow) write_gradient<N>(row, extents.columns, LogitGradient<T>(drow, scale, all, label));
 }
 
 __global__ void __launch_bounds__(kThreads)
@@ -134,12 +90,13 @@ void launch(const SoftmaxRows& rows, cudaStream_t stream) {
 
 }  // namespace
 
-void softmax_rows(const SoftmaxRows& rows, cudaStream_t stream) {
+void softmax_rows(const Context& context, const SoftmaxRows& rows) {
   if (rows.logits.rows == 0) return;
+  if (fits_once(context, rows)) return softmax_rows_once(context, rows);
   const bool wide = rows_of_16_bytes({rows.logits, rows.dlogits});
   with_type(rows.dlogits ? rows.dlogits.dtype : DType::f32, [&]<class T>() {
-    if (wide) return launch<T, 8>(rows, stream);
-    launch<T, 1>(rows, stream);
+    if (wide) return launch<T, 8>(rows, context.stream());
+    launch<T, 1>(rows, context.stream());
   });
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "context.hpp"
 #include "view.hpp"
 
 namespace caravan::cuda {
@@ -19,7 +20,13 @@ struct SoftmaxRows {
   float gradient_scale = 1;
 };
 
-void softmax_rows(const SoftmaxRows& rows, cudaStream_t stream);
+void softmax_rows(const Context& context, const SoftmaxRows& rows);
+
+/// Whether softmax_rows_once serves these: rows of 16 bytes that fit the shared memory of a block, and are
+/// long enough to fill it.
+bool fits_once(const Context& context, const SoftmaxRows& rows);
+/// The same with one pass over memory: a row stays in shared memory between its sum and its gradients.
+void softmax_rows_once(const Context& context, const SoftmaxRows& rows);
 
 /// *to += the sum of `values`, in an order that depends on the count only.
 void add_sum(const double* values, std::int64_t count, double* to, cudaStream_t stream);
