@@ -89,71 +89,78 @@ struct Backward {
   int width;
 };
 
-/// x and weight·dy of N columns.
-template <int N>
-struct Pair {
-  Floats<N> x, wdy;
+/// N columns as they lie in memory, which takes half the registers of floats.
+template <class T, int N>
+struct Piece {
+  Raw<T, N> x, dy, weight, residual;
 
-  template <class T>
   __device__ void read(const Backward<T>& b, std::int64_t row, int column) {
-    x = load<N>(b.x.at(row, column));
-    wdy = load<N>(b.dy.at(row, column));
-    const Floats<N> w = load<N>(b.weight + column);
-#pragma unroll
-    for (int i = 0; i < N; ++i) wdy[i] *= w[i];
+    x = load_raw<N>(b.x.at(row, column));
+    dy = load_raw<N>(b.dy.at(row, column));
+    if (b.residual.data != nullptr) residual = load_raw<N>(b.residual.at(row, column));
+    weight = load_raw<N>(b.weight + column);
   }
+  __device__ void stay_raw() { stays_raw(x), stays_raw(dy), stays_raw(weight); }
   __device__ float dot() const {
     float total = 0;
 #pragma unroll
-    for (int i = 0; i < N; ++i) total += x[i] * wdy[i];
+    for (int i = 0; i < N; ++i) total += to_float(x.at[i]) * (to_float(dy.at[i]) * to_float(weight.at[i]));
     return total;
+  }
+  __device__ void write(const Backward<T>& b, std::int64_t row, int column, float scale, float slope) const {
+    Floats<N> v;
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      v[i] = scale * (to_float(dy.at[i]) * to_float(weight.at[i])) - slope * to_float(x.at[i]);
+      if (b.residual.data != nullptr) v[i] += to_float(residual.at[i]);
+    }
+    store(b.dx.at(row, column), v);
   }
 };
 
-template <int N, class T>
-__device__ void write_gradient(const Backward<T>& b, std::int64_t row, int column, const Pair<N>& p,
-                               float scale, float slope) {
-  Floats<N> v;
-#pragma unroll
-  for (int i = 0; i < N; ++i) v[i] = scale * p.wdy[i] - slope * p.x[i];
-  if (b.residual.data != nullptr) {
-    const Floats<N> r = load<N>(b.residual.at(row, column));
-#pragma unroll
-    for (int i = 0; i < N; ++i) v[i] += r[i];
-  }
-  store(b.dx.at(row, column), v);
-}
-
-template <class T, int N>
+/// All that a row needs is asked for before its sum, so that only one trip to memory is waited for.
+template <class T, int N, int kSteps>
 __global__ void __launch_bounds__(kMostThreads) backward_input_kernel(Backward<T> b) {
   const std::int64_t row = std::int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
   if (row >= b.rows) return;
-  Pair<N> kept[kKept];
+  Piece<T, N> kept[kSteps];
   float total = 0;
+  const float scale = b.rstd[row];
 #pragma unroll
-  for (int k = 0; k < kKept; ++k) {
+  for (int k = 0; k < kSteps; ++k) {
     if (column_of<N>(k) < b.width) kept[k].read(b, row, column_of<N>(k));
   }
 #pragma unroll
-  for (int k = 0; k < kKept; ++k) {
+  for (int k = 0; k < kSteps; ++k) {
     if (column_of<N>(k) < b.width) total += kept[k].dot();
+    if (sizeof(T) < sizeof(float)) kept[k].stay_raw();
   }
-  for (int k = kKept; column_of<N>(k) < b.width; ++k) {
-    Pair<N> more;
+  for (int k = kSteps; column_of<N>(k) < b.width; ++k) {
+    Piece<T, N> more;
     more.read(b, row, column_of<N>(k));
     total += more.dot();
   }
-  const float scale = b.rstd[row];
   const float slope = scale * scale * scale * (row_sum(total) / static_cast<float>(b.width));
 #pragma unroll
-  for (int k = 0; k < kKept; ++k) {
-    if (column_of<N>(k) < b.width) write_gradient(b, row, column_of<N>(k), kept[k], scale, slope);
+  for (int k = 0; k < kSteps; ++k) {
+    if (column_of<N>(k) < b.width) kept[k].write(b, row, column_of<N>(k), scale, slope);
   }
-  for (int k = kKept; column_of<N>(k) < b.width; ++k) {
-    Pair<N> more;
+  for (int k = kSteps; column_of<N>(k) < b.width; ++k) {
+    Piece<T, N> more;
     more.read(b, row, column_of<N>(k));
-    write_gradient(b, row, column_of<N>(k), more, scale, slope);
+    more.write(b, row, column_of<N>(k), scale, slope);
   }
+}
+
+/// The kernel whose threads hold no more steps than the row needs: what they do not hold serves other rows.
+template <class T, int N>
+auto* backward_input_for(std::int64_t steps_of_thread) {
+  if constexpr (N > 1) {
+    if (steps_of_thread <= 1) return backward_input_kernel<T, N, 1>;
+    if (steps_of_thread == 2) return backward_input_kernel<T, N, 2>;
+    if (steps_of_thread == 3) return backward_input_kernel<T, N, 3>;
+  }
+  return backward_input_kernel<T, N, kKept>;
 }
 
 }  // namespace
@@ -186,7 +193,8 @@ void CudaOps::rmsnorm_backward_input(const RmsNormBackwardInput& args) {
   if (x.rows == 0 || x.columns == 0) return;
   with_type_and_step(type, rows_of_16_bytes({x, dy, residual, dx, weight}), [&]<class T, int N>() {
     const dim3 block = block_of(x.columns / N);
-    backward_input_kernel<T, N><<<blocks_for(x.rows, block.y), block, 0, context_.stream()>>>(
+    const auto kernel = backward_input_for<T, N>(ceil_div(x.columns / N, block.x));
+    kernel<<<blocks_for(x.rows, block.y), block, 0, context_.stream()>>>(
         {Rows<T>(x), Rows<T>(dy), Rows<T>(residual), Rows<T>(dx), weight.as<T>(), rstd, x.rows,
          static_cast<int>(x.columns)});
     CARAVAN_CUDA_LAUNCHED();

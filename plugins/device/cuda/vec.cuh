@@ -26,12 +26,31 @@ struct Floats {
 
 /// `from` starts on 16 bytes when N > 1.
 template <int N, class T>
-__device__ Floats<N> load(const T* from) {
-  const Raw<T, N> raw = *reinterpret_cast<const Raw<T, N>*>(from);
+__device__ Raw<T, N> load_raw(const T* from) {
+  return *reinterpret_cast<const Raw<T, N>*>(from);
+}
+
+template <class T, int N>
+__device__ Floats<N> floats_of(const Raw<T, N>& raw) {
   Floats<N> values;
 #pragma unroll
   for (int i = 0; i < N; ++i) values[i] = to_float(raw.at[i]);
   return values;
+}
+
+template <int N, class T>
+__device__ Floats<N> load(const T* from) {
+  return floats_of(load_raw<N>(from));
+}
+
+/// Keeps the compiler from holding on to floats that it made of this before: they are made again.
+template <class T, int N>
+__device__ void stays_raw(Raw<T, N>& raw) {
+  if constexpr (sizeof raw % sizeof(std::uint32_t) == 0) {
+    auto* words = reinterpret_cast<std::uint32_t*>(&raw);
+#pragma unroll
+    for (std::size_t i = 0; i < sizeof raw / sizeof *words; ++i) asm volatile("" : "+r"(words[i]));
+  }
 }
 
 template <int N, class T>
