@@ -2,6 +2,7 @@
 #include "cuda_error.hpp"
 #include "cuda_ops.hpp"
 #include "matrix_product.hpp"
+#include "narrow_product.hpp"
 
 namespace caravan::cuda {
 namespace {
@@ -28,6 +29,9 @@ void CudaOps::linear_forward(const LinearForward& args) {
   MatrixProduct product{{x}, {w, true}, call.matrix("y", args.y, result, x.rows, w.rows)};
   product.addend = call.optional_matrix("residual", args.residual, result, x.rows, w.rows);
   product.bias = bias_of(call, args.bias, type, w.rows);
+  if (!product.addend && !product.bias && is_narrow(product.result, {x, w})) {
+    return narrow_forward(x, w, product.result, context_.stream());
+  }
   context_.keep<MatrixProducts>().run(product);
 }
 
@@ -37,6 +41,10 @@ void CudaOps::linear_backward_input(const LinearBackwardInput& args) {
   const Matrix dy = call.matrix("dy", args.dy, type, kAny, kAny);
   const Matrix w = call.matrix("w", args.w, type, dy.columns, kAny);
   const Matrix dx = call.matrix("dx", args.dx, type, dy.rows, w.columns);
+  if (is_narrow(dy, {w, dx})) {
+    const NarrowResult result = args.accumulate ? NarrowResult::added_to : NarrowResult::replaced;
+    return narrow_backward_input(dy, w, dx, result, context_.stream());
+  }
   context_.keep<MatrixProducts>().run({{dy}, {w}, dx, args.accumulate ? dx : Matrix{}});
 }
 
@@ -50,7 +58,12 @@ void CudaOps::linear_backward_weight(const LinearBackwardWeight& args) {
   const bool replaces = args.accumulate == Accumulate::replace;
   if (x.rows == 0 && replaces) clear(dw, context_.stream());
   if (x.rows == 0) return;
-  context_.keep<MatrixProducts>().run({{dy, true}, {x}, dw, replaces ? Matrix{} : dw});
+  if (is_narrow(dy, {x})) {
+    const NarrowResult result = replaces ? NarrowResult::replaced : NarrowResult::added_to;
+    narrow_backward_weight(dy, x, dw, result, context_);
+  } else {
+    context_.keep<MatrixProducts>().run({{dy, true}, {x}, dw, replaces ? Matrix{} : dw});
+  }
   if (!dbias) return;
   Workspace& scratch = context_.workspace();
   const std::size_t floats = column_sums_scratch(dy);
