@@ -36,11 +36,11 @@ __device__ void for_columns(int columns, const Visit& visit) {
   for (int first = 0; first < columns; first += kColumns) visit(Round<N, kSteps>{first, columns});
 }
 
-/// to[i] = step i of the round.
+/// to[i] = step i of the round, as it lies in memory: half the registers of floats, so twice the warps.
 template <class T, int N, int kSteps>
-__device__ void load_round(Floats<N> (&to)[kSteps], const T* from, const Round<N, kSteps>& round) {
+__device__ void load_round(Raw<T, N> (&to)[kSteps], const T* from, const Round<N, kSteps>& round) {
 #pragma unroll
-  for (int i = 0; i < kSteps; ++i) to[i] = load<N>(from + round.at(i));
+  for (int i = 0; i < kSteps; ++i) to[i] = load_raw<N>(from + round.at(i));
 }
 
 struct Scatter {
@@ -58,13 +58,14 @@ __global__ void __launch_bounds__(kThreads) permute_kernel(Scatter s, Rows<T> x,
   const T* from = x.at(token);
   T* to = out.at(row);
   for_columns<N>(s.columns, [&](const Round<N>& round) {
-    Floats<N> values[4];
-    load_round<T>(values, from, round);
+    Raw<T, N> raw[4];
+    load_round(raw, from, round);
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
+      Floats<N> values = floats_of(raw[i]);
 #pragma unroll
-      for (int j = 0; j < N; ++j) values[i][j] *= weight;
-      if (round.has(i)) store<N>(to + round.at(i), values[i]);
+      for (int j = 0; j < N; ++j) values[j] *= weight;
+      if (round.has(i)) store<N>(to + round.at(i), values);
     }
   });
 }
@@ -84,10 +85,9 @@ __device__ float dot(const Floats<N>& a, const Floats<N>& b) {
 }
 
 /// out[t] = base[t] + Σ_k w·rows[row_of[t, k]]; with `x` also dweights[t, k] = x[t]·rows[row_of[t, k]].
-/// `base` may be `out`. Where base or x is absent a row that is read anyway is read twice (from the cache):
-/// without branches all loads of a round are in flight together.
-template <class T, int N, int kSlots>
-__global__ void __launch_bounds__(kThreads, 2)
+/// `base` may be `out`.
+template <class T, int N, int kSlots, int kSteps>
+__global__ void __launch_bounds__(kThreads, kSlots > 1 || kSteps > 3 ? 2 : 3)
     gather_kernel(Slots s, Rows<T> rows, Rows<T> base, Rows<T> x, Rows<T> out) {
   const std::int64_t token = warp_index();
   if (token >= s.tokens) return;
@@ -99,25 +99,22 @@ __global__ void __launch_bounds__(kThreads, 2)
     from[k] = rows.at(*s.row_of.at(token, k));
     weight[k] = s.weights.data ? *s.weights.at(token, k) : 1.0f;
   }
-  const T *first = base.data ? base.at(token) : from[0], *scales = x.data ? x.at(token) : from[0];
-  const bool adds = base.data != nullptr;
-  constexpr int kSteps = kSlots > 1 ? 2 : 4;  // as many loads in flight as registers serve
   for_columns<N, kSteps>(s.columns, [&](const Round<N, kSteps>& round) {
-    Floats<N> sum[kSteps], scale[kSteps], values[kSteps];
-    load_round<T>(sum, first, round);
-    load_round<T>(scale, scales, round);
+    Floats<N> sum[kSteps]{};
+    Raw<T, N> before[kSteps]{}, scale[kSteps]{}, values[kSteps];
+    if (base.data) load_round(before, static_cast<const T*>(base.at(token)), round);
+    if (x.data) load_round(scale, static_cast<const T*>(x.at(token)), round);
 #pragma unroll
     for (int k = 0; k < kSlots; ++k) {
       if (kSlots > 1 && k >= s.top_k) break;
-      load_round<T>(values, from[k], round);
+      load_round(values, from[k], round);
 #pragma unroll
       for (int i = 0; i < kSteps; ++i) {
+        const Floats<N> value = floats_of(values[i]);
+        if (k == 0) sum[i] = floats_of(before[i]);
 #pragma unroll
-        for (int j = 0; j < N; ++j) {
-          const float before = k > 0 || adds ? sum[i][j] : 0.0f;
-          sum[i][j] = before + weight[k] * values[i][j];
-        }
-        dots[k] += round.has(i) ? dot(scale[i], values[i]) : 0.0f;
+        for (int j = 0; j < N; ++j) sum[i][j] += weight[k] * value[j];
+        if (x.data && round.has(i)) dots[k] += dot(floats_of(scale[i]), value);
       }
     }
 #pragma unroll
@@ -144,18 +141,19 @@ __global__ void __launch_bounds__(kThreads) scatter_kernel(Slots s, Rows<T> dy, 
             k = static_cast<int>(slot - std::int64_t{token} * s.top_k);
   const std::int64_t row = *s.row_of.at(token, k);
   const float weight = s.weights.data ? *s.weights.at(token, k) : 1.0f;
-  const T *from = dy.at(token), *scales = rows.data ? rows.at(row) : from;
+  const T *from = dy.at(token), *scales = rows.at(row);
   float total = 0;
   for_columns<N>(s.columns, [&](const Round<N>& round) {
-    Floats<N> gradient[4], value[4];
-    load_round<T>(gradient, from, round);
-    load_round<T>(value, scales, round);
+    Raw<T, N> gradients[4], values[4];
+    load_round(gradients, from, round);
+    if (rows.data) load_round(values, scales, round);
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      if (round.has(i)) total += dot(gradient[i], value[i]);
+      Floats<N> gradient = floats_of(gradients[i]);
+      if (rows.data && round.has(i)) total += dot(gradient, floats_of(values[i]));
 #pragma unroll
-      for (int j = 0; j < N; ++j) gradient[i][j] *= weight;
-      if (round.has(i)) store<N>(drows.at(row, round.at(i)), gradient[i]);
+      for (int j = 0; j < N; ++j) gradient[j] *= weight;
+      if (round.has(i)) store<N>(drows.at(row, round.at(i)), gradient);
     }
   });
   if (!rows.data) return;
@@ -195,7 +193,11 @@ void gather(const Context& context, const CheckedSlots& slots, const Gather& g) 
   const bool wide = rows_of_16_bytes({g.rows, g.base, g.x, g.out});
   const unsigned blocks = blocks_for(g.out.rows, kWarps);
   with_type_and_step(g.out.dtype, wide, [&]<class T, int N>() {
-    const auto kernel = slots.row_of.columns == 1 ? gather_kernel<T, N, 1> : gather_kernel<T, N, kMost>;
+    // A round of three or four steps, whichever leaves fewer lanes without a column; with more slots as many
+    // loads in flight as registers serve.
+    constexpr int kRound = 3 * N * static_cast<int>(kWarp);
+    const auto of_one = g.out.columns % kRound == 0 ? gather_kernel<T, N, 1, 3> : gather_kernel<T, N, 1, 4>;
+    const auto kernel = slots.row_of.columns == 1 ? of_one : gather_kernel<T, N, kMost, 2>;
     kernel<<<blocks, kThreads, 0, context.stream()>>>(slots.with(g.out.columns), Rows<T>(g.rows),
                                                       Rows<T>(g.base), Rows<T>(g.x), Rows<T>(g.out));
   });
