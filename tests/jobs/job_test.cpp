@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <limits>
 
+#include <filesystem>
 #include "tests/text/reference.hpp"
 
 namespace caravan::test {
@@ -73,6 +74,10 @@ double norm_of_difference(const std::vector<float>& a, const std::vector<float>&
                                        << (outcome.timed_out ? ", timed out" : "") << " after "
                                        << outcome.seconds << " s instead of code " << code << "\n"
                                        << outcome.out << outcome.err;
+}
+
+bool has_gpu() {
+  return std::filesystem::exists("/dev/nvidiactl");
 }
 
 }  // namespace caravan::test

@@ -43,6 +43,9 @@ double largest_relative_difference(const std::vector<double>& a, const std::vect
 /// |a - b| / |b|, norms over all elements; infinite when the sizes differ.
 double norm_of_difference(const std::vector<float>& a, const std::vector<float>& b);
 
+/// A driver for NVIDIA GPUs is loaded.
+bool has_gpu();
+
 /// Succeeds when the program ended by itself with this code.
 ::testing::AssertionResult ended_with(const Outcome& outcome, int code);
 

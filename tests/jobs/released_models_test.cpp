@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "io/safetensors/reader.hpp"
+#include "tests/jobs/close_logits.hpp"
 #include "tests/jobs/job_test.hpp"
 #include "tests/text/reference.hpp"
 
@@ -31,17 +32,18 @@ class ReleasedModels : public JobTest, public ::testing::WithParamInterface<Case
  protected:
   void SetUp() override {
     JobTest::SetUp();
+    if (GetParam().device == "cuda" && !has_gpu()) GTEST_SKIP() << "no NVIDIA GPU";
     expected_path_ = reference_file(GetParam().model + "/expected_outputs.safetensors");
     if (expected_path_.empty()) GTEST_SKIP() << "no " << GetParam().model << " in CARAVAN_REFERENCE_DIR";
     model_ = reference_file(GetParam().model);
   }
-  Outcome forward() const {
-    return run(
-        {{"forward", "--model", model_, "--inputs", expected_path_, "--outputs", file("out.safetensors"),
-          "--gradients", file("gradients.safetensors"), "--device", GetParam().device},
-         GetParam().ranks,
-         {},
-         60});
+  Outcome forward(const std::string& precision) const {
+    return run({{"forward", "--model", model_, "--inputs", expected_path_, "--outputs",
+                 file("out.safetensors"), "--gradients", file("gradients.safetensors"), "--device",
+                 GetParam().device, "--precision", precision},
+                GetParam().ranks,
+                {},
+                60});
   }
   std::string model_, expected_path_;
 };
@@ -62,7 +64,7 @@ void expect_same_routing(const io::SafetensorsFile& answers, const io::Safetenso
 }
 
 TEST_P(ReleasedModels, LogitsLossRoutingAndEveryGradientAreThoseOfTransformers) {
-  ASSERT_TRUE(ended_with(forward(), 0));
+  ASSERT_TRUE(ended_with(forward("fp32"), 0));
   const io::SafetensorsFile answers(file("out.safetensors")), expected(expected_path_);
 
   EXPECT_LE(largest_difference(answers.read_as_f32("logits"), expected.read_as_f32("logits_f64")),
@@ -86,7 +88,19 @@ INSTANTIATE_TEST_SUITE_P(All, ReleasedModels,
                                            Case{"tiny_maverick", "reference", 2},
                                            Case{"tiny_maverick", "host", 1}, Case{"tiny_maverick", "host", 2},
                                            Case{"tiny_maverick", "reference", 1},
-                                           Case{"tiny_scout", "reference", 2}),
+                                           Case{"tiny_scout", "reference", 2}, Case{"tiny_scout", "cuda", 1},
+                                           Case{"tiny_maverick", "cuda", 1}),
+                         name_of);
+
+class InBf16 : public ReleasedModels {};
+
+TEST_P(InBf16, LogitsAndLossAreClose) {
+  ASSERT_TRUE(ended_with(forward("bf16"), 0));
+  expect_close_logits(io::SafetensorsFile(file("out.safetensors")), io::SafetensorsFile(expected_path_));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, InBf16,
+                         ::testing::Values(Case{"tiny_scout", "cuda", 1}, Case{"tiny_maverick", "cuda", 1}),
                          name_of);
 
 class GreedyDecoding : public ReleasedModels {};
@@ -98,7 +112,7 @@ TEST_P(GreedyDecoding, TheCachedPathContinuesAsTransformersDoes) {
 
   const Outcome outcome =
       caravan({"generate", "--model", model_, "--prompt-ids", prompt, "--greedy", "--ignore-eos",
-               "--max-new-tokens", "24", "--device", GetParam().device, "--json"});
+               "--max-new-tokens", "24", "--device", GetParam().device, "--precision", "fp32", "--json"});
 
   ASSERT_TRUE(ended_with(outcome, 0));
   const auto answer = nlohmann::json::parse(outcome.out);
@@ -109,7 +123,8 @@ TEST_P(GreedyDecoding, TheCachedPathContinuesAsTransformersDoes) {
 INSTANTIATE_TEST_SUITE_P(All, GreedyDecoding,
                          ::testing::Values(Case{"tiny_scout", "reference", 1}, Case{"tiny_scout", "host", 1},
                                            Case{"tiny_maverick", "reference", 1},
-                                           Case{"tiny_maverick", "host", 1}),
+                                           Case{"tiny_maverick", "host", 1}, Case{"tiny_scout", "cuda", 1},
+                                           Case{"tiny_maverick", "cuda", 1}),
                          name_of);
 
 }  // namespace

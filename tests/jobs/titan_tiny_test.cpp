@@ -33,6 +33,7 @@ class TitanTinyJob : public JobTest, public ::testing::WithParamInterface<Case> 
  protected:
   void SetUp() override {
     JobTest::SetUp();
+    if (GetParam().device == "cuda" && !has_gpu()) GTEST_SKIP() << "no NVIDIA GPU";
     const std::string path = reference_file("titan_tiny/expected.json");
     if (path.empty()) GTEST_SKIP() << "no titan_tiny in CARAVAN_REFERENCE_DIR";
     steps_ = nlohmann::json::parse(std::ifstream(path))["steps"];
@@ -67,7 +68,8 @@ void expect_weights(const std::string& folder) {
 }
 
 TEST_P(TitanTinyJob, TenStepsAndTheFinalWeightsAreTorchtitans) {
-  ASSERT_TRUE(ended_with(run(train(job(titan_job(GetParam().device)), "run", GetParam().ranks)), 0));
+  ASSERT_TRUE(ended_with(
+      run(train(job(titan_job(GetParam().device)), "run", GetParam().ranks, {"train.precision=fp32"})), 0));
   const auto metrics = read_metrics(file("run"));
   ASSERT_EQ(metrics.size(), steps_.size());
   const std::vector<nlohmann::json> expected(steps_.begin(), steps_.end());
@@ -82,10 +84,24 @@ TEST_P(TitanTinyJob, TenStepsAndTheFinalWeightsAreTorchtitans) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, TitanTinyJob,
-                         ::testing::Values(Case{"host", 1}, Case{"host", 2}, Case{"reference", 2}),
+                         ::testing::Values(Case{"host", 1}, Case{"host", 2}, Case{"reference", 2},
+                                           Case{"cuda", 1}),
                          [](const auto& test) {
                            return test.param.device + "_" + std::to_string(test.param.ranks);
                          });
+
+class TitanTinyInBf16 : public TitanTinyJob {};
+
+TEST_P(TitanTinyInBf16, TenLossesAreTorchtitansInFp32WithinTwoPerCent) {
+  const std::string yaml = job(titan_job(GetParam().device));
+  ASSERT_TRUE(ended_with(run(train(yaml, "run", GetParam().ranks, {"train.precision=bf16"})), 0));
+  const auto metrics = read_metrics(file("run"));
+  const std::vector<nlohmann::json> expected(steps_.begin(), steps_.end());
+  EXPECT_LE(largest_relative_difference(series(metrics, "loss"), series(expected, "loss")), 0.02);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, TitanTinyInBf16, ::testing::Values(Case{"reference", 1}, Case{"cuda", 1}),
+                         [](const auto& test) { return test.param.device; });
 
 }  // namespace
 }  // namespace caravan::test
