@@ -64,7 +64,7 @@ Checked take_apart(const caravan_param& param, std::string_view owner) {
       type, ConfigError,
       fmt::format(
           "parameter '{}' of {} has the type {} (known: int, float, bool, string, int list, float list, "
-          "string list, map, a|b|c)",
+          "string list, map, a|b|c, a|b|c or map)",
           param.name, owner, shown(text_of(param.type))));
   auto range = ParamRange::parse(text_of(param.range));
   CARAVAN_CHECK(

@@ -78,6 +78,7 @@ void check_single(const Config& value, const ParamType& type, const ParamRange& 
     case ParamType::Value::text:
       return static_cast<void>(value.as_string());
     case ParamType::Value::word:
+      if (type.or_map && value.kind() == Config::Kind::map) return;
       return check_word(value, type.words);
     case ParamType::Value::map:
       break;
@@ -97,18 +98,19 @@ void expect_list(const Config& value, const ParamType& type) {
 }  // namespace
 
 std::optional<ParamType> ParamType::parse(std::string_view text) {
-  const bool is_list = text.ends_with(" list");
+  const bool is_list = text.ends_with(" list"), or_map = text.ends_with(" or map");
   if (is_list) text.remove_suffix(5);
-  if (text == "int") return ParamType{Value::integer, is_list, {}};
-  if (text == "float") return ParamType{Value::number, is_list, {}};
-  if (text == "string") return ParamType{Value::text, is_list, {}};
+  if (or_map) text.remove_suffix(7);
+  if (!or_map && text == "int") return ParamType{Value::integer, is_list, {}};
+  if (!or_map && text == "float") return ParamType{Value::number, is_list, {}};
+  if (!or_map && text == "string") return ParamType{Value::text, is_list, {}};
   if (is_list) return std::nullopt;
-  if (text == "bool") return ParamType{Value::truth, false, {}};
-  if (text == "map") return ParamType{Value::map, false, {}};
+  if (!or_map && text == "bool") return ParamType{Value::truth, false, {}};
+  if (!or_map && text == "map") return ParamType{Value::map, false, {}};
   if (text.find('|') == std::string_view::npos) return std::nullopt;
   auto words = split_words(text);
   if (!words) return std::nullopt;
-  return ParamType{Value::word, false, std::move(*words)};
+  return ParamType{Value::word, false, std::move(*words), or_map};
 }
 
 bool ParamRange::holds(double value) const {

@@ -22,7 +22,7 @@ RankPlan row_of(Plan lowered, Placement placement, int microbatches, int rank) {
 
 RankPlan lower(const Plan& compute, int microbatches, int rank, Recomputation recomputation) {
   Placement placement = check(compute, microbatches);
-  const bool recomputes = recomputation == Recomputation::full;
+  const bool recomputes = recomputation == Recomputation::stage;
   Plan plan = recomputes ? place_recomputation(
                                compute, std::vector<bool>(static_cast<std::size_t>(placement.stages()), true))
                          : compute;

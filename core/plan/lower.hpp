@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "core/plan/recompute.hpp"
 #include "core/plan/slots.hpp"
 
 namespace caravan {
@@ -11,18 +12,19 @@ struct RankPlan {
   std::vector<Step> row;  ///< lowered: with sends, receives, recomputation, reduction
   Placement placement;
   int microbatches = 0;
-  std::vector<StageSlots> slots;  ///< one for each stage of this rank, ascending
+  std::vector<StageSlots> slots;           ///< one for each stage of this rank, ascending
+  std::vector<RecomputePlan> recompute{};  ///< the same, or empty: no layer is repeated
 
   const std::vector<int>& stages(int rank) const {
     return placement.stages_of[static_cast<std::size_t>(rank)];
   }
 };
 
-/// What F keeps of a stage until its backward.
+/// What F keeps of a stage until its backward. Layers may repeat besides: see RecomputePlan.
 enum class Recomputation {
   none,
-  full,  ///< its input alone: R repeats F before the backward. The last stage's F waits for its R: nobody
-         ///< reads it
+  stage,  ///< its input alone: R repeats F before the backward. The last stage's F waits for its R: nobody
+          ///< reads it
 };
 
 /// Checks a schedule's plan, adds what it leaves to core, and picks the row of `rank`. ConfigError as

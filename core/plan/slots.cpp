@@ -46,7 +46,9 @@ class StageWalk {
     after_is_local_ = stage + 1 < placement.stages() && placement.same_rank(stage, stage + 1);
     for (const Step& step : row) {
       see(step.action);
-      if (step.overlapped) see(*step.overlapped);
+      if (!step.overlapped) continue;
+      see(*step.overlapped);
+      overlaps_ |= step.action.stage == stage && step.overlapped->stage == stage;
     }
     for (const Step& step : row) {
       begin(step.action);
@@ -56,7 +58,9 @@ class StageWalk {
     }
   }
 
-  StageSlots slots() { return {stash_.map(), input_.map(), gradient_.map(), splits_, recomputes_, is_last_}; }
+  StageSlots slots() {
+    return {stash_.map(), input_.map(), gradient_.map(), splits_, recomputes_, is_last_, overlaps_};
+  }
 
  private:
   void see(const Action& action) {
@@ -87,7 +91,7 @@ class StageWalk {
 
   int stage_;
   bool before_is_local_, after_is_local_, is_last_;
-  bool splits_ = false, recomputes_ = false, trains_ = false;
+  bool splits_ = false, recomputes_ = false, trains_ = false, overlaps_ = false;
   Places stash_, input_, gradient_;
 };
 

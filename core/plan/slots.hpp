@@ -24,6 +24,7 @@ struct StageSlots {
   bool splits = false;      ///< some I and W are apart
   bool recomputes = false;  ///< F's activations are not kept
   bool is_last = false;     ///< of the pipeline
+  bool overlaps = false;    ///< a forward of it runs between the segments of its backward
 
   /// Where F writes. With recomputation one more set, which nothing outlives; kNoSlot on the last stage,
   /// whose F is left to its R because nobody waits for it.

@@ -11,13 +11,14 @@ PreNorm::PreNorm(ParameterStore& store, const std::string& name, std::int64_t wi
 
 void PreNorm::plan(const BatchShape& shape, StashPlan& plan) {
   output_ = plan.add("norm", shape.compute, {shape.tokens(), width_}, Lifetime::weight);
-  rstd_ = plan.add("norm.rstd", DType::f32, {shape.tokens()}, Lifetime::weight);
+  rstd_ = plan.add("norm.rstd", DType::f32, {shape.tokens()}, Lifetime::weight, "norm");
   const std::int64_t trained = shape.phase == Phase::train ? shape.tokens() : 0;
   gradient_ = plan.add("norm.gradient", shape.compute, {trained, width_}, gradient_lifetime_);
 }
 
 TensorView PreNorm::forward(Run& run, Frame& frame) const {
-  run.ops.rmsnorm_forward({frame.x, weight_.weight, frame[output_], frame[rstd_], eps_});
+  if (run.makes(frame, output_))
+    run.ops.rmsnorm_forward({frame.x, weight_.weight, frame[output_], frame[rstd_], eps_});
   return frame[output_];
 }
 
@@ -44,7 +45,7 @@ Dropout OutputDropout::mask(const Run& run, TensorView x) const {
 }
 
 void OutputDropout::finish(Run& run, Frame& frame) const {
-  if (!drops(run)) return;
+  if (!drops(run) || !run.makes_output(frame)) return;
   run.ops.dropout(mask(run, frame.y));
   if (!frame.x.empty()) run.ops.add({frame.x, frame.y});
 }
@@ -80,9 +81,9 @@ void SwigluBlock::plan(const BatchShape& shape, StashPlan& plan) {
 }
 
 void SwigluBlock::forward(Run& run, Frame& frame, TensorView x, TensorView base, TensorView y) const {
-  run.ops.linear_forward({x, gate_up_.weight, {}, {}, frame[pre_]});
-  run.ops.swiglu_forward({frame[pre_], frame[activated_]});
-  run.ops.linear_forward({frame[activated_], down_.weight, {}, base, y});
+  if (run.makes(frame, pre_)) run.ops.linear_forward({x, gate_up_.weight, {}, {}, frame[pre_]});
+  if (run.makes(frame, activated_)) run.ops.swiglu_forward({frame[pre_], frame[activated_]});
+  if (run.makes_output(frame)) run.ops.linear_forward({frame[activated_], down_.weight, {}, base, y});
 }
 
 void SwigluBlock::backward_input(Run& run, Frame& frame, TensorView dy, TensorView dx, Write write) const {

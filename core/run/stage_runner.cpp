@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "caravan/check.hpp"
 
@@ -33,9 +34,11 @@ StageRunner::StageRunner(Device& device, Stage& stage, Stash& stash, const StepS
       stash_(stash),
       memory_(device, input_bytes(stash.layout().shape(), stash.in_flight()), "inputs"),
       forward_(forward_walk(stage.layers())),
-      backward_(backward_walk(stage.layers())),
-      backward_input_(backward_input_walk(stage.layers())),
-      backward_weight_(backward_weight_walk(stage.layers())) {
+      backward_(backward_walk(stage.layers(), stash.layout().recompute())),
+      backward_input_(backward_input_walk(stage.layers(), stash.layout().recompute())),
+      backward_weight_(backward_weight_walk(stage.layers(), stash.layout().recompute())),
+      backward_at_once_(without_first_repeat(backward_)),
+      backward_input_at_once_(without_first_repeat(backward_input_)) {
   const BatchShape& shape = stash_.layout().shape();
   for (int set = 0; set < stash.in_flight(); ++set) {
     inputs_.push_back({memory_.take(DType::i32, {shape.tokens()}), memory_.take(DType::i32, {shape.tokens()}),
@@ -77,22 +80,25 @@ void StageRunner::load(const MicroBatch& batch, int set, const StepScales& scale
   run.pass = pass;
 }
 
-const Walk& StageRunner::walk(ActionKind kind) const {
+const Walk& StageRunner::walk(ActionKind kind, int set) {
+  const bool is_forward = kind == ActionKind::forward || kind == ActionKind::recompute;
+  const bool at_once =
+      std::exchange(just_forward_, is_forward ? set : -1) == set && !stash_.layout().separates();
   switch (kind) {
     case ActionKind::backward:
-      return backward_;
+      return at_once ? backward_at_once_ : backward_;
     case ActionKind::backward_input:
-      return backward_input_;
+      return at_once ? backward_input_at_once_ : backward_input_;
     case ActionKind::backward_weight:
       return backward_weight_;
     default:
-      CARAVAN_EXPECT(kind == ActionKind::forward || kind == ActionKind::recompute);
+      CARAVAN_EXPECT(is_forward);
       return forward_;
   }
 }
 
 Cursor StageRunner::cursor(ActionKind kind, int set, WalkObserver* observer) {
-  return Cursor(walk(kind), runs_[static_cast<std::size_t>(set)], stash_, set, observer);
+  return Cursor(walk(kind, set), runs_[static_cast<std::size_t>(set)], stash_, set, observer);
 }
 
 }  // namespace caravan

@@ -57,7 +57,7 @@ class StageRunner {
     TensorView tokens, labels, documents;
   };
   TensorView copy(std::span<const std::int32_t> from, TensorView to);
-  const Walk& walk(ActionKind kind) const;
+  const Walk& walk(ActionKind kind, int set);
 
   Device& device_;
   Stage& stage_;
@@ -66,6 +66,9 @@ class StageRunner {
   std::vector<Inputs> inputs_;  // one a set
   std::vector<Run> runs_;       // one a set
   Walk forward_, backward_, backward_input_, backward_weight_;
+  // After the forward of the same micro-batch, what the last layers do not keep is still there.
+  Walk backward_at_once_, backward_input_at_once_;
+  int just_forward_ = -1;  ///< set of the last walk, if that was a forward
 };
 
 }  // namespace caravan

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "caravan/check.hpp"
+
 namespace caravan {
 namespace {
 
@@ -14,19 +16,29 @@ std::size_t aligned(std::size_t bytes) {
 }  // namespace
 
 StashLayout::StashLayout(const std::vector<Layer*>& layers, const BatchShape& shape, StashMode mode,
-                         std::int64_t width, StageEnds ends)
-    : shape_(shape), mode_(mode), layers_(layers.size()) {
+                         std::int64_t width, StageDemand demand)
+    : shape_(shape), mode_(mode), demand_(std::move(demand)), layers_(layers.size()) {
+  CARAVAN_EXPECT(demand_.recompute.empty() || demand_.recompute.size() == layers.size());
   place_boundaries(width);
-  place_ends(width, ends);
+  place_ends(width);
   const auto start = next_;
   for (std::size_t index = 0; index < layers.size(); ++index) {
     next_[forward_scratch] = start[forward_scratch];
     next_[backward_scratch] = start[backward_scratch];
     if (mode_ == StashMode::inference) next_[kept] = start[kept];
+    if (keeps_input(index))
+      next_[recomputed] = 0;
+    else
+      place_repeated_input(index, width);
     StashPlan plan;
     layers[index]->plan(shape, plan);
     place_slots(index, plan);
   }
+}
+
+const LayerRecompute& StashLayout::recompute_of(std::size_t index) const {
+  static const LayerRecompute kNothing;
+  return demand_.recompute.empty() ? kNothing : demand_.recompute[index];
 }
 
 StashLayout::Place StashLayout::take(Region region, DType dtype, const Shape& shape) {
@@ -62,7 +74,10 @@ void StashLayout::place_boundaries(std::int64_t width) {
   std::vector<Place> activations, gradients;
   for (std::size_t boundary = 0; boundary < inner; ++boundary) {
     const bool reuse = mode_ == StashMode::inference && boundary >= 2;
-    activations.push_back(reuse ? activations[boundary - 2] : take(kept, shape_.compute, shape));
+    if (!keeps_input(boundary + 1))
+      activations.emplace_back();
+    else
+      activations.push_back(reuse ? activations[boundary - 2] : take(kept, shape_.compute, shape));
     if (mode_ == StashMode::inference) continue;
     const bool alternate = mode_ == StashMode::fused;
     gradients.push_back(alternate && boundary >= 2
@@ -75,26 +90,50 @@ void StashLayout::place_boundaries(std::int64_t width) {
   }
 }
 
-void StashLayout::place_ends(std::int64_t width, StageEnds ends) {
+void StashLayout::place_ends(std::int64_t width) {
   const Shape shape{shape_.tokens(), width};
-  if (ends.has_output) layers_.back().y = take(kept, shape_.compute, shape);
-  if (ends.has_input && mode_ != StashMode::inference) layers_.front().dx = take(kept, shape_.compute, shape);
+  if (demand_.has_output) layers_.back().y = take(kept, shape_.compute, shape);
+  if (demand_.has_input && mode_ != StashMode::inference)
+    layers_.front().dx = take(kept, shape_.compute, shape);
+}
+
+void StashLayout::place_repeated_input(std::size_t index, std::int64_t width) {
+  CARAVAN_EXPECT(index > 0 && repeats(index) && repeats(index - 1));
+  layers_[index].x = layers_[index - 1].y = take(recomputed, shape_.compute, Shape{shape_.tokens(), width});
 }
 
 void StashLayout::place_slots(std::size_t index, const StashPlan& plan) {
+  const bool is_last = index + 1 == layers_.size();
+  CARAVAN_EXPECT(!repeats(index) || !is_last || demand_.has_output);  // the head's forward makes gradients
+  LayerPlaces& places = layers_[index];
+  const std::vector<std::string>& keeps = recompute_of(index).keeps;
+  places.repeats_output = !repeats(index) || (!is_last && !keeps_input(index + 1));
   for (const StashPlan::Entry& entry : plan.entries()) {
-    layers_[index].names.push_back(entry.name);
-    const bool backward = entry.lifetime == Lifetime::backward || entry.lifetime == Lifetime::backward_weight;
-    const bool absent = entry.shape.count() == 0 || (backward && mode_ == StashMode::inference);
-    layers_[index].slots.push_back(absent ? Place{entry.dtype, Shape{0}, kept, 0}
-                                          : take(region_of(entry.lifetime), entry.dtype, entry.shape));
+    const bool is_kept = std::find(keeps.begin(), keeps.end(), entry.part) != keeps.end();
+    places.names.push_back(entry.name);
+    places.repeats.push_back(entry.part == kOutputPart ? places.repeats_output : !is_kept);
+    places.slots.push_back(place_of(index, entry));
   }
 }
 
+StashLayout::Place StashLayout::place_of(std::size_t index, const StashPlan::Entry& entry) {
+  const bool backward = entry.lifetime == Lifetime::backward || entry.lifetime == Lifetime::backward_weight;
+  if (entry.shape.count() == 0 || (backward && mode_ == StashMode::inference))
+    return {entry.dtype, Shape{0}, kept, 0};
+  const bool again = repeats(index) && layers_[index].repeats.back() && entry.outlives_forward();
+  return take(again ? recomputed : region_of(entry.lifetime), entry.dtype, entry.shape);
+}
+
+std::size_t StashLayout::copies(Region region, int in_flight) const {
+  if (region == kept || region == deferred) return static_cast<std::size_t>(in_flight);
+  return separates() && (region == forward_scratch || region == recomputed) ? 2 : 1;
+}
+
 std::size_t StashLayout::total_bytes(int in_flight) const {
-  const auto sets = static_cast<std::size_t>(in_flight);
-  return sets * (bytes_[kept] + bytes_[deferred]) + bytes_[forward_scratch] + bytes_[backward_scratch] +
-         bytes_[session];
+  std::size_t bytes = 0;
+  for (int region = 0; region < kRegions; ++region)
+    bytes += copies(static_cast<Region>(region), in_flight) * bytes_[region];
+  return bytes;
 }
 
 Stash::Stash(Device& device, StashLayout layout, int in_flight)
@@ -116,47 +155,55 @@ Stash::Stash(Device& device, StashLayout layout, int in_flight, const Stash* ses
       base_[region] = session->base_[region];
       continue;
     }
-    const bool per_set = region == StashLayout::kept || region == StashLayout::deferred;
     base_[region] = next;
     next += layout_.bytes(static_cast<StashLayout::Region>(region)) *
-            static_cast<std::size_t>(per_set ? in_flight : 1);
+            layout_.copies(static_cast<StashLayout::Region>(region), in_flight);
   }
   device.fill_zero(Lane::compute, memory_.base(), memory_.capacity());  // first touch
-  for (int set = 0; set < in_flight; ++set) {
-    std::vector<Frame>& frames = frames_.emplace_back();
+  if (layout_.separates()) make_frames(Copy::first_forward);
+  make_frames(Copy::backward);
+}
+
+void Stash::make_frames(Copy copy) {
+  std::vector<std::vector<Frame>>& sets = frames_.emplace_back();
+  for (int set = 0; set < in_flight_; ++set) {
+    std::vector<Frame>& frames = sets.emplace_back();
     for (std::size_t index = 0; index < layout_.num_layers(); ++index)
-      frames.push_back(make_frame(index, set));
+      frames.push_back(make_frame(index, set, copy));
   }
 }
 
-TensorView Stash::view(const StashLayout::Place& place, int set) const {
+TensorView Stash::view(const StashLayout::Place& place, int set, Copy copy) const {
   if (place.shape.rank() == 0 || place.shape.count() == 0) return {};
-  char* at = base_[place.region] + place.offset;
-  if (place.region == StashLayout::kept || place.region == StashLayout::deferred) {
-    at += static_cast<std::size_t>(set) * layout_.bytes(place.region);
-  }
-  return TensorView(at, place.dtype, place.shape);
+  const std::size_t copies = layout_.copies(place.region, in_flight_);
+  const bool per_set = place.region == StashLayout::kept || place.region == StashLayout::deferred;
+  const std::size_t which = per_set ? at(set) : copy == Copy::first_forward ? 0 : copies - 1;
+  return TensorView(base_[place.region] + place.offset + which * layout_.bytes(place.region), place.dtype,
+                    place.shape);
 }
 
 void Stash::bind(int set, TensorView input, TensorView output_gradient) {
-  std::vector<Frame>& frames = frames_[static_cast<std::size_t>(set)];
-  frames.front().x = input;
-  frames.back().dy = output_gradient;
+  for (auto& sets : frames_) {
+    sets[at(set)].front().x = input;
+    sets[at(set)].back().dy = output_gradient;
+  }
 }
 
 TensorView Stash::find(std::size_t layer, std::string_view name, int set) const {
   const StashLayout::LayerPlaces& places = layout_.layer(layer);
   for (std::size_t slot = 0; slot < places.names.size(); ++slot) {
-    if (places.names[slot] == name) return view(places.slots[slot], set);
+    if (places.names[slot] == name) return view(places.slots[slot], set, Copy::backward);
   }
   return {};
 }
 
-Frame Stash::make_frame(std::size_t index, int set) const {
+Frame Stash::make_frame(std::size_t index, int set, Copy copy) const {
   const StashLayout::LayerPlaces& places = layout_.layer(index);
-  Frame frame{view(places.x, set), view(places.y, set), view(places.dx, set), view(places.dy, set), {}};
+  const auto viewed = [&](const StashLayout::Place& place) { return view(place, set, copy); };
+  Frame frame{viewed(places.x), viewed(places.y),     viewed(places.dx), viewed(places.dy), {},
+              places.repeats,   places.repeats_output};
   frame.slots.reserve(places.slots.size());
-  for (const StashLayout::Place& place : places.slots) frame.slots.push_back(view(place, set));
+  for (const StashLayout::Place& place : places.slots) frame.slots.push_back(viewed(place));
   return frame;
 }
 

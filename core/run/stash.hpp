@@ -8,6 +8,7 @@
 
 #include "caravan/arena.hpp"
 #include "caravan/layer.hpp"
+#include "core/plan/recompute.hpp"
 
 namespace caravan {
 
@@ -18,22 +19,26 @@ enum class StashMode {
   split,      ///< I and W apart: what W reads stays until W
 };
 
-/// What a stage has besides tokens and loss. An input and an output gradient come from outside and are bound
-/// to a set (Stash::bind); an output and an input gradient live in the set until the next micro-batch takes
-/// it.
-struct StageEnds {
+/// What a stage has besides tokens and loss, and what of its forward is done again. An input and an output
+/// gradient come from outside and are bound to a set (Stash::bind); an output and an input gradient live in
+/// the set until the next micro-batch takes it.
+struct StageDemand {
   bool has_input = false;   ///< its first layer reads another stage's output
   bool has_output = false;  ///< another stage reads its last layer's output
+  bool overlaps = false;    ///< a forward of one micro-batch runs between the segments of another's backward
+  RecomputePlan recompute{};  ///< in training
 };
 
 /// Places what the layers of a stage keep of one micro-batch. Regions, each one block:
-///   kept      per micro-batch in flight: entries of lifetime input and weight, and the inputs of the layers
-///   deferred  per micro-batch in flight: entries of lifetime backward_weight (split mode only)
-///   scratch   one for the forward walk, one for the backward walk, shared by all layers
-///   session   per stash: keys and values
+///   kept        per micro-batch in flight: entries of lifetime input and weight, and the inputs of the
+///   layers deferred    per micro-batch in flight: entries of lifetime backward_weight (split mode only)
+///   scratch     one for the forward walk, one for the backward walk, shared by all layers
+///   recomputed  shared by all groups of layers that repeat: what they do not keep. The largest group's
+///   session     per stash: keys and values
+/// Where walks overlap, a repeated forward has a forward scratch and a recomputed region of its own.
 class StashLayout {
  public:
-  enum Region { kept, deferred, forward_scratch, backward_scratch, session, kRegions };
+  enum Region { kept, deferred, forward_scratch, backward_scratch, recomputed, session, kRegions };
 
   struct Place {
     DType dtype = DType::f32;
@@ -45,29 +50,44 @@ class StashLayout {
     Place x, y, dx, dy;
     std::vector<Place> slots;
     std::vector<std::string> names;  // of the slots
+    std::vector<bool> repeats;       // see Frame
+    bool repeats_output = true;
   };
 
   /// Asks every layer for its plan. `width` is H.
   StashLayout(const std::vector<Layer*>& layers, const BatchShape& shape, StashMode mode, std::int64_t width,
-              StageEnds ends = {});
+              StageDemand demand = {});
 
   const BatchShape& shape() const noexcept { return shape_; }
   StashMode mode() const noexcept { return mode_; }
+  const RecomputePlan& recompute() const noexcept { return demand_.recompute; }
   const LayerPlaces& layer(std::size_t index) const { return layers_[index]; }
   std::size_t num_layers() const noexcept { return layers_.size(); }
   std::size_t bytes(Region region) const { return bytes_[region]; }
+  /// Copies of a region with that many micro-batches in flight.
+  std::size_t copies(Region region, int in_flight) const;
+  /// Whether a repeated forward has regions that the first one does not use.
+  bool separates() const { return demand_.overlaps && bytes_[recomputed] > 0; }
+  /// From forward to backward, of one micro-batch.
+  std::size_t bytes_of_microbatch() const { return bytes_[kept] + bytes_[deferred]; }
   /// With `in_flight` micro-batches kept at once, session included.
   std::size_t total_bytes(int in_flight) const;
 
  private:
   Region region_of(Lifetime lifetime) const;
+  bool repeats(std::size_t index) const { return recompute_of(index).repeats; }
+  bool keeps_input(std::size_t index) const { return recompute_of(index).keeps_input; }
+  const LayerRecompute& recompute_of(std::size_t index) const;
   void place_boundaries(std::int64_t width);
-  void place_ends(std::int64_t width, StageEnds ends);
+  void place_ends(std::int64_t width);
+  void place_repeated_input(std::size_t index, std::int64_t width);
   void place_slots(std::size_t index, const StashPlan& plan);
+  Place place_of(std::size_t index, const StashPlan::Entry& entry);
   Place take(Region region, DType dtype, const Shape& shape);
 
   BatchShape shape_;
   StashMode mode_;
+  StageDemand demand_;
   std::vector<LayerPlaces> layers_;
   std::array<std::size_t, kRegions> next_{};   // first free byte
   std::array<std::size_t, kRegions> bytes_{};  // high-water mark
@@ -83,27 +103,34 @@ class Stash {
 
   const StashLayout& layout() const noexcept { return layout_; }
   int in_flight() const noexcept { return in_flight_; }
-  /// The frame of layer `index` for the micro-batch in set `set`.
-  Frame& frame(std::size_t index, int set) { return frames_[static_cast<std::size_t>(set)][index]; }
+  /// The frame of layer `index` for the micro-batch in set `set`, in its first forward and in all that
+  /// follows: two only where the layout separates them.
+  Frame& forward_frame(std::size_t index, int set) { return frames_.front()[at(set)][index]; }
+  Frame& frame(std::size_t index, int set) { return frames_.back()[at(set)][index]; }
   /// Input [T, H] and gradient of the output [T, H] of the micro-batch in `set`; empty where a stage has
   /// none.
   void bind(int set, TensorView input, TensorView output_gradient);
-  TensorView output(int set) const { return frames_[static_cast<std::size_t>(set)].back().y; }
-  TensorView input_gradient(int set) const { return frames_[static_cast<std::size_t>(set)].front().dx; }
+  TensorView output(int set) const { return frames_.back()[at(set)].back().y; }
+  TensorView input_gradient(int set) const { return frames_.back()[at(set)].front().dx; }
   /// The entry that the layer declared under this name; empty when it has none.
   TensorView find(std::size_t layer, std::string_view name, int set) const;
   std::size_t bytes() const noexcept { return memory_.capacity(); }
 
  private:
   Stash(Device& device, StashLayout layout, int in_flight, const Stash* session);
-  TensorView view(const StashLayout::Place& place, int set) const;
-  Frame make_frame(std::size_t index, int set) const;
+  static std::size_t at(int set) { return static_cast<std::size_t>(set); }
+  /// Which copy of the regions that walks share.
+  enum class Copy { first_forward, backward };
+  TensorView view(const StashLayout::Place& place, int set, Copy copy) const;
+  Frame make_frame(std::size_t index, int set, Copy copy) const;
+  void make_frames(Copy copy);
 
   StashLayout layout_;
   int in_flight_;
   Arena memory_;
   std::array<char*, StashLayout::kRegions> base_{};
-  std::vector<std::vector<Frame>> frames_;  // [set][layer], made once: a walk allocates nothing
+  std::vector<std::vector<std::vector<Frame>>>
+      frames_;  // [copy][set][layer], made once: walks allocate nothing
 };
 
 }  // namespace caravan

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "caravan/error.hpp"
 
 namespace caravan {
@@ -12,69 +15,103 @@ void flush(Walk& walk, std::vector<Visit>& weights) {
   weights.clear();
 }
 
-void append_backward(Walk& walk, const std::vector<Segment*>& segments, std::size_t layer) {
+void append(Walk& walk, const Layer& layer, std::size_t index, Visit::What what) {
+  for (Segment* segment : layer.segments()) walk.push_back({segment, index, what});
+}
+
+void append_reversed(Walk& walk, const Layer& layer, std::size_t index, Visit::What what) {
+  const auto& segments = layer.segments();
+  for (std::size_t at = segments.size(); at-- > 0;) walk.push_back({segments[at], index, what});
+}
+
+void append_backward(Walk& walk, const Layer& layer, std::size_t index) {
+  const auto& segments = layer.segments();
   std::vector<Visit> weights;
-  for (std::size_t index = segments.size(); index-- > 0;) {
-    Segment* segment = segments[index];
-    walk.push_back({segment, layer, Visit::What::backward_input});
-    weights.push_back({segment, layer, Visit::What::backward_weight});
-    const bool next_posts = index > 0 && segments[index - 1]->lane() == Lane::comm;
+  for (std::size_t at = segments.size(); at-- > 0;) {
+    walk.push_back({segments[at], index, Visit::What::backward_input});
+    weights.push_back({segments[at], index, Visit::What::backward_weight});
+    const bool next_posts = at > 0 && segments[at - 1]->lane() == Lane::comm;
     if (!next_posts) flush(walk, weights);
   }
   walk.back().completes_weights = true;
+}
+
+/// The repeated forward of the group that ends with layer `last`, if one does.
+void append_repeated(Walk& walk, const std::vector<Layer*>& layers, const RecomputePlan& recompute,
+                     std::size_t last) {
+  if (recompute.empty() || !recompute[last].repeats) return;
+  if (last + 1 < layers.size() && !recompute[last + 1].keeps_input) return;
+  std::size_t first = last;
+  while (!recompute[first].keeps_input) --first;
+  for (std::size_t index = first; index <= last; ++index)
+    append(walk, *layers[index], index, Visit::What::repeated_forward);
+}
+
+/// Layers in reverse, each by `append_layer(walk, layer, index)`, groups repeated before.
+template <typename AppendLayer>
+Walk reversed_walk(const std::vector<Layer*>& layers, const RecomputePlan& recompute,
+                   AppendLayer append_layer) {
+  Walk walk;
+  for (std::size_t index = layers.size(); index-- > 0;) {
+    append_repeated(walk, layers, recompute, index);
+    append_layer(walk, *layers[index], index);
+  }
+  return walk;
 }
 
 }  // namespace
 
 Walk forward_walk(const std::vector<Layer*>& layers) {
   Walk walk;
-  for (std::size_t layer = 0; layer < layers.size(); ++layer) {
-    for (Segment* segment : layers[layer]->segments()) walk.push_back({segment, layer, Visit::What::forward});
-  }
+  for (std::size_t index = 0; index < layers.size(); ++index)
+    append(walk, *layers[index], index, Visit::What::forward);
   return walk;
 }
 
-Walk backward_input_walk(const std::vector<Layer*>& layers) {
-  Walk walk;
-  for (std::size_t layer = layers.size(); layer-- > 0;) {
-    const auto& segments = layers[layer]->segments();
-    for (std::size_t index = segments.size(); index-- > 0;) {
-      walk.push_back({segments[index], layer, Visit::What::backward_input});
+Walk backward_input_walk(const std::vector<Layer*>& layers, const RecomputePlan& recompute) {
+  return reversed_walk(layers, recompute, [](Walk& walk, const Layer& layer, std::size_t index) {
+    append_reversed(walk, layer, index, Visit::What::backward_input);
+  });
+}
+
+Walk backward_weight_walk(const std::vector<Layer*>& layers, const RecomputePlan& recompute) {
+  return reversed_walk(layers, recompute, [](Walk& walk, const Layer& layer, std::size_t index) {
+    append_reversed(walk, layer, index, Visit::What::backward_weight);
+    walk.back().completes_weights = true;
+  });
+}
+
+Walk backward_walk(const std::vector<Layer*>& layers, const RecomputePlan& recompute) {
+  return reversed_walk(layers, recompute, append_backward);
+}
+
+Walk without_first_repeat(Walk walk) {
+  const auto repeats = [](const Visit& visit) { return visit.what == Visit::What::repeated_forward; };
+  const auto first = std::find_if(walk.begin(), walk.end(), repeats);
+  walk.erase(first, std::find_if_not(first, walk.end(), repeats));
+  return walk;
+}
+
+void Cursor::run(const Visit& visit) {
+  switch (visit.what) {
+    case Visit::What::forward:
+      return visit.segment->forward(run_, stash_.forward_frame(visit.layer, set_));
+    case Visit::What::repeated_forward: {
+      const Pass pass = std::exchange(run_.pass, Pass::recomputation);
+      visit.segment->forward(run_, stash_.frame(visit.layer, set_));
+      run_.pass = pass;
+      return;
     }
+    case Visit::What::backward_input:
+      return visit.segment->backward_input(run_, stash_.frame(visit.layer, set_));
+    case Visit::What::backward_weight:
+      return visit.segment->backward_weight(run_, stash_.frame(visit.layer, set_));
   }
-  return walk;
-}
-
-Walk backward_weight_walk(const std::vector<Layer*>& layers) {
-  Walk walk = backward_input_walk(layers);
-  for (Visit& visit : walk) visit.what = Visit::What::backward_weight;
-  for (std::size_t index = 0; index < walk.size(); ++index) {
-    walk[index].completes_weights = index + 1 == walk.size() || walk[index + 1].layer != walk[index].layer;
-  }
-  return walk;
-}
-
-Walk backward_walk(const std::vector<Layer*>& layers) {
-  Walk walk;
-  for (std::size_t layer = layers.size(); layer-- > 0;)
-    append_backward(walk, layers[layer]->segments(), layer);
-  return walk;
 }
 
 void Cursor::visit(const Visit& visit) {
-  Frame& frame = stash_.frame(visit.layer, set_);
   try {
-    switch (visit.what) {
-      case Visit::What::forward:
-        visit.segment->forward(run_, frame);
-        break;
-      case Visit::What::backward_input:
-        visit.segment->backward_input(run_, frame);
-        break;
-      case Visit::What::backward_weight:
-        visit.segment->backward_weight(run_, frame);
-        break;
-    }
+    run(visit);
   } catch (Error& error) {
     error.add_context(fmt::format("segment '{}' of layer {}", visit.segment->name(), visit.layer));
     throw;

@@ -8,7 +8,7 @@ namespace caravan {
 
 /// One visit of a walk: what to do with which segment of which layer.
 struct Visit {
-  enum class What { forward, backward_input, backward_weight };
+  enum class What { forward, repeated_forward, backward_input, backward_weight };
   Segment* segment = nullptr;
   std::size_t layer = 0;
   What what = What::forward;
@@ -19,13 +19,18 @@ using Walk = std::vector<Visit>;
 
 /// F: every segment in order.
 Walk forward_walk(const std::vector<Layer*>& layers);
-/// I alone, in reverse order.
-Walk backward_input_walk(const std::vector<Layer*>& layers);
-/// W alone, in reverse order.
-Walk backward_weight_walk(const std::vector<Layer*>& layers);
+/// I alone, in reverse order. Here and below, each group of layers that `recompute` repeats goes forward once
+/// more before its backward; an empty plan repeats nothing.
+Walk backward_input_walk(const std::vector<Layer*>& layers, const RecomputePlan& recompute = {});
+/// W alone, in reverse order. Groups go forward again for W too: keeping what W reads from I to W would take
+/// memory for each micro-batch between the two.
+Walk backward_weight_walk(const std::vector<Layer*>& layers, const RecomputePlan& recompute = {});
 /// B: I in reverse order; a segment's W follows as soon as the next communication of its layer has been
 /// posted, so that weight gradients fill the wait. No W outlives its layer's visits.
-Walk backward_walk(const std::vector<Layer*>& layers);
+Walk backward_walk(const std::vector<Layer*>& layers, const RecomputePlan& recompute = {});
+
+/// A backward walk that begins where the forward has just ended: without its first group's repeated forward.
+Walk without_first_repeat(Walk walk);
 
 /// Sees every visit that a walk has made; the executor hooks gradient reduction and the progress of messages
 /// in here.
@@ -52,6 +57,7 @@ class Cursor {
   bool step();  // false: the next visit needs the communication that is in flight
   void wait();
   void visit(const Visit& visit);
+  void run(const Visit& visit);
 
   const Walk& walk_;
   Run& run_;

@@ -24,7 +24,7 @@ Job job_of(const PipelineBenchmark& benchmark, int ranks) {
 
 std::size_t most_activations(TrainSetup& setup, Communicator& world) {
   auto bytes = static_cast<std::int64_t>(
-      StageMemory::planned_bytes(setup.model(), setup.pipeline().training, setup.shape()));
+      StageMemory::planned(setup.model(), setup.pipeline().training, setup.shape()).total());
   world.all_reduce(TensorView(&bytes, DType::i64, {1}), ReduceOp::max);
   return static_cast<std::size_t>(bytes);
 }

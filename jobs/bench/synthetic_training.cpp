@@ -27,6 +27,7 @@ Config job_tree(const SyntheticJob& job) {
   const std::int64_t length = job.sequence_length > 0 ? job.sequence_length : wanted;
   tree.override_with("train.steps=1000000");
   tree.override_with("train.precision=" + job.precision);
+  tree.override_with("train.recompute=" + job.recompute);
   tree.override_with("train.sequence_length=" + std::to_string(length));
   tree.override_with("train.local_batch_size=" + std::to_string(job.local_batch));
   tree.override_with("parallel.microbatches=" + std::to_string(job.microbatches));
@@ -56,7 +57,7 @@ double SyntheticTraining::step() {
   do {
     post();
   } while (step_.posted() <= lead);
-  step_.result();
+  last_result_ = step_.result();
   const auto now = std::chrono::steady_clock::now();
   double elapsed = std::chrono::duration<double>(now - last_).count();
   last_ = now;

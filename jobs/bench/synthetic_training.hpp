@@ -16,6 +16,7 @@ struct SyntheticJob {
   std::string device = "auto", precision = "auto";
   std::int64_t sequence_length = 0;                ///< 0: the model's `positions`
   std::int64_t local_batch = 1, microbatches = 1;  ///< of a data rank
+  std::string recompute = "none";                  ///< of a job file, as YAML
 };
 
 /// The job file that it stands for.
@@ -33,6 +34,8 @@ class SyntheticTraining {
   double step();
   /// [collective] So many steps from the first to the end of the last.
   void run(int steps);
+  /// Of the last step() that was read.
+  const StepResult& last() const noexcept { return last_result_; }
   TrainSetup& setup() noexcept { return setup_; }
   Executor& executor() noexcept { return step_.executor(); }
 
@@ -47,6 +50,7 @@ class SyntheticTraining {
   StageMemory memory_;
   TrainStep step_;
   std::int64_t posted_ = 0;
+  StepResult last_result_;
   std::chrono::steady_clock::time_point last_;
 };
 

@@ -3,6 +3,7 @@
 
 #include "jobs/bench/ops_command.hpp"
 #include "jobs/bench/pipeline_command.hpp"
+#include "jobs/bench/recompute_command.hpp"
 #include "jobs/bench/step_command.hpp"
 #include "jobs/command.hpp"
 
@@ -19,6 +20,7 @@ std::function<int()> declare(CLI::App& app) {
   };
   add("ops", "Every operator of a device against what the machine can do", declare_bench_ops);
   add("step", "Whole training steps against the peak of the machine", declare_bench_step);
+  add("recompute", "Memory and time of steps that keep less and compute it again", declare_bench_recompute);
   add("pipeline", "Every pipeline schedule on one model, measured and simulated", declare_bench_pipeline);
   return [chosen] { return (*chosen)(); };
 }

@@ -39,7 +39,7 @@ Job::Train read_train(const Config& train) {
           train.get_int("global_batch_size"),
           train.get_float("max_norm"),
           train.get_int("log_every"),
-          train.get_string("recompute") == "full" ? Recomputation::full : Recomputation::none,
+          read_recompute(train.at("recompute")),
           read_lr(train),
           train.get_string("precision")};
 }

@@ -9,6 +9,7 @@
 #include "core/plan/lower.hpp"
 #include "core/plan/split.hpp"
 #include "core/run/lr_schedule.hpp"
+#include "jobs/job/recompute_rule.hpp"
 
 namespace caravan::jobs {
 
@@ -33,7 +34,7 @@ struct Job {
         global_batch_size;  ///< global: -1 = one micro-batch a rank
     double max_norm;
     std::int64_t log_every;
-    Recomputation recompute;
+    RecomputeRule recompute;
     LrSchedule lr;
     std::string precision;  ///< auto, fp32 or bf16
   } train{};

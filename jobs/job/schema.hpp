@@ -38,14 +38,27 @@ inline constexpr caravan_param kTrainParams[] = {
      "Share of the schedule that decays at its end; null: all after warm-up."},
     {"decay", "linear|sqrt|cosine", "linear", "", "", "Shape of the decay."},
     {"min_lr_factor", "float", "0", "", "[0, 1]", "Where the decay ends, as a share of lr."},
-    {"recompute", "none|full", "none", "", "",
-     "full: a stage keeps only its input and repeats its forward before the backward."},
+    {"recompute", "none|selective|full|stage or map", "none", "", "",
+     "What backward makes again instead of keeping it: nothing; what is cheap; all but the input of each "
+     "layer; "
+     "all but the input of each pipeline stage. Or {every: 2}, {selective: [attention]}, {budget: 0.5}."},
     {"precision", "auto|fp32|bf16", "auto", "", "",
      "What activations and the weights that operators read are; masters, gradients of weights and the "
      "optimizer's "
      "state are fp32 always. auto: what the device computes in."},
     {"log_every", "int", "10", "steps", ">= 1",
      "Steps between step lines; the first and last are always printed."},
+};
+
+/// Of a map in train.recompute: one of them.
+inline constexpr caravan_param kRecomputeParams[] = {
+    {"every", "int", "null", "layers", ">= 1", "Keep the input of every so many layers alone."},
+    {"selective", "string list", "null", "", "",
+     "Parts of the layers' forwards that are kept; the others are repeated."},
+    {"budget", "float", "null", "", "> 0",
+     "The most that activations may take: up to 1 a share of what they take with `none`, above it bytes. "
+     "What "
+     "saves most time for its memory is kept."},
 };
 
 inline constexpr caravan_param kValidationParams[] = {

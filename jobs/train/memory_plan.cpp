@@ -56,18 +56,19 @@ std::size_t reduction_bytes(const ParameterStore& parameters, std::size_t all_gr
 MemoryPlan plan_memory(ModelInstance& model, const MemoryDemand& demand) {
   using Content = ParameterStore::Content;
   const auto parameters = model.parameters().memory(Content::weights_and_gradients, demand.optimizer_slots);
+  const ActivationBytes activations = StageMemory::planned(model, demand.training, demand.shape);
   MemoryPlan plan;
   plan.items = {{"weights", parameters.weights}};
   if (parameters.masters > 0) plan.items.push_back({"master weights", parameters.masters});
-  plan.items.insert(plan.items.end(),
-                    {{"gradients", parameters.gradients},
-                     {"optimizer", parameters.slots},
-                     {"constants and counters", parameters.buffers},
-                     {"activations", StageMemory::planned_bytes(model, demand.training, demand.shape)}});
+  plan.items.insert(plan.items.end(), {{"gradients", parameters.gradients},
+                                       {"optimizer", parameters.slots},
+                                       {"constants and counters", parameters.buffers},
+                                       {"activations kept", activations.kept},
+                                       {"activations in work", activations.working}});
   if (demand.validation) {
     BatchShape evaluation = demand.shape;
     evaluation.phase = Phase::evaluate;
-    plan.items.push_back({"validation", StageMemory::planned_bytes(model, *demand.validation, evaluation)});
+    plan.items.push_back({"validation", StageMemory::planned(model, *demand.validation, evaluation).total()});
   }
   // Gradients in a device's memory are copied to the host, and MPI copies them once more.
   const bool apart = demand.memory == Memory::device;

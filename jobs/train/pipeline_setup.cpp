@@ -76,7 +76,7 @@ PipelineSetup plan_pipeline(Registry& registry, const Job& job, int rank, std::i
                 fmt::format("schedule {} gave a plan for {} ranks (the job has {} pipeline ranks)",
                             job.parallel.schedule, setup.schedule.ranks(), request.ranks));
   try {
-    setup.training = lower(setup.schedule, request.microbatches, rank, job.train.recompute);
+    setup.training = lower(setup.schedule, request.microbatches, rank, job.train.recompute.of_stages());
   } catch (Error& error) {
     error.add_context(from_plugin(job.parallel));
     throw;

@@ -52,7 +52,17 @@ TrainSetup::TrainSetup(Job job, Communicator& world)
       pipeline_(plan_pipeline(*registry_, job_, mesh_.coordinate(parallel::MeshAxis::pp),
                               share_.microbatches(), whole_model_)),
       model_(*registry_, {device_.get(), compute_}, job_.model_plugin, job_.model, job_.train.sequence_length,
-             stages_on(mesh_.coordinate(parallel::MeshAxis::pp))) {}
+             stages_on(mesh_.coordinate(parallel::MeshAxis::pp))) {
+  choose_recomputation();
+}
+
+void TrainSetup::choose_recomputation() {
+  const RecomputeRule& rule = job_.train.recompute;
+  if (rule.kind == RecomputeRule::Kind::budget)
+    part_costs_.emplace(*registry_, *device_, whole_model_, shape_, world_);
+  pipeline_.training.recompute = choose_recompute(rule, {model_, pipeline_.training, shape_}, whole_model_,
+                                                  part_costs_ ? &*part_costs_ : nullptr);
+}
 
 StageChoice TrainSetup::stages_on(int rank) const {
   return {static_cast<int>(pipeline_.layers.size()), job_.parallel.split, pipeline_.training.stages(rank)};
@@ -141,6 +151,14 @@ std::string describe_pipeline(TrainSetup& setup) {
   return text + "\n";
 }
 
+std::string describe_recomputation(TrainSetup& setup) {
+  std::string text;
+  if (setup.part_costs()) text += "\n# forward of each part, measured\n" + setup.part_costs()->describe();
+  if (setup.pipeline().training.recompute.empty()) return text;
+  return text + "\n# recomputation on rank 0\n" +
+         describe_recompute({setup.model(), setup.pipeline().training, setup.shape()});
+}
+
 }  // namespace
 
 std::string describe(TrainSetup& setup) {
@@ -154,6 +172,7 @@ std::string describe(TrainSetup& setup) {
       share.global_batch, setup.shape().length, share.local_batch, share.microbatches(),
       setup.step_flops() * 1e-12);
   text += describe_pipeline(setup);
+  text += describe_recomputation(setup);
   text += "\n# memory of rank 0\n" + setup.memory().describe();
   return text + "\n# parameters\n  " + describe_parameters(setup.whole_model().parameters()) + "\n";
 }

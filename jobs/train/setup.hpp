@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "caravan/data.hpp"
@@ -13,6 +14,7 @@
 #include "jobs/train/batches.hpp"
 #include "jobs/train/memory_plan.hpp"
 #include "jobs/train/pipeline_setup.hpp"
+#include "jobs/train/recompute_choice.hpp"
 #include "jobs/train/stage_memory.hpp"
 #include "parallel/process_mesh.hpp"
 
@@ -44,6 +46,8 @@ class TrainSetup {
   const BatchShape& shape() const noexcept { return shape_; }
   const BatchShare& share() const noexcept { return share_; }
   const PipelineSetup& pipeline() const noexcept { return pipeline_; }
+  /// Measured where a budget for activations chooses what is kept.
+  const std::optional<PartCosts>& part_costs() const noexcept { return part_costs_; }
   MemoryPlan memory();
   /// What a TrainStep is made of, on activations in `memory`. The model must be allocated.
   TrainStep::Parts step_parts(StageMemory& memory, GradientReducer& reducer);
@@ -58,6 +62,7 @@ class TrainSetup {
     return {mesh_.communicator(axes), mesh_.tensor_communicator(axes, *device_)};
   }
   BatchShare divide_batch();
+  void choose_recomputation();
   StageChoice stages_on(int rank) const;
 
   Job job_;
@@ -73,6 +78,7 @@ class TrainSetup {
   BatchShare share_;
   PipelineSetup pipeline_;
   ModelInstance model_;
+  std::optional<PartCosts> part_costs_;
 };
 
 /// The text of --dry-run: job, layout, plan, memory, parameters.

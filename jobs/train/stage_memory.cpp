@@ -10,9 +10,12 @@ StashMode mode_of(const StageSlots& slots, const BatchShape& shape) {
   return slots.splits ? StashMode::split : StashMode::fused;
 }
 
-StashLayout layout_of(const Stage& stage, const StageSlots& slots, const BatchShape& shape) {
-  return StashLayout(stage.layers(), shape, mode_of(slots, shape), stage.width(),
-                     {!stage.is_first(), !stage.is_last()});
+/// Of the stage `at` of the rank.
+StashLayout layout_of(const Stage& stage, const RankPlan& plan, std::size_t at, const BatchShape& shape) {
+  const StageSlots& slots = plan.slots[at];
+  StageDemand demand{!stage.is_first(), !stage.is_last(), slots.overlaps};
+  if (!plan.recompute.empty()) demand.recompute = plan.recompute[at];
+  return StashLayout(stage.layers(), shape, mode_of(slots, shape), stage.width(), std::move(demand));
 }
 
 }  // namespace
@@ -22,7 +25,7 @@ StageMemory::StageMemory(Device& device, ModelInstance& model, const RankPlan& p
   for (std::size_t at = 0; at < plan.slots.size(); ++at) {
     const Stage& stage = *model.stages()[at];
     stashes_.push_back(
-        std::make_unique<Stash>(device, layout_of(stage, plan.slots[at], shape), plan.slots[at].sets()));
+        std::make_unique<Stash>(device, layout_of(stage, plan, at, shape), plan.slots[at].sets()));
   }
 }
 
@@ -33,15 +36,19 @@ std::vector<LocalStage> StageMemory::stages() {
   return stages;
 }
 
-std::size_t StageMemory::planned_bytes(ModelInstance& model, const RankPlan& plan, const BatchShape& shape) {
-  std::size_t bytes = 0;
+ActivationBytes StageMemory::planned(const ModelInstance& model, const RankPlan& plan,
+                                     const BatchShape& shape) {
+  ActivationBytes bytes;
   for (std::size_t at = 0; at < plan.slots.size(); ++at) {
     const StageSlots& slots = plan.slots[at];
     const Stage& stage = *model.stages()[at];
-    bytes += layout_of(stage, slots, shape).total_bytes(slots.sets());
-    bytes += Inbox::bytes(slots.input.count + slots.gradient.count, shape.compute,
-                          {shape.tokens(), stage.width()});
-    bytes += StageRunner::input_bytes(shape, slots.sets());
+    const StashLayout layout = layout_of(stage, plan, at, shape);
+    const std::size_t kept = static_cast<std::size_t>(slots.sets()) * layout.bytes_of_microbatch();
+    bytes.kept += kept;
+    bytes.working += layout.total_bytes(slots.sets()) - kept;
+    bytes.working += Inbox::bytes(slots.input.count + slots.gradient.count, shape.compute,
+                                  {shape.tokens(), stage.width()});
+    bytes.working += StageRunner::input_bytes(shape, slots.sets());
   }
   return bytes;
 }

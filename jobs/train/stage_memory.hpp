@@ -8,6 +8,13 @@
 
 namespace caravan::jobs {
 
+/// What the activations of a rank's stages take.
+struct ActivationBytes {
+  std::size_t kept = 0;     ///< from forward to backward, of all micro-batches in flight
+  std::size_t working = 0;  ///< within one walk: scratch, what is made again, tokens, messages
+  std::size_t total() const { return kept + working; }
+};
+
 /// The memory for activations of this rank's stages under a plan. Owns it; borrows device and model.
 class StageMemory {
  public:
@@ -17,7 +24,7 @@ class StageMemory {
   std::vector<LocalStage> stages();
 
   /// What the constructor and an Executor will take, boundaries included.
-  static std::size_t planned_bytes(ModelInstance& model, const RankPlan& plan, const BatchShape& shape);
+  static ActivationBytes planned(const ModelInstance& model, const RankPlan& plan, const BatchShape& shape);
 
  private:
   ModelInstance& model_;

@@ -38,8 +38,9 @@ Plan lowered_plan(const TrainSetup& setup) {
   const PipelineSetup& pipeline = setup.pipeline();
   Plan plan;
   for (int rank = 0; rank < pipeline.schedule.ranks(); ++rank) {
-    plan.steps.push_back(
-        lower(pipeline.schedule, pipeline.training.microbatches, rank, setup.job().train.recompute).row);
+    plan.steps.push_back(lower(pipeline.schedule, pipeline.training.microbatches, rank,
+                               setup.job().train.recompute.of_stages())
+                             .row);
   }
   return plan;
 }

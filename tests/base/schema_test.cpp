@@ -68,6 +68,19 @@ TEST(Schema, RefusesWrongTypes) {
   EXPECT_EQ(refusal("[1]"), "job.yaml:1: the top level is not a map (section train takes keys with values)");
 }
 
+TEST(Schema, TakesAWordOrAMap) {
+  const caravan_param kEither[] = {{"keep", "none|all or map", "none", "", "", "What stays."}};
+  const auto refusal_of = [&](const char* yaml) {
+    return message_of<ConfigError>([&] { validate(Config::parse(yaml, "job.yaml"), kEither, "section x"); });
+  };
+  EXPECT_NO_THROW(check_schema(kEither, "section x"));
+  EXPECT_EQ(validate(Config::map(), kEither, "section x").get_string("keep"), "none");
+  EXPECT_EQ(refusal_of("keep: all"), "");
+  EXPECT_EQ(refusal_of("keep: {every: 2}"), "");
+  EXPECT_EQ(refusal_of("keep: al"), "job.yaml:1: keep='al' (must be one of: none, all). Did you mean 'all'?");
+  EXPECT_THAT(refusal_of("keep: [all]"), ::testing::HasSubstr("keep"));
+}
+
 TEST(Schema, RefusesValuesOutOfRange) {
   EXPECT_EQ(refusal("steps: 0"), "job.yaml:1: steps=0 (must be > 0)");
   EXPECT_EQ(refusal("{steps: 1, lr: 1}"), "job.yaml:1: lr=1 (must be in (0, 1))");
@@ -89,6 +102,8 @@ TEST(Schema, AnUnsoundSchemaIsNamed) {
             "layer x has a parameter named 'Bad Name' (must be a-z, 0-9 and _)");
   EXPECT_THAT(fault({"a", "integer", "1", "", "", "d"}),
               ::testing::StartsWith("parameter 'a' of layer x has the type 'integer'"));
+  EXPECT_THAT(fault({"a", "int or map", "1", "", "", "d"}),
+              ::testing::StartsWith("parameter 'a' of layer x has the type 'int or map'"));
   EXPECT_THAT(fault({"a", "int", "1", "", "about 3", "d"}),
               ::testing::StartsWith("parameter 'a' of layer x has the range 'about 3'"));
   EXPECT_EQ(fault({"a", "int", "0", "", "> 0", "d"}),

@@ -25,13 +25,14 @@ constexpr int kSteps = 10;
 struct Case {
   std::string schedule;
   int pipeline = 1, stages_per_rank = 1, microbatches = 1, layers = 1;
-  bool tied = false, recomputes = false;
+  bool tied = false;
+  std::string recompute = "none";
   std::string file = {};  ///< of schedule csv
 
   std::string name() const {
     return fmt::format("{}{} on {} ranks x {} stages, {} micro-batches, {} layers{}{}", schedule, file,
                        pipeline, stages_per_rank, microbatches, layers, tied ? ", tied" : "",
-                       recomputes ? ", recomputation" : "");
+                       recompute == "none" ? "" : ", recompute " + recompute);
   }
 };
 
@@ -52,7 +53,7 @@ checkpoint: {enabled: false}
   set("model.layers", test.layers);
   set("model.tied_head", test.tied);
   set("train.global_batch_size", sequences);
-  set("train.recompute", test.recomputes ? "full" : "none");
+  set("train.recompute", test.recompute);
   set("parallel.pipeline", test.pipeline);
   set("parallel.schedule", test.schedule);
   if (!test.file.empty()) set("parallel.schedule_options.file", test.file);
@@ -85,7 +86,7 @@ const std::vector<StepResult>& alone(const Case& test, int sequences) {
   single.schedule = "1f1b";
   single.file.clear();
   single.pipeline = 1;
-  single.recomputes = false;
+  single.recompute = "none";
   single.microbatches = sequences;
   auto& results = known[single.name()];
   if (results.empty()) {
@@ -119,12 +120,19 @@ class Pipelines : public ::testing::Test {
     ++compared_;
   }
 
+  /// Each time another.
+  const char* next_recompute() {
+    static constexpr const char* kAll[] = {"stage", "selective", "full", "{every: 2}",
+                                           "{selective: [qkv, attention, dispatch]}"};
+    return kAll[recomputed_++ % std::size(kAll)];
+  }
+
   /// Tied or not, with recomputation or not; on many ranks one of the four in turn.
   void expect_equal_in_every_way(Case test, int turn) {
     for (int way = 0; way < 4; ++way) {
       if (ranks() > 4 && way != turn % 4) continue;
       test.tied = way % 2 == 1;
-      test.recomputes = way / 2 == 1;
+      test.recompute = way / 2 == 1 ? next_recompute() : "none";
       expect_equal(test);
     }
   }
@@ -145,6 +153,7 @@ class Pipelines : public ::testing::Test {
 
   std::unique_ptr<Communicator> world_ = parallel::make_world_communicator();
   int compared_ = 0;
+  std::size_t recomputed_ = 0;
 };
 
 struct Family {
@@ -228,7 +237,7 @@ TEST_F(Pipelines, give_them_with_data_ranks_too) {
     Case test{family.schedule, 2, family.stages_per_rank.front(), 4, 5};
     for (bool tied : {false, true}) {
       test.tied = tied;
-      test.recomputes = !tied;
+      test.recompute = tied ? "none" : next_recompute();
       expect_equal(test);
     }
   }

@@ -69,7 +69,7 @@ TEST_F(Pipeline, ReportsTheLossesValidationAndExpertsOfOneRankOnRank0) {
   int number = 0;
   for (const auto& [ranks, overrides] : std::vector<std::pair<int, Overrides>>{
            {2, pipeline(2, "zbv")},
-           {2, pipeline(2, "1f1b", {"train.recompute=full", "parallel.layers_of_stages=[2, 4]"})},
+           {2, pipeline(2, "1f1b", {"train.recompute=stage", "parallel.layers_of_stages=[2, 4]"})},
            {4, pipeline(2, "interleaved_1f1b")},
            {4, pipeline(4, "dualpipev")}}) {
     SCOPED_TRACE(overrides[1] + " on " + std::to_string(ranks));

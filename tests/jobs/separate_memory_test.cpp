@@ -92,7 +92,8 @@ INSTANTIATE_TEST_SUITE_P(All, OnEveryLayout,
                                                   {"parallel.pipeline=2", "parallel.schedule=zb_h1",
                                                    "model.layers=4", "model.tied_head=true",
                                                    "metrics.timeline_step=2"}},
-                                           Layout{"recomputed", 1, {"train.recompute=full"}}),
+                                           Layout{"recomputed", 1, {"train.recompute=full"}},
+                                           Layout{"budget", 1, {"train.recompute={budget: 0.85}"}}),
                          [](const auto& test) { return test.param.name; });
 
 TEST_F(SeparateMemory, AutoMeansWhatTheDevicePrefers) {

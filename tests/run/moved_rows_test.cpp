@@ -1,10 +1,6 @@
 #include <gtest/gtest.h>
 
-#include <cstring>
-#include <limits>
-
-#include "caravan/dispatch.hpp"
-#include "caravan/plugin.hpp"
+#include "tests/run/late_dispatcher.hpp"
 #include "tests/run/tiny_model.hpp"
 
 // Experts whose rows travel: a dispatcher that moves nothing before it is waited for, and leaves room for
@@ -12,55 +8,6 @@
 // experts in place.
 namespace caravan::testing {
 namespace {
-
-struct Traffic {
-  int posted = 0, waited = 0, most_in_flight = 0;
-};
-Traffic traffic;  // of all dispatchers of this process
-
-class LateDispatcher final : public Dispatcher {
- public:
-  using Interface = Dispatcher;
-  static constexpr const char* kName = "late";
-  static constexpr const char* kSummary = "Copies rows when it is waited for";
-  static constexpr std::array<caravan_param, 0> kParams{};
-
-  LateDispatcher(const Host&, const Config&) {}
-  std::int64_t local_experts(std::int64_t experts) const override { return experts; }
-  std::int64_t receive_bound(std::int64_t rows) const override { return rows + 5; }
-  bool in_place() const override { return false; }
-  Ticket post_dispatch(const Routing& routing, TensorView sent, TensorView received) override {
-    return post(routing, sent, received);
-  }
-  Ticket post_combine(const Routing& routing, TensorView rows, TensorView returned) override {
-    return post(routing, rows, returned);
-  }
-  void wait(Ticket& ticket) override {
-    const Copy& copy = copies_.at(ticket.id() - 1);
-    std::memcpy(copy.to.data, copy.from.data, copy.bytes);
-    ++traffic.waited;
-    ticket = Ticket{};
-  }
-
- private:
-  struct Copy {
-    TensorView from, to;
-    std::size_t bytes;
-  };
-
-  Ticket post(const Routing& routing, TensorView from, TensorView to) {
-    const auto rows = static_cast<std::size_t>(routing.slot_of.count());
-    copies_.push_back({from, to, rows * static_cast<std::size_t>(from.extent(1)) * sizeof(float)});
-    for (std::int64_t i = 0; i < to.count(); ++i) element(to, i) = std::numeric_limits<float>::quiet_NaN();
-    ++traffic.posted;
-    traffic.most_in_flight = std::max(traffic.most_in_flight, traffic.posted - traffic.waited);
-    return Ticket(copies_.size());
-  }
-
-  std::vector<Copy> copies_;
-};
-
-const caravan_component kLate = component<LateDispatcher>();
 
 struct Outcome {
   double loss = 0;
@@ -70,13 +17,7 @@ struct Outcome {
 
 class MovedRows : public ::testing::TestWithParam<tiny::Variant> {
  protected:
-  static void SetUpTestSuite() {
-    static const bool added = [] {
-      registry().add(kLate);
-      return true;
-    }();
-    ASSERT_TRUE(added);
-  }
+  static void SetUpTestSuite() { add_late_dispatcher(); }
   void SetUp() override { traffic = {}; }
 
   static Config config(const char* dispatch) {
@@ -158,9 +99,7 @@ TEST_P(MovedRows, hide_behind_the_other_walk_when_two_overlap) {
   const std::vector<TestBatch> both = batches();
   HandRun first(model, both[0], sum), second(model, both[1], sum);
   const Walk forward = forward_walk(layers), backward = backward_walk(layers);
-  auto alone = [&](const Walk& walk, HandRun& one, int set) {
-    Cursor(walk, one.run, stash, set).finish();
-  };
+  auto alone = [&](const Walk& walk, HandRun& one, int set) { Cursor(walk, one.run, stash, set).finish(); };
   alone(forward, first, 0);
   {
     Cursor next(forward, second.run, stash, 1), last(backward, first.run, stash, 0);

@@ -41,6 +41,9 @@ enum class Lifetime {
   session,          ///< decode: kept between calls (keys and values)
 };
 
+/// The part of forward that makes a layer's output, and entries that nothing else needs.
+inline constexpr std::string_view kOutputPart = "output";
+
 /// Handle of a declared entry.
 struct Slot {
   int index = -1;
@@ -55,9 +58,15 @@ class StashPlan {
     DType dtype;
     Shape shape;
     Lifetime lifetime;
+    std::string part;  ///< of forward, which writes it
+    /// It lives from forward to backward: kept meanwhile, or written again.
+    bool outlives_forward() const { return lifetime == Lifetime::input || lifetime == Lifetime::weight; }
   };
-  Slot add(std::string name, DType dtype, Shape shape, Lifetime lifetime) {
-    entries_.push_back({std::move(name), dtype, shape, lifetime});
+  /// `part`: what forward leaves out or does again as one (see Run::makes); none: it is a part of its own. An
+  /// entry of lifetime forward belongs to the part that it is made for.
+  Slot add(std::string name, DType dtype, Shape shape, Lifetime lifetime, std::string_view part = {}) {
+    std::string writer(part.empty() ? std::string_view(name) : part);
+    entries_.push_back({std::move(name), dtype, shape, lifetime, std::move(writer)});
     return Slot{static_cast<int>(entries_.size()) - 1};
   }
   const std::vector<Entry>& entries() const noexcept { return entries_; }
@@ -74,6 +83,8 @@ struct Frame {
   TensorView dx;  ///< [T, H] to be written by backward_input
   TensorView dy;  ///< [T, H] given to backward_input; also valid in backward_weight
   std::vector<TensorView> slots;
+  std::vector<bool> repeats;   ///< slots that a repeated forward writes again; the others are kept
+  bool repeats_output = true;  ///< the same of y
   TensorView operator[](Slot slot) const { return slots[static_cast<std::size_t>(slot.index)]; }
 };
 
@@ -99,6 +110,13 @@ struct Run {
   bool training() const { return shape.phase == Phase::train; }
   /// Sums and counters of training are to be added to.
   bool counts() const { return training() && pass == Pass::first; }
+  /// Forward does what writes `slot`. A repeated one leaves out what has been kept; every part of a layer's
+  /// forward asks.
+  bool makes(const Frame& frame, Slot slot) const {
+    return pass == Pass::first || frame.repeats[static_cast<std::size_t>(slot.index)];
+  }
+  /// The same for y and the entries of kOutputPart.
+  bool makes_output(const Frame& frame) const { return pass == Pass::first || frame.repeats_output; }
   /// Key of a random stream that belongs to this step and to `name`.
   RandomKey key(std::string_view name) const { return {seed, hash_name(name)}; }
   /// The same of "layer" + "name" without making that text.

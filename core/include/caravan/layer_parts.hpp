@@ -110,6 +110,7 @@ class SwigluBlock {
   SwigluBlock(ParameterStore& store, const std::string& name, ParameterKind kind, const Widths& widths);
 
   void plan(const BatchShape& shape, StashPlan& plan);
+  /// `y`: frame.y.
   void forward(Run& run, Frame& frame, TensorView x, TensorView base, TensorView y) const;
   enum class Write { replace, accumulate };
   /// dx = or += gradient of the block's input.

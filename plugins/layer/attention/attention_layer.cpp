@@ -107,10 +107,11 @@ void AttentionLayer::plan(const BatchShape& shape, StashPlan& plan) {
   norm_.plan(shape, plan);
   dropout_.plan(shape, plan);
   qkv_slot_ = plan.add("qkv", shape.compute, {tokens, options_.width()}, Lifetime::input);
-  rstd_ = plan.add("qk.rstd", DType::f32, {normed, options_.heads + options_.kv_heads}, Lifetime::input);
-  lse_ =
-      plan.add("attention.lse", DType::f32, {shape.sequences, options_.heads, shape.length}, Lifetime::input);
-  attended_ = plan.add("attention.out", shape.compute, {tokens, attended}, Lifetime::weight);
+  rstd_ =
+      plan.add("qk.rstd", DType::f32, {normed, options_.heads + options_.kv_heads}, Lifetime::input, "qkv");
+  lse_ = plan.add("attention.lse", DType::f32, {shape.sequences, options_.heads, shape.length},
+                  Lifetime::input, "attention");
+  attended_ = plan.add("attention.out", shape.compute, {tokens, attended}, Lifetime::weight, "attention");
   dattended_ = plan.add("attention.out.gradient", shape.compute, {tokens, attended}, Lifetime::backward);
   dqkv_ = plan.add("qkv.gradient", shape.compute, {tokens, options_.width()}, Lifetime::backward_weight);
   cache_ = plan.add("cache", shape.compute, {capacity(shape), 2 * options_.kv_heads * options_.head_dim},
@@ -188,12 +189,16 @@ void AttentionLayer::attend_cached(Run& run, Frame& frame) const {
 }
 
 void AttentionLayer::forward(Run& run, Frame& frame) {
-  run.ops.linear_forward({norm_.forward(run, frame), qkv_.weight, {}, {}, frame[qkv_slot_]});
-  run.ops.qk_prepare_forward({how(run), frame[qkv_slot_], frame[rstd_]});
+  const TensorView normed = norm_.forward(run, frame);
+  if (run.makes(frame, qkv_slot_)) {
+    run.ops.linear_forward({normed, qkv_.weight, {}, {}, frame[qkv_slot_]});
+    run.ops.qk_prepare_forward({how(run), frame[qkv_slot_], frame[rstd_]});
+  }
   if (run.shape.phase == Phase::decode)
     attend_cached(run, frame);
-  else
+  else if (run.makes(frame, attended_))
     attend(run, frame);
+  if (!run.makes_output(frame)) return;
   run.ops.linear_forward({frame[attended_], output_.weight, {}, dropout_.residual(run, frame), frame.y});
   dropout_.finish(run, frame);
 }

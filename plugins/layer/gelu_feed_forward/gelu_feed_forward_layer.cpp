@@ -73,10 +73,13 @@ class GeluFeedForwardLayer final : public Layer {
   }
 
   void forward(Run& run, Frame& frame) {
-    run.ops.linear_forward({norm_.forward(run, frame), w1_.weight, b1_.weight, {}, frame[inner_]});
-    run.ops.gelu_forward({frame[inner_], frame[activated_]});
-    run.ops.linear_forward({frame[activated_], w2_.weight, b2_.weight, {}, frame[outer_]});
-    run.ops.gelu_forward({frame[outer_], frame.y});
+    const TensorView normed = norm_.forward(run, frame), inner = frame[inner_], outer = frame[outer_];
+    if (run.makes(frame, inner_)) run.ops.linear_forward({normed, w1_.weight, b1_.weight, {}, inner});
+    if (run.makes(frame, activated_)) run.ops.gelu_forward({inner, frame[activated_]});
+    if (run.makes(frame, outer_))
+      run.ops.linear_forward({frame[activated_], w2_.weight, b2_.weight, {}, outer});
+    if (!run.makes_output(frame)) return;
+    run.ops.gelu_forward({outer, frame.y});
     if (dropout_.drops(run))
       dropout_.finish(run, frame);
     else

@@ -79,20 +79,22 @@ void MoeLayer::declare_slots(const BatchShape& shape, StashPlan& plan) {
   const std::int64_t noisy = options_.noisy && shape.phase == Phase::train ? tokens : 0;
   const DType T = shape.compute;
   const Lifetime results = options_.score_on_input ? Lifetime::forward : Lifetime::input;
-  logits_ = plan.add("router.logits", DType::f32, {tokens, E}, Lifetime::input);
-  clean_logits_ = plan.add("router.clean", DType::f32, {balances() ? noisy : 0, E}, Lifetime::input);
-  noise_std_ = plan.add("router.noise", DType::f32, {noisy, E}, Lifetime::input);
-  experts_ = plan.add("routing.experts", DType::i32, {tokens, top_k}, Lifetime::input);
-  weights_ = plan.add("routing.weights", DType::f32, {tokens, top_k}, Lifetime::input);
-  offsets_ = plan.add("routing.offsets", DType::i32, {E + 1}, Lifetime::weight);
-  row_of_ = plan.add("routing.row_of", DType::i32, {tokens, top_k}, Lifetime::input);
-  slot_of_ = plan.add("routing.slot_of", DType::i32, {rows}, Lifetime::input);
-  sent_ = plan.add("sent", T, {moved, H}, Lifetime::forward);
-  received_ = plan.add("received", T, {bound, H}, Lifetime::weight);
+  const std::string_view results_part = options_.score_on_input ? kOutputPart : "combine";
+  logits_ = plan.add("router.logits", DType::f32, {tokens, E}, Lifetime::input, "router");
+  clean_logits_ =
+      plan.add("router.clean", DType::f32, {balances() ? noisy : 0, E}, Lifetime::input, "router");
+  noise_std_ = plan.add("router.noise", DType::f32, {noisy, E}, Lifetime::input, "router");
+  experts_ = plan.add("routing.experts", DType::i32, {tokens, top_k}, Lifetime::input, "router");
+  weights_ = plan.add("routing.weights", DType::f32, {tokens, top_k}, Lifetime::input, "router");
+  offsets_ = plan.add("routing.offsets", DType::i32, {E + 1}, Lifetime::weight, "router");
+  row_of_ = plan.add("routing.row_of", DType::i32, {tokens, top_k}, Lifetime::input, "router");
+  slot_of_ = plan.add("routing.slot_of", DType::i32, {rows}, Lifetime::input, "router");
+  sent_ = plan.add("sent", T, {moved, H}, Lifetime::forward, "dispatch");
+  received_ = plan.add("received", T, {bound, H}, Lifetime::weight, "dispatch");
   pre_ = plan.add("experts.in", T, {bound, 2 * F}, Lifetime::input);
   activated_ = plan.add("experts.activated", T, {bound, F}, Lifetime::weight);
-  expert_out_ = plan.add("experts.out", T, {bound, H}, moved > 0 ? Lifetime::forward : results);
-  returned_ = plan.add("returned", T, {moved, H}, results);
+  expert_out_ = plan.add("experts.out", T, {bound, H}, moved > 0 ? Lifetime::forward : results, results_part);
+  returned_ = plan.add("returned", T, {moved, H}, results, results_part);
   dweights_ = plan.add("routing.weights.gradient", DType::f32, {tokens, top_k}, Lifetime::backward);
   dlogits_ = plan.add("router.logits.gradient", T, {tokens, E}, Lifetime::backward_weight);
   dnoise_ = plan.add("router.noise.gradient", T, {noisy, E}, Lifetime::backward_weight);
@@ -122,12 +124,12 @@ Routing MoeLayer::routing(const Frame& frame) const {
 }
 
 void MoeLayer::Exchange::forward(Run& run, Frame& frame) {
-  if (layer_.dispatcher_->in_place()) return;
+  const Slot result = way_ == Way::dispatch ? layer_.received_ : layer_.returned_;
+  if (layer_.dispatcher_->in_place() || !run.makes(frame, result)) return;
   const Routing routing = layer_.routing(frame);
-  run.pending =
-      way_ == Way::dispatch
-          ? layer_.dispatcher_->post_dispatch(routing, frame[layer_.sent_], frame[layer_.received_])
-          : layer_.dispatcher_->post_combine(routing, frame[layer_.expert_out_], frame[layer_.returned_]);
+  run.pending = way_ == Way::dispatch
+                    ? layer_.dispatcher_->post_dispatch(routing, frame[layer_.sent_], frame[result])
+                    : layer_.dispatcher_->post_combine(routing, frame[layer_.expert_out_], frame[result]);
 }
 
 void MoeLayer::Exchange::backward_input(Run& run, Frame& frame) {

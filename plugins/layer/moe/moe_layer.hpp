@@ -50,6 +50,7 @@ class MoeLayer final : public Layer {
 
   void declare_slots(const BatchShape& shape, StashPlan& plan);
   void route(Run& run, Frame& frame);
+  void score(Run& run, Frame& frame, TensorView normed);
   void router_forward(Run& run, Frame& frame);
   void router_backward_input(Run& run, Frame& frame);
   void router_backward_weight(Run& run, Frame& frame);

@@ -23,6 +23,13 @@ void MoeLayer::route(Run& run, Frame& frame) {
 
 void MoeLayer::router_forward(Run& run, Frame& frame) {
   const TensorView normed = norm_.forward(run, frame);
+  if (run.makes(frame, logits_)) score(run, frame, normed);
+  if (!run.makes(frame, received_)) return;
+  const TensorView scores = options_.score_on_input ? frame[weights_] : TensorView{};
+  run.ops.permute_forward({normed, frame[slot_of_], scores, options_.rule.top_k, sent(frame)});
+}
+
+void MoeLayer::score(Run& run, Frame& frame, TensorView normed) {
   run.ops.linear_forward({normed, gate_.weight, {}, {}, frame[logits_]});
   if (run.training() && noise_) {
     run.ops.linear_forward({normed, noise_->weight, {}, {}, frame[noise_std_]});
@@ -34,8 +41,6 @@ void MoeLayer::router_forward(Run& run, Frame& frame) {
     run.ops.balance_loss_forward({balanced_logits(frame), frame[experts_], run.shape.length,
                                   options_.balance_loss * run.sequence_scale, run.balance_loss});
   }
-  const TensorView scores = options_.score_on_input ? frame[weights_] : TensorView{};
-  run.ops.permute_forward({normed, frame[slot_of_], scores, options_.rule.top_k, sent(frame)});
 }
 
 void MoeLayer::route_backward(Run& run, Frame& frame) {
@@ -92,9 +97,11 @@ void MoeLayer::shared_backward_weight(Run& run, Frame& frame) {
 }
 
 void MoeLayer::experts_forward(Run& run, Frame& frame) {
-  run.ops.grouped_linear_forward({frame[received_], frame[offsets_], gate_up_.weight, frame[pre_]});
-  run.ops.swiglu_forward({frame[pre_], frame[activated_]});
-  run.ops.grouped_linear_forward({frame[activated_], frame[offsets_], down_.weight, frame[expert_out_]});
+  if (run.makes(frame, pre_))
+    run.ops.grouped_linear_forward({frame[received_], frame[offsets_], gate_up_.weight, frame[pre_]});
+  if (run.makes(frame, activated_)) run.ops.swiglu_forward({frame[pre_], frame[activated_]});
+  if (run.makes(frame, expert_out_))
+    run.ops.grouped_linear_forward({frame[activated_], frame[offsets_], down_.weight, frame[expert_out_]});
 }
 
 void MoeLayer::experts_backward_input(Run& run, Frame& frame) {
@@ -112,6 +119,7 @@ void MoeLayer::experts_backward_weight(Run& run, Frame& frame) {
 }
 
 void MoeLayer::merge_forward(Run& run, Frame& frame) {
+  if (!run.makes_output(frame)) return;
   const TensorView scores = options_.score_on_input ? TensorView{} : frame[weights_];
   run.ops.combine_forward(
       {returned(frame), frame[row_of_], scores, shared_ ? frame.y : dropout_.residual(run, frame), frame.y});

@@ -1,0 +1,164 @@
+#include "jobs/train/part_costs.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "caravan/bf16.hpp"
+#include "caravan/random.hpp"
+#include "core/run/stage_runner.hpp"
+#include "jobs/setup/text.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+constexpr int kRepeats = 5;
+constexpr std::uint64_t kSeed = 1;
+
+Host host_for(Registry& registry, Device& device, ParameterStore& store) {
+  Host host;
+  host.registry = &registry;
+  host.device = &device;
+  host.parameters = &store;
+  return host;
+}
+
+/// Normal values in the type of `to`.
+void fill_random(Device& device, TensorView to) {
+  const auto count = static_cast<std::size_t>(to.count());
+  std::vector<float> values(count);
+  for (std::size_t i = 0; i < count; ++i) values[i] = normal({kSeed, hash_name("rows")}, 0, i);
+  if (to.dtype == DType::f32) {
+    device.copy_from_host(Lane::compute, to.data, values.data(), to.bytes());
+  } else {
+    std::vector<std::uint16_t> rounded(count);
+    std::transform(values.begin(), values.end(), rounded.begin(), to_bf16);
+    device.copy_from_host(Lane::compute, to.data, rounded.data(), to.bytes());
+  }
+  device.synchronize();
+}
+
+/// One layer with weights and activations of its own, whose forward can run part by part.
+class LayerTimer {
+ public:
+  LayerTimer(Registry& registry, Device& device, ModelInstance& model, int index, const BatchShape& shape)
+      : device_(device),
+        store_(shape.compute),
+        stage_(host_for(registry, device, store_), model.model(), {index, index + 1}),
+        stash_(device, layout(shape), 1),
+        memory_(device, stash_.output(0).bytes() + 256, "rows of a measured layer"),
+        runner_(device, allocated(model.positions()), stash_,
+                {memory_.take(DType::f64, {1}), memory_.take(DType::f64, {1})}) {
+    const TensorView rows = memory_.take(shape.compute, stash_.output(0).shape);
+    fill_random(device, rows);
+    stash_.bind(0, rows, {});
+    runner_.load({}, 0, {kSeed}, Pass::first);
+    forward();
+    runner_.load({}, 0, {kSeed}, Pass::recomputation);
+  }
+
+  /// Median of some forwards that do nothing else.
+  double seconds(const std::string& part) {
+    Frame& frame = stash_.frame(0, 0);
+    StashPlan plan;
+    stage_.layers().front()->plan(stash_.layout().shape(), plan);
+    for (std::size_t slot = 0; slot < plan.entries().size(); ++slot)
+      frame.repeats[slot] = plan.entries()[slot].part == part;
+    frame.repeats_output = part == kOutputPart;
+    forward();
+    std::vector<double> times;
+    for (int repeat = 0; repeat < kRepeats; ++repeat) times.push_back(forward());
+    std::sort(times.begin(), times.end());
+    return times[kRepeats / 2];
+  }
+
+ private:
+  StashLayout layout(const BatchShape& shape) const {
+    return StashLayout(stage_.layers(), shape, StashMode::fused, stage_.width(),
+                       {true, true, false, {{true}}});
+  }
+  Stage& allocated(std::int64_t positions) {
+    store_.allocate(device_, ParameterStore::Content::weights, 0);
+    store_.initialise(kSeed);
+    stage_.prepare(device_, positions);
+    return stage_;
+  }
+  double forward() {
+    const auto start = std::chrono::steady_clock::now();
+    runner_.cursor(ActionKind::forward, 0, nullptr).finish();
+    device_.synchronize();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+
+  Device& device_;
+  ParameterStore store_;
+  Stage stage_;
+  Stash stash_;
+  Arena memory_;
+  StageRunner runner_;
+};
+
+}  // namespace
+
+std::vector<LayerPart> parts_of(Layer& layer, const BatchShape& shape) {
+  StashPlan plan;
+  layer.plan(shape, plan);
+  std::vector<LayerPart> parts;
+  for (const StashPlan::Entry& entry : plan.entries()) {
+    const std::size_t bytes = static_cast<std::size_t>(entry.shape.count()) * size_of(entry.dtype);
+    if (!entry.outlives_forward() || bytes == 0) continue;
+    const auto known = std::find_if(parts.begin(), parts.end(),
+                                    [&](const LayerPart& part) { return part.name == entry.part; });
+    if (known == parts.end())
+      parts.push_back({entry.part, bytes});
+    else
+      known->bytes += bytes;
+  }
+  return parts;
+}
+
+PartCosts::PartCosts(Registry& registry, Device& device, ModelInstance& model, const BatchShape& shape,
+                     Communicator& world)
+    : shape_(shape) {
+  const std::vector<Layer*>& layers = model.stage().layers();
+  for (std::size_t index = 1; index + 1 < layers.size(); ++index) {
+    const auto [kind, is_new] = kinds_.try_emplace(kind_of(*layers[index]));
+    if (!is_new) continue;
+    kind->second = measure(registry, device, model, static_cast<int>(index), world);
+    const LayerSpec& spec = model.model().layers()[index];
+    text_ += fmt::format("  {} of {}\n", spec.plugin, spec.name);
+    for (const LayerPart& part : parts_of(*layers[index], shape)) {
+      text_ += fmt::format("    {:<26}{:>12}{:>10.3f} ms\n", part.name,
+                           bytes_text(static_cast<double>(part.bytes)), 1e3 * kind->second.at(part.name));
+    }
+    text_ += fmt::format("    {:<26}{:>12}{:>10.3f} ms\n", kOutputPart, "",
+                         1e3 * kind->second.at(std::string(kOutputPart)));
+  }
+}
+
+PartCosts::Parts PartCosts::measure(Registry& registry, Device& device, ModelInstance& model, int index,
+                                    Communicator& world) const {
+  LayerTimer timer(registry, device, model, index, shape_);
+  Parts parts;
+  for (const LayerPart& part : parts_of(*model.stage().layers()[static_cast<std::size_t>(index)], shape_))
+    parts[part.name] = timer.seconds(part.name);
+  parts[std::string(kOutputPart)] = timer.seconds(std::string(kOutputPart));
+  for (auto& [part, seconds] : parts) world.all_reduce(TensorView(&seconds, DType::f64, {1}), ReduceOp::max);
+  return parts;
+}
+
+double PartCosts::seconds(Layer& layer, const std::string& part) const {
+  return kinds_.at(kind_of(layer)).at(part);
+}
+
+std::string PartCosts::kind_of(Layer& layer) const {
+  StashPlan plan;
+  layer.plan(shape_, plan);
+  std::string kind = fmt::format("{}", layer.forward_flops(shape_));
+  for (const StashPlan::Entry& entry : plan.entries())
+    kind += fmt::format(" {}{}", entry.name, to_string(entry.shape));
+  return kind;
+}
+
+}  // namespace caravan::jobs
