@@ -79,6 +79,7 @@ std::function<int()> declare_bench_recompute(CLI::App& app) {
   app.add_option("--modes", options->benchmark.modes,
                  "What to compare with the first, e.g. none,full,every=2,selective=attention+norm,budget=0.5")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->capture_default_str();
   app.add_option("--device", job.device, "auto, cuda, host or reference")->capture_default_str();
   app.add_option("--precision", job.precision, "auto, fp32 or bf16")->capture_default_str();

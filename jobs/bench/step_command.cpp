@@ -19,6 +19,7 @@ struct Options {
   std::string preset = "debugmodel";
   std::vector<std::string> overrides;
   StepBenchmark benchmark;
+  std::string recompute = "none";
   bool json = false;
 };
 
@@ -76,6 +77,7 @@ int run(Options& options, Communicator& world) {
   model.set("preset", options.preset);
   for (const std::string& assignment : options.overrides) model.override_with(assignment);
   options.benchmark.job.model = model;
+  options.benchmark.job.recompute = recompute_yaml(options.recompute);
   const StepTiming timing = time_steps(options.benchmark, world);
   if (world.rank() != 0) return 0;
   write_standard_output(options.json ? as_json(options, timing, world.size())
@@ -97,6 +99,9 @@ std::function<int()> declare_bench_step(CLI::App& app) {
       ->capture_default_str();
   app.add_option("--batch", job.local_batch, "Sequences of a micro-batch")->capture_default_str();
   app.add_option("--microbatches", job.microbatches, "Micro-batches of a step on a rank")
+      ->capture_default_str();
+  app.add_option("--recompute", options->recompute,
+                 "What backward makes again: none, full, every=2, selective, budget=0.5")
       ->capture_default_str();
   app.add_option("--repeats", options->benchmark.repeats, "Steps that are timed")
       ->check(CLI::Range(1, 10000))

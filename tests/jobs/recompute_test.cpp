@@ -84,7 +84,7 @@ TEST_F(RecomputeJob, IsRefusedWithWhatWouldBeRight) {
 }
 
 /// Arithmetic alone: the reference device computes in bf16 as a GPU does, and nothing runs.
-TEST_F(RecomputeJob, KeepsAFewthOfALargeModel) {
+TEST_F(RecomputeJob, KeepsFewOfTheActivationsOfALargeModel) {
   const Outcome outcome = caravan({"bench", "recompute", "--preset", "bench-mini8", "--batch", "4",
                                    "--sequence", "4096", "--device", "reference", "--precision", "bf16",
                                    "--repeats", "0", "--modes", "none,full,every=2,selective", "--json"});
@@ -99,16 +99,22 @@ TEST_F(RecomputeJob, KeepsAFewthOfALargeModel) {
 TEST_F(RecomputeJob, IsMeasuredByABenchmark) {
   const Outcome outcome =
       caravan({"bench", "recompute", "--device", "host", "--batch", "1", "--sequence", "32", "--repeats", "2",
-               "--modes", "none,selective=attention+qkv,budget=0.8", "--json", "layers=2", "dim=32",
-               "vocab_size=64"});
+               "--json", "--modes", "none,selective=attention+qkv,budget=0.7,budget=0.9", "layers=16",
+               "dim=32", "vocab_size=64"});
   ASSERT_TRUE(ended_with(outcome, 0));
   const auto modes = nlohmann::json::parse(outcome.out).at("modes");
-  ASSERT_EQ(modes.size(), 3u);
+  ASSERT_EQ(modes.size(), 4u);
+  const auto bytes = [&](std::size_t mode) {
+    return modes[mode].at("kept_bytes").get<double>() + modes[mode].at("working_bytes").get<double>();
+  };
   for (const auto& mode : modes) {
     EXPECT_GT(mode.at("median_s").get<double>(), 0);
     EXPECT_EQ(mode.at("loss"), modes[0].at("loss"));
   }
   EXPECT_LT(modes[1].at("kept_bytes"), modes[0].at("kept_bytes"));
+  EXPECT_LE(bytes(2), 0.7 * bytes(0));
+  EXPECT_LE(bytes(3), 0.9 * bytes(0));
+  EXPECT_GT(bytes(3), 0.7 * bytes(0)) << "what there is room for is kept";
 }
 
 }  // namespace

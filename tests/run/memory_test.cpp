@@ -29,10 +29,11 @@ std::span<const char* const> left_out(std::string_view device) {
 
 class Allocations : public ::testing::TestWithParam<tiny::Variant> {
  protected:
-  static void expect_none_after_the_first_step(const std::string& device) {
+  static void expect_none_after_the_first_step(const std::string& device,
+                                               const RecomputePlan& recompute = {}) {
     TestModel model(tiny::config(GetParam().assignments), {.device = device, .slots = 2});
     tiny::fill(model, 41);
-    TestTrainer trainer(model, {.shape = {1, 7, Phase::train}, .microbatches = 4});
+    TestTrainer trainer(model, {.shape = {1, 7, Phase::train}, .microbatches = 4, .recompute = recompute});
     const std::vector<TestBatch> batches = split_sequences(random_batch(4, 7, tiny::kVocabulary, 2));
     std::vector<MicroBatch> views;
     for (const TestBatch& batch : batches) views.push_back(batch.view());
@@ -55,6 +56,14 @@ TEST_P(Allocations, of_a_step_happen_in_the_first_only) {
 TEST_P(Allocations, of_a_step_on_the_host_device_happen_in_the_first_only) {
   if (devices().back() != "host") GTEST_SKIP() << "this build has no host device";
   expect_none_after_the_first_step("host");
+}
+
+TEST_P(Allocations, of_a_step_that_recomputes_happen_in_the_first_only) {
+  TestModel model(tiny::config(GetParam().assignments));
+  RecomputePlan recompute(model.stage().layers().size());
+  for (std::size_t layer = 1; layer + 1 < recompute.size(); ++layer)
+    recompute[layer] = {true, layer % 2 == 1, {"norm"}};
+  expect_none_after_the_first_step(devices().back(), recompute);
 }
 
 TEST(AllocationCounter, sees_an_allocation) {

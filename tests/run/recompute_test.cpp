@@ -15,6 +15,7 @@ namespace {
 
 constexpr int kMicrobatches = 3;
 constexpr std::int64_t kWidth = 12;
+const std::string kEverything = "everything";
 
 /// Experts in place, or behind exchanges between which the walks of two micro-batches alternate.
 struct Case {
@@ -113,15 +114,15 @@ class Recompute : public ::testing::TestWithParam<Case> {
     return names;
   }
 
-  /// `left_out`: a part that no repeated forward makes, kept or not.
+  /// `tampered`: a part that no repeated forward makes, kept or not, or kEverything, which all make.
   Outcome run(const std::vector<Step>& row, StashMode mode, const RecomputePlan& recompute,
-              const std::string& left_out = {}) {
+              const std::string& tampered = {}) {
     const bool overlaps =
         std::any_of(row.begin(), row.end(), [](const Step& step) { return step.overlapped; });
     Stash stash(model_.device(),
                 StashLayout(layers(), shape(), mode, kWidth, {.overlaps = overlaps, .recompute = recompute}),
                 kMicrobatches);
-    if (!left_out.empty()) leave_out(left_out, stash);
+    if (!tampered.empty()) tamper(tampered, stash);
     Executor executor(model_.device(), model_.stage(), stash);
     std::vector<MicroBatch> views;
     for (const TestBatch& batch : batches_) views.push_back(batch.view());
@@ -133,13 +134,17 @@ class Recompute : public ::testing::TestWithParam<Case> {
             counts()};
   }
 
-  void leave_out(const std::string& part, Stash& stash) {
+  void tamper(const std::string& part, Stash& stash) {
     for (std::size_t index = 0; index < layers().size(); ++index) {
       StashPlan declared;
       layers()[index]->plan(shape(), declared);
-      for (std::size_t slot = 0; slot < declared.entries().size(); ++slot) {
-        if (declared.entries()[slot].part != part) continue;
-        for (int set = 0; set < kMicrobatches; ++set) stash.frame(index, set).repeats[slot] = false;
+      for (int set = 0; set < kMicrobatches; ++set) {
+        Frame& frame = stash.frame(index, set);
+        if (part == kEverything) frame.repeats_output = true;
+        for (std::size_t slot = 0; slot < declared.entries().size(); ++slot) {
+          if (part == kEverything) frame.repeats[slot] = true;
+          if (declared.entries()[slot].part == part) frame.repeats[slot] = false;
+        }
       }
     }
   }
@@ -234,6 +239,13 @@ TEST_P(Recompute, of_too_little_is_seen) {
       continue;
     }
   }
+}
+
+/// A plugin that does not look at what is kept writes it again, and its output.
+TEST_P(Recompute, of_more_than_necessary_changes_no_bit) {
+  const Outcome expected = run(fused_rows(), StashMode::fused, {});
+  EXPECT_TRUE(run(fused_rows(), StashMode::fused, plan(1, {"norm", "qkv", "router"}), kEverything) ==
+              expected);
 }
 
 TEST_P(Recompute, takes_less_memory_the_more_is_repeated) {

@@ -18,6 +18,7 @@ class TestTrainer {
     int microbatches = 1;          ///< of this rank, a step
     Communicator* data = nullptr;  ///< null: this rank alone
     GradientReducer* reducer = nullptr;
+    RecomputePlan recompute{};
   };
   /// `model` must have two optimizer slots; borrowed.
   TestTrainer(TestModel& model, const Setup& setup, const Config& optimizer = Config::map());

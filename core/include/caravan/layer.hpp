@@ -110,8 +110,8 @@ struct Run {
   bool training() const { return shape.phase == Phase::train; }
   /// Sums and counters of training are to be added to.
   bool counts() const { return training() && pass == Pass::first; }
-  /// Forward does what writes `slot`. A repeated one leaves out what has been kept; every part of a layer's
-  /// forward asks.
+  /// Forward does what writes `slot`. A repeated one may leave out what has been kept, so each part of a
+  /// layer's forward asks; writing it again gives the same bits and costs time alone.
   bool makes(const Frame& frame, Slot slot) const {
     return pass == Pass::first || frame.repeats[static_cast<std::size_t>(slot.index)];
   }
