@@ -78,30 +78,75 @@ Problem attention_forward(const AttentionCase& c, Storage storage) {
   return b.build([=](Ops& ops, const Views& v) { ops.attention_forward(forward_args(c, o, v)); });
 }
 
-Problem attention_backward(const AttentionCase& c, Storage storage) {
-  ProblemBuilder b(fmt::format("attention_backward/{}", c.name), storage);
-  const AttentionOperands o = operands(b, c);
+struct BackwardOperands {
+  AttentionOperands forward;
+  Handle dout, dq, dk, dv;
+};
+
+/// After the forward has run on the reference.
+BackwardOperands backward_operands(ProblemBuilder& b, const AttentionCase& c, const AttentionOperands& o) {
   b.prepare([=](Ops& ops, const Views& v) { ops.attention_forward(forward_args(c, o, v)); });
   const Shape queries{c.batch, c.queries, c.heads, c.head_dim}, keys{c.batch, c.keys, c.kv_heads, c.head_dim};
-  const Handle dout = b.random("dout", queries);
+  return {o, b.random("dout", queries), b.output("dq", queries), b.output("dk", keys), b.output("dv", keys)};
+}
+
+void run_backward(const AttentionCase& c, const BackwardOperands& o, Ops& ops, const Views& v) {
+  const AttentionForward f = forward_args(c, o.forward, v);
+  ops.attention_backward({.q = f.q,
+                          .k = f.k,
+                          .v = f.v,
+                          .out = f.out,
+                          .lse = f.lse,
+                          .dout = v[o.dout],
+                          .dq = v[o.dq],
+                          .dk = v[o.dk],
+                          .dv = v[o.dv],
+                          .mask = f.mask,
+                          .dropout = f.dropout,
+                          .scale = f.scale});
+}
+
+/// [B, S, G, D] as every query head sees it, [B, S, A, D].
+std::vector<double> of_query_heads(const AttentionCase& c, const std::vector<double>& keys) {
+  const std::int64_t group = c.heads / c.kv_heads;
+  std::vector<double> copies;
+  for (std::int64_t i = 0; i < c.batch * c.keys * c.heads * c.head_dim; ++i) {
+    const std::int64_t head = i / c.head_dim;
+    copies.push_back(keys[static_cast<std::size_t>(head / group * c.head_dim + i % c.head_dim)]);
+  }
+  return copies;
+}
+
+/// Σ |dv of one query head| over the heads of a group: a device may round each of them before it adds them
+/// up. The first keys of a causal mask, which all queries see, have far larger ones than the mean.
+std::vector<double> terms_of_dv(const AttentionCase& c, const ProblemBuilder& grouped,
+                                const AttentionOperands& o) {
+  AttentionCase each = c;
+  each.kv_heads = c.heads;
+  ProblemBuilder b(fmt::format("attention_backward/{}", c.name), grouped.storage());
+  const AttentionOperands forward = operands(b, each);
+  b.set(forward.k, of_query_heads(c, grouped.values(o.k)));
+  b.set(forward.v, of_query_heads(c, grouped.values(o.v)));
+  const BackwardOperands backward = backward_operands(b, each, forward);
+  b.prepare([&](Ops& ops, const Views& v) { run_backward(each, backward, ops, v); });
+  std::vector<double> terms(static_cast<std::size_t>(c.batch * c.keys * c.kv_heads * c.head_dim));
+  const std::vector<double>& dv = b.values(backward.dv);
+  const std::int64_t group = c.heads / c.kv_heads;
+  for (std::size_t i = 0; i < dv.size(); ++i) {
+    const auto at = static_cast<std::int64_t>(i), head = at / c.head_dim;
+    terms[static_cast<std::size_t>(head / group * c.head_dim + at % c.head_dim)] += std::abs(dv[i]);
+  }
+  return terms;
+}
+
+Problem attention_backward(const AttentionCase& c, Storage storage) {
+  ProblemBuilder b(fmt::format("attention_backward/{}", c.name), storage);
+  const AttentionOperands forward = operands(b, c);
+  const BackwardOperands o = backward_operands(b, c, forward);
   // Their terms are dscores × keys or queries; dout·out, in which `out` may be rounded, cancels in each.
-  const Handle dq = b.cancels(b.output("dq", queries), 3), dk = b.cancels(b.output("dk", keys), 3);
-  const Handle dv = b.output("dv", keys);
-  return b.build([=](Ops& ops, const Views& v) {
-    const AttentionForward f = forward_args(c, o, v);
-    ops.attention_backward({.q = f.q,
-                            .k = f.k,
-                            .v = f.v,
-                            .out = f.out,
-                            .lse = f.lse,
-                            .dout = v[dout],
-                            .dq = v[dq],
-                            .dk = v[dk],
-                            .dv = v[dv],
-                            .mask = f.mask,
-                            .dropout = f.dropout,
-                            .scale = f.scale});
-  });
+  b.cancels(o.dq, 3), b.cancels(o.dk, 3);
+  if (c.heads != c.kv_heads) b.cancels(o.dv, terms_of_dv(c, b, forward));
+  return b.build([=](Ops& ops, const Views& v) { run_backward(c, o, ops, v); });
 }
 
 }  // namespace

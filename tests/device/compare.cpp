@@ -141,10 +141,11 @@ std::vector<Operand> in_f32(std::vector<Operand> operands) {
   const std::vector<double> a = actual.read(), b = expected.read();
   const double scale = std::max(root_mean_square(b), operand.terms);
   for (std::size_t i = 0; i < a.size(); ++i) {
-    if (close(a[i], b[i], scale, operand.terms_dtype.value_or(operand.dtype))) continue;
+    const double size = operand.terms_at.empty() ? scale : std::max(scale, operand.terms_at[i]);
+    if (close(a[i], b[i], size, operand.terms_dtype.value_or(operand.dtype))) continue;
     return ::testing::AssertionFailure()
            << fmt::format("'{}' {}: element {} is {:.9g}, the reference has {:.9g} (terms of size {:.3g})",
-                          operand.name, to_string(operand.shape), i, a[i], b[i], scale);
+                          operand.name, to_string(operand.shape), i, a[i], b[i], size);
   }
   return ::testing::AssertionSuccess();
 }

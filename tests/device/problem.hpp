@@ -19,6 +19,7 @@ struct Operand {
   std::int64_t gap = 0;        ///< unused elements after each row (rank 2: of [columns], rank 4: of [A·D])
   std::vector<double> values;  ///< row-major; nothing for what is only written
   double terms = 0;  ///< size of the terms that may cancel in it; an error is measured against that at least
+  std::vector<double> terms_at = {};      ///< the same of each element, where sizes differ; or nothing
   std::optional<DType> terms_dtype = {};  ///< what a device may round those terms to; nothing: dtype
 };
 
@@ -89,6 +90,10 @@ class ProblemBuilder {
   /// Says that terms of this size cancel in an output, down to 0 for some shapes.
   Handle cancels(Handle handle, double terms) {
     operands_[handle.index].terms = terms;
+    return handle;
+  }
+  Handle cancels(Handle handle, std::vector<double> terms_at) {
+    operands_[handle.index].terms_at = std::move(terms_at);
     return handle;
   }
   /// Says that an f32 output adds up terms that the device may hold in the compute type.
