@@ -2,14 +2,13 @@
 #include <string>
 
 #include "cuda_ops.hpp"
+#include "qk_pieces.cuh"
 #include "rows.cuh"
 
 namespace caravan::cuda {
 namespace {
 
-constexpr int kThreads = 256;
-/// Elements of a head that one thread holds, and so the widest head: 32 lanes of 8.
-constexpr int kHeld = 8;
+constexpr int kThreads = 128;
 constexpr std::int64_t kWidestHead = kWarp * kHeld;
 
 /// What both directions share.
@@ -24,78 +23,6 @@ struct Preparation {
   float norm_eps, temperature_scale;
   double floor_scale;
 };
-
-/// Eight elements of one head in a thread, as four pairs. Wide: neighbours, one access of 16 bytes (two in
-/// f32). Otherwise pair `lane + lanes·k`, element by element; what lies beyond the head is 0.
-template <class T, bool kWide>
-struct Piece {
-  Floats<kHeld> at;
-
-  static __device__ int element(int lane, int lanes, int i) { return 2 * (lane + lanes * (i / 2)) + i % 2; }
-
-  __device__ void read(const T* head, int lane, int lanes, int width) {
-    if constexpr (kWide) {
-      if (lane * kHeld < width) at = load<kHeld>(head + lane * kHeld);
-    } else {
-#pragma unroll
-      for (int i = 0; i < kHeld; ++i) {
-        const int e = element(lane, lanes, i);
-        if (e < width) at[i] = to_float(head[e]);
-      }
-    }
-  }
-  __device__ void write(T* head, int lane, int lanes, int width) const {
-    if constexpr (kWide) {
-      if (lane * kHeld < width) store(head + lane * kHeld, at);
-    } else {
-#pragma unroll
-      for (int i = 0; i < kHeld; ++i) {
-        const int e = element(lane, lanes, i);
-        if (e < width) head[e] = from_float<T>(at[i]);
-      }
-    }
-  }
-  /// By +angle, or −angle with direction −1.
-  __device__ void rotate(const float* cos, const float* sin, float direction, int lane, int lanes,
-                         int width) {
-    Floats<kHeld / 2> c{}, s{};
-    if constexpr (kWide) {
-      if (lane * kHeld >= width) return;
-      c = load<kHeld / 2>(cos + lane * kHeld / 2);
-      s = load<kHeld / 2>(sin + lane * kHeld / 2);
-    } else {
-#pragma unroll
-      for (int k = 0; k < kHeld / 2; ++k) {
-        const int pair = lane + lanes * k;
-        if (2 * pair < width) c[k] = cos[pair], s[k] = sin[pair];
-      }
-    }
-#pragma unroll
-    for (int k = 0; k < kHeld / 2; ++k) {
-      const float a = at[2 * k], b = at[2 * k + 1], turn = direction * s[k];
-      at[2 * k] = a * c[k] - b * turn;
-      at[2 * k + 1] = a * turn + b * c[k];
-    }
-  }
-  __device__ void scale(float factor) {
-#pragma unroll
-    for (int i = 0; i < kHeld; ++i) at[i] *= factor;
-  }
-  __device__ float dot(const Piece& other) const {
-    float total = 0;
-#pragma unroll
-    for (int i = 0; i < kHeld; ++i) total += at[i] * other.at[i];
-    return total;
-  }
-};
-
-/// The sum over groups of kLanes neighbouring lanes.
-template <int kLanes>
-__device__ float group_sum(float x) {
-#pragma unroll
-  for (int step = kLanes / 2; step > 0; step /= 2) x += __shfl_xor_sync(kWholeWarp, x, step);
-  return x;
-}
 
 /// Where one group of lanes works. Groups beyond the last head stay, because their warp's sums need them.
 template <class T>
@@ -119,51 +46,67 @@ __device__ float temperature(const Preparation<T>& p, const Spot<T>& spot) {
   return 1 + p.temperature_scale * log1pf(static_cast<float>(floor((spot.position + 1) / p.floor_scale)));
 }
 
-template <class T, bool kWide, int kLanes>
+/// The norm is that of the head before its rotation, which does not change it.
+template <class T, class Layout>
 __global__ void __launch_bounds__(kThreads) forward_kernel(Preparation<T> p) {
-  const int lane = static_cast<int>(threadIdx.x) % kLanes;
-  const Spot<T> spot(p, std::int64_t{blockIdx.x} * (kThreads / kLanes) + threadIdx.x / kLanes);
+  const int lane = static_cast<int>(threadIdx.x) % Layout::kLanes;
+  const Spot<T> spot(p,
+                     std::int64_t{blockIdx.x} * (kThreads / Layout::kLanes) + threadIdx.x / Layout::kLanes);
   T* head = p.qkv.at(spot.token, spot.head * p.width);
-  Piece<T, kWide> x{};
-  if (spot.valid) x.read(head, lane, kLanes, p.width);
-  if (p.cos.data != nullptr) {
-    x.rotate(p.cos.at(spot.position), p.sin.at(spot.position), 1, lane, kLanes, p.width);
-  }
+  const bool turns = p.cos.data != nullptr;
+  Head<T, Layout> x;
+  Turn<Layout> turn;
+  x.read(head, lane, p.width);
+  if (turns) turn.read(p.cos.at(spot.position), p.sin.at(spot.position), lane, p.width);
   float factor = temperature(p, spot);
   if (p.rstd.data != nullptr) {
-    const float mean = group_sum<kLanes>(x.dot(x)) / static_cast<float>(p.width);
+    const float mean = x.dot(x, lane, p.width) / static_cast<float>(p.width);
     const float rstd = 1.0f / sqrtf(mean + p.norm_eps);
     if (lane == 0 && spot.valid) *p.rstd.at(spot.token, spot.head) = rstd;
     factor *= rstd;
+    x.stay_raw();
   }
-  x.scale(factor);
-  if (spot.valid) x.write(head, lane, kLanes, p.width);
+#pragma unroll
+  for (int k = 0; k < Layout::kPieces; ++k) {
+    Floats<kHeld> v = floats_of(x.raw[k]);
+    if (turns) turn.rotate(v, k, 1);
+#pragma unroll
+    for (int i = 0; i < kHeld; ++i) v[i] *= factor;
+    if (spot.valid) Layout::write(head, lane, k, p.width, v);
+  }
 }
 
 /// With y = x·rstd·temperature: dx = rstd·temperature·dy − y·(rstd/temperature)·mean(y·dy), rotated back.
-template <class T, bool kWide, int kLanes>
+template <class T, class Layout>
 __global__ void __launch_bounds__(kThreads) backward_kernel(Preparation<T> p) {
-  const int lane = static_cast<int>(threadIdx.x) % kLanes;
-  const Spot<T> spot(p, std::int64_t{blockIdx.x} * (kThreads / kLanes) + threadIdx.x / kLanes);
+  const int lane = static_cast<int>(threadIdx.x) % Layout::kLanes;
+  const Spot<T> spot(p,
+                     std::int64_t{blockIdx.x} * (kThreads / Layout::kLanes) + threadIdx.x / Layout::kLanes);
   T* head = p.dqkv.at(spot.token, spot.head * p.width);
-  Piece<T, kWide> gradient{}, y{};
-  if (spot.valid) gradient.read(head, lane, kLanes, p.width);
-  const float heat = temperature(p, spot);
-  if (p.rstd.data != nullptr) {
-    if (spot.valid) y.read(p.qkv.at(spot.token, spot.head * p.width), lane, kLanes, p.width);
-    const float rstd = *p.rstd.at(spot.token, spot.head);
-    const float mean = group_sum<kLanes>(y.dot(gradient)) / static_cast<float>(p.width);
-    gradient.scale(rstd * heat);
-    y.scale(rstd / heat * mean);
+  const bool norms = p.rstd.data != nullptr, turns = p.cos.data != nullptr;
+  Head<T, Layout> gradient, y{};
+  Turn<Layout> turn;
+  float factor = temperature(p, spot), slope = 0, rstd = 1;
+  gradient.read(head, lane, p.width);
+  if (norms) {
+    y.read(p.qkv.at(spot.token, spot.head * p.width), lane, p.width);
+    rstd = *p.rstd.at(spot.token, spot.head);
+  }
+  if (turns) turn.read(p.cos.at(spot.position), p.sin.at(spot.position), lane, p.width);
+  if (norms) {
+    slope = rstd / factor * (y.dot(gradient, lane, p.width) / static_cast<float>(p.width));
+    factor *= rstd;
+    y.stay_raw(), gradient.stay_raw();
+  }
 #pragma unroll
-    for (int i = 0; i < kHeld; ++i) gradient.at[i] -= y.at[i];
-  } else {
-    gradient.scale(heat);
+  for (int k = 0; k < Layout::kPieces; ++k) {
+    Floats<kHeld> v = floats_of(gradient.raw[k]);
+    const Floats<kHeld> of_y = floats_of(y.raw[k]);
+#pragma unroll
+    for (int i = 0; i < kHeld; ++i) v[i] = factor * v[i] - slope * of_y[i];
+    if (turns) turn.rotate(v, k, -1);
+    if (spot.valid) Layout::write(head, lane, k, p.width, v);
   }
-  if (p.cos.data != nullptr) {
-    gradient.rotate(p.cos.at(spot.position), p.sin.at(spot.position), -1, lane, kLanes, p.width);
-  }
-  if (spot.valid) gradient.write(head, lane, kLanes, p.width);
 }
 
 /// The checked views of one call, before its element type is known.
@@ -231,14 +174,17 @@ Preparation<T> preparation(const Checked& c, const QkPrepare& how) {
           how.floor_scale};
 }
 
-/// run.operator()<T, kWide, kLanes>() with the fewest lanes that hold a head.
+/// run.operator()<T, Layout>(): few pieces, so that registers serve many threads, but no lane without work in
+/// a head of 96.
 template <class Run>
-void with_lanes(const Checked& c, std::int64_t width, const Run& run) {
+void with_layout(const Checked& c, std::int64_t width, const Run& run) {
   with_type(c.type, [&]<class T>() {
-    if (!c.wide) return run.template operator()<T, false, 32>();
-    if (width <= 64) return run.template operator()<T, true, 8>();
-    if (width <= 128) return run.template operator()<T, true, 16>();
-    run.template operator()<T, true, 32>();
+    if (!c.wide) return run.template operator()<T, NarrowPieces>();
+    if (width <= 32) return run.template operator()<T, WidePieces<4, 1>>();
+    if (width <= 64) return run.template operator()<T, WidePieces<8, 1>>();
+    if (width <= 96) return run.template operator()<T, WidePieces<4, 3>>();
+    if (width <= 128) return run.template operator()<T, WidePieces<8, 2>>();
+    run.template operator()<T, WidePieces<8, 4>>();
   });
 }
 
@@ -249,9 +195,9 @@ void CudaOps::qk_prepare_forward(const QkPrepareForward& args) {
   const Checked c = check(call, args.how, args.qkv, {}, args.rstd);
   const std::int64_t groups = c.qkv.rows * (args.how.heads + args.how.kv_heads);
   if (groups == 0) return;
-  with_lanes(c, args.how.head_dim, [&]<class T, bool kWide, int kLanes>() {
-    forward_kernel<T, kWide, kLanes>
-        <<<blocks_for(groups, kThreads / kLanes), kThreads, 0, context_.stream()>>>(
+  with_layout(c, args.how.head_dim, [&]<class T, class Layout>() {
+    forward_kernel<T, Layout>
+        <<<blocks_for(groups, kThreads / Layout::kLanes), kThreads, 0, context_.stream()>>>(
             preparation<T>(c, args.how));
     CARAVAN_CUDA_LAUNCHED();
   });
@@ -263,9 +209,9 @@ void CudaOps::qk_prepare_backward(const QkPrepareBackward& args) {
   if (!c.dqkv) call.fail("'dqkv' is empty (it is written)");
   const std::int64_t groups = c.qkv.rows * (args.how.heads + args.how.kv_heads);
   if (groups == 0) return;
-  with_lanes(c, args.how.head_dim, [&]<class T, bool kWide, int kLanes>() {
-    backward_kernel<T, kWide, kLanes>
-        <<<blocks_for(groups, kThreads / kLanes), kThreads, 0, context_.stream()>>>(
+  with_layout(c, args.how.head_dim, [&]<class T, class Layout>() {
+    backward_kernel<T, Layout>
+        <<<blocks_for(groups, kThreads / Layout::kLanes), kThreads, 0, context_.stream()>>>(
             preparation<T>(c, args.how));
     CARAVAN_CUDA_LAUNCHED();
   });
