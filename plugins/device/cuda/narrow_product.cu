@@ -19,7 +19,8 @@ struct Extents {
 
 /// Sixteen tokens and 32 experts a block; its warps share the depth in steps of 32.
 template <class Y>
-__global__ void __launch_bounds__(kThreads) forward_kernel(Extents e, Rows<bf16> x, Rows<bf16> w, Rows<Y> y) {
+__global__ void __launch_bounds__(kThreads, 8)
+    forward_kernel(Extents e, Rows<bf16> x, Rows<bf16> w, Rows<Y> y) {
   constexpr int kExperts = kNarrow / 8, kStep = 32;
   __shared__ float parts[kWarps - 1][4 * kExperts][kWarp];
   const Lane lane;
@@ -80,40 +81,40 @@ __device__ void read_tokens(std::uint32_t (&to)[4], const Extents& e, const bf16
   }
 }
 
-/// Sixteen tokens a block; a warp has every fourth group of 64 columns.
+/// Sixteen tokens a block, 64 columns a warp.
 template <NarrowResult kResult>
 __global__ void __launch_bounds__(kThreads)
     backward_input_kernel(Extents e, Rows<bf16> dy, Rows<bf16> w, Rows<bf16> dx) {
   constexpr bool kAdds = kResult == NarrowResult::added_to;
   const Lane lane;
   const int token = static_cast<int>(blockIdx.x) * kRows + lane.group;
+  const int first = static_cast<int>(blockIdx.y * kWarps + threadIdx.x / kWarp) * kColumns;
+  if (first >= e.width) return;
   const bf16 *low = dy.at(min(token, e.tokens - 1)), *high = dy.at(min(token + 8, e.tokens - 1));
-  for (int first = static_cast<int>(threadIdx.x / kWarp) * kColumns; first < e.width;
-       first += kWarps * kColumns) {
-    const int column = min(first + 8 * lane.group, e.width - 8);
-    Raw<bf16, 8> before[4];
+  const int column = min(first + 8 * lane.group, e.width - 8);
+  Raw<bf16, 8> before[4];
 #pragma unroll
-    for (int i = 0; kAdds && i < 4; ++i) {
-      const int row = min(token + i / 2 * 8, e.tokens - 1), at = first + 16 * lane.member + i % 2 * 8;
-      before[i] = load_raw<8>(dx.at(row, min(at, e.width - 8)));
-    }
-    float sums[kTiles][4] = {};
-    for (int depth = 0; depth < e.experts; depth += 16) {
-      std::uint32_t left[4];
-      DepthRows right;
-      read_tokens(left, e, low, high, depth + 2 * lane.member);
-      right.read(depth, [&](int expert) { return w.at(min(expert, e.experts - 1), column); });
+  for (int i = 0; kAdds && i < 4; ++i) {
+    const int row = min(token + i / 2 * 8, e.tokens - 1), at = first + 16 * lane.member + i % 2 * 8;
+    before[i] = load_raw<8>(dx.at(row, min(at, e.width - 8)));
+  }
+  float sums[kTiles][4] = {};
+#pragma unroll 2
+  for (int depth = 0; depth < e.experts; depth += 16) {
+    std::uint32_t left[4];
+    DepthRows right;
+    read_tokens(left, e, low, high, depth + 2 * lane.member);
+    right.read(depth, [&](int expert) { return w.at(min(expert, e.experts - 1), column); });
 #pragma unroll
-      for (int j = 0; j < kTiles; ++j) multiply_add(sums[j], left, right.of(j, 0), right.of(j, 1));
-    }
+    for (int j = 0; j < kTiles; ++j) multiply_add(sums[j], left, right.of(j, 0), right.of(j, 1));
+  }
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int row = token + i / 2 * 8, at = first + 16 * lane.member + i % 2 * 8;
-      Floats<8> sum;
+  for (int i = 0; i < 4; ++i) {
+    const int row = token + i / 2 * 8, at = first + 16 * lane.member + i % 2 * 8;
+    Floats<8> sum;
 #pragma unroll
-      for (int j = 0; j < 8; ++j) sum[j] = sums[j][i] + (kAdds ? to_float(before[i].at[j]) : 0.0f);
-      if (row < e.tokens && at < e.width) store<8>(dx.at(row, at), sum);
-    }
+    for (int j = 0; j < 8; ++j) sum[j] = sums[j][i] + (kAdds ? to_float(before[i].at[j]) : 0.0f);
+    if (row < e.tokens && at < e.width) store<8>(dx.at(row, at), sum);
   }
 }
 
@@ -224,8 +225,8 @@ void narrow_backward_input(const Matrix& dy, const Matrix& w, const Matrix& dx, 
                            cudaStream_t stream) {
   const auto kernel = result == NarrowResult::replaced ? backward_input_kernel<NarrowResult::replaced>
                                                        : backward_input_kernel<NarrowResult::added_to>;
-  kernel<<<blocks_for(dx.rows, kRows), kThreads, 0, stream>>>(extents_of(dx, dy), Rows<bf16>(dy),
-                                                              Rows<bf16>(w), Rows<bf16>(dx));
+  const dim3 grid(blocks_for(dx.rows, kRows), blocks_for(dx.columns, kWarps * kColumns));
+  kernel<<<grid, kThreads, 0, stream>>>(extents_of(dx, dy), Rows<bf16>(dy), Rows<bf16>(w), Rows<bf16>(dx));
   CARAVAN_CUDA_LAUNCHED();
 }
 

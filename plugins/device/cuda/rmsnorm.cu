@@ -152,7 +152,15 @@ __global__ void __launch_bounds__(kMostThreads) backward_input_kernel(Backward<T
   }
 }
 
-/// The kernel whose threads hold no more steps than the row needs: what they do not hold serves other rows.
+/// A warp a row where three steps hold it, because it needs no barrier; else a block whose threads hold two,
+/// so that registers serve enough of them.
+dim3 backward_block_of(std::int64_t steps) {
+  constexpr std::int64_t kOfWarp = 3 * kWarp, kOfPairs = 2 * kMostThreads;
+  if (steps <= kOfWarp) return dim3(kWarp, 4);
+  if (steps > kOfPairs) return dim3(kMostThreads);
+  return dim3(static_cast<unsigned>(ceil_div(steps, 2 * kWarp)) * kWarp);
+}
+
 template <class T, int N>
 auto* backward_input_for(std::int64_t steps_of_thread) {
   if constexpr (N > 1) {
@@ -192,7 +200,7 @@ void CudaOps::rmsnorm_backward_input(const RmsNormBackwardInput& args) {
   const float* rstd = call.floats("rstd", args.rstd, x.rows);
   if (x.rows == 0 || x.columns == 0) return;
   with_type_and_step(type, rows_of_16_bytes({x, dy, residual, dx, weight}), [&]<class T, int N>() {
-    const dim3 block = block_of(x.columns / N);
+    const dim3 block = backward_block_of(x.columns / N);
     const auto kernel = backward_input_for<T, N>(ceil_div(x.columns / N, block.x));
     kernel<<<blocks_for(x.rows, block.y), block, 0, context_.stream()>>>(
         {Rows<T>(x), Rows<T>(dy), Rows<T>(residual), Rows<T>(dx), weight.as<T>(), rstd, x.rows,
