@@ -56,6 +56,17 @@ void OutputDropout::backward_input(Run& run, Frame& frame) const {
   run.ops.dropout(mask(run, frame[gradient_]));
 }
 
+void forward_gate_up(Run& run, const Frame& frame, const GateUp& args) {
+  const TensorView pre = frame[args.pre], activated = frame[args.activated];
+  if (!run.makes(frame, args.activated)) {
+    if (!run.makes(frame, args.pre)) return;
+    if (args.offsets.empty()) return run.ops.linear_forward({args.x, args.w, {}, {}, pre});
+    return run.ops.grouped_linear_forward({args.x, args.offsets, args.w, pre});
+  }
+  if (!run.makes(frame, args.pre)) return run.ops.swiglu_forward({pre, activated});
+  run.ops.gate_up_forward({args.x, args.offsets, args.w, pre, activated});
+}
+
 SwigluBlock::SwigluBlock(ParameterStore& store, const std::string& name, ParameterKind kind,
                          const Widths& widths)
     : gate_up_(store.declare({name + ".w13",
@@ -81,14 +92,12 @@ void SwigluBlock::plan(const BatchShape& shape, StashPlan& plan) {
 }
 
 void SwigluBlock::forward(Run& run, Frame& frame, TensorView x, TensorView base, TensorView y) const {
-  if (run.makes(frame, pre_)) run.ops.linear_forward({x, gate_up_.weight, {}, {}, frame[pre_]});
-  if (run.makes(frame, activated_)) run.ops.swiglu_forward({frame[pre_], frame[activated_]});
+  forward_gate_up(run, frame, {x, {}, gate_up_.weight, pre_, activated_});
   if (run.makes_output(frame)) run.ops.linear_forward({frame[activated_], down_.weight, {}, base, y});
 }
 
 void SwigluBlock::backward_input(Run& run, Frame& frame, TensorView dy, TensorView dx, Write write) const {
-  run.ops.linear_backward_input({dy, down_.weight, frame[dactivated_]});
-  run.ops.swiglu_backward({frame[pre_], frame[dactivated_], frame[dpre_]});
+  run.ops.down_backward_input({dy, {}, down_.weight, frame[pre_], frame[dactivated_], frame[dpre_]});
   run.ops.linear_backward_input({frame[dpre_], gate_up_.weight, dx, write == Write::accumulate});
 }
 

@@ -105,15 +105,16 @@ void ParameterStore::place_weights(const Memory& need) {
 }
 
 void ParameterStore::place_gradients(Arena& arena) {
-  const auto place = [&](bool replaced) {
+  const auto place = [&](bool replaced, bool squared) {
     for (const auto& parameter : parameters_) {
-      if (parameter->gradient_is_replaced() == replaced)
+      if (parameter->gradient_is_replaced() == replaced && parameter->gradient_is_squared() == squared)
         parameter->grad = arena.take(DType::f32, parameter->spec().shape);
     }
   };
-  place(false);
+  place(false, false);
   cleared_bytes_ = arena.used();
-  place(true);
+  place(true, false);
+  place(true, true);
   all_gradients_ =
       TensorView(arena.base(), DType::f32, Shape{static_cast<std::int64_t>(arena.used() / sizeof(float))});
 }

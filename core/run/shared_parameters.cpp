@@ -32,21 +32,24 @@ std::vector<TensorView> without(const TensorView& all, const std::vector<TensorV
 
 }  // namespace
 
-SharedParameters::SharedParameters(Device& device, ParameterStore& store, Communicator& pipeline,
+SharedParameters::SharedParameters(Device& device, const ParameterStore& store, Communicator& pipeline,
                                    const std::vector<SharedParameter>& shared)
     : ops_(device.ops()), device_(device), pipeline_(pipeline) {
-  std::vector<TensorView> not_owned;
+  std::vector<TensorView> left_out;
   std::size_t largest = 0;
   for (const SharedParameter& each : shared) {
     const Parameter* parameter = find(store, each.name);
     if (!parameter) continue;
     copies_.push_back({parameter->grad, each.ranks});
     largest = std::max(largest, parameter->grad.bytes());
-    if (each.ranks.front() != pipeline.rank()) not_owned.push_back(parameter->grad);
+    if (each.ranks.front() != pipeline.rank()) left_out.push_back(parameter->grad);
   }
-  std::sort(not_owned.begin(), not_owned.end(),
+  for (const auto& parameter : store.parameters()) {
+    if (!parameter->squares.empty()) left_out.push_back(parameter->grad);
+  }
+  std::sort(left_out.begin(), left_out.end(),
             [](const TensorView& a, const TensorView& b) { return a.data < b.data; });
-  owned_ = without(store.all_gradients(), not_owned);
+  unsquared_ = without(store.all_gradients(), left_out);
   if (largest > 0) memory_ = std::make_unique<Arena>(device, largest + kAlignment, "shared gradients");
 }
 

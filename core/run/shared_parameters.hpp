@@ -22,14 +22,15 @@ struct SharedParameter {
 class SharedParameters {
  public:
   /// `shared`: equal on all ranks of `pipeline`. Takes memory for the largest that this rank holds.
-  SharedParameters(Device& device, ParameterStore& store, Communicator& pipeline,
+  SharedParameters(Device& device, const ParameterStore& store, Communicator& pipeline,
                    const std::vector<SharedParameter>& shared);
 
   /// [collective over the pipeline] Every copy's gradient becomes the sum over the copies, added in rank
   /// order.
   void sum_gradients();
-  /// The gradients that this rank answers for, as few contiguous pieces.
-  const std::vector<TensorView>& owned_gradients() const noexcept { return owned_; }
+  /// The gradients whose squares this rank has to add up, as few contiguous pieces: those that it answers for
+  /// and that are not squared as they are made.
+  const std::vector<TensorView>& unsquared_gradients() const noexcept { return unsquared_; }
 
  private:
   struct Copy {
@@ -43,7 +44,7 @@ class SharedParameters {
   Communicator& pipeline_;
   std::vector<Copy> copies_;  // in one order on all ranks
   std::unique_ptr<Arena> memory_;
-  std::vector<TensorView> owned_;
+  std::vector<TensorView> unsquared_;
 };
 
 }  // namespace caravan

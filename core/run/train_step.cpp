@@ -16,13 +16,25 @@ std::uint64_t step_seed(std::uint64_t seed, std::int64_t step) {
   return (static_cast<std::uint64_t>(words[0]) << 32) | words[1];
 }
 
+namespace {
+
+/// Where every gradient is one sum that no other rank adds to, its squares can be added up as it is made.
+void square_as_made(const TrainStep::Parts& parts, TensorView squares) {
+  const bool one_sum = parts.plan.microbatches == 1 && parts.data.host.size() == 1;
+  for (const auto& parameter : parts.parameters.parameters())
+    parameter->squares = one_sum && parameter->gradient_is_squared() ? squares : TensorView{};
+}
+
+}  // namespace
+
 TrainStep::TrainStep(Parts parts)
     : parts_(std::move(parts)),
       executor_(parts_.device, parts_.plan, parts_.stages, parts_.pipeline.tensors),
-      shared_(parts_.device, parts_.parameters, parts_.pipeline.tensors, parts_.shared),
       memory_(parts_.device, 256, "step scalars"),
       squares_(memory_.take(DType::f64, {1})),
       clip_(memory_.take(DType::f32, {1})) {
+  square_as_made(parts_, squares_);
+  shared_.emplace(parts_.device, parts_.parameters, parts_.pipeline.tensors, parts_.shared);
   for (const auto& buffer : parts_.parameters.buffers()) {
     if (buffer->role != Buffer::Role::counter) continue;
     counters_.push_back(buffer.get());
@@ -30,6 +42,10 @@ TrainStep::TrainStep(Parts parts)
       step.expert_counts.emplace_back(static_cast<std::size_t>(buffer->shape.count()));
   }
   start_clip();
+}
+
+TrainStep::~TrainStep() {
+  for (const auto& parameter : parts_.parameters.parameters()) parameter->squares = {};
 }
 
 void TrainStep::start_clip() {
@@ -60,6 +76,7 @@ void TrainStep::walk(std::span<const MicroBatch> batches, const Posted& step) {
   parts_.parameters.start_gradients(parts_.device);
   zero_counters();  // a step that failed has left its own
   executor_.zero_sums();
+  parts_.device.fill_zero(Lane::compute, squares_.data, squares_.bytes());
   executor_.run(batches,
                 {step_seed(settings.seed, settings.step),
                  static_cast<float>(1.0 / static_cast<double>(step.valid_tokens)),
@@ -67,13 +84,12 @@ void TrainStep::walk(std::span<const MicroBatch> batches, const Posted& step) {
                 parts_.reducer);
   if (parts_.reducer) parts_.reducer->wait_all();
   parts_.parameters.finish_gradients(parts_.device);
-  shared_.sum_gradients();
+  shared_->sum_gradients();
 }
 
 void TrainStep::update(const Posted& step) {
   Ops& ops = parts_.device.ops();
-  parts_.device.fill_zero(Lane::compute, squares_.data, squares_.bytes());
-  for (const TensorView& piece : shared_.owned_gradients()) ops.sum_of_squares({piece, squares_});
+  for (const TensorView& piece : shared_->unsquared_gradients()) ops.sum_of_squares({piece, squares_});
   parts_.pipeline.tensors.all_reduce(squares_, ReduceOp::sum);
   ops.clip_factor({squares_, clip_, step.settings.max_norm});
   for (const auto& parameter : parts_.parameters.parameters()) {

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -37,6 +38,9 @@ class TrainStep {
     std::vector<SharedParameter> shared{};
   };
   explicit TrainStep(Parts parts);
+  ~TrainStep();
+  TrainStep(const TrainStep&) = delete;
+  TrainStep& operator=(const TrainStep&) = delete;
 
   struct Settings {
     std::int64_t step = 1;  ///< 1-based
@@ -90,9 +94,9 @@ class TrainStep {
 
   Parts parts_;
   Executor executor_;
-  SharedParameters shared_;
   Arena memory_;
   TensorView squares_, clip_;
+  std::optional<SharedParameters> shared_;
   std::vector<Buffer*> counters_;
   std::array<Posted, kMostPosted> steps_;
   std::size_t oldest_ = 0, posted_ = 0;

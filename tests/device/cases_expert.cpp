@@ -72,10 +72,67 @@ Problem grouped_linear_backward_weight(const GroupCase& c, Storage storage, Accu
   const Group g = group(b, c);
   const Handle x = b.random("x", {g.rows, c.inputs}), dy = b.random("dy", {g.rows, c.outputs});
   const Shape shape{g.experts, c.outputs, c.inputs};
-  const Handle dw = adds ? b.f32_random("dw", shape) : b.f32_output("dw", shape);
+  const Handle dw = b.contiguous(adds ? b.f32_random("dw", shape) : b.f32_output("dw", shape));
+  const Handle squares = b.given("squares", DType::f64, {1}, {0.5});
   return b.build([=](Ops& ops, const Views& v) {
-    ops.grouped_linear_backward_weight(
-        {.x = v[x], .dy = v[dy], .offsets = v[g.offsets], .dw = v[dw], .accumulate = accumulate});
+    ops.grouped_linear_backward_weight({.x = v[x],
+                                        .dy = v[dy],
+                                        .offsets = v[g.offsets],
+                                        .dw = v[dw],
+                                        .accumulate = accumulate,
+                                        .squares = adds ? TensorView() : v[squares]});
+  });
+}
+
+/// Rows of experts, or one matrix for all.
+struct Halves {
+  GroupCase rows;
+  bool grouped;
+};
+
+std::vector<Halves> halves() {
+  const GroupCase one{"one_matrix", {70}, 48, 33, 0}, large{"one_matrix_aligned", {300}, 264, 200, 0};
+  std::vector<Halves> all{{one, false}, {large, false}};
+  for (const GroupCase& c : group_cases()) {
+    if (c.spare == 0) all.push_back({c, true});
+  }
+  all.push_back({{"aligned_uneven", {0, 130, 1, 257, 63}, 264, 328, 0}, true});
+  return all;
+}
+
+Shape weights(const Halves& h, std::int64_t outputs, std::int64_t inputs) {
+  const auto experts = static_cast<std::int64_t>(h.rows.rows_of_expert.size());
+  return h.grouped ? Shape{experts, outputs, inputs} : Shape{outputs, inputs};
+}
+
+/// `outputs` is the width F of the hidden layer.
+Problem gate_up_forward(const Halves& h, Storage storage) {
+  ProblemBuilder b(fmt::format("gate_up_forward/{}", h.rows.name), storage);
+  const Group g = group(b, h.rows);
+  const std::int64_t width = h.rows.outputs, inputs = h.rows.inputs;
+  const Handle x = b.random("x", {g.rows, inputs}), w = b.random("w", weights(h, 2 * width, inputs), 0.3);
+  const Handle pre = b.output("pre", {g.rows, 2 * width}), activated = b.output("activated", {g.rows, width});
+  return b.build([=, grouped = h.grouped](Ops& ops, const Views& v) {
+    const TensorView offsets = grouped ? v[g.offsets] : TensorView();
+    ops.gate_up_forward({.x = v[x], .offsets = offsets, .w = v[w], .pre = v[pre], .activated = v[activated]});
+  });
+}
+
+Problem down_backward_input(const Halves& h, Storage storage) {
+  ProblemBuilder b(fmt::format("down_backward_input/{}", h.rows.name), storage);
+  const Group g = group(b, h.rows);
+  const std::int64_t width = h.rows.outputs, outputs = h.rows.inputs;
+  const Handle dy = b.random("dy", {g.rows, outputs}), w = b.random("w", weights(h, outputs, width), 0.3);
+  const Handle pre = b.random("pre", {g.rows, 2 * width}),
+               dactivated = b.scratch("dactivated", {g.rows, width});
+  const Handle dpre = b.output("dpre", {g.rows, 2 * width});
+  return b.build([=, grouped = h.grouped](Ops& ops, const Views& v) {
+    ops.down_backward_input({.dy = v[dy],
+                             .offsets = grouped ? v[g.offsets] : TensorView(),
+                             .w = v[w],
+                             .pre = v[pre],
+                             .dactivated = v[dactivated],
+                             .dpre = v[dpre]});
   });
 }
 
@@ -188,6 +245,10 @@ std::vector<Problem> expert_problems(Storage storage) {
     problems.push_back(grouped_linear_backward_input(c, storage));
     for (Accumulate accumulate : {Accumulate::add, Accumulate::replace})
       problems.push_back(grouped_linear_backward_weight(c, storage, accumulate));
+  }
+  for (const Halves& h : halves()) {
+    problems.push_back(gate_up_forward(h, storage));
+    problems.push_back(down_backward_input(h, storage));
   }
   for (const PermuteCase& c : kPermuteCases) {
     problems.push_back(permute_forward(c, storage));

@@ -157,7 +157,7 @@ std::vector<Operand> in_f32(std::vector<Operand> operands) {
            << fmt::format("'{}' {}: byte {} outside its elements was written (the first element is byte {})",
                           operand.name, to_string(operand.shape), damage, kGuard);
   }
-  return same_elements(operand, actual, expected);
+  return operand.scratch ? ::testing::AssertionSuccess() : same_elements(operand, actual, expected);
 }
 
 }  // namespace

@@ -20,6 +20,7 @@ struct Operand {
   std::vector<double> values;  ///< row-major; nothing for what is only written
   double terms = 0;  ///< size of the terms that may cancel in it; an error is measured against that at least
   std::vector<double> terms_at = {};      ///< the same of each element, where sizes differ; or nothing
+  bool scratch = false;                   ///< what it holds afterwards is up to the device
   std::optional<DType> terms_dtype = {};  ///< what a device may round those terms to; nothing: dtype
 };
 
@@ -65,7 +66,14 @@ class ProblemBuilder {
   Handle output(std::string name, const Shape& shape) {
     return put({std::move(name), storage_.compute, shape, gap_of(shape), {}, 0});
   }
-  /// The same in f32 whatever the compute type: statistics, gradients of weights, routing weights.
+  /// Room for the device's own use, in the compute type.
+  Handle scratch(std::string name, const Shape& shape) {
+    const Handle handle = output(std::move(name), shape);
+    operands_[handle.index].scratch = true;
+    return handle;
+  }
+  /// The same as random and output in f32 whatever the compute type: statistics, gradients of weights,
+  /// routing weights.
   Handle f32_random(std::string name, const Shape& shape, double scale = 1) {
     return draw({std::move(name), DType::f32, shape, gap_of(shape), {}, 0}, scale);
   }

@@ -99,6 +99,14 @@ class OutputDropout {
   Slot gradient_;
 };
 
+/// The first half of a SwiGLU block, of experts where there are offsets.
+struct GateUp {
+  TensorView x, offsets, w;
+  Slot pre, activated;  ///< what it writes
+};
+/// As much of it as this pass makes.
+void forward_gate_up(Run& run, const Frame& frame, const GateUp& args);
+
 /// Gate|up projection, SwiGLU, down projection: y = base + down(silu(gate x)·up x). Parameters are
 /// torchtitan's w1 (gate), w3 (up) and w2 (down).
 class SwigluBlock {

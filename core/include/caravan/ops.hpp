@@ -5,6 +5,7 @@
 #include "caravan/ops/attention.hpp"
 #include "caravan/ops/elementwise.hpp"
 #include "caravan/ops/embedding.hpp"
+#include "caravan/ops/feed_forward.hpp"
 #include "caravan/ops/linear.hpp"
 #include "caravan/ops/loss.hpp"
 #include "caravan/ops/norm.hpp"
@@ -53,6 +54,8 @@ class Ops {
   X(attention_backward, AttentionBackward)                       \
   X(swiglu_forward, SwigluForward)                               \
   X(swiglu_backward, SwigluBackward)                             \
+  X(gate_up_forward, GateUpForward)                              \
+  X(down_backward_input, DownBackwardInput)                      \
   X(gelu_forward, GeluForward)                                   \
   X(gelu_backward, GeluBackward)                                 \
   X(route_forward, RouteForward)                                 \

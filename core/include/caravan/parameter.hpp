@@ -62,6 +62,12 @@ class Parameter {
     replaces_ = true;
     return *this;
   }
+  /// The same by a layer whose operator also adds up the squares of what it writes, into `squares`.
+  Parameter& squares_gradient() {
+    squares_itself_ = true;
+    return replaces_gradient();
+  }
+  bool gradient_is_squared() const noexcept { return squares_itself_ && gradient_is_replaced(); }
   bool gradient_is_replaced() const noexcept { return replaces_ && uses == 1; }
   /// How the next sum goes into `grad`: replace for the first of a step, where the layer promised to ask.
   Accumulate gradient_mode() { return std::exchange(stale_, false) ? Accumulate::replace : Accumulate::add; }
@@ -70,12 +76,13 @@ class Parameter {
   TensorView master;              ///< f32; the same memory as `weight` where compute is f32; see Content
   TensorView grad;                ///< f32, summed over micro-batches
   std::vector<TensorView> slots;  ///< f32, as the optimizer names them
+  TensorView squares;             ///< [1] f64: where Σ grad² goes with the only sum of a step; or empty
   int uses = 0;                   ///< layers that declared it; above 1 when tied
 
  private:
   friend class ParameterStore;
   ParameterSpec spec_;
-  bool replaces_ = false;
+  bool replaces_ = false, squares_itself_ = false;
   bool stale_ = false;  ///< `grad` holds the last step's values
 };
 
@@ -134,7 +141,8 @@ class ParameterStore {
   void start_gradients(Device& device);
   /// Ends the sums of a step: what nobody replaced becomes zero.
   void finish_gradients(Device& device);
-  /// All gradients as one contiguous view, those that a step clears first.
+  /// All gradients as one contiguous view: those that a step clears first, those that can be squared as they
+  /// are made last.
   TensorView all_gradients() const noexcept { return all_gradients_; }
 
  private:

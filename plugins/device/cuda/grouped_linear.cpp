@@ -105,6 +105,7 @@ void CudaOps::grouped_linear_backward_weight(const GroupedLinearBackwardWeight& 
   extents.out_stride = dw.row_stride;
   extents.out_group = dw.matrix_stride;
   run(context_, backward);
+  if (!args.squares.empty()) sum_of_squares({args.dw, args.squares});
 }
 
 }  // namespace caravan::cuda

@@ -69,6 +69,7 @@ void HostOps::grouped_linear_backward_weight(const GroupedLinearBackwardWeight& 
     products_.multiply({dw.rows, dw.columns, rows}, {dy.row(first), dy.stride, true},
                        {x.row(first), x.stride}, {dw.matrix(e), dw.row_stride, result_of(args.accumulate)});
   });
+  if (!args.squares.empty()) sum_of_squares({args.dw, args.squares});
 }
 
 }  // namespace caravan::host

@@ -45,8 +45,8 @@ MoeLayer::MoeLayer(const Host& host, const Config& config)
       combine_(*this, Exchange::Way::combine),
       segments_{&router_, &dispatch_, &shared_segment_, &experts_segment_, &combine_, &merge_},
       parameters_{&norm_.weight(), &gate_, &gate_up_, &down_} {
-  gate_up_.replaces_gradient();
-  down_.replaces_gradient();
+  gate_up_.squares_gradient();
+  down_.squares_gradient();
   if (options_.noisy) {
     noise_ = &host.parameters->declare(
         ParameterSpec::whole(options_.name + ".moe.router.noise.weight", {options_.experts, options_.dim},

@@ -97,25 +97,22 @@ void MoeLayer::shared_backward_weight(Run& run, Frame& frame) {
 }
 
 void MoeLayer::experts_forward(Run& run, Frame& frame) {
-  if (run.makes(frame, pre_))
-    run.ops.grouped_linear_forward({frame[received_], frame[offsets_], gate_up_.weight, frame[pre_]});
-  if (run.makes(frame, activated_)) run.ops.swiglu_forward({frame[pre_], frame[activated_]});
+  forward_gate_up(run, frame, {frame[received_], frame[offsets_], gate_up_.weight, pre_, activated_});
   if (run.makes(frame, expert_out_))
     run.ops.grouped_linear_forward({frame[activated_], frame[offsets_], down_.weight, frame[expert_out_]});
 }
 
 void MoeLayer::experts_backward_input(Run& run, Frame& frame) {
-  run.ops.grouped_linear_backward_input(
-      {frame[dexpert_out_], frame[offsets_], down_.weight, frame[dactivated_]});
-  run.ops.swiglu_backward({frame[pre_], frame[dactivated_], frame[dpre_]});
+  run.ops.down_backward_input(
+      {frame[dexpert_out_], frame[offsets_], down_.weight, frame[pre_], frame[dactivated_], frame[dpre_]});
   run.ops.grouped_linear_backward_input({frame[dpre_], frame[offsets_], gate_up_.weight, frame[dreceived_]});
 }
 
 void MoeLayer::experts_backward_weight(Run& run, Frame& frame) {
-  run.ops.grouped_linear_backward_weight(
-      {frame[activated_], frame[dexpert_out_], frame[offsets_], down_.grad, down_.gradient_mode()});
-  run.ops.grouped_linear_backward_weight(
-      {frame[received_], frame[dpre_], frame[offsets_], gate_up_.grad, gate_up_.gradient_mode()});
+  run.ops.grouped_linear_backward_weight({frame[activated_], frame[dexpert_out_], frame[offsets_], down_.grad,
+                                          down_.gradient_mode(), down_.squares});
+  run.ops.grouped_linear_backward_weight({frame[received_], frame[dpre_], frame[offsets_], gate_up_.grad,
+                                          gate_up_.gradient_mode(), gate_up_.squares});
 }
 
 void MoeLayer::merge_forward(Run& run, Frame& frame) {

@@ -59,6 +59,7 @@ struct GroupedLinearBackwardWeight {
   TensorView offsets;                       ///< [E+1]
   TensorView dw;                            ///< [E, N, M] +=
   Accumulate accumulate = Accumulate::add;  ///< of dw; experts without rows are replaced by zeros
+  TensorView squares;                       ///< [1] f64 += Σ dw², as dw is afterwards; or empty
 };
 
 }  // namespace caravan
