@@ -2,12 +2,14 @@
 
 #include <cstdint>
 
+#include "caravan/ops/linear.hpp"
+
 namespace caravan::cuda {
 
 /// What is summed over.
 enum class Product {
   rows,     ///< an output row for each row of a group: Σ over a static depth
-  weights,  ///< an output matrix for each group, added to: Σ over the rows of the group
+  weights,  ///< an output matrix for each group: Σ over the rows of the group
 };
 
 /// The extents of products that share one launch, one a group. Which rows a group has stands on the device.
@@ -20,9 +22,14 @@ struct GroupedCall {
   int depth = 0;     ///< Product::rows: what is summed over
 
   void* out = nullptr;
-  std::int64_t out_stride = 0;  ///< elements between rows
-  std::int64_t out_group = 0;   ///< Product::weights: elements between matrices
-  bool out_f32 = true;          ///< else bf16
+  std::int64_t out_stride = 0;              ///< elements between rows
+  std::int64_t out_group = 0;               ///< Product::weights: elements between matrices
+  bool out_f32 = true;                      ///< else bf16
+  Accumulate accumulate = Accumulate::add;  ///< Product::weights; replaced matrices without rows become zero
+
+  double* squares = nullptr;  ///< Product::weights that replaces: Σ of its squares is added here; or null
+  double* parts = nullptr;    ///< scratch for it: one a warp that multiplies
+  unsigned* ticket = nullptr;
 };
 
 }  // namespace caravan::cuda

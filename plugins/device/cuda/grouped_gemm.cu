@@ -4,40 +4,47 @@
 
 #include "grouped_gemm.hpp"
 #include "launch.hpp"
+#include "ticket.hpp"
+#include "workspace.hpp"
 
 namespace caravan::cuda {
 namespace {
 
 using hopper::Major;
 
-template <int kCluster>
-using Forward = Recipe<Product::rows, Major::depth, kCluster, 4, 4096>;
-template <int kCluster>
-using BackwardInput = Recipe<Product::rows, Major::outputs, kCluster, 4, 4096>;
-/// A stage less, for four boxes of results on their way while the next tile begins.
-template <int kCluster>
-using BackwardWeight = Recipe<Product::weights, Major::outputs, kCluster, 3, 8192>;
+/// Two teams throughout, so that a tile is stored while the next one is summed.
+using Square = TileShape<128, 128, 2, 2, 6, 2>;
+using Wide = TileShape<128, 192, 2, 2, 4, 2>;
+/// A box more on its way in each direction for the old values.
+using WideF32 = TileShape<128, 192, 2, 2, 4, 4>;
 
-/// Tensor maps with the boxes that load_rows, load_weights and add_f32 ask for.
+using BackwardWeight = Recipe<Product::weights, Major::outputs, Shared::b, WideF32>;
+
+/// Tensor maps with the boxes that load_a, load_b and the stores ask for.
 template <class R>
 GroupedMaps maps_of(const TensorMaps& maps, const GroupedOperands& operands, const GroupedCall& call) {
   GroupedMaps result{};
-  result.a = maps.boxes(operands.a, 64, R::kOfRows ? kTileRows / R::kCluster : kTileDepth);
-  result.b = maps.boxes(operands.b, 64, R::kMajorB == Major::depth ? kTileColumns : kTileDepth);
-  if (!R::kOfRows) {
-    const MappedTensor out{call.out,    DType::f32,      call.columns,  call.out_rows,
-                           call.groups, call.out_stride, call.out_group};
-    result.out = maps.boxes(out, 32, 16);
-  }
+  const bool a_by_depth = R::kMajorA == Major::depth, b_by_depth = R::kMajorB == Major::depth;
+  result.a = maps.boxes(operands.a, 64, (a_by_depth ? R::kTileRows : kTileDepth) / R::kShareA);
+  result.b = maps.boxes(operands.b, 64, (b_by_depth ? R::kTileColumns : kTileDepth) / R::kShareB);
+  if (R::kOfRows && call.out_f32) return result;
+  const MappedTensor out{call.out,
+                         R::kOfRows ? DType::bf16 : DType::f32,
+                         call.columns,
+                         R::kOfRows ? call.rows : call.out_rows,
+                         R::kOfRows ? 1 : call.groups,
+                         call.out_stride,
+                         R::kOfRows ? call.out_stride * call.rows : call.out_group};
+  result.out = maps.boxes(out, R::kOfRows ? 64 : 32, 16);
   return result;
 }
 
 /// No more blocks than tiles there can be: each group adds at most one that is not full.
 template <class R>
 std::int64_t most_tiles(const GroupedCall& call) {
-  const std::int64_t columns = ceil_div(call.columns, kTileColumns);
-  const std::int64_t rows = R::kOfRows ? ceil_div(call.rows, kTileRows) + call.groups
-                                       : ceil_div(call.out_rows, kTileRows) * call.groups;
+  const std::int64_t columns = ceil_div(call.columns, R::kTileColumns);
+  const std::int64_t rows = R::kOfRows ? ceil_div(call.rows, R::kTileRows) + call.groups
+                                       : ceil_div(call.out_rows, R::kTileRows) * call.groups;
   return columns * rows;
 }
 
@@ -61,10 +68,21 @@ void launch(Context& context, const GroupedOperands& operands, const GroupedCall
                                         maps_of<R>(context.keep<TensorMaps>(), operands, call), call));
 }
 
-template <template <int> class R>
-void launch(Context& context, const GroupedOperands& operands, const GroupedCall& call, Cluster cluster) {
-  if (cluster == Cluster::pair) return launch<R<2>>(context, operands, call);
-  launch<R<1>>(context, operands, call);
+template <Major kMajorB>
+void launch_rows(Context& context, const GroupedOperands& operands, const GroupedCall& call, Tiles tiles) {
+  if (tiles == Tiles::wide)
+    return launch<Recipe<Product::rows, kMajorB, Shared::b, Wide>>(context, operands, call);
+  launch<Recipe<Product::rows, kMajorB, Shared::a, Square>>(context, operands, call);
+}
+
+void launch_weights(Context& context, const GroupedOperands& operands, GroupedCall call) {
+  if (call.squares) {
+    const std::size_t blocks = context.multiprocessors() + BackwardWeight::kCluster;
+    context.workspace().begin(blocks * kConsumerWarps * sizeof(double), 1);
+    call.parts = context.workspace().take<double>(blocks * kConsumerWarps);
+    call.ticket = context.keep<Ticket>().counter();
+  }
+  launch<BackwardWeight>(context, operands, call);
 }
 
 bool fits_output(const GroupedCall& call, Product product) {
@@ -81,11 +99,17 @@ bool fits_tensor_cores(const GroupedOperands& operands, const GroupedCall& call,
          fits_output(call, product);
 }
 
+Tiles best_tiles(const GroupedCall& call, Product product) {
+  constexpr std::int64_t kLarge = std::int64_t{24} << 20;  // elements; 48 MiB
+  const bool large = std::int64_t{call.columns} * call.depth >= kLarge;
+  return product == Product::weights || large ? Tiles::wide : Tiles::square;
+}
+
 void grouped_gemm(Context& context, const GroupedOperands& operands, const GroupedCall& call, Product product,
-                  Cluster cluster) {
-  if (product == Product::weights) return launch<BackwardWeight>(context, operands, call, cluster);
-  if (operands.b_depth_adjacent) return launch<Forward>(context, operands, call, cluster);
-  launch<BackwardInput>(context, operands, call, cluster);
+                  Tiles tiles) {
+  if (product == Product::weights) return launch_weights(context, operands, call);
+  if (operands.b_depth_adjacent) return launch_rows<Major::depth>(context, operands, call, tiles);
+  launch_rows<Major::outputs>(context, operands, call, tiles);
 }
 
 }  // namespace caravan::cuda

@@ -14,15 +14,21 @@ struct GroupedOperands {
       true;  ///< Product::rows: b is [groups, columns, depth], else [groups, depth, columns]
 };
 
-/// Blocks of a cluster share what they can load together.
-enum class Cluster { one, pair };
+/// Tiles of outputs: 128 × 128, where the blocks of a cluster share rows of a, or 128 × 192, where they share
+/// columns of b. Product::weights has wide ones alone.
+enum class Tiles { square, wide };
+
+/// The faster ones as measured: wide where the weight of a group does not stay in L2, because then what is
+/// loaded of it counts most. Squares waste less at the ends of groups and of rows.
+Tiles best_tiles(const GroupedCall& call, Product product);
 
 /// True when the tensor cores serve this call: bf16 operands on 16-byte boundaries.
 bool fits_tensor_cores(const GroupedOperands& operands, const GroupedCall& call, Product product);
 
-/// Product of groups of rows on the tensor cores; see fits_tensor_cores.
+/// Product of groups of rows on the tensor cores; see fits_tensor_cores. It alone serves
+/// GroupedCall::squares.
 void grouped_gemm(Context& context, const GroupedOperands& operands, const GroupedCall& call, Product product,
-                  Cluster cluster);
+                  Tiles tiles);
 
 /// The same with ordinary f32 arithmetic, for every shape and both types.
 void grouped_plain(Context& context, const GroupedOperands& operands, const GroupedCall& call,

@@ -2,7 +2,6 @@
 
 #include <limits>
 
-#include "cuda_error.hpp"
 #include "cuda_ops.hpp"
 #include "grouped_gemm.hpp"
 #include "view.hpp"
@@ -34,15 +33,21 @@ struct GroupedRun {
   Product product;
 };
 
+bool on_tensor_cores(const GroupedRun& run) {
+  return run.extents.rows > 0 && fits_tensor_cores(run.operands, run.extents, run.product);
+}
+
 /// The tensor cores when alignment allows, else the plain kernel; nothing at all when there is nothing to
 /// write.
 void run(Context& context, const GroupedRun& run) {
   const GroupedCall& call = run.extents;
-  const bool nothing = call.groups == 0 || call.rows == 0 || call.columns == 0 ||
-                       (run.product == Product::weights ? call.out_rows : call.depth) == 0;
+  const bool of_weights = run.product == Product::weights;
+  const bool clears = of_weights && call.accumulate == Accumulate::replace;
+  const bool nothing = call.groups == 0 || call.columns == 0 ||
+                       (of_weights ? call.out_rows : call.depth) == 0 || (call.rows == 0 && !clears);
   if (nothing) return;
-  if (fits_tensor_cores(run.operands, call, run.product)) {
-    return grouped_gemm(context, run.operands, call, run.product, Cluster::one);
+  if (on_tensor_cores(run)) {
+    return grouped_gemm(context, run.operands, call, run.product, best_tiles(call, run.product));
   }
   grouped_plain(context, run.operands, call, run.product);
 }
@@ -91,9 +96,6 @@ void CudaOps::grouped_linear_backward_weight(const GroupedLinearBackwardWeight& 
   const MappedTensor dw = experts(call, "dw", args.dw, DType::f32);
   const Matrix x = call.matrix("x", args.x, type, kAny, dw.columns);
   const Matrix dy = call.matrix("dy", args.dy, type, x.rows, dw.rows);
-  if (args.accumulate == Accumulate::replace) {
-    CARAVAN_CUDA_CHECK(cudaMemsetAsync(dw.data, 0, args.dw.bytes(), context_.stream()));
-  }
   GroupedRun backward{{mapped(dy), mapped(x), false}, {}, Product::weights};
   GroupedCall& extents = backward.extents;
   extents.offsets = call.indices("offsets", args.offsets, dw.matrices + 1);
@@ -104,8 +106,12 @@ void CudaOps::grouped_linear_backward_weight(const GroupedLinearBackwardWeight& 
   extents.out = dw.data;
   extents.out_stride = dw.row_stride;
   extents.out_group = dw.matrix_stride;
+  extents.accumulate = args.accumulate;
+  const bool replaces = args.accumulate == Accumulate::replace, squares = !args.squares.empty();
+  const bool squared = squares && replaces && on_tensor_cores(backward);
+  if (squared) extents.squares = call.scalar_f64("squares", args.squares);
   run(context_, backward);
-  if (!args.squares.empty()) sum_of_squares({args.dw, args.squares});
+  if (squares && !squared) sum_of_squares({args.dw, args.squares});
 }
 
 }  // namespace caravan::cuda

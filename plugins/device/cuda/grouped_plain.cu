@@ -53,7 +53,7 @@ __device__ void multiply_panels(float (&sum)[kSquare][kSquare], const Panel& a, 
   }
 }
 
-template <Product kProduct, class Out>
+template <Accumulate kMode, class Out>
 __device__ void store_square(const float (&sum)[kSquare][kSquare], Out* to, std::int64_t stride, int rows,
                              int columns) {
 #pragma unroll
@@ -62,7 +62,7 @@ __device__ void store_square(const float (&sum)[kSquare][kSquare], Out* to, std:
     for (int j = 0; j < kSquare; ++j) {
       if (i >= rows || j >= columns) continue;
       Out& out = to[i * stride + j];
-      if constexpr (kProduct == Product::weights) {
+      if constexpr (kMode == Accumulate::add) {
         out += sum[i][j];
       } else {
         out = from_float<Out>(sum[i][j]);
@@ -76,7 +76,7 @@ __global__ void __launch_bounds__(kThreads) plain_kernel(const PlainArgs args) {
   constexpr bool kOfRows = kProduct == Product::rows;
   __shared__ Panel panel_a, panel_b;
   const GroupedCall& call = args.call;
-  TileWalk<kProduct, kSide, kSide, 1> walk(call, blockIdx.x, gridDim.x, 0);
+  TileWalk<kProduct, kSide, kSide, 1, Shared::b> walk(call, blockIdx.x, gridDim.x, 0);
   const int row = threadIdx.x / (kSide / kSquare) * kSquare,
             column = threadIdx.x % (kSide / kSquare) * kSquare;
   Tile tile;
@@ -97,7 +97,12 @@ __global__ void __launch_bounds__(kThreads) plain_kernel(const PlainArgs args) {
     }
     Out* out = static_cast<Out*>(call.out) + (kOfRows ? 0 : tile.group * call.out_group) +
                ((kOfRows ? tile.first : 0) + tile.row + row) * call.out_stride + tile.column + column;
-    store_square<kProduct>(sum, out, call.out_stride, rows - row, columns - column);
+    if (kOfRows || call.accumulate == Accumulate::replace) {
+      store_square<Accumulate::replace>(sum, out, call.out_stride, rows - row, columns - column);
+    } else {
+      if constexpr (!kOfRows)
+        store_square<Accumulate::add>(sum, out, call.out_stride, rows - row, columns - column);
+    }
   }
 }
 

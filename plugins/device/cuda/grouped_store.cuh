@@ -1,18 +1,10 @@
 #pragma once
 
 #include "dtype.cuh"
-#include "grouped_pipeline.cuh"
+#include "grouped_boxes.cuh"
 
-// What a consumer warp does with its 16 × 256 sums.
+// What a consumer warp does with its sums: 16 rows of each block of 64.
 namespace caravan::cuda {
-
-/// The part of a tile that a warp writes.
-struct WarpTile {
-  int matrix, row, column;  ///< of the output
-  int rows_left, columns_left;
-};
-
-inline constexpr int kBoxBytes = 16 * 32 * static_cast<int>(sizeof(float));
 
 __device__ inline uint4 load_shared_16(std::uint32_t from) {
   uint4 v;
@@ -21,6 +13,16 @@ __device__ inline uint4 load_shared_16(std::uint32_t from) {
                : "r"(from)
                : "memory");
   return v;
+}
+
+__device__ inline float2 load_shared_8(std::uint32_t from) {
+  float2 v;
+  asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(v.x), "=f"(v.y) : "r"(from) : "memory");
+  return v;
+}
+
+__device__ inline void store_shared_8(std::uint32_t to, float2 v) {
+  asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(to), "f"(v.x), "f"(v.y) : "memory");
 }
 
 __device__ inline std::uint32_t pack(float low, float high) {
@@ -42,42 +44,57 @@ __device__ inline void store_8(bf16* to, const uint4& eight, int count) {
   }
 }
 
-/// Through 4 KiB of shared memory, 16 rows of 128 columns at a time, so that rows go out 256 bytes together.
-/// Chunks of 16 bytes are swapped by row, which keeps both sides free of bank conflicts.
-__device__ inline void store_bf16(const float (&d)[128], const GroupedCall& call, const WarpTile& to,
-                                  std::uint32_t staging) {
-  const int lane = threadIdx.x % 32;
-  const int put_row = lane % 16, put_chunk = lane / 16;
+/// The rows of a box of bf16 that exist, by ordinary stores: the rows after them belong to another group.
+__device__ inline void store_rows(std::uint32_t box, bf16* out, std::int64_t stride, int rows, int columns) {
+  const int lane = threadIdx.x % 32, chunk = lane % 8;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const int row = 4 * i + lane / 8;
+    const uint4 eight = load_shared_16(box + row * 128 + (chunk ^ (row & 7)) * 16);
+    if (row < rows && 8 * chunk < columns)
+      store_8(out + row * stride + 8 * chunk, eight, columns - 8 * chunk);
+  }
+}
+
+/// 64 columns at a time. Chunks of 16 bytes are swapped by row, as the copy engine has them and so that there
+/// are no bank conflicts.
+template <class R, int kSums>
+__device__ void store_bf16(const float (&d)[kSums], const GroupedMaps& maps, const GroupedCall& call,
+                           const WarpTile& to, Boxes<R>& boxes) {
+  const int lane = threadIdx.x % 32, row = lane % 16;
   bf16* out = static_cast<bf16*>(call.out) + to.row * call.out_stride + to.column;
 #pragma unroll
-  for (int half = 0; half < 2; ++half) {
+  for (int part = 0; part < kSums / 32; ++part) {
+    if (64 * part >= to.columns_left) break;
+    boxes.await_free();
 #pragma unroll
-    for (int i = 0; i < 8; ++i) {
-      const float* from = d + 4 * (16 * half + 2 * i);
-      const int chunk = (2 * i + put_chunk) ^ (put_row & 7);
+    for (int i = 0; i < 4; ++i) {
+      const float* from = d + 4 * (8 * part + 2 * i);
       hopper::store_matrices(
-          staging + put_row * 256 + chunk * 16,
+          boxes.current() + row * 128 + ((2 * i + lane / 16) ^ (row & 7)) * 16,
           {pack(from[0], from[1]), pack(from[2], from[3]), pack(from[4], from[5]), pack(from[6], from[7])});
     }
+    hopper::fence_async();
     __syncwarp();
-#pragma unroll
-    for (int i = 0; i < 8; ++i) {
-      const int row = 2 * i + lane / 16, chunk = lane % 16, column = 128 * half + 8 * chunk;
-      const uint4 eight = load_shared_16(staging + row * 256 + (chunk ^ (row & 7)) * 16);
-      if (row < to.rows_left && column < to.columns_left) {
-        store_8(out + row * call.out_stride + column, eight, to.columns_left - column);
-      }
+    if (to.rows_left >= 16) {
+      if (lane == 0) hopper::store_box(maps.out, to.box(0, 64 * part), boxes.current());
+    } else {
+      store_rows(boxes.current(), out + 64 * part, call.out_stride, to.rows_left,
+                 to.columns_left - 64 * part);
+      __syncwarp();
     }
-    __syncwarp();
+    if (lane == 0) hopper::commit_boxes();
+    boxes.advance();
   }
 }
 
 /// Straight from the registers; an even number of columns on 8-byte boundaries.
-__device__ inline void store_f32(const float (&d)[128], const GroupedCall& call, const WarpTile& to) {
+template <int kSums>
+__device__ void store_f32(const float (&d)[kSums], const GroupedCall& call, const WarpTile& to) {
   const int lane = threadIdx.x % 32, row = lane / 4;
   float* out = static_cast<float*>(call.out) + (to.row + row) * call.out_stride + to.column;
 #pragma unroll
-  for (int i = 0; i < 32; ++i) {
+  for (int i = 0; i < kSums / 4; ++i) {
     const int column = 8 * i + 2 * (lane % 4);
     if (column >= to.columns_left) continue;
     if (row < to.rows_left) *reinterpret_cast<float2*>(out + column) = {d[4 * i], d[4 * i + 1]};
@@ -87,36 +104,59 @@ __device__ inline void store_f32(const float (&d)[128], const GroupedCall& call,
   }
 }
 
-/// Adds to an f32 matrix by the copy engine, 32 columns at a time through boxes of 2 KiB: the sum is made in
-/// L2, and the warp goes on to its next tile meanwhile. Every element gets one addend a call, so the result
-/// does not depend on the order. `next` is the box to use, kept from tile to tile: it is free when all but
-/// the last kBoxes − 1 have been read.
-template <int kBoxes>
-__device__ void add_f32(const float (&d)[128], const CUtensorMap& map, const WarpTile& to,
-                        std::uint32_t staging, int& next) {
-  const int lane = threadIdx.x % 32, row = lane / 4;
+/// The 32 columns of sums from d[first] on into a box, or with Accumulate::add onto it. Odd rows take the
+/// chunks in another order, so that 16 lanes meet all banks. `zero`: there are no sums.
+template <Accumulate kMode, int kSums>
+__device__ float fill_f32(const float (&d)[kSums], int first, std::uint32_t box, bool zero) {
+  const int lane = threadIdx.x % 32, row = lane / 4, odd = row % 2;
+  float squares = 0;
 #pragma unroll
-  for (int box = 0; box < 8; ++box) {
-    if (32 * box >= to.columns_left) break;
-    const std::uint32_t shared = staging + next * kBoxBytes;
-    next = next + 1 == kBoxes ? 0 : next + 1;
-    if (lane == 0) hopper::wait_boxes_read<kBoxes - 1>();
-    __syncwarp();
+  for (int half = 0; half < 2; ++half) {
+    std::uint32_t at[4];
+    float2 old[4] = {};
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const float* from = d + 4 * (4 * box + i);
-      const int chunk = (2 * i + lane % 4 / 2) ^ row;
-      const std::uint32_t at = shared + row * 128 + chunk * 16 + lane % 2 * 8;
-      asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(at), "f"(from[0]), "f"(from[1]) : "memory");
-      asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(at + 8 * 128), "f"(from[2]), "f"(from[3])
-                   : "memory");
+      const int chunk = (2 * (odd ? i ^ 2 : i) + lane % 4 / 2) ^ row;
+      at[i] = box + (row + 8 * half) * 128 + chunk * 16 + lane % 2 * 8;
+      if constexpr (kMode == Accumulate::add) old[i] = load_shared_8(at[i]);
     }
-    hopper::fence_async();
-    __syncwarp();
-    if (lane == 0) {
-      hopper::add_box(map, {to.column + 32 * box, to.row, to.matrix}, shared);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int even_at = first + 4 * i + 2 * half, odd_at = first + 4 * (i ^ 2) + 2 * half;
+      const float2 sum{odd ? d[odd_at] : d[even_at], odd ? d[odd_at + 1] : d[even_at + 1]};
+      const float2 value = zero                       ? float2{}
+                           : kMode == Accumulate::add ? float2{old[i].x + sum.x, old[i].y + sum.y}
+                                                      : sum;
+      squares += value.x * value.x + value.y * value.y;
+      store_shared_8(at[i], value);
+    }
+  }
+  hopper::fence_async();
+  __syncwarp();
+  return squares;
+}
+
+/// The sums of a block of 64 rows to an f32 matrix, 32 columns at a time. With Accumulate::add the old values
+/// come through the same boxes: read and added here, because the adders of the L2 are slower than memory.
+template <class R, Accumulate kMode>
+__device__ void store_weights(const typename R::Sums& d, int block, const CUtensorMap& map, WeightTile& tile,
+                              Boxes<R>& boxes) {
+  constexpr bool kAdds = kMode == Accumulate::add;
+#pragma unroll
+  for (int box = 0; box < R::kTileColumns / 32; ++box) {
+    if (32 * box >= tile.to.columns_left) break;
+    if constexpr (kAdds) {
+      boxes.await_old();
+    } else {
+      boxes.await_free();
+    }
+    tile.squares += fill_f32<kMode>(d[block], 16 * box, boxes.current(), tile.depth == 0);
+    if (threadIdx.x % 32 == 0) {
+      hopper::store_box(map, tile.to.box(block, 32 * box), boxes.current());
       hopper::commit_boxes();
+      if constexpr (kAdds) tile.refill(boxes, map);
     }
+    boxes.advance();
   }
 }
 

@@ -6,6 +6,10 @@
 
 namespace caravan::cuda {
 
+/// Which operand the blocks of a cluster share: rows of A, when their tiles lie side by side, or columns of
+/// B, when they lie below each other.
+enum class Shared { a, b };
+
 /// One tile of outputs. For Product::rows `row` counts from the group's first row, for Product::weights from
 /// the first output of the group's weight.
 struct Tile {
@@ -16,10 +20,9 @@ struct Tile {
 
 /// Walks the tiles of all groups in one order that every warp of every block computes for itself from the
 /// offsets, so that nobody has to hand them out: this walk takes the units first, first + step, …
-/// A unit is one tile, or kCluster neighbours (in a row for Product::rows, in a column for weights) that the
-/// blocks of a cluster take. Within a group the order goes down bands of kBand rows of units, so that the
-/// blocks that run together share rows and columns in L2.
-template <Product kProduct, int kRows, int kColumns, int kCluster>
+/// A unit is one tile, or kCluster neighbours that the blocks of a cluster take. Within a group the order
+/// goes down bands of kBand rows of units, so that the blocks that run together share rows and columns in L2.
+template <Product kProduct, int kRows, int kColumns, int kCluster, Shared kShared>
 class TileWalk {
  public:
   __device__ TileWalk(const GroupedCall& call, int first, int step, int rank)
@@ -40,10 +43,11 @@ class TileWalk {
   }
 
  private:
-  static constexpr int kBand = 16;
   static constexpr bool kOfRows = kProduct == Product::rows;
-  static constexpr int kUnitRows = kOfRows ? kRows : kRows * kCluster;
-  static constexpr int kUnitColumns = kOfRows ? kColumns * kCluster : kColumns;
+  static constexpr bool kDown = kShared == Shared::b;
+  static constexpr int kUnitRows = kDown ? kRows * kCluster : kRows;
+  static constexpr int kBand = 2048 / kUnitRows;
+  static constexpr int kUnitColumns = kDown ? kColumns : kColumns * kCluster;
 
   __device__ static int ceil_div(int a, int b) { return (a + b - 1) / b; }
   __device__ int offset(int group) const {
@@ -56,7 +60,8 @@ class TileWalk {
     first_ = offset(group_);
     count_ = max(offset(group_ + 1) - first_, 0);
     rows_ = ceil_div(kOfRows ? count_ : call_.out_rows, kUnitRows);
-    group_end_ = group_begin_ + (count_ > 0 ? rows_ * columns() : 0);
+    const bool written = count_ > 0 || (!kOfRows && call_.accumulate == Accumulate::replace);
+    group_end_ = group_begin_ + (written ? rows_ * columns() : 0);
   }
 
   __device__ void place(int unit, Tile& tile) const {
@@ -66,8 +71,8 @@ class TileWalk {
     tile.group = group_;
     tile.first = first_;
     tile.count = count_;
-    tile.row = row * kUnitRows + (kOfRows ? 0 : rank_ * kRows);
-    tile.column = column * kUnitColumns + (kOfRows ? rank_ * kColumns : 0);
+    tile.row = row * kUnitRows + (kDown ? rank_ * kRows : 0);
+    tile.column = column * kUnitColumns + (kDown ? 0 : rank_ * kColumns);
   }
 
   const GroupedCall& call_;

@@ -29,35 +29,26 @@ __device__ inline void arrive_expecting(std::uint32_t barrier, unsigned bytes) {
 __device__ inline void arrive(std::uint32_t barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
-/// On the barrier at the same place in the block `rank` of the cluster.
+/// On the barrier at the same place in the block `rank` of the cluster. Without `.release.cluster`, for which
+/// the compiler adds a fence of the whole GPU: what this orders is the copy engine after the tensor cores,
+/// and both are done with shared memory by then.
 __device__ inline void arrive_at(std::uint32_t barrier, unsigned rank) {
   asm volatile(
       "{\n.reg .b32 remote;\n"
       "mapa.shared::cluster.u32 remote, %0, %1;\n"
-      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote];\n}" ::"r"(barrier),
+      "mbarrier.arrive.shared::cluster.b64 _, [remote];\n}" ::"r"(barrier),
       "r"(rank)
       : "memory");
 }
 /// Until the phase of this parity is over. A barrier starts in phase 0, so parity 1 does not wait.
-template <bool kOfCluster>
 __device__ inline void wait(std::uint32_t barrier, unsigned parity) {
-  if constexpr (kOfCluster) {
-    asm volatile(
-        "{\n.reg .pred done;\n"
-        "again:\n"
-        "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], %1;\n"
-        "@!done bra again;\n}" ::"r"(barrier),
-        "r"(parity)
-        : "memory");
-  } else {
-    asm volatile(
-        "{\n.reg .pred done;\n"
-        "again:\n"
-        "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
-        "@!done bra again;\n}" ::"r"(barrier),
-        "r"(parity)
-        : "memory");
-  }
+  asm volatile(
+      "{\n.reg .pred done;\n"
+      "again:\n"
+      "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+      "@!done bra again;\n}" ::"r"(barrier),
+      "r"(parity)
+      : "memory");
 }
 
 /// Where a box begins in a tensor: elements, innermost first.
@@ -85,13 +76,12 @@ __device__ inline void load_box(std::uint32_t to, const CUtensorMap& map, Box at
         : "memory");
   }
 }
-/// Adds a box of shared memory to global memory. What lies outside the tensor is dropped.
-__device__ inline void add_box(const CUtensorMap& map, Box at, std::uint32_t from) {
-  asm volatile(
-      "cp.reduce.async.bulk.tensor.3d.global.shared::cta.add.tile.bulk_group [%0, {%2, %3, %4}], [%1];" ::"l"(
-          reinterpret_cast<std::uint64_t>(&map)),
-      "r"(from), "r"(at.column), "r"(at.row), "r"(at.matrix)
-      : "memory");
+/// Writes a box of shared memory to global memory. What lies outside the tensor is dropped.
+__device__ inline void store_box(const CUtensorMap& map, Box at, std::uint32_t from) {
+  asm volatile("cp.async.bulk.tensor.3d.global.shared::cta.tile.bulk_group [%0, {%2, %3, %4}], [%1];" ::"l"(
+                   reinterpret_cast<std::uint64_t>(&map)),
+               "r"(from), "r"(at.column), "r"(at.row), "r"(at.matrix)
+               : "memory");
 }
 __device__ inline void commit_boxes() {
   asm volatile("cp.async.bulk.commit_group;" ::: "memory");
@@ -100,10 +90,6 @@ __device__ inline void commit_boxes() {
 template <int kPending>
 __device__ inline void wait_boxes_read() {
   asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(kPending) : "memory");
-}
-/// Until all groups of this thread have been written.
-__device__ inline void wait_boxes_written() {
-  asm volatile("cp.async.bulk.wait_group 0;" ::: "memory");
 }
 /// Before the tensor cores or the copy engine read what this thread wrote with ordinary stores.
 __device__ inline void fence_async() {

@@ -66,7 +66,7 @@ __device__ void load_rows(const Job<T>& job, const float* ring, Barriers& barrie
     for (int first = 0; first < job.columns; first += kPiece, at.advance()) {
       const std::uint32_t full = hopper::shared_address(barriers.full + at.slot);
       const unsigned bytes = min(kPiece, job.columns - first) * sizeof(float);
-      hopper::wait<false>(hopper::shared_address(barriers.empty + at.slot), at.parity ^ 1);
+      hopper::wait(hopper::shared_address(barriers.empty + at.slot), at.parity ^ 1);
       hopper::arrive_expecting(full, bytes);
       copy_in(hopper::shared_address(ring + at.slot * kPiece), row + first, bytes, full);
     }
@@ -104,7 +104,7 @@ struct Row {
   __device__ void wait_for_turn(Barriers& barriers) const {
     if (number == 0) return;
     const int before = number - 1;
-    hopper::wait<false>(hopper::shared_address(barriers.summed + before % kGroups), before / kGroups & 1);
+    hopper::wait(hopper::shared_address(barriers.summed + before % kGroups), before / kGroups & 1);
   }
 };
 
@@ -121,7 +121,7 @@ __device__ Exponentials sum_row(const Job<T>& job, const Row& row, const float* 
   Exponentials part;
   row.wait_for_turn(barriers);
   for (int begin = 0; begin < job.columns; begin += kPiece, at.advance()) {
-    hopper::wait<false>(hopper::shared_address(barriers.full + at.slot), at.parity);
+    hopper::wait(hopper::shared_address(barriers.full + at.slot), at.parity);
 #pragma unroll
     for (int k = 0; k < kSteps; ++k) {
       const int mine = k * kStride + group.thread * kStep;

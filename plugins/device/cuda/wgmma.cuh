@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-// The tensor cores of Hopper. One warpgroup multiplies A [64 × 16] by B [16 × 256], both bf16 in shared
+// The tensor cores of Hopper. One warpgroup multiplies A [64 × 16] by B [16 × N], both bf16 in shared
 // memory, and adds to f32 accumulators in registers. PTX ISA, "wgmma.mma_async".
 namespace caravan::cuda::hopper {
 
@@ -44,26 +44,38 @@ __device__ inline void wait_products() {
 #define CARAVAN_ACC4(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
 #define CARAVAN_ACC8(i) CARAVAN_ACC4(i), CARAVAN_ACC4(i + 4)
 
-/// d = a·b (+ d when `add`). Lane l of warp w holds rows 16w + l/4 (+ 8) and columns 8i + 2·(l mod 4) (+ 1):
-/// d[4i], d[4i + 1] of the first row, d[4i + 2], d[4i + 3] of the second.
+/// d = a·b (+ d when `add`) with N = 128 or 192 columns. Lane l of warp w holds rows 16w + l/4 (+ 8) and
+/// columns 8i + 2·(l mod 4) (+ 1): d[4i], d[4i + 1] of the first row, d[4i + 2], d[4i + 3] of the second.
 template <Major kA, Major kB>
-__device__ inline void multiply_64x256x16(float (&d)[128], std::uint64_t a, std::uint64_t b, int add) {
+__device__ inline void multiply(float (&d)[64], std::uint64_t a, std::uint64_t b, int add) {
   asm volatile(
-      "{\n.reg .pred add;\nsetp.ne.b32 add, %130, 0;\n"
-      "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {"
+      "{\n.reg .pred add;\nsetp.ne.b32 add, %66, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+      "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+      "}, %64, %65, add, 1, 1, %67, %68;\n}"
+      : CARAVAN_ACC8(0), CARAVAN_ACC8(8), CARAVAN_ACC8(16), CARAVAN_ACC8(24), CARAVAN_ACC8(32),
+        CARAVAN_ACC8(40), CARAVAN_ACC8(48), CARAVAN_ACC8(56)
+      : "l"(a), "l"(b), "r"(add), "n"(kA == Major::outputs), "n"(kB == Major::outputs));
+}
+
+template <Major kA, Major kB>
+__device__ inline void multiply(float (&d)[96], std::uint64_t a, std::uint64_t b, int add) {
+  asm volatile(
+      "{\n.reg .pred add;\nsetp.ne.b32 add, %98, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n192k16.f32.bf16.bf16 {"
       "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
       "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
       "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
       "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, "
       "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "
-      "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "
-      "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, "
-      "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
-      "}, %128, %129, add, 1, 1, %131, %132;\n}"
+      "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
+      "}, %96, %97, add, 1, 1, %99, %100;\n}"
       : CARAVAN_ACC8(0), CARAVAN_ACC8(8), CARAVAN_ACC8(16), CARAVAN_ACC8(24), CARAVAN_ACC8(32),
         CARAVAN_ACC8(40), CARAVAN_ACC8(48), CARAVAN_ACC8(56), CARAVAN_ACC8(64), CARAVAN_ACC8(72),
-        CARAVAN_ACC8(80), CARAVAN_ACC8(88), CARAVAN_ACC8(96), CARAVAN_ACC8(104), CARAVAN_ACC8(112),
-        CARAVAN_ACC8(120)
+        CARAVAN_ACC8(80), CARAVAN_ACC8(88)
       : "l"(a), "l"(b), "r"(add), "n"(kA == Major::outputs), "n"(kB == Major::outputs));
 }
 
