@@ -5,6 +5,7 @@ namespace caravan::cuda {
 namespace {
 
 constexpr int kWarps = 8;
+constexpr int kBlocks = 4;  ///< on a multiprocessor at once
 
 template <class T>
 struct Operands {
@@ -33,7 +34,7 @@ __device__ Floats<N> sum_of_rows(const Operands<T>& o, int column) {
 /// A tile of 32·N columns and every gridDim.y-th group of rows a block; the parts are added in order by the
 /// next kernel, so the result does not depend on timing.
 template <class T, int N>
-__global__ void __launch_bounds__(kWarp* kWarps) parts_kernel(Operands<T> o) {
+__global__ void __launch_bounds__(kWarp* kWarps, kBlocks) parts_kernel(Operands<T> o) {
   __shared__ float sums[kWarps][kWarp * N];
   const int first = static_cast<int>(blockIdx.x * kWarp) * N;
   const int column = first + static_cast<int>(threadIdx.x) * N;
@@ -84,7 +85,8 @@ void CudaOps::rmsnorm_backward_weight(const RmsNormBackwardWeight& args) {
   if (x.rows == 0 || x.columns == 0) return;
   with_type_and_step(type, rows_of_16_bytes({x, dy}), [&]<class T, int N>() {
     const unsigned tiles = blocks_for(x.columns, kWarp * N);
-    const unsigned shares = blocks_for(x.rows, kWarps * 4, ceil_div(context_.multiprocessors() * 8, tiles));
+    const std::int64_t at_once = std::int64_t{context_.multiprocessors()} * kBlocks;
+    const unsigned shares = blocks_for(x.rows, kWarps * 4, std::max<std::int64_t>(1, at_once / tiles));
     const int width = static_cast<int>(x.columns);
     context_.workspace().begin(std::size_t{shares} * static_cast<std::size_t>(width) * sizeof(float), 1);
     float* parts = context_.workspace().take<float>(std::size_t{shares} * static_cast<std::size_t>(width));

@@ -11,13 +11,13 @@ namespace caravan::cuda {
 namespace {
 
 constexpr int kGroups = 3, kWarps = 8, kThreads = kWarps * static_cast<int>(kWarp);  // of a group
-constexpr int kStep = 4, kSteps = 4;  // logits of one access, and accesses of a thread in a piece
-constexpr int kStride = kThreads * kStep, kPiece = kStride * kSteps, kPieces = 14;
+constexpr int kStep = 4, kSteps = 2;  // logits of one access, and accesses of a thread in a piece
+constexpr int kStride = kThreads * kStep, kPiece = kStride * kSteps, kPieces = 28;
 constexpr int kRingBytes = kPieces * kPiece * static_cast<int>(sizeof(float));
 /// With static shared memory, which holds the barriers.
 constexpr std::size_t kSharedBytes = kRingBytes + 1024;
 /// Pieces of the longest row: the others are on their way meanwhile.
-constexpr int kMostOfRow = 12;
+constexpr int kMostOfRow = 24;
 constexpr std::int64_t kShortest = 4096;
 
 template <class T>
