@@ -63,7 +63,7 @@ void ReferenceOps::grouped_linear_backward_weight(const GroupedLinearBackwardWei
       return start(args.accumulate, expert_dw(n, m)) + weight_gradient(expert_dy, expert_x, n, m);
     });
   }
-  if (!args.squares.empty()) sum_of_squares({args.dw, args.squares});
+  if (!args.squares.empty()) ReferenceOps::sum_of_squares({args.dw, args.squares});
 }
 
 }  // namespace caravan
