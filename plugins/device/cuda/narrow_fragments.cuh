@@ -42,20 +42,27 @@ __device__ inline std::uint32_t pair_of(bf16 first, bf16 second) {
   return std::uint32_t{__bfloat16_as_ushort(second)} << 16 | __bfloat16_as_ushort(first);
 }
 
-/// Depth 16 of 64 columns of a row-major matrix: lane `group` has columns 8·group + 0 … 7 of the depths
-/// 2·member, + 1, + 8 and + 9. Fragment j of eight is column 8·group + j; so a lane's results of all j are
-/// the columns 16·member + 0 … 7 (elements 0 and 2) and 16·member + 8 … 15 (elements 1 and 3).
+/// Where the 64 columns of a group are: a lane reads eight of them from column_read() on. Fragment j of eight
+/// has one column of every lane; so elements 0 and 2 of a lane's results of all j are eight neighbours from
+/// column_of(0) on, 1 and 3 those from column_of(1) on, and four lanes write 64 bytes of a row together.
+__device__ inline int column_read(const Lane& lane) {
+  return 8 * (lane.group / 2) + 32 * (lane.group % 2);
+}
+__device__ inline int column_of(int member, int element) {
+  return 8 * member + 32 * (element % 2);
+}
+
+/// Depth 16 of 64 columns of a row-major matrix, of which this lane has the depths member, + 4, + 8, + 12;
+/// a pair of the other factor is the depth member or member + 8 and the one four later.
 struct DepthRows {
   Eight row[4];
 
   /// at(depth) is the address of this lane's columns.
   template <class At>
   __device__ void read(int depth, const At& at) {
-    const int first = depth + 2 * Lane().member;
-    row[0] = eight_at(at(first));
-    row[1] = eight_at(at(first + 1));
-    row[2] = eight_at(at(first + 8));
-    row[3] = eight_at(at(first + 9));
+    const int first = depth + Lane().member;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) row[i] = eight_at(at(first + 4 * i));
   }
   __device__ std::uint32_t of(int j, int half) const {
     const std::uint32_t low = row[2 * half].pair[j / 2], high = row[2 * half + 1].pair[j / 2];

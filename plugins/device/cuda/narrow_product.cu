@@ -69,15 +69,15 @@ __global__ void __launch_bounds__(kThreads, 8)
   }
 }
 
-/// Depth 16 of sixteen tokens: 0 beyond the experts.
+/// Depth 16 of sixteen tokens, in pairs as DepthRows has them: 0 beyond the experts.
 __device__ void read_tokens(std::uint32_t (&to)[4], const Extents& e, const bf16* low, const bf16* high,
                             int depth) {
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    const int first = depth + i / 2 * 8;
+    const int first = depth + 8 * (i / 2), second = first + 4;
     const bf16* row = i % 2 ? high : low;
     const bf16 zero = from_float<bf16>(0);
-    to[i] = pair_of(first < e.experts ? row[first] : zero, first + 1 < e.experts ? row[first + 1] : zero);
+    to[i] = pair_of(first < e.experts ? row[first] : zero, second < e.experts ? row[second] : zero);
   }
 }
 
@@ -87,15 +87,17 @@ __global__ void __launch_bounds__(kThreads)
     backward_input_kernel(Extents e, Rows<bf16> dy, Rows<bf16> w, Rows<bf16> dx) {
   constexpr bool kAdds = kResult == NarrowResult::added_to;
   const Lane lane;
-  const int token = static_cast<int>(blockIdx.x) * kRows + lane.group;
-  const int first = static_cast<int>(blockIdx.y * kWarps + threadIdx.x / kWarp) * kColumns;
+  const int groups = (e.width + kWarps * kColumns - 1) / (kWarps * kColumns);
+  const int token = static_cast<int>(blockIdx.x) / groups * kRows + lane.group;
+  const int first =
+      (static_cast<int>(blockIdx.x) % groups * kWarps + static_cast<int>(threadIdx.x / kWarp)) * kColumns;
   if (first >= e.width) return;
   const bf16 *low = dy.at(min(token, e.tokens - 1)), *high = dy.at(min(token + 8, e.tokens - 1));
-  const int column = min(first + 8 * lane.group, e.width - 8);
+  const int column = min(first + column_read(lane), e.width - 8);
   Raw<bf16, 8> before[4];
 #pragma unroll
   for (int i = 0; kAdds && i < 4; ++i) {
-    const int row = min(token + i / 2 * 8, e.tokens - 1), at = first + 16 * lane.member + i % 2 * 8;
+    const int row = min(token + i / 2 * 8, e.tokens - 1), at = first + column_of(lane.member, i);
     before[i] = load_raw<8>(dx.at(row, min(at, e.width - 8)));
   }
   float sums[kTiles][4] = {};
@@ -103,14 +105,14 @@ __global__ void __launch_bounds__(kThreads)
   for (int depth = 0; depth < e.experts; depth += 16) {
     std::uint32_t left[4];
     DepthRows right;
-    read_tokens(left, e, low, high, depth + 2 * lane.member);
+    read_tokens(left, e, low, high, depth + lane.member);
     right.read(depth, [&](int expert) { return w.at(min(expert, e.experts - 1), column); });
 #pragma unroll
     for (int j = 0; j < kTiles; ++j) multiply_add(sums[j], left, right.of(j, 0), right.of(j, 1));
   }
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    const int row = token + i / 2 * 8, at = first + 16 * lane.member + i % 2 * 8;
+    const int row = token + i / 2 * 8, at = first + column_of(lane.member, i);
     Floats<8> sum;
 #pragma unroll
     for (int j = 0; j < 8; ++j) sum[j] = sums[j][i] + (kAdds ? to_float(before[i].at[j]) : 0.0f);
@@ -128,7 +130,7 @@ struct Place {
     const int lane = index % static_cast<int>(kWarp), i = index / static_cast<int>(kWarp);
     const int element = i % 4, j = i / 4 % kTiles, half = i / (4 * kTiles);
     expert = 16 * half + lane / 4 + element / 2 * 8;
-    column = 16 * (lane % 4) + element % 2 * 8 + j;
+    column = column_of(lane % 4, element) + j;
   }
 };
 
@@ -137,10 +139,11 @@ __device__ void read_experts(std::uint32_t (&to)[4], const Extents& e, const Row
                              int expert) {
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    const int first = token + i / 2 * 8, column = min(expert + i % 2 * 8, e.experts - 1);
+    const int first = token + 8 * (i / 2), second = first + 4;
+    const int column = min(expert + i % 2 * 8, e.experts - 1);
     const bf16 zero = from_float<bf16>(0);
     to[i] = pair_of(first < e.tokens ? *dy.at(first, column) : zero,
-                    first + 1 < e.tokens ? *dy.at(first + 1, column) : zero);
+                    second < e.tokens ? *dy.at(second, column) : zero);
   }
 }
 
@@ -151,7 +154,7 @@ __global__ void __launch_bounds__(kThreads)
   const Lane lane;
   const int warp = static_cast<int>(threadIdx.x / kWarp), slices = (e.width + kColumns - 1) / kColumns;
   const int expert = static_cast<int>(blockIdx.x) / slices * kNarrow + lane.group,
-            column = min(static_cast<int>(blockIdx.x) % slices * kColumns + 8 * lane.group, e.width - 8);
+            column = min(static_cast<int>(blockIdx.x) % slices * kColumns + column_read(lane), e.width - 8);
   float sums[2][kTiles][4] = {};
 #pragma unroll 2
   for (int token = (static_cast<int>(blockIdx.y) * kWarps + warp) * 16; token < e.tokens;
@@ -161,7 +164,7 @@ __global__ void __launch_bounds__(kThreads)
     right.read(token, [&](int t) { return x.at(min(t, e.tokens - 1), column); });
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      read_experts(left[half], e, dy, token + 2 * lane.member, expert + 16 * half);
+      read_experts(left[half], e, dy, token + lane.member, expert + 16 * half);
     }
 #pragma unroll
     for (int j = 0; j < kTiles; ++j) {
@@ -181,19 +184,25 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+/// 32 elements a block, whose warps share the parts.
 template <NarrowResult kResult>
 __global__ void __launch_bounds__(kThreads)
     add_parts_kernel(Extents e, const float* parts, int count, Rows<float> dw) {
-  const int slices = (e.width + kColumns - 1) / kColumns,
-            index = static_cast<int>(blockIdx.y * kThreads + threadIdx.x);
-  const Place place(index);
-  const int expert = static_cast<int>(blockIdx.x) / slices * kNarrow + place.expert,
-            column = static_cast<int>(blockIdx.x) % slices * kColumns + place.column;
+  __shared__ float sums[kWarps][kWarp];
+  const int slices = (e.width + kColumns - 1) / kColumns, warp = static_cast<int>(threadIdx.x / kWarp),
+            lane = static_cast<int>(threadIdx.x % kWarp);
+  const int index = static_cast<int>(blockIdx.y * kWarp) + lane;
   const float* part = parts + std::int64_t{blockIdx.x} * count * kPart + index;
   float sum = 0;
 #pragma unroll 8
-  for (int i = 0; i < count; ++i) sum += part[std::int64_t{i} * kPart];
-  if (expert >= e.experts || column >= e.width) return;
+  for (int i = warp; i < count; i += kWarps) sum += part[std::int64_t{i} * kPart];
+  sums[warp][lane] = sum;
+  __syncthreads();
+  const Place place(index);
+  const int expert = static_cast<int>(blockIdx.x) / slices * kNarrow + place.expert,
+            column = static_cast<int>(blockIdx.x) % slices * kColumns + place.column;
+  if (warp > 0 || expert >= e.experts || column >= e.width) return;
+  for (int other = 1; other < kWarps; ++other) sum += sums[other][lane];
   float& to = *dw.at(expert, column);
   to = kResult == NarrowResult::added_to ? to + sum : sum;
 }
@@ -225,18 +234,17 @@ void narrow_backward_input(const Matrix& dy, const Matrix& w, const Matrix& dx, 
                            cudaStream_t stream) {
   const auto kernel = result == NarrowResult::replaced ? backward_input_kernel<NarrowResult::replaced>
                                                        : backward_input_kernel<NarrowResult::added_to>;
-  const dim3 grid(blocks_for(dx.rows, kRows), blocks_for(dx.columns, kWarps * kColumns));
-  kernel<<<grid, kThreads, 0, stream>>>(extents_of(dx, dy), Rows<bf16>(dy), Rows<bf16>(w), Rows<bf16>(dx));
+  const unsigned blocks = blocks_for(dx.rows, kRows) * blocks_for(dx.columns, kWarps * kColumns);
+  kernel<<<blocks, kThreads, 0, stream>>>(extents_of(dx, dy), Rows<bf16>(dy), Rows<bf16>(w), Rows<bf16>(dx));
   CARAVAN_CUDA_LAUNCHED();
 }
 
 void narrow_backward_weight(const Matrix& dy, const Matrix& x, const Matrix& dw, NarrowResult result,
                             Context& context) {
-  constexpr int kBlocksPerMultiprocessor = 4;
+  constexpr int kBlocksPerMultiprocessor = 4;  // what registers serve; no more, or the last ones run alone
   const unsigned boxes = blocks_for(x.columns, kColumns) * blocks_for(dy.columns, kNarrow);
-  const unsigned shares =
-      blocks_for(x.rows, kWarps * 16,
-                 ceil_div(std::int64_t{context.multiprocessors()} * kBlocksPerMultiprocessor, boxes));
+  const std::int64_t at_once = std::int64_t{context.multiprocessors()} * kBlocksPerMultiprocessor;
+  const unsigned shares = blocks_for(x.rows, kWarps * 16, std::max<std::int64_t>(1, at_once / boxes));
   const std::size_t floats = std::size_t{boxes} * shares * kPart;
   context.workspace().begin(floats * sizeof(float), 1);
   float* parts = context.workspace().take<float>(floats);
@@ -246,7 +254,7 @@ void narrow_backward_weight(const Matrix& dy, const Matrix& x, const Matrix& dw,
   CARAVAN_CUDA_LAUNCHED();
   const auto kernel = result == NarrowResult::replaced ? add_parts_kernel<NarrowResult::replaced>
                                                        : add_parts_kernel<NarrowResult::added_to>;
-  kernel<<<dim3(boxes, kPart / kThreads), kThreads, 0, context.stream()>>>(
+  kernel<<<dim3(boxes, kPart / kWarp), kThreads, 0, context.stream()>>>(
       extents, parts, static_cast<int>(shares), Rows<float>(dw));
   CARAVAN_CUDA_LAUNCHED();
 }
