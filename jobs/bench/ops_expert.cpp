@@ -86,6 +86,31 @@ OpCase grouped_backward_weight(BenchMemory& memory, const OpsShape& s) {
           }};
 }
 
+/// Halves of a SwiGLU block, of experts or of all tokens.
+template <bool kExperts>
+OpCase gate_up_forward(BenchMemory& memory, const OpsShape& s) {
+  const Grouped g = grouped(memory, s, Which::gate_up);
+  const TensorView w =
+      kExperts ? g.w : g.w.reshape({g.w.extent(0) * g.w.extent(1), g.w.extent(2)}).rows(0, g.w.extent(1));
+  const TensorView activated = memory.output({g.x.extent(0), s.hidden});
+  const double bytes = g.bytes + static_cast<double>(activated.bytes());
+  return {bytes, g.flops, [=, offsets = kExperts ? g.offsets : TensorView{}](Ops& ops) {
+            ops.gate_up_forward({g.x, offsets, w, g.y, activated});
+          }};
+}
+
+template <bool kExperts>
+OpCase down_backward_input(BenchMemory& memory, const OpsShape& s) {
+  const Grouped g = grouped(memory, s, Which::down);
+  const TensorView w = kExperts ? g.w : memory.random({g.w.extent(1), g.w.extent(2)}, 0.05f);
+  const Shape both{g.x.extent(0), 2 * s.hidden};
+  const TensorView pre = memory.random(both), dpre = memory.output(both);
+  const double bytes = static_cast<double>(g.y.bytes() + w.bytes() + pre.bytes() + dpre.bytes());
+  return {bytes, g.flops, [=, offsets = kExperts ? g.offsets : TensorView{}](Ops& ops) {
+            ops.down_backward_input({g.y, offsets, w, pre, g.x, dpre});
+          }};
+}
+
 /// Tensors of sending tokens to experts and back.
 struct Exchange {
   TensorView x, rows, row_of, slot_of, weights, dweights;
@@ -208,6 +233,10 @@ const std::vector<NamedCase>& expert_cases() {
       {"grouped_linear_backward_input/down", grouped_backward_input<Which::down>},
       {"grouped_linear_backward_weight/gate_up", grouped_backward_weight<Which::gate_up>},
       {"grouped_linear_backward_weight/down", grouped_backward_weight<Which::down>},
+      {"gate_up_forward/experts", gate_up_forward<true>},
+      {"gate_up_forward/shared", gate_up_forward<false>},
+      {"down_backward_input/experts", down_backward_input<true>},
+      {"down_backward_input/shared", down_backward_input<false>},
       {"permute_forward", permute_forward},
       {"permute_backward", permute_backward},
       {"combine_forward", combine_forward},

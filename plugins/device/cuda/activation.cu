@@ -1,12 +1,9 @@
 #include "cuda_ops.hpp"
 #include "rows.cuh"
+#include "swiglu.cuh"
 
 namespace caravan::cuda {
 namespace {
-
-__device__ inline float sigmoid(float x) {
-  return __fdividef(1.0f, 1.0f + __expf(-x));
-}
 
 template <class T>
 struct SwigluRows {
@@ -18,7 +15,7 @@ struct SwigluRows {
     const Floats<N> gate = load<N>(gate_up.at(row, column)), up = load<N>(gate_up.at(row, width + column));
     Floats<N> result;
 #pragma unroll
-    for (int i = 0; i < N; ++i) result[i] = gate[i] * sigmoid(gate[i]) * up[i];
+    for (int i = 0; i < N; ++i) result[i] = swiglu(gate[i], up[i]);
     store(out.at(row, column), result);
   }
 };
@@ -35,9 +32,9 @@ struct SwigluBackwardRows {
     Floats<N> dgate, dup;
 #pragma unroll
     for (int i = 0; i < N; ++i) {
-      const float s = sigmoid(gate[i]), silu = gate[i] * s;
-      dgate[i] = dy[i] * up[i] * (s + silu * (1.0f - s));
-      dup[i] = dy[i] * silu;
+      const SwigluGradient gradient = swiglu_gradient(gate[i], up[i], dy[i]);
+      dgate[i] = gradient.gate;
+      dup[i] = gradient.up;
     }
     store(dgate_up.at(row, column), dgate);
     store(dgate_up.at(row, width + column), dup);

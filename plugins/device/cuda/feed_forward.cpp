@@ -1,8 +1,51 @@
-#include "cuda_ops.hpp"
+#include <algorithm>
 
+#include "cuda_ops.hpp"
+#include "grouped_gemm.hpp"
+#include "grouped_operands.hpp"
+
+// Halves of a SwiGLU block: one kernel where the tensor cores serve the product, else product and SwiGLU
+// apart.
 namespace caravan::cuda {
+namespace {
+
+/// One group of all rows where there are no experts.
+MappedTensor weights(const Call& call, const TensorView& w, const TensorView& offsets, DType type) {
+  return offsets.empty() ? mapped(call.matrix("w", w, type, kAny, kAny)) : experts(call, "w", w, type);
+}
+
+GroupedCall extents_of(const Call& call, const Matrix& in, const MappedTensor& w, const TensorView& offsets,
+                       std::int64_t width) {
+  GroupedCall extents;
+  extents.groups = narrow(call, "experts", w.matrices);
+  extents.rows = narrow(call, "rows", in.rows);
+  extents.columns = narrow(call, "columns", width);
+  extents.depth = narrow(call, "summed elements", in.columns);
+  extents.out_f32 = false;
+  if (!offsets.empty()) extents.offsets = call.indices("offsets", offsets, w.matrices + 1);
+  return extents;
+}
+
+bool is_nothing(const GroupedCall& extents) {
+  return std::min({extents.groups, extents.rows, extents.columns, extents.depth}) == 0;
+}
+
+}  // namespace
 
 void CudaOps::gate_up_forward(const GateUpForward& args) {
+  const Call call("gate_up_forward");
+  const DType type = call.compute_type("x", args.x);
+  const MappedTensor w = weights(call, args.w, args.offsets, type);
+  const Matrix x = call.matrix("x", args.x, type, kAny, w.columns);
+  const Matrix activated = call.matrix("activated", args.activated, type, x.rows, w.rows / 2),
+               pre = call.matrix("pre", args.pre, type, x.rows, 2 * activated.columns);
+  GroupedCall extents = extents_of(call, x, w, args.offsets, activated.columns);
+  const GroupedOperands operands{mapped(x), w, true};
+  if (!is_nothing(extents) && fits_swiglu(operands, mapped(pre), mapped(activated))) {
+    extents.out = pre.data;
+    extents.out_stride = pre.stride;
+    return grouped_gate_up(context_, operands, {mapped(pre), mapped(activated)}, extents);
+  }
   if (args.offsets.empty()) {
     linear_forward({args.x, args.w, {}, {}, args.pre});
   } else {
@@ -12,6 +55,19 @@ void CudaOps::gate_up_forward(const GateUpForward& args) {
 }
 
 void CudaOps::down_backward_input(const DownBackwardInput& args) {
+  const Call call("down_backward_input");
+  const DType type = call.compute_type("dy", args.dy);
+  const MappedTensor w = weights(call, args.w, args.offsets, type);
+  const Matrix dy = call.matrix("dy", args.dy, type, kAny, w.rows);
+  const Matrix pre = call.matrix("pre", args.pre, type, dy.rows, 2 * w.columns),
+               dpre = call.matrix("dpre", args.dpre, type, dy.rows, 2 * w.columns);
+  GroupedCall extents = extents_of(call, dy, w, args.offsets, w.columns);
+  const GroupedOperands operands{mapped(dy), w, false};
+  if (!is_nothing(extents) && fits_swiglu(operands, mapped(pre), mapped(dpre))) {
+    extents.out = dpre.data;
+    extents.out_stride = dpre.stride;
+    return grouped_swiglu_backward(context_, operands, {mapped(pre), mapped(dpre)}, extents);
+  }
   if (args.offsets.empty()) {
     linear_backward_input({args.dy, args.w, args.dactivated});
   } else {

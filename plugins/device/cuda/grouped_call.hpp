@@ -27,6 +27,9 @@ struct GroupedCall {
   bool out_f32 = true;                      ///< else bf16
   Accumulate accumulate = Accumulate::add;  ///< Product::weights; replaced matrices without rows become zero
 
+  void* swiglu = nullptr;  ///< where SwiGLU's result goes, bf16, when it follows the product
+  std::int64_t swiglu_stride = 0;
+
   double* squares = nullptr;  ///< Product::weights that replaces: Σ of its squares is added here; or null
   double* parts = nullptr;    ///< scratch for it: one a warp that multiplies
   unsigned* ticket = nullptr;

@@ -1,9 +1,5 @@
-#include "grouped_gemm.cuh"
-
-#include <algorithm>
-
 #include "grouped_gemm.hpp"
-#include "launch.hpp"
+#include "grouped_launch.cuh"
 #include "ticket.hpp"
 #include "workspace.hpp"
 
@@ -22,7 +18,8 @@ using BackwardWeight = Recipe<Product::weights, Major::outputs, Shared::b, WideF
 
 /// Tensor maps with the boxes that load_a, load_b and the stores ask for.
 template <class R>
-GroupedMaps maps_of(const TensorMaps& maps, const GroupedOperands& operands, const GroupedCall& call) {
+GroupedMaps maps_of(Context& context, const GroupedOperands& operands, const GroupedCall& call) {
+  const TensorMaps& maps = context.keep<TensorMaps>();
   GroupedMaps result{};
   const bool a_by_depth = R::kMajorA == Major::depth, b_by_depth = R::kMajorB == Major::depth;
   result.a = maps.boxes(operands.a, 64, (a_by_depth ? R::kTileRows : kTileDepth) / R::kShareA);
@@ -39,40 +36,13 @@ GroupedMaps maps_of(const TensorMaps& maps, const GroupedOperands& operands, con
   return result;
 }
 
-/// No more blocks than tiles there can be: each group adds at most one that is not full.
-template <class R>
-std::int64_t most_tiles(const GroupedCall& call) {
-  const std::int64_t columns = ceil_div(call.columns, R::kTileColumns);
-  const std::int64_t rows = R::kOfRows ? ceil_div(call.rows, R::kTileRows) + call.groups
-                                       : ceil_div(call.out_rows, R::kTileRows) * call.groups;
-  return columns * rows;
-}
-
-template <class R>
-void launch(Context& context, const GroupedOperands& operands, const GroupedCall& call) {
-  static const cudaError_t prepared = cudaFuncSetAttribute(
-      grouped_gemm_kernel<R>, cudaFuncAttributeMaxDynamicSharedMemorySize, R::kSharedBytes);
-  CARAVAN_CUDA_CHECK(prepared);
-  const int blocks = static_cast<int>(std::min<std::int64_t>(context.multiprocessors(), most_tiles<R>(call)));
-  cudaLaunchAttribute cluster{};
-  cluster.id = cudaLaunchAttributeClusterDimension;
-  cluster.val.clusterDim = {R::kCluster, 1, 1};
-  cudaLaunchConfig_t config{};
-  config.gridDim = {static_cast<unsigned>(ceil_div(blocks, R::kCluster) * R::kCluster), 1, 1};
-  config.blockDim = {kGemmThreads, 1, 1};
-  config.dynamicSmemBytes = R::kSharedBytes;
-  config.stream = context.stream();
-  config.attrs = &cluster;
-  config.numAttrs = 1;
-  CARAVAN_CUDA_CHECK(cudaLaunchKernelEx(&config, grouped_gemm_kernel<R>,
-                                        maps_of<R>(context.keep<TensorMaps>(), operands, call), call));
-}
-
 template <Major kMajorB>
 void launch_rows(Context& context, const GroupedOperands& operands, const GroupedCall& call, Tiles tiles) {
+  using WideRows = Recipe<Product::rows, kMajorB, Shared::b, Wide>;
+  using SquareRows = Recipe<Product::rows, kMajorB, Shared::a, Square>;
   if (tiles == Tiles::wide)
-    return launch<Recipe<Product::rows, kMajorB, Shared::b, Wide>>(context, operands, call);
-  launch<Recipe<Product::rows, kMajorB, Shared::a, Square>>(context, operands, call);
+    return launch<WideRows>(context, maps_of<WideRows>(context, operands, call), call);
+  launch<SquareRows>(context, maps_of<SquareRows>(context, operands, call), call);
 }
 
 void launch_weights(Context& context, const GroupedOperands& operands, GroupedCall call) {
@@ -82,7 +52,7 @@ void launch_weights(Context& context, const GroupedOperands& operands, GroupedCa
     call.parts = context.workspace().take<double>(blocks * kConsumerWarps);
     call.ticket = context.keep<Ticket>().counter();
   }
-  launch<BackwardWeight>(context, operands, call);
+  launch<BackwardWeight>(context, maps_of<BackwardWeight>(context, operands, call), call);
 }
 
 bool fits_output(const GroupedCall& call, Product product) {

@@ -2,6 +2,7 @@
 
 #include "grouped_products.cuh"
 #include "grouped_store.cuh"
+#include "grouped_swiglu.cuh"
 #include "last_block.cuh"
 
 // Products of groups of rows on the tensor cores: a persistent grid, one producer thread that loads, two
@@ -31,7 +32,9 @@ __device__ void store_tile(const typename R::Sums& d, const GroupedMaps& maps, c
 #pragma unroll
   for (int block = 0; block < R::kGroupBlocks; ++block) {
     if (to.rows_left <= 0) break;
-    if (call.out_f32) {
+    if constexpr (R::kFinish == Finish::gate_up) {
+      store_gate_up(d[block], maps, call, to, boxes);
+    } else if (call.out_f32) {
       store_f32(d[block], call, to);
     } else {
       store_bf16(d[block], maps, call, to, boxes);
@@ -60,6 +63,30 @@ __device__ void fetch_first(WeightTile& tile, const CUtensorMap& map, Boxes<R>& 
 }
 
 template <class R>
+__device__ PreTile pre_tile(const WarpTile& to, const TileExtent& extent) {
+  const int parts = min(R::kTileColumns / 64, (to.columns_left + 63) / 64);
+  return {to, parts, extent.rows > 0 ? min(R::kGroupBlocks, (to.rows_left + 63) / 64) : 0};
+}
+
+/// As many pairs of boxes as there is room for come while the tile is summed.
+template <class R>
+__device__ void fetch_first(PreTile& tile, const CUtensorMap& map, Boxes<R>& boxes) {
+  if (threadIdx.x % 32 != 0) return;
+  boxes.restart_fetching();
+#pragma unroll 1
+  for (int box = 0; box < R::kBoxes; box += 2) tile.fetch_next(boxes, map);
+}
+
+template <class R>
+__device__ void store_tile(const typename R::Sums& d, const GroupedMaps& maps, const GroupedCall& call,
+                           PreTile& tile, Boxes<R>& boxes) {
+#pragma unroll
+  for (int block = 0; block < R::kGroupBlocks; ++block) {
+    if (tile.to.rows_left > 64 * block) store_pre_gradient(d[block], block, maps, call, tile, boxes);
+  }
+}
+
+template <class R>
 __device__ WeightTile weight_tile(const WarpTile& to, const TileExtent& extent) {
   const int columns = min(R::kTileColumns / 32, (to.columns_left + 31) / 32);
   const int blocks = extent.rows > 0 ? min(R::kGroupBlocks, (to.rows_left + 63) / 64) : 0;
@@ -85,11 +112,15 @@ __device__ double consume(const GroupedMaps& maps, const GroupedCall& call, cons
     const TileExtent extent = extent_of<R>(call, tile, role);
     const WarpTile to = warp_tile<R>(call, tile, role, warp);
     WeightTile weight = weight_tile<R>(to, extent);
+    PreTile pre = pre_tile<R>(to, extent);
     if (adds) fetch_first(weight, maps.out, boxes);
+    if constexpr (R::kFinish == Finish::swiglu_backward) fetch_first(pre, maps.swiglu, boxes);
     if constexpr (R::kTeams > 1) hopper::wait(ring.turn(role.team), (n / R::kTeams + role.team + 1) % 2);
     sum_tile(d, ring, at, role, extent);
     if (extent.rows <= 0) continue;
-    if constexpr (R::kOfRows) {
+    if constexpr (R::kFinish == Finish::swiglu_backward) {
+      store_tile(d, maps, call, pre, boxes);
+    } else if constexpr (R::kOfRows) {
       store_tile(d, maps, call, to, boxes);
     } else if (adds) {
       store_tile<R, Accumulate::add>(d, maps.out, weight, boxes);

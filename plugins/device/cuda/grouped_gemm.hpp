@@ -30,7 +30,26 @@ bool fits_tensor_cores(const GroupedOperands& operands, const GroupedCall& call,
 void grouped_gemm(Context& context, const GroupedOperands& operands, const GroupedCall& call, Product product,
                   Tiles tiles);
 
-/// The same with ordinary f32 arithmetic, for every shape and both types.
+/// What SwiGLU reads and writes beside the product.
+struct SwigluTensors {
+  MappedTensor pre;     ///< [rows, 2F] gates, then ups
+  MappedTensor result;  ///< [rows, F] forward, [rows, 2F] gradients of `pre` backward
+};
+
+/// True when the tensor cores and the copy engine serve a product joined with SwiGLU.
+bool fits_swiglu(const GroupedOperands& operands, const MappedTensor& pre, const MappedTensor& narrow);
+
+/// pre = a·bᵀ with b of [groups, 2F, depth], result = silu(gate)·up of pre as stored; call.out is pre,
+/// call.columns F.
+void grouped_gate_up(Context& context, const GroupedOperands& operands, const SwigluTensors& tensors,
+                     GroupedCall call);
+
+/// Gradients of `pre` for those of SwiGLU's output, a·b with b of [groups, depth, F]; call.out is the result,
+/// call.columns F.
+void grouped_swiglu_backward(Context& context, const GroupedOperands& operands, const SwigluTensors& tensors,
+                             const GroupedCall& call);
+
+/// The same as grouped_gemm with ordinary f32 arithmetic, for every shape and both types.
 void grouped_plain(Context& context, const GroupedOperands& operands, const GroupedCall& call,
                    Product product);
 

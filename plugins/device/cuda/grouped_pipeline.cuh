@@ -8,6 +8,7 @@ namespace caravan::cuda {
 /// The tensor maps of one call: what the copy engine knows of the operands and of the output.
 struct GroupedMaps {
   CUtensorMap a, b, out;
+  CUtensorMap swiglu;  ///< what is written or read beside `out`, see Finish
 };
 
 /// Addresses in shared memory. Everything that is swizzled starts at a multiple of 1024.
@@ -97,7 +98,14 @@ template <class R>
 __device__ void load_b(const GroupedMaps& maps, const Tile& tile, const StageLoad& to) {
   const int matrix = R::kOfRows ? tile.group : 0, depth = to.depth + (R::kOfRows ? 0 : tile.first);
   const int rank = R::kShareB > 1 ? to.rank : 0;
-  if constexpr (R::kMajorB == hopper::Major::depth) {
+  if constexpr (R::kFinish == Finish::gate_up) {
+    constexpr int kHalf = R::kTileColumns / 2;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      hopper::load_box<1>(to.b + half * kHalf * 128, maps.b, {depth, tile.column, 2 * matrix + half},
+                          to.barrier);
+    }
+  } else if constexpr (R::kMajorB == hopper::Major::depth) {
     const int part = rank * (R::kTileColumns / R::kShareB);
     hopper::load_box<R::kShareB>(to.b + part * 128, maps.b, {depth, tile.column + part, matrix}, to.barrier);
   } else {

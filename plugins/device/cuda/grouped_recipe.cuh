@@ -33,9 +33,19 @@ struct TileShape {
   static_assert(kSharedBytes <= 232448, "a block of compute capability 9.0 has 227 KiB");
 };
 
+/// What becomes of sums of rows: they are stored; or half of the columns of a tile are gates and half are
+/// ups, and what SwiGLU makes of them is stored too; or they are gradients of that, and those of gates and
+/// ups are stored.
+enum class Finish { store, gate_up, swiglu_backward };
+
 /// A product in tiles of one shape, and the orders of its operands.
-template <Product kProduct_, hopper::Major kMajorB_, Shared kShared_, class Shape>
+template <Product kProduct_, hopper::Major kMajorB_, Shared kShared_, class Shape,
+          Finish kFinish_ = Finish::store>
 struct Recipe : Shape {
+  static constexpr Finish kFinish = kFinish_;
+  /// Columns of the output that a tile stands for.
+  static constexpr int kOutColumns =
+      kFinish == Finish::gate_up ? Shape::kTileColumns / 2 : Shape::kTileColumns;
   static constexpr Product kProduct = kProduct_;
   static constexpr bool kOfRows = kProduct == Product::rows;
   static constexpr hopper::Major kMajorA = kOfRows ? hopper::Major::depth : hopper::Major::outputs;
@@ -44,7 +54,7 @@ struct Recipe : Shape {
   static constexpr int kShareA = kShared == Shared::a ? Shape::kCluster : 1;  ///< blocks that load A together
   static constexpr int kShareB = kShared == Shared::b ? Shape::kCluster : 1;
   static_assert(kOfRows || kShareA == 1, "slabs of A are not divided");
-  using Walk = TileWalk<kProduct, Shape::kTileRows, Shape::kTileColumns, Shape::kCluster, kShared>;
+  using Walk = TileWalk<kProduct, Shape::kTileRows, kOutColumns, Shape::kCluster, kShared>;
   /// The sums of a thread.
   using Sums = float[Shape::kGroupBlocks][Shape::kTileColumns / 2];
 
