@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include "caravan/check.hpp"
 #include "caravan/parameter.hpp"
@@ -86,6 +87,16 @@ ParameterStore::Memory ParameterStore::memory(Content content, std::size_t slots
           .buffers = buffers.used()};
 }
 
+std::vector<Parameter*> ParameterStore::in_memory_order() const {
+  std::vector<Parameter*> all;
+  for (const auto& parameter : parameters_) all.push_back(parameter.get());
+  const auto place = [](const Parameter* p) {
+    return std::tuple(p->gradient_is_replaced(), p->gradient_is_squared(), p->spec().kind);
+  };
+  std::stable_sort(all.begin(), all.end(), [&](const auto* a, const auto* b) { return place(a) < place(b); });
+  return all;
+}
+
 Arena& ParameterStore::open(std::size_t bytes, std::string name) {
   arenas_.emplace_back(*device_, bytes, std::move(name));
   if (bytes > 0) device_->fill_zero(Lane::compute, arenas_.back().base(), bytes);
@@ -94,27 +105,21 @@ Arena& ParameterStore::open(std::size_t bytes, std::string name) {
 
 void ParameterStore::place_weights(const Memory& need) {
   Arena& weights = open(need.weights, "weights");
-  for (const auto& parameter : parameters_) {
+  for (Parameter* parameter : in_memory_order()) {
     parameter->weight = weights.take(compute_, parameter->spec().shape);
     if (compute_ == DType::f32) parameter->master = parameter->weight;
   }
   if (need.masters == 0) return;
   Arena& masters = open(need.masters, "master weights");
-  for (const auto& parameter : parameters_)
+  for (Parameter* parameter : in_memory_order())
     parameter->master = masters.take(DType::f32, parameter->spec().shape);
 }
 
 void ParameterStore::place_gradients(Arena& arena) {
-  const auto place = [&](bool replaced, bool squared) {
-    for (const auto& parameter : parameters_) {
-      if (parameter->gradient_is_replaced() == replaced && parameter->gradient_is_squared() == squared)
-        parameter->grad = arena.take(DType::f32, parameter->spec().shape);
-    }
-  };
-  place(false, false);
-  cleared_bytes_ = arena.used();
-  place(true, false);
-  place(true, true);
+  for (Parameter* parameter : in_memory_order()) {
+    parameter->grad = arena.take(DType::f32, parameter->spec().shape);
+    if (!parameter->gradient_is_replaced()) cleared_bytes_ = arena.used();
+  }
   all_gradients_ =
       TensorView(arena.base(), DType::f32, Shape{static_cast<std::int64_t>(arena.used() / sizeof(float))});
 }
@@ -128,7 +133,7 @@ void ParameterStore::allocate(Device& device, Content content, std::size_t slots
   if (content == Content::weights_and_gradients) place_gradients(open(need.gradients, "gradients"));
   for (std::size_t slot = 0; slot < slots; ++slot) {
     Arena& arena = open(need.slots / slots, fmt::format("optimizer slot {}", slot));
-    for (const auto& parameter : parameters_)
+    for (Parameter* parameter : in_memory_order())
       parameter->slots.push_back(arena.take(DType::f32, parameter->spec().shape));
   }
   Arena& buffers = open(need.buffers, "buffers");

@@ -8,6 +8,7 @@
 
 #include "caravan/check.hpp"
 #include "caravan/random.hpp"
+#include "core/run/update_groups.hpp"
 
 namespace caravan {
 
@@ -41,6 +42,7 @@ TrainStep::TrainStep(Parts parts)
     for (Posted& step : steps_)
       step.expert_counts.emplace_back(static_cast<std::size_t>(buffer->shape.count()));
   }
+  updates_ = update_groups(parts_.parameters, parts_.optimizer);
   start_clip();
 }
 
@@ -92,9 +94,8 @@ void TrainStep::update(const Posted& step) {
   for (const TensorView& piece : shared_->unsquared_gradients()) ops.sum_of_squares({piece, squares_});
   parts_.pipeline.tensors.all_reduce(squares_, ReduceOp::sum);
   ops.clip_factor({squares_, clip_, step.settings.max_norm});
-  for (const auto& parameter : parts_.parameters.parameters()) {
-    parts_.optimizer.update(ops, {step.settings.step, step.settings.lr, clip_}, *parameter);
-  }
+  for (Parameter& group : updates_)
+    parts_.optimizer.update(ops, {step.settings.step, step.settings.lr, clip_}, group);
 }
 
 void TrainStep::balance(Posted& step) {

@@ -79,8 +79,9 @@ void StepLine::erase_bar() {
 void StepLine::write(const StepRecord& record) {
   std::string line = format_step(record, total_steps_);
   if (const MetricValue* step_s = record.find(metric::kStepSeconds)) {
-    // The first step pays for start-up; an average over about ten steps forgets it soon.
-    mean_step_s_ = mean_step_s_ == 0 ? number(*step_s) : 0.9 * mean_step_s_ + 0.1 * number(*step_s);
+    // The first step pays for start-up, so the second line forgets it.
+    mean_step_s_ = timed_lines_ < 2 ? number(*step_s) : 0.7 * mean_step_s_ + 0.3 * number(*step_s);
+    ++timed_lines_;
   }
   const std::int64_t left = total_steps_ - record.step;
   if (mean_step_s_ > 0 && left > 0)

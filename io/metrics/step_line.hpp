@@ -40,6 +40,7 @@ class StepLine final : public MetricSink {
   std::int64_t total_steps_;
   Output kind_;
   double mean_step_s_ = 0;
+  std::int64_t timed_lines_ = 0;
   bool bar_shown_ = false;
 };
 

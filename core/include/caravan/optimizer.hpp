@@ -25,6 +25,9 @@ class Optimizer {
   virtual ~Optimizer() = default;
   /// Names of the fp32 tensors kept beside each parameter, e.g. {"exp_avg", "exp_avg_sq"}.
   virtual std::vector<std::string> slots() const = 0;
+  /// The update of an element depends on its own gradient and slots and on the parameter's kind alone: then
+  /// several parameters of a kind may come as one flat one, under the name of the first.
+  virtual bool is_elementwise() const { return false; }
   /// Updates master, weight and slots of one parameter from its gradient.
   virtual void update(Ops& ops, const OptimizerStep& step, Parameter& parameter) = 0;
 };

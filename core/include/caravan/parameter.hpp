@@ -146,6 +146,8 @@ class ParameterStore {
   TensorView all_gradients() const noexcept { return all_gradients_; }
 
  private:
+  /// The order of every arena but that of buffers: by what a step does with the gradient, then by kind.
+  std::vector<Parameter*> in_memory_order() const;
   Arena& open(std::size_t bytes, std::string name);
   void place_weights(const Memory& need);
   void place_gradients(Arena& arena);

@@ -27,6 +27,8 @@ class AdamW final : public Optimizer {
 
   std::vector<std::string> slots() const override { return {"exp_avg", "exp_avg_sq"}; }
 
+  bool is_elementwise() const override { return true; }
+
   void update(Ops& ops, const OptimizerStep& step, Parameter& parameter) override {
     const bool decays = decay_norms_ || parameter.spec().kind != ParameterKind::norm;
     const bool copies = parameter.weight.data != parameter.master.data;

@@ -1,0 +1,14 @@
+#pragma once
+
+#include <vector>
+
+#include "caravan/optimizer.hpp"
+
+namespace caravan {
+
+/// What an optimizer updates: every parameter, or where it takes elements one by one, runs of parameters of
+/// one kind that lie together in every arena, as one flat parameter each. A model has hundreds of parameters
+/// and a launch for each leaves a GPU idle between them. Gaps of alignment are zero and stay so.
+std::vector<Parameter> update_groups(const ParameterStore& store, const Optimizer& optimizer);
+
+}  // namespace caravan
