@@ -119,6 +119,7 @@ Job resolve_job(Config tree) {
   job.output = text_or(job.resolved, "output", "runs/" + job.name);
   job.resolved.set("output", job.output);
   job.device = job.resolved.get_string("device");
+  job.device_options = options_of(job.resolved.find("device_options"));
   job.seed = static_cast<std::uint64_t>(job.resolved.get_int("seed"));
   job.train = read_train(section(job.resolved, "train", kTrainParams));
   const Config validation = section(job.resolved, "validation", kValidationParams);

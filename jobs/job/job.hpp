@@ -20,6 +20,7 @@ struct Job {
   Config resolved;
 
   std::string name, output, device;
+  Config device_options;  ///< keys of the device
   std::uint64_t seed = 0;
 
   Config model;  ///< keys of the model plugin, preset merged in

@@ -10,6 +10,8 @@ inline constexpr caravan_param kJobParams[] = {
     {"name", "string", "run", "", "", "Name of the run; the default of `output` is runs/<name>."},
     {"output", "string", "null", "", "", "Folder for checkpoints, metrics and the resolved job."},
     {"device", "string", "auto", "", "", "auto, cuda, host or reference."},
+    {"device_options", "map", "null", "", "",
+     "Keys of a named device (caravan plugins describe device/cuda), e.g. {deterministic: true}."},
     {"seed", "int", "1", "", ">= 0", "Of initial weights, data order, dropout and noise."},
     {"model", "map", nullptr, "", "",
      "preset and keys of the model plugin (caravan plugins describe model/llama4)."},

@@ -18,10 +18,13 @@ std::unique_ptr<Registry> make_registry() {
   return registry;
 }
 
-Made<Device> choose_device(Registry& registry, const std::string& wanted) {
+Made<Device> choose_device(Registry& registry, const std::string& wanted, const Config& options) {
   Host host;
   host.registry = &registry;
-  if (wanted != "auto") return registry.create<Device>(wanted, host, Config::map());
+  if (wanted != "auto") return registry.create<Device>(wanted, host, options);
+  CARAVAN_CHECK(
+      options.entries().empty(), ConfigError,
+      "device_options with device: auto (it is not known whose options they are). Name the device?");
   std::string refused;
   for (const char* name : {"cuda", "host"}) {
     try {

@@ -14,8 +14,9 @@ namespace caravan::jobs {
 std::unique_ptr<Registry> make_registry();
 
 /// `wanted`: the name of a device, or auto: the first of cuda, host, reference that this machine can serve;
-/// says which and why. DeviceError or PluginError when a named one cannot be had.
-Made<Device> choose_device(Registry& registry, const std::string& wanted);
+/// says which and why. `options`: keys of a named device. DeviceError or PluginError when it cannot be had.
+Made<Device> choose_device(Registry& registry, const std::string& wanted,
+                           const Config& options = Config::map());
 
 /// `wanted`: auto (what the device prefers), fp32 or bf16. ConfigError when the device does not compute in
 /// it.

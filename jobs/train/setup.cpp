@@ -40,7 +40,7 @@ TrainSetup::TrainSetup(Job job, Communicator& world)
       world_(world),
       mesh_(world, degrees(job_.parallel)),
       registry_(make_registry()),
-      device_(choose_device(*registry_, job_.device)),
+      device_(choose_device(*registry_, job_.device, job_.device_options)),
       compute_(choose_precision(*device_, job_.train.precision)),
       whole_model_(*registry_, {device_.get(), compute_}, job_.model_plugin, job_.model,
                    job_.train.sequence_length),
