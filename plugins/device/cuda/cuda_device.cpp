@@ -5,6 +5,7 @@
 #include "caravan/check.hpp"
 #include "choose_gpu.hpp"
 #include "cuda_error.hpp"
+#include "library_versions.hpp"
 #include "recording.hpp"
 
 namespace caravan::cuda {
@@ -33,10 +34,12 @@ constexpr std::uint64_t lane_index(Lane lane) {
 
 CudaDevice::CudaDevice(const Host&, const Config& config)
     : context_(choose_gpu(), config.get_bool("deterministic") ? Determinism::exact : Determinism::fast),
-      ops_(context_) {}
+      ops_(context_) {
+  check_libraries();
+}
 
 std::string CudaDevice::description() const {
-  return describe_gpu(context_.ordinal());
+  return describe_gpu(context_.ordinal()) + ", " + describe_libraries();
 }
 
 void* CudaDevice::allocate(std::size_t bytes, std::string_view what) {

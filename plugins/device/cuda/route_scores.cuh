@@ -68,6 +68,7 @@ __device__ inline int take_best(const double* value, unsigned char* open, int co
     const int at = __shfl_xor_sync(kWholeWarp, index, step);
     if (other > best || (other == best && at < index)) best = other, index = at;
   }
+  __syncwarp();  // all have read what one writes now
   if (lane == 0) open[index] = 0;
   __syncwarp();
   return index;
