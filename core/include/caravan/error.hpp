@@ -7,13 +7,17 @@
 
 namespace caravan {
 
-/// Exit codes of the `caravan` executable that a batch script can branch on.
+/// Exit codes of the `caravan` executable that a batch script can branch on (docs/exit-codes.md).
 enum class ExitCode : int {
   success = 0,
   failure = 1,
-  wrong_use = 2,   ///< command line, job file, plugin parameters
-  bad_input = 3,   ///< a data file or checkpoint that cannot be used
-  numerical = 16,  ///< loss or gradient is not finite
+  wrong_use = 2,     ///< command line, job file, plugin parameters
+  bad_input = 3,     ///< a data file or checkpoint that cannot be used
+  numerical = 16,    ///< loss or gradient is not finite
+  validation = 17,   ///< the validation loss is not finite
+  requeue = 75,      ///< asked to leave, saved, to be started again (EX_TEMPFAIL of sysexits.h)
+  no_progress = 93,  ///< starting again would not help
+  watchdog = 124,    ///< nothing happened for too long (what timeout(1) gives)
 };
 
 /// The one exception family. The text reads: problem with values (why it is one). Remedy?
