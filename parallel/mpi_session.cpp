@@ -84,6 +84,29 @@ void MpiSession::abort(int code) noexcept {
 
 namespace {
 
+/// mpirun prints six lines about a rank that ends by itself with a code, even about the only one; none after
+/// MPI_Abort.
+bool has_launcher(int size) {
+  return size > 1 || std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr;
+}
+
+}  // namespace
+
+void end_all_ranks(int code) noexcept {
+  int size = 1;
+  MPI_Comm_size(MPI_COMM_WORLD, &size);
+  if (!has_launcher(size)) std::_Exit(code);
+  std::thread([code] {
+    std::this_thread::sleep_for(milliseconds(5000));
+    std::_Exit(code);
+  }).detach();
+  silence_abort_banner();
+  MPI_Abort(MPI_COMM_WORLD, code);
+  std::_Exit(code);
+}
+
+namespace {
+
 /// The worst code of all ranks. Every rank has left `body` afterwards, so that aborting hurts nobody.
 int agree(int code) {
   int worst = code;
@@ -91,9 +114,8 @@ int agree(int code) {
   return worst;
 }
 
-/// mpirun prints six lines about a rank that ends by itself with a code, even about the only one; none after MPI_Abort.
 bool ends_by_abort(const MpiSession& session) {
-  return session.size() > 1 || std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr;
+  return has_launcher(session.size());
 }
 
 /// srun gives 137 for a rank that exits by itself with a code; only MPI_Abort's code reaches the batch

@@ -35,6 +35,11 @@ class MpiSession {
   int exceptions_before_;
 };
 
+/// Ends all ranks with `code` from a thread that watches one which hangs, maybe inside MPI. [any thread]
+/// MPI_Abort alone keeps a code under srun, and Open MPI's only asks the launcher, so it works although MPI
+/// runs funneled; where it does not return within seconds, this process ends by itself.
+[[noreturn]] void end_all_ranks(int code) noexcept;
+
 /// Runs `body` between MPI's start and end, and gives the exit code for `main`.
 /// An exception on any rank ends all ranks with its exit code and its message last (MpiSession::fail).
 /// A code other than 0 that `body` returns must be agreed by all ranks; it survives mpirun and srun.

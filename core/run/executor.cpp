@@ -53,12 +53,14 @@ Executor::Executor(Device& device, Stage& stage, Stash& stash)
   zero_sums();
 }
 
-Executor::Executor(Device& device, RankPlan plan, std::vector<LocalStage> stages, Communicator& pipeline)
+Executor::Executor(Device& device, RankPlan plan, std::vector<LocalStage> stages, Communicator& pipeline,
+                   Whereabouts* whereabouts)
     : device_(device),
       stages_(std::move(stages)),
       pipeline_(pipeline),
       memory_(device, kScalarBytes, "sums"),
-      sums_{memory_.take(DType::f64, {1}), memory_.take(DType::f64, {1})} {
+      sums_{memory_.take(DType::f64, {1}), memory_.take(DType::f64, {1})},
+      whereabouts_(whereabouts) {
   take(std::move(plan));
   zero_sums();
 }
@@ -109,6 +111,7 @@ void Executor::Observer::visited(const Visit& visit) {
   if (final_gradients_ && visit.completes_weights)
     executor_.announcer_.finished(*stage_.layers()[visit.layer]);
   executor_.announcer_.progress();
+  if (executor_.whereabouts_) executor_.whereabouts_->tick();
   for (const auto& other : executor_.members_) other->stage.progress();
 }
 
@@ -160,6 +163,7 @@ void Executor::walk(const Step& step, std::size_t index) {
 void Executor::run_step(std::size_t index) {
   const Step& step = plan_.row[index];
   if (is_left_out(step.action)) return;
+  enter(whereabouts_, step.action);
   if (is_message(step.action.kind)) return member(step.action.stage)->stage.communicate(step.action);
   if (!is_walk(step.action.kind)) return;  // gradients are announced while the last backward walks
   member(step.action.stage)->stage.wait_for_inputs(step.action);
@@ -180,6 +184,7 @@ void Executor::run(std::span<const MicroBatch> batches, const StepScales& scales
       throw;
     }
   }
+  enter(whereabouts_, "the last sends of the plan");
   for (const auto& each : members_) each->stage.finish_sends();
 }
 

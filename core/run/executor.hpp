@@ -10,6 +10,7 @@
 #include "core/plan/simulate.hpp"
 #include "core/run/gradient_announcer.hpp"
 #include "core/run/pipeline_stage.hpp"
+#include "core/run/whereabouts.hpp"
 
 namespace caravan {
 
@@ -24,8 +25,10 @@ class Executor {
  public:
   /// A whole model on this rank; rows come with each run.
   Executor(Device& device, Stage& stage, Stash& stash);
-  /// The stages of this rank in ascending order; `pipeline` is the group of the plan's ranks.
-  Executor(Device& device, RankPlan plan, std::vector<LocalStage> stages, Communicator& pipeline);
+  /// The stages of this rank in ascending order; `pipeline` is the group of the plan's ranks. `whereabouts`
+  /// is told each action and segment; null: nobody watches.
+  Executor(Device& device, RankPlan plan, std::vector<LocalStage> stages, Communicator& pipeline,
+           Whereabouts* whereabouts = nullptr);
   Executor(const Executor&) = delete;  // its members refer to it
 
   /// Every step of the plan's row. Gradients of a parameter are announced to `reducer` as soon as the last
@@ -95,6 +98,7 @@ class Executor {
   std::vector<std::unique_ptr<Member>> members_;
   std::vector<const Layer*> layers_;  ///< of all members
   GradientAnnouncer announcer_;
+  Whereabouts* whereabouts_ = nullptr;
   Current now_;
   Timing timing_ = Timing::off;
   std::vector<Span> spans_;

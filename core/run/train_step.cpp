@@ -30,7 +30,7 @@ void square_as_made(const TrainStep::Parts& parts, TensorView squares) {
 
 TrainStep::TrainStep(Parts parts)
     : parts_(std::move(parts)),
-      executor_(parts_.device, parts_.plan, parts_.stages, parts_.pipeline.tensors),
+      executor_(parts_.device, parts_.plan, parts_.stages, parts_.pipeline.tensors, parts_.whereabouts),
       memory_(parts_.device, 256, "step scalars"),
       squares_(memory_.take(DType::f64, {1})),
       clip_(memory_.take(DType::f32, {1})) {
@@ -62,6 +62,7 @@ void TrainStep::post(std::span<const MicroBatch> batches, const Settings& settin
   step.first_sample =
       batches.empty() ? std::numeric_limits<std::int64_t>::max() : batches.front().first_sample;
   step.valid_tokens = count_valid(batches);
+  enter(parts_.whereabouts, "all-reduce of the token count");
   parts_.data.host.all_reduce(TensorView(&step.valid_tokens, DType::i64, {1}), ReduceOp::sum);
   CARAVAN_CHECK(step.valid_tokens > 0, ConfigError,
                 fmt::format("step {}: every label is ignored (there is nothing to learn). Look at the data?",
@@ -84,6 +85,7 @@ void TrainStep::walk(std::span<const MicroBatch> batches, const Posted& step) {
                  static_cast<float>(1.0 / static_cast<double>(step.valid_tokens)),
                  static_cast<float>(1.0 / static_cast<double>(settings.global_sequences))},
                 parts_.reducer);
+  enter(parts_.whereabouts, "reduction of the gradients");
   if (parts_.reducer) parts_.reducer->wait_all();
   parts_.parameters.finish_gradients(parts_.device);
   shared_->sum_gradients();
@@ -91,14 +93,17 @@ void TrainStep::walk(std::span<const MicroBatch> batches, const Posted& step) {
 
 void TrainStep::update(const Posted& step) {
   Ops& ops = parts_.device.ops();
+  enter(parts_.whereabouts, "all-reduce of the gradient norm");
   for (const TensorView& piece : shared_->unsquared_gradients()) ops.sum_of_squares({piece, squares_});
   parts_.pipeline.tensors.all_reduce(squares_, ReduceOp::sum);
+  enter(parts_.whereabouts, "the optimizer's update");
   ops.clip_factor({squares_, clip_, step.settings.max_norm});
   for (Parameter& group : updates_)
     parts_.optimizer.update(ops, {step.settings.step, step.settings.lr, clip_}, group);
 }
 
 void TrainStep::balance(Posted& step) {
+  enter(parts_.whereabouts, "all-reduce of the expert counts");
   for (std::size_t index = 0; index < counters_.size(); ++index) {
     const TensorView counts = counters_[index]->data;
     parts_.data.tensors.all_reduce(counts, ReduceOp::sum);
@@ -123,10 +128,12 @@ void TrainStep::read_back(Posted& step) {
 StepResult TrainStep::result() {
   CARAVAN_EXPECT(posted_ > 0);
   Posted& step = steps_[oldest_];
+  enter(parts_.whereabouts, "waiting for the device");
   parts_.device.await(step.done);
   oldest_ ^= 1;
   --posted_;
   double sums[2] = {step.loss_sum, step.balance_loss};
+  enter(parts_.whereabouts, "all-reduce of the loss");
   sum_over_ranks(TensorView(sums, DType::f64, {2}));
   const StepResult result{sums[0] / static_cast<double>(step.valid_tokens), sums[1], std::sqrt(step.squares),
                           step.valid_tokens};

@@ -10,6 +10,7 @@
 #include "core/run/executor.hpp"
 #include "core/run/rank_group.hpp"
 #include "core/run/shared_parameters.hpp"
+#include "core/run/whereabouts.hpp"
 
 namespace caravan {
 
@@ -36,6 +37,7 @@ class TrainStep {
     RankGroup pipeline;        ///< ranks that hold other stages
     GradientReducer* reducer;  ///< over `data.tensors`; null for one rank
     std::vector<SharedParameter> shared{};
+    Whereabouts* whereabouts = nullptr;  ///< told what the step does; null: nobody watches
   };
   explicit TrainStep(Parts parts);
   ~TrainStep();

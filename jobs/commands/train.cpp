@@ -19,13 +19,13 @@ struct Options {
 };
 
 int train(const Options& options, Communicator& world) {
+  const StopRequest stop;
   TrainSetup setup(load_job(options.job, options.overrides), world);
   if (options.dry_run) {
     if (world.rank() == 0) std::fputs(describe(setup).c_str(), stdout);
     return 0;
   }
-  Trainer(setup, world).run();
-  return 0;
+  return static_cast<int>(Trainer(setup, world, stop).run());
 }
 
 std::function<int()> declare(CLI::App& app) {
@@ -37,7 +37,8 @@ std::function<int()> declare(CLI::App& app) {
                "Print the resolved job, layout, plan, memory and parameters; allocate nothing");
   app.footer(
       "Start several ranks with: mpirun -n 2 caravan train JOB.yaml\n"
-      "A run continues from the newest complete checkpoint of its output folder.");
+      "A run continues from the newest complete checkpoint of its output folder.\n"
+      "SIGUSR1, SIGTERM and SIGINT make it save, leave and exit with 75.");
   return [options] { return with_world([&](Communicator& world) { return train(*options, world); }); };
 }
 

@@ -129,6 +129,8 @@ Job resolve_job(Config tree) {
   const Config metrics = section(job.resolved, "metrics", kMetricsParams);
   job.metrics = {metrics.get_bool("jsonl"), metrics.get_bool("tensorboard"),
                  metrics.get_bool("expert_counts"), metrics.get_int("timeline_step")};
+  const Config watchdog = section(job.resolved, "watchdog", kWatchdogParams);
+  job.watchdog = {watchdog.get_float("timeout"), watchdog.get_bool("heartbeat")};
   fill_components(job);
   return job;
 }

@@ -60,6 +60,10 @@ struct Job {
     bool jsonl, tensorboard, expert_counts;
     std::int64_t timeline_step;
   } metrics{};
+  struct Watchdog {
+    double timeout;  ///< seconds; 0: none
+    bool heartbeat;
+  } watchdog{};
 };
 
 /// Reads a job file, applies "key.path=value" overrides, resolves the model's preset and validates.

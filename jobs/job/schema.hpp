@@ -24,6 +24,7 @@ inline constexpr caravan_param kJobParams[] = {
     {"checkpoint", "map", "null", "", "", "When to save, what to keep, where to start from."},
     {"parallel", "map", "null", "", "", "How the ranks divide the work."},
     {"metrics", "map", "null", "", "", "Which files record the run."},
+    {"watchdog", "map", "null", "", "", "When a run that stands still is ended."},
 };
 
 inline constexpr caravan_param kTrainParams[] = {
@@ -111,6 +112,16 @@ inline constexpr caravan_param kMetricsParams[] = {
      "Add tokens per expert and expert bias of every layer to metrics.jsonl."},
     {"timeline_step", "int", "0", "step", ">= 0",
      "Step whose actions are timed on every rank and written as timeline-<step>.svg and .json; 0: none."},
+};
+
+inline constexpr caravan_param kWatchdogParams[] = {
+    {"timeout", "float", "1800", "s", "[0, 1e6]",
+     "A rank that begins nothing new for so long (no action, layer, reduction or save) ends the job with "
+     "exit "
+     "code "
+     "124 and says what each rank waits in; 0: never."},
+    {"heartbeat", "bool", "true", "", "",
+     "Replace heartbeat.json about once a second while the run advances: step, time, action."},
 };
 
 }  // namespace caravan::jobs

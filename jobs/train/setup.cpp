@@ -100,10 +100,11 @@ MemoryPlan TrainSetup::memory() {
                slots_.size(), share_.data_ranks, device_->memory()});
 }
 
-TrainStep::Parts TrainSetup::step_parts(StageMemory& memory, GradientReducer& reducer) {
-  return {*device_,        pipeline_.training, memory.stages(),  model_.parameters(),
-          *optimizer_,     data_ranks(),       pipeline_ranks(), share_.data_ranks > 1 ? &reducer : nullptr,
-          pipeline_.shared};
+TrainStep::Parts TrainSetup::step_parts(StageMemory& memory, GradientReducer& reducer,
+                                        Whereabouts* whereabouts) {
+  return {*device_,         pipeline_.training, memory.stages(),  model_.parameters(),
+          *optimizer_,      data_ranks(),       pipeline_ranks(), share_.data_ranks > 1 ? &reducer : nullptr,
+          pipeline_.shared, whereabouts};
 }
 
 double TrainSetup::step_flops() {

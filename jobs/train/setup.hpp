@@ -49,8 +49,10 @@ class TrainSetup {
   /// Measured where a budget for activations chooses what is kept.
   const std::optional<PartCosts>& part_costs() const noexcept { return part_costs_; }
   MemoryPlan memory();
-  /// What a TrainStep is made of, on activations in `memory`. The model must be allocated.
-  TrainStep::Parts step_parts(StageMemory& memory, GradientReducer& reducer);
+  /// What a TrainStep is made of, on activations in `memory`. The model must be allocated. `whereabouts` is
+  /// told what the step does.
+  TrainStep::Parts step_parts(StageMemory& memory, GradientReducer& reducer,
+                              Whereabouts* whereabouts = nullptr);
   /// FLOPs of a step of all ranks, forward and backward, without recomputation.
   double step_flops();
 

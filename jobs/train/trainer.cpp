@@ -7,6 +7,7 @@
 #include "io/checkpoint/catalogue.hpp"
 #include "io/checkpoint/reader.hpp"
 #include "jobs/setup/model_source.hpp"
+#include "jobs/train/watch_run.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -41,14 +42,15 @@ void refuse_to_mix(const std::string& output) {
 
 }  // namespace
 
-Trainer::Trainer(TrainSetup& setup, Communicator& world)
+Trainer::Trainer(TrainSetup& setup, Communicator& world, const StopRequest& stop)
     : setup_(allocated(setup)),
       world_(world),
+      stop_(stop),
       source_(setup.open_data({})),
       reader_(*source_, setup.share()),
       reducer_(setup.data_ranks().tensors),
       memory_(setup.device(), setup.model(), setup.pipeline().training, setup.shape()),
-      step_(setup.step_parts(memory_, reducer_)),
+      step_(setup.step_parts(memory_, reducer_, &whereabouts_)),
       peers_(setup),
       reporter_(setup, peers_, world.rank()),
       timeline_(setup) {
@@ -93,22 +95,38 @@ bool Trainer::resume() {
   return true;
 }
 
-void Trainer::run() {
+ExitCode Trainer::run() {
   const std::int64_t last = setup_.job().train.steps;
-  if (progress_.step >= last)
-    return log_info(fmt::format("nothing to do: step {} of {} is done", progress_.step, last));
+  if (progress_.step >= last) {
+    log_info(fmt::format("nothing to do: step {} of {} is done", progress_.step, last));
+    return ExitCode::success;
+  }
   reporter_.start(progress_);
+  const auto watchdog = watch_run(whereabouts_, setup_.job(), world_);
   last_finish_ = Clock::now();
-  while (progress_.step < last) {
+  while (progress_.step < last && stopped_by_ == 0) {
     post_step();
+    whereabouts_.enter("all-reduce of the wish to stop");
+    stopped_by_ = stop_.agreed(world_);
     while (step_.posted() > lead()) finish_step();
     if (step_.posted() > 0) continue;
     save_when_due();
     last_finish_ = Clock::now();
   }
+  return progress_.step == last ? ExitCode::success : leave();
+}
+
+ExitCode Trainer::leave() const {
+  const bool saved = setup_.job().checkpoint.enabled;
+  log_warning(fmt::format("signal {} asked to stop: leaving after step {} of {}, {}", stopped_by_,
+                          progress_.step, setup_.job().train.steps,
+                          saved ? "saved; start again to go on" : "not saved (checkpoint.enabled is false)"));
+  return saved ? ExitCode::requeue : ExitCode::no_progress;
 }
 
 void Trainer::post_step() {
+  whereabouts_.start_step(progress_.step + 1);
+  whereabouts_.enter("reading data");
   const auto start = Clock::now();
   const auto batches = reader_.read(progress_.next_sample);
   const double waited = seconds_since(start);
@@ -127,7 +145,8 @@ void Trainer::post_step() {
 std::size_t Trainer::lead() const {
   const Job& job = setup_.job();
   const bool looks = due(job.validation.every, progress_.step, job.train.steps) ||
-                     due(job.checkpoint.every, progress_.step, job.train.steps) || job.metrics.expert_counts;
+                     due(job.checkpoint.every, progress_.step, job.train.steps) ||
+                     job.metrics.expert_counts || stopped_by_ != 0;
   return looks || setup_.device().memory() == Memory::host ? 0 : 1;
 }
 
@@ -143,12 +162,15 @@ void Trainer::finish_step() {
 
 void Trainer::validate_when_due(StepReport& report) {
   if (!validator_ || !due(setup_.job().validation.every, progress_.step, setup_.job().train.steps)) return;
+  whereabouts_.enter("validation");
   report.validation_loss = validator_->run().loss;
 }
 
 void Trainer::save_when_due() {
   const Job::Checkpoint& wanted = setup_.job().checkpoint;
-  if (!wanted.enabled || !due(wanted.every, progress_.step, setup_.job().train.steps)) return;
+  const bool now = stopped_by_ != 0 || due(wanted.every, progress_.step, setup_.job().train.steps);
+  if (!wanted.enabled || !now) return;
+  whereabouts_.enter("saving a checkpoint");
   std::string problem;
   const bool holds_a_share = setup_.share().data_rank == 0;
   try {
@@ -158,7 +180,7 @@ void Trainer::save_when_due() {
   }
   problem = broadcast_text(world_, problem);
   if (problem.empty()) return;
-  if (wanted.stop_on_failure)
+  if (wanted.stop_on_failure || stopped_by_ != 0)
     throw IoError(fmt::format("checkpoint of step {} failed: {}", progress_.step, problem));
   log_warning(fmt::format("checkpoint of step {} failed, older ones are untouched, training goes on: {}",
                           progress_.step, problem));

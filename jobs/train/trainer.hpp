@@ -9,6 +9,7 @@
 #include "jobs/train/reporter.hpp"
 #include "jobs/train/setup.hpp"
 #include "jobs/train/stage_memory.hpp"
+#include "jobs/train/stop_request.hpp"
 #include "jobs/train/timeline_recorder.hpp"
 #include "jobs/train/train_state.hpp"
 #include "jobs/train/validator.hpp"
@@ -19,9 +20,10 @@ namespace caravan::jobs {
 /// A training run on this rank: takes the memory, restores or initialises, and steps to the end. [every rank]
 class Trainer {
  public:
-  Trainer(TrainSetup& setup, Communicator& world);
-  /// Trains until job.train.steps, validating, reporting and saving on the way.
-  void run();
+  Trainer(TrainSetup& setup, Communicator& world, const StopRequest& stop);
+  /// Trains until job.train.steps, validating, reporting and saving on the way; leaves earlier, saved, when a
+  /// rank was asked to stop. success, requeue, or no_progress where a run that may not save had to leave.
+  ExitCode run();
 
  private:
   void start_weights();
@@ -36,9 +38,13 @@ class Trainer {
   void validate_when_due(StepReport& report);
   void save_when_due();
   void save();
+  ExitCode leave() const;
 
   TrainSetup& setup_;
   Communicator& world_;
+  const StopRequest& stop_;
+  int stopped_by_ = 0;  // signal
+  Whereabouts whereabouts_;
   Progress progress_;
   Made<DataSource> source_;
   BatchReader reader_;

@@ -1,7 +1,11 @@
 #include "jobs/train/validator.hpp"
 
-#include <algorithm>
+#include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
+
+#include "caravan/check.hpp"
 #include "caravan/ops.hpp"
 
 namespace caravan::jobs {
@@ -51,6 +55,10 @@ Validator::Result Validator::run() {
   setup_.device().synchronize();
   setup_.pipeline_ranks().host.all_reduce(TensorView(&sums[0], DType::f64, {1}), ReduceOp::sum);
   setup_.data_ranks().host.all_reduce(TensorView(sums, DType::f64, {2}), ReduceOp::sum);
+  CARAVAN_CHECK(std::isfinite(sums[0]), ValidationError,
+                fmt::format("validation loss {} over {} samples (not finite, although the training loss is). "
+                            "Look at the validation data, and at weights that training does not reach?",
+                            sums[0], wanted * setup_.share().local_batch));
   return {sums[1] > 0 ? sums[0] / sums[1] : 0, static_cast<std::int64_t>(sums[1])};
 }
 

@@ -1,9 +1,17 @@
 #pragma once
 
+#include "caravan/error.hpp"
 #include "jobs/train/setup.hpp"
 #include "jobs/train/stage_memory.hpp"
 
 namespace caravan::jobs {
+
+/// The loss of validation left the numbers while training goes on.
+class ValidationError final : public NumericalError {
+ public:
+  using NumericalError::NumericalError;
+  ExitCode exit_code() const noexcept override { return ExitCode::validation; }
+};
 
 /// Loss on data that is not trained on: no dropout, no counting, no gradients.
 class Validator {
@@ -14,7 +22,8 @@ class Validator {
     double loss = 0;  ///< mean over valid tokens
     std::int64_t valid_tokens = 0;
   };
-  /// [collective over data and pipeline ranks] The same samples every time.
+  /// [collective over data and pipeline ranks] The same samples every time. ValidationError when the loss is
+  /// not finite.
   Result run();
 
  private:

@@ -1,8 +1,10 @@
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 #include "caravan/check.hpp"
 #include "caravan/data.hpp"
@@ -19,7 +21,8 @@ class Failing final : public DataSource {
   static constexpr caravan_param kParams[] = {
       {"when", "create|read", nullptr, "", "",
        "In the constructor, or at the first sample from `sample` on."},
-      {"how", "io|standard|number|kill", nullptr, "", "", "What to throw; kill: SIGKILL."},
+      {"how", "io|standard|number|kill|hang", nullptr, "", "",
+       "What to throw; kill: SIGKILL; hang: never return."},
       {"rank", "int", "-1", "", ">= -1", "The rank that fails; -1: all."},
       {"sample", "int", "0", "", ">= 0", "The first sample that fails."},
       {"sequence_length", "int", nullptr, "tokens", "> 0", "The trainer fills it in."},
@@ -51,6 +54,7 @@ class Failing final : public DataSource {
   void fail() const {
     if (!fails_here_) return;
     if (how_ == "kill") std::raise(SIGKILL);
+    while (how_ == "hang") std::this_thread::sleep_for(std::chrono::hours(1));
     if (how_ == "io") throw IoError("the disk of this rank is gone");
     if (how_ == "standard") throw std::runtime_error("a plain exception");
     throw 42;

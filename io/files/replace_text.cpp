@@ -1,0 +1,19 @@
+#include "io/files/replace_text.hpp"
+
+#include <fcntl.h>
+
+#include <cstdio>
+#include <span>
+
+#include "caravan/error.hpp"
+#include "io/files/file.hpp"
+
+namespace caravan::io {
+
+void replace_text(const std::string& path, std::string_view text) {
+  const std::string beside = path + ".next";
+  File(beside, O_WRONLY | O_CREAT | O_TRUNC).write(std::as_bytes(std::span(text)));
+  if (std::rename(beside.c_str(), path.c_str()) != 0) throw IoError(system_text("replace", path));
+}
+
+}  // namespace caravan::io
