@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
-
 namespace caravan::jobs {
 namespace {
 
@@ -26,10 +24,6 @@ constexpr std::array<Look, kNumPaints> kLooks = {{
 
 const Look& look_of(Paint paint) {
   return kLooks[static_cast<std::size_t>(paint)];
-}
-
-int mixed_with_white(int value, double share) {
-  return static_cast<int>(std::lround(value + (255 - value) * share));
 }
 
 }  // namespace
@@ -56,10 +50,7 @@ const char* description_of(Paint paint) {
 }
 
 Colour colour_of(Paint paint, double shade) {
-  const Colour& full = look_of(paint).colour;
-  const double share = shade / 2;
-  return {mixed_with_white(full.red, share), mixed_with_white(full.green, share),
-          mixed_with_white(full.blue, share)};
+  return lighter(look_of(paint).colour, shade / 2);
 }
 
 std::string terminal_colour_of(Paint paint, double shade) {
@@ -68,15 +59,6 @@ std::string terminal_colour_of(Paint paint, double shade) {
   const bool is_light = shade > 0 || paint == Paint::backward_input;
   return fmt::format("\033[38;5;{};48;5;{}m", is_light ? kBlack : kWhite,
                      shade > 0 ? look.terminal_light : look.terminal);
-}
-
-std::string hex(const Colour& colour) {
-  return fmt::format("#{:02x}{:02x}{:02x}", colour.red, colour.green, colour.blue);
-}
-
-const char* ink_on(const Colour& colour) {
-  const double lightness = 0.299 * colour.red + 0.587 * colour.green + 0.114 * colour.blue;
-  return lightness > 140 ? "#111" : "#fff";
 }
 
 Shades::Shades(const Plan& plan) {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/plan/placement.hpp"
+#include "jobs/drawing/colour.hpp"
 
 namespace caravan::jobs {
 
@@ -24,18 +25,11 @@ Paint paint_of(ActionKind kind);
 /// For a legend: "I: gradient of the input".
 const char* description_of(Paint paint);
 
-struct Colour {
-  int red, green, blue;
-};
 /// `shade` 0: as it is, 1: half way to white. Told apart by the common kinds of colour blindness through
 /// lightness too.
 Colour colour_of(Paint paint, double shade);
 /// Escape sequence for one of the 256 colours of a terminal, with an ink that is read well on it.
 std::string terminal_colour_of(Paint paint, double shade);
-/// "#4e79a7"
-std::string hex(const Colour& colour);
-/// Black or white, whichever is read better on it.
-const char* ink_on(const Colour& colour);
 
 /// Stages of a rank are told apart by shade: 0 for the first, 1 for the last of several.
 class Shades {

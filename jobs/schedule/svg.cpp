@@ -4,10 +4,12 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cmath>
 #include <iterator>
+#include <optional>
 
 #include "caravan/check.hpp"
+#include "jobs/drawing/axis.hpp"
+#include "jobs/drawing/svg_page.hpp"
 #include "jobs/schedule/paint.hpp"
 #include "jobs/schedule/spans.hpp"
 #include "jobs/schedule/summary.hpp"
@@ -18,21 +20,7 @@ namespace {
 constexpr std::size_t kMostSteps = 100'000;
 constexpr double kLeft = 104, kTop = 62, kRight = 16, kGap = 4, kAxis = 26, kLegendRow = 20;
 constexpr const char* kIdleColour = "#ececec";
-constexpr double kFont = 11;
 constexpr double kDigit = 6.4;  // width of a digit of that size
-
-std::string escaped(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '&')
-      out += "&amp;";
-    else if (c == '<')
-      out += "&lt;";
-    else
-      out += static_cast<unsigned char>(c) < ' ' ? ' ' : c;
-  }
-  return out;
-}
 
 std::string stages_text(const std::vector<int>& stages) {
   constexpr std::size_t kMost = 3;
@@ -76,27 +64,23 @@ class Picture {
     begin();
     for (std::size_t rank = 0; rank < plan_.steps.size(); ++rank) row(rank);
     axis();
-    svg_ += legend_ + "</svg>\n";
-    return std::move(svg_);
+    add("{}", legend_);
+    return (*std::move(page_)).finish();
   }
 
  private:
   template <typename... Args>
   void add(fmt::format_string<Args...> format, Args&&... args) {
-    fmt::format_to(std::back_inserter(svg_), format, std::forward<Args>(args)...);
+    page_->add(format, std::forward<Args>(args)...);
   }
 
   void begin() {
     const double width = kLeft + scale_.width + kRight, height = legend_y_ + kLegendRow + 4;
-    add(R"(<svg xmlns="http://www.w3.org/2000/svg" width="{0:.0f}" height="{1:.0f}" viewBox="0 0 {0:.0f} {1:.0f}" )"
-        R"(font-family="DejaVu Sans, Helvetica, Arial, sans-serif" font-size="{2}">)"
-        "\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n",
-        width, height, kFont);
-    add("<text x=\"12\" y=\"24\" font-size=\"16\" font-weight=\"bold\">{}</text>\n", escaped(caption_.title));
-    add("<text x=\"12\" y=\"44\" font-size=\"12.5\">bubble {} · makespan {:.6g}{}{} · peak stashes "
-        "{}</text>\n",
-        percent_text(timeline_.bubble()), timeline_.makespan, caption_.unit.empty() ? "" : " ",
-        escaped(caption_.unit), peak_text(peak_stashes(plan_)));
+    page_.emplace(width, height);
+    page_->title(caption_.title);
+    page_->subtitle(fmt::format(
+        "bubble {} · makespan {:.6g}{}{} · peak stashes {}", percent_text(timeline_.bubble()),
+        timeline_.makespan, caption_.unit.empty() ? "" : " ", caption_.unit, peak_text(peak_stashes(plan_))));
   }
 
   void row(std::size_t rank) {
@@ -125,7 +109,7 @@ class Picture {
     } else {
       cell(step.action, paint_of(step.action.kind), box);
     }
-    svg_ += "</g>\n";
+    add("</g>\n");
   }
 
   void cell(const Action& action, Paint paint, const Box& box) {
@@ -134,18 +118,16 @@ class Picture {
         "stroke-width=\"{}\"/>",
         box.x, box.y, box.width, box.height, hex(colour), box.width > 6 ? 0.8 : 0.2);
     const std::string number = action.microbatch == kNoMicrobatch ? "" : std::to_string(action.microbatch);
-    const bool fits = static_cast<double>(number.size()) * kDigit + 3 <= box.width && box.height >= kFont + 1;
+    const bool fits =
+        static_cast<double>(number.size()) * kDigit + 3 <= box.width && box.height >= SvgPage::kFont + 1;
     if (number.empty() || !fits) return;
     add("<text x=\"{:.2f}\" y=\"{:.2f}\" text-anchor=\"middle\" fill=\"{}\">{}</text>", box.x + box.width / 2,
         box.y + box.height / 2 + 4, ink_on(colour), number);
   }
 
   void axis() {
-    constexpr double kTicks = 12;
-    const double raw = scale_.makespan / kTicks;
-    const double decade = raw > 0 ? std::pow(10, std::floor(std::log10(raw))) : 1;
-    const double lead = raw / decade;
-    const double tick = decade * (lead <= 1 ? 1 : lead <= 2 ? 2 : lead <= 5 ? 5 : 10);
+    constexpr int kTicks = 12;
+    const double tick = tick_distance(scale_.makespan, kTicks);
     for (int i = 0; i * tick <= scale_.makespan && i < 100; ++i) {
       add("<path d=\"M{0:.1f} {1:.1f}v4\" stroke=\"#666\"/><text x=\"{0:.1f}\" y=\"{2:.1f}\" fill=\"#666\" "
           "text-anchor=\"middle\">{3:.6g}</text>\n",
@@ -198,7 +180,8 @@ class Picture {
   Scale scale_;
   Placement placement_;
   Shades shades_;
-  std::string svg_, legend_;
+  std::optional<SvgPage> page_;  // once its size is known
+  std::string legend_;
   double legend_x_ = 0, legend_y_ = 0;
 };
 

@@ -1,13 +1,10 @@
 #include "jobs/schedule/text.hpp"
 
 #include <fmt/format.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
 #include <cmath>
-#include <cstdlib>
 
 #include "core/plan/action_text.hpp"
 #include "core/plan/for_each_action.hpp"
@@ -131,14 +128,6 @@ class Chart {
 };
 
 }  // namespace
-
-TextStyle style_of_standard_output() {
-  if (::isatty(STDOUT_FILENO) == 0) return {160, Ink::plain};
-  winsize size{};
-  const bool knows = ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-  const char* no_colour = std::getenv("NO_COLOR");
-  return {knows ? size.ws_col : 120, no_colour && *no_colour ? Ink::plain : Ink::colour};
-}
 
 std::string draw_text(const Plan& plan, const Timeline& timeline, const TextStyle& style) {
   Chart chart(plan, timeline, style);

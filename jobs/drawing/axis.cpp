@@ -1,0 +1,62 @@
+#include "jobs/drawing/axis.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace caravan::jobs {
+namespace {
+
+constexpr int kMostTicks = 6;
+
+}  // namespace
+
+double tick_distance(double range, int most) {
+  const double raw = range / most;
+  if (!(raw > 0) || !std::isfinite(raw)) return 1;
+  const double decade = std::pow(10, std::floor(std::log10(raw)));
+  const double lead = raw / decade;
+  return decade * (lead <= 1 ? 1 : lead <= 2 ? 2 : lead <= 5 ? 5 : 10);
+}
+
+Axis::Axis(Kind kind, const Limits& limits, double begin, double end)
+    : kind_(kind), begin_(begin), end_(end) {
+  kind == Kind::linear ? place_linear(limits) : place_logarithmic(limits);
+}
+
+void Axis::place_linear(const Limits& limits) {
+  const double range = limits.high - limits.low;
+  const double margin = range > 0 ? 0 : std::max(std::abs(limits.low), 1.0) / 2;
+  const double tick = tick_distance(range + 2 * margin, kMostTicks);
+  const double first = std::floor((limits.low - margin) / tick),
+               last = std::ceil((limits.high + margin) / tick);
+  for (double i = first; i <= last && ticks_.size() < 100; ++i) ticks_.push_back(i * tick);
+  low_ = ticks_.front();
+  high_ = ticks_.back();
+}
+
+void Axis::place_logarithmic(const Limits& limits) {
+  const double first = std::floor(std::log10(limits.low)), last = std::ceil(std::log10(limits.high));
+  const double end = std::max(last, first + 1);
+  const double stride = std::ceil((end - first) / kMostTicks);
+  for (double i = first; i < end + stride && ticks_.size() < 100; i += stride)
+    ticks_.push_back(std::pow(10, i));
+  low_ = ticks_.front();
+  high_ = ticks_.back();
+}
+
+double Axis::scaled(double value) const {
+  return kind_ == Kind::linear ? value : std::log10(value);
+}
+
+double Axis::at(double value) const {
+  const double share = (scaled(value) - scaled(low_)) / (scaled(high_) - scaled(low_));
+  return begin_ + share * (end_ - begin_);
+}
+
+std::string number_text(double value) {
+  return fmt::format("{:.4g}", value == 0 ? 0.0 : value);
+}
+
+}  // namespace caravan::jobs
