@@ -22,6 +22,8 @@ caravan_require(nlohmann_json nlohmann-json3-dev)
 caravan_require(CLI11 libcli11-dev)
 caravan_require(OpenSSL libssl-dev)
 pkg_check_modules(PCRE2 IMPORTED_TARGET libpcre2-8)
+# Restricts the process that reads HDF5 files of others; a build without it does not read them.
+pkg_check_modules(SECCOMP IMPORTED_TARGET libseccomp)
 pkg_check_modules(SENTENCEPIECE IMPORTED_TARGET sentencepiece)
 find_package(simdjson QUIET)
 find_package(Eigen3 QUIET)

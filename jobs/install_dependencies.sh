@@ -35,6 +35,7 @@ libsentencepiece-dev: SentencePiece tokenizers
 libpcre2-dev: regular expressions of tokenizers
 libssl-dev: SHA-256 of plugins and files
 libxxhash-dev: checksums of checkpoints
+libseccomp-dev: restricts the process that reads HDF5 files of others
 zlib1g-dev: Meta's .pth archives
 libgtest-dev: GoogleTest, the tests
 libgmock-dev: GoogleMock, the tests

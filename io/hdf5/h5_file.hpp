@@ -1,6 +1,7 @@
 #pragma once
 
-#include <cstdint>
+#include <cstddef>
+#include <span>
 #include <string>
 
 #include "io/hdf5/library.hpp"
@@ -14,6 +15,9 @@ class H5File {
   /// IoError when the file exists.
   static H5File create(const std::string& path);
   static H5File open_to_read(const std::string& path);
+  /// A file that lies in memory, which must outlive this. No file is opened, nothing is copied. `path` is
+  /// what messages call it.
+  static H5File open_image(const std::string& path, std::span<const std::byte> image);
 
   hid_t id() const noexcept { return handle_; }
   const std::string& path() const noexcept { return path_; }

@@ -73,6 +73,7 @@ Node describe_dataset(hid_t dataset, const std::string& path) {
   const auto dtype = dtype_of_element(type);
   node.type = dtype ? std::string(name_of(*dtype)) : class_name(type);
   read_extents(space, node, H5Tget_size(type));
+  if (node.extents.size() <= Shape::kMaxRank && node.bytes <= INT64_MAX) node.dtype = dtype;
   return node;
 }
 

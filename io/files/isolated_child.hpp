@@ -1,0 +1,42 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "io/files/sandbox.hpp"
+
+namespace caravan::io {
+
+/// A sandboxed child process that answers questions about something untrusted with a library that may crash
+/// or hang on it. Make it in a process with one thread. The destructor ends it.
+class IsolatedChild {
+ public:
+  /// Runs in the child; what it throws is thrown by `ask`.
+  using Answer = std::function<std::string(std::string_view question)>;
+
+  /// `path`: what messages call the untrusted thing.
+  IsolatedChild(std::string path, const Answer& answer, const IsolationLimits& limits = {});
+  ~IsolatedChild();
+  IsolatedChild(IsolatedChild&& other) noexcept;
+  IsolatedChild& operator=(IsolatedChild&&) = delete;
+
+  /// IoError: the answer's own message when it throws; "file rejected: … <path>" when the child dies, exceeds
+  /// a limit or answers with more than 512 MiB.
+  std::string ask(std::string_view question) const;
+
+ private:
+  void send(std::string_view bytes) const;
+  void receive(char* to, std::size_t bytes) const;
+  [[noreturn]] void reject(const std::string& why) const;
+  [[noreturn]] void reject_dead() const;
+
+  std::string path_;
+  unsigned wait_s_;
+  int channel_ = -1;
+  pid_t child_ = -1;
+};
+
+}  // namespace caravan::io
