@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "jobs/inspect/tensor_source.hpp"
+
+namespace caravan::jobs {
+
+/// A part of a tensor: `extents` elements from `begin` on, axis by axis.
+struct Box {
+  BlockOrigin begin{};
+  Shape extents;
+};
+
+/// All of it. IoError when elements of its type or so many axes cannot be read.
+Box whole_of(const TensorEntry& tensor);
+
+/// Splits a box into blocks of at most `most` elements (at least one), each a stretch of the box in row-major
+/// order; `first` counts the elements of the box before it.
+using BlockVisitor = std::function<void(const BlockOrigin& origin, const Shape& shape, std::uint64_t first)>;
+void for_each_block(const Box& box, std::int64_t most, const BlockVisitor& visit);
+
+/// "[3, 0, 17]": the place of element `index` in row-major order.
+std::string index_text(const std::vector<std::uint64_t>& extents, std::uint64_t index);
+
+/// "[4, 8]"
+std::string shape_text(const std::vector<std::uint64_t>& extents);
+
+}  // namespace caravan::jobs

@@ -1,0 +1,100 @@
+#include "jobs/inspect/part.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <string_view>
+
+#include "caravan/check.hpp"
+#include "jobs/inspect/names.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+/// One entry between commas.
+struct Range {
+  std::int64_t begin, end;
+  bool is_single;
+};
+
+std::optional<std::int64_t> integer(std::string_view text) {
+  std::int64_t value = 0;
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return problem == std::errc() && end == text.data() + text.size() ? std::optional(value) : std::nullopt;
+}
+
+/// A bound as numpy reads it: negative from the end, empty: `otherwise`, cut at the extent.
+std::optional<std::int64_t> bound(std::string_view text, std::int64_t extent, std::int64_t otherwise) {
+  if (text.empty()) return otherwise;
+  const auto value = integer(text);
+  if (!value) return std::nullopt;
+  return std::clamp<std::int64_t>(*value < 0 ? *value + extent : *value, 0, extent);
+}
+
+std::optional<Range> parse_range(std::string_view text, std::int64_t extent) {
+  const std::size_t colon = text.find(':');
+  if (colon == std::string_view::npos) {
+    const auto index = integer(text);
+    if (!index || *index < -extent || *index >= extent) return std::nullopt;
+    const std::int64_t at = *index < 0 ? *index + extent : *index;
+    return Range{at, at + 1, true};
+  }
+  const auto begin = bound(text.substr(0, colon), extent, 0);
+  const auto end = bound(text.substr(colon + 1), extent, extent);
+  if (!begin || !end) return std::nullopt;
+  return Range{*begin, std::max(*begin, *end), false};
+}
+
+std::vector<std::string> entries_of(const std::string& part) {
+  std::vector<std::string> entries(1);
+  for (const char c : part) {
+    if (c == ',')
+      entries.emplace_back();
+    else if (c != ' ')
+      entries.back() += c;
+  }
+  return entries;
+}
+
+/// Keeps `[`…`]` at the end apart from the name before it.
+std::pair<std::string, std::string> split_part(const std::string& text) {
+  const std::size_t open = text.find('[');
+  if (open == std::string::npos || !text.ends_with(']')) return {text, ""};
+  return {text.substr(0, open), text.substr(open + 1, text.size() - open - 2)};
+}
+
+void narrow(TensorPart& part, const std::string& entries_text) {
+  const std::vector<std::string> entries = entries_of(entries_text);
+  const std::vector<std::uint64_t>& extents = part.tensor->extents;
+  CARAVAN_CHECK(entries.size() <= extents.size(), ConfigError,
+                fmt::format("[{}] has {} entries ({} has the shape {})", entries_text, entries.size(),
+                            printable(part.tensor->name), shape_text(extents)));
+  part.shown.clear();
+  for (std::size_t axis = 0; axis < extents.size(); ++axis) {
+    const std::string entry = axis < entries.size() ? entries[axis] : ":";
+    const auto extent = static_cast<std::int64_t>(extents[axis]);
+    const auto range = parse_range(entry, extent);
+    CARAVAN_CHECK(range, ConfigError,
+                  fmt::format("'{}' is no part of axis {} with {} elements (begin:end or an index is)", entry,
+                              axis, extent));
+    part.box.begin[axis] = range->begin;
+    part.box.extents.set(static_cast<int>(axis), range->end - range->begin);
+    if (!range->is_single) part.shown.push_back(static_cast<std::uint64_t>(range->end - range->begin));
+  }
+}
+
+}  // namespace
+
+TensorPart parse_part(const std::string& text, const std::vector<TensorEntry>& tensors) {
+  const auto [name, entries] = split_part(text);
+  TensorPart part;
+  part.tensor = &tensor_named(name, tensors);
+  part.box = whole_of(*part.tensor);
+  part.shown = part.tensor->extents;
+  if (!entries.empty()) narrow(part, entries);
+  return part;
+}
+
+}  // namespace caravan::jobs

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace caravan::jobs {
+
+/// What a view found, for people, for programs and as a picture.
+struct Report {
+  std::string text;
+  nlohmann::ordered_json json;
+  std::string svg;  ///< empty for a view that has no picture
+  int exit_code = 0;
+};
+
+}  // namespace caravan::jobs

@@ -1,0 +1,103 @@
+#include "jobs/inspect/subject.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "caravan/check.hpp"
+#include "io/checkpoint/layout.hpp"
+#include "io/checkpoint/manifest.hpp"
+#include "jobs/inspect/foreign_tensors.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_listed(const fs::path& folder, const std::string& name) {
+  const io::Manifest manifest = io::read_manifest(folder.string());
+  return std::any_of(manifest.files.begin(), manifest.files.end(),
+                     [&](const auto& file) { return file.name == name; });
+}
+
+/// A file that no manifest beside it vouches for.
+bool is_foreign(const std::string& path) {
+  if (fs::is_directory(path)) return false;
+  const fs::path folder = fs::absolute(path).parent_path();
+  return !fs::exists(folder / io::kManifestFile) || !is_listed(folder, fs::path(path).filename().string());
+}
+
+bool is_checkpoint(const std::string& folder) {
+  return fs::exists(fs::path(folder) / io::kManifestFile) ||
+         fs::exists(fs::path(folder) / io::kCheckpointFile);
+}
+
+void check_exists(const std::string& path) {
+  std::error_code ignored;
+  CARAVAN_CHECK(fs::exists(path, ignored), IoError, fmt::format("{} does not exist", path));
+}
+
+std::vector<std::string> folders_of_run(const std::string& run) {
+  std::vector<std::string> folders;
+  for (const std::int64_t step : io::list_steps(run))
+    folders.push_back((fs::path(io::checkpoints_folder(run)) / io::step_folder(step)).string());
+  std::reverse(folders.begin(), folders.end());
+  CARAVAN_CHECK(!folders.empty(), IoError,
+                fmt::format("{} is no HDF5 checkpoint and holds none (neither {} nor step-… folders)", run,
+                            io::kManifestFile));
+  return folders;
+}
+
+Subject open_checkpoint(const std::string& folder) {
+  auto source = std::make_unique<CheckpointTensors>(io::CheckpointReader::open(folder, io::Check::structure));
+  return {folder, std::move(source), {}};
+}
+
+Subject open_newest(const std::vector<std::string>& folders) {
+  std::vector<io::Skipped> skipped;
+  for (const std::string& folder : folders) {
+    try {
+      Subject subject = open_checkpoint(folder);
+      subject.skipped = std::move(skipped);
+      return subject;
+    } catch (const IoError& error) {
+      if (folders.size() == 1) throw;
+      skipped.push_back({folder, error.message()});
+    }
+  }
+  throw IoError(fmt::format("none of {} checkpoints can be opened (the newest: {})", folders.size(),
+                            skipped.front().why));
+}
+
+}  // namespace
+
+const io::CheckpointReader* Subject::checkpoint() const {
+  const auto* ours = dynamic_cast<const CheckpointTensors*>(source.get());
+  return ours ? &ours->reader() : nullptr;
+}
+
+Subject open_subject(const std::string& path) {
+  check_exists(path);
+  if (is_foreign(path)) return {path, std::make_unique<ForeignTensors>(path), {}};
+  return open_newest(checkpoint_folders(path));
+}
+
+std::vector<std::string> checkpoint_folders(const std::string& path) {
+  check_exists(path);
+  CARAVAN_CHECK(!is_foreign(path), ConfigError,
+                fmt::format("{} has no {} beside it that lists it (this needs a checkpoint of caravan)", path,
+                            io::kManifestFile));
+  if (!fs::is_directory(path)) return {fs::absolute(path).parent_path().string()};
+  return is_checkpoint(path) ? std::vector{path} : folders_of_run(path);
+}
+
+const io::CheckpointReader& required_checkpoint(const Subject& subject, const std::string& need) {
+  const io::CheckpointReader* reader = subject.checkpoint();
+  CARAVAN_CHECK(reader, ConfigError,
+                fmt::format("{} has no {} beside it ({} needs a checkpoint of caravan)", subject.path,
+                            io::kManifestFile, need));
+  return *reader;
+}
+
+}  // namespace caravan::jobs

@@ -1,0 +1,90 @@
+#include "jobs/inspect/value_stream.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "io/files/convert.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+constexpr std::size_t kBlockBytes = std::size_t{4} << 20;
+constexpr std::uint64_t kPieceElements = 16384;  // 128 KiB of doubles: level 2 holds them
+
+double widened(io::Bf16 value) {
+  return io::to_float(value);
+}
+double widened(io::Half value) {
+  return io::to_float(value);
+}
+template <class T>
+double widened(T value) {
+  return static_cast<double>(value);
+}
+
+template <class T>
+void convert(const TensorView& block, std::uint64_t first, std::span<double> to) {
+  const std::byte* from = block.as<const std::byte>() + first * sizeof(T);
+  for (std::size_t i = 0; i < to.size(); ++i) {
+    T value;
+    std::memcpy(&value, from + i * sizeof(T), sizeof(T));
+    to[i] = widened(value);
+  }
+}
+
+}  // namespace
+
+std::int64_t elements_a_block(DType dtype) {
+  return static_cast<std::int64_t>(kBlockBytes / size_of(dtype));
+}
+
+void to_double(const TensorView& block, std::uint64_t first, std::span<double> to) {
+  switch (block.dtype) {
+    case DType::f32:
+      return convert<float>(block, first, to);
+    case DType::f64:
+      return convert<double>(block, first, to);
+    case DType::bf16:
+      return convert<io::Bf16>(block, first, to);
+    case DType::f16:
+      return convert<io::Half>(block, first, to);
+    case DType::i32:
+      return convert<std::int32_t>(block, first, to);
+    case DType::i64:
+      return convert<std::int64_t>(block, first, to);
+    case DType::u8:
+      return convert<std::uint8_t>(block, first, to);
+  }
+}
+
+void for_each_piece(const TensorView& block, std::vector<double>& room,
+                    const std::function<void(std::span<const double>, std::uint64_t)>& action) {
+  const auto count = static_cast<std::uint64_t>(block.count());
+  room.resize(std::min(count, kPieceElements));
+  for (std::uint64_t first = 0; first < count; first += kPieceElements) {
+    const auto piece = std::span(room).first(std::min(kPieceElements, count - first));
+    to_double(block, first, piece);
+    action(piece, first);
+  }
+}
+
+void ValueStream::for_each_stored(const TensorEntry& tensor, const Box& box, const BlockAction& action) {
+  const DType dtype = tensor.dtype.value();
+  for_each_block(box, elements_a_block(dtype),
+                 [&](const BlockOrigin& origin, const Shape& shape, std::uint64_t first) {
+                   block_.resize(static_cast<std::size_t>(shape.count()) * size_of(dtype));
+                   const TensorView block(block_.data(), dtype, shape);
+                   source_.read(tensor, origin, block);
+                   action(block, first);
+                 });
+}
+
+void ValueStream::for_each_value(const TensorEntry& tensor, const Box& box, const ValueAction& action) {
+  for_each_stored(tensor, box, [&](const TensorView& block, std::uint64_t before) {
+    for_each_piece(block, values_, [&](std::span<const double> values, std::uint64_t first) {
+      action(values, before + first);
+    });
+  });
+}
+
+}  // namespace caravan::jobs
