@@ -1,77 +1,102 @@
-#include <fmt/format.h>
-
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <span>
+#include <string>
+#include <vector>
 
-#include "caravan/check.hpp"
 #include "io/files/pending_file.hpp"
 #include "jobs/command.hpp"
-#include "jobs/inspect/overview.hpp"
-#include "jobs/inspect/statistics_view.hpp"
-#include "jobs/inspect/verification.hpp"
+#include "jobs/drawing/pager.hpp"
+#include "jobs/inspect/view.hpp"
 #include "jobs/text_streams.hpp"
 
 namespace caravan::jobs {
 namespace {
 
+enum class Format { text, json };
+
 struct CommandLine {
   InspectOptions options;
-  bool json = false;
-  std::string svg;
+  Format format = Format::text;
+  std::vector<std::string> exported;  ///< tensor and file
 };
 
-Report job_of(const Subject& subject) {
-  const std::string job = required_checkpoint(subject, "--job").job_yaml();
-  return {job, {{"path", subject.path}, {"job", job}}, "", 0};
-}
-
-Report report_of(const InspectOptions& options, const TextStyle& style) {
-  if (options.view == InspectView::verify) return verification(options, style);
-  const Subject subject = open_subject(options.paths.front());
-  switch (options.view) {
-    case InspectView::statistics:
-      return statistics_view(subject, options, style);
-    case InspectView::job:
-      return job_of(subject);
-    default:
-      return overview(subject, options, style);
-  }
+void write_picture(const std::string& svg, const std::string& path) {
+  io::PendingFile file(path);
+  file.write(std::as_bytes(std::span(svg)));
+  file.commit();
 }
 
 int run(const CommandLine& line) {
-  const Report report = report_of(line.options, line.json ? TextStyle{} : style_of_standard_output());
-  write_standard_output(line.json
-                            ? report.json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n"
-                            : report.text);
+  const bool is_json = line.format == Format::json;
+  const Report report = inspect(line.options, is_json ? TextStyle{} : style_of_standard_output());
+  if (!line.options.svg.empty()) write_picture(report.svg, line.options.svg);
+  if (is_json) {
+    write_standard_output(report.json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  } else {
+    page_standard_output(report.text);
+  }
   return report.exit_code;
+}
+
+/// The views exclude each other.
+void declare_views(CLI::App& app, const std::shared_ptr<CommandLine>& line) {
+  InspectOptions& options = line->options;
+  CLI::Option_group* views = app.add_option_group("views", "one of these in place of the tree");
+  const auto flag = [&](const char* name, InspectView view, const char* what) {
+    views->add_flag_callback(
+        name, [line, view] { line->options.view = view; }, what);
+  };
+  flag("--stats", InspectView::statistics,
+       "min, max, mean, std, norm, absmax, zeros, NaN and Inf of tensors");
+  flag("--histogram", InspectView::histogram, "histograms of tensors");
+  flag("--norms", InspectView::norms, "norms by layer and kind of parameter");
+  flag("--experts", InspectView::experts, "bias and balance of experts");
+  flag("--diff", InspectView::diff, "what differs between two paths; exit code 1 when something does");
+  flag("--verify", InspectView::verify, "compare every byte with the manifest; exit code 3 for damage");
+  flag("--job", InspectView::job, "print only the resolved job that wrote it");
+  views->add_option("--show", options.tensor, "NAME or NAME[0:4,:]: print values")
+      ->each([line](const std::string&) { line->options.view = InspectView::show; });
+  views
+      ->add_option("--export", line->exported,
+                   "NAME or NAME[0:4,:], and FILE.npy for numpy (bf16 as float32)")
+      ->expected(2)
+      ->each([line](const std::string&) { line->options.view = InspectView::export_npy; });
+  views->require_option(0, 1);
 }
 
 std::function<int()> declare(CLI::App& app) {
   auto line = std::make_shared<CommandLine>();
   InspectOptions& options = line->options;
   app.add_option("path", options.paths,
-                 "A run (its newest checkpoint), a checkpoint's folder, or an HDF5 file")
-      ->required();
+                 "a run (its newest checkpoint), a checkpoint's folder, or an HDF5 file; two for --diff")
+      ->required()
+      ->expected(1, 2);
+  declare_views(app, line);
   app.add_option("--tensors", options.patterns,
-                 "Globs of tensor names; one that starts with / is compared with whole paths");
-  app.add_option("--depth", options.depth, "Levels of the tree to show; 0: all")->check(CLI::Range(0, 1000));
-  app.add_flag("--json", line->json, "One JSON object");
-  const auto view = [&](const char* flag, InspectView value, const char* what) {
-    return app.add_flag_callback(
-        flag, [line, value] { line->options.view = value; }, what);
+                 "globs of tensor names; one that starts with / is compared with whole paths")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  app.add_option("--depth", options.depth, "levels of the tree; 0: all")->check(CLI::Range(0, 1000));
+  app.add_option("--bins", options.bins, "of a histogram")->check(CLI::Range(1, 1000))->capture_default_str();
+  app.add_option("--rtol", options.rtol, "--diff allows |a - b| <= atol + rtol |b|")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--atol", options.atol, "see --rtol")->check(CLI::NonNegativeNumber);
+  app.add_option("--svg", options.svg, "a file for the picture of --histogram, --norms or --experts");
+  app.add_flag_callback(
+      "--json", [line] { line->format = Format::json; }, "one JSON object");
+  return [line] {
+    if (line->options.view == InspectView::export_npy) {
+      line->options.tensor = line->exported.at(0);
+      line->options.file = line->exported.at(1);
+    }
+    return run(*line);
   };
-  view("--stats", InspectView::statistics,
-       "min, max, mean, std, norm, absmax, zeros, NaN and Inf of tensors");
-  view("--job", InspectView::job, "Print only the resolved job that wrote it");
-  view("--verify", InspectView::verify,
-       "Compare every byte with the digests of the manifest; 3 when it is damaged");
-  return [line] { return run(*line); };
 }
 
 }  // namespace
 
 extern const Command inspect_command{
-    "inspect", "Look into HDF5 checkpoints: tensors, parameters, job, integrity", &declare};
+    "inspect", "Look into HDF5 checkpoints: tensors, statistics, differences, integrity, job", &declare};
 
 }  // namespace caravan::jobs

@@ -22,13 +22,14 @@ double tick_distance(double range, int most) {
 
 Axis::Axis(Kind kind, const Limits& limits, double begin, double end)
     : kind_(kind), begin_(begin), end_(end) {
-  kind == Kind::linear ? place_linear(limits) : place_logarithmic(limits);
+  kind == Kind::logarithmic ? place_logarithmic(limits) : place_linear(limits);
 }
 
 void Axis::place_linear(const Limits& limits) {
   const double range = limits.high - limits.low;
   const double margin = range > 0 ? 0 : std::max(std::abs(limits.low), 1.0) / 2;
-  const double tick = tick_distance(range + 2 * margin, kMostTicks);
+  const double least = kind_ == Kind::whole ? 1 : 0;
+  const double tick = std::max(least, tick_distance(range + 2 * margin, kMostTicks));
   const double first = std::floor((limits.low - margin) / tick),
                last = std::ceil((limits.high + margin) / tick);
   for (double i = first; i <= last && ticks_.size() < 100; ++i) ticks_.push_back(i * tick);
@@ -47,7 +48,7 @@ void Axis::place_logarithmic(const Limits& limits) {
 }
 
 double Axis::scaled(double value) const {
-  return kind_ == Kind::linear ? value : std::log10(value);
+  return kind_ == Kind::logarithmic ? std::log10(value) : value;
 }
 
 double Axis::at(double value) const {

@@ -12,7 +12,7 @@ double tick_distance(double range, int most);
 /// Maps values to points of a picture, linearly or by their logarithm.
 class Axis {
  public:
-  enum class Kind { linear, logarithmic };
+  enum class Kind { linear, whole, logarithmic };  ///< whole: ticks at whole numbers
   /// From `low` at point `begin` to `high` at point `end`; the limits are moved out to ticks.
   struct Limits {
     double low, high;

@@ -9,7 +9,7 @@ namespace caravan::jobs {
 ForeignTensors::ForeignTensors(const std::string& path) : file_(path) {
   for (const io::h5::Node& node : file_.nodes()) {
     if (node.kind == io::h5::Node::Kind::group) continue;
-    tensors_.push_back({node.path, node.type, node.extents, node.bytes, node.dtype});
+    tensors_.push_back({node.path, printable(node.type), node.extents, node.bytes, node.dtype});
   }
   std::sort(tensors_.begin(), tensors_.end(),
             [](const TensorEntry& a, const TensorEntry& b) { return natural_less(a.name, b.name); });

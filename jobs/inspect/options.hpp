@@ -26,10 +26,11 @@ struct InspectOptions {
   std::vector<std::string> paths;     ///< one; two for a diff
   std::vector<std::string> patterns;  ///< globs of tensor names; none: all that the view is about
   int depth = 0;                      ///< levels of the tree; 0: all
-  int bins = 40;
+  int bins = 32;
   double rtol = 0, atol = 0;
   std::string tensor;  ///< of show and export: a name, maybe with a slice
   std::string file;    ///< of export
+  std::string svg;     ///< where a picture goes; empty: none
 };
 
 }  // namespace caravan::jobs

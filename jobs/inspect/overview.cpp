@@ -10,6 +10,7 @@
 #include "jobs/inspect/names.hpp"
 #include "jobs/inspect/parameters.hpp"
 #include "jobs/inspect/tree.hpp"
+#include "jobs/inspect/value_text.hpp"
 #include "jobs/setup/text.hpp"
 
 namespace caravan::jobs {
@@ -31,12 +32,6 @@ DataFiles data_files(const std::string& folder) {
     files.bytes += entry.file_size(ignored);
   }
   return files;
-}
-
-std::string value_text(const io::CheckpointValue& value) {
-  if (const auto* number = std::get_if<std::int64_t>(&value)) return std::to_string(*number);
-  if (const auto* real = std::get_if<double>(&value)) return fmt::format("{}", *real);
-  return std::get<std::string>(value);
 }
 
 std::vector<TreeLeaf> leaves_of(const Subject& subject, const NameFilter& filter) {

@@ -1,7 +1,5 @@
 #include "jobs/inspect/table.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 
 #include "caravan/check.hpp"
@@ -32,8 +30,8 @@ std::string Table::line(const Row& row, Ink ink, const std::vector<std::size_t>&
   for (std::size_t column = 0; column < head_.size(); ++column) {
     if (widths[column] == 0) continue;
     if (!text.empty()) text += "  ";
-    text += is_right(column) ? fmt::format("{:>{}}", row.cells[column], widths[column])
-                             : fmt::format("{:<{}}", row.cells[column], widths[column]);
+    const std::string space(widths[column] - display_width(row.cells[column]), ' ');
+    text += is_right(column) ? space + row.cells[column] : row.cells[column] + space;
   }
   text.erase(text.find_last_not_of(' ') + 1);
   return painted(text, row.tone, ink) + "\n";
@@ -42,8 +40,8 @@ std::string Table::line(const Row& row, Ink ink, const std::vector<std::size_t>&
 std::string Table::text(Ink ink) const {
   std::vector<std::size_t> widths(head_.size(), 0);
   for (std::size_t column = 0; column < head_.size(); ++column) {
-    for (const Row& row : rows_) widths[column] = std::max(widths[column], row.cells[column].size());
-    if (widths[column] > 0) widths[column] = std::max(widths[column], head_[column].size());
+    for (const Row& row : rows_) widths[column] = std::max(widths[column], display_width(row.cells[column]));
+    if (widths[column] > 0) widths[column] = std::max(widths[column], display_width(head_[column]));
   }
   std::string text = line({head_, Tone::strong}, ink, widths);
   for (const Row& row : rows_) text += line(row, ink, widths);

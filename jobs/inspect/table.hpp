@@ -8,7 +8,7 @@
 namespace caravan::jobs {
 
 /// Rows under a head, every column as wide as its widest cell; the first column and words to the left,
-/// numbers to the right. A column without a cell is left out. Cells are printable ASCII.
+/// numbers to the right. A column without a cell is left out. Cells are printable.
 class Table {
  public:
   explicit Table(std::vector<std::string> head);

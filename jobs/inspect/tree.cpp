@@ -102,11 +102,8 @@ class Drawing {
     return printable(label);
   }
 
-  /// Every step of an indent is three columns wide, and a printable label is ASCII.
   static std::size_t width_of(const Line& line) {
-    const auto is_start = [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; };
-    return static_cast<std::size_t>(std::count_if(line.indent.begin(), line.indent.end(), is_start)) +
-           line.label.size();
+    return display_width(line.indent) + line.label.size();  // a printable label is ASCII
   }
 
   std::string facts_of(const Branch& branch) const {

@@ -1,0 +1,84 @@
+#include "jobs/inspect/experts_view.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "caravan/check.hpp"
+#include "jobs/drawing/axis.hpp"
+#include "jobs/inspect/experts.hpp"
+#include "jobs/inspect/experts_svg.hpp"
+#include "jobs/inspect/table.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr const char* kUnknown = "-";
+
+std::vector<std::string> ends_of(const std::vector<double>& values) {
+  if (values.empty()) return {kUnknown, kUnknown};
+  const auto [least, most] = std::minmax_element(values.begin(), values.end());
+  return {number_text(*least), number_text(*most)};
+}
+
+std::vector<std::string> row_of(const ExpertLayer& layer) {
+  std::vector<std::string> row = {std::to_string(layer.layer), std::to_string(layer.experts())};
+  for (const auto* values : {&layer.bias, &layer.rms}) {
+    for (std::string& end : ends_of(*values)) row.push_back(std::move(end));
+  }
+  if (layer.tokens.empty()) {
+    row.insert(row.end(), 4, kUnknown);
+  } else {
+    const Balance balance = balance_of(layer.tokens);
+    for (const double value : {balance.least, balance.most, balance.variation})
+      row.push_back(number_text(value));
+    row.push_back(std::to_string(balance.idle));
+  }
+  row.push_back(spark_text(layer.bias));
+  row.push_back(spark_text(layer.tokens));
+  return row;
+}
+
+std::string text_of(const Experts& experts, const TextStyle& style) {
+  Table table({"layer", "experts", "bias min", "max", "weights rms min", "max", "tokens/mean min", "max",
+               "std", "idle", "bias by expert", "tokens by expert"});
+  for (const ExpertLayer& layer : experts.layers) table.add(row_of(layer));
+  return table.text(style.ink) +
+         fmt::format(
+             "\nA checkpoint holds expert biases and weights; it holds no token counts.\nTokens: {}\n",
+             experts.counts_from);
+}
+
+ordered_json to_json(const ExpertLayer& layer) {
+  ordered_json object = {{"layer", layer.layer},     {"experts", layer.experts()}, {"bias", layer.bias},
+                         {"weights_rms", layer.rms}, {"tokens", nullptr},          {"balance", nullptr}};
+  if (layer.tokens.empty()) return object;
+  const Balance balance = balance_of(layer.tokens);
+  object["tokens"] = layer.tokens;
+  object["balance"] = {{"least_of_mean", balance.least},
+                       {"most_of_mean", balance.most},
+                       {"std_of_mean", balance.variation},
+                       {"idle", balance.idle}};
+  return object;
+}
+
+}  // namespace
+
+Report experts_view(const Subject& subject, const InspectOptions& options, const TextStyle& style) {
+  const Experts experts = experts_of(subject);
+  CARAVAN_CHECK(
+      !experts.layers.empty(), ConfigError,
+      fmt::format("{} has no experts (neither /model/layers.N.moe.experts.* nor /state/*.expert_bias)",
+                  subject.path));
+  Report report;
+  report.text = text_of(experts, style);
+  report.json = {
+      {"path", subject.path}, {"counts_from", experts.counts_from}, {"layers", ordered_json::array()}};
+  for (const ExpertLayer& layer : experts.layers) report.json["layers"].push_back(to_json(layer));
+  if (!options.svg.empty()) report.svg = draw_experts_svg(subject.path, experts);
+  return report;
+}
+
+}  // namespace caravan::jobs

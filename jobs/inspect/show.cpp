@@ -1,0 +1,48 @@
+#include "jobs/inspect/show.hpp"
+
+#include <fmt/format.h>
+
+#include "caravan/check.hpp"
+#include "jobs/inspect/names.hpp"
+#include "jobs/inspect/part.hpp"
+#include "jobs/inspect/value_stream.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+constexpr std::int64_t kMostElements = 10'000;
+
+std::string lines_of(const std::vector<double>& values, std::uint64_t a_line) {
+  std::string text;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const bool ends = (i + 1) % a_line == 0 || i + 1 == values.size();
+    text += fmt::format("{:.9g}{}", values[i], ends ? '\n' : ' ');
+  }
+  return text;
+}
+
+}  // namespace
+
+Report show_view(const Subject& subject, const InspectOptions& options) {
+  const TensorPart part = parse_part(options.tensor, subject.tensors());
+  CARAVAN_CHECK(part.box.extents.count() <= kMostElements, ConfigError,
+                fmt::format("{} elements (at most {} are shown). A part as in NAME[0:4,:], or --export?",
+                            part.box.extents.count(), kMostElements));
+  std::vector<double> values;
+  ValueStream(*subject.source)
+      .for_each_value(*part.tensor, part.box, [&](std::span<const double> piece, std::uint64_t) {
+        values.insert(values.end(), piece.begin(), piece.end());
+      });
+  Report report;
+  report.text =
+      fmt::format("{} {} {}\n", printable(part.tensor->name), part.tensor->type, shape_text(part.shown)) +
+      lines_of(values, part.shown.empty() ? 1 : part.shown.back());
+  report.json = {{"path", subject.path},
+                 {"tensor", part.tensor->name},
+                 {"dtype", part.tensor->type},
+                 {"shape", part.shown},
+                 {"values", values}};
+  return report;
+}
+
+}  // namespace caravan::jobs
