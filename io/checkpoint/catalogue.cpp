@@ -61,18 +61,27 @@ Latest find_latest(const std::string& run_or_folder) {
   return latest;
 }
 
-Pruned prune(const std::string& run_or_folder, std::int64_t keep_latest) {
-  CARAVAN_CHECK(keep_latest >= 1, ConfigError,
-                fmt::format("keep_latest is {} (at least 1 must stay)", keep_latest));
+std::vector<std::string> newest_first(const std::string& run_or_folder) {
+  const std::string folder = checkpoints_folder(run_or_folder);
+  const auto steps = list_steps(folder);
+  std::vector<std::string> paths;
+  for (auto step = steps.rbegin(); step != steps.rend(); ++step) paths.push_back(path_of(folder, *step));
+  return paths;
+}
+
+Pruned prune(const std::string& run_or_folder, const Keep& keep) {
+  CARAVAN_CHECK(keep.latest >= 1, ConfigError,
+                fmt::format("keep_latest is {} (at least 1 must stay)", keep.latest));
   const std::string folder = checkpoints_folder(run_or_folder);
   const auto steps = list_steps(folder);
   Pruned pruned;
-  if (static_cast<std::int64_t>(steps.size()) <= keep_latest) return pruned;
+  if (static_cast<std::int64_t>(steps.size()) <= keep.latest) return pruned;
   if (auto fault = find_fault(path_of(folder, steps.back()))) {
     pruned.problems.push_back({path_of(folder, steps.back()), *fault});
     return pruned;
   }
-  for (auto step = steps.begin(); step != steps.end() - keep_latest; ++step) {
+  for (auto step = steps.begin(); step != steps.end() - keep.latest; ++step) {
+    if (keep.every > 0 && *step % keep.every == 0) continue;
     try {
       remove_committed(folder, step_folder(*step));
       pruned.removed.push_back(path_of(folder, *step));

@@ -28,9 +28,15 @@ struct Pruned {
   std::vector<Skipped> problems;  ///< what could not be verified or removed
 };
 
-/// Keeps the newest `keep_latest` (at least 1) and removes older ones, but nothing before the newest has
-/// verified.
-Pruned prune(const std::string& run_or_folder, std::int64_t keep_latest);
+struct Keep {
+  std::int64_t latest = 1;  ///< newest, at least 1
+  std::int64_t every = 0;   ///< also those whose step this divides; 0: none
+};
+/// Removes all others, but nothing before the newest has verified.
+Pruned prune(const std::string& run_or_folder, const Keep& keep);
+
+/// The folders of all checkpoints that have one, newest first, unverified.
+std::vector<std::string> newest_first(const std::string& run_or_folder);
 
 /// Steps that have a folder, ascending.
 std::vector<std::int64_t> list_steps(const std::string& run_or_folder);

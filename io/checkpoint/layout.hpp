@@ -8,9 +8,12 @@
 namespace caravan::io {
 
 /// Raised when a reader of the version before could misread what is written now.
-inline constexpr std::int64_t kCheckpointFormat = 1;
+inline constexpr std::int64_t kCheckpointFormat = 2;
 inline constexpr const char* kCheckpointFile = "checkpoint.h5";
 inline constexpr const char* kManifestFile = "manifest.json";
+
+/// The group whose attributes are numbers and texts of the run's state.
+inline constexpr const char* kStateGroup = "/state";
 
 /// "step-00000100"
 std::string step_folder(std::int64_t step);

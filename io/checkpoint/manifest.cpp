@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <span>
 
@@ -22,22 +22,40 @@ using nlohmann::json;
 
 constexpr std::uint64_t kMostManifestBytes = 256'000'000;
 
+std::string hex(std::uint64_t digest) {
+  return fmt::format("{:016x}", digest);
+}
+
+std::uint64_t digest_from(const json& text) {
+  const auto& digits = text.get_ref<const std::string&>();
+  std::uint64_t digest = 0;
+  const auto [end, problem] = std::from_chars(digits.data(), digits.data() + digits.size(), digest, 16);
+  CARAVAN_CHECK(problem == std::errc() && end == digits.data() + digits.size() && digits.size() == 16, IoError,
+                fmt::format("'{}' is no digest of 16 hexadecimal digits", digits));
+  return digest;
+}
+
 std::string digest_of(const std::string& text) {
   return digest_text(std::as_bytes(std::span(text)));
 }
 
-json to_json(const TensorRecord& tensor) {
-  json extents = json::array();
+json to_json(const PieceRecord& record) {
+  const TensorRecord& tensor = record.piece.tensor;
+  json extents = json::array(), blocks = json::array();
   for (int axis = 0; axis < tensor.shape.rank(); ++axis) extents.push_back(tensor.shape[axis]);
-  return {{"name", tensor.name},     {"dtype", name_of(tensor.dtype)}, {"shape", extents},
-          {"offset", tensor.offset}, {"bytes", tensor.bytes},          {"xxh3", tensor.digest}};
+  for (const std::uint64_t block : record.blocks) blocks.push_back(hex(block));
+  return {{"name", tensor.name},       {"dtype", name_of(tensor.dtype)}, {"shape", extents},
+          {"row", record.piece.row},   {"rows", record.piece.rows},      {"offset", record.offset},
+          {"blocks_xxh3", blocks}};
 }
 
 json to_json(const FileRecord& file) {
-  json tensors = json::array();
-  for (const TensorRecord& tensor : file.tensors) tensors.push_back(to_json(tensor));
-  return {
-      {"name", file.name}, {"bytes", file.bytes}, {"structure_xxh3", file.structure}, {"tensors", tensors}};
+  json pieces = json::array();
+  for (const PieceRecord& piece : file.pieces) pieces.push_back(to_json(piece));
+  return {{"name", file.name},
+          {"bytes", file.bytes},
+          {"structure_xxh3", hex(file.structure)},
+          {"pieces", pieces}};
 }
 
 json to_json(const Manifest& manifest) {
@@ -45,7 +63,8 @@ json to_json(const Manifest& manifest) {
   for (const FileRecord& file : manifest.files) files.push_back(to_json(file));
   return {{"format_version", kCheckpointFormat}, {"step", manifest.step},
           {"tokens_seen", manifest.tokens_seen}, {"layout", manifest.layout},
-          {"creator", manifest.creator},         {"files", files}};
+          {"creator", manifest.creator},         {"generation", manifest.generation},
+          {"block_bytes", kBlockBytes},          {"files", files}};
 }
 
 DType dtype_named(const std::string& name) {
@@ -55,19 +74,35 @@ DType dtype_named(const std::string& name) {
   throw IoError(fmt::format("unknown dtype '{}'", name));
 }
 
-TensorRecord tensor_from(const json& object) {
-  TensorRecord tensor;
-  tensor.name = object.at("name").get<std::string>();
-  check_object_name(tensor.name);
-  tensor.dtype = dtype_named(object.at("dtype").get<std::string>());
-  for (const json& extent : object.at("shape")) tensor.shape.append(extent.get<std::int64_t>());
-  tensor.offset = object.at("offset").get<std::uint64_t>();
-  tensor.bytes = object.at("bytes").get<std::uint64_t>();
-  tensor.digest = object.at("xxh3").get<std::string>();
-  CARAVAN_CHECK(TensorView(nullptr, tensor.dtype, tensor.shape).bytes() == tensor.bytes, IoError,
-                fmt::format("{} has {} bytes, which its shape {} contradicts", tensor.name, tensor.bytes,
-                            to_string(tensor.shape)));
-  return tensor;
+Piece piece_from(const json& object) {
+  Piece piece;
+  piece.tensor.name = object.at("name").get<std::string>();
+  check_object_name(piece.tensor.name);
+  piece.tensor.dtype = dtype_named(object.at("dtype").get<std::string>());
+  for (const json& extent : object.at("shape")) {
+    CARAVAN_CHECK(extent.get<std::int64_t>() >= 0, IoError,
+                  fmt::format("{} has a negative extent", piece.tensor.name));
+    piece.tensor.shape.append(extent.get<std::int64_t>());
+  }
+  piece.tensor.bytes();  // refuses a shape whose size overflows
+  piece.row = object.at("row").get<std::int64_t>();
+  piece.rows = object.at("rows").get<std::int64_t>();
+  const std::int64_t all = Piece::rows_of(piece.tensor.shape);
+  CARAVAN_CHECK(piece.row >= 0 && piece.rows >= 0 && piece.rows <= all && piece.row <= all - piece.rows, IoError,
+                fmt::format("{} has no {} rows from {} on", piece.tensor.name, piece.rows, piece.row));
+  return piece;
+}
+
+PieceRecord piece_record_from(const json& object) {
+  PieceRecord record;
+  record.piece = piece_from(object);
+  record.offset = object.at("offset").get<std::uint64_t>();
+  for (const json& block : object.at("blocks_xxh3")) record.blocks.push_back(digest_from(block));
+  const std::uint64_t bytes = record.piece.bytes();
+  CARAVAN_CHECK(record.blocks.size() == (bytes + kBlockBytes - 1) / kBlockBytes, IoError,
+                fmt::format("{} has {} block digests, which its {} bytes contradict", record.piece.tensor.name,
+                            record.blocks.size(), bytes));
+  return record;
 }
 
 FileRecord file_from(const json& object) {
@@ -76,50 +111,30 @@ FileRecord file_from(const json& object) {
   CARAVAN_CHECK(file.name.find('/') == std::string::npos && file.name.ends_with(".h5"), IoError,
                 fmt::format("'{}' is not the name of an HDF5 file in the same folder", file.name));
   file.bytes = object.at("bytes").get<std::uint64_t>();
-  file.structure = object.at("structure_xxh3").get<std::string>();
-  for (const json& tensor : object.at("tensors")) file.tensors.push_back(tensor_from(tensor));
+  file.structure = digest_from(object.at("structure_xxh3"));
+  for (const json& piece : object.at("pieces")) file.pieces.push_back(piece_record_from(piece));
   return file;
 }
 
 Manifest manifest_from(const json& object, const std::string& path) {
   const auto version = object.at("format_version").get<std::int64_t>();
-  CARAVAN_CHECK(version >= 1 && version <= kCheckpointFormat, IoError,
-                fmt::format("{} has format version {} (this caravan reads up to {}). Use a newer caravan?",
-                            path, version, kCheckpointFormat));
+  CARAVAN_CHECK(version == kCheckpointFormat, IoError,
+                fmt::format("{} has format version {} (this caravan reads {}). Use {} caravan?", path, version,
+                            kCheckpointFormat, version > kCheckpointFormat ? "a newer" : "an older"));
+  CARAVAN_CHECK(object.at("block_bytes").get<std::uint64_t>() == kBlockBytes, IoError,
+                fmt::format("{} has blocks of another size than {} bytes", path, kBlockBytes));
   Manifest manifest;
   manifest.step = object.at("step").get<std::int64_t>();
   manifest.tokens_seen = object.at("tokens_seen").get<std::int64_t>();
   manifest.layout = object.at("layout").get<std::string>();
   manifest.creator = object.at("creator").get<std::string>();
+  manifest.generation = object.at("generation").get<std::string>();
   for (const json& file : object.at("files")) manifest.files.push_back(file_from(file));
   CARAVAN_CHECK(!manifest.files.empty(), IoError, fmt::format("{} lists no file", path));
   return manifest;
 }
 
 }  // namespace
-
-std::vector<Region> regions_of(const FileRecord& file) {
-  std::vector<Region> tensors;
-  for (const TensorRecord& tensor : file.tensors) {
-    if (tensor.bytes == 0) continue;
-    CARAVAN_CHECK(tensor.offset <= file.bytes && tensor.bytes <= file.bytes - tensor.offset, IoError,
-                  fmt::format("{} ends behind {}, which has {} bytes", tensor.name, file.name, file.bytes));
-    tensors.push_back({tensor.offset, tensor.offset + tensor.bytes, &tensor});
-  }
-  std::sort(tensors.begin(), tensors.end(),
-            [](const Region& a, const Region& b) { return a.begin < b.begin; });
-  std::vector<Region> all;
-  std::uint64_t next = 0;
-  for (const Region& region : tensors) {
-    CARAVAN_CHECK(region.begin >= next, IoError,
-                  fmt::format("{} overlaps the tensor before it", region.tensor->name));
-    if (region.begin > next) all.push_back({next, region.begin, nullptr});
-    all.push_back(region);
-    next = region.end;
-  }
-  if (next < file.bytes) all.push_back({next, file.bytes, nullptr});
-  return all;
-}
 
 void write_manifest(const std::string& folder, const Manifest& manifest) {
   const json body = to_json(manifest);
@@ -145,6 +160,14 @@ Manifest read_manifest(const std::string& folder) {
   } catch (const std::exception& problem) {
     throw IoError(fmt::format("{} is malformed ({})", path, problem.what()));
   }
+}
+
+std::string to_text(const FileRecord& file) {
+  return to_json(file).dump();
+}
+
+FileRecord file_record_from(const std::string& text) {
+  return file_from(parse_json_strict(text, "a file's record"));
 }
 
 }  // namespace caravan::io

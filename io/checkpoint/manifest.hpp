@@ -4,26 +4,29 @@
 #include <string>
 #include <vector>
 
-#include "caravan/tensor.hpp"
+#include "io/checkpoint/piece.hpp"
 
 namespace caravan::io {
 
-/// One tensor of a checkpoint: what it is, where its elements lie in the file, and their XXH3-64.
-struct TensorRecord {
-  std::string name;  ///< "/model/norm.weight"
-  DType dtype = DType::f32;
-  Shape shape;
-  std::uint64_t offset = 0, bytes = 0;
-  std::string digest;
+/// Elements are checked in blocks of this size, so that reading a part verifies that part.
+inline constexpr std::uint64_t kBlockBytes = std::uint64_t{16} << 20;
+
+/// Where a piece lies in its file, and the XXH3-64 of each block of it; the last block may be shorter.
+struct PieceRecord {
+  Piece piece;
+  std::uint64_t offset = 0;
+  std::vector<std::uint64_t> blocks;
+
+  std::uint64_t end() const { return offset + piece.bytes(); }
 };
 
-/// One file. `structure` digests every byte that belongs to no tensor, so that damage is found before HDF5
+/// One file. `structure` digests every byte that belongs to no piece, so that damage is found before HDF5
 /// parses it.
 struct FileRecord {
   std::string name;
   std::uint64_t bytes = 0;
-  std::string structure;
-  std::vector<TensorRecord> tensors;
+  std::uint64_t structure = 0;
+  std::vector<PieceRecord> pieces;
 };
 
 /// What stands in manifest.json, which is written last: a folder without one is no checkpoint.
@@ -32,22 +35,33 @@ struct Manifest {
   std::int64_t tokens_seen = 0;
   std::string layout;
   std::string creator;
+  /// Of the run that wrote it, see RunLock; empty for a file that no run wrote.
+  std::string generation;
+  /// The first shows every tensor whole and carries the attributes.
   std::vector<FileRecord> files;
 };
 
-/// A stretch of a file: one tensor's elements, or structure when `tensor` is null.
+/// A stretch of a file: one piece's elements, or structure when `piece` is null.
 struct Region {
   std::uint64_t begin = 0, end = 0;
-  const TensorRecord* tensor = nullptr;
+  const PieceRecord* piece = nullptr;
 };
 
-/// The whole file in order of offset. IoError when tensors overlap or end behind the file. Borrows from
+/// The whole file in order of offset. IoError when pieces overlap or end behind the file. Borrows from
 /// `file`.
 std::vector<Region> regions_of(const FileRecord& file);
 
+/// The tensors of all files in the order of their first piece. IoError when rows of one are missing, stored
+/// twice, or pieces disagree about its type or shape.
+std::vector<TensorRecord> tensors_of(const Manifest& manifest);
+
 void write_manifest(const std::string& folder, const Manifest& manifest);
 
-/// IoError when it is missing, damaged (it carries its own digest), malformed, or of a newer format.
+/// IoError when it is missing, damaged (it carries its own digest), malformed, or of another format.
 Manifest read_manifest(const std::string& folder);
+
+/// One file's record as text, for sending it to the rank that writes the manifest.
+std::string to_text(const FileRecord& file);
+FileRecord file_record_from(const std::string& text);
 
 }  // namespace caravan::io

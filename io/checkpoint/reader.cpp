@@ -9,12 +9,13 @@
 #include <filesystem>
 #include <map>
 
+#include "io/checkpoint/block_reader.hpp"
 #include "io/checkpoint/layout.hpp"
+#include "io/checkpoint/stored_tensor.hpp"
 #include "io/files/convert.hpp"
 #include "io/files/pack.hpp"
 #include "io/hdf5/attribute.hpp"
-#include "io/hdf5/dataset.hpp"
-#include "io/hdf5/walk.hpp"
+#include "io/hdf5/h5_file.hpp"
 
 namespace caravan::io {
 namespace {
@@ -29,43 +30,52 @@ std::string folder_of(const std::string& path) {
 }
 
 /// Reads rows through a buffer where the target's strides or type differ from the file's.
-void read_through(const h5::Dataset& dataset, const h5::Origin& origin, const TensorView& to) {
+void read_through(const StoredTensor& stored, BlockReader& blocks, const Origin& origin, const TensorView& to) {
+  const DType dtype = stored.tensor().dtype;
   const std::int64_t rows = rows_a_piece(to);
   std::vector<std::byte> buffer;
   for (std::int64_t first = 0; first < to.extent(0); first += rows) {
     const TensorView part = to.rows(first, std::min(first + rows, to.extent(0)));
-    buffer.resize(static_cast<std::size_t>(part.count()) * size_of(dataset.dtype()));
-    const TensorView piece(buffer.data(), dataset.dtype(), part.shape);
-    h5::Origin from = origin;
+    buffer.resize(static_cast<std::size_t>(part.count()) * size_of(dtype));
+    const TensorView piece(buffer.data(), dtype, part.shape);
+    Origin from = origin;
     from[0] += first;
-    dataset.read(from, piece);
+    stored.read(blocks, from, piece);
     copy_to_f32(piece, part);
   }
 }
 
-void read_dataset(const h5::Dataset& dataset, const h5::Origin& origin, const TensorView& to) {
-  if (to.dtype == dataset.dtype() && to.contiguous()) return dataset.read(origin, to);
-  CARAVAN_CHECK(
-      to.dtype == DType::f32, IoError,
-      fmt::format("{} is stored as {} ({} was asked for{})", dataset.name(), name_of(dataset.dtype()),
-                  name_of(to.dtype), to.contiguous() ? "" : ", with strides"));
-  if (to.shape.rank() > 0) return read_through(dataset, origin, to);
+void read_tensor(const StoredTensor& stored, BlockReader& blocks, const Origin& origin, const TensorView& to) {
+  const TensorRecord& tensor = stored.tensor();
+  if (to.dtype == tensor.dtype && to.contiguous()) return stored.read(blocks, origin, to);
+  CARAVAN_CHECK(to.dtype == DType::f32, IoError,
+                fmt::format("{} is stored as {} ({} was asked for{})", tensor.name, name_of(tensor.dtype),
+                            name_of(to.dtype), to.contiguous() ? "" : ", with strides"));
+  if (to.shape.rank() > 0) return read_through(stored, blocks, origin, to);
   TensorView row = to;
   row.shape = Shape{1};
   std::array<std::byte, sizeof(double)> element{};
-  dataset.read(origin, TensorView(element.data(), dataset.dtype(), {}));
-  copy_to_f32(TensorView(element.data(), dataset.dtype(), {1}), row);
+  stored.read(blocks, origin, TensorView(element.data(), tensor.dtype, {}));
+  copy_to_f32(TensorView(element.data(), tensor.dtype, {1}), row);
 }
 
 }  // namespace
 
 struct CheckpointReader::State {
+  State(const std::string& folder_, Manifest manifest_)
+      : folder(folder_),
+        manifest(std::move(manifest_)),
+        tensors(tensors_of(manifest)),
+        index(index_of(manifest)),
+        blocks(folder, manifest),
+        file(h5::H5File::open_to_read((fs::path(folder) / manifest.files.front().name).string())) {}
+
   std::string folder;
   Manifest manifest;
+  std::vector<TensorRecord> tensors;
+  std::map<std::string, StoredTensor, std::less<>> index;  // into the manifest
+  BlockReader blocks;
   h5::H5File file;
-  std::map<std::string, const TensorRecord*, std::less<>> index;
-
-  const std::vector<TensorRecord>& tensors() const { return manifest.files.front().tensors; }
 };
 
 CheckpointReader::CheckpointReader(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -76,11 +86,7 @@ CheckpointReader CheckpointReader::open(const std::string& path, Check check) {
   const std::string folder = folder_of(path);
   Manifest manifest = read_manifest(folder);
   verify_files(folder, manifest, check);
-  const std::string data = (fs::path(folder) / manifest.files.front().name).string();
-  auto state =
-      std::make_unique<State>(State{folder, std::move(manifest), h5::H5File::open_to_read(data), {}});
-  for (const TensorRecord& tensor : state->tensors()) state->index.emplace(tensor.name, &tensor);
-  return CheckpointReader(std::move(state));
+  return CheckpointReader(std::make_unique<State>(folder, std::move(manifest)));
 }
 
 const std::string& CheckpointReader::folder() const noexcept {
@@ -99,7 +105,7 @@ const std::string& CheckpointReader::creator() const noexcept {
   return state_->manifest.creator;
 }
 const std::vector<TensorRecord>& CheckpointReader::tensors() const noexcept {
-  return state_->tensors();
+  return state_->tensors;
 }
 
 std::string CheckpointReader::job_yaml() const {
@@ -115,7 +121,7 @@ bool CheckpointReader::has(std::string_view name) const noexcept {
 
 const TensorRecord& CheckpointReader::info(std::string_view name) const {
   const auto found = state_->index.find(name);
-  if (found != state_->index.end()) return *found->second;
+  if (found != state_->index.end()) return found->second.tensor();
   std::vector<std::string> known;
   for (const TensorRecord& tensor : tensors()) known.push_back(tensor.name);
   const std::string nearest = nearest_name(name, known);
@@ -131,19 +137,15 @@ void CheckpointReader::read(const std::string& name, const TensorView& to) const
   read_block(name, {}, to);
 }
 
-void CheckpointReader::read_block(const std::string& name, const h5::Origin& origin,
-                                  const TensorView& to) const {
+void CheckpointReader::read_block(const std::string& name, const Origin& origin, const TensorView& to) const {
   info(name);
-  read_dataset(h5::Dataset::open(state_->file, name), origin, to);
+  read_tensor(state_->index.find(name)->second, state_->blocks, origin, to);
 }
 
 std::vector<std::string> CheckpointReader::attribute_names() const {
   std::vector<std::string> names;
-  for (const h5::Node& node : h5::walk(state_->file)) {
-    if (node.kind != h5::Node::Kind::group) continue;
-    for (const std::string& name : h5::attribute_names(state_->file, node.path))
-      names.push_back(node.path + "/" + name);
-  }
+  for (const std::string& name : h5::attribute_names(state_->file, kStateGroup))
+    names.push_back(fmt::format("{}/{}", kStateGroup, name));
   return names;
 }
 

@@ -10,11 +10,12 @@
 #include "caravan/tensor.hpp"
 #include "io/checkpoint/manifest.hpp"
 #include "io/checkpoint/verify.hpp"
-#include "io/checkpoint/writer.hpp"
+#include "io/checkpoint/value.hpp"
 
 namespace caravan::io {
 
-/// A committed checkpoint, open for reading.
+/// A committed checkpoint, open for reading. Every block of a tensor is compared with its digest when it is
+/// read; what is not asked for is not read. One thread.
 class CheckpointReader {
  public:
   /// `path`: the step's folder or the .h5 file in it. The files are compared with the manifest before HDF5

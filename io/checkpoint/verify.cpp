@@ -4,10 +4,10 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <filesystem>
-#include <vector>
 
 #include "io/files/digest.hpp"
 #include "io/files/file.hpp"
@@ -15,18 +15,20 @@
 namespace caravan::io {
 namespace {
 
-constexpr std::size_t kPieceBytes = std::size_t{4} << 20;
 constexpr std::size_t kMostNamed = 5;
+
+std::string path_in(const std::string& folder, const FileRecord& record) {
+  return (std::filesystem::path(folder) / record.name).string();
+}
 
 /// Adds a stretch of a file to a digest through one buffer.
 class Feeder {
  public:
-  explicit Feeder(const File& file)
-      : file_(file), buffer_(std::min<std::uint64_t>(kPieceBytes, file.size())) {}
+  explicit Feeder(const File& file) : file_(file), buffer_(std::min(kBlockBytes, file.size())) {}
 
-  void feed(const Region& region, Digest& digest) {
-    for (std::uint64_t at = region.begin; at < region.end; at += buffer_.size()) {
-      const auto piece = std::span(buffer_).first(std::min<std::uint64_t>(buffer_.size(), region.end - at));
+  void feed(std::uint64_t begin, std::uint64_t end, Digest& digest) {
+    for (std::uint64_t at = begin; at < end; at += buffer_.size()) {
+      const auto piece = std::span(buffer_).first(std::min<std::uint64_t>(buffer_.size(), end - at));
       file_.read_at(at, piece);
       digest.add(piece);
     }
@@ -37,58 +39,76 @@ class Feeder {
   std::vector<std::byte> buffer_;
 };
 
-File open_recorded(const std::string& folder, const FileRecord& record) {
-  return File((std::filesystem::path(folder) / record.name).string(), O_RDONLY);
-}
-
-std::vector<std::string> damaged_tensors(const File& file, const FileRecord& record) {
+std::uint64_t structure_digest(const File& file, const FileRecord& record) {
   Feeder feeder(file);
-  std::vector<std::string> damaged;
+  Digest digest;
   for (const Region& region : regions_of(record)) {
-    if (!region.tensor) continue;
-    Digest digest;
-    feeder.feed(region, digest);
-    if (digest.text() != region.tensor->digest) damaged.push_back(region.tensor->name);
+    if (!region.piece) feeder.feed(region.begin, region.end, digest);
   }
-  return damaged;
+  return digest.value();
 }
 
-std::string listed(const std::vector<std::string>& names) {
-  const auto end = names.begin() + static_cast<std::ptrdiff_t>(std::min(names.size(), kMostNamed));
-  const std::size_t more = names.size() - std::min(names.size(), kMostNamed);
-  return fmt::format("{}{}", fmt::join(names.begin(), end, ", "),
-                     more ? fmt::format(" and {} more", more) : "");
+void compare_piece(const File& file, const PieceRecord& record, std::vector<Damage>& damages) {
+  Feeder feeder(file);
+  for (std::size_t block = 0; block < record.blocks.size(); ++block) {
+    const std::uint64_t begin = record.offset + block * kBlockBytes;
+    const std::uint64_t end = std::min(begin + kBlockBytes, record.end());
+    Digest digest;
+    feeder.feed(begin, end, digest);
+    if (digest.value() == record.blocks[block]) continue;
+    damages.push_back({file.path(), record.piece.tensor.name, begin, end,
+                       fmt::format("the digest of block {} differs from the manifest's", block)});
+  }
 }
 
-void verify_file(const std::string& folder, const FileRecord& record, Check check) {
-  const File file = open_recorded(folder, record);
-  CARAVAN_CHECK(file.size() == record.bytes, IoError,
-                fmt::format("{} has {} bytes instead of {} ({})", file.path(), file.size(), record.bytes,
-                            file.size() < record.bytes ? "truncated" : "changed"));
-  CARAVAN_CHECK(structure_digest(folder, record) == record.structure, IoError,
-                fmt::format("{} is damaged outside its tensors (HDF5's own records do not have their digest)",
-                            file.path()));
+void compare_file(const std::string& folder, const FileRecord& record, Check check,
+                  std::vector<Damage>& damages) {
+  const File file(path_in(folder, record), O_RDONLY);
+  if (file.size() != record.bytes) {
+    damages.push_back({file.path(), "", 0, 0,
+                       fmt::format("has {} bytes instead of {} ({})", file.size(), record.bytes,
+                                   file.size() < record.bytes ? "truncated" : "changed")});
+    return;
+  }
+  if (structure_digest(file, record) != record.structure)
+    damages.push_back({file.path(), "", 0, 0,
+                       "is damaged outside its tensors (HDF5's own records do not have their digest)"});
   if (check == Check::structure) return;
-  const auto damaged = damaged_tensors(file, record);
-  CARAVAN_CHECK(damaged.empty(), IoError,
-                fmt::format("{} is damaged in {} (the digest differs from the manifest's)", file.path(),
-                            listed(damaged)));
+  for (const PieceRecord& piece : record.pieces) compare_piece(file, piece, damages);
 }
 
 }  // namespace
 
-std::string structure_digest(const std::string& folder, const FileRecord& record) {
-  const File file = open_recorded(folder, record);
-  Feeder feeder(file);
-  Digest digest;
-  for (const Region& region : regions_of(record)) {
-    if (!region.tensor) feeder.feed(region, digest);
+std::string Damage::text() const {
+  if (tensor.empty()) return fmt::format("{} {}", file, why);
+  return fmt::format("{} is damaged in {}, bytes {} to {} ({})", file, tensor, begin, end, why);
+}
+
+std::uint64_t structure_digest(const std::string& folder, const FileRecord& record) {
+  return structure_digest(File(path_in(folder, record), O_RDONLY), record);
+}
+
+std::vector<Damage> find_damage(const std::string& folder, const Manifest& manifest, Check check) {
+  std::vector<Damage> damages;
+  for (const FileRecord& record : manifest.files) {
+    try {
+      compare_file(folder, record, check, damages);
+    } catch (const IoError& error) {
+      damages.push_back({path_in(folder, record), "", 0, 0, fmt::format("cannot be compared: {}", error.what())});
+    }
   }
-  return digest.text();
+  return damages;
 }
 
 void verify_files(const std::string& folder, const Manifest& manifest, Check check) {
-  for (const FileRecord& record : manifest.files) verify_file(folder, record, check);
+  const auto damages = find_damage(folder, manifest, check);
+  if (damages.empty()) return;
+  std::vector<std::string> texts;
+  for (const Damage& damage : damages) {
+    if (texts.size() < kMostNamed) texts.push_back(damage.text());
+  }
+  if (damages.size() > kMostNamed) texts.push_back(fmt::format("{} more", damages.size() - kMostNamed));
+  throw IoError(fmt::format("{}", fmt::join(texts, "; ")));
 }
 
 }  // namespace caravan::io

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include "io/checkpoint/manifest.hpp"
 
@@ -9,11 +11,23 @@ namespace caravan::io {
 /// `structure`: only what HDF5 itself reads, so that opening is safe and fast. `everything`: every byte.
 enum class Check { structure, everything };
 
-/// Compares the files of a checkpoint with its manifest. One sequential read at the speed of the disk.
-/// IoError naming the file, and the first damaged tensors. Does not open the files with HDF5.
+/// A stretch of a file that is not what the manifest says.
+struct Damage {
+  std::string file;    ///< its path
+  std::string tensor;  ///< "" for the file as a whole and for HDF5's own records
+  std::uint64_t begin = 0, end = 0;  ///< bytes of the file, where they are known
+  std::string text() const;          ///< a sentence for people
+  std::string why;                   ///< "truncated", "the digest of block 3 differs from the manifest's"
+};
+
+/// Compares the files of a checkpoint with its manifest, one sequential read at the speed of the disk, and
+/// lists everything that differs. Does not open the files with HDF5.
+std::vector<Damage> find_damage(const std::string& folder, const Manifest& manifest, Check check);
+
+/// IoError with the first few damages.
 void verify_files(const std::string& folder, const Manifest& manifest, Check check);
 
-/// Digest of every byte of `folder`/`file.name` that belongs to no tensor.
-std::string structure_digest(const std::string& folder, const FileRecord& file);
+/// Digest of every byte of `folder`/`file.name` that belongs to no piece.
+std::uint64_t structure_digest(const std::string& folder, const FileRecord& file);
 
 }  // namespace caravan::io

@@ -3,41 +3,28 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <variant>
 
-#include "caravan/tensor.hpp"
+#include "io/checkpoint/sharded.hpp"
 
 namespace caravan::io {
 
-/// What a checkpoint says of itself beside its tensors.
-struct CheckpointInfo {
-  std::int64_t tokens_seen = 0;
-  std::string job_yaml;  ///< the resolved job
-  std::string layout;    ///< "pp=1 dp_replicate=2", for people
-  std::string creator;   ///< "caravan 0.1.0"
-  /// Bytes of all tensors to come: a disk without that space refuses before anything is written. 0: not
-  /// checked.
-  std::uint64_t expected_bytes = 0;
-};
-
-using CheckpointValue = std::variant<std::int64_t, double, std::string>;
-
-/// Writes `<folder>/step-00000100/checkpoint.h5`, which exists only when `commit` has returned. Tensors are
-/// written as they are given, whole, under their global names. Any failure throws IoError, removes the
-/// unfinished folder and leaves older checkpoints alone; so does the destructor without a commit. One process
-/// writes; nothing here talks to other ranks.
+/// Writes a whole checkpoint from one process, tensor by tensor, for converters and tests: jobs write
+/// snapshots. `<folder>/step-00000100` exists only when `commit` has returned. Any failure throws IoError,
+/// removes the unfinished folder and leaves older checkpoints alone; so does the destructor without a commit.
 class CheckpointWriter {
  public:
-  CheckpointWriter(const std::string& folder, std::int64_t step, const CheckpointInfo& info);
+  /// `expected_bytes` of all tensors to come: a disk without that space refuses before anything is written.
+  /// 0: not checked.
+  CheckpointWriter(const std::string& folder, const CheckpointHead& head, std::uint64_t expected_bytes);
   ~CheckpointWriter();
   CheckpointWriter(CheckpointWriter&&) noexcept;
 
   /// name: "/model/…", "/optimizer/<slot>/…" or "/state/…". `view`: host memory, any strides, stored in its
   /// own dtype.
   void tensor(const std::string& name, const TensorView& view);
-  /// A number or text under such a name: "/state/data_cursor".
+  /// A number or text under such a name, besides those of the head.
   void attribute(const std::string& name, const CheckpointValue& value);
-  /// [once] Closes, synchronises, writes the manifest, renames. Returns the checkpoint's folder.
+  /// [once] Returns the checkpoint's folder.
   std::string commit();
 
  private:

@@ -133,6 +133,7 @@ TokenShards::TokenShards(const std::string& folder) {
 }
 
 void TokenShards::open(const std::string& path) {
+  const h5::Guard guard;
   File raw(path, O_RDONLY);
   const h5::H5File file = h5::H5File::open_to_read(path);
   h5::walk(file);  // refuses what reaches outside the file

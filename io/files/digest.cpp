@@ -30,6 +30,10 @@ std::string Digest::text() const {
   return fmt::format("{:016x}", value());
 }
 
+std::uint64_t digest_of(std::span<const std::byte> data) {
+  return XXH3_64bits(data.data(), data.size());
+}
+
 std::string digest_text(std::span<const std::byte> data) {
   Digest digest;
   digest.add(data);

@@ -26,6 +26,7 @@ class Digest {
   std::unique_ptr<State> state_;
 };
 
+std::uint64_t digest_of(std::span<const std::byte> data);
 std::string digest_text(std::span<const std::byte> data);
 
 }  // namespace caravan::io

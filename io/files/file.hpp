@@ -27,6 +27,7 @@ class File {
   /// All of `to` from `offset`; IoError when the file ends before.
   void read_at(std::uint64_t offset, std::span<std::byte> to) const;
   void write(std::span<const std::byte> data);
+  void write_at(std::uint64_t offset, std::span<const std::byte> data) const;
   void sync() const;
 
  private:

@@ -59,6 +59,7 @@ std::string read_text_value(hid_t attribute, hid_t type, const std::string& name
 
 void write_attribute(const H5File& file, const std::string& group, const std::string& name,
                      const AttributeValue& value) {
+  const Guard guard;
   const Handle object = open_or_make_group(file, group);
   if (const auto* number = std::get_if<std::int64_t>(&value))
     return write_as(object, name, H5T_STD_I64LE, number);
@@ -72,6 +73,7 @@ void write_attribute(const H5File& file, const std::string& group, const std::st
 }
 
 AttributeValue read_attribute(const H5File& file, const std::string& group, const std::string& name) {
+  const Guard guard;
   const Handle object = open_group(file, group);
   const Handle attribute(checked(H5Aopen(object, name.c_str(), H5P_DEFAULT), "open attribute", name),
                          H5Aclose);
@@ -93,11 +95,14 @@ AttributeValue read_attribute(const H5File& file, const std::string& group, cons
 }
 
 bool has_attribute(const H5File& file, const std::string& group, const std::string& name) {
+  const Guard guard;
   if (group != "/" && H5Lexists(file.id(), group.c_str(), H5P_DEFAULT) <= 0) return false;
   return H5Aexists_by_name(file.id(), group.c_str(), name.c_str(), H5P_DEFAULT) > 0;
 }
 
 std::vector<std::string> attribute_names(const H5File& file, const std::string& group) {
+  const Guard guard;
+  if (group != "/" && H5Lexists(file.id(), group.c_str(), H5P_DEFAULT) <= 0) return {};
   const Handle object = open_group(file, group);
   H5O_info_t info{};
   check(H5Oget_info2(object, &info, H5O_INFO_NUM_ATTRS), "read group", group);

@@ -20,7 +20,7 @@ void write_attribute(const H5File& file, const std::string& group, const std::st
 AttributeValue read_attribute(const H5File& file, const std::string& group, const std::string& name);
 bool has_attribute(const H5File& file, const std::string& group, const std::string& name);
 
-/// The attributes of one group, sorted.
+/// The attributes of one group, sorted; none when there is no such group.
 std::vector<std::string> attribute_names(const H5File& file, const std::string& group);
 
 }  // namespace caravan::io::h5

@@ -7,22 +7,10 @@
 #include <vector>
 
 #include "io/hdf5/element_type.hpp"
+#include "io/hdf5/space.hpp"
 
 namespace caravan::io::h5 {
 namespace {
-
-std::vector<hsize_t> extents_of(const Shape& shape) {
-  std::vector<hsize_t> extents;
-  for (int axis = 0; axis < shape.rank(); ++axis) extents.push_back(static_cast<hsize_t>(shape[axis]));
-  return extents;
-}
-
-Handle space_of(const Shape& shape) {
-  const auto extents = extents_of(shape);
-  const hid_t id =
-      shape.rank() == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(shape.rank(), extents.data(), nullptr);
-  return Handle(checked(id, "make", "a data space"), H5Sclose);
-}
 
 Shape shape_of(hid_t space, const std::string& name) {
   const int rank = H5Sget_simple_extent_ndims(space);
@@ -52,14 +40,14 @@ Handle creation_list() {
 }  // namespace
 
 Dataset Dataset::create(const H5File& file, const std::string& name, DType dtype, const Shape& shape) {
-  const Handle link(checked(H5Pcreate(H5P_LINK_CREATE), "make", "a link creation list"), H5Pclose);
-  check(H5Pset_create_intermediate_group(link, 1), "set", "group creation");
-  const hid_t id = H5Dcreate2(file.id(), name.c_str(), element_type(dtype), space_of(shape), link,
+  const Guard guard;
+  const hid_t id = H5Dcreate2(file.id(), name.c_str(), element_type(dtype), space_of(shape), link_list(),
                               creation_list(), H5P_DEFAULT);
   return Dataset(name, Handle(checked(id, "create dataset", name), H5Dclose), dtype, shape);
 }
 
 Dataset Dataset::open(const H5File& file, const std::string& name) {
+  const Guard guard;
   Handle handle(checked(H5Dopen2(file.id(), name.c_str(), H5P_DEFAULT), "open dataset", name), H5Dclose);
   const Handle type(checked(H5Dget_type(handle), "read the type of", name), H5Tclose);
   const Handle space(checked(H5Dget_space(handle), "read the shape of", name), H5Sclose);
@@ -71,6 +59,7 @@ Dataset Dataset::open(const H5File& file, const std::string& name) {
 
 std::uint64_t Dataset::file_offset() const {
   if (shape_.count() == 0) return 0;
+  const Guard guard;
   const haddr_t offset = H5Dget_offset(handle_);
   CARAVAN_CHECK(offset != HADDR_UNDEF, IoError, fmt::format("dataset {} has no place in the file", name_));
   return offset;
@@ -99,6 +88,7 @@ Handle Dataset::block(const Origin& origin, const TensorView& view) const {
 }
 
 void Dataset::write(const Origin& origin, const TensorView& view) {
+  const Guard guard;
   const Handle file_space = block(origin, view);
   if (view.count() == 0) return;
   check(H5Dwrite(handle_, element_type(dtype_), space_of(view.shape), file_space, H5P_DEFAULT, view.data),
@@ -106,6 +96,7 @@ void Dataset::write(const Origin& origin, const TensorView& view) {
 }
 
 void Dataset::read(const Origin& origin, const TensorView& view) const {
+  const Guard guard;
   const Handle file_space = block(origin, view);
   if (view.count() == 0) return;
   check(H5Dread(handle_, element_type(dtype_), space_of(view.shape), file_space, H5P_DEFAULT, view.data),

@@ -11,6 +11,7 @@ Handle access() {
   Handle list(checked(H5Pcreate(H5P_FILE_ACCESS), "make", "a file access list"), H5Pclose);
   check(H5Pset_fclose_degree(list, H5F_CLOSE_STRONG), "set", "the close degree");
   check(H5Pset_file_locking(list, false, true), "switch off", "file locking");
+  check(H5Pset_alignment(list, kAlignment, kAlignment), "set", "the alignment");
   return list;
 }
 
@@ -49,6 +50,7 @@ Handle image_access(std::span<const std::byte> image) {
 }  // namespace
 
 H5File H5File::create(const std::string& path) {
+  const Guard guard;
   start();
   return H5File(path,
                 Handle(checked(H5Fcreate(path.c_str(), H5F_ACC_EXCL, H5P_DEFAULT, access()), "create", path),
@@ -56,6 +58,7 @@ H5File H5File::create(const std::string& path) {
 }
 
 H5File H5File::open_to_read(const std::string& path) {
+  const Guard guard;
   start();
   return H5File(path,
                 Handle(checked(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access()), "open", path), H5Fclose));
@@ -70,6 +73,7 @@ H5File H5File::open_image(const std::string& path, std::span<const std::byte> im
 }
 
 void H5File::finish() {
+  const Guard guard;
   check(H5Fflush(handle_, H5F_SCOPE_LOCAL), "write", path_);
   handle_.close(path_);
 }

@@ -8,6 +8,9 @@
 
 namespace caravan::io::h5 {
 
+/// Where elements of this size or more start: a page, so that they can go to the disk past the page cache.
+inline constexpr std::uint64_t kAlignment = 4096;
+
 /// An HDF5 file on the POSIX driver. Closing it closes every object in it. HDF5's own file locks are off:
 /// they fail on file systems without locks, and nothing here opens a file that another process writes.
 class H5File {

@@ -9,6 +9,11 @@
 namespace caravan::io::h5 {
 namespace {
 
+std::recursive_mutex& library_mutex() {
+  static std::recursive_mutex mutex;
+  return mutex;
+}
+
 bool prepare() {
   H5dont_atexit();
   H5open();
@@ -37,6 +42,8 @@ void start() {
   static_cast<void>(prepared);
 }
 
+Guard::Guard() : lock_(library_mutex()) {}
+
 hid_t checked(hid_t result, std::string_view doing, std::string_view object) {
   if (result < 0) throw IoError(fmt::format("cannot {} {} (HDF5: {})", doing, object, take_cause()));
   return result;
@@ -54,11 +61,15 @@ Handle& Handle::operator=(Handle&& other) noexcept {
 }
 
 void Handle::close(std::string_view object) {
-  if (id_ >= 0) check(close_(std::exchange(id_, H5I_INVALID_HID)), "close", object);
+  if (id_ < 0) return;
+  const Guard guard;
+  check(close_(std::exchange(id_, H5I_INVALID_HID)), "close", object);
 }
 
 void Handle::reset() noexcept {
-  if (id_ >= 0) close_(std::exchange(id_, H5I_INVALID_HID));
+  if (id_ < 0) return;
+  const Guard guard;
+  close_(std::exchange(id_, H5I_INVALID_HID));
 }
 
 }  // namespace caravan::io::h5

@@ -2,6 +2,7 @@
 
 #include <hdf5.h>
 
+#include <mutex>
 #include <string_view>
 #include <utility>
 
@@ -10,6 +11,16 @@ namespace caravan::io::h5 {
 /// Prepares the HDF5 library on first use: no plugin is ever loaded, errors are not printed, and no handler
 /// runs at exit (version 1.10.8's crashes there after a full disk).
 void start();
+
+/// HDF5 is built without threads, and checkpoints are written beside training: whoever calls it holds one of
+/// these. May be nested.
+class Guard {
+ public:
+  Guard();
+
+ private:
+  std::scoped_lock<std::recursive_mutex> lock_;
+};
 
 /// `result`, or IoError "cannot <doing> <object> (HDF5: <its own text>)" when it is negative.
 hid_t checked(hid_t result, std::string_view doing, std::string_view object);

@@ -132,6 +132,7 @@ class Walk {
 }  // namespace
 
 std::vector<Node> walk(const H5File& file) {
+  const Guard guard;
   Walk walk(file);
   walk.enter("", 0);
   return walk.take();

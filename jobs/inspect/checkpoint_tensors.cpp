@@ -14,7 +14,7 @@ CheckpointTensors::CheckpointTensors(io::CheckpointReader reader) : reader_(std:
     entry.type = name_of(record.dtype);
     for (int axis = 0; axis < record.shape.rank(); ++axis)
       entry.extents.push_back(static_cast<std::uint64_t>(record.shape[axis]));
-    entry.bytes = record.bytes;
+    entry.bytes = record.bytes();
     tensors_.push_back(std::move(entry));
   }
   std::sort(tensors_.begin(), tensors_.end(),

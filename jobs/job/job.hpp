@@ -45,9 +45,9 @@ struct Job {
   } validation{};
   struct Checkpoint {
     bool enabled;
-    std::int64_t every, keep_latest;
+    std::int64_t every, keep_latest, keep_every;
     std::string initial_load;
-    bool resume, stop_on_failure;
+    bool resume, stop_on_failure, async;
   } checkpoint{};
   struct Parallel {
     std::int64_t data_replicate, data_shard, pipeline, context, tensor;

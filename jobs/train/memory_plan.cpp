@@ -77,6 +77,7 @@ MemoryPlan plan_memory(ModelInstance& model, const MemoryDemand& demand) {
     host.push_back(
         {"gradient reduction", (apart ? 2 : 1) * reduction_bytes(model.parameters(), parameters.gradients)});
   }
+  if (demand.snapshot > 0) host.push_back({"checkpoint snapshot", demand.snapshot});
   const auto tokens = static_cast<std::size_t>(demand.shape.tokens() * demand.training.microbatches);
   host.push_back({"batches", 3 * sizeof(std::int32_t) * tokens});
   host.push_back({"process and libraries", static_cast<std::size_t>(process_memory().resident)});

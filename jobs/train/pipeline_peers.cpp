@@ -1,8 +1,6 @@
 #include "jobs/train/pipeline_peers.hpp"
 
-#include <exception>
-
-#include "core/run/host_values.hpp"
+#include <algorithm>
 
 namespace caravan::jobs {
 namespace {
@@ -32,29 +30,6 @@ TensorView PipelinePeers::receive(int rank, const Shape& shape) {
   Ticket ticket = group_.post_recv(view, rank, kTag);
   group_.wait(ticket);
   return view;
-}
-
-void PipelinePeers::visit_state(const PartVisitor& visit) {
-  std::exception_ptr failure;
-  const auto show = [&](const StateTensor& tensor, const TensorView& view) {
-    if (failure) return;
-    try {
-      visit_parts(tensor, view, visit);
-    } catch (...) {
-      failure = std::current_exception();
-    }
-  };
-  for (int rank = 0; rank < group_.size(); ++rank) {
-    if (!is_first() && rank != group_.rank()) continue;
-    const auto left_out = not_owned(setup_.pipeline().shared, rank);
-    for (const StateTensor& tensor : state_tensors(store(rank), setup_.slots(), left_out)) {
-      if (!is_first())
-        send(on_host(setup_.device(), tensor.view, room_));
-      else
-        show(tensor, rank == 0 ? on_host(setup_.device(), tensor.view, room_) : receive(rank, tensor.shape));
-    }
-  }
-  if (failure) std::rethrow_exception(failure);
 }
 
 std::vector<float> PipelinePeers::fetch(int rank, const TensorView& mine, std::int64_t count) {

@@ -4,11 +4,10 @@
 #include <vector>
 
 #include "jobs/train/setup.hpp"
-#include "jobs/train/state_tensors.hpp"
 
 namespace caravan::jobs {
 
-/// Brings what the other ranks of a pipeline hold to its first rank, which writes checkpoints and metrics.
+/// Brings what the other ranks of a pipeline hold to its first rank, which writes metrics.
 /// The first rank knows their stores by making their stages too, without memory.
 class PipelinePeers {
  public:
@@ -20,9 +19,6 @@ class PipelinePeers {
   int ranks() const { return group_.size(); }
   bool is_first() const { return group_.rank() == 0; }
 
-  /// [collective over the pipeline] On the first rank calls `visit` for every part of every rank's state. A
-  /// visit that throws is the last: the rest is received all the same, then it is thrown on.
-  void visit_state(const PartVisitor& visit);
   /// [collective over the pipeline] On the first rank returns the f32 values that `rank` has in `mine`, in
   /// host memory; `count` is how many. Elsewhere empty.
   std::vector<float> fetch(int rank, const TensorView& mine, std::int64_t count);
@@ -34,7 +30,7 @@ class PipelinePeers {
   TrainSetup& setup_;
   Communicator& group_;
   std::vector<std::unique_ptr<ModelInstance>> others_;  // [rank - 1], on the first rank
-  std::vector<float> buffer_, room_;                    // for the largest block: of others, of the device
+  std::vector<float> buffer_;                           // for the largest block of others
 };
 
 }  // namespace caravan::jobs

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "caravan/check.hpp"
+#include "jobs/train/checkpoint_share.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -95,9 +96,11 @@ BatchShare TrainSetup::divide_batch() {
 }
 
 MemoryPlan TrainSetup::memory() {
+  const bool copies = job_.checkpoint.enabled && job_.checkpoint.async;
   return plan_memory(
       model_, {pipeline_.training, job_.validation.batches > 0 ? &pipeline_.validation : nullptr, shape_,
-               slots_.size(), share_.data_ranks, device_->memory()});
+               slots_.size(), share_.data_ranks,
+               copies ? io::Snapshot::bytes_of(CheckpointShare(*this).pieces()) : 0, device_->memory()});
 }
 
 TrainStep::Parts TrainSetup::step_parts(StageMemory& memory, GradientReducer& reducer,

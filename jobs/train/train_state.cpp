@@ -2,15 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <optional>
 #include <set>
 
 #include "caravan/check.hpp"
-#include "caravan/fingerprint.h"
-#include "io/checkpoint/layout.hpp"
 #include "io/checkpoint/reader.hpp"
-#include "io/checkpoint/writer.hpp"
-#include "jobs/train/pipeline_peers.hpp"
+#include "jobs/train/setup.hpp"
+#include "jobs/train/state_tensors.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -52,41 +49,17 @@ void read_tensors(const io::CheckpointReader& reader, ParameterStore& store,
   }
 }
 
-std::uint64_t total_bytes(const ParameterStore& whole_model, const std::vector<std::string>& slots) {
-  std::uint64_t bytes = 0;
-  for (const StateTensor& tensor : state_tensors(whole_model, slots, {}))
-    bytes += static_cast<std::uint64_t>(tensor.shape.count()) * sizeof(float);
-  return bytes;
-}
-
 std::int64_t integer(const io::CheckpointReader& reader, const std::string& name) {
   return std::get<std::int64_t>(reader.attribute(name));
 }
 
 }  // namespace
 
-std::string save_state(const std::string& run, const Progress& progress, TrainSetup& setup,
-                       PipelinePeers& peers) {
-  std::optional<io::CheckpointWriter> writer;
-  if (!peers.is_first()) {
-    peers.visit_state({});
-    return "";
-  }
-  peers.visit_state([&](const std::string& name, const TensorView& view) {
-    if (!writer) {
-      writer.emplace(run + "/checkpoints", progress.step,
-                     io::CheckpointInfo{progress.tokens_seen, setup.job().resolved.to_yaml(),
-                                        setup.mesh().layout().describe(), "caravan " CARAVAN_VERSION,
-                                        total_bytes(setup.whole_model().parameters(), setup.slots())});
-    }
-    writer->tensor(name, view);
-  });
-  writer->attribute("/state/next_sample", progress.next_sample);
-  return writer->commit();
+void check_fits(const io::CheckpointReader& reader, TrainSetup& setup) {
+  check_same_tensors(reader, setup.whole_model().parameters(), setup.slots());
 }
 
 Progress load_state(const io::CheckpointReader& reader, TrainSetup& setup) {
-  check_same_tensors(reader, setup.whole_model().parameters(), setup.slots());
   read_tensors(reader, setup.model().parameters(), setup.slots());
   return {reader.step(), reader.tokens_seen(), integer(reader, "/state/next_sample")};
 }

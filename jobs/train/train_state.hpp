@@ -11,7 +11,6 @@ class CheckpointReader;
 
 namespace caravan::jobs {
 
-class PipelinePeers;
 class TrainSetup;
 
 /// How far a run has come.
@@ -21,12 +20,9 @@ struct Progress {
   std::int64_t next_sample = 0;  ///< global data cursor
 };
 
-/// [collective over the pipeline; its first rank writes] Writes parameters, optimizer slots, state buffers
-/// and progress under `<run>/checkpoints`. IoError, on the first rank, leaves older checkpoints as they were.
-std::string save_state(const std::string& run, const Progress& progress, TrainSetup& setup,
-                       PipelinePeers& peers);
-
-/// Reads this rank's share of what save_state wrote; IoError names what does not fit the job's model.
+/// IoError naming what does not fit the job's model or optimizer.
+void check_fits(const io::CheckpointReader& reader, TrainSetup& setup);
+/// Reads what this rank holds, whatever layout wrote it. IoError naming what is damaged.
 Progress load_state(const io::CheckpointReader& reader, TrainSetup& setup);
 
 /// Weights and state buffers alone.

@@ -6,6 +6,7 @@
 #include "caravan/log.hpp"
 #include "io/checkpoint/catalogue.hpp"
 #include "io/checkpoint/reader.hpp"
+#include "jobs/setup/gather.hpp"
 #include "jobs/setup/model_source.hpp"
 #include "jobs/train/watch_run.hpp"
 
@@ -46,11 +47,13 @@ Trainer::Trainer(TrainSetup& setup, Communicator& world, const StopRequest& stop
     : setup_(allocated(setup)),
       world_(world),
       stop_(stop),
+      lock_(world.rank() == 0 ? std::make_unique<io::RunLock>(setup.job().output, io::RunOwner::here()) : nullptr),
       source_(setup.open_data({})),
       reader_(*source_, setup.share()),
       reducer_(setup.data_ranks().tensors),
       memory_(setup.device(), setup.model(), setup.pipeline().training, setup.shape()),
       step_(setup.step_parts(memory_, reducer_, &whereabouts_)),
+      saver_(setup, world, lock_.get()),
       peers_(setup),
       reporter_(setup, peers_, world.rank()),
       timeline_(setup) {
@@ -72,27 +75,45 @@ void Trainer::start_weights() {
   log_info("weights from " + initial);
 }
 
-/// Rank 0 looks for the newest checkpoint that verifies; all ranks read that one.
+/// Everybody reads what it needs of the newest checkpoint, verifying what it reads; where one rank finds
+/// damage, all go back to the checkpoint before.
 bool Trainer::resume() {
-  std::string path;
-  if (world_.rank() == 0) {
-    const io::Latest latest = io::find_latest(setup_.job().output);
-    for (const io::Skipped& skipped : latest.skipped)
-      log_warning(fmt::format("skipped {}: {}", skipped.path, skipped.why));
-    CARAVAN_CHECK(
-        latest.path || latest.skipped.empty(), IoError,
-        fmt::format(
-            "no checkpoint of {} verifies (starting anew would replace them). Restore one, or move them "
-            "away?",
-            setup_.job().output));
-    path = latest.path.value_or("");
+  std::vector<std::string> candidates;
+  if (world_.rank() == 0) candidates = io::newest_first(setup_.job().output);
+  for (std::size_t next = 0;; ++next) {
+    const std::string path = broadcast_text(world_, next < candidates.size() ? candidates[next] : "");
+    if (path.empty()) break;
+    const std::string problem = try_load(path);
+    if (problem.empty()) {
+      log_info(fmt::format("resumed at step {} from {}", progress_.step, path));
+      return true;
+    }
+    log_warning(fmt::format("skipped {}: {}", path, problem));
   }
-  path = broadcast_text(world_, path);
-  if (path.empty()) return false;
-  const auto reader = io::CheckpointReader::open(path, io::Check::structure);
-  progress_ = load_state(reader, setup_);
-  log_info(fmt::format("resumed at step {} from {}", progress_.step, path));
-  return true;
+  CARAVAN_CHECK(
+      candidates.empty(), IoError,
+      fmt::format("no checkpoint of {} verifies (starting anew would replace them). Restore one, or move them "
+                  "away?",
+                  setup_.job().output));
+  return false;
+}
+
+std::string Trainer::try_load(const std::string& path) {
+  std::optional<io::CheckpointReader> reader;
+  std::string problem;
+  const auto attempt = [&](auto&& action) {
+    try {
+      action();
+    } catch (const IoError& error) {
+      problem = error.what();
+    }
+    return problem = first_text(world_, problem);
+  };
+  if (!attempt([&] { reader.emplace(io::CheckpointReader::open(path, io::Check::structure)); }).empty())
+    return problem;
+  check_fits(*reader, setup_);  // the same on all ranks, and no damage: an older one would not fit either
+  attempt([&] { progress_ = load_state(*reader, setup_); });
+  return problem;
 }
 
 ExitCode Trainer::run() {
@@ -103,17 +124,30 @@ ExitCode Trainer::run() {
   }
   reporter_.start(progress_);
   const auto watchdog = watch_run(whereabouts_, setup_.job(), world_);
+  try {
+    train();
+  } catch (const NumericalError&) {
+    saver_.finish();  // all ranks are here, and what was copied before is sound
+    throw;
+  }
+  return progress_.step == last ? ExitCode::success : leave();
+}
+
+void Trainer::train() {
+  const std::int64_t last = setup_.job().train.steps;
   last_finish_ = Clock::now();
   while (progress_.step < last && stopped_by_ == 0) {
     post_step();
     whereabouts_.enter("all-reduce of the wish to stop");
     stopped_by_ = stop_.agreed(world_);
     while (step_.posted() > lead()) finish_step();
+    saver_.poll();
     if (step_.posted() > 0) continue;
     save_when_due();
     last_finish_ = Clock::now();
   }
-  return progress_.step == last ? ExitCode::success : leave();
+  whereabouts_.enter("waiting for the checkpoint to reach the disk");
+  saver_.finish();
 }
 
 ExitCode Trainer::leave() const {
@@ -171,31 +205,9 @@ void Trainer::save_when_due() {
   const bool now = stopped_by_ != 0 || due(wanted.every, progress_.step, setup_.job().train.steps);
   if (!wanted.enabled || !now) return;
   whereabouts_.enter("saving a checkpoint");
-  std::string problem;
-  const bool holds_a_share = setup_.share().data_rank == 0;
-  try {
-    if (holds_a_share) save();
-  } catch (const IoError& error) {
-    problem = error.what();
-  }
-  problem = broadcast_text(world_, problem);
-  if (problem.empty()) return;
-  if (wanted.stop_on_failure || stopped_by_ != 0)
-    throw IoError(fmt::format("checkpoint of step {} failed: {}", progress_.step, problem));
-  log_warning(fmt::format("checkpoint of step {} failed, older ones are untouched, training goes on: {}",
-                          progress_.step, problem));
-}
-
-void Trainer::save() {
-  const auto start = Clock::now();
-  const std::string path = save_state(setup_.job().output, progress_, setup_, peers_);
-  if (!peers_.is_first()) return;
-  log_info(fmt::format("checkpoint {} in {:.2f} s", path, seconds_since(start)));
-  if (setup_.job().checkpoint.keep_latest == 0) return;
-  for (const io::Skipped& skipped :
-       io::prune(setup_.job().output, setup_.job().checkpoint.keep_latest).problems) {
-    log_warning(fmt::format("kept {}: {}", skipped.path, skipped.why));
-  }
+  using OnFailure = CheckpointSaver::OnFailure;
+  saver_.begin(progress_,
+               wanted.stop_on_failure || stopped_by_ != 0 ? OnFailure::stop : OnFailure::go_on);
 }
 
 }  // namespace caravan::jobs

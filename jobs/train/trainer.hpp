@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "core/run/train_step.hpp"
+#include "jobs/train/checkpoint_saver.hpp"
 #include "jobs/train/pipeline_peers.hpp"
 #include "jobs/train/reporter.hpp"
 #include "jobs/train/setup.hpp"
@@ -28,6 +29,8 @@ class Trainer {
  private:
   void start_weights();
   bool resume();
+  /// Loads one checkpoint on all ranks; the text of what is damaged, or nothing.
+  std::string try_load(const std::string& path);
   /// Hands the next step to the device.
   void post_step();
   /// How many posted steps may stay unread: one runs while the next is being posted, unless somebody wants to
@@ -37,7 +40,7 @@ class Trainer {
   void finish_step();
   void validate_when_due(StepReport& report);
   void save_when_due();
-  void save();
+  void train();
   ExitCode leave() const;
 
   TrainSetup& setup_;
@@ -45,12 +48,14 @@ class Trainer {
   const StopRequest& stop_;
   int stopped_by_ = 0;  // signal
   Whereabouts whereabouts_;
+  std::unique_ptr<io::RunLock> lock_;  // on rank 0
   Progress progress_;
   Made<DataSource> source_;
   BatchReader reader_;
   parallel::BucketedReducer reducer_;
   StageMemory memory_;
   TrainStep step_;
+  CheckpointSaver saver_;
   PipelinePeers peers_;
   std::optional<Validator> validator_;
   Reporter reporter_;

@@ -41,12 +41,14 @@ class InspectTest : public ::testing::Test {
 class SmallCheckpoint {
  public:
   SmallCheckpoint(const std::string& run, std::int64_t step, const std::string& job = "seed: 7\n")
-      : writer_(run + "/checkpoints", step,
-                {.tokens_seen = 4096,
+      : writer_(run + "/checkpoints",
+                {.step = step,
+                 .tokens_seen = 4096,
                  .job_yaml = job,
                  .layout = "one rank",
                  .creator = "caravan test",
-                 .expected_bytes = 0}) {}
+                 .values = {}},
+                0) {}
 
   SmallCheckpoint& add(const std::string& name, std::vector<float> values, const Shape& shape) {
     writer_.tensor(name, TensorView(values.data(), DType::f32, shape));

@@ -33,7 +33,7 @@ class Overview : public InspectTest {
   }
   void damage_tensor(const std::string& step_path) const {
     std::string bytes = slurp(step_path + "/checkpoint.h5");
-    const auto offset = io::CheckpointReader::open(step_path).info("/model/layers.0.moe.experts.w1").offset;
+    const auto offset = offset_of(step_path, "/model/layers.0.moe.experts.w1");
     bytes[offset] = 1;
     spill(step_path + "/checkpoint.h5", bytes);
   }

@@ -65,7 +65,7 @@ TEST(Catalogue, AnEmptyOrMissingFolderHasNoLatest) {
 TEST(Prune, KeepsTheNewest) {
   TemporaryFolder run;
   for (std::int64_t step : {1, 2, 3, 4}) Sample(step).write(run.path());
-  EXPECT_THAT(io::prune(run.path(), 2).removed,
+  EXPECT_THAT(io::prune(run.path(), {.latest = 2}).removed,
               ElementsAre(run.file("step-00000001"), run.file("step-00000002")));
   EXPECT_THAT(io::list_steps(run.path()), ElementsAre(3, 4));
   EXPECT_EQ(std::distance(fs::directory_iterator(run.path()), {}), 2);
@@ -75,7 +75,7 @@ TEST(Prune, RemovesNothingWhenTheNewestIsDamaged) {
   TemporaryFolder run;
   for (std::int64_t step : {1, 2, 3}) Sample(step).write(run.path());
   damage(run.file("step-00000003"));
-  const auto pruned = io::prune(run.path(), 1);
+  const auto pruned = io::prune(run.path(), {.latest = 1});
   EXPECT_THAT(pruned.removed, IsEmpty());
   ASSERT_EQ(pruned.problems.size(), 1u);
   EXPECT_THAT(pruned.problems[0].why, HasSubstr("truncated"));
@@ -83,7 +83,7 @@ TEST(Prune, RemovesNothingWhenTheNewestIsDamaged) {
 }
 
 TEST(Prune, NeverKeepsNone) {
-  EXPECT_THAT(message_of<ConfigError>([] { io::prune("/nowhere", 0); }),
+  EXPECT_THAT(message_of<ConfigError>([] { io::prune("/nowhere", {.latest = 0}); }),
               HasSubstr("keep_latest is 0 (at least 1 must stay)"));
 }
 

@@ -48,7 +48,7 @@ class DamagedCheckpoint : public ::testing::Test {
 };
 
 TEST_F(DamagedCheckpoint, AFlippedBitOfATensorIsFoundAndTheTensorNamed) {
-  const auto offset = CheckpointReader::open(path_).info("/optimizer/m/w.weight").offset;
+  const auto offset = offset_of(path_, "/optimizer/m/w.weight");
   flip(offset + 17);
   EXPECT_THAT(refusal(),
               AllOf(HasSubstr("is damaged in /optimizer/m/w.weight"), ::testing::Not(HasSubstr("/model/w"))));
@@ -88,9 +88,9 @@ TEST_F(DamagedCheckpoint, AChangedManifestIsFound) {
 }
 
 TEST_F(DamagedCheckpoint, ANewerFormatIsRefusedByItsNumber) {
-  forge([](auto& manifest) { manifest["format_version"] = 2; });
+  forge([](auto& manifest) { manifest["format_version"] = 3; });
   EXPECT_THAT(refusal(),
-              HasSubstr("has format version 2 (this caravan reads up to 1). Use a newer caravan?"));
+              HasSubstr("has format version 3 (this caravan reads 2). Use a newer caravan?"));
 }
 
 TEST_F(DamagedCheckpoint, HostileManifestsAreRefused) {
@@ -103,16 +103,16 @@ TEST_F(DamagedCheckpoint, HostileManifestsAreRefused) {
   expect([](auto& m) { m["files"][0]["name"] = "../x.h5"; },
          "not the name of an HDF5 file in the same folder");
   expect([](auto& m) { m["files"] = nlohmann::json::array(); }, "lists no file");
-  expect([](auto& m) { m["files"][0]["tensors"][0]["offset"] = ~0ull - 8; }, "ends behind checkpoint.h5");
-  expect([](auto& m) { m["files"][0]["tensors"][0]["offset"] = m["files"][0]["tensors"][1]["offset"]; },
+  expect([](auto& m) { m["files"][0]["pieces"][0]["offset"] = ~0ull - 8; }, "ends behind checkpoint.h5");
+  expect([](auto& m) { m["files"][0]["pieces"][0]["offset"] = m["files"][0]["pieces"][1]["offset"]; },
          "overlaps");
   expect(
       [](auto& m) {
-        m["files"][0]["tensors"][0]["shape"] = {1ll << 40, 1ll << 40};
+        m["files"][0]["pieces"][0]["shape"] = {1ll << 40, 1ll << 40};
       },
       "does not fit 63 bits");
-  expect([](auto& m) { m["files"][0]["tensors"][0]["dtype"] = "f31"; }, "unknown dtype 'f31'");
-  expect([](auto& m) { m["files"][0]["tensors"][0].erase("xxh3"); }, "is malformed");
+  expect([](auto& m) { m["files"][0]["pieces"][0]["dtype"] = "f31"; }, "unknown dtype 'f31'");
+  expect([](auto& m) { m["files"][0]["pieces"][0].erase("blocks_xxh3"); }, "is malformed");
   spill(path_ + "/manifest.json", std::string(1000, '['));
   EXPECT_THAT(refusal(), HasSubstr("nested more than 64 levels"));
 }

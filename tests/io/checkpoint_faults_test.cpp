@@ -28,7 +28,7 @@ constexpr std::size_t kFloats = 1 << 16;
 [[noreturn]] void write_for_ever(const std::string& run, std::int64_t from) {
   for (std::int64_t step = from;; ++step) {
     Sample(step, kFloats).write(run);
-    io::prune(run, 2);
+    io::prune(run, {.latest = 2});
   }
 }
 
@@ -116,7 +116,7 @@ TEST_F(FullDisk, InTheMiddleLeavesTheOldCheckpointAndGivesTheSpaceBack) {
   std::vector<float> large(1 << 18);
   for (int round = 0; round < 3; ++round) {
     EXPECT_NE(message_of<IoError>([&] {
-                io::CheckpointWriter writer(folder_.path(), 2, {});
+                io::CheckpointWriter writer(folder_.path(), {.step = 2}, 0);
                 for (const char* name : {"/model/a", "/model/b", "/model/c"}) {
                   writer.tensor(name, TensorView(large.data(), DType::f32, {1 << 18}));
                 }
@@ -135,7 +135,7 @@ TEST_F(FullDisk, WhileSmallTensorsAreStillBufferedIsReported) {
   const std::string ballast = folder_.file("ballast");
   spill(ballast, std::string(free - 8192, 'b'));
   EXPECT_NE(message_of<IoError>([&] {
-              io::CheckpointWriter writer(folder_.path(), 2, {});
+              io::CheckpointWriter writer(folder_.path(), {.step = 2}, 0);
               std::vector<float> small(300);
               for (int i = 0; i < 40; ++i) {
                 writer.tensor("/model/t" + std::to_string(i), TensorView(small.data(), DType::f32, {300}));
@@ -157,7 +157,7 @@ TEST(AFileSizeLimit, EndsTheWritingWithAnError) {
     ::setrlimit(RLIMIT_FSIZE, &limit);
     std::vector<float> large(1 << 19);
     const std::string message = message_of<IoError>([&] {
-      io::CheckpointWriter writer(folder.path(), 2, {});
+      io::CheckpointWriter writer(folder.path(), {.step = 2}, 0);
       writer.tensor("/model/a", TensorView(large.data(), DType::f32, {1 << 19}));
       writer.commit();
     });

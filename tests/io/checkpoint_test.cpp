@@ -51,7 +51,7 @@ TEST(Checkpoint, StridedViewsAreStoredAsTheirElements) {
   TemporaryFolder folder;
   std::vector<float> block(24);
   std::iota(block.begin(), block.end(), 0.f);
-  CheckpointWriter writer(folder.path(), 1, {});
+  CheckpointWriter writer(folder.path(), {.step = 1}, 0);
   writer.tensor("/model/c", TensorView(block.data(), DType::f32, {4, 6}).slice(1, 1, 3));
   const auto reader = CheckpointReader::open(writer.commit());
   std::vector<float> stored(8), spread(16, -1.f);
@@ -67,7 +67,7 @@ TEST(Checkpoint, StridedViewsAreStoredAsTheirElements) {
 TEST(Checkpoint, Bfloat16IsReadAsFloats) {
   TemporaryFolder folder;
   std::vector<std::uint16_t> halves{0x3F80, 0xC000, 0x4049};
-  CheckpointWriter writer(folder.path(), 1, {});
+  CheckpointWriter writer(folder.path(), {.step = 1}, 0);
   writer.tensor("/model/b", TensorView(halves.data(), DType::bf16, {3}));
   const auto reader = CheckpointReader::open(writer.commit());
   std::vector<float> values(3);
@@ -82,7 +82,7 @@ TEST(Checkpoint, Bfloat16IsReadAsFloats) {
 TEST(Checkpoint, ScalarsAndEmptyTensorsAreKept) {
   TemporaryFolder folder;
   float one = 5;
-  CheckpointWriter writer(folder.path(), 1, {});
+  CheckpointWriter writer(folder.path(), {.step = 1}, 0);
   writer.tensor("/state/scalar", TensorView(&one, DType::f32, {}));
   writer.tensor("/state/empty", TensorView(&one, DType::f32, {0, 3}));
   const auto reader = CheckpointReader::open(writer.commit());
@@ -111,7 +111,7 @@ TEST(Checkpoint, MissingTensorsAndWrongShapesAreNamed) {
 TEST(Checkpoint, WithoutACommitNothingIsLeft) {
   TemporaryFolder folder;
   {
-    CheckpointWriter writer(folder.path(), 1, {});
+    CheckpointWriter writer(folder.path(), {.step = 1}, 0);
     EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), {}), 1);
   }
   EXPECT_TRUE(fs::is_empty(folder.path()));
@@ -131,7 +131,7 @@ TEST(Checkpoint, OddNamesAreRefusedAndEndTheWriting) {
   TemporaryFolder folder;
   float one = 1;
   for (const char* name : {"model/x", "/else/x", "/model/", "/model/a//b", "/model/./a", "/model/a b"}) {
-    CheckpointWriter writer(folder.path(), 1, {});
+    CheckpointWriter writer(folder.path(), {.step = 1}, 0);
     EXPECT_NE(message_of<IoError>([&] { writer.tensor(name, TensorView(&one, DType::f32, {1})); }), "")
         << name;
     EXPECT_THAT(message_of<IoError>([&] { writer.commit(); }), HasSubstr("given up before"));
@@ -142,7 +142,7 @@ TEST(Checkpoint, OddNamesAreRefusedAndEndTheWriting) {
 TEST(Checkpoint, ANameIsTakenOnce) {
   TemporaryFolder folder;
   float one = 1;
-  CheckpointWriter writer(folder.path(), 1, {});
+  CheckpointWriter writer(folder.path(), {.step = 1}, 0);
   writer.tensor("/model/x", TensorView(&one, DType::f32, {1}));
   EXPECT_THAT(message_of<IoError>([&] { writer.tensor("/model/x", TensorView(&one, DType::f32, {1})); }),
               HasSubstr("cannot create dataset /model/x (HDF5: "));

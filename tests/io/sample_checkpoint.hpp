@@ -4,10 +4,23 @@
 #include <string>
 #include <vector>
 
+#include "caravan/error.hpp"
+#include "io/checkpoint/manifest.hpp"
 #include "io/checkpoint/reader.hpp"
 #include "io/checkpoint/writer.hpp"
 
 namespace caravan::test {
+
+/// Where the first piece of a tensor starts in its file.
+inline std::uint64_t offset_of(const std::string& checkpoint, const std::string& tensor) {
+  const io::Manifest manifest = io::read_manifest(checkpoint);
+  for (const io::FileRecord& file : manifest.files) {
+    for (const io::PieceRecord& record : file.pieces) {
+      if (record.piece.tensor.name == tensor) return record.offset;
+    }
+  }
+  throw Error("no tensor " + tensor);
+}
 
 /// A small checkpoint whose contents follow from its step.
 struct Sample {
@@ -20,16 +33,19 @@ struct Sample {
 
   std::string write(const std::string& folder) {
     const auto count = static_cast<std::int64_t>(weight.size());
-    io::CheckpointWriter writer(folder, step,
-                                {.tokens_seen = step * 1000,
-                                 .job_yaml = "train: {steps: 10}\n",
-                                 .layout = "one rank",
-                                 .creator = "caravan test",
-                                 .expected_bytes = weight.size() * 8});
+    io::CheckpointWriter writer(folder, head(), weight.size() * 8);
     writer.tensor("/model/w.weight", TensorView(weight.data(), DType::f32, {count / 8, 8}));
     writer.tensor("/optimizer/m/w.weight", TensorView(moment.data(), DType::f32, {count / 8, 8}));
-    writer.attribute("/state/data_cursor", step * 7);
     return writer.commit();
+  }
+
+  io::CheckpointHead head() const {
+    return {.step = step,
+            .tokens_seen = step * 1000,
+            .job_yaml = "train: {steps: 10}\n",
+            .layout = "one rank",
+            .creator = "caravan test",
+            .values = {{"/state/data_cursor", step * 7}}};
   }
 
   /// True when `path` holds exactly this.

@@ -137,7 +137,7 @@ TEST_F(Folder, WholeNumbersAreNoWeights) {
 TEST_F(Folder, ACheckpointOrARunIsASourceToo) {
   float values[4] = {1, 2, 3, 4};
   for (std::int64_t step : {1, 2}) {
-    io::CheckpointWriter writer(folder_.file("checkpoints"), step, {});
+    io::CheckpointWriter writer(folder_.file("checkpoints"), {.step = step}, 0);
     writer.tensor("/model/norm.weight", TensorView(values, DType::f32, {4}));
     writer.tensor("/optimizer/m/norm.weight", TensorView(values, DType::f32, {4}));
     writer.commit();

@@ -4,7 +4,7 @@
 #include "io/checkpoint/catalogue.hpp"
 #include "tests/jobs/job_test.hpp"
 
-// A disk that holds one checkpoint of the mini job (0.6 MB, and 1 MB of reserve) and no second.
+// A disk that holds one checkpoint of the mini job (0.8 MB, 0.9 MB while it is written) and no second.
 namespace caravan::test {
 namespace {
 
@@ -16,7 +16,7 @@ class FullDisk : public JobTest {
   void SetUp() override {
     JobTest::SetUp();
     fs::create_directory(file("disk"));
-    if (::mount("tmpfs", file("disk").c_str(), "tmpfs", 0, "size=2200k") != 0) {
+    if (::mount("tmpfs", file("disk").c_str(), "tmpfs", 0, "size=1600k") != 0) {
       GTEST_SKIP() << "mounting a small tmpfs needs root";
     }
     mounted_ = true;

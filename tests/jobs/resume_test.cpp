@@ -1,3 +1,4 @@
+#include <fmt/ranges.h>
 #include <gmock/gmock.h>
 #include <unistd.h>
 
@@ -45,8 +46,10 @@ class Resume : public JobTest {
   std::vector<std::string> digests(const std::string& run, std::int64_t step) const {
     std::vector<std::string> list;
     const io::Manifest manifest = io::read_manifest(file(run) + "/checkpoints/" + io::step_folder(step));
-    for (const auto& tensor : manifest.files.front().tensors)
-      list.push_back(tensor.name + " " + tensor.digest);
+    for (const io::FileRecord& file : manifest.files) {
+      for (const io::PieceRecord& record : file.pieces)
+        list.push_back(fmt::format("{} {} {}", record.piece.tensor.name, record.piece.row, record.blocks));
+    }
     return list;
   }
   std::string checkpoint_file(const std::string& run, std::int64_t step) const {

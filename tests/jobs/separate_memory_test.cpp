@@ -1,3 +1,4 @@
+#include <fmt/ranges.h>
 #include <gmock/gmock.h>
 
 #include <fstream>
@@ -48,8 +49,10 @@ class SeparateMemory : public JobTest {
   std::vector<std::string> digests(const std::string& name, std::int64_t step) const {
     std::vector<std::string> list;
     const io::Manifest manifest = io::read_manifest(file(name) + "/checkpoints/" + io::step_folder(step));
-    for (const auto& tensor : manifest.files.front().tensors)
-      list.push_back(tensor.name + " " + tensor.digest);
+    for (const io::FileRecord& each : manifest.files) {
+      for (const io::PieceRecord& record : each.pieces)
+        list.push_back(fmt::format("{} {} {}", record.piece.tensor.name, record.piece.row, record.blocks));
+    }
     return list;
   }
   void expect_same_run(const std::string& one, const std::string& other) const {

@@ -1,0 +1,72 @@
+#include "io/checkpoint/block_reader.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+
+#include "caravan/check.hpp"
+#include "io/files/digest.hpp"
+
+namespace caravan::io {
+namespace {
+
+std::uint64_t bytes_of_block(const PieceRecord& record, std::size_t block) {
+  return std::min(kBlockBytes, record.piece.bytes() - block * kBlockBytes);
+}
+
+}  // namespace
+
+BlockReader::BlockReader(std::string folder, const Manifest& manifest) : folder_(std::move(folder)) {
+  for (const FileRecord& record : manifest.files) regions_of(record);  // refuses what overlaps or lies outside
+}
+
+const File& BlockReader::open(const FileRecord& record) {
+  const auto found = files_.find(&record);
+  if (found != files_.end()) return found->second;
+  return files_.emplace(&record, File((std::filesystem::path(folder_) / record.name).string(), O_RDONLY))
+      .first->second;
+}
+
+void BlockReader::load(const FileRecord& record, const PieceRecord& piece, std::size_t block,
+                       std::span<std::byte> to) {
+  const File& file = open(record);
+  file.read_at(piece.offset + block * kBlockBytes, to);
+  CARAVAN_CHECK(digest_of(to) == piece.blocks[block], IoError,
+                fmt::format("{} is damaged in {} (the digest of block {} differs from the manifest's)",
+                            file.path(), piece.piece.tensor.name, block));
+}
+
+std::span<const std::byte> BlockReader::remembered(const FileRecord& file, const PieceRecord& piece,
+                                                   std::size_t block) {
+  const std::uint64_t bytes = bytes_of_block(piece, block);
+  if (held_piece_ != &piece || held_block_ != block) {
+    held_piece_ = nullptr;  // the buffer holds nothing if loading fails
+    buffer_.resize(std::max<std::size_t>(buffer_.size(), bytes));
+    load(file, piece, block, std::span(buffer_).first(bytes));
+    held_piece_ = &piece;
+    held_block_ = block;
+  }
+  return std::span(buffer_).first(bytes);
+}
+
+void BlockReader::read(const FileRecord& file, const PieceRecord& piece, std::uint64_t begin,
+                       std::span<std::byte> to) {
+  CARAVAN_EXPECT(begin + to.size() <= piece.piece.bytes());
+  while (!to.empty()) {
+    const auto block = static_cast<std::size_t>(begin / kBlockBytes);
+    const std::uint64_t bytes = bytes_of_block(piece, block), from = begin % kBlockBytes;
+    const std::size_t wanted = std::min<std::uint64_t>(to.size(), bytes - from);
+    if (wanted == bytes) {
+      load(file, piece, block, to.first(wanted));
+    } else {
+      std::memcpy(to.data(), remembered(file, piece, block).data() + from, wanted);
+    }
+    begin += wanted;
+    to = to.subspan(wanted);
+  }
+}
+
+}  // namespace caravan::io

@@ -1,0 +1,85 @@
+#include "io/checkpoint/data_file.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "caravan/check.hpp"
+#include "io/checkpoint/block_digests.hpp"
+#include "io/checkpoint/layout.hpp"
+#include "io/checkpoint/space.hpp"
+#include "io/checkpoint/verify.hpp"
+#include "io/files/pack.hpp"
+#include "io/hdf5/attribute.hpp"
+#include "io/hdf5/dataset.hpp"
+#include "io/hdf5/virtual_dataset.hpp"
+
+namespace caravan::io {
+namespace {
+
+h5::H5File create(const std::string& folder, const std::string& path, std::uint64_t space) {
+  if (space > 0) check_space(folder, space);
+  h5::H5File made = h5::H5File::create(path);
+  if (space > 0) reserve_blocks(path, space);
+  return made;
+}
+
+}  // namespace
+
+DataFile::DataFile(const std::string& folder, std::string name, std::uint64_t space)
+    : folder_(folder),
+      path_((std::filesystem::path(folder) / name).string()),
+      record_{std::move(name), 0, 0, {}},
+      file_(create(folder_, path_, space)),
+      raw_(path_) {}
+
+void DataFile::attribute(const std::string& name, const CheckpointValue& value) {
+  const auto slash = name.rfind('/');
+  h5::write_attribute(file_, slash == 0 ? "/" : name.substr(0, slash), name.substr(slash + 1), value);
+}
+
+void DataFile::piece(const Piece& piece, const TensorView& elements) {
+  check_object_name(piece.tensor.name);
+  CARAVAN_EXPECT(elements.shape == piece.shape() && elements.dtype == piece.tensor.dtype);
+  auto dataset = h5::Dataset::create(file_, piece.tensor.name, elements.dtype, elements.shape);
+  PieceRecord record{piece, dataset.file_offset(), {}};
+  dataset.close();
+  BlockDigests digests;
+  std::uint64_t at = record.offset;
+  for_each_packed(elements, [&](std::span<const std::byte> stretch) {
+    for (; !stretch.empty(); stretch = stretch.subspan(std::min<std::uint64_t>(stretch.size(), kBlockBytes))) {
+      const auto part = stretch.first(std::min<std::uint64_t>(stretch.size(), kBlockBytes));
+      digests.add(part);
+      raw_.write_at(at, part);
+      at += part.size();
+    }
+  });
+  record.blocks = digests.take();
+  record_.pieces.push_back(std::move(record));
+}
+
+void DataFile::virtual_tensor(const TensorRecord& tensor, const std::vector<FileRecord>& files) {
+  std::vector<h5::SourceRows> sources;
+  for (const FileRecord& file : files) {
+    for (const PieceRecord& record : file.pieces) {
+      const Piece& piece = record.piece;
+      if (piece.tensor.name == tensor.name) sources.push_back({file.name, piece.row, piece.rows});
+    }
+  }
+  h5::create_virtual_dataset(file_, tensor.name, tensor.dtype, tensor.shape, sources);
+}
+
+FileRecord DataFile::finish() {
+  file_.finish();
+  const File closed(path_, O_RDWR);
+  record_.bytes = closed.size();
+  CARAVAN_CHECK(::ftruncate(closed.descriptor(), static_cast<off_t>(record_.bytes)) == 0, IoError,
+                system_text("cut the spare space of", path_));
+  closed.sync();
+  record_.structure = structure_digest(folder_, record_);
+  return std::move(record_);
+}
+
+}  // namespace caravan::io

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "io/checkpoint/manifest.hpp"
+#include "io/checkpoint/value.hpp"
+#include "io/files/direct_file.hpp"
+#include "io/hdf5/h5_file.hpp"
+
+namespace caravan::io {
+
+/// One HDF5 file of a checkpoint while it is written. HDF5 makes the structure; elements go as raw bytes to
+/// the places that it gave them, which is as fast as the disk and lets their digests be taken on the way.
+class DataFile {
+ public:
+  /// `space` for all that is to come is taken from the disk now: IoError when it is not there, before anything
+  /// is written. 0: not checked.
+  DataFile(const std::string& folder, std::string name, std::uint64_t space);
+
+  /// "/step" is an attribute of the root group, "/state/next_sample" one of the group /state.
+  void attribute(const std::string& name, const CheckpointValue& value);
+  /// A dataset of the piece's rows under the tensor's name. `elements`: host memory of the piece's shape, any
+  /// strides.
+  void piece(const Piece& piece, const TensorView& elements);
+  /// A dataset without elements of its own that shows the tensor whole, from rows that lie in `files` beside
+  /// this one. Every row must be in one of them.
+  void virtual_tensor(const TensorRecord& tensor, const std::vector<FileRecord>& files);
+  /// [once] Closes, synchronises. Until then the file is not to be read.
+  FileRecord finish();
+
+ private:
+  std::string folder_, path_;
+  FileRecord record_;
+  h5::H5File file_;
+  DirectFile raw_;
+};
+
+}  // namespace caravan::io

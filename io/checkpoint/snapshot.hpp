@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "io/checkpoint/piece.hpp"
+
+namespace caravan::io {
+
+/// One rank's share of a checkpoint between the step that it belongs to and the disk. Every piece starts on a
+/// page, so that it can be written past the page cache. Memory is taken, and touched, once for a whole run.
+class Snapshot {
+ public:
+  /// std::bad_alloc when the memory is not there.
+  explicit Snapshot(std::vector<Piece> pieces);
+
+  const std::vector<Piece>& pieces() const noexcept { return pieces_; }
+  /// Host memory of the piece's shape, contiguous, to fill and to write.
+  TensorView elements(std::size_t piece) const;
+  std::uint64_t bytes() const noexcept { return bytes_; }
+  /// The same before there is memory.
+  static std::uint64_t bytes_of(const std::vector<Piece>& pieces);
+
+ private:
+  struct Unmap {
+    std::uint64_t bytes;
+    void operator()(std::byte* pages) const;
+  };
+  std::vector<Piece> pieces_;
+  std::vector<std::uint64_t> starts_;
+  std::uint64_t bytes_ = 0;
+  std::unique_ptr<std::byte, Unmap> memory_;
+};
+
+}  // namespace caravan::io

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/checkpoint/block_reader.hpp"
+#include "io/checkpoint/manifest.hpp"
+
+namespace caravan::io {
+
+/// Where an index of each axis starts.
+using Origin = std::array<std::int64_t, Shape::kMaxRank>;
+
+/// A tensor and the files that its rows lie in, by first row. Borrows the manifest.
+class StoredTensor {
+ public:
+  explicit StoredTensor(TensorRecord tensor) : tensor_(std::move(tensor)) {}
+  void add(const FileRecord& file, const PieceRecord& piece);
+
+  const TensorRecord& tensor() const noexcept { return tensor_; }
+  /// The block at `origin` of `to`'s shape, which must lie inside; `to` is contiguous and of the stored type.
+  void read(BlockReader& reader, const Origin& origin, const TensorView& to) const;
+
+ private:
+  struct Source {
+    std::int64_t first = 0, behind = 0;  ///< elements of the whole tensor in row-major order
+    const FileRecord* file = nullptr;
+    const PieceRecord* piece = nullptr;
+  };
+  void check_inside(const Origin& origin, const TensorView& to) const;
+  void read_run(BlockReader& reader, std::int64_t first, std::int64_t count, std::byte* to) const;
+
+  TensorRecord tensor_;
+  std::vector<Source> sources_;
+};
+
+/// Every tensor of a manifest by name; IoError as tensors_of.
+std::map<std::string, StoredTensor, std::less<>> index_of(const Manifest& manifest);
+
+}  // namespace caravan::io

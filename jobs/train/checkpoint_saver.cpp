@@ -1,0 +1,151 @@
+#include "jobs/train/checkpoint_saver.hpp"
+
+#include <fmt/format.h>
+
+#include "caravan/check.hpp"
+#include "caravan/fingerprint.h"
+#include "caravan/log.hpp"
+#include "io/checkpoint/catalogue.hpp"
+#include "io/checkpoint/layout.hpp"
+#include "io/checkpoint/space.hpp"
+#include "jobs/setup/gather.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+double seconds(std::chrono::steady_clock::duration duration) {
+  return std::chrono::duration<double>(duration).count();
+}
+
+/// Of all ranks' files: what rank 0 looks for on the disk before anybody writes.
+std::uint64_t space_of_all(Communicator& world, const std::vector<io::Piece>& pieces) {
+  auto bytes = static_cast<std::int64_t>(io::space_for(pieces));
+  world.all_reduce(TensorView(&bytes, DType::i64, {1}), ReduceOp::sum);
+  return static_cast<std::uint64_t>(bytes);
+}
+
+/// Nothing may leave a thread but its outcome.
+template <class Outcome, class Body>
+Outcome guarded(Body&& body) {
+  try {
+    return body();
+  } catch (const std::exception& error) {
+    return {{}, error.what(), {}};
+  }
+}
+
+}  // namespace
+
+CheckpointSaver::CheckpointSaver(TrainSetup& setup, Communicator& world, const io::RunLock* lock)
+    : setup_(setup),
+      world_(world),
+      lock_(lock),
+      share_(setup),
+      snapshot_(setup.job().checkpoint.enabled && setup.job().checkpoint.async
+                    ? std::make_unique<io::Snapshot>(share_.pieces()) : nullptr),
+      all_space_(space_of_all(world, share_.pieces())) {}
+
+void CheckpointSaver::begin(const Progress& progress, OnFailure on_failure) {
+  finish();
+  on_failure_ = on_failure;
+  begin_ = Clock::now();
+  head_ = {progress.step,
+           progress.tokens_seen,
+           setup_.job().resolved.to_yaml(),
+           setup_.mesh().layout().describe(),
+           "caravan " CARAVAN_VERSION,
+           {{"/state/next_sample", progress.next_sample}}};
+  if (lock_) lock_->check();
+  open_folder();
+  if (phase_ == Phase::idle) return;
+  if (snapshot_) share_.copy_to(*snapshot_);
+  copied_ = Clock::now();
+  start_writing();
+  if (!snapshot_) finish();
+}
+
+/// Rank 0 makes the folder, after what may be in its way; the others learn its name.
+void CheckpointSaver::open_folder() {
+  const std::string parent = setup_.job().output + "/checkpoints";
+  const auto outcome = guarded<Outcome>([&]() -> Outcome {
+    if (world_.rank() != 0) return {};
+    io::remove_stale(parent);  // what a killed run left may be the space that is missing
+    staging_.emplace(parent, io::step_folder(head_.step));
+    io::check_space(staging_->path(), all_space_);
+    return {staging_->path(), {}, {}};
+  });
+  folder_ = broadcast_text(world_, outcome.result);
+  const std::string problem = broadcast_text(world_, outcome.problem);
+  phase_ = Phase::writing;
+  if (!problem.empty()) end(problem);
+}
+
+void CheckpointSaver::start_writing() {
+  const auto write = [this]() -> Outcome {
+    return guarded<Outcome>([&]() -> Outcome {
+      if (share_.pieces().empty()) return {};
+      const auto elements = [this](std::size_t piece) {
+        return snapshot_ ? snapshot_->elements(piece) : share_.elements(piece);
+      };
+      return {io::to_text(io::write_share(folder_, world_.rank(), world_.size(), head_, share_.pieces(), elements)),
+              {},
+              {}};
+    });
+  };
+  task_ = std::async(snapshot_ ? std::launch::async : std::launch::deferred, write);
+}
+
+void CheckpointSaver::start_publishing(const std::vector<std::string>& records) {
+  phase_ = Phase::publishing;
+  if (world_.rank() != 0) return;
+  task_ = std::async(snapshot_ ? std::launch::async : std::launch::deferred,
+                     [this, records] { return guarded<Outcome>([&] { return publish(records); }); });
+}
+
+CheckpointSaver::Outcome CheckpointSaver::publish(const std::vector<std::string>& records) {
+  std::vector<io::FileRecord> shares;
+  for (const std::string& record : records) {
+    if (!record.empty()) shares.push_back(io::file_record_from(record));
+  }
+  Outcome outcome{io::publish(*staging_, head_, std::move(shares), lock_), {}, {}};
+  const Job::Checkpoint& job = setup_.job().checkpoint;
+  if (job.keep_latest == 0) return outcome;
+  for (const io::Skipped& skipped :
+       io::prune(setup_.job().output, {job.keep_latest, job.keep_every}).problems)
+    outcome.warnings.push_back(fmt::format("kept {}: {}", skipped.path, skipped.why));
+  return outcome;
+}
+
+void CheckpointSaver::poll() {
+  if (phase_ == Phase::idle) return;
+  const bool runs = task_.valid() && task_.wait_for(std::chrono::seconds(0)) != std::future_status::ready;
+  if (is_true_anywhere(world_, runs)) return;
+  const Outcome mine = task_.valid() ? task_.get() : Outcome{};
+  const std::string problem = first_text(world_, mine.problem);
+  if (!problem.empty()) return end(problem);
+  if (phase_ == Phase::writing) return start_publishing(gather_texts(world_, mine.result));
+  for (const std::string& warning : mine.warnings) log_warning(warning);
+  if (world_.rank() == 0)
+    log_info(fmt::format("checkpoint {} in {:.2f} s, of which training waited {:.3f} s", mine.result,
+                         seconds(Clock::now() - begin_), seconds(copied_ - begin_)));
+  end("");
+}
+
+void CheckpointSaver::finish() {
+  while (phase_ != Phase::idle) {
+    if (task_.valid()) task_.wait();
+    poll();
+  }
+}
+
+void CheckpointSaver::end(const std::string& problem) {
+  phase_ = Phase::idle;
+  staging_.reset();  // removes what was not put in place
+  if (problem.empty()) return;
+  if (on_failure_ == OnFailure::stop)
+    throw IoError(fmt::format("checkpoint of step {} failed: {}", head_.step, problem));
+  log_warning(fmt::format("checkpoint of step {} failed, older ones are untouched, training goes on: {}",
+                          head_.step, problem));
+}
+
+}  // namespace caravan::jobs

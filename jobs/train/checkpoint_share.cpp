@@ -1,0 +1,65 @@
+#include "jobs/train/checkpoint_share.hpp"
+
+#include <cstring>
+#include <map>
+
+#include "core/run/host_values.hpp"
+#include "io/files/pack.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+void copy_packed(const TensorView& from, const TensorView& to) {
+  auto* next = to.as<std::byte>();
+  io::for_each_packed(from, [&](std::span<const std::byte> stretch) {
+    std::memcpy(next, stretch.data(), stretch.size());
+    next += stretch.size();
+  });
+}
+
+}  // namespace
+
+CheckpointShare::CheckpointShare(TrainSetup& setup)
+    : setup_(setup),
+      tensors_(state_tensors(setup.model().parameters(), setup.slots(),
+                             not_owned(setup.pipeline().shared, setup.pipeline_ranks().host.rank()))) {
+  std::vector<io::TensorRecord> records;
+  std::map<std::string, Place> by_name;
+  for (std::size_t tensor = 0; tensor < tensors_.size(); ++tensor) {
+    std::size_t part = 0;
+    visit_parts(tensors_[tensor], TensorView(nullptr, DType::f32, tensors_[tensor].shape),
+                [&](const std::string& name, const TensorView& view) {
+                  records.push_back({name, DType::f32, view.shape});
+                  by_name[name] = {tensor, part++};
+                });
+  }
+  pieces_ = io::share_of(records, setup.share().data_rank, setup.share().data_ranks);
+  for (const io::Piece& piece : pieces_) places_.push_back(by_name.at(piece.tensor.name));
+}
+
+TensorView CheckpointShare::view_of(std::size_t piece, const StateTensor& tensor,
+                                    const TensorView& whole) const {
+  const TensorView part = tensor.parameter ? tensor.parameter->part(whole, places_[piece].part) : whole;
+  const io::Piece& wanted = pieces_[piece];
+  return part.shape.rank() == 0 ? part : part.rows(wanted.row, wanted.row + wanted.rows);
+}
+
+TensorView CheckpointShare::elements(std::size_t piece) {
+  const StateTensor& tensor = tensors_[places_[piece].tensor];
+  return view_of(piece, tensor, on_host(setup_.device(), tensor.view, room_));
+}
+
+void CheckpointShare::copy_to(const io::Snapshot& snapshot) {
+  Device& device = setup_.device();
+  for (std::size_t piece = 0; piece < pieces_.size(); ++piece) {
+    const StateTensor& tensor = tensors_[places_[piece].tensor];
+    const TensorView to = snapshot.elements(piece), from = view_of(piece, tensor, tensor.view);
+    if (device.memory() == Memory::device && from.contiguous())
+      device.copy_to_host(Lane::compute, to.data, from.data, to.bytes());
+    else
+      copy_packed(view_of(piece, tensor, on_host(device, tensor.view, room_)), to);
+  }
+  device.synchronize();
+}
+
+}  // namespace caravan::jobs

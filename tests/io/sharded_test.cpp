@@ -1,0 +1,209 @@
+#include "io/checkpoint/sharded.hpp"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstdio>
+#include <numeric>
+#include <random>
+
+#include "caravan/error.hpp"
+#include "io/checkpoint/reader.hpp"
+#include "io/checkpoint/snapshot.hpp"
+#include "tests/io/temporary_folder.hpp"
+
+// Several writers, one checkpoint: every row is stored once, and readers see tensors.
+namespace caravan::test {
+namespace {
+
+namespace fs = std::filesystem;
+using io::Piece;
+using io::TensorRecord;
+using ::testing::HasSubstr;
+
+const std::vector<TensorRecord> kTensors{
+    {"/model/a", DType::f32, {7, 5}},       {"/model/large", DType::f32, {33, 64, 80}},
+    {"/model/one", DType::f32, {1}},        {"/state/scalar", DType::f32, {}},
+    {"/state/empty", DType::f32, {0, 3}},   {"/optimizer/m/a", DType::f32, {7, 5}},
+    {"/optimizer/m/b", DType::f32, {3000}},
+};
+
+/// Element i of a tensor: tells tensors and places apart.
+float value(const TensorRecord& tensor, std::int64_t element) {
+  return static_cast<float>(tensor.name.size() * 1000) + static_cast<float>(element % 997) * 0.5f;
+}
+
+std::vector<float> values_of(const Piece& piece) {
+  const std::int64_t row = piece.tensor.shape.rank() == 0 ? 1 : piece.tensor.shape.count() / std::max<std::int64_t>(
+                                                                                               Piece::rows_of(piece.tensor.shape), 1);
+  std::vector<float> values(static_cast<std::size_t>(piece.shape().count()));
+  for (std::size_t i = 0; i < values.size(); ++i)
+    values[i] = value(piece.tensor, piece.row * row + static_cast<std::int64_t>(i));
+  return values;
+}
+
+std::string write(const std::string& parent, int writers) {
+  const io::CheckpointHead head{.step = writers, .tokens_seen = 5, .job_yaml = "seed: 1\n", .layout = "test",
+                                .creator = "caravan test", .values = {{"/state/next_sample", std::int64_t{9}}}};
+  io::StagingFolder staging(parent, fmt::format("step-{:08d}", writers));
+  std::vector<io::FileRecord> shares;
+  for (int writer = 0; writer < writers; ++writer) {
+    const auto pieces = io::share_of(kTensors, writer, writers);
+    const io::Snapshot snapshot(pieces);
+    for (std::size_t i = 0; i < pieces.size(); ++i) {
+      const auto values = values_of(pieces[i]);
+      std::copy(values.begin(), values.end(), snapshot.elements(i).as<float>());
+    }
+    if (pieces.empty()) continue;
+    const auto share = io::write_share(staging.path(), writer, writers, head, pieces,
+                                       [&](std::size_t piece) { return snapshot.elements(piece); });
+    shares.push_back(io::file_record_from(io::to_text(share)));
+  }
+  return io::publish(staging, head, std::move(shares), nullptr);
+}
+
+class Sharded : public ::testing::TestWithParam<int> {
+ protected:
+  TemporaryFolder folder_;
+};
+
+TEST_P(Sharded, SharesAreEveryRowOnceAndEqualInBytes) {
+  std::int64_t total = 0, most = 0;
+  for (const TensorRecord& tensor : kTensors) total += static_cast<std::int64_t>(tensor.bytes());
+  std::map<std::string, std::int64_t> next;
+  for (int writer = 0; writer < GetParam(); ++writer) {
+    std::int64_t bytes = 0;
+    for (const Piece& piece : io::share_of(kTensors, writer, GetParam())) {
+      EXPECT_EQ(piece.row, next[piece.tensor.name]) << piece.tensor.name;
+      next[piece.tensor.name] += piece.rows;
+      bytes += static_cast<std::int64_t>(piece.bytes());
+    }
+    most = std::max(most, bytes);
+  }
+  for (const TensorRecord& tensor : kTensors) EXPECT_EQ(next[tensor.name], Piece::rows_of(tensor.shape));
+  EXPECT_LE(most, total / GetParam() + 2 * 64 * 80 * 4);
+}
+
+TEST_P(Sharded, ReadersSeeWholeTensors) {
+  const auto reader = io::CheckpointReader::open(write(folder_.path(), GetParam()));
+  ASSERT_EQ(reader.tensors().size(), kTensors.size());
+  EXPECT_EQ(std::get<std::int64_t>(reader.attribute("/state/next_sample")), 9);
+  EXPECT_EQ(reader.job_yaml(), "seed: 1\n");
+  EXPECT_THAT(reader.attribute_names(), ::testing::ElementsAre("/state/next_sample"));
+  for (const TensorRecord& tensor : kTensors) {
+    const auto wanted = values_of(Piece::whole(tensor));
+    std::vector<float> read(wanted.size(), -1);
+    reader.read(tensor.name, TensorView(read.data(), DType::f32, tensor.shape));
+    EXPECT_EQ(read, wanted) << tensor.name;
+  }
+}
+
+TEST_P(Sharded, AnyBlockIsReadFromTheFilesItLiesIn) {
+  const auto reader = io::CheckpointReader::open(write(folder_.path(), GetParam()), io::Check::structure);
+  const TensorRecord& large = kTensors[1];
+  std::mt19937 random(7);
+  const auto below = [&](std::int64_t n) { return static_cast<std::int64_t>(random() % static_cast<unsigned>(n)); };
+  for (int round = 0; round < 50; ++round) {
+    std::array<std::int64_t, 4> origin{};
+    Shape shape;
+    for (int axis = 0; axis < 3; ++axis) {
+      const bool is_whole = random() % 3 == 0;
+      origin[static_cast<std::size_t>(axis)] = is_whole ? 0 : below(large.shape[axis]);
+      shape.append(is_whole ? large.shape[axis]
+                            : 1 + below(large.shape[axis] - origin[static_cast<std::size_t>(axis)]));
+    }
+    std::vector<float> read(static_cast<std::size_t>(shape.count()));
+    reader.read_block(large.name, origin, TensorView(read.data(), DType::f32, shape));
+    std::size_t at = 0;
+    for (std::int64_t i = 0; i < shape[0]; ++i) {
+      for (std::int64_t j = 0; j < shape[1]; ++j) {
+        for (std::int64_t k = 0; k < shape[2]; ++k, ++at)
+          ASSERT_EQ(read[at],
+                    value(large, ((origin[0] + i) * 64 + origin[1] + j) * 80 + origin[2] + k));
+      }
+    }
+  }
+}
+
+TEST_P(Sharded, OtherProgramsSeeTensorsFromAnyFolder) {
+  const std::string path = write(folder_.path(), GetParam());
+  const std::string script = folder_.file("read.py");
+  spill(script,
+        "import sys, h5py\n"
+        "f = h5py.File(sys.argv[1], 'r')\n"
+        "a = f['/model/large'][...]\n"
+        "print(a.shape, float(a.sum()), float(f['/state/scalar'][()]), f['/state'].attrs['next_sample'], f.attrs['job'])\n");
+  double sum = 0;
+  for (float element : values_of(Piece::whole(kTensors[1]))) sum += element;
+  const std::string command = fmt::format("cd / && /usr/bin/python3 -c 'import h5py' 2>/dev/null && "
+                                          "/usr/bin/python3 {} {}/checkpoint.h5 2>&1 || echo no h5py",
+                                          script, path);
+  FILE* pipe = ::popen(command.c_str(), "r");
+  std::array<char, 4096> text{};
+  const std::size_t got = std::fread(text.data(), 1, text.size() - 1, pipe);
+  ::pclose(pipe);
+  const std::string out(text.data(), got);
+  if (out == "no h5py\n") GTEST_SKIP() << "python3-h5py is not installed";
+  EXPECT_EQ(out.substr(0, 13), "(33, 64, 80) ");
+  EXPECT_NEAR(std::stod(out.substr(13)), sum, sum * 1e-5) << out;
+  EXPECT_THAT(out, HasSubstr(" 13000.0 9 seed: 1"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Writers, Sharded, ::testing::Values(1, 2, 3, 8, 40));
+
+TEST(ShardedDamage, IsFoundInTheBlockThatIsReadAndNowhereElse) {
+  TemporaryFolder folder;
+  constexpr std::int64_t kRows = 40 << 10, kColumns = 256;  // 40 MiB: three blocks
+  const TensorRecord tensor{"/model/x", DType::f32, {kRows, kColumns}};
+  const io::Snapshot snapshot({Piece::whole(tensor)});
+  std::iota(snapshot.elements(0).as<float>(), snapshot.elements(0).as<float>() + kRows * kColumns, 0.f);
+  const io::CheckpointHead head{.step = 1};
+  io::StagingFolder staging(folder.path(), "step-00000001");
+  const auto share = io::write_share(staging.path(), 0, 1, head, snapshot.pieces(),
+                                     [&](std::size_t piece) { return snapshot.elements(piece); });
+  ASSERT_EQ(share.pieces[0].blocks.size(), 3u);
+  const std::string path = io::publish(staging, head, {share}, nullptr);
+  {
+    std::fstream file(path + "/checkpoint.h5", std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(static_cast<std::streamoff>(share.pieces[0].offset + (20u << 20)));
+    file.put('\x7f');
+  }
+  const auto reader = io::CheckpointReader::open(path, io::Check::structure);
+  std::vector<float> rows(16 * kColumns);
+  const TensorView view(rows.data(), DType::f32, {16, kColumns});
+  reader.read_block("/model/x", {0, 0}, view);
+  EXPECT_EQ(rows[17], 17.f);
+  reader.read_block("/model/x", {kRows - 16, 0}, view);
+  EXPECT_THAT(message_of<IoError>([&] { reader.read_block("/model/x", {kRows / 2, 0}, view); }),
+              HasSubstr("is damaged in /model/x (the digest of block 1 differs from the manifest's)"));
+  const auto damages = io::find_damage(path, io::read_manifest(path), io::Check::everything);
+  ASSERT_EQ(damages.size(), 1u);
+  EXPECT_EQ(damages[0].tensor, "/model/x");
+  EXPECT_EQ(damages[0].begin, share.pieces[0].offset + io::kBlockBytes);
+}
+
+TEST(ShardedDamage, MissingAndDoubledRowsAreRefused) {
+  TemporaryFolder folder;
+  const TensorRecord tensor{"/model/x", DType::f32, {4, 2}};
+  std::vector<float> values(8);
+  const auto complaint = [&](std::int64_t first, std::int64_t second, std::int64_t rows) {
+    io::StagingFolder staging(folder.path(), "step-00000001");
+    std::vector<io::FileRecord> shares;
+    for (std::int64_t row : {first, second}) {
+      shares.push_back(io::write_share(staging.path(), static_cast<int>(shares.size()), 2, {.step = 1},
+                                       {Piece{tensor, row, rows}}, [&](std::size_t) {
+                                         return TensorView(values.data(), DType::f32, {rows, 2});
+                                       }));
+    }
+    return message_of<IoError>([&] { io::publish(staging, {.step = 1}, shares, nullptr); });
+  };
+  EXPECT_THAT(complaint(0, 3, 1), HasSubstr("row 1 of /model/x is in no file"));
+  EXPECT_THAT(complaint(0, 1, 2), HasSubstr("row 1 of /model/x is stored twice"));
+  EXPECT_THAT(complaint(1, 3, 1), HasSubstr("row 0 of /model/x is in no file"));
+  EXPECT_TRUE(fs::is_empty(folder.path()));
+}
+
+}  // namespace
+}  // namespace caravan::test
