@@ -20,7 +20,8 @@ std::uint64_t bytes_of_block(const PieceRecord& record, std::size_t block) {
 }  // namespace
 
 BlockReader::BlockReader(std::string folder, const Manifest& manifest) : folder_(std::move(folder)) {
-  for (const FileRecord& record : manifest.files) regions_of(record);  // refuses what overlaps or lies outside
+  for (const FileRecord& record : manifest.files)
+    regions_of(record);  // refuses what overlaps or lies outside
 }
 
 const File& BlockReader::open(const FileRecord& record) {

@@ -49,7 +49,8 @@ void DataFile::piece(const Piece& piece, const TensorView& elements) {
   BlockDigests digests;
   std::uint64_t at = record.offset;
   for_each_packed(elements, [&](std::span<const std::byte> stretch) {
-    for (; !stretch.empty(); stretch = stretch.subspan(std::min<std::uint64_t>(stretch.size(), kBlockBytes))) {
+    for (; !stretch.empty();
+         stretch = stretch.subspan(std::min<std::uint64_t>(stretch.size(), kBlockBytes))) {
       const auto part = stretch.first(std::min<std::uint64_t>(stretch.size(), kBlockBytes));
       digests.add(part);
       raw_.write_at(at, part);

@@ -14,8 +14,8 @@ namespace caravan::io {
 /// the places that it gave them, which is as fast as the disk and lets their digests be taken on the way.
 class DataFile {
  public:
-  /// `space` for all that is to come is taken from the disk now: IoError when it is not there, before anything
-  /// is written. 0: not checked.
+  /// `space` for all that is to come is taken from the disk now: IoError when it is not there, before
+  /// anything is written. 0: not checked.
   DataFile(const std::string& folder, std::string name, std::uint64_t space);
 
   /// "/step" is an attribute of the root group, "/state/next_sample" one of the group /state.

@@ -30,8 +30,8 @@ std::uint64_t digest_from(const json& text) {
   const auto& digits = text.get_ref<const std::string&>();
   std::uint64_t digest = 0;
   const auto [end, problem] = std::from_chars(digits.data(), digits.data() + digits.size(), digest, 16);
-  CARAVAN_CHECK(problem == std::errc() && end == digits.data() + digits.size() && digits.size() == 16, IoError,
-                fmt::format("'{}' is no digest of 16 hexadecimal digits", digits));
+  CARAVAN_CHECK(problem == std::errc() && end == digits.data() + digits.size() && digits.size() == 16,
+                IoError, fmt::format("'{}' is no digest of 16 hexadecimal digits", digits));
   return digest;
 }
 
@@ -44,8 +44,8 @@ json to_json(const PieceRecord& record) {
   json extents = json::array(), blocks = json::array();
   for (int axis = 0; axis < tensor.shape.rank(); ++axis) extents.push_back(tensor.shape[axis]);
   for (const std::uint64_t block : record.blocks) blocks.push_back(hex(block));
-  return {{"name", tensor.name},       {"dtype", name_of(tensor.dtype)}, {"shape", extents},
-          {"row", record.piece.row},   {"rows", record.piece.rows},      {"offset", record.offset},
+  return {{"name", tensor.name},     {"dtype", name_of(tensor.dtype)}, {"shape", extents},
+          {"row", record.piece.row}, {"rows", record.piece.rows},      {"offset", record.offset},
           {"blocks_xxh3", blocks}};
 }
 
@@ -88,7 +88,8 @@ Piece piece_from(const json& object) {
   piece.row = object.at("row").get<std::int64_t>();
   piece.rows = object.at("rows").get<std::int64_t>();
   const std::int64_t all = Piece::rows_of(piece.tensor.shape);
-  CARAVAN_CHECK(piece.row >= 0 && piece.rows >= 0 && piece.rows <= all && piece.row <= all - piece.rows, IoError,
+  CARAVAN_CHECK(piece.row >= 0 && piece.rows >= 0 && piece.rows <= all && piece.row <= all - piece.rows,
+                IoError,
                 fmt::format("{} has no {} rows from {} on", piece.tensor.name, piece.rows, piece.row));
   return piece;
 }
@@ -100,8 +101,8 @@ PieceRecord piece_record_from(const json& object) {
   for (const json& block : object.at("blocks_xxh3")) record.blocks.push_back(digest_from(block));
   const std::uint64_t bytes = record.piece.bytes();
   CARAVAN_CHECK(record.blocks.size() == (bytes + kBlockBytes - 1) / kBlockBytes, IoError,
-                fmt::format("{} has {} block digests, which its {} bytes contradict", record.piece.tensor.name,
-                            record.blocks.size(), bytes));
+                fmt::format("{} has {} block digests, which its {} bytes contradict",
+                            record.piece.tensor.name, record.blocks.size(), bytes));
   return record;
 }
 
@@ -118,9 +119,10 @@ FileRecord file_from(const json& object) {
 
 Manifest manifest_from(const json& object, const std::string& path) {
   const auto version = object.at("format_version").get<std::int64_t>();
-  CARAVAN_CHECK(version == kCheckpointFormat, IoError,
-                fmt::format("{} has format version {} (this caravan reads {}). Use {} caravan?", path, version,
-                            kCheckpointFormat, version > kCheckpointFormat ? "a newer" : "an older"));
+  CARAVAN_CHECK(
+      version == kCheckpointFormat, IoError,
+      fmt::format("{} has format version {} (this caravan reads {}). Use {} caravan?", path, version,
+                  kCheckpointFormat, version > kCheckpointFormat ? "a newer" : "an older"));
   CARAVAN_CHECK(object.at("block_bytes").get<std::uint64_t>() == kBlockBytes, IoError,
                 fmt::format("{} has blocks of another size than {} bytes", path, kBlockBytes));
   Manifest manifest;

@@ -41,8 +41,8 @@ std::vector<Piece> share_of(const std::vector<TensorRecord>& tensors, int writer
     // An empty tensor has no bytes to share; the first writer keeps its name and shape.
     if (tensor.bytes() == 0 && writer == 0) share.push_back(Piece::whole(tensor));
     const std::int64_t begin = rows_before(cut_of(writer), start, tensor);
-    const std::int64_t end = writer + 1 == writers ? Piece::rows_of(tensor.shape)
-                                                   : rows_before(cut_of(writer + 1), start, tensor);
+    const std::int64_t end =
+        writer + 1 == writers ? Piece::rows_of(tensor.shape) : rows_before(cut_of(writer + 1), start, tensor);
     if (tensor.bytes() > 0 && begin < end) share.push_back({tensor, begin, end - begin});
     start += tensor.bytes();
   }

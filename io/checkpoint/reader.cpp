@@ -30,7 +30,8 @@ std::string folder_of(const std::string& path) {
 }
 
 /// Reads rows through a buffer where the target's strides or type differ from the file's.
-void read_through(const StoredTensor& stored, BlockReader& blocks, const Origin& origin, const TensorView& to) {
+void read_through(const StoredTensor& stored, BlockReader& blocks, const Origin& origin,
+                  const TensorView& to) {
   const DType dtype = stored.tensor().dtype;
   const std::int64_t rows = rows_a_piece(to);
   std::vector<std::byte> buffer;
@@ -45,7 +46,8 @@ void read_through(const StoredTensor& stored, BlockReader& blocks, const Origin&
   }
 }
 
-void read_tensor(const StoredTensor& stored, BlockReader& blocks, const Origin& origin, const TensorView& to) {
+void read_tensor(const StoredTensor& stored, BlockReader& blocks, const Origin& origin,
+                 const TensorView& to) {
   const TensorRecord& tensor = stored.tensor();
   if (to.dtype == tensor.dtype && to.contiguous()) return stored.read(blocks, origin, to);
   CARAVAN_CHECK(to.dtype == DType::f32, IoError,

@@ -9,8 +9,8 @@
 
 #include "caravan/tensor.hpp"
 #include "io/checkpoint/manifest.hpp"
-#include "io/checkpoint/verify.hpp"
 #include "io/checkpoint/value.hpp"
+#include "io/checkpoint/verify.hpp"
 
 namespace caravan::io {
 

@@ -45,8 +45,7 @@ std::vector<Region> regions_of(const FileRecord& file) {
                               file.bytes));
     pieces.push_back({record.offset, record.end(), &record});
   }
-  std::sort(pieces.begin(), pieces.end(),
-            [](const Region& a, const Region& b) { return a.begin < b.begin; });
+  std::sort(pieces.begin(), pieces.end(), [](const Region& a, const Region& b) { return a.begin < b.begin; });
   std::vector<Region> all;
   std::uint64_t next = 0;
   for (const Region& region : pieces) {

@@ -110,8 +110,8 @@ RunLock::RunLock(const std::string& run, const RunOwner& owner) : run_(run), gen
 void RunLock::check() const {
   const auto holder = current(run_);
   CARAVAN_CHECK(holder && holder->token == generation_, IoError,
-                fmt::format("{} belongs to {} by now (this process was given up, and may not write there)", run_,
-                            described(holder)));
+                fmt::format("{} belongs to {} by now (this process was given up, and may not write there)",
+                            run_, described(holder)));
 }
 
 }  // namespace caravan::io

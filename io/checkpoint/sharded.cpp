@@ -39,7 +39,8 @@ void describe(DataFile& file, const CheckpointHead& head) {
 FileRecord write_share(const std::string& folder, int writer, int writers, const CheckpointHead& head,
                        const std::vector<Piece>& pieces, const PieceSource& elements) {
   const bool is_only = writers == 1;
-  DataFile file(folder, is_only ? kCheckpointFile : fmt::format("shard-{:05d}.h5", writer), space_for(pieces));
+  DataFile file(folder, is_only ? kCheckpointFile : fmt::format("shard-{:05d}.h5", writer),
+                space_for(pieces));
   if (is_only) describe(file, head);
   for (std::size_t index = 0; index < pieces.size(); ++index) file.piece(pieces[index], elements(index));
   return file.finish();
@@ -50,8 +51,9 @@ std::string publish(StagingFolder& folder, const CheckpointHead& head, std::vect
   CARAVAN_EXPECT(!shares.empty());
   if (shares.size() > 1 || shares.front().name != kCheckpointFile)
     shares.insert(shares.begin(), write_master(folder.path(), head, shares));
-  Manifest manifest{head.step,    head.tokens_seen,   head.layout,
-                    head.creator, lock ? lock->generation() : "", std::move(shares)};
+  Manifest manifest{
+      head.step,        head.tokens_seen, head.layout, head.creator, lock ? lock->generation() : "",
+      std::move(shares)};
   write_manifest(folder.path(), manifest);
   if (lock) lock->check();
   return folder.commit();

@@ -19,9 +19,9 @@ class DataFile;
 struct CheckpointHead {
   std::int64_t step = 0;
   std::int64_t tokens_seen = 0;
-  std::string job_yaml;  ///< the resolved job
-  std::string layout;    ///< "pp=1 dp_replicate=2", for people
-  std::string creator;   ///< "caravan 0.1.0"
+  std::string job_yaml;                                         ///< the resolved job
+  std::string layout;                                           ///< "pp=1 dp_replicate=2", for people
+  std::string creator;                                          ///< "caravan 0.1.0"
   std::vector<std::pair<std::string, CheckpointValue>> values;  ///< "/state/next_sample" and the like
 };
 
@@ -29,7 +29,8 @@ struct CheckpointHead {
 using PieceSource = std::function<TensorView(std::size_t index)>;
 
 /// [any rank, beside the others] Writes what writer `writer` of `writers` holds into the unfinished folder:
-/// the only writer fills checkpoint.h5 itself, several write shard-NNNNN.h5 each. On the disk when it returns.
+/// the only writer fills checkpoint.h5 itself, several write shard-NNNNN.h5 each. On the disk when it
+/// returns.
 FileRecord write_share(const std::string& folder, int writer, int writers, const CheckpointHead& head,
                        const std::vector<Piece>& pieces, const PieceSource& elements);
 

@@ -35,9 +35,9 @@ void StoredTensor::add(const FileRecord& file, const PieceRecord& record) {
 
 void StoredTensor::check_inside(const Origin& origin, const TensorView& to) const {
   const Shape& whole = tensor_.shape;
-  CARAVAN_CHECK(to.shape.rank() == whole.rank(), IoError,
-                fmt::format("{} has shape {} ({} was asked for)", tensor_.name, to_string(whole),
-                            to_string(to.shape)));
+  CARAVAN_CHECK(
+      to.shape.rank() == whole.rank(), IoError,
+      fmt::format("{} has shape {} ({} was asked for)", tensor_.name, to_string(whole), to_string(to.shape)));
   for (int axis = 0; axis < whole.rank(); ++axis) {
     const std::int64_t begin = origin[static_cast<std::size_t>(axis)], extent = to.extent(axis);
     CARAVAN_CHECK(begin >= 0 && extent <= whole[axis] && begin <= whole[axis] - extent, IoError,
@@ -46,7 +46,8 @@ void StoredTensor::check_inside(const Origin& origin, const TensorView& to) cons
   }
 }
 
-void StoredTensor::read_run(BlockReader& reader, std::int64_t first, std::int64_t count, std::byte* to) const {
+void StoredTensor::read_run(BlockReader& reader, std::int64_t first, std::int64_t count,
+                            std::byte* to) const {
   const auto size = static_cast<std::int64_t>(size_of(tensor_.dtype));
   auto source = std::upper_bound(sources_.begin(), sources_.end(), first,
                                  [](std::int64_t at, const Source& s) { return at < s.behind; });

@@ -94,7 +94,8 @@ std::vector<Damage> find_damage(const std::string& folder, const Manifest& manif
     try {
       compare_file(folder, record, check, damages);
     } catch (const IoError& error) {
-      damages.push_back({path_in(folder, record), "", 0, 0, fmt::format("cannot be compared: {}", error.what())});
+      damages.push_back(
+          {path_in(folder, record), "", 0, 0, fmt::format("cannot be compared: {}", error.what())});
     }
   }
   return damages;

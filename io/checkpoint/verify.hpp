@@ -13,8 +13,8 @@ enum class Check { structure, everything };
 
 /// A stretch of a file that is not what the manifest says.
 struct Damage {
-  std::string file;    ///< its path
-  std::string tensor;  ///< "" for the file as a whole and for HDF5's own records
+  std::string file;                  ///< its path
+  std::string tensor;                ///< "" for the file as a whole and for HDF5's own records
   std::uint64_t begin = 0, end = 0;  ///< bytes of the file, where they are known
   std::string text() const;          ///< a sentence for people
   std::string why;                   ///< "truncated", "the digest of block 3 differs from the manifest's"

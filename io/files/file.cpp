@@ -68,8 +68,8 @@ void File::write(std::span<const std::byte> data) {
 
 void File::write_at(std::uint64_t offset, std::span<const std::byte> data) const {
   while (!data.empty()) {
-    const auto put =
-        ::pwrite(descriptor_, data.data(), std::min(data.size(), kMostBytesACall), static_cast<off_t>(offset));
+    const auto put = ::pwrite(descriptor_, data.data(), std::min(data.size(), kMostBytesACall),
+                              static_cast<off_t>(offset));
     if (put < 0 && errno == EINTR) continue;
     CARAVAN_CHECK(put >= 0, IoError, system_text("write", path_));
     offset += static_cast<std::uint64_t>(put);

@@ -45,10 +45,14 @@ Job::Train read_train(const Config& train) {
 }
 
 Job::Checkpoint read_checkpoint(const Config& node) {
-  return {node.get_bool("enabled"),    node.get_int("every"),
-          node.get_int("keep_latest"), node.get_int("keep_every"),
-          text_or(node, "initial_load", ""), node.get_bool("resume"),
-          node.get_string("on_failure") == "stop", node.get_bool("async")};
+  return {node.get_bool("enabled"),
+          node.get_int("every"),
+          node.get_int("keep_latest"),
+          node.get_int("keep_every"),
+          text_or(node, "initial_load", ""),
+          node.get_bool("resume"),
+          node.get_string("on_failure") == "stop",
+          node.get_bool("async")};
 }
 
 SplitRule read_split(const Config& node) {

@@ -76,9 +76,11 @@ inline constexpr caravan_param kCheckpointParams[] = {
     {"enabled", "bool", "true", "", "", "Save checkpoints at all."},
     {"every", "int", "500", "steps", ">= 1", "Steps between checkpoints; the last step is always saved."},
     {"keep_latest", "int", "10", "", ">= 0", "Complete checkpoints that stay; 0: all."},
-    {"keep_every", "int", "0", "steps", ">= 0", "Checkpoints of steps that this divides stay as well; 0: none."},
+    {"keep_every", "int", "0", "steps", ">= 0",
+     "Checkpoints of steps that this divides stay as well; 0: none."},
     {"async", "bool", "true", "", "",
-     "Copy the state and write it while training goes on, which takes as much memory again; false: wait for the "
+     "Copy the state and write it while training goes on, which takes as much memory again; false: wait for "
+     "the "
      "disk."},
     {"initial_load", "string", "null", "", "",
      "Weights to start from: a safetensors file, a Hugging Face folder, a checkpoint."},

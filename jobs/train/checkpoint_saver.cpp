@@ -42,7 +42,8 @@ CheckpointSaver::CheckpointSaver(TrainSetup& setup, Communicator& world, const i
       lock_(lock),
       share_(setup),
       snapshot_(setup.job().checkpoint.enabled && setup.job().checkpoint.async
-                    ? std::make_unique<io::Snapshot>(share_.pieces()) : nullptr),
+                    ? std::make_unique<io::Snapshot>(share_.pieces())
+                    : nullptr),
       all_space_(space_of_all(world, share_.pieces())) {}
 
 void CheckpointSaver::begin(const Progress& progress, OnFailure on_failure) {
@@ -87,7 +88,8 @@ void CheckpointSaver::start_writing() {
       const auto elements = [this](std::size_t piece) {
         return snapshot_ ? snapshot_->elements(piece) : share_.elements(piece);
       };
-      return {io::to_text(io::write_share(folder_, world_.rank(), world_.size(), head_, share_.pieces(), elements)),
+      return {io::to_text(
+                  io::write_share(folder_, world_.rank(), world_.size(), head_, share_.pieces(), elements)),
               {},
               {}};
     });

@@ -54,14 +54,14 @@ class CheckpointSaver {
   const io::RunLock* lock_;
   CheckpointShare share_;
   std::unique_ptr<io::Snapshot> snapshot_;  // empty when the job waits for the disk
-  std::uint64_t all_space_;  // of the disk, for all ranks
+  std::uint64_t all_space_;                 // of the disk, for all ranks
   Phase phase_ = Phase::idle;
   OnFailure on_failure_ = OnFailure::go_on;
   io::CheckpointHead head_;
-  std::string folder_;                          // unfinished, the same on all ranks
-  std::optional<io::StagingFolder> staging_;    // its owner, on rank 0
+  std::string folder_;                        // unfinished, the same on all ranks
+  std::optional<io::StagingFolder> staging_;  // its owner, on rank 0
   Clock::time_point begin_, copied_;
-  std::future<Outcome> task_;                   // last: its thread uses the others
+  std::future<Outcome> task_;  // last: its thread uses the others
 };
 
 }  // namespace caravan::jobs

@@ -9,7 +9,8 @@
 namespace caravan::jobs {
 
 /// What this rank stores of the run's lasting state, and where it is. Pipeline ranks store what they own, and
-/// data ranks, which hold the same, divide it among them. A share that is made before the model is allocated knows its pieces only.
+/// data ranks, which hold the same, divide it among them. A share that is made before the model is allocated
+/// knows its pieces only.
 class CheckpointShare {
  public:
   explicit CheckpointShare(TrainSetup& setup);

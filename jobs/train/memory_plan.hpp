@@ -31,7 +31,7 @@ struct MemoryDemand {
   BatchShape shape;
   std::size_t optimizer_slots = 0;
   int data_ranks = 1;
-  std::size_t snapshot = 0;  ///< of a checkpoint that is written beside training
+  std::size_t snapshot = 0;      ///< of a checkpoint that is written beside training
   Memory memory = Memory::host;  ///< of the device
 };
 MemoryPlan plan_memory(ModelInstance& model, const MemoryDemand& demand);

@@ -47,7 +47,8 @@ Trainer::Trainer(TrainSetup& setup, Communicator& world, const StopRequest& stop
     : setup_(allocated(setup)),
       world_(world),
       stop_(stop),
-      lock_(world.rank() == 0 ? std::make_unique<io::RunLock>(setup.job().output, io::RunOwner::here()) : nullptr),
+      lock_(world.rank() == 0 ? std::make_unique<io::RunLock>(setup.job().output, io::RunOwner::here())
+                              : nullptr),
       source_(setup.open_data({})),
       reader_(*source_, setup.share()),
       reducer_(setup.data_ranks().tensors),
@@ -92,9 +93,10 @@ bool Trainer::resume() {
   }
   CARAVAN_CHECK(
       candidates.empty(), IoError,
-      fmt::format("no checkpoint of {} verifies (starting anew would replace them). Restore one, or move them "
-                  "away?",
-                  setup_.job().output));
+      fmt::format(
+          "no checkpoint of {} verifies (starting anew would replace them). Restore one, or move them "
+          "away?",
+          setup_.job().output));
   return false;
 }
 
@@ -206,8 +208,7 @@ void Trainer::save_when_due() {
   if (!wanted.enabled || !now) return;
   whereabouts_.enter("saving a checkpoint");
   using OnFailure = CheckpointSaver::OnFailure;
-  saver_.begin(progress_,
-               wanted.stop_on_failure || stopped_by_ != 0 ? OnFailure::stop : OnFailure::go_on);
+  saver_.begin(progress_, wanted.stop_on_failure || stopped_by_ != 0 ? OnFailure::stop : OnFailure::go_on);
 }
 
 }  // namespace caravan::jobs

@@ -89,8 +89,7 @@ TEST_F(DamagedCheckpoint, AChangedManifestIsFound) {
 
 TEST_F(DamagedCheckpoint, ANewerFormatIsRefusedByItsNumber) {
   forge([](auto& manifest) { manifest["format_version"] = 3; });
-  EXPECT_THAT(refusal(),
-              HasSubstr("has format version 3 (this caravan reads 2). Use a newer caravan?"));
+  EXPECT_THAT(refusal(), HasSubstr("has format version 3 (this caravan reads 2). Use a newer caravan?"));
 }
 
 TEST_F(DamagedCheckpoint, HostileManifestsAreRefused) {

@@ -10,7 +10,8 @@
 #include "tests/io/sample_checkpoint.hpp"
 #include "tests/io/temporary_folder.hpp"
 
-// The disk fails, fills up, or the process dies at every single change of a file while a checkpoint is written.
+// The disk fails, fills up, or the process dies at every single change of a file while a checkpoint is
+// written.
 namespace caravan::test {
 namespace {
 

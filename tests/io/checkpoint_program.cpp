@@ -21,11 +21,12 @@ void write(const std::string& run, std::int64_t step) {
   std::vector<io::FileRecord> shares;
   for (int writer = 0; writer < 2; ++writer) {
     const auto pieces = io::share_of(tensors, writer, 2);
-    shares.push_back(io::write_share(staging.path(), writer, 2, sample.head(), pieces, [&](std::size_t index) {
-      const io::Piece& piece = pieces[index];
-      auto& values = piece.tensor.name == "/model/w.weight" ? sample.weight : sample.moment;
-      return TensorView(values.data(), DType::f32, {1 << 11, 8}).rows(piece.row, piece.row + piece.rows);
-    }));
+    shares.push_back(
+        io::write_share(staging.path(), writer, 2, sample.head(), pieces, [&](std::size_t index) {
+          const io::Piece& piece = pieces[index];
+          auto& values = piece.tensor.name == "/model/w.weight" ? sample.weight : sample.moment;
+          return TensorView(values.data(), DType::f32, {1 << 11, 8}).rows(piece.row, piece.row + piece.rows);
+        }));
   }
   io::publish(staging, sample.head(), std::move(shares), &lock);
   io::prune(run, {.latest = 2});

@@ -62,9 +62,12 @@ Verdict judge(bool concerned) {
 template <class Write>
 ssize_t judged_write(int file, size_t size, Write&& write) {
   switch (judge(is_inside(file))) {
-    case Verdict::pass: return write(size);
-    case Verdict::half: return write(size / 2);
-    case Verdict::fail: break;
+    case Verdict::pass:
+      return write(size);
+    case Verdict::half:
+      return write(size / 2);
+    case Verdict::fail:
+      break;
   }
   return -1;
 }

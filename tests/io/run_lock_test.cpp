@@ -51,9 +51,12 @@ class Holder {
 TEST(ARunsFolder, BelongsToOneLivingProcess) {
   TemporaryFolder run;
   Holder holder(run.path(), {"node7", 4711, "", 0});
-  EXPECT_THAT(message_of<IoError>([&] { RunLock second(run.path(), {"node8", 1, "", 0}); }),
-              HasSubstr("is in use by process 4711 on node7 (two runs would mix their checkpoints). Wait for it, "
-                        "or name another output?"));
+  EXPECT_THAT(
+      message_of<IoError>([&] {
+        RunLock second(run.path(), {"node8", 1, "", 0});
+      }),
+      HasSubstr("is in use by process 4711 on node7 (two runs would mix their checkpoints). Wait for it, "
+                "or name another output?"));
   holder.die();
   RunLock second(run.path(), {"node8", 1, "", 0});
   second.check();

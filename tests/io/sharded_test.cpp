@@ -36,8 +36,10 @@ float value(const TensorRecord& tensor, std::int64_t element) {
 }
 
 std::vector<float> values_of(const Piece& piece) {
-  const std::int64_t row = piece.tensor.shape.rank() == 0 ? 1 : piece.tensor.shape.count() / std::max<std::int64_t>(
-                                                                                               Piece::rows_of(piece.tensor.shape), 1);
+  const std::int64_t row =
+      piece.tensor.shape.rank() == 0
+          ? 1
+          : piece.tensor.shape.count() / std::max<std::int64_t>(Piece::rows_of(piece.tensor.shape), 1);
   std::vector<float> values(static_cast<std::size_t>(piece.shape().count()));
   for (std::size_t i = 0; i < values.size(); ++i)
     values[i] = value(piece.tensor, piece.row * row + static_cast<std::int64_t>(i));
@@ -45,8 +47,12 @@ std::vector<float> values_of(const Piece& piece) {
 }
 
 std::string write(const std::string& parent, int writers) {
-  const io::CheckpointHead head{.step = writers, .tokens_seen = 5, .job_yaml = "seed: 1\n", .layout = "test",
-                                .creator = "caravan test", .values = {{"/state/next_sample", std::int64_t{9}}}};
+  const io::CheckpointHead head{.step = writers,
+                                .tokens_seen = 5,
+                                .job_yaml = "seed: 1\n",
+                                .layout = "test",
+                                .creator = "caravan test",
+                                .values = {{"/state/next_sample", std::int64_t{9}}}};
   io::StagingFolder staging(parent, fmt::format("step-{:08d}", writers));
   std::vector<io::FileRecord> shares;
   for (int writer = 0; writer < writers; ++writer) {
@@ -104,7 +110,9 @@ TEST_P(Sharded, AnyBlockIsReadFromTheFilesItLiesIn) {
   const auto reader = io::CheckpointReader::open(write(folder_.path(), GetParam()), io::Check::structure);
   const TensorRecord& large = kTensors[1];
   std::mt19937 random(7);
-  const auto below = [&](std::int64_t n) { return static_cast<std::int64_t>(random() % static_cast<unsigned>(n)); };
+  const auto below = [&](std::int64_t n) {
+    return static_cast<std::int64_t>(random() % static_cast<unsigned>(n));
+  };
   for (int round = 0; round < 50; ++round) {
     std::array<std::int64_t, 4> origin{};
     Shape shape;
@@ -120,8 +128,7 @@ TEST_P(Sharded, AnyBlockIsReadFromTheFilesItLiesIn) {
     for (std::int64_t i = 0; i < shape[0]; ++i) {
       for (std::int64_t j = 0; j < shape[1]; ++j) {
         for (std::int64_t k = 0; k < shape[2]; ++k, ++at)
-          ASSERT_EQ(read[at],
-                    value(large, ((origin[0] + i) * 64 + origin[1] + j) * 80 + origin[2] + k));
+          ASSERT_EQ(read[at], value(large, ((origin[0] + i) * 64 + origin[1] + j) * 80 + origin[2] + k));
       }
     }
   }
@@ -134,12 +141,14 @@ TEST_P(Sharded, OtherProgramsSeeTensorsFromAnyFolder) {
         "import sys, h5py\n"
         "f = h5py.File(sys.argv[1], 'r')\n"
         "a = f['/model/large'][...]\n"
-        "print(a.shape, float(a.sum()), float(f['/state/scalar'][()]), f['/state'].attrs['next_sample'], f.attrs['job'])\n");
+        "print(a.shape, float(a.sum()), float(f['/state/scalar'][()]), f['/state'].attrs['next_sample'], "
+        "f.attrs['job'])\n");
   double sum = 0;
   for (float element : values_of(Piece::whole(kTensors[1]))) sum += element;
-  const std::string command = fmt::format("cd / && /usr/bin/python3 -c 'import h5py' 2>/dev/null && "
-                                          "/usr/bin/python3 {} {}/checkpoint.h5 2>&1 || echo no h5py",
-                                          script, path);
+  const std::string command = fmt::format(
+      "cd / && /usr/bin/python3 -c 'import h5py' 2>/dev/null && "
+      "/usr/bin/python3 {} {}/checkpoint.h5 2>&1 || echo no h5py",
+      script, path);
   FILE* pipe = ::popen(command.c_str(), "r");
   std::array<char, 4096> text{};
   const std::size_t got = std::fread(text.data(), 1, text.size() - 1, pipe);
@@ -176,7 +185,9 @@ TEST(ShardedDamage, IsFoundInTheBlockThatIsReadAndNowhereElse) {
   reader.read_block("/model/x", {0, 0}, view);
   EXPECT_EQ(rows[17], 17.f);
   reader.read_block("/model/x", {kRows - 16, 0}, view);
-  EXPECT_THAT(message_of<IoError>([&] { reader.read_block("/model/x", {kRows / 2, 0}, view); }),
+  EXPECT_THAT(message_of<IoError>([&] {
+                reader.read_block("/model/x", {kRows / 2, 0}, view);
+              }),
               HasSubstr("is damaged in /model/x (the digest of block 1 differs from the manifest's)"));
   const auto damages = io::find_damage(path, io::read_manifest(path), io::Check::everything);
   ASSERT_EQ(damages.size(), 1u);

@@ -57,8 +57,8 @@ TEST_F(Failure, AnExceptionOnOneRankEndsAllAndIsTheLastLine) {
   EXPECT_THAT(made.err, HasSubstr("error [rank 1] the disk of this rank is gone"));
   EXPECT_THAT(made.last_line(), HasSubstr("in data 'failing'"));
 
-  const Outcome read =
-      end_of(failing("when: read, how: standard, rank: 1, sample: 14", 2, {"train.steps=50", "checkpoint.async=false"}));
+  const Outcome read = end_of(failing("when: read, how: standard, rank: 1, sample: 14", 2,
+                                      {"train.steps=50", "checkpoint.async=false"}));
   EXPECT_TRUE(ended_with(read, 1));
   EXPECT_THAT(read.last_line(), HasSubstr("error [rank 1] a plain exception"));
   EXPECT_EQ(io::find_latest(file("run")).step, 2) << "sample 14 belongs to step 4";
@@ -82,7 +82,8 @@ TEST_F(Failure, ARankThatIsKilledEndsTheOthers) {
 }
 
 TEST_F(Failure, ARankThatDiesWhileItReadsEndsTheOthers) {
-  const Outcome outcome = end_of(failing("when: read, how: kill, rank: 1, sample: 10", 2, {"checkpoint.async=false"}));
+  const Outcome outcome =
+      end_of(failing("when: read, how: kill, rank: 1, sample: 10", 2, {"checkpoint.async=false"}));
   EXPECT_TRUE(ended_with(outcome, 128 + SIGKILL));
   EXPECT_EQ(io::find_latest(file("run")).step, 2);
 }
