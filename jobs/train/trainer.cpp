@@ -47,13 +47,13 @@ Trainer::Trainer(TrainSetup& setup, Communicator& world, const StopRequest& stop
     : setup_(allocated(setup)),
       world_(world),
       stop_(stop),
-      lock_(world.rank() == 0 ? std::make_unique<io::RunLock>(setup.job().output, io::RunOwner::here())
-                              : nullptr),
       source_(setup.open_data({})),
       reader_(*source_, setup.share()),
       reducer_(setup.data_ranks().tensors),
       memory_(setup.device(), setup.model(), setup.pipeline().training, setup.shape()),
       step_(setup.step_parts(memory_, reducer_, &whereabouts_)),
+      lock_(world.rank() == 0 ? std::make_unique<io::RunLock>(setup.job().output, io::RunOwner::here())
+                              : nullptr),
       saver_(setup, world, lock_.get()),
       peers_(setup),
       reporter_(setup, peers_, world.rank()),

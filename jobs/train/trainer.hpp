@@ -48,13 +48,13 @@ class Trainer {
   const StopRequest& stop_;
   int stopped_by_ = 0;  // signal
   Whereabouts whereabouts_;
-  std::unique_ptr<io::RunLock> lock_;  // on rank 0
   Progress progress_;
   Made<DataSource> source_;
   BatchReader reader_;
   parallel::BucketedReducer reducer_;
   StageMemory memory_;
   TrainStep step_;
+  std::unique_ptr<io::RunLock> lock_;  // on rank 0; nothing is made before the job has proved sound
   CheckpointSaver saver_;
   PipelinePeers peers_;
   std::optional<Validator> validator_;
