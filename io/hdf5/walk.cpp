@@ -112,8 +112,8 @@ class Walk {
     H5L_info_t link{};
     check(H5Lget_info(file_.id(), path.c_str(), &link, H5P_DEFAULT), "read link", path);
     CARAVAN_CHECK(link.type == H5L_TYPE_HARD, IoError,
-                  fmt::format("{} is a {} link (only objects of the file itself are allowed)", path,
-                              link.type == H5L_TYPE_SOFT ? "soft" : "external"));
+                  fmt::format("{} is {} link (only objects of the file itself are allowed)", path,
+                              link.type == H5L_TYPE_SOFT ? "a soft" : "an external"));
     const Handle object(checked(H5Oopen(file_.id(), path.c_str(), H5P_DEFAULT), "open", path), H5Oclose);
     const H5I_type_t kind = H5Iget_type(object);
     CARAVAN_CHECK(kind == H5I_GROUP || kind == H5I_DATASET, IoError,

@@ -115,7 +115,7 @@ TEST_F(Hdf5, AWalkRefusesLinksOutOfTheFile) {
   check(H5Lcreate_external("/etc/passwd", "/x", file.id(), "leak", H5P_DEFAULT, H5P_DEFAULT), "make",
         "a link");
   file.finish();
-  EXPECT_THAT(walk_refusal(), HasSubstr("/leak is a external link"));
+  EXPECT_THAT(walk_refusal(), HasSubstr("/leak is an external link"));
 }
 
 TEST_F(Hdf5, AWalkRefusesSoftLinks) {
