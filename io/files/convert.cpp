@@ -93,10 +93,6 @@ void copy_planes(const TensorView& from, const TensorView& to) {
 
 }  // namespace
 
-float to_float(Bf16 value) noexcept {
-  return std::bit_cast<float>(static_cast<std::uint32_t>(value.bits) << 16);
-}
-
 float to_float(Half value) noexcept {
   const std::uint32_t sign = (value.bits & 0x8000u) << 16;
   const std::uint32_t exponent = (value.bits >> 10) & 0x1Fu;

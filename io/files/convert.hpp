@@ -1,5 +1,6 @@
 #pragma once
 
+#include <bit>
 #include <cstdint>
 
 #include "caravan/tensor.hpp"
@@ -14,7 +15,9 @@ struct Bf16 {
 struct Half {
   std::uint16_t bits;
 };
-float to_float(Bf16 value) noexcept;
+inline float to_float(Bf16 value) noexcept {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(value.bits) << 16);
+}
 float to_float(Half value) noexcept;
 inline float to_float(float value) noexcept {
   return value;

@@ -20,13 +20,12 @@
 namespace caravan::io {
 namespace {
 
-constexpr std::uint64_t kMostAnswerBytes = std::uint64_t{512} << 20;
-constexpr char kGood = '+', kBad = '-';
+enum class Outcome : std::uint64_t { good, bad };
 
 /// What stands before every question and answer.
 struct Header {
   std::uint64_t bytes = 0;
-  char outcome = kGood;
+  Outcome outcome = Outcome::good;
 };
 
 std::string_view bytes_of(const Header& header) {
@@ -46,7 +45,7 @@ class Desk {
     return question;
   }
 
-  void reply(char outcome, std::string_view text) const {
+  void reply(Outcome outcome, std::string_view text) const {
     put(bytes_of({text.size(), outcome}));
     put(text);
   }
@@ -88,13 +87,13 @@ std::string confine(int channel, const IsolationLimits& limits) {
   for (;;) {
     const std::string question = desk.next_question();
     if (!refusal.empty()) {
-      desk.reply(kBad, refusal);
+      desk.reply(Outcome::bad, refusal);
       continue;
     }
     try {
-      desk.reply(kGood, answer(question));
+      desk.reply(Outcome::good, answer(question));
     } catch (const std::exception& problem) {
-      desk.reply(kBad, problem.what());
+      desk.reply(Outcome::bad, problem.what());
     }
   }
 }
@@ -132,15 +131,15 @@ IsolatedChild::~IsolatedChild() {
   }
 }
 
-std::string IsolatedChild::ask(std::string_view question) const {
-  send(bytes_of({question.size(), kGood}));
+std::string IsolatedChild::ask(std::string_view question, std::uint64_t most) const {
+  send(bytes_of({question.size(), Outcome::good}));
   send(question);
   Header header;
   receive(reinterpret_cast<char*>(&header), sizeof(header));
-  if (header.bytes > kMostAnswerBytes) reject(fmt::format("gave {} bytes at once", header.bytes));
+  if (header.bytes > most + kMostMessageBytes) reject(fmt::format("gave {} bytes at once", header.bytes));
   std::string answer(header.bytes, '\0');
   receive(answer.data(), answer.size());
-  CARAVAN_CHECK(header.outcome == kGood, IoError, answer);
+  CARAVAN_CHECK(header.outcome == Outcome::good, IoError, answer);
   return answer;
 }
 

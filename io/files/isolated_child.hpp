@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -23,9 +24,11 @@ class IsolatedChild {
   IsolatedChild(IsolatedChild&& other) noexcept;
   IsolatedChild& operator=(IsolatedChild&&) = delete;
 
+  static constexpr std::uint64_t kMostMessageBytes = std::uint64_t{64} << 10;
+  static constexpr std::uint64_t kMostAnswerBytes = std::uint64_t{512} << 20;
   /// IoError: the answer's own message when it throws; "file rejected: … <path>" when the child dies, exceeds
-  /// a limit or answers with more than 512 MiB.
-  std::string ask(std::string_view question) const;
+  /// a limit, or answers with more than `most` bytes (a message: 64 KiB more).
+  std::string ask(std::string_view question, std::uint64_t most = kMostAnswerBytes) const;
 
  private:
   void send(std::string_view bytes) const;

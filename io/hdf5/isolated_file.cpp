@@ -22,7 +22,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::string_view kList = "list";
-constexpr std::uint64_t kSlowestBytesASecond = 20'000'000;
+constexpr std::uint64_t kSecondsToOpen = 2, kSlowestBytesASecond = 20'000'000;
 
 json to_json(const Node& node) {
   return {{"path", node.path},       {"group", node.kind == Node::Kind::group},
@@ -67,7 +67,7 @@ IsolatedChild start_child(const std::string& path) {
   start();                        // the library reads its environment before the sandbox
   IsolationLimits limits;
   limits.memory_bytes += mapped.bytes().size();
-  limits.cpu_s += mapped.bytes().size() / kSlowestBytesASecond;
+  limits.cpu_s = kSecondsToOpen + mapped.bytes().size() / kSlowestBytesASecond;
   const auto reader = std::make_shared<Reader>(path, mapped.bytes());
   return IsolatedChild(
       path, [reader](std::string_view question) { return (*reader)(question); }, limits);
@@ -105,7 +105,7 @@ void IsolatedFile::read(const std::string& name, const Origin& origin, const Ten
   json shape = json::array();
   for (int axis = 0; axis < to.shape.rank(); ++axis) shape.push_back(to.shape[axis]);
   const json question = {{"name", name}, {"origin", origin}, {"shape", shape}};
-  const std::string block = child_.ask(question.dump());
+  const std::string block = child_.ask(question.dump(), to.bytes());
   CARAVAN_CHECK(block.size() == to.bytes(), IoError,
                 fmt::format("file rejected: the reader gave {} bytes of {} instead of {}", block.size(), name,
                             to.bytes()));

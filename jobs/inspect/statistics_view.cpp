@@ -32,6 +32,13 @@ std::vector<std::string> row_of(const TensorEntry& tensor, const Statistics& s) 
   return row;
 }
 
+std::vector<std::string> row_of_unreadable(const TensorEntry& tensor) {
+  std::vector<std::string> row = {printable(tensor.name), tensor.type, shape_text(tensor.extents)};
+  row.insert(row.end(), 7, "-");
+  row.emplace_back("no numbers that can be read");
+  return row;
+}
+
 }  // namespace
 
 Statistics statistics_of(const TensorSource& source, const TensorEntry& tensor) {
@@ -64,11 +71,16 @@ Report statistics_view(const Subject& subject, const InspectOptions& options, co
   report.json = {{"path", subject.path}, {"tensors", ordered_json::array()}};
   ProgressLine progress;
   for (const TensorEntry* tensor : choose_of_model(NameFilter(options.patterns), subject.tensors())) {
-    progress.show(printable(tensor->name));
-    const Statistics statistics = statistics_of(*subject.source, *tensor);
-    table.add(row_of(*tensor, statistics), statistics.first_not_finite ? Tone::bad : Tone::plain);
     ordered_json object = {{"name", tensor->name}, {"dtype", tensor->type}, {"shape", tensor->extents}};
-    object.update(to_json(statistics));
+    if (!tensor->dtype) {
+      table.add(row_of_unreadable(*tensor));
+      object["readable"] = false;
+    } else {
+      progress.show(printable(tensor->name));
+      const Statistics statistics = statistics_of(*subject.source, *tensor);
+      table.add(row_of(*tensor, statistics), statistics.first_not_finite ? Tone::bad : Tone::plain);
+      object.update(to_json(statistics));
+    }
     report.json["tensors"].push_back(std::move(object));
   }
   report.text = table.text(style.ink);

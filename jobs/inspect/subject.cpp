@@ -33,9 +33,12 @@ bool is_checkpoint(const std::string& folder) {
          fs::exists(fs::path(folder) / io::kCheckpointFile);
 }
 
-void check_exists(const std::string& path) {
+/// Opening a pipe or a device could wait for ever.
+void check_kind(const std::string& path) {
   std::error_code ignored;
   CARAVAN_CHECK(fs::exists(path, ignored), IoError, fmt::format("{} does not exist", path));
+  CARAVAN_CHECK(fs::is_directory(path, ignored) || fs::is_regular_file(path, ignored), IoError,
+                fmt::format("{} is neither a folder nor a regular file", path));
 }
 
 std::vector<std::string> folders_of_run(const std::string& run) {
@@ -78,13 +81,13 @@ const io::CheckpointReader* Subject::checkpoint() const {
 }
 
 Subject open_subject(const std::string& path) {
-  check_exists(path);
+  check_kind(path);
   if (is_foreign(path)) return {path, std::make_unique<ForeignTensors>(path), {}};
   return open_newest(checkpoint_folders(path));
 }
 
 std::vector<std::string> checkpoint_folders(const std::string& path) {
-  check_exists(path);
+  check_kind(path);
   CARAVAN_CHECK(!is_foreign(path), ConfigError,
                 fmt::format("{} has no {} beside it that lists it (this needs a checkpoint of caravan)", path,
                             io::kManifestFile));

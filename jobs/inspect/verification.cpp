@@ -2,46 +2,82 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
+#include <filesystem>
+#include <string>
+#include <vector>
 
 #include "caravan/error.hpp"
+#include "io/checkpoint/layout.hpp"
 #include "io/checkpoint/manifest.hpp"
 #include "io/checkpoint/verify.hpp"
 #include "jobs/drawing/tone.hpp"
+#include "jobs/inspect/names.hpp"
 #include "jobs/inspect/subject.hpp"
 #include "jobs/setup/text.hpp"
+#include "jobs/text_streams.hpp"
 
 namespace caravan::jobs {
 namespace {
 
 using nlohmann::ordered_json;
 
-std::vector<std::string> damage_of(const std::string& folder) {
+struct Verdict {
+  std::uint64_t bytes = 0;  ///< that the manifest speaks of
+  std::vector<io::Damage> damages;
+};
+
+/// A manifest that cannot be used is damage too.
+Verdict verdict_on(const std::string& folder) {
+  Verdict verdict;
   try {
-    io::verify_files(folder, io::read_manifest(folder), io::Check::everything);
-    return {};
+    const io::Manifest manifest = io::read_manifest(folder);
+    for (const io::FileRecord& file : manifest.files) verdict.bytes += file.bytes;
+    verdict.damages = io::find_damage(folder, manifest, io::Check::everything);
   } catch (const IoError& error) {
-    return {error.message()};
+    verdict.damages = {
+        {(std::filesystem::path(folder) / io::kManifestFile).string(), "", 0, 0, error.message()}};
   }
+  return verdict;
+}
+
+std::string text_of(const std::string& folder, const Verdict& verdict, Ink ink) {
+  const bool is_whole = verdict.damages.empty();
+  std::string text = fmt::format("{}: ", folder);
+  text += is_whole ? painted(fmt::format("verified, all {} have their digests",
+                                         bytes_text(static_cast<double>(verdict.bytes))),
+                             Tone::good, ink)
+                   : painted("damaged", Tone::bad, ink);
+  text += "\n";
+  for (const io::Damage& damage : verdict.damages) text += fmt::format("  {}\n", printable(damage.text()));
+  return text;
+}
+
+ordered_json to_json(const std::string& folder, const Verdict& verdict) {
+  ordered_json list = ordered_json::array();
+  for (const io::Damage& damage : verdict.damages) {
+    list.push_back({{"file", damage.file},
+                    {"tensor", damage.tensor},
+                    {"begin", damage.begin},
+                    {"end", damage.end},
+                    {"why", damage.why}});
+  }
+  return {{"path", folder}, {"bytes", verdict.bytes}, {"verified", list.empty()}, {"damage", list}};
 }
 
 }  // namespace
 
 Report verification(const InspectOptions& options, const TextStyle& style) {
   Report report;
-  report.json = {{"path", options.paths.front()}, {"verified", true}, {"checkpoints", ordered_json::array()}};
+  ordered_json list = ordered_json::array();
+  ProgressLine progress;
   for (const std::string& folder : checkpoint_folders(options.paths.front())) {
-    const std::vector<std::string> damage = damage_of(folder);
-    report.text += folder + ": ";
-    report.text += damage.empty() ? painted("every byte has its digest", Tone::good, style.ink)
-                                  : painted("damaged", Tone::bad, style.ink);
-    report.text += "\n";
-    for (const std::string& why : damage) report.text += fmt::format("  {}\n", why);
-    report.json["checkpoints"].push_back(
-        {{"path", folder}, {"verified", damage.empty()}, {"damage", damage}});
-    if (!damage.empty()) report.exit_code = static_cast<int>(ExitCode::bad_input);
+    progress.show(folder);
+    const Verdict verdict = verdict_on(folder);
+    report.text += text_of(folder, verdict, style.ink);
+    list.push_back(to_json(folder, verdict));
+    if (!verdict.damages.empty()) report.exit_code = static_cast<int>(ExitCode::bad_input);
   }
-  report.json["verified"] = report.exit_code == 0;
+  report.json = {{"path", options.paths.front()}, {"verified", report.exit_code == 0}, {"checkpoints", list}};
   return report;
 }
 

@@ -59,9 +59,7 @@ TEST_F(Diff, NamesWhatOneLacksAndOtherShapesAndTypes) {
 
 TEST_F(Diff, AnotherTypeIsADifferenceThoughValuesAreNot) {
   const std::string a = written("a", 1);
-  io::CheckpointWriter writer(
-      file("b") + "/checkpoints", 1,
-      {.tokens_seen = 0, .job_yaml = "", .layout = "", .creator = "", .expected_bytes = 0});
+  io::CheckpointWriter writer(file("b") + "/checkpoints", io::CheckpointHead{.step = 1}, 0);
   std::vector<std::uint16_t> halves = {0x3F80, 0x4000, 0x4040, 0x4080};  // 1, 2, 3, 4 as bf16
   writer.tensor("/model/w.weight", TensorView(halves.data(), DType::bf16, {2, 2}));
   writer.attribute("/state/next_sample", std::int64_t{7});

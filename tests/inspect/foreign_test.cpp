@@ -92,7 +92,10 @@ TEST_F(Foreign, WhatCannotBeReadIsListedButRefusedByName) {
   H5Sclose(space);
   H5Fclose(made);
   EXPECT_EQ(inspect({file("x.h5")}).code, 0);
-  EXPECT_THAT(refusal(file("x.h5")), HasSubstr("/five holds f32 [1, 1, 1, 1, 2]"));
+  EXPECT_EQ(inspect_json({file("x.h5"), "--stats"})["tensors"][0]["readable"], false);
+  const Outcome outcome = inspect({file("x.h5"), "--show", "five"});
+  EXPECT_EQ(outcome.code, 3);
+  EXPECT_THAT(outcome.err, HasSubstr("/five holds f32 [1, 1, 1, 1, 2]"));
 }
 
 /// Whatever the bytes: the executable answers or refuses, and says so.

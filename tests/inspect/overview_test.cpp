@@ -1,6 +1,7 @@
-#include "tests/inspect/inspect_test.hpp"
+#include <sys/stat.h>
 
 #include "io/files/sandbox.hpp"
+#include "tests/inspect/inspect_test.hpp"
 
 namespace caravan::test {
 namespace {
@@ -132,6 +133,8 @@ TEST_F(Overview, RefusalsExitWithThree) {
   EXPECT_EQ(inspect({file("x.h5")}).code, 3);
   EXPECT_EQ(inspect({"/nowhere"}).code, 3);
   EXPECT_EQ(inspect({"/dev/zero"}).code, 3);
+  ASSERT_EQ(::mkfifo(file("pipe").c_str(), 0600), 0);
+  EXPECT_EQ(inspect({file("pipe")}).code, 3) << "without waiting for a writer";
   EXPECT_EQ(inspect({}).code, 2);
 }
 

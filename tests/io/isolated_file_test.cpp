@@ -53,6 +53,8 @@ TEST_F(IsolatedChildTest, AnswersOrGivesItsOwnError) {
   EXPECT_EQ(child.ask("one"), "one!");
   EXPECT_EQ(message_of<IoError>([&] { child.ask("bad"); }), "bad magic");
   EXPECT_EQ(child.ask(std::string(1 << 20, 'x')).size(), (1u << 20) + 1) << "it lives on";
+  EXPECT_EQ(message_of<IoError>([&] { child.ask(std::string(1 << 20, 'x'), 1000); }),
+            "file rejected: the reader of f gave 1048577 bytes at once (damaged or hostile)");
 }
 
 TEST_F(IsolatedChildTest, ThatCrashesHangsOrHoardsIsARejectedFile) {
