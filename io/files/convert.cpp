@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <cstring>
 
 namespace caravan::io {
@@ -99,7 +98,7 @@ float to_float(Half value) noexcept {
   const std::uint32_t mantissa = value.bits & 0x3FFu;
   if (exponent == 0x1F) return std::bit_cast<float>(sign | 0x7F800000u | (mantissa << 13));
   if (exponent != 0) return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
-  const float tiny = std::ldexp(static_cast<float>(mantissa), -24);
+  const float tiny = static_cast<float>(mantissa) * 0x1p-24f;  // exact
   return sign ? -tiny : tiny;
 }
 
