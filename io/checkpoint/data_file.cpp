@@ -3,15 +3,13 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <filesystem>
 
 #include "caravan/check.hpp"
-#include "io/checkpoint/block_digests.hpp"
 #include "io/checkpoint/layout.hpp"
 #include "io/checkpoint/space.hpp"
 #include "io/checkpoint/verify.hpp"
-#include "io/files/pack.hpp"
+#include "io/checkpoint/write_blocks.hpp"
 #include "io/hdf5/attribute.hpp"
 #include "io/hdf5/dataset.hpp"
 #include "io/hdf5/virtual_dataset.hpp"
@@ -46,18 +44,7 @@ void DataFile::piece(const Piece& piece, const TensorView& elements) {
   auto dataset = h5::Dataset::create(file_, piece.tensor.name, elements.dtype, elements.shape);
   PieceRecord record{piece, dataset.file_offset(), {}};
   dataset.close();
-  BlockDigests digests;
-  std::uint64_t at = record.offset;
-  for_each_packed(elements, [&](std::span<const std::byte> stretch) {
-    for (; !stretch.empty();
-         stretch = stretch.subspan(std::min<std::uint64_t>(stretch.size(), kBlockBytes))) {
-      const auto part = stretch.first(std::min<std::uint64_t>(stretch.size(), kBlockBytes));
-      digests.add(part);
-      raw_.write_at(at, part);
-      at += part.size();
-    }
-  });
-  record.blocks = digests.take();
+  record.blocks = write_blocks(raw_, record.offset, elements);
   record_.pieces.push_back(std::move(record));
 }
 

@@ -151,7 +151,10 @@ Manifest read_manifest(const std::string& folder) {
   CARAVAN_CHECK(
       std::filesystem::exists(path), IoError,
       fmt::format("{} has no {} (incomplete, or not a checkpoint of caravan)", folder, kManifestFile));
-  const json whole = parse_json_strict(read_text(path, kMostManifestBytes), path);
+  const std::string text = read_text(path, kMostManifestBytes);
+  CARAVAN_CHECK(text.ends_with("}\n"), IoError,
+                fmt::format("{} does not end as it was written (truncated)", path));
+  const json whole = parse_json_strict(text, path);
   try {
     const json& body = whole.at("manifest");
     CARAVAN_CHECK(digest_of(body.dump()) == whole.at("xxh3").get<std::string>(), IoError,

@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "jobs/bench/checkpoint_command.hpp"
 #include "jobs/bench/ops_command.hpp"
 #include "jobs/bench/pipeline_command.hpp"
 #include "jobs/bench/recompute_command.hpp"
@@ -22,6 +23,8 @@ std::function<int()> declare(CLI::App& app) {
   add("step", "Whole training steps against the peak of the machine", declare_bench_step);
   add("recompute", "Memory and time of steps that keep less and compute it again", declare_bench_recompute);
   add("pipeline", "Every pipeline schedule on one model, measured and simulated", declare_bench_pipeline);
+  add("checkpoint", "Writing and reading checkpoints against the disk, and what saving costs training",
+      declare_bench_checkpoint);
   return [chosen] { return (*chosen)(); };
 }
 

@@ -44,6 +44,11 @@ Job::Train read_train(const Config& train) {
           train.get_string("precision")};
 }
 
+std::vector<std::string> strings_or_none(const Config& node, const char* key) {
+  const Config& list = node.find(key);
+  return list.is_null() ? std::vector<std::string>{} : list.as_string_list();
+}
+
 Job::Checkpoint read_checkpoint(const Config& node) {
   return {node.get_bool("enabled"),
           node.get_int("every"),
@@ -52,7 +57,10 @@ Job::Checkpoint read_checkpoint(const Config& node) {
           text_or(node, "initial_load", ""),
           node.get_bool("resume"),
           node.get_string("on_failure") == "stop",
-          node.get_bool("async")};
+          node.get_bool("async"),
+          node.get_bool("create_seed"),
+          strings_or_none(node, "exclude_from_loading"),
+          node.get_string("export")};
 }
 
 SplitRule read_split(const Config& node) {

@@ -47,7 +47,9 @@ struct Job {
     bool enabled;
     std::int64_t every, keep_latest, keep_every;
     std::string initial_load;
-    bool resume, stop_on_failure, async;
+    bool resume, stop_on_failure, async, create_seed;
+    std::vector<std::string> exclude_from_loading;  ///< globs over names in checkpoints
+    std::string export_weights;                     ///< none, fp32 or bf16
   } checkpoint{};
   struct Parallel {
     std::int64_t data_replicate, data_shard, pipeline, context, tensor;

@@ -73,7 +73,7 @@ inline constexpr caravan_param kValidationParams[] = {
 };
 
 inline constexpr caravan_param kCheckpointParams[] = {
-    {"enabled", "bool", "true", "", "", "Save checkpoints at all."},
+    {"enabled", "bool", "true", "", "", "Save checkpoints at all; false with resume: load only."},
     {"every", "int", "500", "steps", ">= 1", "Steps between checkpoints; the last step is always saved."},
     {"keep_latest", "int", "10", "", ">= 0", "Complete checkpoints that stay; 0: all."},
     {"keep_every", "int", "0", "steps", ">= 0",
@@ -82,6 +82,12 @@ inline constexpr caravan_param kCheckpointParams[] = {
      "Copy the state and write it while training goes on, which takes as much memory again; false: wait for "
      "the "
      "disk."},
+    {"create_seed", "bool", "false", "", "",
+     "Write the initial weights as the checkpoint of step 0 and end; any layout starts from it."},
+    {"exclude_from_loading", "string list", "null", "", "",
+     "Globs over names in checkpoints, e.g. [/optimizer/*, /state/next_sample]: what starts anew when resuming."},
+    {"export", "none|fp32|bf16", "none", "", "",
+     "After the last step also write the weights alone, in this type, under <output>/export."},
     {"initial_load", "string", "null", "", "",
      "Weights to start from: a safetensors file, a Hugging Face folder, a checkpoint."},
     {"resume", "bool", "true", "", "", "Continue from the newest complete checkpoint of `output`."},

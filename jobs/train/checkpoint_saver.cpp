@@ -5,7 +5,6 @@
 #include "caravan/check.hpp"
 #include "caravan/fingerprint.h"
 #include "caravan/log.hpp"
-#include "io/checkpoint/catalogue.hpp"
 #include "io/checkpoint/layout.hpp"
 #include "io/checkpoint/space.hpp"
 #include "jobs/setup/gather.hpp"
@@ -36,12 +35,31 @@ Outcome guarded(Body&& body) {
 
 }  // namespace
 
-CheckpointSaver::CheckpointSaver(TrainSetup& setup, Communicator& world, const io::RunLock* lock)
+CheckpointSaver::Target CheckpointSaver::checkpoints_of(const Job& job) {
+  const bool beside = job.checkpoint.enabled && job.checkpoint.async;
+  return {job.output + "/checkpoints",
+          CheckpointContent::everything,
+          DType::f32,
+          beside ? Target::Writing::beside_training : Target::Writing::at_once,
+          {job.checkpoint.keep_latest, job.checkpoint.keep_every}};
+}
+
+CheckpointSaver::Target CheckpointSaver::export_of(const Job& job) {
+  return {job.output + "/export",
+          CheckpointContent::weights,
+          job.checkpoint.export_weights == "bf16" ? DType::bf16 : DType::f32,
+          Target::Writing::at_once,
+          {0, 0}};
+}
+
+CheckpointSaver::CheckpointSaver(TrainSetup& setup, Communicator& world, const io::RunLock* lock,
+                                 Target target)
     : setup_(setup),
       world_(world),
       lock_(lock),
-      share_(setup),
-      snapshot_(setup.job().checkpoint.enabled && setup.job().checkpoint.async
+      target_(std::move(target)),
+      share_(setup, target_.content, target_.weights),
+      snapshot_(target_.writing == Target::Writing::beside_training
                     ? std::make_unique<io::Snapshot>(share_.pieces())
                     : nullptr),
       all_space_(space_of_all(world, share_.pieces())) {}
@@ -67,11 +85,10 @@ void CheckpointSaver::begin(const Progress& progress, OnFailure on_failure) {
 
 /// Rank 0 makes the folder, after what may be in its way; the others learn its name.
 void CheckpointSaver::open_folder() {
-  const std::string parent = setup_.job().output + "/checkpoints";
   const auto outcome = guarded<Outcome>([&]() -> Outcome {
     if (world_.rank() != 0) return {};
-    io::remove_stale(parent);  // what a killed run left may be the space that is missing
-    staging_.emplace(parent, io::step_folder(head_.step));
+    io::remove_stale(target_.folder);  // what a killed run left may be the space that is missing
+    staging_.emplace(target_.folder, io::step_folder(head_.step));
     io::check_space(staging_->path(), all_space_);
     return {staging_->path(), {}, {}};
   });
@@ -110,10 +127,8 @@ CheckpointSaver::Outcome CheckpointSaver::publish(const std::vector<std::string>
     if (!record.empty()) shares.push_back(io::file_record_from(record));
   }
   Outcome outcome{io::publish(*staging_, head_, std::move(shares), lock_), {}, {}};
-  const Job::Checkpoint& job = setup_.job().checkpoint;
-  if (job.keep_latest == 0) return outcome;
-  for (const io::Skipped& skipped :
-       io::prune(setup_.job().output, {job.keep_latest, job.keep_every}).problems)
+  if (target_.keep.latest == 0) return outcome;
+  for (const io::Skipped& skipped : io::prune(target_.folder, target_.keep).problems)
     outcome.warnings.push_back(fmt::format("kept {}: {}", skipped.path, skipped.why));
   return outcome;
 }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "io/checkpoint/catalogue.hpp"
 #include "io/checkpoint/sharded.hpp"
 #include "jobs/train/checkpoint_share.hpp"
 #include "jobs/train/train_state.hpp"
@@ -20,13 +21,25 @@ namespace caravan::jobs {
 class CheckpointSaver {
  public:
   enum class OnFailure { go_on, stop };
+  /// What goes where.
+  struct Target {
+    std::string folder;  ///< of all steps
+    CheckpointContent content = CheckpointContent::everything;
+    DType weights = DType::f32;
+    enum class Writing { beside_training, at_once } writing = Writing::beside_training;
+    io::Keep keep;  ///< latest 0: all
+  };
+  /// The checkpoints that the run goes on from, as the job wants them.
+  static Target checkpoints_of(const Job& job);
+  /// The weights alone, for others.
+  static Target export_of(const Job& job);
 
   /// Borrows all. `lock`: of the run, on rank 0; null elsewhere.
-  CheckpointSaver(TrainSetup& setup, Communicator& world, const io::RunLock* lock);
+  CheckpointSaver(TrainSetup& setup, Communicator& world, const io::RunLock* lock, Target target);
 
-  /// [every rank] Returns when the state has been copied, or, with checkpoint.async: false, when it is on the
-  /// disk. What goes wrong until the checkpoint is in place is a warning, or, on all ranks, an IoError of
-  /// whichever call finds it.
+  /// [every rank] Returns when the state has been copied, or, writing at once, when it is on the disk. What
+  /// goes wrong until the checkpoint is in place is a warning, or, on all ranks, an IoError of whichever call
+  /// finds it.
   void begin(const Progress& progress, OnFailure on_failure);
   /// [every rank] Lets the checkpoint that is under way advance. Costs nothing when there is none, otherwise
   /// one small reduction.
@@ -52,6 +65,7 @@ class CheckpointSaver {
   TrainSetup& setup_;
   Communicator& world_;
   const io::RunLock* lock_;
+  Target target_;
   CheckpointShare share_;
   std::unique_ptr<io::Snapshot> snapshot_;  // empty when the job waits for the disk
   std::uint64_t all_space_;                 // of the disk, for all ranks

@@ -1,8 +1,11 @@
 #include "jobs/train/checkpoint_share.hpp"
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <map>
 
+#include "caravan/bf16.hpp"
 #include "core/run/host_values.hpp"
 #include "io/files/pack.hpp"
 
@@ -19,17 +22,20 @@ void copy_packed(const TensorView& from, const TensorView& to) {
 
 }  // namespace
 
-CheckpointShare::CheckpointShare(TrainSetup& setup)
+CheckpointShare::CheckpointShare(TrainSetup& setup, CheckpointContent content, DType weights)
     : setup_(setup),
-      tensors_(state_tensors(setup.model().parameters(), setup.slots(),
-                             not_owned(setup.pipeline().shared, setup.pipeline_ranks().host.rank()))) {
+      tensors_(
+          state_tensors(setup.model().parameters(),
+                        content == CheckpointContent::weights ? std::vector<std::string>{} : setup.slots(),
+                        not_owned(setup.pipeline().shared, setup.pipeline_ranks().host.rank()))) {
   std::vector<io::TensorRecord> records;
   std::map<std::string, Place> by_name;
   for (std::size_t tensor = 0; tensor < tensors_.size(); ++tensor) {
     std::size_t part = 0;
+    const DType dtype = tensors_[tensor].is_weights() ? weights : DType::f32;
     visit_parts(tensors_[tensor], TensorView(nullptr, DType::f32, tensors_[tensor].shape),
                 [&](const std::string& name, const TensorView& view) {
-                  records.push_back({name, DType::f32, view.shape});
+                  records.push_back({name, dtype, view.shape});
                   by_name[name] = {tensor, part++};
                 });
   }
@@ -46,7 +52,17 @@ TensorView CheckpointShare::view_of(std::size_t piece, const StateTensor& tensor
 
 TensorView CheckpointShare::elements(std::size_t piece) {
   const StateTensor& tensor = tensors_[places_[piece].tensor];
-  return view_of(piece, tensor, on_host(setup_.device(), tensor.view, room_));
+  const TensorView values = view_of(piece, tensor, on_host(setup_.device(), tensor.view, room_));
+  return pieces_[piece].tensor.dtype == DType::bf16 ? round(values) : values;
+}
+
+TensorView CheckpointShare::round(const TensorView& values) {
+  rounded_.clear();
+  io::for_each_packed(values, [&](std::span<const std::byte> stretch) {
+    const auto* first = reinterpret_cast<const float*>(stretch.data());
+    std::transform(first, first + stretch.size() / sizeof(float), std::back_inserter(rounded_), to_bf16);
+  });
+  return {rounded_.data(), DType::bf16, values.shape};
 }
 
 void CheckpointShare::copy_to(const io::Snapshot& snapshot) {
@@ -54,10 +70,10 @@ void CheckpointShare::copy_to(const io::Snapshot& snapshot) {
   for (std::size_t piece = 0; piece < pieces_.size(); ++piece) {
     const StateTensor& tensor = tensors_[places_[piece].tensor];
     const TensorView to = snapshot.elements(piece), from = view_of(piece, tensor, tensor.view);
-    if (device.memory() == Memory::device && from.contiguous())
+    if (device.memory() == Memory::device && from.contiguous() && to.dtype == from.dtype)
       device.copy_to_host(Lane::compute, to.data, from.data, to.bytes());
     else
-      copy_packed(view_of(piece, tensor, on_host(device, tensor.view, room_)), to);
+      copy_packed(elements(piece), to);
   }
   device.synchronize();
 }

@@ -1,7 +1,9 @@
 #include "jobs/train/train_state.hpp"
 
 #include <fmt/format.h>
+#include <fnmatch.h>
 
+#include <algorithm>
 #include <set>
 
 #include "caravan/check.hpp"
@@ -12,10 +14,17 @@
 namespace caravan::jobs {
 namespace {
 
+using Globs = std::vector<std::string>;
+
+bool matches(const Globs& globs, const std::string& name) {
+  return std::any_of(globs.begin(), globs.end(),
+                     [&](const std::string& glob) { return ::fnmatch(glob.c_str(), name.c_str(), 0) == 0; });
+}
+
 /// Refuses a checkpoint of another model or optimizer: whatever is missing, has another shape, or would be
-/// left behind unread.
+/// left behind unread, unless it is excluded.
 void check_same_tensors(const io::CheckpointReader& reader, const ParameterStore& whole_model,
-                        const std::vector<std::string>& slots) {
+                        const std::vector<std::string>& slots, const Globs& excluded) {
   const auto refuse = [&](const std::string& problem) {
     throw IoError(fmt::format(
         "{} does not fit the job: {} (it holds another model or optimizer). Another output, or the job "
@@ -24,6 +33,7 @@ void check_same_tensors(const io::CheckpointReader& reader, const ParameterStore
   };
   std::set<std::string> wanted;
   const auto check = [&](const std::string& name, const TensorView& view) {
+    if (matches(excluded, name)) return;
     if (!reader.has(name)) refuse(name + " is missing in it");
     const Shape stored = reader.info(name).shape;
     if (stored != view.shape)
@@ -34,13 +44,31 @@ void check_same_tensors(const io::CheckpointReader& reader, const ParameterStore
     visit_parts(tensor, TensorView(nullptr, DType::f32, tensor.shape), check);
   for (const io::TensorRecord& tensor : reader.tensors()) {
     const bool unused = slots.empty() && tensor.name.starts_with("/optimizer/");
-    if (!unused && !wanted.contains(tensor.name)) refuse(tensor.name + " is not in the job");
+    if (!unused && !wanted.contains(tensor.name) && !matches(excluded, tensor.name))
+      refuse(tensor.name + " is not in the job");
   }
 }
 
+/// Parts of a block are excluded together or not at all: a device is given whole blocks.
+bool is_excluded(const StateTensor& tensor, const Globs& excluded) {
+  int parts = 0, hits = 0;
+  visit_parts(tensor, TensorView(nullptr, DType::f32, tensor.shape),
+              [&](const std::string& name, const TensorView&) {
+                ++parts;
+                hits += matches(excluded, name);
+              });
+  CARAVAN_CHECK(
+      hits == 0 || hits == parts, ConfigError,
+      fmt::format("checkpoint.exclude_from_loading names {} of the {} parts of {}{} (they are one block in "
+                  "memory). Name all of them?",
+                  hits, parts, tensor.group, tensor.name));
+  return hits > 0;
+}
+
 void read_tensors(const io::CheckpointReader& reader, ParameterStore& store,
-                  const std::vector<std::string>& slots) {
+                  const std::vector<std::string>& slots, const Globs& excluded) {
   for (const StateTensor& tensor : state_tensors(store, slots, {})) {
+    if (is_excluded(tensor, excluded)) continue;
     const auto fill = [&](const TensorView& values) {
       visit_parts(tensor, values,
                   [&](const std::string& name, const TensorView& view) { reader.read(name, view); });
@@ -56,17 +84,21 @@ std::int64_t integer(const io::CheckpointReader& reader, const std::string& name
 }  // namespace
 
 void check_fits(const io::CheckpointReader& reader, TrainSetup& setup) {
-  check_same_tensors(reader, setup.whole_model().parameters(), setup.slots());
+  check_same_tensors(reader, setup.whole_model().parameters(), setup.slots(),
+                     setup.job().checkpoint.exclude_from_loading);
 }
 
 Progress load_state(const io::CheckpointReader& reader, TrainSetup& setup) {
-  read_tensors(reader, setup.model().parameters(), setup.slots());
-  return {reader.step(), reader.tokens_seen(), integer(reader, "/state/next_sample")};
+  const Globs& excluded = setup.job().checkpoint.exclude_from_loading;
+  if (!excluded.empty()) setup.model().parameters().initialise(setup.job().seed);
+  read_tensors(reader, setup.model().parameters(), setup.slots(), excluded);
+  const std::string cursor = "/state/next_sample";
+  return {reader.step(), reader.tokens_seen(), matches(excluded, cursor) ? 0 : integer(reader, cursor)};
 }
 
 void load_weights(const io::CheckpointReader& reader, ParameterStore& parameters) {
-  check_same_tensors(reader, parameters, {});
-  read_tensors(reader, parameters, {});
+  check_same_tensors(reader, parameters, {}, {});
+  read_tensors(reader, parameters, {}, {});
 }
 
 }  // namespace caravan::jobs

@@ -54,7 +54,7 @@ Trainer::Trainer(TrainSetup& setup, Communicator& world, const StopRequest& stop
       step_(setup.step_parts(memory_, reducer_, &whereabouts_)),
       lock_(world.rank() == 0 ? std::make_unique<io::RunLock>(setup.job().output, io::RunOwner::here())
                               : nullptr),
-      saver_(setup, world, lock_.get()),
+      saver_(setup, world, lock_.get(), CheckpointSaver::checkpoints_of(setup.job())),
       peers_(setup),
       reporter_(setup, peers_, world.rank()),
       timeline_(setup) {
@@ -124,6 +124,7 @@ ExitCode Trainer::run() {
     log_info(fmt::format("nothing to do: step {} of {} is done", progress_.step, last));
     return ExitCode::success;
   }
+  if (setup_.job().checkpoint.create_seed) return save_seed();
   reporter_.start(progress_);
   const auto watchdog = watch_run(whereabouts_, setup_.job(), world_);
   try {
@@ -132,7 +133,27 @@ ExitCode Trainer::run() {
     saver_.finish();  // all ranks are here, and what was copied before is sound
     throw;
   }
-  return progress_.step == last ? ExitCode::success : leave();
+  if (progress_.step < last) return leave();
+  export_weights();
+  return ExitCode::success;
+}
+
+ExitCode Trainer::save_seed() {
+  CARAVAN_CHECK(
+      progress_.step == 0 && setup_.job().checkpoint.enabled, ConfigError,
+      fmt::format("checkpoint.create_seed with a run at step {}, checkpoint.enabled={} (a seed is the "
+                  "checkpoint of step 0). Another output?",
+                  progress_.step, setup_.job().checkpoint.enabled));
+  saver_.begin(progress_, CheckpointSaver::OnFailure::stop);
+  saver_.finish();
+  return ExitCode::success;
+}
+
+void Trainer::export_weights() {
+  if (setup_.job().checkpoint.export_weights == "none") return;
+  whereabouts_.enter("exporting the weights");
+  CheckpointSaver writer(setup_, world_, lock_.get(), CheckpointSaver::export_of(setup_.job()));
+  writer.begin(progress_, CheckpointSaver::OnFailure::stop);
 }
 
 void Trainer::train() {

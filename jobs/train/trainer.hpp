@@ -41,6 +41,8 @@ class Trainer {
   void validate_when_due(StepReport& report);
   void save_when_due();
   void train();
+  ExitCode save_seed();
+  void export_weights();
   ExitCode leave() const;
 
   TrainSetup& setup_;

@@ -40,7 +40,7 @@ class DamagedCheckpoint : public ::testing::Test {
     change(whole["manifest"]);
     const std::string body = whole["manifest"].dump();
     whole["xxh3"] = io::digest_text(std::as_bytes(std::span(body)));
-    spill(path_ + "/manifest.json", whole.dump());
+    spill(path_ + "/manifest.json", whole.dump() + "\n");
   }
 
   TemporaryFolder folder_;
@@ -112,7 +112,7 @@ TEST_F(DamagedCheckpoint, HostileManifestsAreRefused) {
       "does not fit 63 bits");
   expect([](auto& m) { m["files"][0]["pieces"][0]["dtype"] = "f31"; }, "unknown dtype 'f31'");
   expect([](auto& m) { m["files"][0]["pieces"][0].erase("blocks_xxh3"); }, "is malformed");
-  spill(path_ + "/manifest.json", std::string(1000, '['));
+  spill(path_ + "/manifest.json", std::string(1000, '[') + "}\n");
   EXPECT_THAT(refusal(), HasSubstr("nested more than 64 levels"));
 }
 

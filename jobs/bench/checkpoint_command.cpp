@@ -1,0 +1,101 @@
+#include "jobs/bench/checkpoint_command.hpp"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "commit.hpp"  // generated
+#include "jobs/bench/checkpoint_disk.hpp"
+#include "jobs/bench/checkpoint_stall.hpp"
+#include "jobs/setup/with_world.hpp"
+#include "jobs/text_streams.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+struct Options {
+  std::string folder = ".", preset = "debugmodel";
+  double gib = 1;
+  DiskBenchmark disk;
+  StallBenchmark stall;
+  bool json = false;
+};
+
+double gigabytes_per_second(std::uint64_t bytes, double seconds) {
+  return static_cast<double>(bytes) / seconds / 1e9;
+}
+
+std::string row(const char* what, const DiskTiming& timing, double seconds, double raw_seconds) {
+  return fmt::format("{:<34}{:>9.3f} s{:>9.2f} GB/s{:>8.1f} %\n", what, seconds,
+                     gigabytes_per_second(timing.bytes, seconds), 100 * raw_seconds / seconds);
+}
+
+std::string as_text(const Options& options, const DiskTiming& disk, const StallTiming& stall, int ranks) {
+  const int steps = options.stall.every;
+  return fmt::format("commit    {}\nfolder    {}\n{} bytes, {} ranks, medians of {}\n\n", CARAVAN_COMMIT,
+                     options.folder, disk.bytes, ranks, options.disk.repeats) +
+         row("write, O_DIRECT and fsync", disk, disk.raw_write_s, disk.raw_write_s) +
+         row("write a checkpoint, in place", disk, disk.write_s, disk.raw_write_s) +
+         row("read, O_DIRECT", disk, disk.raw_read_s, disk.raw_read_s) +
+         row("read it on another layout", disk, disk.read_s, disk.raw_read_s) +
+         fmt::format(
+             "\n{} on {} ranks, {} steps, medians of {}\n"
+             "without a checkpoint {:.3f} s, with one {:.3f} s: {:+.2f} %; training waited {:.4f} s, {:.2f} "
+             "% "
+             "of a step\n",
+             options.preset, ranks, steps, options.stall.rounds, stall.plain_s, stall.saved_s,
+             100 * (stall.saved_s / stall.plain_s - 1), stall.copy_s, 100 * stall.copy_s / stall.plain_s);
+}
+
+std::string as_json(const Options& options, const DiskTiming& disk, const StallTiming& stall, int ranks) {
+  return nlohmann::ordered_json{
+             {"commit", CARAVAN_COMMIT},      {"folder", options.folder},        {"ranks", ranks},
+             {"bytes", disk.bytes},           {"raw_write_s", disk.raw_write_s}, {"write_s", disk.write_s},
+             {"raw_read_s", disk.raw_read_s}, {"read_s", disk.read_s},           {"preset", options.preset},
+             {"steps", options.stall.every},  {"plain_s", stall.plain_s},        {"saved_s", stall.saved_s},
+             {"copy_s", stall.copy_s}}
+             .dump(2) +
+         "\n";
+}
+
+int run(Options& options, Communicator& world) {
+  options.disk.folder = options.stall.folder = options.folder;
+  options.disk.bytes = static_cast<std::uint64_t>(options.gib * (1 << 30));
+  options.stall.job.model = Config::map();
+  options.stall.job.model.set("preset", options.preset);
+  const DiskTiming disk = time_disk(options.disk, world);
+  const StallTiming stall = time_stall(options.stall, world);
+  if (world.rank() == 0)
+    write_standard_output(options.json ? as_json(options, disk, stall, world.size())
+                                       : as_text(options, disk, stall, world.size()));
+  return 0;
+}
+
+}  // namespace
+
+std::function<int()> declare_bench_checkpoint(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  app.add_option("--folder", options->folder, "A folder on the disk to measure")->capture_default_str();
+  app.add_option("--gib", options->gib, "Size of the checkpoint")
+      ->check(CLI::Range(0.01, 1000.0))
+      ->capture_default_str();
+  app.add_option("--repeats", options->disk.repeats, "Of writing and reading")
+      ->check(CLI::Range(1, 100))
+      ->capture_default_str();
+  app.add_option("--preset", options->preset, "Model that is trained and saved")->capture_default_str();
+  app.add_option("--sequence", options->stall.job.sequence_length, "Tokens of a sequence; 0: the preset's")
+      ->capture_default_str();
+  app.add_option("--every", options->stall.every, "Steps between checkpoints")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
+  app.add_option("--rounds", options->stall.rounds, "Of so many steps, without and with a checkpoint")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  app.add_flag("--json", options->json, "One JSON object");
+  app.footer("With two writers: mpirun -n 2 caravan bench checkpoint");
+  return [options] { return with_world([&](Communicator& world) { return run(*options, world); }); };
+}
+
+}  // namespace caravan::jobs

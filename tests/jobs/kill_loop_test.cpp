@@ -1,0 +1,99 @@
+#include <fmt/ranges.h>
+#include <gmock/gmock.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <random>
+#include <thread>
+
+#include "io/checkpoint/catalogue.hpp"
+#include "io/checkpoint/layout.hpp"
+#include "io/checkpoint/manifest.hpp"
+#include "tests/jobs/batches_file.hpp"
+#include "tests/jobs/job_test.hpp"
+#include "tests/jobs/random_job.hpp"
+
+// One run that dies again and again while it saves, as often as CARAVAN_KILLS says.
+namespace caravan::test {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+int kills() {
+  const char* wanted = std::getenv("CARAVAN_KILLS");
+  return wanted ? std::atoi(wanted) : 6;
+}
+
+class KillLoop : public JobTest {
+ protected:
+  void SetUp() override {
+    JobTest::SetUp();
+    Batches(40, 16, 64).write(file("batches.safetensors"));
+    job_ = job(random_job(file("batches.safetensors")));
+  }
+  Command start(const std::string& run, std::int64_t steps, std::int64_t save_every) const {
+    Command command = train(job_, run, 2,
+                            {fmt::format("train.steps={}", steps),
+                             fmt::format("checkpoint.every={}", save_every), "validation.batches=0"});
+    command.timeout_s = 900;
+    return command;
+  }
+  /// Loss, norm, expert counts … of every step, without times and memory.
+  static std::vector<nlohmann::json> results(const std::string& run) {
+    auto metrics = read_metrics(run);
+    for (auto& step : metrics) {
+      for (const char* key : {"step_s", "data_s", "tokens_per_s", "tflop_per_s", "peak_memory_bytes"})
+        step.erase(key);
+    }
+    return metrics;
+  }
+  std::vector<std::string> digests(const std::string& run, std::int64_t step) const {
+    std::vector<std::string> list;
+    const io::Manifest manifest = io::read_manifest(file(run) + "/checkpoints/" + io::step_folder(step));
+    for (const io::FileRecord& each : manifest.files) {
+      for (const io::PieceRecord& piece : each.pieces)
+        list.push_back(fmt::format("{} {} {}", piece.piece.tensor.name, piece.piece.row, piece.blocks));
+    }
+    return list;
+  }
+  std::string job_;
+};
+
+TEST_F(KillLoop, LosesNothingThatWasCommittedAndChangesNoNumber) {
+  std::mt19937 random(std::random_device{}());
+  std::int64_t committed = 0;
+  int lives_that_saved = 0;
+  for (int kill = 0; kill < kills(); ++kill) {
+    SCOPED_TRACE(fmt::format("kill {}", kill));
+    Program program(start("killed", 1'000'000, 2), folder_.path());
+    ASSERT_TRUE(program.wait_for("\nstep ", 60)) << program.err_so_far();
+    std::this_thread::sleep_for(std::chrono::microseconds(random() % 400'000));
+    const pid_t victim = program.process_of_rank(static_cast<int>(random() % 2));
+    if (random() % 2 == 0 || victim <= 0)
+      program.kill_all(SIGKILL);
+    else
+      ::kill(victim, SIGKILL);
+    program.wait();
+    ASSERT_TRUE(program.all_gone_within(15)) << "ranks outlive the job";
+    const std::string err = program.err_so_far();
+    EXPECT_THAT(err, Not(HasSubstr("skipped"))) << "no kill leaves half a checkpoint under a step's name";
+    EXPECT_THAT(err, HasSubstr(committed > 0 ? fmt::format("resumed at step {} from ", committed) : ""));
+    const io::Latest latest = io::find_latest(file("killed"));
+    EXPECT_TRUE(latest.skipped.empty()) << latest.skipped.front().why;
+    ASSERT_GE(latest.step, committed) << "a checkpoint that was there is gone";
+    lives_that_saved += latest.step > committed;
+    committed = latest.step;
+  }
+  ASSERT_TRUE(ended_with(run(start("killed", committed + 4, 2)), 0));
+  ASSERT_TRUE(ended_with(run(start("undisturbed", committed + 4, 1'000'000)), 0));
+
+  EXPECT_EQ(results(file("killed")), results(file("undisturbed")));
+  EXPECT_EQ(digests("killed", committed + 4), digests("undisturbed", committed + 4));
+  EXPECT_GT(lives_that_saved, kills() / 2);
+  std::cout << kills() << " kills, " << committed + 4 << " steps, " << lives_that_saved
+            << " lives saved something new\n";
+}
+
+}  // namespace
+}  // namespace caravan::test

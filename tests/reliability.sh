@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# The long form of the tests that break things: more kills, more damage.
+set -euo pipefail
+
+usage() {
+  cat << 'USAGE'
+usage: tests/reliability.sh [--build-dir DIR] [--kills N] [--flips N] [--help]
+  --build-dir DIR  a build with tests (default: build-release)
+  --kills N        how often a run of two ranks is killed while it saves (default 200, about 6 minutes)
+  --flips N        how many bits are flipped or files cut in a checkpoint (default 1000)
+Ends with code 0 when every run resumed from its newest checkpoint with undisturbed numbers, and all damage was named.
+USAGE
+}
+
+build_dir=build-release kills=200 flips=1000
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --build-dir | --kills | --flips)
+      [ $# -ge 2 ] || { echo "reliability.sh: $1 needs a value" >&2; exit 2; }
+      case "$1" in
+        --build-dir) build_dir=$(realpath -m "$2") ;;
+        --kills) kills=$2 ;;
+        --flips) flips=$2 ;;
+      esac
+      shift 2
+      ;;
+    --help | -h) usage; exit 0 ;;
+    *) echo "reliability.sh: unknown argument '$1'" >&2; usage >&2; exit 2 ;;
+  esac
+done
+cd "$(dirname "$0")/.."
+[ -d "$build_dir" ] || { echo "reliability.sh: no build in $build_dir. Run tests/run.sh first?" >&2; exit 2; }
+export CARAVAN_KILLS=$kills CARAVAN_FLIPS=$flips OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+exec ctest --test-dir "$build_dir" --timeout 3600 --no-tests=error --verbose \
+  -R '^(io_random_damage|io_every_fault|jobs_kill_loop)$'
