@@ -36,16 +36,26 @@ std::vector<std::string> row_of(const ExpertLayer& layer) {
       row.push_back(number_text(value));
     row.push_back(std::to_string(balance.idle));
   }
-  row.push_back(spark_text(layer.bias));
-  row.push_back(spark_text(layer.tokens));
   return row;
+}
+
+/// A line a layer, a character an expert; nothing where no layer knows it.
+std::string sparks_text(const Experts& experts, const std::string& what,
+                        std::vector<double> ExpertLayer::*values) {
+  std::string text;
+  for (const ExpertLayer& layer : experts.layers) {
+    if (!(layer.*values).empty()) text += fmt::format("{:>5}  {}\n", layer.layer, spark_text(layer.*values));
+  }
+  return text.empty() ? ""
+                      : fmt::format("\n{} by expert, from a layer's lowest to its highest\n{}", what, text);
 }
 
 std::string text_of(const Experts& experts, const TextStyle& style) {
   Table table({"layer", "experts", "bias min", "max", "weights rms min", "max", "tokens/mean min", "max",
-               "std", "idle", "bias by expert", "tokens by expert"});
+               "std", "idle"});
   for (const ExpertLayer& layer : experts.layers) table.add(row_of(layer));
-  return table.text(style.ink) +
+  return table.text(style.ink) + sparks_text(experts, "bias", &ExpertLayer::bias) +
+         sparks_text(experts, "tokens", &ExpertLayer::tokens) +
          fmt::format(
              "\nA checkpoint holds expert biases and weights; it holds no token counts.\nTokens: {}\n",
              experts.counts_from);

@@ -1,6 +1,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "io/checkpoint/layout.hpp"
+#include "io/checkpoint/sharded.hpp"
 #include "tests/inspect/inspect_test.hpp"
 
 namespace caravan::test {
@@ -71,6 +73,42 @@ TEST_F(Verification, SaysHowMuchIsWhole) {
   const Outcome outcome = inspect({path_, "--verify"});
   EXPECT_EQ(outcome.code, 0);
   EXPECT_THAT(outcome.out, HasSubstr("verified, all 48."));
+}
+
+/// Two writers, each with half of the rows: three files, one tensor.
+class ShardedInspection : public InspectTest {
+ protected:
+  void SetUp() override {
+    InspectTest::SetUp();
+    const io::CheckpointHead head{.step = 1, .job_yaml = "seed: 7\n", .layout = "two ranks"};
+    io::StagingFolder staging(folder_.path() + "/checkpoints", io::step_folder(1));
+    std::vector<io::FileRecord> shares;
+    for (int writer : {0, 1}) {
+      const auto pieces = io::share_of({{"/model/w.weight", DType::f32, {4, 2}}}, writer, 2);
+      std::vector<float> values(8, writer == 0 ? 1.0f : 3.0f);
+      shares.push_back(io::write_share(staging.path(), writer, 2, head, pieces, [&](std::size_t piece) {
+        return TensorView(values.data(), DType::f32, pieces[piece].shape());
+      }));
+    }
+    path_ = io::publish(staging, head, std::move(shares), nullptr);
+  }
+  std::string path_;
+};
+
+TEST_F(ShardedInspection, ShowsTensorsWhole) {
+  const json shown = inspect_json({path_});
+  EXPECT_EQ(shown["files"], 3);
+  EXPECT_EQ(shown["tensors"][0]["shape"], (json{4, 2}));
+  EXPECT_EQ(inspect_json({path_, "--show", "w.weight[:,0]"})["values"], (json{1.0, 1.0, 3.0, 3.0}));
+  EXPECT_EQ(inspect_json({path_, "--stats"})["tensors"][0]["mean"], 2.0);
+  EXPECT_EQ(inspect({path_ + "/shard-00001.h5"}).code, 0) << "a shard stands for its checkpoint";
+}
+
+TEST_F(ShardedInspection, VerifiesEveryShard) {
+  EXPECT_EQ(inspect({path_, "--verify"}).code, 0);
+  std::filesystem::resize_file(path_ + "/shard-00001.h5", 100);
+  EXPECT_THAT(inspect({path_, "--verify"}).out, HasSubstr("shard-00001.h5 has 100 bytes"));
+  EXPECT_EQ(inspect({path_}).code, 3);
 }
 
 }  // namespace
