@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "io/files/file.hpp"
 #include "io/files/replace_text.hpp"
@@ -19,6 +20,19 @@ constexpr std::uint64_t kMostBytes = 4096;
 
 std::string file_of(const std::string& folder, int rank) {
   return fmt::format("{}/rank-{:05}.json", folder, rank);
+}
+
+/// What only ends when other ranks come to it: whoever is elsewhere is the one they wait for.
+bool is_meeting(const std::string& place) {
+  return place.starts_with("all-reduce") || place.starts_with("reduction");
+}
+
+/// The likeliest culprit first: who is a step behind, who is not where the others meet, who stands longest.
+bool is_before(const HangReport::Rank& a, const HangReport::Rank& b) {
+  const auto key = [](const HangReport::Rank& rank) {
+    return std::tuple(rank.sight.step, is_meeting(rank.sight.place), -rank.seconds);
+  };
+  return key(a) < key(b);
 }
 
 void shorten(std::vector<std::string>& list) {
@@ -80,8 +94,7 @@ std::string HangReport::name_of(int rank) const {
 std::string HangReport::describe(std::vector<Rank> ranks) const {
   std::vector<std::string> quiet, waiting;
   for (int rank : silent(ranks)) quiet.push_back(name_of(rank));
-  std::stable_sort(ranks.begin(), ranks.end(),
-                   [](const Rank& a, const Rank& b) { return a.seconds > b.seconds; });
+  std::stable_sort(ranks.begin(), ranks.end(), is_before);
   for (const Rank& each : ranks) {
     waiting.push_back(fmt::format("{} is in step {} at: {}, for {:.1f} s", name_of(each.rank),
                                   each.sight.step, each.sight.place, each.seconds));

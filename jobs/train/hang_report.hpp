@@ -26,7 +26,7 @@ class HangReport {
   void write(const Rank& own) const;
   /// Those that wrote, by their rank.
   std::vector<Rank> read() const;
-  /// What everybody does: the silent ones first, then those that stand still longest.
+  /// What everybody does: the silent ones first, then those that the others wait for.
   std::string describe(std::vector<Rank> ranks) const;
   /// Hosts of the ranks that are silent although others are not; each once.
   std::vector<std::string> silent_hosts(const std::vector<Rank>& ranks) const;

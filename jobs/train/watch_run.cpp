@@ -5,6 +5,8 @@
 
 #include <array>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 
 #include "caravan/log.hpp"
 #include "io/files/pending_file.hpp"
@@ -17,9 +19,20 @@ namespace {
 
 using HostName = std::array<char, 64>;
 
+/// As Slurm names the node, because the batch script compares it with Slurm's list; elsewhere the host's
+/// name.
+HostName own_host() {
+  HostName name{};
+  if (const char* node = std::getenv("SLURMD_NODENAME")) {
+    std::strncpy(name.data(), node, name.size() - 1);
+  } else {
+    ::gethostname(name.data(), name.size() - 1);
+  }
+  return name;
+}
+
 std::vector<std::string> gather_hosts(Communicator& world) {
-  HostName own{};
-  ::gethostname(own.data(), own.size() - 1);
+  HostName own = own_host();
   std::vector<HostName> all(static_cast<std::size_t>(world.size()));
   const auto bytes = static_cast<std::int64_t>(own.size());
   world.all_gather(TensorView(own.data(), DType::u8, {bytes}),
