@@ -5,18 +5,15 @@
 
 #include "caravan/check.hpp"
 #include "jobs/job/job.hpp"
+#include "jobs/setup/shared_files.hpp"
 
 namespace caravan::jobs {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// <prefix>/share/caravan/presets of the installation that this executable belongs to, or the source tree it
-/// was built from.
 fs::path preset_folder() {
-  const fs::path installed =
-      fs::read_symlink("/proc/self/exe").parent_path().parent_path() / "share/caravan/presets";
-  return fs::is_directory(installed) ? installed : fs::path(CARAVAN_SOURCE_PRESETS);
+  return shared_folder("presets", CARAVAN_SOURCE_PRESETS);
 }
 
 }  // namespace

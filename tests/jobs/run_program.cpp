@@ -41,7 +41,7 @@ std::vector<std::string> words_of(const Command& command) {
     for (std::string word; launcher >> word;) words.push_back(word);
     words.insert(words.end(), {"-n", std::to_string(command.ranks)});
   }
-  words.emplace_back(std::getenv("CARAVAN_BINARY"));
+  words.push_back(command.program.empty() ? std::getenv("CARAVAN_BINARY") : command.program);
   words.insert(words.end(), command.arguments.begin(), command.arguments.end());
   return words;
 }

@@ -29,6 +29,7 @@ struct Command {
   int ranks = 0;  ///< 0: without mpirun
   std::map<std::string, std::string> environment;
   double timeout_s = 60;
+  std::string program{};  ///< "": the executable of CARAVAN_BINARY
 };
 
 /// The executable of CARAVAN_BINARY, running as a user would start it, with standard input empty. The

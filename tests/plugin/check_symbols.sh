@@ -5,7 +5,7 @@ failed=0
 for plugin in "$@"; do
   symbols=$(nm -D --defined-only "$plugin" | awk '{ print $NF }') || failed=1
   if [ "$symbols" != caravan_plugin_v1 ]; then
-    echo "$plugin exports: $(echo $symbols)"
+    echo "$plugin exports: $(echo "$symbols" | tr '\n' ' ')"
     failed=1
   fi
 done

@@ -50,7 +50,7 @@ echo "cmake_minimum_required(VERSION 3.22)
 project(all LANGUAGES CXX)
 set(CARAVAN_PLUGIN_OUTPUT_DIRECTORY $work/skeletons/out)" > "$work/skeletons/CMakeLists.txt"
 for kind in $kinds; do
-  "$caravan" plugins new $kind my_$kind --dir "$work/skeletons/$kind" > /dev/null 2>&1 || fail "plugins new $kind"
+  "$caravan" plugins new "$kind" "my_$kind" --dir "$work/skeletons/$kind" > /dev/null 2>&1 || fail "plugins new $kind"
   echo "add_subdirectory($kind)" >> "$work/skeletons/CMakeLists.txt"
 done
 cmake -S "$work/skeletons" -B "$work/skeletons/build" -DCMAKE_PREFIX_PATH="$work/prefix" > "$work/skeletons.log"
@@ -58,7 +58,7 @@ cmake --build "$work/skeletons/build" -j2 >> "$work/skeletons.log" 2>&1 || { cat
 ! grep -i warning "$work/skeletons.log" || fail "the skeletons give warnings"
 export CARAVAN_PLUGIN_PATH=$work/skeletons/out
 for kind in $kinds; do
-  expect "$kind my_$kind: " "$caravan" plugins describe $kind/my_$kind
+  expect "$kind my_$kind: " "$caravan" plugins describe "$kind/my_$kind"
 done
 cat > "$work/job.yaml" <<'END'
 device: my_device

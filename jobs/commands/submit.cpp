@@ -1,0 +1,97 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "caravan/log.hpp"
+#include "jobs/command.hpp"
+#include "jobs/submit/run_env.hpp"
+#include "jobs/submit/sbatch.hpp"
+#include "jobs/submit/submission.hpp"
+#include "jobs/text_streams.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+struct Options {
+  SubmitRequest request;
+  std::string site;
+  std::vector<std::string> site_changes;
+  bool print = false, json = false;
+};
+
+std::string printed(const Submission& submission) {
+  std::string text;
+  for (const std::string& note : submission.notes) text += "# " + note + "\n";
+  for (std::int64_t link = 0; link < submission.links; ++link)
+    text += shell_line(submission.command(link, "JOBID")) + "\n";
+  for (const auto& [name, content] : submission.files)
+    text += fmt::format("\n# {}/{}\n{}", submission.folder, name, content);
+  return text;
+}
+
+std::string answer(const Options& options, const Submission& submission,
+                   const std::vector<std::string>& ids) {
+  if (options.json) {
+    const nlohmann::ordered_json facts{{"jobs", ids}, {"folder", submission.folder}};
+    return facts.dump() + "\n";
+  }
+  return fmt::format("submitted {}; scripts and logs: {}\n", fmt::join(ids, ", "), submission.folder);
+}
+
+int run_submit(const Options& options) {
+  const Submission submission =
+      plan_submission(options.request, load_site(options.site, options.site_changes));
+  if (options.print) {
+    write_standard_output(printed(submission));
+    return 0;
+  }
+  for (const std::string& note : submission.notes) log_info(note);
+  write_files(submission);
+  try {
+    check_with_slurm(submission);
+  } catch (const Error&) {
+    remove_files(submission);
+    throw;
+  }
+  write_standard_output(answer(options, submission, submit(submission)));
+  return 0;
+}
+
+std::function<int()> declare(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  SubmitRequest& request = options->request;
+  app.add_option("job", request.job, "Job file (YAML)")->required()->type_name("JOB.yaml");
+  app.add_option("overrides", request.overrides, "Keys of the job to set, e.g. train.lr=3e-4")
+      ->type_name("key.path=value");
+  app.add_option("--site", options->site, "A site's name, or a site file (PATH.yaml)")->required();
+  app.add_option("--set", options->site_changes, "Keys of the site to set, e.g. partition=debug")
+      ->type_name("key=value");
+  app.add_option("--nodes", request.nodes, "Nodes")->check(CLI::Range(1, 65536))->capture_default_str();
+  app.add_option("--time", request.time, "Limit in place of the site's: HH:MM:SS, D-HH:MM:SS or minutes");
+  app.add_option("--array", request.sweep,
+                 "A task for each value of a key of the job; given twice, for each combination")
+      ->type_name("key=value,value…");
+  app.add_option("--at-once", request.at_once, "Array tasks that run together; 0: all")
+      ->check(CLI::Range(0, 1000));
+  app.add_option("--chain", request.chain, "Short jobs in a row, each going on where the one before stopped")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  app.add_option("--after", request.after, "Start when that job is done")->type_name("[KIND:]JOBID");
+  app.add_option("--exclude", request.exclude, "Nodes to leave out")->delimiter(',');
+  app.add_flag("--print", options->print, "Show everything; write and submit nothing");
+  app.add_flag("--json", options->json, "Print one JSON object");
+  app.footer(
+      "A job that is asked to leave (time limit, preemption) saves and is started again; see docs/slurm.md.\n"
+      "Example: caravan submit job.yaml --site hopper-ib --nodes 4 --time 12:00:00 --array "
+      "train.lr=1e-3,3e-4");
+  return [options] { return run_submit(*options); };
+}
+
+}  // namespace
+
+extern const Command submit_command{"submit", "Submit a training job to Slurm", &declare};
+
+}  // namespace caravan::jobs

@@ -1,0 +1,99 @@
+#include "jobs/submit/sbatch.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "caravan/check.hpp"
+#include "jobs/submit/run_env.hpp"
+
+extern char** environ;
+
+namespace caravan::jobs {
+namespace {
+
+struct Result {
+  int code = 0;  ///< 128 + signal where one ended it
+  std::string output;
+};
+
+enum class Capture { output, output_and_errors };
+
+std::string read_all(int descriptor) {
+  std::string text;
+  std::array<char, 4096> buffer;
+  ssize_t got = 0;
+  while ((got = ::read(descriptor, buffer.data(), buffer.size())) > 0 || (got < 0 && errno == EINTR))
+    if (got > 0) text.append(buffer.data(), static_cast<std::size_t>(got));
+  return text;
+}
+
+/// Words go to the program as they are: there is no shell between.
+Result run(std::vector<std::string> words, Capture capture) {
+  std::array<int, 2> pipe{};
+  CARAVAN_CHECK(::pipe2(pipe.data(), O_CLOEXEC) == 0, Error,
+                fmt::format("cannot make a pipe ({})", std::strerror(errno)));
+  posix_spawn_file_actions_t files;
+  posix_spawn_file_actions_init(&files);
+  posix_spawn_file_actions_adddup2(&files, pipe[1], STDOUT_FILENO);
+  if (capture == Capture::output_and_errors) posix_spawn_file_actions_adddup2(&files, pipe[1], STDERR_FILENO);
+  std::vector<char*> arguments;
+  for (std::string& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  pid_t child = -1;
+  const int error = ::posix_spawnp(&child, arguments[0], &files, nullptr, arguments.data(), environ);
+  posix_spawn_file_actions_destroy(&files);
+  ::close(pipe[1]);
+  Result result;
+  if (error == 0) result.output = read_all(pipe[0]);
+  ::close(pipe[0]);
+  CARAVAN_CHECK(error == 0, ConfigError,
+                fmt::format("cannot start {} ({}). Submit where Slurm is, or look with --print?", words[0],
+                            std::strerror(error)));
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  result.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return result;
+}
+
+/// Slurm's words without the program's name before them.
+std::string reason_of(std::string text) {
+  text = text.substr(0, text.find('\n'));
+  for (const std::string_view prefix : {"sbatch: error: ", "sbatch: ", "allocation failure: "})
+    if (text.starts_with(prefix)) text.erase(0, prefix.size());
+  return text;
+}
+
+}  // namespace
+
+void check_with_slurm(const Submission& submission) {
+  std::vector<std::string> words = submission.command(0, "");
+  words.insert(words.begin() + 1, "--test-only");
+  const Result result = run(words, Capture::output_and_errors);
+  CARAVAN_CHECK(
+      result.code == 0, ConfigError,
+      fmt::format("Slurm refuses the job: {}. Look at the site file and --nodes?", reason_of(result.output)));
+}
+
+std::vector<std::string> submit(const Submission& submission) {
+  std::vector<std::string> ids;
+  for (std::int64_t link = 0; link < submission.links; ++link) {
+    const Result result = run(submission.command(link, ids.empty() ? "" : ids.back()), Capture::output);
+    const std::string id = result.output.substr(0, result.output.find_first_of(";\n"));
+    CARAVAN_CHECK(result.code == 0 && !id.empty() && id.find_first_not_of("0123456789") == std::string::npos,
+                  Error,
+                  fmt::format("sbatch ended with {} after {} of {} jobs (its own message is above)",
+                              result.code, ids.size(), submission.links));
+    ids.push_back(id);
+  }
+  return ids;
+}
+
+}  // namespace caravan::jobs

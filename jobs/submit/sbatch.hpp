@@ -1,0 +1,18 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "jobs/submit/submission.hpp"
+
+namespace caravan::jobs {
+
+/// Slurm says yes to the submission's resources, without taking it (sbatch --test-only). ConfigError with
+/// Slurm's reason, or when there is no sbatch.
+void check_with_slurm(const Submission& submission);
+
+/// The ids of the jobs, one a link of the chain. Error with sbatch's code when it refuses; links before it
+/// stay.
+std::vector<std::string> submit(const Submission& submission);
+
+}  // namespace caravan::jobs
