@@ -44,10 +44,11 @@ TEST_F(Verbs, WrongUseIsTwoOnStandardError) {
   const std::vector<std::pair<std::vector<std::string>, std::string>> cases{
       {{}, "subcommand is required"},
       {{"trian"}, "no verb 'trian'. Did you mean 'train'?"},
-      {{"dance"}, "no verb 'dance'. Known: train, forward, "},
+      {{"dance"}, "no verb 'dance'. Known: train, submit, forward, "},
       {{"--colour"}, ""},
       {{"train"}, "job is required"},
       {{"train", "job.yaml", "--colour"}, "--colour"},
+      {{"submit", "job.yaml"}, "--site is required"},
       {{"forward"}, "--model is required"},
       {{"generate"}, "--model is required"},
       {{"generate", "--model", "x", "--temperature", "-1"}, "--temperature"},
