@@ -31,5 +31,5 @@ done
 cd "$(dirname "$0")/.."
 [ -d "$build_dir" ] || { echo "reliability.sh: no build in $build_dir. Run tests/run.sh first?" >&2; exit 2; }
 export CARAVAN_KILLS=$kills CARAVAN_FLIPS=$flips OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-exec ctest --test-dir "$build_dir" --timeout 3600 --no-tests=error --verbose \
+exec ctest --test-dir "$build_dir" --no-tests=error --verbose \
   -R '^(io_random_damage|io_every_fault|jobs_kill_loop)$'

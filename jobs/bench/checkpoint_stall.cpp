@@ -27,37 +27,57 @@ Job job_in(const StallBenchmark& benchmark, const std::string& output) {
   return resolve_job(std::move(tree));
 }
 
+/// One run of `every` steps without a checkpoint and one with, a round.
+class Rounds {
+ public:
+  Rounds(const StallBenchmark& benchmark, const std::string& output, Communicator& world)
+      : every_(benchmark.every),
+        training_(job_in(benchmark, output), world),
+        saver_(training_.setup(), world, nullptr, CheckpointSaver::checkpoints_of(training_.setup().job())) {
+    train();  // takes memory and warms up
+  }
+
+  void run(std::int64_t round) {
+    auto start = Clock::now();
+    train();
+    plain_.push_back(seconds_since(start));
+    start = Clock::now();
+    saver_.begin({round + 1, 0, 0}, CheckpointSaver::OnFailure::stop);
+    copies_.push_back(seconds_since(start));
+    train();
+    saved_.push_back(seconds_since(start));
+    saver_.finish();
+  }
+
+  StallTiming timing() const { return {median(plain_), median(saved_), median(copies_)}; }
+
+ private:
+  void train() {
+    for (int step = 0; step < every_; ++step) {
+      training_.step();
+      saver_.poll();
+    }
+  }
+
+  int every_;
+  SyntheticTraining training_;
+  CheckpointSaver saver_;
+  std::vector<double> plain_, saved_, copies_;
+};
+
 }  // namespace
 
 StallTiming time_stall(const StallBenchmark& benchmark, Communicator& world) {
   const std::string output = (std::filesystem::path(benchmark.folder) / "caravan-bench-stall").string();
-  std::vector<double> plain, saved, copies;
+  StallTiming timing;
   {
-    SyntheticTraining training(job_in(benchmark, output), world);
-    CheckpointSaver saver(training.setup(), world, nullptr,
-                          CheckpointSaver::checkpoints_of(training.setup().job()));
-    const auto train = [&] {
-      for (int step = 0; step < benchmark.every; ++step) {
-        training.step();
-        saver.poll();
-      }
-    };
-    train();  // takes memory and warms up
-    for (int round = 0; round < benchmark.rounds; ++round) {
-      auto start = Clock::now();
-      train();
-      plain.push_back(seconds_since(start));
-      start = Clock::now();
-      saver.begin({round + 1, 0, 0}, CheckpointSaver::OnFailure::stop);
-      copies.push_back(seconds_since(start));
-      train();
-      saved.push_back(seconds_since(start));
-      saver.finish();
-    }
+    Rounds rounds(benchmark, output, world);
+    for (int round = 0; round < benchmark.rounds; ++round) rounds.run(round);
+    timing = rounds.timing();
   }
   world.barrier();
   if (world.rank() == 0) std::filesystem::remove_all(output);
-  return {median(plain), median(saved), median(copies)};
+  return timing;
 }
 
 }  // namespace caravan::jobs

@@ -1,4 +1,4 @@
-#include <fmt/ranges.h>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include <csignal>
@@ -8,10 +8,10 @@
 
 #include "io/checkpoint/catalogue.hpp"
 #include "io/checkpoint/layout.hpp"
-#include "io/checkpoint/manifest.hpp"
 #include "tests/jobs/batches_file.hpp"
 #include "tests/jobs/job_test.hpp"
 #include "tests/jobs/random_job.hpp"
+#include "tests/jobs/run_results.hpp"
 
 // One run that dies again and again while it saves, as often as CARAVAN_KILLS says.
 namespace caravan::test {
@@ -38,24 +38,6 @@ class KillLoop : public JobTest {
                              fmt::format("checkpoint.every={}", save_every), "validation.batches=0"});
     command.timeout_s = 900;
     return command;
-  }
-  /// Loss, norm, expert counts … of every step, without times and memory.
-  static std::vector<nlohmann::json> results(const std::string& run) {
-    auto metrics = read_metrics(run);
-    for (auto& step : metrics) {
-      for (const char* key : {"step_s", "data_s", "tokens_per_s", "tflop_per_s", "peak_memory_bytes"})
-        step.erase(key);
-    }
-    return metrics;
-  }
-  std::vector<std::string> digests(const std::string& run, std::int64_t step) const {
-    std::vector<std::string> list;
-    const io::Manifest manifest = io::read_manifest(file(run) + "/checkpoints/" + io::step_folder(step));
-    for (const io::FileRecord& each : manifest.files) {
-      for (const io::PieceRecord& piece : each.pieces)
-        list.push_back(fmt::format("{} {} {}", piece.piece.tensor.name, piece.piece.row, piece.blocks));
-    }
-    return list;
   }
   std::string job_;
 };
@@ -84,12 +66,13 @@ TEST_F(KillLoop, LosesNothingThatWasCommittedAndChangesNoNumber) {
     ASSERT_GE(latest.step, committed) << "a checkpoint that was there is gone";
     lives_that_saved += latest.step > committed;
     committed = latest.step;
+    if (kill % 20 == 19) std::cout << kill + 1 << " kills, at step " << committed << std::endl;
   }
   ASSERT_TRUE(ended_with(run(start("killed", committed + 4, 2)), 0));
   ASSERT_TRUE(ended_with(run(start("undisturbed", committed + 4, 1'000'000)), 0));
 
-  EXPECT_EQ(results(file("killed")), results(file("undisturbed")));
-  EXPECT_EQ(digests("killed", committed + 4), digests("undisturbed", committed + 4));
+  EXPECT_EQ(results_of(file("killed")), results_of(file("undisturbed")));
+  EXPECT_EQ(digests_of(file("killed"), committed + 4), digests_of(file("undisturbed"), committed + 4));
   EXPECT_GT(lives_that_saved, kills() / 2);
   std::cout << kills() << " kills, " << committed + 4 << " steps, " << lives_that_saved
             << " lives saved something new\n";

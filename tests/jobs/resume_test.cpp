@@ -1,4 +1,3 @@
-#include <fmt/ranges.h>
 #include <gmock/gmock.h>
 #include <unistd.h>
 
@@ -12,6 +11,7 @@
 #include "tests/jobs/batches_file.hpp"
 #include "tests/jobs/job_test.hpp"
 #include "tests/jobs/random_job.hpp"
+#include "tests/jobs/run_results.hpp"
 
 // A run that dies at any moment continues with the very numbers of one that was left alone.
 namespace caravan::test {
@@ -32,25 +32,6 @@ class Resume : public JobTest {
   }
   Command steps(int count, const std::string& run, int ranks) const {
     return train(job_, run, ranks, {"train.steps=" + std::to_string(count)});
-  }
-  /// Keys with times and memory differ from run to run; all others are the run's.
-  static std::vector<nlohmann::json> results(const std::string& run) {
-    auto metrics = read_metrics(run);
-    for (auto& step : metrics) {
-      for (const char* key : {"step_s", "data_s", "tokens_per_s", "tflop_per_s", "peak_memory_bytes"})
-        step.erase(key);
-    }
-    return metrics;
-  }
-  /// Name and digest of every tensor in the step's checkpoint.
-  std::vector<std::string> digests(const std::string& run, std::int64_t step) const {
-    std::vector<std::string> list;
-    const io::Manifest manifest = io::read_manifest(file(run) + "/checkpoints/" + io::step_folder(step));
-    for (const io::FileRecord& file : manifest.files) {
-      for (const io::PieceRecord& record : file.pieces)
-        list.push_back(fmt::format("{} {} {}", record.piece.tensor.name, record.piece.row, record.blocks));
-    }
-    return list;
   }
   std::string checkpoint_file(const std::string& run, std::int64_t step) const {
     return file(run) + "/checkpoints/" + io::step_folder(step) + "/" + io::kCheckpointFile;
@@ -92,8 +73,8 @@ TEST_F(Resume, KilledAtAnyMomentItContinuesBitForBit) {
   ASSERT_TRUE(ended_with(last, 0));
   EXPECT_THAT(last.err, HasSubstr("resumed at step "));
   EXPECT_THAT(last.err, Not(HasSubstr("skipped"))) << "no kill leaves half a checkpoint under a step's name";
-  expect_same_steps(results(file("killed")), results(file("undisturbed")));
-  EXPECT_EQ(digests("killed", kSteps), digests("undisturbed", kSteps));
+  expect_same_steps(results_of(file("killed")), results_of(file("undisturbed")));
+  EXPECT_EQ(digests_of(file("killed"), kSteps), digests_of(file("undisturbed"), kSteps));
   for (const auto& entry : fs::directory_iterator(file("killed") + "/checkpoints")) {
     EXPECT_TRUE(io::step_of(entry.path().filename().string())) << entry.path() << " is left over";
   }
@@ -141,8 +122,8 @@ TEST_F(Resume, DamageIsNamedAndTheCheckpointBeforeIsTaken) {
     ASSERT_TRUE(ended_with(outcome, 0));
     EXPECT_THAT(outcome.err, HasSubstr("skipped " + file("run") + "/checkpoints/step-00000009: "));
     EXPECT_THAT(outcome.err, HasSubstr("resumed at step 6 from "));
-    expect_same_steps(results(file("run")), results(file("undisturbed")));
-    EXPECT_EQ(digests("run", 9), digests("undisturbed", 9));
+    expect_same_steps(results_of(file("run")), results_of(file("undisturbed")));
+    EXPECT_EQ(digests_of(file("run"), 9), digests_of(file("undisturbed"), 9));
   }
 }
 

@@ -1,15 +1,14 @@
-#include <fmt/ranges.h>
 #include <gmock/gmock.h>
 
 #include <fstream>
 
 #include "io/checkpoint/layout.hpp"
-#include "io/checkpoint/manifest.hpp"
 #include "io/safetensors/reader.hpp"
 #include "tests/jobs/batches_file.hpp"
 #include "tests/jobs/close_logits.hpp"
 #include "tests/jobs/job_test.hpp"
 #include "tests/jobs/random_job.hpp"
+#include "tests/jobs/run_results.hpp"
 #include "tests/text/reference.hpp"
 
 // Everything that trains, saves, validates, reports, answers and decodes, on a device whose memory the host
@@ -36,29 +35,10 @@ class SeparateMemory : public JobTest {
     overrides.insert(overrides.end(), {"train.steps=6"});
     ASSERT_TRUE(ended_with(start(train(job_, name, ranks, overrides)), 0)) << name;
   }
-  /// Keys with times and memory differ from run to run; all others are the run's.
-  std::vector<nlohmann::json> results(const std::string& name) const {
-    auto metrics = read_metrics(file(name));
-    for (auto& step : metrics) {
-      for (const char* key : {"step_s", "data_s", "tokens_per_s", "tflop_per_s", "peak_memory_bytes"})
-        step.erase(key);
-    }
-    return metrics;
-  }
-  /// Name and digest of every tensor in the step's checkpoint.
-  std::vector<std::string> digests(const std::string& name, std::int64_t step) const {
-    std::vector<std::string> list;
-    const io::Manifest manifest = io::read_manifest(file(name) + "/checkpoints/" + io::step_folder(step));
-    for (const io::FileRecord& each : manifest.files) {
-      for (const io::PieceRecord& record : each.pieces)
-        list.push_back(fmt::format("{} {} {}", record.piece.tensor.name, record.piece.row, record.blocks));
-    }
-    return list;
-  }
   void expect_same_run(const std::string& one, const std::string& other) const {
-    EXPECT_EQ(results(one), results(other));
-    EXPECT_EQ(digests(one, 6), digests(other, 6));
-    EXPECT_EQ(results(one).size(), 6u);
+    EXPECT_EQ(results_of(file(one)), results_of(file(other)));
+    EXPECT_EQ(digests_of(file(one), 6), digests_of(file(other), 6));
+    EXPECT_EQ(results_of(file(one)).size(), 6u);
   }
   std::string job_;
 };
@@ -104,7 +84,7 @@ TEST_F(SeparateMemory, AutoMeansWhatTheDevicePrefers) {
   run_job("bf16", 1, {"device=apart", "train.precision=bf16"});
   expect_same_run("auto", "bf16");
   run_job("fp32", 1, {"device=apart", "train.precision=fp32"});
-  EXPECT_NE(results("auto"), results("fp32"));
+  EXPECT_NE(results_of(file("auto")), results_of(file("fp32")));
 }
 
 TEST_F(SeparateMemory, ABf16RunResumesToTheBitAndLoadsOnAnotherDevice) {
@@ -115,7 +95,7 @@ TEST_F(SeparateMemory, ABf16RunResumesToTheBitAndLoadsOnAnotherDevice) {
   expect_same_run("resumed", "undisturbed");
 
   ASSERT_TRUE(ended_with(start(train(job_, "resumed", 1, {"device=reference", "train.steps=7"})), 0));
-  EXPECT_EQ(results("resumed").size(), 7u);
+  EXPECT_EQ(results_of(file("resumed")).size(), 7u);
 }
 
 TEST_F(SeparateMemory, WhatTheDeviceCannotComputeInIsRefused) {

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace caravan::test {
+
+/// The metrics of every step without times and memory, which differ from run to run; all else is the run's.
+std::vector<nlohmann::json> results_of(const std::string& run);
+
+/// Name, rows and digests of every piece in the checkpoint of a step.
+std::vector<std::string> digests_of(const std::string& run, std::int64_t step);
+
+}  // namespace caravan::test
