@@ -104,11 +104,12 @@ __device__ double consume(const GroupedMaps& maps, const GroupedCall& call, cons
   Position<R> at;
   Tile tile;
   double squares = 0;
-  for (unsigned n = 0; walk.next(tile); ++n) {
+  for (unsigned n = 0; walk.advance(tile); ++n) {
     if (n % R::kTeams != role.team) {
       at.advance(R::stages(call, tile));
       continue;
     }
+    walk.place(tile);
     const TileExtent extent = extent_of<R>(call, tile, role);
     const WarpTile to = warp_tile<R>(call, tile, role, warp);
     WeightTile weight = weight_tile<R>(to, extent);

@@ -83,34 +83,53 @@ struct PreTile {
   }
 };
 
-__device__ inline std::uint32_t load_shared_4(std::uint32_t from) {
-  std::uint32_t v;
-  asm volatile("ld.shared.b32 %0, [%1];" : "=r"(v) : "r"(from) : "memory");
-  return v;
-}
-__device__ inline void store_shared_4(std::uint32_t to, std::uint32_t v) {
-  asm volatile("st.shared.b32 [%0], %1;" ::"r"(to), "r"(v) : "memory");
-}
 __device__ inline float2 unpack(std::uint32_t word) {
   return __bfloat1622float2(*reinterpret_cast<const __nv_bfloat162*>(&word));
 }
 
-/// The boxes of gates and ups become those of their gradients; `dy`: a thread's 32 sums.
-__device__ inline void turn_to_gradients(std::uint32_t gates, std::uint32_t ups, const float* dy) {
-  const int lane = threadIdx.x % 32, row = lane / 4;
-#pragma unroll
-  for (int i = 0; i < 16; ++i) {
-    const std::uint32_t at = (row + 8 * (i % 2)) * 128 + ((i / 2) ^ row) * 16 + lane % 4 * 4;
-    const float2 gate = unpack(load_shared_4(gates + at)), up = unpack(load_shared_4(ups + at));
-    const float* of = dy + 4 * (i / 2) + 2 * (i % 2);
-    const SwigluGradient low = swiglu_gradient(gate.x, up.x, of[0]),
-                         high = swiglu_gradient(gate.y, up.y, of[1]);
-    store_shared_4(gates + at, pack(low.gate, high.gate));
-    store_shared_4(ups + at, pack(low.up, high.up));
-  }
-  hopper::fence_async();
-  __syncwarp();
+/// Two neighbouring elements of each: gates and ups become their gradients.
+__device__ inline void turn_to_gradients(std::uint32_t& gates, std::uint32_t& ups, float low_dy, float high_dy) {
+  const float2 gate = unpack(gates), up = unpack(ups);
+  const SwigluGradient low = swiglu_gradient(gate.x, up.x, low_dy),
+                       high = swiglu_gradient(gate.y, up.y, high_dy);
+  gates = pack(low.gate, high.gate);
+  ups = pack(low.up, high.up);
 }
+
+/// What a thread holds of a pair of boxes. All is read before anything is written: each scheduler has one
+/// warp that does this, so that only its own instructions hide a wait.
+class BoxPair {
+ public:
+  __device__ BoxPair(std::uint32_t gates, std::uint32_t ups) : gates_(gates), ups_(ups) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      hopper::load_matrices(gate_[i], gates + place(i));
+      hopper::load_matrices(up_[i], ups + place(i));
+    }
+  }
+  /// The boxes become those of the gradients; `dy`: a thread's 32 sums.
+  __device__ void turn_to_gradients(const float* dy) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+#pragma unroll
+      for (int k = 0; k < 4; ++k)
+        cuda::turn_to_gradients(gate_[i][k], up_[i][k], dy[8 * i + 2 * k], dy[8 * i + 2 * k + 1]);
+      hopper::store_matrices(gates_ + place(i), gate_[i]);
+      hopper::store_matrices(ups_ + place(i), up_[i]);
+    }
+    hopper::fence_async();
+    __syncwarp();
+  }
+
+ private:
+  __device__ static std::uint32_t place(int i) {
+    const int lane = threadIdx.x % 32, row = lane % 16;
+    return row * 128 + ((2 * i + lane / 16) ^ (row & 7)) * 16;
+  }
+
+  std::uint32_t gates_, ups_;
+  std::uint32_t gate_[4][4], up_[4][4];
+};
 
 /// A block of 64 rows whose sums are gradients of SwiGLU's output.
 template <class R, int kSums>
@@ -127,17 +146,18 @@ __device__ void store_pre_gradient(const float (&d)[kSums], int block, const Gro
     const std::uint32_t ups = boxes.current();
     boxes.await_old();
     boxes.advance();
-    turn_to_gradients(gates, ups, d + 32 * part);
-    bf16* out = static_cast<bf16*>(call.out) + row * call.out_stride + column;
-    send_box<R>(maps.out, {{column, row, 0}, out, call.out_stride, rows_left, columns_left}, gates);
-    send_box<R>(maps.out, {{column, row, 1}, out + call.columns, call.out_stride, rows_left, columns_left},
-                ups);
-    if (threadIdx.x % 32 == 0) {
-      hopper::commit_boxes();
+    BoxPair pair(gates, ups);
+    if (block + part > 0 && threadIdx.x % 32 == 0) {
       hopper::wait_boxes_read<0>();
       tile.fetch_next(boxes, maps.swiglu);
     }
     __syncwarp();
+    pair.turn_to_gradients(d + 32 * part);
+    bf16* out = static_cast<bf16*>(call.out) + row * call.out_stride + column;
+    send_box<R>(maps.out, {{column, row, 0}, out, call.out_stride, rows_left, columns_left}, gates);
+    send_box<R>(maps.out, {{column, row, 1}, out + call.columns, call.out_stride, rows_left, columns_left},
+                ups);
+    if (threadIdx.x % 32 == 0) hopper::commit_boxes();
   }
 }
 

@@ -32,14 +32,32 @@ class TileWalk {
 
   /// False after the last one.
   __device__ bool next(Tile& tile) {
+    if (!advance(tile)) return false;
+    place(tile);
+    return true;
+  }
+  /// The same, but for the place in the group, which takes two divisions that whoever leaves the tile to
+  /// others saves.
+  __device__ bool advance(Tile& tile) {
     while (unit_ >= group_end_) {
       if (++group_ >= call_.groups) return false;
       group_begin_ = group_end_;
       open_group();
     }
-    place(unit_ - group_begin_, tile);
+    tile.group = group_;
+    tile.first = first_;
+    tile.count = count_;
+    current_ = unit_ - group_begin_;
     unit_ += step_;
     return true;
+  }
+  /// Row and column of the tile that advance() has come to.
+  __device__ void place(Tile& tile) const {
+    const int in_band = kBand * columns(), band = current_ / in_band, rest = current_ - band * in_band;
+    const int band_rows = min(kBand, rows_ - band * kBand), column = rest / band_rows;
+    const int row = band * kBand + rest - column * band_rows;
+    tile.row = row * kUnitRows + (kDown ? rank_ * kRows : 0);
+    tile.column = column * kUnitColumns + (kDown ? 0 : rank_ * kColumns);
   }
 
  private:
@@ -64,20 +82,10 @@ class TileWalk {
     group_end_ = group_begin_ + (written ? rows_ * columns() : 0);
   }
 
-  __device__ void place(int unit, Tile& tile) const {
-    const int in_band = kBand * columns(), band = unit / in_band, rest = unit - band * in_band;
-    const int band_rows = min(kBand, rows_ - band * kBand), column = rest / band_rows;
-    const int row = band * kBand + rest - column * band_rows;
-    tile.group = group_;
-    tile.first = first_;
-    tile.count = count_;
-    tile.row = row * kUnitRows + (kDown ? rank_ * kRows : 0);
-    tile.column = column * kUnitColumns + (kDown ? 0 : rank_ * kColumns);
-  }
-
   const GroupedCall& call_;
   int unit_, step_, rank_;
   int group_ = 0, group_begin_ = 0, group_end_ = 0;
+  int current_ = 0;  ///< unit of the group
   int first_ = 0, count_ = 0, rows_ = 0;
 };
 

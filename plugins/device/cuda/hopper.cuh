@@ -125,5 +125,12 @@ __device__ inline void store_matrices(std::uint32_t to, const std::uint32_t (&fr
                "r"(from[1]), "r"(from[2]), "r"(from[3])
                : "memory");
 }
+/// The other way round, from the same addresses.
+__device__ inline void load_matrices(std::uint32_t (&to)[4], std::uint32_t from) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+               : "r"(from)
+               : "memory");
+}
 
 }  // namespace caravan::cuda::hopper

@@ -3,8 +3,14 @@
 // SwiGLU of one element: silu(gate)·up, silu(x) = x·sigmoid(x).
 namespace caravan::cuda {
 
+/// As `__fdividef(1, 1 + __expf(-x))`, without the instructions that keep denormal numbers: what they change is
+/// lost when 1 is added.
 __device__ inline float sigmoid(float x) {
-  return __fdividef(1.0f, 1.0f + __expf(-x));
+  constexpr float kLog2E = 1.4426950408889634f;
+  float exponential, result;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(exponential) : "f"(-kLog2E * x));
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(1.0f + exponential));
+  return result;
 }
 
 __device__ inline float swiglu(float gate, float up) {
