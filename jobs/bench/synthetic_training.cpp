@@ -1,9 +1,12 @@
 #include "jobs/bench/synthetic_training.hpp"
 
+#include "jobs/train/memory_fit.hpp"
+
 namespace caravan::jobs {
 namespace {
 
 TrainSetup& initialised(TrainSetup& setup) {
+  check_memory_fits(setup);
   setup.model().allocate(ParameterStore::Content::weights_and_gradients, setup.slots().size());
   setup.model().parameters().initialise(setup.job().seed);
   return setup;

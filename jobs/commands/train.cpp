@@ -33,8 +33,10 @@ std::function<int()> declare(CLI::App& app) {
   app.add_option("job", options->job, "Job file (YAML)")->required()->type_name("JOB.yaml");
   app.add_option("overrides", options->overrides, "Keys of the job to set, e.g. train.lr=3e-4")
       ->type_name("key.path=value");
-  app.add_flag("--dry-run", options->dry_run,
-               "Print the resolved job, layout, plan, memory and parameters; allocate nothing");
+  app.add_flag(
+      "--dry-run", options->dry_run,
+      "Print the resolved job, layout, plan, what runs each operator, memory and parameters; allocate "
+      "nothing");
   app.footer(
       "Start several ranks with: mpirun -n 2 caravan train JOB.yaml\n"
       "A run continues from the newest complete checkpoint of its output folder.\n"

@@ -14,6 +14,17 @@
 
 namespace caravan::jobs {
 
+namespace {
+
+/// Of a device with memory of its own all that is taken, which only grows while a job runs; else the peak of
+/// the process.
+std::int64_t memory_in_use(const Device& device) {
+  if (const auto use = device.memory_use()) return static_cast<std::int64_t>(use->total - use->free);
+  return process_memory().peak;
+}
+
+}  // namespace
+
 Reporter::Reporter(TrainSetup& setup, PipelinePeers& peers, int rank)
     : setup_(setup), peers_(peers), active_(rank == 0) {}
 
@@ -57,7 +68,7 @@ void Reporter::fill(const StepReport& report) {
   const auto tokens = static_cast<double>(setup_.share().global_batch * setup_.shape().length);
   record_.set(metric::kTokensPerSecond, tokens / report.seconds);
   record_.set(metric::kTflopPerSecond, setup_.step_flops() / report.seconds * 1e-12);
-  record_.set(metric::kPeakMemoryBytes, process_memory().peak);
+  record_.set(metric::kPeakMemoryBytes, memory_in_use(setup_.device()));
   record_.set(metric::kTokensSeen, report.progress.tokens_seen);
   record_.set("valid_tokens", report.result.valid_tokens);
 }

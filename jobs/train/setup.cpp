@@ -6,6 +6,7 @@
 
 #include "caravan/check.hpp"
 #include "jobs/train/checkpoint_share.hpp"
+#include "jobs/train/operator_uses.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -69,8 +70,8 @@ StageChoice TrainSetup::stages_on(int rank) const {
   return {static_cast<int>(pipeline_.layers.size()), job_.parallel.split, pipeline_.training.stages(rank)};
 }
 
-std::unique_ptr<ModelInstance> TrainSetup::stages_of_rank(int rank) {
-  return std::make_unique<ModelInstance>(*registry_, ComputeOn{device_.get(), compute_}, job_.model_plugin,
+std::unique_ptr<ModelInstance> TrainSetup::stages_of_rank(int rank, Device& device) {
+  return std::make_unique<ModelInstance>(*registry_, ComputeOn{&device, compute_}, job_.model_plugin,
                                          job_.model, job_.train.sequence_length, stages_on(rank));
 }
 
@@ -96,11 +97,22 @@ BatchShare TrainSetup::divide_batch() {
 }
 
 MemoryPlan TrainSetup::memory() {
+  return plan_memory(model_, memory_demand(pipeline_.training, shape_));
+}
+
+MemoryPlan TrainSetup::memory(std::int64_t local_batch, const RecomputeRule& rule) {
+  BatchShape shape = shape_;
+  shape.sequences = local_batch;
+  RankPlan plan = pipeline_.training;
+  plan.recompute = choose_recompute(rule, {model_, plan, shape}, whole_model_, nullptr);
+  return plan_memory(model_, memory_demand(plan, shape));
+}
+
+MemoryDemand TrainSetup::memory_demand(const RankPlan& training, const BatchShape& shape) {
+  const RankPlan* validation = job_.validation.batches > 0 ? &pipeline_.validation : nullptr;
   const bool copies = job_.checkpoint.enabled && job_.checkpoint.async;
-  return plan_memory(
-      model_, {pipeline_.training, job_.validation.batches > 0 ? &pipeline_.validation : nullptr, shape_,
-               slots_.size(), share_.data_ranks,
-               copies ? io::Snapshot::bytes_of(CheckpointShare(*this).pieces()) : 0, device_->memory()});
+  const std::size_t copied = copies ? io::Snapshot::bytes_of(CheckpointShare(*this).pieces()) : 0;
+  return {training, validation, shape, slots_.size(), share_.data_ranks, copied, device_->memory()};
 }
 
 TrainStep::Parts TrainSetup::step_parts(StageMemory& memory, GradientReducer& reducer,
@@ -177,6 +189,7 @@ std::string describe(TrainSetup& setup) {
       setup.step_flops() * 1e-12);
   text += describe_pipeline(setup);
   text += describe_recomputation(setup);
+  text += describe_operators(setup);
   text += "\n# memory of rank 0\n" + setup.memory().describe();
   return text + "\n# parameters\n  " + describe_parameters(setup.whole_model().parameters()) + "\n";
 }

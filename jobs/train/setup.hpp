@@ -40,7 +40,9 @@ class TrainSetup {
   /// All layers, for counting: never allocated.
   ModelInstance& whole_model() noexcept { return whole_model_; }
   /// The stages of another pipeline rank, for their names and shapes.
-  std::unique_ptr<ModelInstance> stages_of_rank(int rank);
+  std::unique_ptr<ModelInstance> stages_of_rank(int rank) { return stages_of_rank(rank, *device_); }
+  /// The same, to be allocated on `device`.
+  std::unique_ptr<ModelInstance> stages_of_rank(int rank, Device& device);
   Optimizer& optimizer() noexcept { return *optimizer_; }
   const std::vector<std::string>& slots() const noexcept { return slots_; }
   const BatchShape& shape() const noexcept { return shape_; }
@@ -49,6 +51,8 @@ class TrainSetup {
   /// Measured where a budget for activations chooses what is kept.
   const std::optional<PartCosts>& part_costs() const noexcept { return part_costs_; }
   MemoryPlan memory();
+  /// What it would be with other micro-batches and another recomputation.
+  MemoryPlan memory(std::int64_t local_batch, const RecomputeRule& rule);
   /// What a TrainStep is made of, on activations in `memory`. The model must be allocated. `whereabouts` is
   /// told what the step does.
   TrainStep::Parts step_parts(StageMemory& memory, GradientReducer& reducer,
@@ -66,6 +70,7 @@ class TrainSetup {
   BatchShare divide_batch();
   void choose_recomputation();
   StageChoice stages_on(int rank) const;
+  MemoryDemand memory_demand(const RankPlan& training, const BatchShape& shape);
 
   Job job_;
   Communicator& world_;
@@ -83,7 +88,7 @@ class TrainSetup {
   std::optional<PartCosts> part_costs_;
 };
 
-/// The text of --dry-run: job, layout, plan, memory, parameters.
+/// The text of --dry-run: job, layout, plan, operators, memory, parameters.
 std::string describe(TrainSetup& setup);
 
 }  // namespace caravan::jobs

@@ -8,6 +8,7 @@
 #include "io/checkpoint/reader.hpp"
 #include "jobs/setup/gather.hpp"
 #include "jobs/setup/model_source.hpp"
+#include "jobs/train/memory_fit.hpp"
 #include "jobs/train/watch_run.hpp"
 
 namespace caravan::jobs {
@@ -21,6 +22,7 @@ double seconds_since(Clock::time_point start) {
 
 /// Memory first, so that what follows may read and write tensors.
 TrainSetup& allocated(TrainSetup& setup) {
+  check_memory_fits(setup);
   setup.model().allocate(ParameterStore::Content::weights_and_gradients, setup.slots().size());
   return setup;
 }

@@ -96,6 +96,70 @@ TEST_F(CudaTest, NamesWhatItHasNoMemoryFor) {
   EXPECT_EQ(read<float>(place<float>({1, 2, 3})), (std::vector<float>{1, 2, 3}));
 }
 
+TEST_F(CudaTest, KnowsItsMemory) {
+  const auto before = device().memory_use();
+  ASSERT_TRUE(before);
+  EXPECT_GT(before->free, 0u);
+  EXPECT_LE(before->free, before->total);
+  allocate(std::size_t{1} << 30);
+  EXPECT_GE(before->free, device().memory_use()->free + (std::size_t{1} << 30));
+}
+
+/// Attention of 64 tokens, whose tensors nobody reads.
+AttentionForward attention(const TensorView& block, DType type, std::int64_t width) {
+  const TensorView heads(block.data, type, {2, 64, 4, width}), lse(block.data, DType::f32, {2, 4, 64});
+  return {.q = heads, .k = heads, .v = heads, .out = heads, .lse = lse};
+}
+
+TEST_F(CudaTest, NamesThePathOfAttentionAndWhyItIsSlow) {
+  const TensorView block = place(std::vector<float>(1 << 16));
+  const auto says = [&](const AttentionForward& args, const char* path, const char* why) {
+    const OperatorPath answer = device().ops().path_of(args);
+    EXPECT_EQ(answer.path, path) << why;
+    EXPECT_EQ(answer.why, why);
+    EXPECT_EQ(answer.pace == OperatorPath::Pace::plain, answer.path == "plain kernel");
+  };
+  AttentionForward args = attention(block, DType::bf16, 96);
+  says(args, "cuDNN", "");
+  args.mask.chunk = 16;
+  says(args, "cuDNN", "chunks as sequences in 2 pieces");
+  args.mask.chunk = 48;
+  says(args, "plain kernel", "chunks that do not divide the sequence");
+  says(attention(block, DType::f32, 96), "plain kernel", "fp32");
+  says(attention(block, DType::bf16, 92), "plain kernel", "heads not a multiple of 8 wide");
+  args = attention(block, DType::bf16, 96);
+  args.dropout.probability = 0.5;
+  says(args, "plain kernel", "dropout of probabilities");
+  args = attention(block, DType::bf16, 96);
+  args.mask.documents = TensorView(block.data, DType::i32, {2, 64});
+  says(args, "plain kernel", "documents");
+  args = attention(block, DType::bf16, 96);
+  args.mask.first_query = 8;
+  says(args, "plain kernel", "a cache of keys");
+}
+
+TEST_F(CudaTest, NamesThePathOfProducts) {
+  const TensorView block = place(std::vector<float>(1 << 16));
+  const auto path = [&](DType type, std::int64_t outputs) {
+    return device().ops().path_of(LinearForward{.x = TensorView(block.data, type, {64, 64}),
+                                                .w = TensorView(block.data, type, {outputs, 64}),
+                                                .y = TensorView(block.data, DType::f32, {64, outputs})});
+  };
+  EXPECT_EQ(path(DType::bf16, 64).path, "cuBLASLt");
+  EXPECT_EQ(path(DType::bf16, 31).path, "own kernel");
+  EXPECT_EQ(path(DType::f32, 64).why, "fp32, without tensor cores");
+  const auto grouped = [&](DType type, std::int64_t inputs) {
+    return device().ops().path_of(GroupedLinearForward{.x = TensorView(block.data, type, {64, inputs}),
+                                                       .offsets = TensorView(block.data, DType::i32, {3}),
+                                                       .w = TensorView(block.data, type, {2, 64, inputs}),
+                                                       .y = TensorView(block.data, type, {64, 64})});
+  };
+  EXPECT_EQ(grouped(DType::bf16, 64).why, "tensor cores");
+  EXPECT_EQ(grouped(DType::bf16, 60).why, "rows off 16 bytes");
+  EXPECT_EQ(grouped(DType::bf16, 60).pace, OperatorPath::Pace::plain);
+  EXPECT_EQ(grouped(DType::f32, 64).path, "plain kernel");
+}
+
 /// Sources are written over at once, and are larger and smaller than what is copied through pinned memory.
 TEST_F(CudaTest, CopiesManyBlocksOfEverySizeInBothDirections) {
   constexpr int kCopies = 100;

@@ -17,6 +17,7 @@
 namespace caravan::test {
 namespace {
 
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using Overrides = std::vector<std::string>;
 
@@ -116,6 +117,33 @@ TEST_F(SeparateMemory, TheDryRunCountsTheDevicesMemoryApartFromTheHosts) {
   for (const char* what : {"  master weights ", "  peak a rank ", "  of the host, a rank "})
     EXPECT_THAT(outcome.out, HasSubstr(what));
   EXPECT_LT(outcome.out.find("peak a rank"), outcome.out.find("process and libraries"));
+}
+
+TEST_F(SeparateMemory, WhatDoesNotFitIsRefusedBeforeAnythingIsTakenWithWhatWouldFit) {
+  const Overrides wide{"device=apart", "train.sequence_length=256", "train.local_batch_size=4"};
+  const auto refused = [&](const std::string& bytes) {
+    Overrides overrides = wide;
+    overrides.push_back("device_options={memory: " + bytes + "}");
+    const Outcome outcome = start(train(job_, "refused", 1, overrides));
+    EXPECT_TRUE(ended_with(outcome, 1));
+    return outcome.err;
+  };
+  const std::string some = refused("4000000");
+  EXPECT_THAT(some,
+              ContainsRegex("this rank needs [0-9.]+ MiB of device memory, and 3.81 MiB of 3.81 MiB are "
+                            "free \\(activations kept [0-9.]+ MiB, "));
+  EXPECT_THAT(some, ContainsRegex("train.local_batch_size=[12] takes [0-9.]+ MiB; "));
+  EXPECT_THAT(some, HasSubstr("or more ranks, by parallel.pipeline or parallel.data_shard?"));
+  EXPECT_THAT(refused("10000"),
+              HasSubstr("Divide the model among more ranks, by parallel.pipeline or parallel.data_shard?"));
+}
+
+TEST_F(SeparateMemory, TheStepsReportWhatIsTakenOfTheDevice) {
+  run_job("measured", 1, {"device=apart", "device_options={memory: 100000000}"});
+  const auto metrics = read_metrics(file("measured"));
+  ASSERT_EQ(metrics.size(), 6u);
+  EXPECT_GT(metrics.back().at("peak_memory_bytes").get<std::int64_t>(), 100'000);
+  EXPECT_LT(metrics.back().at("peak_memory_bytes").get<std::int64_t>(), 4'000'000) << "a process is larger";
 }
 
 /// Ten steps of torchtitan in fp32, here in bf16.

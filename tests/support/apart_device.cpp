@@ -54,6 +54,7 @@ void* ApartDevice::allocate(std::size_t bytes, std::string_view what) {
   void* data = memory_.allocate(bytes);
   CARAVAN_CHECK(data != nullptr, DeviceError,
                 fmt::format("{} bytes for '{}' on device 'apart'", bytes, what));
+  taken_ += bytes;
   return data;
 }
 

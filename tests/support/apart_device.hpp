@@ -1,6 +1,6 @@
 #pragma once
 
-#include <array>
+#include <algorithm>
 #include <vector>
 
 #include "caravan/device.hpp"
@@ -31,9 +31,11 @@ class ApartDevice : public Device {
   using Interface = Device;
   static constexpr const char* kName = "apart";
   static constexpr const char* kSummary = "The reference on memory of its own, as on a GPU";
-  static constexpr std::array<caravan_param, 0> kParams{};
+  static constexpr caravan_param kParams[] = {
+      {"memory", "int", "0", "bytes", ">= 0", "What it says it has; 0: it does not say."}};
 
-  ApartDevice(const Host&, const Config&) {}
+  ApartDevice(const Host&, const Config& config)
+      : said_(static_cast<std::size_t>(config.get_int("memory"))) {}
   ApartDevice() = default;
 
   std::string_view name() const override { return kName; }
@@ -44,6 +46,10 @@ class ApartDevice : public Device {
 
   void* allocate(std::size_t bytes, std::string_view what) override;
   void release(void* data) noexcept override { memory_.release(data); }
+  std::optional<MemoryUse> memory_use() const override {
+    if (said_ == 0) return std::nullopt;
+    return MemoryUse{said_, said_ - std::min(said_, taken_)};
+  }
   void copy_to_host(Lane lane, void* to, const void* from, std::size_t bytes) override;
   void copy_from_host(Lane lane, void* to, const void* from, std::size_t bytes) override;
   void copy(Lane lane, void* to, const void* from, std::size_t bytes) override;
@@ -60,6 +66,7 @@ class ApartDevice : public Device {
   };
   void check(const void* data, std::size_t bytes, const char* what) const;
 
+  std::size_t said_ = 0, taken_ = 0;
   ApartMemory memory_;
   ApartOps ops_{memory_};
   std::vector<Arrival> arrivals_;

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +22,11 @@ struct Event {
 };
 
 enum class Memory { host, device };
+
+/// Of a device with memory of its own, in bytes; other processes count.
+struct MemoryUse {
+  std::size_t total = 0, free = 0;
+};
 
 /// A kernel, copy or fill as the device ran it. Times are nanoseconds of the device's own clock.
 struct DeviceActivity {
@@ -50,6 +56,8 @@ class Device {
   /// there is none.
   virtual void* allocate(std::size_t bytes, std::string_view what) = 0;
   virtual void release(void* data) noexcept = 0;
+  /// Nothing where the device is in host memory.
+  virtual std::optional<MemoryUse> memory_use() const { return std::nullopt; }
 
   /// `to` holds the bytes after synchronize(), and must stay valid until then.
   virtual void copy_to_host(Lane lane, void* to, const void* from, std::size_t bytes) = 0;

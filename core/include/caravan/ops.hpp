@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "caravan/ops/attention.hpp"
@@ -28,12 +29,26 @@
 // matrix products read them.
 namespace caravan {
 
+/// How a device runs a call of an operator, for people to read.
+struct OperatorPath {
+  enum class Pace {
+    fast,
+    plain,  ///< right, and far below what the machine could do
+  };
+  std::string path;  ///< "cuDNN", "own kernel"
+  std::string why;   ///< in a few words, or empty
+  Pace pace = Pace::fast;
+};
+
 /// What a device can compute. The defaults throw DeviceError "not implemented" with operator and device
-/// named.
+/// named. path_of() says what the operator would do with such arguments: it looks at shapes, types and
+/// alignment and reads nothing that the views point to.
 class Ops {
  public:
   virtual ~Ops() = default;
   virtual std::string_view device_name() const = 0;
+  /// The answer of path_of() where an operator has but one way.
+  virtual OperatorPath usual_path() const { return {"own kernel", ""}; }
 
 #define CARAVAN_FOR_EACH_OP(X)                                   \
   X(embedding_forward, EmbeddingForward)                         \
@@ -74,7 +89,9 @@ class Ops {
   X(clip_factor, ClipFactor)                                     \
   X(expert_bias_update, ExpertBiasUpdate)
 
-#define CARAVAN_DECLARE_OP(name, Args) virtual void name(const Args& args);
+#define CARAVAN_DECLARE_OP(name, Args)  \
+  virtual void name(const Args& args); \
+  virtual OperatorPath path_of(const Args&) const { return usual_path(); }
   CARAVAN_FOR_EACH_OP(CARAVAN_DECLARE_OP)
 #undef CARAVAN_DECLARE_OP
 };

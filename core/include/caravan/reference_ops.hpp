@@ -12,6 +12,9 @@ namespace caravan {
 class ReferenceOps : public Ops {
  public:
   std::string_view device_name() const override { return "reference"; }
+  OperatorPath usual_path() const override {
+    return {"plain loops", "double accumulation", OperatorPath::Pace::plain};
+  }
 
 #define CARAVAN_OVERRIDE_OP(name, Args) void name(const Args& args) override;
   CARAVAN_FOR_EACH_OP(CARAVAN_OVERRIDE_OP)

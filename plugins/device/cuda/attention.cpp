@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include "attention_call.hpp"
 #include "attention_cudnn.hpp"
 #include "cuda_ops.hpp"
@@ -24,6 +26,29 @@ void CudaOps::attention_backward(const AttentionBackward& args) {
   context_.workspace().begin(rows * sizeof(float), 1);
   a.delta = context_.workspace().take<float>(rows);
   attention_backward_kernels(a, context_.stream());
+}
+
+namespace {
+
+/// `why`: what else there is to say of cuDNN's way.
+OperatorPath attention_path(const AttentionArgs& a, std::string why) {
+  const std::string_view refusal = why_not_cudnn(a);
+  if (!refusal.empty()) return {"plain kernel", std::string(refusal), OperatorPath::Pace::plain};
+  if (const std::size_t pieces = causal_pieces(a).size(); pieces > 1)
+    why = fmt::format("chunks as sequences in {} pieces{}{}", pieces, why.empty() ? "" : ", ", why);
+  return {"cuDNN", std::move(why)};
+}
+
+}  // namespace
+
+OperatorPath CudaOps::path_of(const AttentionForward& args) const {
+  return attention_path(check_attention(Call("attention_forward"), args), "");
+}
+
+OperatorPath CudaOps::path_of(const AttentionBackward& args) const {
+  const bool exact = context_.determinism() == Determinism::exact;
+  return attention_path(check_attention(Call("attention_backward"), args),
+                        exact ? "deterministic: gradients of scores in memory" : "");
 }
 
 }  // namespace caravan::cuda

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "attention_args.hpp"
@@ -13,9 +14,10 @@
 
 namespace caravan::cuda {
 
+/// Why own kernels must serve a call; empty where cuDNN does.
+std::string_view why_not_cudnn(const AttentionArgs& args);
 /// A call cut into plain causal attentions, sequences of equal length from their first position on: chunks of
-/// a sequence become sequences. Empty where cuDNN does not serve the call: f32, a head that is no multiple of
-/// 8 wide, documents, dropout, a cache, chunks that do not divide the sequence, rows off 16 bytes.
+/// a sequence become sequences. Empty where cuDNN does not serve the call.
 std::vector<AttentionArgs> causal_pieces(const AttentionArgs& args);
 
 /// Causal attention in bf16 by cuDNN's fused engines, plans kept by shape and strides.

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <initializer_list>
 
 #include "attention_cudnn.hpp"
@@ -11,20 +12,17 @@ bool on_16_bytes(const HeadRows& rows) {
          rows.head % 8 == 0;
 }
 
-bool is_served(const AttentionArgs& a) {
-  for (const HeadRows& rows : {a.q, a.k, a.v, a.out, a.dout, a.dq, a.dk, a.dv}) {
-    if (!on_16_bytes(rows)) return false;
-  }
-  return a.dtype == DType::bf16 && a.width % 8 == 0 && !a.documents && a.dropout == 0 &&
-         a.queries == a.keys && a.first_query == a.first_key && a.queries > 1;
-}
-
 bool is_within_one_chunk(const AttentionArgs& a) {
   return a.chunk == 0 || a.first_query % a.chunk + a.queries <= a.chunk;
 }
 
 bool is_whole_chunks(const AttentionArgs& a) {
   return a.first_query % a.chunk == 0 && a.queries % a.chunk == 0 && a.chunk > 1;
+}
+
+bool are_on_16_bytes(const AttentionArgs& a) {
+  const auto all = {a.q, a.k, a.v, a.out, a.dout, a.dq, a.dk, a.dv};
+  return std::all_of(all.begin(), all.end(), on_16_bytes);
 }
 
 void move(HeadRows& rows, std::int64_t elements) {
@@ -60,11 +58,21 @@ AttentionArgs chunk_of_sequences(AttentionArgs a, int c) {
 
 }  // namespace
 
+std::string_view why_not_cudnn(const AttentionArgs& a) {
+  if (a.dtype != DType::bf16) return "fp32";
+  if (a.width % 8 != 0) return "heads not a multiple of 8 wide";
+  if (a.documents) return "documents";
+  if (a.dropout != 0) return "dropout of probabilities";
+  if (a.queries != a.keys || a.first_query != a.first_key || a.queries == 1) return "a cache of keys";
+  if (!are_on_16_bytes(a)) return "rows off 16 bytes";
+  if (!is_within_one_chunk(a) && !is_whole_chunks(a)) return "chunks that do not divide the sequence";
+  return {};
+}
+
 // lse is [B, A, S], so one stride steps over the chunks of one sequence or over the sequences, not over both.
 std::vector<AttentionArgs> causal_pieces(const AttentionArgs& args) {
-  if (!is_served(args)) return {};
+  if (!why_not_cudnn(args).empty()) return {};
   if (is_within_one_chunk(args)) return {args};
-  if (!is_whole_chunks(args)) return {};
   std::vector<AttentionArgs> pieces;
   const int chunks = static_cast<int>(args.queries / args.chunk);
   for (int b = 0; args.batch <= chunks && b < args.batch; ++b) pieces.push_back(chunks_of_sequence(args, b));

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <string>
 
 #include "columns.hpp"
 #include "cuda_ops.hpp"
@@ -115,6 +116,13 @@ void CudaOps::linear_cross_entropy(const LinearCrossEntropy& args) {
     if (head.dx) add_gradients(context_, head, rows, first, scratch.column_sums);
   }
   add_sum(scratch.losses, tokens, head.loss_sum, context_.stream());
+}
+
+OperatorPath CudaOps::path_of(const LinearCrossEntropy& args) const {
+  const Head head = check_head(Call("linear_cross_entropy"), args);
+  const std::int64_t row = head.w.rows * static_cast<std::int64_t>(sizeof(float));
+  return {"cuBLASLt and own kernel",
+          std::to_string(block_rows(head.x.rows, row)) + " rows of logits at a time"};
 }
 
 }  // namespace caravan::cuda

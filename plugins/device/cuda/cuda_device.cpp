@@ -15,14 +15,19 @@ double gib(std::size_t bytes) {
   return static_cast<double>(bytes) / (1024.0 * 1024 * 1024);
 }
 
+MemoryUse current_use() {
+  MemoryUse use;
+  CARAVAN_CUDA_CHECK(cudaMemGetInfo(&use.free, &use.total));
+  return use;
+}
+
 [[noreturn]] void out_of_memory(std::size_t bytes, std::string_view what) {
   (void)cudaGetLastError();
-  std::size_t free = 0, total = 0;
-  CARAVAN_CUDA_CHECK(cudaMemGetInfo(&free, &total));
+  const MemoryUse use = current_use();
   throw DeviceError(fmt::format(
       "{}: no {:.2f} GiB of device memory ({:.2f} of {:.2f} GiB are free). A smaller batch, recomputation or "
       "sharding?",
-      what, gib(bytes), gib(free), gib(total)));
+      what, gib(bytes), gib(use.free), gib(use.total)));
 }
 
 /// Events of the compute lane are odd, of the comm lane even; 0 has already happened.
@@ -52,6 +57,10 @@ void* CudaDevice::allocate(std::size_t bytes, std::string_view what) {
 
 void CudaDevice::release(void* data) noexcept {
   cudaFree(data);
+}
+
+std::optional<MemoryUse> CudaDevice::memory_use() const {
+  return current_use();
 }
 
 void CudaDevice::copy_to_host(Lane lane, void* to, const void* from, std::size_t bytes) {

@@ -36,6 +36,7 @@ class CudaDevice final : public Device {
 
   void* allocate(std::size_t bytes, std::string_view what) override;
   void release(void* data) noexcept override;
+  std::optional<MemoryUse> memory_use() const override;
 
   void copy_to_host(Lane lane, void* to, const void* from, std::size_t bytes) override;
   void copy_from_host(Lane lane, void* to, const void* from, std::size_t bytes) override;

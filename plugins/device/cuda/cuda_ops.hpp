@@ -18,6 +18,19 @@ class CudaOps final : public Ops {
   CARAVAN_FOR_EACH_OP(CARAVAN_OVERRIDE_OP)
 #undef CARAVAN_OVERRIDE_OP
 
+  using Ops::path_of;
+  OperatorPath path_of(const LinearForward& args) const override;
+  OperatorPath path_of(const LinearBackwardInput& args) const override;
+  OperatorPath path_of(const LinearBackwardWeight& args) const override;
+  OperatorPath path_of(const GroupedLinearForward& args) const override;
+  OperatorPath path_of(const GroupedLinearBackwardInput& args) const override;
+  OperatorPath path_of(const GroupedLinearBackwardWeight& args) const override;
+  OperatorPath path_of(const AttentionForward& args) const override;
+  OperatorPath path_of(const AttentionBackward& args) const override;
+  OperatorPath path_of(const GateUpForward& args) const override;
+  OperatorPath path_of(const DownBackwardInput& args) const override;
+  OperatorPath path_of(const LinearCrossEntropy& args) const override;
+
  private:
   Context& context_;
 };

@@ -30,21 +30,61 @@ bool is_nothing(const GroupedCall& extents) {
   return std::min({extents.groups, extents.rows, extents.columns, extents.depth}) == 0;
 }
 
+struct GateUp {
+  Matrix activated, pre;
+  GroupedCall extents;
+  GroupedOperands operands;
+  bool fused = false;
+
+  explicit GateUp(const GateUpForward& args) {
+    const Call call("gate_up_forward");
+    const DType type = call.compute_type("x", args.x);
+    const MappedTensor w = weights(call, args.w, args.offsets, type);
+    const Matrix x = call.matrix("x", args.x, type, kAny, w.columns);
+    activated = call.matrix("activated", args.activated, type, x.rows, w.rows / 2);
+    pre = call.matrix("pre", args.pre, type, x.rows, 2 * activated.columns);
+    extents = extents_of(call, x, w, args.offsets, activated.columns);
+    operands = {mapped(x), w, true};
+    fused = !is_nothing(extents) && fits_swiglu(operands, mapped(pre), mapped(activated));
+  }
+};
+
+struct DownGradient {
+  Matrix pre, dpre;
+  GroupedCall extents;
+  GroupedOperands operands;
+  bool fused = false;
+
+  explicit DownGradient(const DownBackwardInput& args) {
+    const Call call("down_backward_input");
+    const DType type = call.compute_type("dy", args.dy);
+    const MappedTensor w = weights(call, args.w, args.offsets, type);
+    const Matrix dy = call.matrix("dy", args.dy, type, kAny, w.rows);
+    pre = call.matrix("pre", args.pre, type, dy.rows, 2 * w.columns);
+    dpre = call.matrix("dpre", args.dpre, type, dy.rows, 2 * w.columns);
+    extents = extents_of(call, dy, w, args.offsets, w.columns);
+    operands = {mapped(dy), w, false};
+    fused = !is_nothing(extents) && fits_swiglu(operands, mapped(pre), mapped(dpre));
+  }
+};
+
+OperatorPath fused_path() {
+  return {"own kernel", "tensor cores, SwiGLU in the product"};
+}
+
+OperatorPath apart(OperatorPath product) {
+  product.why += product.why.empty() ? "SwiGLU apart" : ", SwiGLU apart";
+  return product;
+}
+
 }  // namespace
 
 void CudaOps::gate_up_forward(const GateUpForward& args) {
-  const Call call("gate_up_forward");
-  const DType type = call.compute_type("x", args.x);
-  const MappedTensor w = weights(call, args.w, args.offsets, type);
-  const Matrix x = call.matrix("x", args.x, type, kAny, w.columns);
-  const Matrix activated = call.matrix("activated", args.activated, type, x.rows, w.rows / 2),
-               pre = call.matrix("pre", args.pre, type, x.rows, 2 * activated.columns);
-  GroupedCall extents = extents_of(call, x, w, args.offsets, activated.columns);
-  const GroupedOperands operands{mapped(x), w, true};
-  if (!is_nothing(extents) && fits_swiglu(operands, mapped(pre), mapped(activated))) {
-    extents.out = pre.data;
-    extents.out_stride = pre.stride;
-    return grouped_gate_up(context_, operands, {mapped(pre), mapped(activated)}, extents);
+  GateUp g(args);
+  if (g.fused) {
+    g.extents.out = g.pre.data;
+    g.extents.out_stride = g.pre.stride;
+    return grouped_gate_up(context_, g.operands, {mapped(g.pre), mapped(g.activated)}, g.extents);
   }
   if (args.offsets.empty()) {
     linear_forward({args.x, args.w, {}, {}, args.pre});
@@ -55,18 +95,11 @@ void CudaOps::gate_up_forward(const GateUpForward& args) {
 }
 
 void CudaOps::down_backward_input(const DownBackwardInput& args) {
-  const Call call("down_backward_input");
-  const DType type = call.compute_type("dy", args.dy);
-  const MappedTensor w = weights(call, args.w, args.offsets, type);
-  const Matrix dy = call.matrix("dy", args.dy, type, kAny, w.rows);
-  const Matrix pre = call.matrix("pre", args.pre, type, dy.rows, 2 * w.columns),
-               dpre = call.matrix("dpre", args.dpre, type, dy.rows, 2 * w.columns);
-  GroupedCall extents = extents_of(call, dy, w, args.offsets, w.columns);
-  const GroupedOperands operands{mapped(dy), w, false};
-  if (!is_nothing(extents) && fits_swiglu(operands, mapped(pre), mapped(dpre))) {
-    extents.out = dpre.data;
-    extents.out_stride = dpre.stride;
-    return grouped_swiglu_backward(context_, operands, {mapped(pre), mapped(dpre)}, extents);
+  DownGradient g(args);
+  if (g.fused) {
+    g.extents.out = g.dpre.data;
+    g.extents.out_stride = g.dpre.stride;
+    return grouped_swiglu_backward(context_, g.operands, {mapped(g.pre), mapped(g.dpre)}, g.extents);
   }
   if (args.offsets.empty()) {
     linear_backward_input({args.dy, args.w, args.dactivated});
@@ -74,6 +107,18 @@ void CudaOps::down_backward_input(const DownBackwardInput& args) {
     grouped_linear_backward_input({args.dy, args.offsets, args.w, args.dactivated});
   }
   swiglu_backward({args.pre, args.dactivated, args.dpre});
+}
+
+OperatorPath CudaOps::path_of(const GateUpForward& args) const {
+  if (GateUp(args).fused) return fused_path();
+  if (args.offsets.empty()) return apart(path_of(LinearForward{args.x, args.w, {}, {}, args.pre}));
+  return apart(path_of(GroupedLinearForward{args.x, args.offsets, args.w, args.pre}));
+}
+
+OperatorPath CudaOps::path_of(const DownBackwardInput& args) const {
+  if (DownGradient(args).fused) return fused_path();
+  if (args.offsets.empty()) return apart(path_of(LinearBackwardInput{args.dy, args.w, args.dactivated}));
+  return apart(path_of(GroupedLinearBackwardInput{args.dy, args.offsets, args.w, args.dactivated}));
 }
 
 }  // namespace caravan::cuda

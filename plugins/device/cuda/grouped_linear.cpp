@@ -43,9 +43,7 @@ GroupedRun rows_product(const Call& call, const Matrix& in, const Matrix& out, c
   return run;
 }
 
-}  // namespace
-
-void CudaOps::grouped_linear_forward(const GroupedLinearForward& args) {
+GroupedRun forward_of(const GroupedLinearForward& args) {
   const Call call("grouped_linear_forward");
   const DType type = call.compute_type("x", args.x);
   const MappedTensor w = experts(call, "w", args.w, type);
@@ -53,10 +51,10 @@ void CudaOps::grouped_linear_forward(const GroupedLinearForward& args) {
   const Matrix y = call.matrix("y", args.y, call.compute_type("y", args.y), x.rows, w.rows);
   GroupedRun forward = rows_product(call, x, y, w);
   forward.extents.offsets = call.indices("offsets", args.offsets, w.matrices + 1);
-  run(context_, forward);
+  return forward;
 }
 
-void CudaOps::grouped_linear_backward_input(const GroupedLinearBackwardInput& args) {
+GroupedRun backward_of(const GroupedLinearBackwardInput& args) {
   const Call call("grouped_linear_backward_input");
   const DType type = call.compute_type("dy", args.dy);
   const MappedTensor w = experts(call, "w", args.w, type);
@@ -65,10 +63,10 @@ void CudaOps::grouped_linear_backward_input(const GroupedLinearBackwardInput& ar
   GroupedRun backward = rows_product(call, dy, dx, w);
   backward.operands.b_depth_adjacent = false;
   backward.extents.offsets = call.indices("offsets", args.offsets, w.matrices + 1);
-  run(context_, backward);
+  return backward;
 }
 
-void CudaOps::grouped_linear_backward_weight(const GroupedLinearBackwardWeight& args) {
+GroupedRun weights_of(const GroupedLinearBackwardWeight& args) {
   const Call call("grouped_linear_backward_weight");
   const DType type = call.compute_type("x", args.x);
   const MappedTensor dw = experts(call, "dw", args.dw, DType::f32);
@@ -85,11 +83,46 @@ void CudaOps::grouped_linear_backward_weight(const GroupedLinearBackwardWeight& 
   extents.out_stride = dw.row_stride;
   extents.out_group = dw.matrix_stride;
   extents.accumulate = args.accumulate;
+  return backward;
+}
+
+OperatorPath path_of_run(const GroupedRun& run) {
+  if (on_tensor_cores(run)) return {"own kernel", "tensor cores"};
+  const bool f32 = run.operands.a.dtype == DType::f32;
+  return {"plain kernel", f32 ? "fp32" : "rows off 16 bytes", OperatorPath::Pace::plain};
+}
+
+}  // namespace
+
+void CudaOps::grouped_linear_forward(const GroupedLinearForward& args) {
+  run(context_, forward_of(args));
+}
+
+void CudaOps::grouped_linear_backward_input(const GroupedLinearBackwardInput& args) {
+  run(context_, backward_of(args));
+}
+
+void CudaOps::grouped_linear_backward_weight(const GroupedLinearBackwardWeight& args) {
+  GroupedRun backward = weights_of(args);
   const bool replaces = args.accumulate == Accumulate::replace, squares = !args.squares.empty();
   const bool squared = squares && replaces && on_tensor_cores(backward);
-  if (squared) extents.squares = call.scalar_f64("squares", args.squares);
+  if (squared) {
+    backward.extents.squares = Call("grouped_linear_backward_weight").scalar_f64("squares", args.squares);
+  }
   run(context_, backward);
   if (squares && !squared) sum_of_squares({args.dw, args.squares});
+}
+
+OperatorPath CudaOps::path_of(const GroupedLinearForward& args) const {
+  return path_of_run(forward_of(args));
+}
+
+OperatorPath CudaOps::path_of(const GroupedLinearBackwardInput& args) const {
+  return path_of_run(backward_of(args));
+}
+
+OperatorPath CudaOps::path_of(const GroupedLinearBackwardWeight& args) const {
+  return path_of_run(weights_of(args));
 }
 
 }  // namespace caravan::cuda

@@ -17,6 +17,15 @@ class HostOps final : public ReferenceOps {
   /// `workers` run loops, `threads` products.
   HostOps(int workers, int threads) : workspaces_(static_cast<std::size_t>(workers)), products_(threads) {}
   std::string_view device_name() const override { return "host"; }
+  OperatorPath usual_path() const override { return {"own loops", "vectors of this processor"}; }
+  using ReferenceOps::path_of;
+  OperatorPath path_of(const QkPrepareForward& args) const override;
+  OperatorPath path_of(const QkPrepareBackward& args) const override;
+  OperatorPath path_of(const GateUpForward&) const override { return {"own loops", "product, then SwiGLU"}; }
+  OperatorPath path_of(const DownBackwardInput&) const override {
+    return {"own loops", "product, then SwiGLU"};
+  }
+  OperatorPath path_of(const ClipFactor&) const override { return {"plain loops", "one number"}; }
 
   void embedding_forward(const EmbeddingForward& args) override;
   void embedding_backward_weight(const EmbeddingBackwardWeight& args) override;

@@ -182,12 +182,16 @@ void with_vectors(std::int64_t width, const Run& run) {
   run.template operator()<kMostVectors>();
 }
 
+bool is_too_wide(const QkPrepare& how) {
+  return how.head_dim > kMostVectors * kLanes;
+}
+
 }  // namespace
 
 void HostOps::qk_prepare_forward(const QkPrepareForward& args) {
   const Call call("qk_prepare_forward");
   const Preparation p(call, args.how, args.qkv, args.rstd);
-  if (args.how.head_dim > kMostVectors * kLanes) return ReferenceOps::qk_prepare_forward(args);
+  if (is_too_wide(args.how)) return ReferenceOps::qk_prepare_forward(args);
   for_ranges(p.qkv.rows, [&](std::int64_t begin, std::int64_t end, std::int64_t) {
     with_vectors(args.how.head_dim, [&]<int kVectors>() { forward_rows<kVectors>(p, args.how, begin, end); });
   });
@@ -197,11 +201,19 @@ void HostOps::qk_prepare_backward(const QkPrepareBackward& args) {
   const Call call("qk_prepare_backward");
   const Preparation p(call, args.how, args.qkv, args.rstd);
   const Matrix dqkv = call.matrix("dqkv", args.dqkv, p.qkv.rows, p.qkv.columns);
-  if (args.how.head_dim > kMostVectors * kLanes) return ReferenceOps::qk_prepare_backward(args);
+  if (is_too_wide(args.how)) return ReferenceOps::qk_prepare_backward(args);
   for_ranges(p.qkv.rows, [&](std::int64_t begin, std::int64_t end, std::int64_t) {
     with_vectors(args.how.head_dim,
                  [&]<int kVectors>() { backward_rows<kVectors>(p, args.how, dqkv, begin, end); });
   });
+}
+
+OperatorPath HostOps::path_of(const QkPrepareForward& args) const {
+  return is_too_wide(args.how) ? ReferenceOps::usual_path() : usual_path();
+}
+
+OperatorPath HostOps::path_of(const QkPrepareBackward& args) const {
+  return is_too_wide(args.how) ? ReferenceOps::usual_path() : usual_path();
 }
 
 }  // namespace caravan::host

@@ -1,0 +1,12 @@
+#pragma once
+
+#include "jobs/train/setup.hpp"
+
+namespace caravan::jobs {
+
+/// DeviceError where the memory plan of this rank is larger than what its device has free: with the items of
+/// the plan, and which micro-batch and which recomputation would fit. Of devices in host memory nothing is
+/// asked.
+void check_memory_fits(TrainSetup& setup);
+
+}  // namespace caravan::jobs

@@ -1,0 +1,80 @@
+#include <gmock/gmock.h>
+
+#include <regex>
+
+#include "tests/jobs/job_test.hpp"
+
+// What --dry-run says of operators: every one that a step calls, what runs it, and which are slow.
+namespace caravan::test {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class DryRun : public JobTest {
+ protected:
+  Outcome dry_run(const std::vector<std::string>& overrides, int ranks = 0) const {
+    Command command = train(job(kMiniJob), "dry", ranks, overrides);
+    command.arguments.emplace_back("--dry-run");
+    return run(command);
+  }
+  /// "12  own loops (why)" of an operator; empty where the table lacks it.
+  static std::string line_of(const std::string& text, const std::string& operator_name) {
+    std::smatch found;
+    const std::regex line("\n  " + operator_name + " +([^\n]*)");
+    return std::regex_search(text, found, line) ? found[1].str() : "";
+  }
+};
+
+TEST_F(DryRun, NamesWhatRunsEveryOperatorOfAStep) {
+  const Outcome outcome = dry_run({});
+  ASSERT_TRUE(ended_with(outcome, 0));
+  EXPECT_THAT(outcome.out, HasSubstr("# operators on host"));
+  for (const char* name :
+       {"embedding_forward", "rmsnorm_forward", "linear_forward", "qk_prepare_forward", "attention_forward",
+        "route_forward", "permute_forward", "gate_up_forward", "grouped_linear_forward", "combine_forward",
+        "linear_cross_entropy", "grouped_linear_backward_weight", "down_backward_input", "attention_backward",
+        "rmsnorm_backward_input", "embedding_backward_weight", "sum_of_squares", "adamw_step"})
+    EXPECT_THAT(line_of(outcome.out, name), HasSubstr("own loops")) << name;
+  EXPECT_EQ(line_of(outcome.out, "attention_forward"), "2  own loops (vectors of this processor)")
+      << "one for each of two layers";
+  EXPECT_EQ(line_of(outcome.out, "linear_cross_entropy"), "1  own loops (vectors of this processor)");
+  EXPECT_THAT(outcome.out, Not(HasSubstr("slow")));
+}
+
+TEST_F(DryRun, SaysOfAnOperatorThatItIsSlow) {
+  const Outcome wide = dry_run({"model.dim=1024", "model.heads=1"});
+  ASSERT_TRUE(ended_with(wide, 0));
+  EXPECT_EQ(line_of(wide.out, "qk_prepare_forward"), "2  plain loops, slow (double accumulation)");
+  EXPECT_EQ(line_of(wide.out, "attention_forward"), "2  own loops (vectors of this processor)");
+
+  const Outcome reference = dry_run({"device=reference"});
+  ASSERT_TRUE(ended_with(reference, 0));
+  EXPECT_EQ(line_of(reference.out, "adamw_step").substr(3), "plain loops, slow (double accumulation)");
+}
+
+TEST_F(DryRun, CountsWhatIsDoneAgain) {
+  const Outcome outcome = dry_run({"train.recompute=full"});
+  ASSERT_TRUE(ended_with(outcome, 0));
+  EXPECT_EQ(line_of(outcome.out, "attention_forward").substr(0, 2), "4 ");
+  EXPECT_EQ(line_of(outcome.out, "attention_backward").substr(0, 2), "2 ");
+}
+
+TEST_F(DryRun, KnowsTheStagesOfAPipelineRankWhoseIAndWAreApart) {
+  const Outcome outcome = dry_run({"parallel.pipeline=2", "parallel.schedule=zb_h1", "model.layers=4",
+                                   "parallel.first_stage_less=0", "parallel.last_stage_less=0"},
+                                  2);
+  ASSERT_TRUE(ended_with(outcome, 0));
+  EXPECT_EQ(line_of(outcome.out, "attention_forward").substr(0, 2), "2 ") << "the first of two stages";
+  EXPECT_EQ(line_of(outcome.out, "linear_cross_entropy"), "") << "belongs to the other";
+}
+
+TEST_F(DryRun, SaysWhenTheDataCannotTellWhetherTheyHaveDocuments) {
+  const Outcome outcome = dry_run({"data={source: safetensors, path: nowhere.safetensors}"});
+  ASSERT_TRUE(ended_with(outcome, 0));
+  EXPECT_THAT(outcome.out, HasSubstr("without documents, as the data cannot be opened: "));
+  EXPECT_NE(line_of(outcome.out, "attention_forward"), "");
+}
+
+}  // namespace
+}  // namespace caravan::test
