@@ -22,7 +22,8 @@ int train(const Options& options, Communicator& world) {
   const StopRequest stop;
   TrainSetup setup(load_job(options.job, options.overrides), world);
   if (options.dry_run) {
-    if (world.rank() == 0) std::fputs(describe(setup).c_str(), stdout);
+    const std::string text = describe(setup);
+    if (world.rank() == 0) std::fputs(text.c_str(), stdout);
     return 0;
   }
   return static_cast<int>(Trainer(setup, world, stop).run());

@@ -88,7 +88,7 @@ class TrainSetup {
   std::optional<PartCosts> part_costs_;
 };
 
-/// The text of --dry-run: job, layout, plan, operators, memory, parameters.
+/// [collective] The text of --dry-run: job, layout, plan, operators, memory, parameters.
 std::string describe(TrainSetup& setup);
 
 }  // namespace caravan::jobs
