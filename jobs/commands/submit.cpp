@@ -68,11 +68,13 @@ std::function<int()> declare(CLI::App& app) {
       ->type_name("key.path=value");
   app.add_option("--site", options->site, "A site's name, or a site file (PATH.yaml)")->required();
   app.add_option("--set", options->site_changes, "Keys of the site to set, e.g. partition=debug")
+      ->allow_extra_args(false)
       ->type_name("key=value");
   app.add_option("--nodes", request.nodes, "Nodes")->check(CLI::Range(1, 65536))->capture_default_str();
   app.add_option("--time", request.time, "Limit in place of the site's: HH:MM:SS, D-HH:MM:SS or minutes");
   app.add_option("--array", request.sweep,
                  "A task for each value of a key of the job; given twice, for each combination")
+      ->allow_extra_args(false)
       ->type_name("key=value,value…");
   app.add_option("--at-once", request.at_once, "Array tasks that run together; 0: all")
       ->check(CLI::Range(0, 1000));
@@ -80,7 +82,7 @@ std::function<int()> declare(CLI::App& app) {
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   app.add_option("--after", request.after, "Start when that job is done")->type_name("[KIND:]JOBID");
-  app.add_option("--exclude", request.exclude, "Nodes to leave out")->delimiter(',');
+  app.add_option("--exclude", request.exclude, "Nodes to leave out")->delimiter(',')->allow_extra_args(false);
   app.add_flag("--print", options->print, "Show everything; write and submit nothing");
   app.add_flag("--json", options->json, "Print one JSON object");
   app.footer(

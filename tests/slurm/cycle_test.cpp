@@ -82,8 +82,8 @@ class SlurmCycle : public JobTest {
   void interrupt_and_compare(const std::string& launcher) {
     const std::vector<std::string> steps{"train.steps=120", "checkpoint.every=1000000",
                                          "watchdog.timeout=30"};
-    std::vector<std::string> more = steps;
-    more.insert(more.end(), {"--set", "launcher=" + launcher});
+    std::vector<std::string> more{"--set", "launcher=" + launcher};
+    more.insert(more.end(), steps.begin(), steps.end());
     const std::string id = submit("stopped", 2, more);
     ASSERT_TRUE(says("stopped", "step 5/")) << log("stopped");
     lab_->run("scancel",
