@@ -37,6 +37,8 @@ libssl-dev: SHA-256 of plugins and files
 libxxhash-dev: checksums of checkpoints
 libseccomp-dev: restricts the process that reads HDF5 files of others
 zlib1g-dev: Meta's .pth archives
+clang-19: fuzzing of the readers of outside files, libFuzzer
+libclang-rt-19-dev: its sanitizers
 libgtest-dev: GoogleTest, the tests
 libgmock-dev: GoogleMock, the tests
 bible-kjv: the text that the quick start learns

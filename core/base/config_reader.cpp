@@ -18,6 +18,7 @@ namespace {
 constexpr std::size_t kMostBytes = 1 << 20;
 constexpr std::size_t kMostLevels = 64;
 constexpr int kMostNodes = 50'000;
+constexpr std::size_t kMostKeys = 4096;  // of one map: looking a key up is linear, and merging maps quadratic
 constexpr std::size_t kLongestPath = 1024;  // every node keeps its path: bounds the memory of a hostile file
 
 // yaml-cpp counts from 0.
@@ -81,6 +82,7 @@ void ConfigReader::take_key(int line, const std::string& key) {
     refuse(line, fmt::format("the key {} stands twice in {} (first at {}). Remove one?", shown(key),
                              level.node.path().empty() ? "the top level" : level.node.path(), first));
   }
+  if (level.keys.size() > kMostKeys) refuse(line, fmt::format("more than {} keys in a map", kMostKeys));
   level.key = key;
   level.key_line = line;
   level.has_key = true;

@@ -7,6 +7,14 @@
 #include "caravan/check.hpp"
 
 namespace caravan {
+namespace {
+
+/// An empty tensor may have extents whose product does not fit; nobody follows its strides.
+void wrapping_multiply(std::int64_t& product, std::int64_t factor) {
+  static_cast<void>(__builtin_mul_overflow(product, factor, &product));
+}
+
+}  // namespace
 
 std::size_t size_of(DType type) noexcept {
   switch (type) {
@@ -75,19 +83,23 @@ TensorView::TensorView(void* data_, DType dtype_, const Shape& shape_)
   std::int64_t stride = 1;
   for (int axis = shape.rank() - 1; axis >= 0; --axis) {
     strides[static_cast<std::size_t>(axis)] = stride;
-    stride *= shape[axis];
+    wrapping_multiply(stride, shape[axis]);
   }
 }
 
 std::size_t TensorView::bytes() const {
-  return static_cast<std::size_t>(count()) * size_of(dtype);
+  std::size_t bytes = 0;
+  CARAVAN_CHECK(
+      !__builtin_mul_overflow(static_cast<std::size_t>(count()), size_of(dtype), &bytes), Error,
+      fmt::format("shape {} of {} (its bytes do not fit 64 bits)", to_string(shape), name_of(dtype)));
+  return bytes;
 }
 
 bool TensorView::contiguous() const noexcept {
   std::int64_t expected = 1;
   for (int axis = shape.rank() - 1; axis >= 0; --axis) {
     if (shape[axis] != 1 && stride(axis) != expected) return false;
-    expected *= shape[axis];
+    wrapping_multiply(expected, shape[axis]);
   }
   return true;
 }

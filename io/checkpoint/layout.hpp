@@ -12,9 +12,6 @@ inline constexpr std::int64_t kCheckpointFormat = 2;
 inline constexpr const char* kCheckpointFile = "checkpoint.h5";
 inline constexpr const char* kManifestFile = "manifest.json";
 
-/// The group whose attributes are numbers and texts of the run's state.
-inline constexpr const char* kStateGroup = "/state";
-
 /// "step-00000100"
 std::string step_folder(std::int64_t step);
 /// The step of such a name; nothing for any other name, temporary folders among them.

@@ -8,9 +8,11 @@
 
 #include <charconv>
 #include <filesystem>
+#include <set>
 #include <span>
 
 #include "io/checkpoint/layout.hpp"
+#include "io/checkpoint/values_json.hpp"
 #include "io/files/digest.hpp"
 #include "io/files/file.hpp"
 #include "io/files/strict_json.hpp"
@@ -61,10 +63,16 @@ json to_json(const FileRecord& file) {
 json to_json(const Manifest& manifest) {
   json files = json::array();
   for (const FileRecord& file : manifest.files) files.push_back(to_json(file));
-  return {{"format_version", kCheckpointFormat}, {"step", manifest.step},
-          {"tokens_seen", manifest.tokens_seen}, {"layout", manifest.layout},
-          {"creator", manifest.creator},         {"generation", manifest.generation},
-          {"block_bytes", kBlockBytes},          {"files", files}};
+  return {{"format_version", kCheckpointFormat},
+          {"step", manifest.step},
+          {"tokens_seen", manifest.tokens_seen},
+          {"layout", manifest.layout},
+          {"creator", manifest.creator},
+          {"generation", manifest.generation},
+          {"job", manifest.job},
+          {"values", values_to_json(manifest.values)},
+          {"block_bytes", kBlockBytes},
+          {"files", files}};
 }
 
 DType dtype_named(const std::string& name) {
@@ -80,13 +88,12 @@ Piece piece_from(const json& object) {
   check_object_name(piece.tensor.name);
   piece.tensor.dtype = dtype_named(object.at("dtype").get<std::string>());
   for (const json& extent : object.at("shape")) {
-    CARAVAN_CHECK(extent.get<std::int64_t>() >= 0, IoError,
-                  fmt::format("{} has a negative extent", piece.tensor.name));
-    piece.tensor.shape.append(extent.get<std::int64_t>());
+    CARAVAN_CHECK(int64_of(extent) >= 0, IoError, fmt::format("{} has a negative extent", piece.tensor.name));
+    piece.tensor.shape.append(int64_of(extent));
   }
   piece.tensor.bytes();  // refuses a shape whose size overflows
-  piece.row = object.at("row").get<std::int64_t>();
-  piece.rows = object.at("rows").get<std::int64_t>();
+  piece.row = int64_of(object.at("row"));
+  piece.rows = int64_of(object.at("rows"));
   const std::int64_t all = Piece::rows_of(piece.tensor.shape);
   CARAVAN_CHECK(piece.row >= 0 && piece.rows >= 0 && piece.rows <= all && piece.row <= all - piece.rows,
                 IoError,
@@ -97,7 +104,7 @@ Piece piece_from(const json& object) {
 PieceRecord piece_record_from(const json& object) {
   PieceRecord record;
   record.piece = piece_from(object);
-  record.offset = object.at("offset").get<std::uint64_t>();
+  record.offset = uint64_of(object.at("offset"));
   for (const json& block : object.at("blocks_xxh3")) record.blocks.push_back(digest_from(block));
   const std::uint64_t bytes = record.piece.bytes();
   CARAVAN_CHECK(record.blocks.size() == (bytes + kBlockBytes - 1) / kBlockBytes, IoError,
@@ -111,36 +118,57 @@ FileRecord file_from(const json& object) {
   file.name = object.at("name").get<std::string>();
   CARAVAN_CHECK(file.name.find('/') == std::string::npos && file.name.ends_with(".h5"), IoError,
                 fmt::format("'{}' is not the name of an HDF5 file in the same folder", file.name));
-  file.bytes = object.at("bytes").get<std::uint64_t>();
+  file.bytes = uint64_of(object.at("bytes"));
   file.structure = digest_from(object.at("structure_xxh3"));
   for (const json& piece : object.at("pieces")) file.pieces.push_back(piece_record_from(piece));
   return file;
 }
 
 Manifest manifest_from(const json& object, const std::string& path) {
-  const auto version = object.at("format_version").get<std::int64_t>();
+  const auto version = int64_of(object.at("format_version"));
   CARAVAN_CHECK(
       version == kCheckpointFormat, IoError,
       fmt::format("{} has format version {} (this caravan reads {}). Use {} caravan?", path, version,
                   kCheckpointFormat, version > kCheckpointFormat ? "a newer" : "an older"));
-  CARAVAN_CHECK(object.at("block_bytes").get<std::uint64_t>() == kBlockBytes, IoError,
+  CARAVAN_CHECK(uint64_of(object.at("block_bytes")) == kBlockBytes, IoError,
                 fmt::format("{} has blocks of another size than {} bytes", path, kBlockBytes));
   Manifest manifest;
-  manifest.step = object.at("step").get<std::int64_t>();
-  manifest.tokens_seen = object.at("tokens_seen").get<std::int64_t>();
+  manifest.step = int64_of(object.at("step"));
+  manifest.tokens_seen = int64_of(object.at("tokens_seen"));
   manifest.layout = object.at("layout").get<std::string>();
   manifest.creator = object.at("creator").get<std::string>();
   manifest.generation = object.at("generation").get<std::string>();
-  for (const json& file : object.at("files")) manifest.files.push_back(file_from(file));
+  manifest.job = object.at("job").get<std::string>();
+  manifest.values = values_from(object.at("values"));
+  std::set<std::string> names;
+  for (const json& file : object.at("files")) {
+    manifest.files.push_back(file_from(file));
+    const std::string& name = manifest.files.back().name;
+    CARAVAN_CHECK(names.insert(name).second, IoError, fmt::format("{} lists {} twice", path, name));
+  }
   CARAVAN_CHECK(!manifest.files.empty(), IoError, fmt::format("{} lists no file", path));
   return manifest;
+}
+
+/// What JSON of another form makes its library throw is an error of the file `what` like any other.
+template <class Read>
+auto well_formed(const std::string& what, Read&& read) {
+  try {
+    return read();
+  } catch (const IoError&) {
+    throw;
+  } catch (const std::exception& problem) {
+    throw IoError(fmt::format("{} is malformed ({})", what, problem.what()));
+  }
 }
 
 }  // namespace
 
 void write_manifest(const std::string& folder, const Manifest& manifest) {
   const json body = to_json(manifest);
-  const std::string text = json{{"manifest", body}, {"xxh3", digest_of(body.dump())}}.dump(1) + "\n";
+  const std::string text = well_formed(folder, [&] {
+    return json{{"manifest", body}, {"xxh3", digest_of(body.dump())}}.dump(1) + "\n";
+  });
   File file((std::filesystem::path(folder) / kManifestFile).string(), O_WRONLY | O_CREAT | O_EXCL);
   file.write(std::as_bytes(std::span(text)));
   file.sync();
@@ -155,16 +183,12 @@ Manifest read_manifest(const std::string& folder) {
   CARAVAN_CHECK(text.ends_with("}\n"), IoError,
                 fmt::format("{} does not end as it was written (truncated)", path));
   const json whole = parse_json_strict(text, path);
-  try {
+  return well_formed(path, [&] {
     const json& body = whole.at("manifest");
     CARAVAN_CHECK(digest_of(body.dump()) == whole.at("xxh3").get<std::string>(), IoError,
                   fmt::format("{} does not have the digest that it carries (damaged)", path));
     return manifest_from(body, path);
-  } catch (const IoError&) {
-    throw;
-  } catch (const std::exception& problem) {
-    throw IoError(fmt::format("{} is malformed ({})", path, problem.what()));
-  }
+  });
 }
 
 std::string to_text(const FileRecord& file) {
@@ -172,7 +196,9 @@ std::string to_text(const FileRecord& file) {
 }
 
 FileRecord file_record_from(const std::string& text) {
-  return file_from(parse_json_strict(text, "a file's record"));
+  const std::string what = "a file's record";
+  const json object = parse_json_strict(text, what);
+  return well_formed(what, [&] { return file_from(object); });
 }
 
 }  // namespace caravan::io

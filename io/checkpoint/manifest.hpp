@@ -1,10 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "io/checkpoint/piece.hpp"
+#include "io/checkpoint/value.hpp"
 
 namespace caravan::io {
 
@@ -37,7 +39,12 @@ struct Manifest {
   std::string creator;
   /// Of the run that wrote it, see RunLock; empty for a file that no run wrote.
   std::string generation;
-  /// The first shows every tensor whole and carries the attributes.
+  /// The resolved job and the state's numbers and texts. They are attributes of the first file too, for
+  /// people: whoever loads a checkpoint has them from here, and never needs HDF5, which does not survive
+  /// forged files.
+  std::string job;
+  std::map<std::string, CheckpointValue> values;
+  /// The first shows every tensor whole.
   std::vector<FileRecord> files;
 };
 

@@ -14,8 +14,6 @@
 #include "io/checkpoint/stored_tensor.hpp"
 #include "io/files/convert.hpp"
 #include "io/files/pack.hpp"
-#include "io/hdf5/attribute.hpp"
-#include "io/hdf5/h5_file.hpp"
 
 namespace caravan::io {
 namespace {
@@ -69,15 +67,13 @@ struct CheckpointReader::State {
         manifest(std::move(manifest_)),
         tensors(tensors_of(manifest)),
         index(index_of(manifest)),
-        blocks(folder, manifest),
-        file(h5::H5File::open_to_read((fs::path(folder) / manifest.files.front().name).string())) {}
+        blocks(folder, manifest) {}
 
   std::string folder;
   Manifest manifest;
   std::vector<TensorRecord> tensors;
   std::map<std::string, StoredTensor, std::less<>> index;  // into the manifest
   BlockReader blocks;
-  h5::H5File file;
 };
 
 CheckpointReader::CheckpointReader(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -110,11 +106,8 @@ const std::vector<TensorRecord>& CheckpointReader::tensors() const noexcept {
   return state_->tensors;
 }
 
-std::string CheckpointReader::job_yaml() const {
-  const auto value = h5::read_attribute(state_->file, "/", "job");
-  const auto* text = std::get_if<std::string>(&value);
-  CARAVAN_CHECK(text, IoError, fmt::format("{} holds no job as text", state_->folder));
-  return *text;
+const std::string& CheckpointReader::job_yaml() const noexcept {
+  return state_->manifest.job;
 }
 
 bool CheckpointReader::has(std::string_view name) const noexcept {
@@ -146,21 +139,19 @@ void CheckpointReader::read_block(const std::string& name, const Origin& origin,
 
 std::vector<std::string> CheckpointReader::attribute_names() const {
   std::vector<std::string> names;
-  for (const std::string& name : h5::attribute_names(state_->file, kStateGroup))
-    names.push_back(fmt::format("{}/{}", kStateGroup, name));
+  for (const auto& [name, value] : state_->manifest.values) names.push_back(name);
   return names;
 }
 
 bool CheckpointReader::has_attribute(const std::string& name) const {
-  const auto slash = name.rfind('/');
-  return h5::has_attribute(state_->file, name.substr(0, slash), name.substr(slash + 1));
+  return state_->manifest.values.contains(name);
 }
 
 CheckpointValue CheckpointReader::attribute(const std::string& name) const {
-  check_object_name(name);
-  CARAVAN_CHECK(has_attribute(name), IoError, fmt::format("{} has no value {}", state_->folder, name));
-  const auto slash = name.rfind('/');
-  return h5::read_attribute(state_->file, name.substr(0, slash), name.substr(slash + 1));
+  const auto found = state_->manifest.values.find(name);
+  CARAVAN_CHECK(found != state_->manifest.values.end(), IoError,
+                fmt::format("{} has no value {}", state_->folder, name));
+  return found->second;
 }
 
 }  // namespace caravan::io

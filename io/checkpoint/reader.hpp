@@ -14,13 +14,13 @@
 
 namespace caravan::io {
 
-/// A committed checkpoint, open for reading. Every block of a tensor is compared with its digest when it is
+/// A committed checkpoint, open for reading: its manifest says what there is, and elements are read past
+/// HDF5, which does not survive forged files. Every block of a tensor is compared with its digest when it is
 /// read; what is not asked for is not read. One thread.
 class CheckpointReader {
  public:
-  /// `path`: the step's folder or the .h5 file in it. The files are compared with the manifest before HDF5
-  /// sees them. IoError for what is missing, truncated, damaged (naming tensors), foreign, or of a newer
-  /// format.
+  /// `path`: the step's folder or the .h5 file in it. The files are compared with the manifest. IoError for
+  /// what is missing, truncated, damaged (naming tensors), foreign, or of a newer format.
   static CheckpointReader open(const std::string& path, Check check = Check::everything);
   ~CheckpointReader();
   CheckpointReader(CheckpointReader&&) noexcept;
@@ -30,7 +30,7 @@ class CheckpointReader {
   std::int64_t tokens_seen() const noexcept;
   const std::string& layout() const noexcept;
   const std::string& creator() const noexcept;
-  std::string job_yaml() const;
+  const std::string& job_yaml() const noexcept;
 
   /// In the order in which they were written.
   const std::vector<TensorRecord>& tensors() const noexcept;

@@ -46,8 +46,8 @@ std::optional<Generation> current(const std::string& run) {
   try {
     const auto all = parse_json_strict(read_text(path, kMostBytes), path);
     return Generation{all.at("generation").get<std::string>(),
-                      {all.at("host").get<std::string>(), all.at("process").get<std::int64_t>(),
-                       all.at("batch_job").get<std::string>(), all.at("restarts").get<std::int64_t>()}};
+                      {all.at("host").get<std::string>(), int64_of(all.at("process")),
+                       all.at("batch_job").get<std::string>(), int64_of(all.at("restarts"))}};
   } catch (const std::exception&) {
     return std::nullopt;
   }

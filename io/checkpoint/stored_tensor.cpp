@@ -27,8 +27,12 @@ int run_axis(const Shape& whole, const Shape& block) {
 
 void StoredTensor::add(const FileRecord& file, const PieceRecord& record) {
   const Piece& piece = record.piece;
+  if (piece.bytes() == 0) return;  // nobody reads it, and its other extents may overflow
   const std::int64_t row = elements_below(piece.tensor.shape, 0);
   sources_.push_back({piece.row * row, (piece.row + piece.rows) * row, &file, &record});
+}
+
+void StoredTensor::sort() {
   std::sort(sources_.begin(), sources_.end(),
             [](const Source& a, const Source& b) { return a.first < b.first; });
 }
@@ -90,6 +94,7 @@ std::map<std::string, StoredTensor, std::less<>> index_of(const Manifest& manife
   for (const FileRecord& file : manifest.files) {
     for (const PieceRecord& piece : file.pieces) index.find(piece.piece.tensor.name)->second.add(file, piece);
   }
+  for (auto& [name, tensor] : index) tensor.sort();
   return index;
 }
 

@@ -20,6 +20,8 @@ class StoredTensor {
  public:
   explicit StoredTensor(TensorRecord tensor) : tensor_(std::move(tensor)) {}
   void add(const FileRecord& file, const PieceRecord& piece);
+  /// After the last `add`.
+  void sort();
 
   const TensorRecord& tensor() const noexcept { return tensor_; }
   /// The block at `origin` of `to`'s shape, which must lie inside; `to` is contiguous and of the stored type.

@@ -48,8 +48,8 @@ std::uint64_t structure_digest(const File& file, const FileRecord& record) {
   return digest.value();
 }
 
-void compare_piece(const File& file, const PieceRecord& record, std::vector<Damage>& damages) {
-  Feeder feeder(file);
+void compare_piece(const File& file, Feeder& feeder, const PieceRecord& record,
+                   std::vector<Damage>& damages) {
   for (std::size_t block = 0; block < record.blocks.size(); ++block) {
     const std::uint64_t begin = record.offset + block * kBlockBytes;
     const std::uint64_t end = std::min(begin + kBlockBytes, record.end());
@@ -74,7 +74,8 @@ void compare_file(const std::string& folder, const FileRecord& record, Check che
     damages.push_back({file.path(), "", 0, 0,
                        "is damaged outside its tensors (HDF5's own records do not have their digest)"});
   if (check == Check::structure) return;
-  for (const PieceRecord& piece : record.pieces) compare_piece(file, piece, damages);
+  Feeder feeder(file);
+  for (const PieceRecord& piece : record.pieces) compare_piece(file, feeder, piece, damages);
 }
 
 }  // namespace

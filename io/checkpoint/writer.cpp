@@ -53,6 +53,7 @@ void CheckpointWriter::attribute(const std::string& name, const CheckpointValue&
   attempt([&] {
     check_object_name(name);
     state_->file.attribute(name, value);
+    state_->head.values.emplace_back(name, value);
   });
 }
 

@@ -79,6 +79,7 @@ void copy_plane(const Plane& plane, const std::byte* from, float* to) {
 
 template <class T>
 void copy_planes(const TensorView& from, const TensorView& to) {
+  if (from.count() == 0) return;  // its other extents may be beyond all counting
   const Plane plane{from.extent(2), from.extent(3), from.stride(2),
                     from.stride(3), to.stride(2),   to.stride(3)};
   for (std::int64_t i = 0; i < from.extent(0); ++i) {

@@ -51,4 +51,20 @@ json parse_json_strict(std::string_view text, const std::string& what) {
   }
 }
 
+bool is_int64(const json& value) noexcept {
+  return value.is_number_unsigned() ? value.get<std::uint64_t>() <= INT64_MAX : value.is_number_integer();
+}
+
+std::int64_t int64_of(const json& value) {
+  CARAVAN_CHECK(is_int64(value), IoError,
+                fmt::format("{} is no whole number of 64 bits", value.dump(-1, ' ', true)));
+  return value.get<std::int64_t>();
+}
+
+std::uint64_t uint64_of(const json& value) {
+  CARAVAN_CHECK(value.is_number_unsigned(), IoError,
+                fmt::format("{} is no whole number from 0 on", value.dump(-1, ' ', true)));
+  return value.get<std::uint64_t>();
+}
+
 }  // namespace caravan::io

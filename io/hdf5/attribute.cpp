@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include <array>
 #include <memory>
 
 namespace caravan::io::h5 {
@@ -98,23 +97,6 @@ bool has_attribute(const H5File& file, const std::string& group, const std::stri
   const Guard guard;
   if (group != "/" && H5Lexists(file.id(), group.c_str(), H5P_DEFAULT) <= 0) return false;
   return H5Aexists_by_name(file.id(), group.c_str(), name.c_str(), H5P_DEFAULT) > 0;
-}
-
-std::vector<std::string> attribute_names(const H5File& file, const std::string& group) {
-  const Guard guard;
-  if (group != "/" && H5Lexists(file.id(), group.c_str(), H5P_DEFAULT) <= 0) return {};
-  const Handle object = open_group(file, group);
-  H5O_info_t info{};
-  check(H5Oget_info2(object, &info, H5O_INFO_NUM_ATTRS), "read group", group);
-  std::vector<std::string> names;
-  for (hsize_t i = 0; i < info.num_attrs; ++i) {
-    std::array<char, 1024> name{};
-    checked(
-        H5Aget_name_by_idx(object, ".", H5_INDEX_NAME, H5_ITER_INC, i, name.data(), name.size(), H5P_DEFAULT),
-        "read the attributes of", group);
-    names.emplace_back(name.data());
-  }
-  return names;
 }
 
 }  // namespace caravan::io::h5

@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <string>
 #include <variant>
-#include <vector>
 
 #include "io/hdf5/h5_file.hpp"
 
@@ -19,8 +18,5 @@ void write_attribute(const H5File& file, const std::string& group, const std::st
 /// IoError when absent or of another kind than a whole number, a float or text.
 AttributeValue read_attribute(const H5File& file, const std::string& group, const std::string& name);
 bool has_attribute(const H5File& file, const std::string& group, const std::string& name);
-
-/// The attributes of one group, sorted; none when there is no such group.
-std::vector<std::string> attribute_names(const H5File& file, const std::string& group);
 
 }  // namespace caravan::io::h5

@@ -39,7 +39,7 @@ std::string to_text(const std::vector<Node>& nodes) {
 std::string block_of(const H5File& file, const json& question) {
   const Dataset dataset = Dataset::open(file, question.at("name").get<std::string>());
   Shape shape;
-  for (const json& extent : question.at("shape")) shape.append(extent.get<std::int64_t>());
+  for (const json& extent : question.at("shape")) shape.append(int64_of(extent));
   std::string block(static_cast<std::size_t>(shape.count()) * size_of(dataset.dtype()), '\0');
   dataset.read(question.at("origin").get<Origin>(), TensorView(block.data(), dataset.dtype(), shape));
   return block;
@@ -78,10 +78,10 @@ Node node_from(const json& object) {
   node.path = object.at("path").get<std::string>();
   node.kind = object.at("group").get<bool>() ? Node::Kind::group : Node::Kind::dataset;
   node.type = object.at("type").get<std::string>();
-  if (const int dtype = object.at("dtype").get<int>(); dtype >= 0 && dtype <= static_cast<int>(DType::u8))
+  if (const auto dtype = int64_of(object.at("dtype")); dtype >= 0 && dtype <= static_cast<int>(DType::u8))
     node.dtype = static_cast<DType>(dtype);
-  node.extents = object.at("extents").get<std::vector<std::uint64_t>>();
-  node.bytes = object.at("bytes").get<std::uint64_t>();
+  for (const json& extent : object.at("extents")) node.extents.push_back(uint64_of(extent));
+  node.bytes = uint64_of(object.at("bytes"));
   return node;
 }
 

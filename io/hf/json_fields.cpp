@@ -6,6 +6,8 @@
 
 #include <cmath>
 
+#include "io/files/strict_json.hpp"
+
 namespace caravan::io {
 namespace {
 
@@ -47,9 +49,7 @@ void JsonFields::refuse(const char* key, std::string_view why) const {
 std::int64_t JsonFields::integer(const char* key, std::int64_t otherwise) const {
   if (!has(key)) return otherwise;
   const json& value = at(key);
-  if (value.is_number_integer() && !(value.is_number_unsigned() && value.get<std::uint64_t>() > INT64_MAX)) {
-    return value.get<std::int64_t>();
-  }
+  if (is_int64(value)) return value.get<std::int64_t>();
   const double real = value.is_number_float() ? value.get<double>() : NAN;
   if (!(std::fabs(real) < 1e15) || real != std::floor(real)) refuse(key, "a whole number is needed");
   return static_cast<std::int64_t>(real);
@@ -81,7 +81,7 @@ std::vector<std::int64_t> JsonFields::integers(const char* key) const {
   if (!at(key).is_array()) refuse(key, "a list is needed");
   std::vector<std::int64_t> values;
   for (const json& value : at(key)) {
-    if (!value.is_number_integer() && !value.is_boolean()) refuse(key, "a list of whole numbers is needed");
+    if (!is_int64(value) && !value.is_boolean()) refuse(key, "a list of whole numbers is needed");
     values.push_back(value.is_boolean() ? value.get<bool>() : value.get<std::int64_t>());
   }
   return values;

@@ -29,7 +29,7 @@ struct Where {
 };
 
 std::uint64_t read_unsigned(const json& value, const Where& where, std::string_view field) {
-  CARAVAN_CHECK(value.is_number_unsigned() && value.get<std::uint64_t>() <= INT64_MAX, IoError,
+  CARAVAN_CHECK(value.is_number_unsigned() && is_int64(value), IoError,
                 where(fmt::format("has {} that is not a whole number from 0", field)));
   return value.get<std::uint64_t>();
 }

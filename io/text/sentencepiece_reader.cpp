@@ -6,6 +6,7 @@
 #ifdef CARAVAN_HAVE_SENTENCEPIECE
 #include <sentencepiece_processor.h>
 
+#include "io/text/characters_map.hpp"
 #include "io/text/special_tokens.hpp"
 
 namespace caravan::io {
@@ -16,6 +17,7 @@ constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581, how a piece 
 class SentencePieceTokenizer final : public Tokenizer {
  public:
   SentencePieceTokenizer(std::string_view bytes, const std::string& path) {
+    check_characters_maps(bytes, path);
     const auto status = model_.LoadFromSerializedProto(bytes);
     CARAVAN_CHECK(status.ok(), IoError,
                   fmt::format("{}: not a SentencePiece model that can be read ({}). Is the file damaged?",
@@ -105,7 +107,14 @@ class SentencePieceTokenizer final : public Tokenizer {
 }  // namespace
 
 std::unique_ptr<Tokenizer> read_sentencepiece(std::string_view bytes, const std::string& path) {
-  return std::make_unique<SentencePieceTokenizer>(bytes, path);
+  try {
+    return std::make_unique<SentencePieceTokenizer>(bytes, path);
+  } catch (const IoError&) {
+    throw;
+  } catch (const std::exception& problem) {  // of the library's own parts
+    throw IoError(fmt::format("{}: not a SentencePiece model that can be read ({}). Is the file damaged?",
+                              path, problem.what()));
+  }
 }
 
 }  // namespace caravan::io

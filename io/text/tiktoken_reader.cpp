@@ -37,6 +37,7 @@ class TiktokenReader {
   explicit TiktokenReader(const std::string& path) : path_(path) {}
 
   std::vector<std::string> read(std::string_view bytes) {
+    num_bytes_ = bytes.size();
     std::size_t number = 0;
     while (!bytes.empty()) {
       const std::size_t end = std::min(bytes.find('\n'), bytes.size());
@@ -71,6 +72,8 @@ class TiktokenReader {
     if (error != std::errc() || end != digits.data() + digits.size() || rank < 0 || rank >= kMostTokens)
       refuse(line,
              fmt::format("rank '{}' is not a number from 0 to {}", digits.substr(0, 40), kMostTokens - 1));
+    if (static_cast<std::size_t>(rank) > num_bytes_)
+      refuse(line, fmt::format("rank {} in a file of {} bytes (ranks are dense)", rank, num_bytes_));
     return static_cast<std::size_t>(rank);
   }
 
@@ -93,6 +96,7 @@ class TiktokenReader {
   }
 
   const std::string& path_;
+  std::size_t num_bytes_ = 0;  // bounds the ranks, and so the memory that one line can ask for
   std::vector<std::string> tokens_;
 };
 

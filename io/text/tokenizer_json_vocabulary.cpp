@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <unordered_map>
 
 #include "caravan/check.hpp"
@@ -12,6 +13,8 @@ namespace caravan::io {
 namespace {
 
 constexpr std::size_t kMostMerges = 1 << 24;
+// Ids may leave gaps, but not so many that a small file takes much memory.
+constexpr std::size_t kAlwaysAllowedIds = 1 << 16, kMostIdsAToken = 16;
 
 using Vocabulary = std::unordered_map<std::string_view, std::int32_t>;
 
@@ -33,6 +36,7 @@ void check_supported(const JsonNode& model) {
 
 Vocabulary read_vocabulary(const JsonNode& model, std::vector<std::string>& names) {
   const JsonNode section = model.at("vocab");
+  const std::size_t most = std::max(kAlwaysAllowedIds, kMostIdsAToken * section.object().size());
   Vocabulary ids;
   for (const auto& [token, value] : section.object()) {
     const JsonNode node(value, fmt::format("{}: '{}'", section.where(), token));
@@ -44,6 +48,9 @@ Vocabulary read_vocabulary(const JsonNode& model, std::vector<std::string>& name
         !token.empty() && ids.emplace(token, static_cast<std::int32_t>(id)).second, IoError,
         fmt::format("{}: empty or stands twice (a token has one id). Is the file damaged?", node.where()));
     const auto index = static_cast<std::size_t>(id);
+    CARAVAN_CHECK(index < most, IoError,
+                  fmt::format("{}: id {} among {} tokens (ids have few gaps). Is the file damaged?",
+                              node.where(), id, section.object().size()));
     if (index >= names.size()) names.resize(index + 1);
     CARAVAN_CHECK(names[index].empty(), IoError,
                   fmt::format("{}: id {} is also '{}' (an id is one token). Is the file damaged?",

@@ -67,6 +67,13 @@ TEST(ConfigReader, RefusesTooManyValuesAndTooManyBytes) {
   EXPECT_EQ(refusal(std::string((1 << 20) + 1, ' ')), "job.yaml: 1048577 bytes (at most 1048576)");
 }
 
+TEST(ConfigReader, RefusesMapsThatTakeQuadraticTimeToSearch) {
+  std::string many;
+  for (int i = 0; i <= 4096; ++i) many += "k" + std::to_string(i) + ":\n";
+
+  EXPECT_EQ(refusal(many), "job.yaml:4097: more than 4096 keys in a map");
+}
+
 TEST(ConfigReader, RefusesKeysThatAreNoWordsOrTooLong) {
   EXPECT_EQ(refusal("? [a, b]\n: 1"), "job.yaml:1: a key is a list or a map (keys are words)");
   EXPECT_EQ(refusal("~: 1"), "job.yaml:1: a key is empty or null (keys are words)");

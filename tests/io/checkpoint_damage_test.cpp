@@ -110,10 +110,29 @@ TEST_F(DamagedCheckpoint, HostileManifestsAreRefused) {
         m["files"][0]["pieces"][0]["shape"] = {1ll << 40, 1ll << 40};
       },
       "does not fit 63 bits");
+  expect(
+      [](auto& m) {
+        m["files"][0]["pieces"][0]["dtype"] = "f64";
+        m["files"][0]["pieces"][0]["shape"] = {1ll << 61};
+      },
+      "its bytes do not fit 64 bits");
+  expect([](auto& m) { m["files"].push_back(m["files"][0]); }, "lists checkpoint.h5 twice");
+  expect(
+      [](auto& m) {
+        m["values"]["/state/x"] = {{"int", 0.5}};
+      },
+      "the value /state/x is neither an int, nor a float, nor a text");
+  expect([](auto& m) { m["values"]["/state/x"] = {{"float", "0.5x"}}; }, "is '0.5x' (no number)");
+  expect([](auto& m) { m.erase("job"); }, "is malformed");
   expect([](auto& m) { m["files"][0]["pieces"][0]["dtype"] = "f31"; }, "unknown dtype 'f31'");
   expect([](auto& m) { m["files"][0]["pieces"][0].erase("blocks_xxh3"); }, "is malformed");
   spill(path_ + "/manifest.json", std::string(1000, '[') + "}\n");
   EXPECT_THAT(refusal(), HasSubstr("nested more than 64 levels"));
+}
+
+TEST(FileRecordText, OfAnotherFormIsRefused) {
+  EXPECT_THAT(message_of<IoError>([] { io::file_record_from("[1]"); }),
+              HasSubstr("a file's record is malformed"));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <limits>
 #include <numeric>
 
 #include "tests/io/sample_checkpoint.hpp"
@@ -90,6 +91,19 @@ TEST(Checkpoint, ScalarsAndEmptyTensorsAreKept) {
   reader.read("/state/scalar", TensorView(&read, DType::f32, {}));
   EXPECT_EQ(read, 5);
   EXPECT_EQ(reader.info("/state/empty").shape, (Shape{0, 3}));
+}
+
+TEST(Checkpoint, ValuesAreKeptToTheBitWithTheirKind) {
+  TemporaryFolder folder;
+  CheckpointWriter writer(folder.path(), {.step = 1, .values = {{"/state/low", INT64_MIN}}}, 0);
+  writer.attribute("/state/third", 1.0 / 3);
+  writer.attribute("/state/best", std::numeric_limits<double>::infinity());
+  writer.attribute("/state/note", std::string("a \"text\"\n"));
+  const auto reader = CheckpointReader::open(writer.commit());
+  EXPECT_EQ(std::get<std::int64_t>(reader.attribute("/state/low")), INT64_MIN);
+  EXPECT_EQ(std::get<double>(reader.attribute("/state/third")), 1.0 / 3);
+  EXPECT_EQ(std::get<double>(reader.attribute("/state/best")), std::numeric_limits<double>::infinity());
+  EXPECT_EQ(std::get<std::string>(reader.attribute("/state/note")), "a \"text\"\n");
 }
 
 TEST(Checkpoint, MissingTensorsAndWrongShapesAreNamed) {

@@ -38,6 +38,8 @@ const Case kCases[] = {
     {"TiktokenNoRank", "IQ== 0\nIg==\n", ":2: a line of 4 bytes that is not 'base64 rank'"},
     {"TiktokenHugeRank", "IQ== 99999999999999999999\n",
      "rank '99999999999999999999' is not a number from 0 to 4194303"},
+    {"TiktokenRankFarBeyondTheFile", "IQ== 0\nIg== 4194303\n",
+     "rank 4194303 in a file of 20 bytes (ranks are dense)"},
     {"TiktokenNegativeRank", "IQ== 0\nIg== -1\n", "rank '-1' is not a number"},
     {"TiktokenRankTwice", "IQ== 0\nIg== 0\n", ":2: rank 0 stands twice"},
     {"TiktokenTokenTwice", "IQ== 0\nIQ== 1\n", "token '!' has the ids 0 and 1"},
@@ -52,6 +54,8 @@ const Case kCases[] = {
     {"JsonVocabList", json_with(R"("vocab":[])"), "vocab: not an object"},
     {"JsonVocabEmpty", json_with(R"("vocab":{})"), "vocab: empty"},
     {"JsonHugeId", json_with(R"("vocab":{"a":4194304})"), "'a': id 4194304 (ids go from 0 to 4194303)"},
+    {"JsonIdFarBeyondTheTokens", json_with(R"("vocab":{"a":4194303})"),
+     "id 4194303 among 1 tokens (ids have few gaps)"},
     {"JsonNegativeId", json_with(R"("vocab":{"a":-1})"), "'a': id -1"},
     {"JsonFractionId", json_with(R"("vocab":{"a":1.5})"), "'a': not an integer"},
     {"JsonTokenTwice", json_with(R"("vocab":{"a":0,"a":1})"), "'a': empty or stands twice"},
@@ -81,6 +85,11 @@ const Case kCases[] = {
      R"({"pre_tokenizer":{"type":"Split","pattern":{"String":" "},"behavior":"MergedWithNext"},"model":{"vocab":{"a":0}}})",
      "behavior 'MergedWithNext'"},
     {"SentencePieceCut", "\n\x0E\n\x05", "not a SentencePiece model that can be read"},
+    {"SentencePieceMapOutOfItself",
+     std::string("\n\x03\n\x01"
+                 "a\x1A\x0B\x12\x09\x04\0\0\0\xFF\xFF\xFF\x7F\0",
+                 18),
+     "a map of characters that leads outside itself"},
     {"SentencePieceNoise", "\n" + std::string(1000, '\xFF'), "not a SentencePiece model that can be read"},
 };
 

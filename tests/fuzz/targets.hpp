@@ -1,0 +1,11 @@
+#pragma once
+
+#include "tests/fuzz/call.hpp"
+
+/// One file each: tests/fuzz/<name>.cpp; inputs in tests/fuzz/corpus/<name>.
+namespace caravan::fuzz {
+
+extern const Target safetensors, safetensors_index, hf_config, yaml_job, schedule_csv, tiktoken,
+    tokenizer_json, sentencepiece, manifest, checkpoint, foreign_hdf5;
+
+}  // namespace caravan::fuzz
