@@ -2,10 +2,14 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <new>
+#include <optional>
+#include <utility>
 
 #include "tests/fuzz/mutation.hpp"
 #include "tests/fuzz/ordeal.hpp"
@@ -96,7 +100,7 @@ const Target kBroken{"broken",
                        if (text_of(input) == "throw") throw std::bad_alloc();
                        if (text_of(input) == "grow") std::vector<char>(1 << 20).swap(*new std::vector<char>);
                        if (text_of(input) == "hang")
-                         for (volatile int i = 0;; i = i + 1) continue;
+                         for (;;) ::pause();
                      },
                      {1 << 16, 1}};
 
