@@ -6,8 +6,8 @@ set(CARAVAN_SANITIZE -fsanitize=address,undefined -fno-sanitize=vptr -fno-saniti
 set(CARAVAN_FUZZ_ISOLATED foreign_hdf5)
 
 function(caravan_fuzz_library name)
-  cmake_parse_arguments(arg "" "" "FOLDERS;FLAGS" ${ARGN})
-  set(sources "")
+  cmake_parse_arguments(arg "" "" "FOLDERS;SOURCES;FLAGS" ${ARGN})
+  set(sources ${arg_SOURCES})
   foreach(folder IN LISTS arg_FOLDERS)
     file(GLOB found CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.cpp)
     list(APPEND sources ${found})
@@ -24,7 +24,8 @@ function(caravan_fuzz_library name)
 endfunction()
 
 caravan_fuzz_library(fuzz_readers FLAGS ${CARAVAN_SANITIZE} FOLDERS core/base core/plan core/tensor io/files
-  io/safetensors io/checkpoint io/hdf5 io/hf io/text jobs/job)
+  io/safetensors io/checkpoint io/hdf5 io/hf io/text jobs/job
+  SOURCES ${PROJECT_SOURCE_DIR}/jobs/setup/shared_files.cpp)
 caravan_fuzz_library(fuzz_readers_isolated FLAGS FOLDERS core/base core/tensor io/files io/hdf5)
 
 add_custom_target(fuzzers)
