@@ -58,6 +58,7 @@ std::string write_sparse_checkpoint(const std::string& run, const std::vector<io
   manifest.step = 1;
   manifest.layout = "one rank";
   manifest.creator = "caravan test";
+  manifest.job = job_yaml;
   manifest.files = {record};
   io::write_manifest(folder, manifest);
   return folder;
