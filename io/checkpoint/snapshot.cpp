@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstring>
 #include <new>
 
 #include "io/files/direct_file.hpp"
@@ -32,10 +33,12 @@ Snapshot::Snapshot(std::vector<Piece> pieces) : pieces_(std::move(pieces)) {
     bytes_ += whole_pages(piece.bytes());
   }
   const std::uint64_t mapped = std::max<std::uint64_t>(bytes_, DirectFile::kPage);
-  void* pages =
-      ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  void* pages = ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (pages == MAP_FAILED) throw std::bad_alloc();
   memory_ = {static_cast<std::byte*>(pages), Unmap{mapped}};
+  // O_DIRECT pins every page of a write: huge ones are pinned 512 times faster. Only a wish.
+  ::madvise(pages, mapped, MADV_HUGEPAGE);
+  std::memset(pages, 0, mapped);
 }
 
 TensorView Snapshot::elements(std::size_t piece) const {
