@@ -25,7 +25,6 @@ struct Piece {
   static Piece whole(TensorRecord tensor);
   Shape shape() const;  ///< of the rows
   std::uint64_t bytes() const { return TensorView(nullptr, tensor.dtype, shape()).bytes(); }
-  bool is_whole() const { return row == 0 && rows == rows_of(tensor.shape); }
 
   static std::int64_t rows_of(const Shape& shape) { return shape.rank() == 0 ? 1 : shape[0]; }
 };

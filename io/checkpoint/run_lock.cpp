@@ -5,7 +5,6 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
@@ -15,6 +14,7 @@
 #include <string_view>
 
 #include "caravan/check.hpp"
+#include "io/files/host_name.hpp"
 #include "io/files/pending_file.hpp"
 #include "io/files/strict_json.hpp"
 
@@ -91,12 +91,10 @@ std::optional<File> take_lock(const std::string& run, const RunOwner& owner) {
 }  // namespace
 
 RunOwner RunOwner::here() {
-  std::array<char, 256> host{};
-  ::gethostname(host.data(), host.size() - 1);
   const std::string restarts = text_of("SLURM_RESTART_COUNT");
   std::int64_t count = 0;
   std::from_chars(restarts.data(), restarts.data() + restarts.size(), count);
-  return {host.data(), ::getpid(), text_of("SLURM_JOB_ID"), count};
+  return {host_name("unknown"), ::getpid(), text_of("SLURM_JOB_ID"), count};
 }
 
 RunLock::RunLock(const std::string& run, const RunOwner& owner) : run_(run), generation_(random_suffix()) {

@@ -9,13 +9,6 @@
 #include "io/files/direct_file.hpp"
 
 namespace caravan::io {
-namespace {
-
-std::uint64_t whole_pages(std::uint64_t bytes) {
-  return (bytes + DirectFile::kPage - 1) / DirectFile::kPage * DirectFile::kPage;
-}
-
-}  // namespace
 
 void Snapshot::Unmap::operator()(std::byte* pages) const {
   ::munmap(pages, bytes);
@@ -23,14 +16,14 @@ void Snapshot::Unmap::operator()(std::byte* pages) const {
 
 std::uint64_t Snapshot::bytes_of(const std::vector<Piece>& pieces) {
   std::uint64_t bytes = 0;
-  for (const Piece& piece : pieces) bytes += whole_pages(piece.bytes());
+  for (const Piece& piece : pieces) bytes += DirectFile::whole_pages(piece.bytes());
   return bytes;
 }
 
 Snapshot::Snapshot(std::vector<Piece> pieces) : pieces_(std::move(pieces)) {
   for (const Piece& piece : pieces_) {
     starts_.push_back(bytes_);
-    bytes_ += whole_pages(piece.bytes());
+    bytes_ += DirectFile::whole_pages(piece.bytes());
   }
   const std::uint64_t mapped = std::max<std::uint64_t>(bytes_, DirectFile::kPage);
   void* pages = ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -21,8 +21,7 @@ constexpr std::uint64_t kBytesAFile = std::uint64_t{64} << 10;  // root group an
 
 std::uint64_t space_for(const std::vector<Piece>& pieces) {
   std::uint64_t bytes = kBytesAFile;
-  for (const Piece& piece : pieces)
-    bytes += kBytesAnObject + (piece.bytes() + DirectFile::kPage - 1) / DirectFile::kPage * DirectFile::kPage;
+  for (const Piece& piece : pieces) bytes += kBytesAnObject + DirectFile::whole_pages(piece.bytes());
   return bytes;
 }
 

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cctype>
 #include <cerrno>
 #include <chrono>
@@ -17,6 +16,7 @@
 #include <filesystem>
 
 #include "io/checkpoint/layout.hpp"
+#include "io/files/host_name.hpp"
 #include "io/files/pending_file.hpp"
 
 namespace caravan::io {
@@ -28,17 +28,16 @@ constexpr std::string_view kMark = ".tmp-";
 constexpr std::size_t kSuffixBytes = 17;  // "-" and 16 digits
 constexpr auto kForeignAge = std::chrono::hours(24);
 
-std::string host_name() {
-  std::array<char, 256> name{};
-  if (::gethostname(name.data(), name.size() - 1) != 0) return "unknown";
-  std::string text = name.data();
+/// The host's name in letters that a folder's name may have.
+std::string host_part() {
+  std::string text = host_name("unknown");
   std::replace_if(
       text.begin(), text.end(), [](unsigned char c) { return !std::isalnum(c) && c != '.'; }, '_');
   return text;
 }
 
 std::string temporary_name(const std::string& name) {
-  return fmt::format("{}{}{}-{}", name, kMark, host_name(), random_suffix());
+  return fmt::format("{}{}{}-{}", name, kMark, host_part(), random_suffix());
 }
 
 void rename_or_throw(const std::string& from, const std::string& to) {
@@ -52,7 +51,7 @@ void put_in_place(const std::string& from, const std::string& to) {
   CARAVAN_CHECK(errno == EINVAL || errno == ENOSYS, IoError, system_text("exchange with", to));
   // A file system that cannot exchange: for an instant the step has no folder, and the one before it is the
   // latest.
-  const std::string aside = to + std::string(kMark) + host_name() + "-" + random_suffix();
+  const std::string aside = to + std::string(kMark) + host_part() + "-" + random_suffix();
   rename_or_throw(to, aside);
   rename_or_throw(from, to);
   rename_or_throw(aside, from);
@@ -76,7 +75,7 @@ bool is_temporary(const std::string& name) {
 
 bool is_of_this_host(const std::string& name) {
   const auto host = name.find(kMark) + kMark.size();
-  return name.substr(host, name.size() - kSuffixBytes - host) == host_name();
+  return name.substr(host, name.size() - kSuffixBytes - host) == host_part();
 }
 
 bool is_old(const fs::path& path) {

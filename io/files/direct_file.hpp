@@ -17,6 +17,7 @@ namespace caravan::io {
 class DirectFile {
  public:
   static constexpr std::size_t kPage = 4096;
+  static std::uint64_t whole_pages(std::uint64_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
   explicit DirectFile(const std::string& path);
 

@@ -3,12 +3,12 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <array>
 #include <chrono>
 #include <filesystem>
 #include <system_error>
 
 #include "caravan/check.hpp"
+#include "io/files/host_name.hpp"
 #include "io/metrics/tensorboard_event.hpp"
 
 namespace caravan::io {
@@ -18,18 +18,12 @@ double now_s() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-std::string host_name() {
-  std::array<char, 256> name{};
-  if (::gethostname(name.data(), name.size() - 1) != 0) return "localhost";
-  return name.data();
-}
-
 std::string make_path(const std::string& folder) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   CARAVAN_CHECK(!error, IoError, fmt::format("cannot make folder {} ({})", folder, error.message()));
   return fmt::format("{}/events.out.tfevents.{:010}.{}.{}", folder, static_cast<std::int64_t>(now_s()),
-                     host_name(), ::getpid());
+                     host_name("localhost"), ::getpid());
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "io/checkpoint/reader.hpp"
 #include "io/checkpoint/sharded.hpp"
 #include "io/checkpoint/snapshot.hpp"
+#include "jobs/bench/median.hpp"
 #include "jobs/setup/gather.hpp"
 #include "jobs/setup/machine.hpp"
 
@@ -60,11 +61,6 @@ double timed(Communicator& world, const std::function<void()>& action) {
   action();
   world.barrier();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-double median(Seconds seconds) {
-  std::sort(seconds.begin(), seconds.end());
-  return seconds[seconds.size() / 2];
 }
 
 class DiskRun {

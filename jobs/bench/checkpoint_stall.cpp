@@ -1,20 +1,15 @@
 #include "jobs/bench/checkpoint_stall.hpp"
 
-#include <algorithm>
 #include <filesystem>
 #include <memory>
 
+#include "jobs/bench/median.hpp"
 #include "jobs/train/checkpoint_saver.hpp"
 
 namespace caravan::jobs {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();

@@ -3,15 +3,11 @@
 #include <algorithm>
 
 #include "core/plan/measured_costs.hpp"
+#include "jobs/bench/median.hpp"
 #include "jobs/train/timeline_recorder.hpp"
 
 namespace caravan::jobs {
 namespace {
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 Job job_of(const PipelineBenchmark& benchmark, int ranks) {
   Config tree = job_tree(benchmark.job);

@@ -1,6 +1,6 @@
 #include "jobs/bench/recompute.hpp"
 
-#include <algorithm>
+#include "jobs/bench/median.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -23,8 +23,7 @@ RecomputeTiming time_mode(const RecomputeBenchmark& benchmark, const std::string
     const double elapsed = training.step();
     if (step >= benchmark.warmup) seconds.push_back(elapsed);
   }
-  std::sort(seconds.begin(), seconds.end());
-  return {mode, planned_of(training.setup()), seconds[seconds.size() / 2], training.last().loss};
+  return {mode, planned_of(training.setup()), median(seconds), training.last().loss};
 }
 
 }  // namespace
