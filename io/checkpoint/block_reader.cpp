@@ -24,9 +24,30 @@ void ask_for(const File& file, const PieceRecord& record, std::size_t block) {
                   static_cast<off_t>(bytes_of_block(record, block)), POSIX_FADV_WILLNEED);
 }
 
+/// Returns the digest of what came.
+std::uint64_t read_cached(const File& file, const PieceRecord& piece, std::size_t block,
+                          std::span<std::byte> to) {
+  ask_for(file, piece, block + 1);
+  file.read_at(piece.offset + block * kBlockBytes, to);
+  return digest_of(to);
+}
+
+std::uint64_t read_from_disk(const DirectReader& disk, const File& file, std::uint64_t begin,
+                             std::span<std::byte> to) {
+  Digest digest;
+  disk.read(file, begin, begin + to.size(), [&](std::span<const std::byte> chunk) {
+    digest.add(chunk);
+    std::memcpy(to.data(), chunk.data(), chunk.size());
+    to = to.subspan(chunk.size());
+  });
+  return digest.value();
+}
+
 }  // namespace
 
-BlockReader::BlockReader(std::string folder, const Manifest& manifest) : folder_(std::move(folder)) {
+BlockReader::BlockReader(std::string folder, const Manifest& manifest, Through through)
+    : folder_(std::move(folder)) {
+  if (through == Through::disk) disk_.emplace();
   for (const FileRecord& record : manifest.files)
     regions_of(record);  // refuses what overlaps or lies outside
 }
@@ -34,16 +55,16 @@ BlockReader::BlockReader(std::string folder, const Manifest& manifest) : folder_
 const File& BlockReader::open(const FileRecord& record) {
   const auto found = files_.find(&record);
   if (found != files_.end()) return found->second;
-  return files_.emplace(&record, File((std::filesystem::path(folder_) / record.name).string(), O_RDONLY))
-      .first->second;
+  const std::string path = (std::filesystem::path(folder_) / record.name).string();
+  return files_.emplace(&record, disk_ ? DirectReader::open(path) : File(path, O_RDONLY)).first->second;
 }
 
 void BlockReader::load(const FileRecord& record, const PieceRecord& piece, std::size_t block,
                        std::span<std::byte> to) {
   const File& file = open(record);
-  ask_for(file, piece, block + 1);
-  file.read_at(piece.offset + block * kBlockBytes, to);
-  CARAVAN_CHECK(digest_of(to) == piece.blocks[block], IoError,
+  const std::uint64_t digest = disk_ ? read_from_disk(*disk_, file, piece.offset + block * kBlockBytes, to)
+                                     : read_cached(file, piece, block, to);
+  CARAVAN_CHECK(digest == piece.blocks[block], IoError,
                 fmt::format("{} is damaged in {} (the digest of block {} differs from the manifest's)",
                             file.path(), piece.piece.tensor.name, block));
 }

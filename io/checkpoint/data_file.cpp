@@ -38,14 +38,18 @@ void DataFile::attribute(const std::string& name, const CheckpointValue& value) 
   h5::write_attribute(file_, slash == 0 ? "/" : name.substr(0, slash), name.substr(slash + 1), value);
 }
 
-void DataFile::piece(const Piece& piece, const TensorView& elements) {
+PieceRecord& DataFile::place(const Piece& piece) {
   check_object_name(piece.tensor.name);
-  CARAVAN_EXPECT(elements.shape == piece.shape() && elements.dtype == piece.tensor.dtype);
-  auto dataset = h5::Dataset::create(file_, piece.tensor.name, elements.dtype, elements.shape);
-  PieceRecord record{piece, dataset.file_offset(), {}};
+  auto dataset = h5::Dataset::create(file_, piece.tensor.name, piece.tensor.dtype, piece.shape());
+  record_.pieces.push_back({piece, dataset.file_offset(), {}});
   dataset.close();
+  return record_.pieces.back();
+}
+
+void DataFile::piece(const Piece& piece, const TensorView& elements) {
+  CARAVAN_EXPECT(elements.shape == piece.shape() && elements.dtype == piece.tensor.dtype);
+  PieceRecord& record = place(piece);
   record.blocks = write_blocks(raw_, record.offset, elements);
-  record_.pieces.push_back(std::move(record));
 }
 
 void DataFile::virtual_tensor(const TensorRecord& tensor, const std::vector<FileRecord>& files) {

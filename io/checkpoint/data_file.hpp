@@ -20,6 +20,9 @@ class DataFile {
 
   /// "/step" is an attribute of the root group, "/state/next_sample" one of the group /state.
   void attribute(const std::string& name, const CheckpointValue& value);
+  /// Room for the piece's rows under the tensor's name. The caller fills in the blocks' digests; valid until
+  /// the next call.
+  PieceRecord& place(const Piece& piece);
   /// A dataset of the piece's rows under the tensor's name. `elements`: host memory of the piece's shape, any
   /// strides.
   void piece(const Piece& piece, const TensorView& elements);

@@ -9,7 +9,6 @@
 #include <filesystem>
 #include <map>
 
-#include "io/checkpoint/block_reader.hpp"
 #include "io/checkpoint/layout.hpp"
 #include "io/checkpoint/stored_tensor.hpp"
 #include "io/files/convert.hpp"
@@ -62,12 +61,12 @@ void read_tensor(const StoredTensor& stored, BlockReader& blocks, const Origin& 
 }  // namespace
 
 struct CheckpointReader::State {
-  State(const std::string& folder_, Manifest manifest_)
+  State(const std::string& folder_, Manifest manifest_, Through through)
       : folder(folder_),
         manifest(std::move(manifest_)),
         tensors(tensors_of(manifest)),
         index(index_of(manifest)),
-        blocks(folder, manifest) {}
+        blocks(folder, manifest, through) {}
 
   std::string folder;
   Manifest manifest;
@@ -80,11 +79,11 @@ CheckpointReader::CheckpointReader(std::unique_ptr<State> state) : state_(std::m
 CheckpointReader::~CheckpointReader() = default;
 CheckpointReader::CheckpointReader(CheckpointReader&&) noexcept = default;
 
-CheckpointReader CheckpointReader::open(const std::string& path, Check check) {
+CheckpointReader CheckpointReader::open(const std::string& path, Check check, Through through) {
   const std::string folder = folder_of(path);
   Manifest manifest = read_manifest(folder);
   verify_files(folder, manifest, check);
-  return CheckpointReader(std::make_unique<State>(folder, std::move(manifest)));
+  return CheckpointReader(std::make_unique<State>(folder, std::move(manifest), through));
 }
 
 const std::string& CheckpointReader::folder() const noexcept {

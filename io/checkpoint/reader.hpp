@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "caravan/tensor.hpp"
+#include "io/checkpoint/block_reader.hpp"
 #include "io/checkpoint/manifest.hpp"
 #include "io/checkpoint/value.hpp"
 #include "io/checkpoint/verify.hpp"
@@ -21,7 +22,8 @@ class CheckpointReader {
  public:
   /// `path`: the step's folder or the .h5 file in it. The files are compared with the manifest. IoError for
   /// what is missing, truncated, damaged (naming tensors), foreign, or of a newer format.
-  static CheckpointReader open(const std::string& path, Check check = Check::everything);
+  static CheckpointReader open(const std::string& path, Check check = Check::everything,
+                               Through through = Through::page_cache);
   ~CheckpointReader();
   CheckpointReader(CheckpointReader&&) noexcept;
 

@@ -2,10 +2,10 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 #include "io/checkpoint/piece.hpp"
+#include "io/files/huge_pages.hpp"
 
 namespace caravan::io {
 
@@ -19,19 +19,14 @@ class Snapshot {
   const std::vector<Piece>& pieces() const noexcept { return pieces_; }
   /// Host memory of the piece's shape, contiguous, to fill and to write.
   TensorView elements(std::size_t piece) const;
-  std::uint64_t bytes() const noexcept { return bytes_; }
+  std::uint64_t bytes() const noexcept { return memory_.bytes().size(); }
   /// The same before there is memory.
   static std::uint64_t bytes_of(const std::vector<Piece>& pieces);
 
  private:
-  struct Unmap {
-    std::uint64_t bytes;
-    void operator()(std::byte* pages) const;
-  };
   std::vector<Piece> pieces_;
   std::vector<std::uint64_t> starts_;
-  std::uint64_t bytes_ = 0;
-  std::unique_ptr<std::byte, Unmap> memory_;
+  HugePages memory_;
 };
 
 }  // namespace caravan::io

@@ -2,7 +2,6 @@
 
 #include "caravan/check.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -10,7 +9,7 @@
 #include <filesystem>
 
 #include "io/files/digest.hpp"
-#include "io/files/file.hpp"
+#include "io/files/direct_reader.hpp"
 
 namespace caravan::io {
 namespace {
@@ -21,40 +20,26 @@ std::string path_in(const std::string& folder, const FileRecord& record) {
   return (std::filesystem::path(folder) / record.name).string();
 }
 
-/// Adds a stretch of a file to a digest through one buffer.
-class Feeder {
- public:
-  explicit Feeder(const File& file) : file_(file), buffer_(std::min(kBlockBytes, file.size())) {}
-
-  void feed(std::uint64_t begin, std::uint64_t end, Digest& digest) {
-    for (std::uint64_t at = begin; at < end; at += buffer_.size()) {
-      const auto piece = std::span(buffer_).first(std::min<std::uint64_t>(buffer_.size(), end - at));
-      file_.read_at(at, piece);
-      digest.add(piece);
-    }
-  }
-
- private:
-  const File& file_;
-  std::vector<std::byte> buffer_;
-};
+DirectReader::Use into(Digest& digest) {
+  return [&digest](std::span<const std::byte> bytes) { digest.add(bytes); };
+}
 
 std::uint64_t structure_digest(const File& file, const FileRecord& record) {
-  Feeder feeder(file);
+  const DirectReader reader;
   Digest digest;
   for (const Region& region : regions_of(record)) {
-    if (!region.piece) feeder.feed(region.begin, region.end, digest);
+    if (!region.piece) reader.read(file, region.begin, region.end, into(digest));
   }
   return digest.value();
 }
 
-void compare_piece(const File& file, Feeder& feeder, const PieceRecord& record,
+void compare_piece(const File& file, const DirectReader& reader, const PieceRecord& record,
                    std::vector<Damage>& damages) {
   for (std::size_t block = 0; block < record.blocks.size(); ++block) {
     const std::uint64_t begin = record.offset + block * kBlockBytes;
     const std::uint64_t end = std::min(begin + kBlockBytes, record.end());
     Digest digest;
-    feeder.feed(begin, end, digest);
+    reader.read(file, begin, end, into(digest));
     if (digest.value() == record.blocks[block]) continue;
     damages.push_back({file.path(), record.piece.tensor.name, begin, end,
                        fmt::format("the digest of block {} differs from the manifest's", block)});
@@ -63,7 +48,7 @@ void compare_piece(const File& file, Feeder& feeder, const PieceRecord& record,
 
 void compare_file(const std::string& folder, const FileRecord& record, Check check,
                   std::vector<Damage>& damages) {
-  const File file(path_in(folder, record), O_RDONLY);
+  const File file = DirectReader::open(path_in(folder, record));
   if (file.size() != record.bytes) {
     damages.push_back({file.path(), "", 0, 0,
                        fmt::format("has {} bytes instead of {} ({})", file.size(), record.bytes,
@@ -74,8 +59,8 @@ void compare_file(const std::string& folder, const FileRecord& record, Check che
     damages.push_back({file.path(), "", 0, 0,
                        "is damaged outside its tensors (HDF5's own records do not have their digest)"});
   if (check == Check::structure) return;
-  Feeder feeder(file);
-  for (const PieceRecord& piece : record.pieces) compare_piece(file, feeder, piece, damages);
+  const DirectReader reader;
+  for (const PieceRecord& piece : record.pieces) compare_piece(file, reader, piece, damages);
 }
 
 }  // namespace
@@ -86,7 +71,7 @@ std::string Damage::text() const {
 }
 
 std::uint64_t structure_digest(const std::string& folder, const FileRecord& record) {
-  return structure_digest(File(path_in(folder, record), O_RDONLY), record);
+  return structure_digest(DirectReader::open(path_in(folder, record)), record);
 }
 
 std::vector<Damage> find_damage(const std::string& folder, const Manifest& manifest, Check check) {

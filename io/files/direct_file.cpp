@@ -3,17 +3,16 @@
 #include <fcntl.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 
 #include "caravan/check.hpp"
 
 namespace caravan::io {
 namespace {
 
-constexpr std::size_t kBounceBytes = std::size_t{8} << 20;
+constexpr std::size_t kBounceBytes = 4 * HugePages::kBytes;
+// A write of less waits for the disk longer than the page cache takes to copy it.
+constexpr std::size_t kWorthADirectWrite = std::size_t{64} << 10;
 
 std::optional<File> open_direct(const std::string& path) {
   try {
@@ -29,27 +28,24 @@ bool starts_on_page(const void* data) {
 
 }  // namespace
 
-void DirectFile::Unmap::operator()(std::byte* pages) const {
-  std::free(pages);
-}
-
 DirectFile::DirectFile(const std::string& path) : buffered_(path, O_WRONLY), direct_(open_direct(path)) {}
 
 void DirectFile::write_at(std::uint64_t offset, std::span<const std::byte> data) {
-  const std::size_t pages = offset % kPage == 0 ? data.size() / kPage * kPage : 0;
-  if (!direct_ || pages == 0) return buffered_.write_at(offset, data);
-  write_pages(offset, data.first(pages));
-  if (pages < data.size()) buffered_.write_at(offset + pages, data.subspan(pages));
+  const std::uint64_t head = whole_pages(offset) - offset;
+  if (!direct_ || data.size() < head + kWorthADirectWrite) return buffered_.write_at(offset, data);
+  const std::uint64_t behind = head + (data.size() - head) / kPage * kPage;
+  if (head > 0) buffered_.write_at(offset, data.first(head));
+  write_pages(offset + head, data.subspan(head, behind - head));
+  if (behind < data.size()) buffered_.write_at(offset + behind, data.subspan(behind));
 }
 
 void DirectFile::write_pages(std::uint64_t offset, std::span<const std::byte> data) {
   if (starts_on_page(data.data())) return direct_->write_at(offset, data);
-  if (!bounce_) bounce_.reset(static_cast<std::byte*>(std::aligned_alloc(kPage, kBounceBytes)));
-  if (!bounce_) throw std::bad_alloc();
+  if (!bounce_) bounce_.emplace(kBounceBytes);
   for (; !data.empty(); data = data.subspan(std::min(data.size(), kBounceBytes))) {
-    const auto part = data.first(std::min(data.size(), kBounceBytes));
-    std::memcpy(bounce_.get(), part.data(), part.size());
-    direct_->write_at(offset, {bounce_.get(), part.size()});
+    const auto part = bounce_->bytes().first(std::min(data.size(), kBounceBytes));
+    std::memcpy(part.data(), data.data(), part.size());
+    direct_->write_at(offset, part);
     offset += part.size();
   }
 }

@@ -2,18 +2,19 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 
 #include "io/files/file.hpp"
+#include "io/files/huge_pages.hpp"
 
 namespace caravan::io {
 
 /// Writes large stretches of an existing file past the page cache where the file system can: no second copy
-/// in memory, and the speed of the disk instead of the kernel's flusher. What is not whole pages, and
-/// everything where O_DIRECT is refused, goes through the page cache.
+/// in memory, and the speed of the disk instead of the kernel's flusher. Small ones, the ends of a stretch
+/// that are not whole pages, and everything where O_DIRECT is refused go through the page cache, so that
+/// several may write one file whose shares meet within a page.
 class DirectFile {
  public:
   static constexpr std::size_t kPage = 4096;
@@ -31,10 +32,7 @@ class DirectFile {
 
   File buffered_;
   std::optional<File> direct_;
-  struct Unmap {
-    void operator()(std::byte* pages) const;
-  };
-  std::unique_ptr<std::byte, Unmap> bounce_;  // pages for data that does not start on one
+  std::optional<HugePages> bounce_;  // for data that does not start on a page
 };
 
 }  // namespace caravan::io

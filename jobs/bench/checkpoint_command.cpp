@@ -27,19 +27,23 @@ double gigabytes_per_second(std::uint64_t bytes, double seconds) {
   return static_cast<double>(bytes) / seconds / 1e9;
 }
 
-std::string row(const char* what, const DiskTiming& timing, double seconds, double raw_seconds) {
-  return fmt::format("{:<34}{:>9.3f} s{:>9.2f} GB/s{:>8.1f} %\n", what, seconds,
-                     gigabytes_per_second(timing.bytes, seconds), 100 * raw_seconds / seconds);
+std::string rows(const char* what, const char* caravan, std::uint64_t bytes, const DiskTiming::Way& way) {
+  const auto row = [&](const std::string& name, double seconds) {
+    return fmt::format("{:<34}{:>9.3f} s{:>9.2f} GB/s{:>10.1f} %{:>10.1f} %\n", name, seconds,
+                       gigabytes_per_second(bytes, seconds), 100 * way.dd_s / seconds,
+                       100 * way.raw_s / seconds);
+  };
+  return row(fmt::format("{} as dd does", what), way.dd_s) +
+         row(fmt::format("{} with huge pages", what), way.raw_s) + row(caravan, way.caravan_s);
 }
 
 std::string as_text(const Options& options, const DiskTiming& disk, const StallTiming& stall, int ranks) {
   const int steps = options.stall.every;
-  return fmt::format("commit    {}\nfolder    {}\n{} bytes, {} ranks, medians of {}\n\n", CARAVAN_COMMIT,
-                     options.folder, disk.bytes, ranks, options.disk.repeats) +
-         row("write, O_DIRECT and fsync", disk, disk.raw_write_s, disk.raw_write_s) +
-         row("write a checkpoint, in place", disk, disk.write_s, disk.raw_write_s) +
-         row("read, O_DIRECT", disk, disk.raw_read_s, disk.raw_read_s) +
-         row("read it on another layout", disk, disk.read_s, disk.raw_read_s) +
+  return fmt::format("commit    {}\nfolder    {}\n{} bytes, {} ranks, medians of {}\n\n{:>70}{:>12}\n",
+                     CARAVAN_COMMIT, options.folder, disk.bytes, ranks, options.disk.repeats, "of dd",
+                     "of the disk") +
+         rows("write", "write a checkpoint, in place", disk.bytes, disk.write) +
+         rows("read", "read it on another layout", disk.bytes, disk.read) +
          fmt::format(
              "\n{} on {} ranks, {} steps, medians of {}\n"
              "without a checkpoint {:.3f} s, with one {:.3f} s: {:+.2f} %; training waited {:.4f} s, {:.2f} "
@@ -49,13 +53,16 @@ std::string as_text(const Options& options, const DiskTiming& disk, const StallT
              100 * (stall.saved_s / stall.plain_s - 1), stall.copy_s, 100 * stall.copy_s / stall.plain_s);
 }
 
+nlohmann::ordered_json json_of(const DiskTiming::Way& way) {
+  return {{"dd_s", way.dd_s}, {"raw_s", way.raw_s}, {"caravan_s", way.caravan_s}};
+}
+
 std::string as_json(const Options& options, const DiskTiming& disk, const StallTiming& stall, int ranks) {
   return nlohmann::ordered_json{
-             {"commit", CARAVAN_COMMIT},      {"folder", options.folder},        {"ranks", ranks},
-             {"bytes", disk.bytes},           {"raw_write_s", disk.raw_write_s}, {"write_s", disk.write_s},
-             {"raw_read_s", disk.raw_read_s}, {"read_s", disk.read_s},           {"preset", options.preset},
-             {"steps", options.stall.every},  {"plain_s", stall.plain_s},        {"saved_s", stall.saved_s},
-             {"copy_s", stall.copy_s}}
+             {"commit", CARAVAN_COMMIT}, {"folder", options.folder},     {"ranks", ranks},
+             {"bytes", disk.bytes},      {"write", json_of(disk.write)}, {"read", json_of(disk.read)},
+             {"preset", options.preset}, {"steps", options.stall.every}, {"plain_s", stall.plain_s},
+             {"saved_s", stall.saved_s}, {"copy_s", stall.copy_s}}
              .dump(2) +
          "\n";
 }

@@ -4,14 +4,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <functional>
+#include <memory>
 
 #include "caravan/check.hpp"
 #include "io/checkpoint/reader.hpp"
 #include "io/checkpoint/sharded.hpp"
 #include "io/checkpoint/snapshot.hpp"
+#include "io/files/direct_file.hpp"
 #include "jobs/bench/median.hpp"
 #include "jobs/setup/gather.hpp"
 #include "jobs/setup/machine.hpp"
@@ -24,6 +29,7 @@ using Seconds = std::vector<double>;
 
 constexpr std::size_t kRawBlock = std::size_t{4} << 20;
 constexpr std::int64_t kColumns = 2048;
+constexpr std::size_t kTensorsALayer = 2;
 
 /// Matrices and vectors as a model has them, of about `bytes` in all.
 std::vector<io::TensorRecord> model_of(std::uint64_t bytes) {
@@ -63,6 +69,20 @@ double timed(Communicator& world, const std::function<void()>& action) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+using Actions = std::array<std::function<void()>, 3>;
+
+/// Adds to `seconds` what each action took.
+void time_in_turn(Communicator& world, int first, const Actions& actions, std::array<Seconds, 3>& seconds) {
+  for (std::size_t i = 0; i < actions.size(); ++i) {
+    const std::size_t index = (static_cast<std::size_t>(first) + i) % actions.size();
+    seconds[index].push_back(timed(world, actions[index]));
+  }
+}
+
+DiskTiming::Way way_of(const std::array<Seconds, 3>& seconds) {
+  return {median(seconds[0]), median(seconds[1]), median(seconds[2])};
+}
+
 class DiskRun {
  public:
   DiskRun(const DiskBenchmark& benchmark, Communicator& world)
@@ -70,26 +90,33 @@ class DiskRun {
         folder_((fs::path(benchmark.folder) / "caravan-bench-checkpoint").string()),
         tensors_(model_of(benchmark.bytes)),
         snapshot_(io::share_of(tensors_, world.rank(), world.size())),
-        raw_block_({io::Piece::whole({"/model/raw", DType::u8, {static_cast<std::int64_t>(kRawBlock)}})}) {
+        ordinary_pages_(static_cast<std::byte*>(std::aligned_alloc(io::DirectFile::kPage, kRawBlock)),
+                        std::free) {
     fill_with_noise(snapshot_, 88172645463325252u + static_cast<std::uint64_t>(world.rank()));
-    fill_with_noise_bytes();
+    fill_with_noise(raw_block_, 88172645463325252u);
+    std::memcpy(ordinary_pages_.get(), raw_block_.elements(0).data, kRawBlock);
     for (const io::TensorRecord& tensor : tensors_) bytes_ += tensor.bytes();
   }
 
   std::uint64_t bytes() const noexcept { return bytes_; }
 
-  void raw_write() const {
+  std::span<std::byte> huge_pages() const {
+    return {static_cast<std::byte*>(raw_block_.elements(0).data), kRawBlock};
+  }
+  std::span<std::byte> ordinary_pages() const { return {ordinary_pages_.get(), kRawBlock}; }
+
+  void raw_write(std::span<const std::byte> block) const {
     if (world_.rank() != 0) return;
     fs::create_directories(folder_);
     const io::File file(raw_path(), O_WRONLY | O_CREAT | O_TRUNC | O_DIRECT);
-    for (std::uint64_t at = 0; at < bytes_; at += kRawBlock) file.write_at(at, block());
+    for (std::uint64_t at = 0; at < bytes_; at += kRawBlock) file.write_at(at, block);
     file.sync();
   }
 
-  void raw_read() const {
+  void raw_read(std::span<std::byte> block) const {
     if (world_.rank() != 0) return;
     const io::File file(raw_path(), O_RDONLY | O_DIRECT);
-    for (std::uint64_t at = 0; at < bytes_; at += kRawBlock) file.read_at(at, block());
+    for (std::uint64_t at = 0; at < bytes_; at += kRawBlock) file.read_at(at, block);
   }
 
   void write() {
@@ -106,11 +133,12 @@ class DiskRun {
     io::publish(*staging, head, std::move(shares), nullptr);
   }
 
-  /// Every rank takes whole tensors in turn, which lie in the files of several writers.
+  /// Every rank takes whole layers in turn, which lie in the files of several writers.
   void read() {
-    const auto reader = io::CheckpointReader::open(folder_ + "/step-00000001", io::Check::structure);
-    for (std::size_t index = static_cast<std::size_t>(world_.rank()); index < tensors_.size();
-         index += static_cast<std::size_t>(world_.size())) {
+    const auto reader =
+        io::CheckpointReader::open(folder_ + "/step-00000001", io::Check::structure, io::Through::disk);
+    for (std::size_t index = 0; index < tensors_.size(); ++index) {
+      if (static_cast<int>(index / kTensorsALayer) % world_.size() != world_.rank()) continue;
       const auto count = static_cast<std::size_t>(tensors_[index].shape.count());
       if (values_.size() < count) values_.resize(count);
       reader.read(tensors_[index].name, TensorView(values_.data(), DType::f32, tensors_[index].shape));
@@ -133,19 +161,13 @@ class DiskRun {
 
  private:
   std::string raw_path() const { return folder_ + "/raw"; }
-  std::span<std::byte> block() const { return {raw_block_.elements(0).as<std::byte>(), kRawBlock}; }
-  void fill_with_noise_bytes() const {
-    std::uint64_t state = 88172645463325252u;
-    for (std::byte& byte : block()) {
-      state = state * 6364136223846793005u + 1442695040888963407u;
-      byte = static_cast<std::byte>(state >> 56);
-    }
-  }
 
   Communicator& world_;
   std::string folder_;
   std::vector<io::TensorRecord> tensors_;
-  io::Snapshot snapshot_, raw_block_;
+  io::Snapshot snapshot_;
+  io::Snapshot raw_block_{{io::Piece::whole({"/model/raw", DType::f32, {kRawBlock / sizeof(float)}})}};
+  std::unique_ptr<std::byte, decltype(&std::free)> ordinary_pages_;
   std::uint64_t bytes_ = 0;
   std::vector<float> values_;
 };
@@ -154,16 +176,18 @@ class DiskRun {
 
 DiskTiming time_disk(const DiskBenchmark& benchmark, Communicator& world) {
   DiskRun run(benchmark, world);
-  Seconds raw_write, write, raw_read, read;
+  std::array<Seconds, 3> writes, reads;
   for (int repeat = 0; repeat < benchmark.repeats; ++repeat) {
-    raw_write.push_back(timed(world, [&] { run.raw_write(); }));
-    write.push_back(timed(world, [&] { run.write(); }));
+    const Actions to_write{[&] { run.raw_write(run.ordinary_pages()); },
+                           [&] { run.raw_write(run.huge_pages()); }, [&] { run.write(); }};
+    const Actions to_read{[&] { run.raw_read(run.ordinary_pages()); },
+                          [&] { run.raw_read(run.huge_pages()); }, [&] { run.read(); }};
+    time_in_turn(world, repeat, to_write, writes);
     run.forget_cached();
-    raw_read.push_back(timed(world, [&] { run.raw_read(); }));
-    read.push_back(timed(world, [&] { run.read(); }));
+    time_in_turn(world, repeat, to_read, reads);
   }
   run.remove();
-  return {run.bytes(), median(raw_write), median(write), median(raw_read), median(read)};
+  return {run.bytes(), way_of(writes), way_of(reads)};
 }
 
 }  // namespace caravan::jobs

@@ -15,14 +15,19 @@ struct DiskBenchmark {
 
 /// Medians, in seconds for all bytes.
 struct DiskTiming {
+  /// One process, O_DIRECT, 4 MiB a call. `dd`: from memory in ordinary pages, which is what dd does. `raw`:
+  /// in huge pages, the most that the disk was seen to take.
+  struct Way {
+    double dd_s = 0, raw_s = 0, caravan_s = 0;
+  };
   std::uint64_t bytes = 0;
-  double raw_write_s = 0;  ///< one process, O_DIRECT, 4 MiB a call, to the end of fsync: what dd does
-  double write_s = 0;      ///< a checkpoint by all ranks from copies in memory, until it is in place
-  double raw_read_s = 0;   ///< the same file by one process, O_DIRECT, 4 MiB a call
-  double read_s = 0;  ///< the checkpoint by all ranks, each other tensors than it wrote, every byte verified
+  Way write;  ///< to the end of fsync; caravan: a checkpoint by all ranks, from copies in memory until in
+              ///< place
+  Way read;   ///< caravan: by all ranks, layers in turn, every byte verified
 };
 
 /// [collective] The page cache does not help: writes end with fsync, and files leave it before they are read.
+/// Every repeat begins with another of the three, so that none has the disk at its best.
 DiskTiming time_disk(const DiskBenchmark& benchmark, Communicator& world);
 
 }  // namespace caravan::jobs

@@ -50,6 +50,7 @@ struct Job {
     bool resume, stop_on_failure, async, create_seed;
     std::vector<std::string> exclude_from_loading;  ///< globs over names in checkpoints
     std::string export_weights;                     ///< none, fp32 or bf16
+    bool one_file;
   } checkpoint{};
   struct Parallel {
     std::int64_t data_replicate, data_shard, pipeline, context, tensor;

@@ -82,10 +82,15 @@ inline constexpr caravan_param kCheckpointParams[] = {
      "Copy the state and write it while training goes on, which takes as much memory again; false: wait for "
      "the "
      "disk."},
+    {"files", "shards|one", "shards", "", "",
+     "Every rank writes a file of its own, and checkpoint.h5 shows their tensors whole; or all write one "
+     "file, "
+     "easier to move, which the file system must let them share."},
     {"create_seed", "bool", "false", "", "",
      "Write the initial weights as the checkpoint of step 0 and end; any layout starts from it."},
     {"exclude_from_loading", "string list", "null", "", "",
-     "Globs over names in checkpoints, e.g. [/optimizer/*, /state/next_sample]: what starts anew when resuming."},
+     "Globs over names in checkpoints, e.g. [/optimizer/*, /state/next_sample]: what starts anew when "
+     "resuming."},
     {"export", "none|fp32|bf16", "none", "", "",
      "After the last step also write the weights alone, in this type, under <output>/export."},
     {"initial_load", "string", "null", "", "",

@@ -6,6 +6,7 @@
 #include "caravan/fingerprint.h"
 #include "caravan/log.hpp"
 #include "io/checkpoint/layout.hpp"
+#include "io/checkpoint/one_file.hpp"
 #include "io/checkpoint/space.hpp"
 #include "jobs/setup/gather.hpp"
 
@@ -21,6 +22,18 @@ std::uint64_t space_of_all(Communicator& world, const std::vector<io::Piece>& pi
   auto bytes = static_cast<std::int64_t>(io::space_for(pieces));
   world.all_reduce(TensorView(&bytes, DType::i64, {1}), ReduceOp::sum);
   return static_cast<std::uint64_t>(bytes);
+}
+
+std::vector<io::TensorRecord> tensors_of_all(Communicator& world, const std::vector<io::Piece>& pieces) {
+  io::Manifest all;
+  for (const std::string& outline : gather_texts(world, io::to_text(io::outline_of(pieces))))
+    all.files.push_back(io::file_record_from(outline));
+  return io::tensors_of(all);
+}
+
+CheckpointSaver::Target::Files files_of(const Job& job) {
+  return job.checkpoint.one_file ? CheckpointSaver::Target::Files::one
+                                 : CheckpointSaver::Target::Files::shards;
 }
 
 /// Nothing may leave a thread but its outcome.
@@ -41,6 +54,7 @@ CheckpointSaver::Target CheckpointSaver::checkpoints_of(const Job& job) {
           CheckpointContent::everything,
           DType::f32,
           beside ? Target::Writing::beside_training : Target::Writing::at_once,
+          files_of(job),
           {job.checkpoint.keep_latest, job.checkpoint.keep_every}};
 }
 
@@ -49,6 +63,7 @@ CheckpointSaver::Target CheckpointSaver::export_of(const Job& job) {
           CheckpointContent::weights,
           job.checkpoint.export_weights == "bf16" ? DType::bf16 : DType::f32,
           Target::Writing::at_once,
+          files_of(job),
           {0, 0}};
 }
 
@@ -62,7 +77,9 @@ CheckpointSaver::CheckpointSaver(TrainSetup& setup, Communicator& world, const i
       snapshot_(target_.writing == Target::Writing::beside_training
                     ? std::make_unique<io::Snapshot>(share_.pieces())
                     : nullptr),
-      all_space_(space_of_all(world, share_.pieces())) {}
+      all_space_(space_of_all(world, share_.pieces())) {
+  if (target_.files == Target::Files::one) tensors_ = tensors_of_all(world, share_.pieces());
+}
 
 void CheckpointSaver::begin(const Progress& progress, OnFailure on_failure) {
   finish();
@@ -79,7 +96,7 @@ void CheckpointSaver::begin(const Progress& progress, OnFailure on_failure) {
   if (phase_ == Phase::idle) return;
   if (snapshot_) share_.copy_to(*snapshot_);
   copied_ = Clock::now();
-  start_writing();
+  target_.files == Target::Files::one ? start_preparing() : start_writing();
   if (!snapshot_) finish();
 }
 
@@ -98,27 +115,40 @@ void CheckpointSaver::open_folder() {
   if (!problem.empty()) end(problem);
 }
 
+void CheckpointSaver::start_task(const std::function<Outcome()>& body) {
+  task_ = std::async(snapshot_ ? std::launch::async : std::launch::deferred,
+                     [body] { return guarded<Outcome>(body); });
+}
+
+/// Before all ranks can write into one file, one of them makes it.
+void CheckpointSaver::start_preparing() {
+  phase_ = Phase::preparing;
+  if (world_.rank() != 0) return;
+  start_task([this]() -> Outcome {
+    return {io::to_text(io::prepare_file(folder_, head_, tensors_)), {}, {}};
+  });
+}
+
 void CheckpointSaver::start_writing() {
-  const auto write = [this]() -> Outcome {
-    return guarded<Outcome>([&]() -> Outcome {
-      if (share_.pieces().empty()) return {};
-      const auto elements = [this](std::size_t piece) {
-        return snapshot_ ? snapshot_->elements(piece) : share_.elements(piece);
-      };
-      return {io::to_text(
-                  io::write_share(folder_, world_.rank(), world_.size(), head_, share_.pieces(), elements)),
-              {},
-              {}};
-    });
+  phase_ = Phase::writing;
+  start_task([this] { return write(); });
+}
+
+CheckpointSaver::Outcome CheckpointSaver::write() {
+  if (share_.pieces().empty()) return {};
+  const auto elements = [this](std::size_t piece) {
+    return snapshot_ ? snapshot_->elements(piece) : share_.elements(piece);
   };
-  task_ = std::async(snapshot_ ? std::launch::async : std::launch::deferred, write);
+  const io::FileRecord record =
+      prepared_ ? io::fill_file(folder_, *prepared_, share_.pieces(), elements)
+                : io::write_share(folder_, world_.rank(), world_.size(), head_, share_.pieces(), elements);
+  return {io::to_text(record), {}, {}};
 }
 
 void CheckpointSaver::start_publishing(const std::vector<std::string>& records) {
   phase_ = Phase::publishing;
   if (world_.rank() != 0) return;
-  task_ = std::async(snapshot_ ? std::launch::async : std::launch::deferred,
-                     [this, records] { return guarded<Outcome>([&] { return publish(records); }); });
+  start_task([this, records] { return publish(records); });
 }
 
 CheckpointSaver::Outcome CheckpointSaver::publish(const std::vector<std::string>& records) {
@@ -126,6 +156,7 @@ CheckpointSaver::Outcome CheckpointSaver::publish(const std::vector<std::string>
   for (const std::string& record : records) {
     if (!record.empty()) shares.push_back(io::file_record_from(record));
   }
+  if (prepared_) shares = {io::join(*prepared_, shares)};
   Outcome outcome{io::publish(*staging_, head_, std::move(shares), lock_), {}, {}};
   if (target_.keep.latest == 0) return outcome;
   for (const io::Skipped& skipped : io::prune(target_.folder, target_.keep).problems)
@@ -140,6 +171,10 @@ void CheckpointSaver::poll() {
   const Outcome mine = task_.valid() ? task_.get() : Outcome{};
   const std::string problem = first_text(world_, mine.problem);
   if (!problem.empty()) return end(problem);
+  if (phase_ == Phase::preparing) {
+    prepared_ = io::file_record_from(broadcast_text(world_, mine.result));
+    return start_writing();
+  }
   if (phase_ == Phase::writing) return start_publishing(gather_texts(world_, mine.result));
   for (const std::string& warning : mine.warnings) log_warning(warning);
   if (world_.rank() == 0)

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <future>
 #include <memory>
 #include <optional>
@@ -27,6 +28,7 @@ class CheckpointSaver {
     CheckpointContent content = CheckpointContent::everything;
     DType weights = DType::f32;
     enum class Writing { beside_training, at_once } writing = Writing::beside_training;
+    enum class Files { shards, one } files = Files::shards;
     io::Keep keep;  ///< latest 0: all
   };
   /// The checkpoints that the run goes on from, as the job wants them.
@@ -48,7 +50,7 @@ class CheckpointSaver {
   void finish();
 
  private:
-  enum class Phase { idle, writing, publishing };
+  enum class Phase { idle, preparing, writing, publishing };
   using Clock = std::chrono::steady_clock;
   /// What a thread has to say: its share's record or the final path, or why there is none.
   struct Outcome {
@@ -57,7 +59,10 @@ class CheckpointSaver {
   };
 
   void open_folder();
+  void start_task(const std::function<Outcome()>& body);
+  void start_preparing();
   void start_writing();
+  Outcome write();
   void start_publishing(const std::vector<std::string>& records);
   Outcome publish(const std::vector<std::string>& records);
   void end(const std::string& problem);
@@ -69,11 +74,13 @@ class CheckpointSaver {
   CheckpointShare share_;
   std::unique_ptr<io::Snapshot> snapshot_;  // empty when the job waits for the disk
   std::uint64_t all_space_;                 // of the disk, for all ranks
+  std::vector<io::TensorRecord> tensors_;   // of all ranks, on rank 0 when they write one file
   Phase phase_ = Phase::idle;
   OnFailure on_failure_ = OnFailure::go_on;
   io::CheckpointHead head_;
   std::string folder_;                        // unfinished, the same on all ranks
   std::optional<io::StagingFolder> staging_;  // its owner, on rank 0
+  std::optional<io::FileRecord> prepared_;    // when all ranks write one file
   Clock::time_point begin_, copied_;
   std::future<Outcome> task_;  // last: its thread uses the others
 };

@@ -113,7 +113,11 @@ std::string Trainer::try_load(const std::string& path) {
     }
     return problem = first_text(world_, problem);
   };
-  if (!attempt([&] { reader.emplace(io::CheckpointReader::open(path, io::Check::structure)); }).empty())
+  // Data ranks read the same bytes, of which the page cache fetches one copy for a node.
+  const auto through = setup_.share().data_ranks > 1 ? io::Through::page_cache : io::Through::disk;
+  if (!attempt([&] {
+         reader.emplace(io::CheckpointReader::open(path, io::Check::structure, through));
+       }).empty())
     return problem;
   check_fits(*reader, setup_);  // the same on all ranks, and no damage: an older one would not fit either
   attempt([&] { progress_ = load_state(*reader, setup_); });

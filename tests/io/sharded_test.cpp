@@ -8,8 +8,10 @@
 #include <cstdio>
 #include <numeric>
 #include <random>
+#include <tuple>
 
 #include "caravan/error.hpp"
+#include "io/checkpoint/one_file.hpp"
 #include "io/checkpoint/reader.hpp"
 #include "io/checkpoint/snapshot.hpp"
 #include "tests/io/temporary_folder.hpp"
@@ -46,14 +48,22 @@ std::vector<float> values_of(const Piece& piece) {
   return values;
 }
 
-std::string write(const std::string& parent, int writers) {
-  const io::CheckpointHead head{.step = writers,
-                                .tokens_seen = 5,
-                                .job_yaml = "seed: 1\n",
-                                .layout = "test",
-                                .creator = "caravan test",
-                                .values = {{"/state/next_sample", std::int64_t{9}}}};
-  io::StagingFolder staging(parent, fmt::format("step-{:08d}", writers));
+io::CheckpointHead head_of(int writers) {
+  return {.step = writers,
+          .tokens_seen = 5,
+          .job_yaml = "seed: 1\n",
+          .layout = "test",
+          .creator = "caravan test",
+          .values = {{"/state/next_sample", std::int64_t{9}}}};
+}
+
+io::FileRecord sent(const io::FileRecord& record) {
+  return io::file_record_from(io::to_text(record));
+}
+
+/// Calls `store(writer, pieces, elements)` for every writer that has something.
+template <class Store>
+std::vector<io::FileRecord> shares_of(int writers, Store&& store) {
   std::vector<io::FileRecord> shares;
   for (int writer = 0; writer < writers; ++writer) {
     const auto pieces = io::share_of(kTensors, writer, writers);
@@ -63,15 +73,44 @@ std::string write(const std::string& parent, int writers) {
       std::copy(values.begin(), values.end(), snapshot.elements(i).as<float>());
     }
     if (pieces.empty()) continue;
-    const auto share = io::write_share(staging.path(), writer, writers, head, pieces,
-                                       [&](std::size_t piece) { return snapshot.elements(piece); });
-    shares.push_back(io::file_record_from(io::to_text(share)));
+    shares.push_back(
+        sent(store(writer, pieces, [&](std::size_t piece) { return snapshot.elements(piece); })));
   }
+  return shares;
+}
+
+std::string write_shards(const std::string& parent, int writers) {
+  const io::CheckpointHead head = head_of(writers);
+  io::StagingFolder staging(parent, fmt::format("step-{:08d}", writers));
+  auto shares = shares_of(writers, [&](int writer, const auto& pieces, const io::PieceSource& elements) {
+    return io::write_share(staging.path(), writer, writers, head, pieces, elements);
+  });
   return io::publish(staging, head, std::move(shares), nullptr);
 }
 
-class Sharded : public ::testing::TestWithParam<int> {
+std::string write_one(const std::string& parent, int writers) {
+  const io::CheckpointHead head = head_of(writers);
+  io::StagingFolder staging(parent, fmt::format("step-{:08d}", writers));
+  const auto prepared = sent(io::prepare_file(staging.path(), head, kTensors));
+  const auto parts = shares_of(writers, [&](int, const auto& pieces, const io::PieceSource& elements) {
+    return io::fill_file(staging.path(), prepared, pieces, elements);
+  });
+  return io::publish(staging, head, {io::join(prepared, parts)}, nullptr);
+}
+
+enum class Files { shards, one };
+using Case = std::tuple<int, Files, io::Through>;
+
+class Sharded : public ::testing::TestWithParam<Case> {
  protected:
+  int writers() const { return std::get<0>(GetParam()); }
+  std::string write() const {
+    return std::get<1>(GetParam()) == Files::one ? write_one(folder_.path(), writers())
+                                                 : write_shards(folder_.path(), writers());
+  }
+  io::CheckpointReader open(io::Check check) const {
+    return io::CheckpointReader::open(write(), check, std::get<2>(GetParam()));
+  }
   TemporaryFolder folder_;
 };
 
@@ -79,9 +118,9 @@ TEST_P(Sharded, SharesAreEveryRowOnceAndEqualInBytes) {
   std::int64_t total = 0, most = 0;
   for (const TensorRecord& tensor : kTensors) total += static_cast<std::int64_t>(tensor.bytes());
   std::map<std::string, std::int64_t> next;
-  for (int writer = 0; writer < GetParam(); ++writer) {
+  for (int writer = 0; writer < writers(); ++writer) {
     std::int64_t bytes = 0;
-    for (const Piece& piece : io::share_of(kTensors, writer, GetParam())) {
+    for (const Piece& piece : io::share_of(kTensors, writer, writers())) {
       EXPECT_EQ(piece.row, next[piece.tensor.name]) << piece.tensor.name;
       next[piece.tensor.name] += piece.rows;
       bytes += static_cast<std::int64_t>(piece.bytes());
@@ -89,11 +128,11 @@ TEST_P(Sharded, SharesAreEveryRowOnceAndEqualInBytes) {
     most = std::max(most, bytes);
   }
   for (const TensorRecord& tensor : kTensors) EXPECT_EQ(next[tensor.name], Piece::rows_of(tensor.shape));
-  EXPECT_LE(most, total / GetParam() + 2 * 64 * 80 * 4);
+  EXPECT_LE(most, total / writers() + 2 * 64 * 80 * 4);
 }
 
 TEST_P(Sharded, ReadersSeeWholeTensors) {
-  const auto reader = io::CheckpointReader::open(write(folder_.path(), GetParam()));
+  const auto reader = open(io::Check::everything);
   ASSERT_EQ(reader.tensors().size(), kTensors.size());
   EXPECT_EQ(std::get<std::int64_t>(reader.attribute("/state/next_sample")), 9);
   EXPECT_EQ(reader.job_yaml(), "seed: 1\n");
@@ -107,7 +146,7 @@ TEST_P(Sharded, ReadersSeeWholeTensors) {
 }
 
 TEST_P(Sharded, AnyBlockIsReadFromTheFilesItLiesIn) {
-  const auto reader = io::CheckpointReader::open(write(folder_.path(), GetParam()), io::Check::structure);
+  const auto reader = open(io::Check::structure);
   const TensorRecord& large = kTensors[1];
   std::mt19937 random(7);
   const auto below = [&](std::int64_t n) {
@@ -135,7 +174,7 @@ TEST_P(Sharded, AnyBlockIsReadFromTheFilesItLiesIn) {
 }
 
 TEST_P(Sharded, OtherProgramsSeeTensorsFromAnyFolder) {
-  const std::string path = write(folder_.path(), GetParam());
+  const std::string path = write();
   const std::string script = folder_.file("read.py");
   spill(script,
         "import sys, h5py\n"
@@ -160,7 +199,21 @@ TEST_P(Sharded, OtherProgramsSeeTensorsFromAnyFolder) {
   EXPECT_THAT(out, HasSubstr(" 13000.0 9 seed: 1"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Writers, Sharded, ::testing::Values(1, 2, 3, 8, 40));
+INSTANTIATE_TEST_SUITE_P(Writers, Sharded,
+                         ::testing::Combine(::testing::Values(1, 2, 3, 8, 40),
+                                            ::testing::Values(Files::shards, Files::one),
+                                            ::testing::Values(io::Through::page_cache, io::Through::disk)));
+
+TEST(OneFile, RowsThatNobodyWroteAreMissed) {
+  TemporaryFolder folder;
+  io::StagingFolder staging(folder.path(), "step-00000001");
+  const auto prepared = io::prepare_file(staging.path(), head_of(2), kTensors);
+  auto parts = shares_of(2, [&](int, const auto& pieces, const io::PieceSource& elements) {
+    return io::fill_file(staging.path(), prepared, pieces, elements);
+  });
+  parts.pop_back();
+  EXPECT_THAT(message_of<IoError>([&] { io::join(prepared, parts); }), HasSubstr("is in no file"));
+}
 
 TEST(ShardedDamage, IsFoundInTheBlockThatIsReadAndNowhereElse) {
   TemporaryFolder folder;

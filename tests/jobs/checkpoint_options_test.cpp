@@ -50,9 +50,25 @@ TEST_F(CheckpointOptions, WritingBesideTrainingStoresWhatWaitingStores) {
     EXPECT_EQ(values(step_path("beside", step), "/"), values(step_path("waiting", step), "/")) << step;
 }
 
+TEST_F(CheckpointOptions, OneFileOfAllRanksHoldsWhatShardsHold) {
+  succeed("shards", 2, {"parallel.pipeline=2"});
+  for (const std::string async : {"true", "false"}) {
+    const std::string name = "one-" + async;
+    succeed(name, 2,
+            {"parallel.pipeline=2", "checkpoint.files=one", "checkpoint.async=" + async,
+             "checkpoint.export=fp32"});
+    for (std::int64_t step : {2, 4, 6})
+      EXPECT_EQ(values(step_path(name, step), "/"), values(step_path("shards", step), "/")) << step;
+    for (const std::string& path : {step_path(name, 6), file(name) + "/export/" + io::step_folder(6)}) {
+      EXPECT_FALSE(std::filesystem::exists(path + "/shard-00000.h5")) << path;
+      EXPECT_TRUE(ended_with(caravan({"inspect", "--verify", path}), 0)) << path;
+    }
+  }
+}
+
 TEST_F(CheckpointOptions, EveryLayoutReadsEveryOther) {
   const std::vector<std::pair<std::string, std::vector<std::string>>> layouts{
-      {"one", {}}, {"data", {}}, {"pipeline", {"parallel.pipeline=2"}}};
+      {"one", {}}, {"data", {"checkpoint.files=one"}}, {"pipeline", {"parallel.pipeline=2"}}};
   for (const auto& [name, overrides] : layouts) succeed(name, name == "one" ? 0 : 2, overrides);
   for (const auto& [from, ignored] : layouts) {
     const auto written = values(step_path(from, 6), "/");

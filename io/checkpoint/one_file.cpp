@@ -1,0 +1,75 @@
+#include "io/checkpoint/one_file.hpp"
+
+#include <filesystem>
+#include <map>
+
+#include "caravan/check.hpp"
+#include "io/checkpoint/data_file.hpp"
+#include "io/checkpoint/layout.hpp"
+#include "io/checkpoint/space.hpp"
+#include "io/checkpoint/write_blocks.hpp"
+
+namespace caravan::io {
+namespace {
+
+std::vector<std::uint64_t> no_digests(const Piece& piece) {
+  return std::vector<std::uint64_t>((piece.bytes() + kBlockBytes - 1) / kBlockBytes);
+}
+
+std::map<std::string, std::uint64_t> places_of(const FileRecord& prepared) {
+  std::map<std::string, std::uint64_t> places;
+  for (const PieceRecord& whole : prepared.pieces) places[whole.piece.tensor.name] = whole.offset;
+  return places;
+}
+
+std::uint64_t bytes_before(const Piece& piece) {
+  if (piece.row == 0) return 0;  // the only row of a tensor without axes too
+  Piece before = piece;
+  before.rows = piece.row;
+  return before.bytes();
+}
+
+}  // namespace
+
+FileRecord outline_of(const std::vector<Piece>& pieces) {
+  FileRecord outline{kCheckpointFile, 0, 0, {}};
+  for (const Piece& piece : pieces) outline.pieces.push_back({piece, 0, no_digests(piece)});
+  return outline;
+}
+
+FileRecord prepare_file(const std::string& folder, const CheckpointHead& head,
+                        const std::vector<TensorRecord>& tensors) {
+  std::vector<Piece> pieces;
+  for (const TensorRecord& tensor : tensors) pieces.push_back(Piece::whole(tensor));
+  DataFile file(folder, kCheckpointFile, space_for(pieces));
+  describe(file, head);
+  for (const Piece& piece : pieces) file.place(piece).blocks = no_digests(piece);
+  return file.finish();
+}
+
+FileRecord fill_file(const std::string& folder, const FileRecord& prepared, const std::vector<Piece>& pieces,
+                     const PieceSource& elements) {
+  const auto places = places_of(prepared);
+  DirectFile raw((std::filesystem::path(folder) / prepared.name).string());
+  FileRecord part{prepared.name, prepared.bytes, prepared.structure, {}};
+  for (std::size_t index = 0; index < pieces.size(); ++index) {
+    const Piece& piece = pieces[index];
+    const std::uint64_t offset = places.at(piece.tensor.name) + bytes_before(piece);
+    part.pieces.push_back({piece, offset, write_blocks(raw, offset, elements(index))});
+  }
+  raw.sync();
+  return part;
+}
+
+FileRecord join(FileRecord prepared, const std::vector<FileRecord>& parts) {
+  Manifest manifest;
+  manifest.files.push_back(std::move(prepared));
+  FileRecord& whole = manifest.files.front();
+  whole.pieces.clear();
+  for (const FileRecord& part : parts)
+    whole.pieces.insert(whole.pieces.end(), part.pieces.begin(), part.pieces.end());
+  tensors_of(manifest);  // refuses missing rows
+  return whole;
+}
+
+}  // namespace caravan::io
