@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "io/checkpoint/piece.hpp"
@@ -20,6 +21,7 @@ class Snapshot {
   /// Host memory of the piece's shape, contiguous, to fill and to write.
   TensorView elements(std::size_t piece) const;
   std::uint64_t bytes() const noexcept { return memory_.bytes().size(); }
+  std::span<std::byte> memory() const noexcept { return memory_.bytes(); }
   /// The same before there is memory.
   static std::uint64_t bytes_of(const std::vector<Piece>& pieces);
 

@@ -9,20 +9,25 @@ namespace {
 
 constexpr std::size_t kPieceBytes = std::size_t{4} << 20;
 
-/// Appends axis `axis` and those inside it to `to`; depth is at most the four axes of a shape.
-std::byte* pack_axis(const TensorView& view, int axis, const std::byte* from, std::byte* to) {
-  const std::size_t size = size_of(view.dtype);
-  const int last = view.shape.rank() - 1;
-  const bool is_run = axis == last && view.stride(axis) == 1;
-  if (axis > last || is_run) {
-    const std::size_t bytes = is_run ? static_cast<std::size_t>(view.extent(axis)) * size : size;
-    std::memcpy(to, from, bytes);
-    return to + bytes;
+/// The outermost axis from which on the elements lie one behind the other.
+int stretch_axis(const TensorView& view) {
+  std::int64_t inside = 1;
+  int axis = view.shape.rank();
+  while (axis > 0 && (view.stride(axis - 1) == inside || view.extent(axis - 1) == 1)) {
+    --axis;
+    inside *= view.extent(axis);
   }
-  for (std::int64_t i = 0; i < view.extent(axis); ++i) {
-    to = pack_axis(view, axis + 1, from + i * view.stride(axis) * static_cast<std::int64_t>(size), to);
-  }
-  return to;
+  return axis;
+}
+
+/// Gives the stretches from axis `axis` on; depth is at most the four axes of a shape.
+template <class Take>
+void visit_axis(const TensorView& view, int axis, int stretch_axis, std::size_t stretch_bytes,
+                std::byte* from, const Take& take) {
+  if (axis == stretch_axis) return take(std::span(from, stretch_bytes));
+  const auto step = view.stride(axis) * static_cast<std::int64_t>(size_of(view.dtype));
+  for (std::int64_t i = 0; i < view.extent(axis); ++i)
+    visit_axis(view, axis + 1, stretch_axis, stretch_bytes, from + i * step, take);
 }
 
 }  // namespace
@@ -31,6 +36,15 @@ std::int64_t rows_a_piece(const TensorView& view) {
   const std::int64_t rows = std::max<std::int64_t>(view.extent(0), 1);
   const std::size_t row_bytes = std::max<std::size_t>(view.bytes() / static_cast<std::size_t>(rows), 1);
   return std::max<std::int64_t>(static_cast<std::int64_t>(kPieceBytes / row_bytes), 1);
+}
+
+void for_each_stretch(const TensorView& view, const std::function<void(std::span<std::byte>)>& take) {
+  if (view.count() == 0) return;
+  const int axis = stretch_axis(view);
+  std::size_t bytes = size_of(view.dtype);
+  for (int inner = axis; inner < view.shape.rank(); ++inner)
+    bytes *= static_cast<std::size_t>(view.extent(inner));
+  visit_axis(view, 0, axis, bytes, view.as<std::byte>(), take);
 }
 
 void for_each_contiguous(const TensorView& view,
@@ -42,7 +56,11 @@ void for_each_contiguous(const TensorView& view,
   for (std::int64_t first = 0; first < view.extent(0); first += rows) {
     const TensorView part = view.rows(first, std::min(first + rows, view.extent(0)));
     buffer.resize(part.bytes());
-    pack_axis(part, 0, part.as<const std::byte>(), buffer.data());
+    std::byte* next = buffer.data();
+    for_each_stretch(part, [&](std::span<const std::byte> stretch) {
+      std::memcpy(next, stretch.data(), stretch.size());
+      next += stretch.size();
+    });
     take(first, TensorView(buffer.data(), part.dtype, part.shape));
   }
 }

@@ -18,6 +18,10 @@ void for_each_contiguous(const TensorView& view,
 /// The same as bytes.
 void for_each_packed(const TensorView& view, const std::function<void(std::span<const std::byte>)>& take);
 
+/// The stretches of memory that hold the elements, in row-major order, as large as they are. Does not read
+/// them: the memory may be a device's.
+void for_each_stretch(const TensorView& view, const std::function<void(std::span<std::byte>)>& take);
+
 /// How many rows of axis 0 fit a buffer of a few MiB; at least one.
 std::int64_t rows_a_piece(const TensorView& view);
 

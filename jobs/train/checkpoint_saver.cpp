@@ -78,6 +78,7 @@ CheckpointSaver::CheckpointSaver(TrainSetup& setup, Communicator& world, const i
                     ? std::make_unique<io::Snapshot>(share_.pieces())
                     : nullptr),
       all_space_(space_of_all(world, share_.pieces())) {
+  if (snapshot_) pinned_.emplace(setup.device(), snapshot_->memory());
   if (target_.files == Target::Files::one) tensors_ = tensors_of_all(world, share_.pieces());
 }
 

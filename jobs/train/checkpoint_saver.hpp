@@ -11,6 +11,7 @@
 #include "io/checkpoint/catalogue.hpp"
 #include "io/checkpoint/sharded.hpp"
 #include "jobs/train/checkpoint_share.hpp"
+#include "jobs/train/pinned_memory.hpp"
 #include "jobs/train/train_state.hpp"
 
 namespace caravan::jobs {
@@ -73,6 +74,7 @@ class CheckpointSaver {
   Target target_;
   CheckpointShare share_;
   std::unique_ptr<io::Snapshot> snapshot_;  // empty when the job waits for the disk
+  std::optional<PinnedMemory> pinned_;      // the snapshot's
   std::uint64_t all_space_;                 // of the disk, for all ranks
   std::vector<io::TensorRecord> tensors_;   // of all ranks, on rank 0 when they write one file
   Phase phase_ = Phase::idle;

@@ -20,6 +20,14 @@ void copy_packed(const TensorView& from, const TensorView& to) {
   });
 }
 
+void copy_from_device(Device& device, const TensorView& from, const TensorView& to) {
+  auto* next = to.as<std::byte>();
+  io::for_each_stretch(from, [&](std::span<const std::byte> stretch) {
+    device.copy_to_host(Lane::compute, next, stretch.data(), stretch.size());
+    next += stretch.size();
+  });
+}
+
 }  // namespace
 
 CheckpointShare::CheckpointShare(TrainSetup& setup, CheckpointContent content, DType weights)
@@ -70,8 +78,8 @@ void CheckpointShare::copy_to(const io::Snapshot& snapshot) {
   for (std::size_t piece = 0; piece < pieces_.size(); ++piece) {
     const StateTensor& tensor = tensors_[places_[piece].tensor];
     const TensorView to = snapshot.elements(piece), from = view_of(piece, tensor, tensor.view);
-    if (device.memory() == Memory::device && from.contiguous() && to.dtype == from.dtype)
-      device.copy_to_host(Lane::compute, to.data, from.data, to.bytes());
+    if (device.memory() == Memory::device && to.dtype == from.dtype)
+      copy_from_device(device, from, to);
     else
       copy_packed(elements(piece), to);
   }

@@ -32,10 +32,12 @@ class KillLoop : public JobTest {
     Batches(40, 16, 64).write(file("batches.safetensors"));
     job_ = job(random_job(file("batches.safetensors")));
   }
-  Command start(const std::string& run, std::int64_t steps, std::int64_t save_every) const {
-    Command command = train(job_, run, 2,
-                            {fmt::format("train.steps={}", steps),
-                             fmt::format("checkpoint.every={}", save_every), "validation.batches=0"});
+  Command start(const std::string& run, std::int64_t steps, std::int64_t save_every,
+                const std::string& files = "shards") const {
+    Command command =
+        train(job_, run, 2,
+              {fmt::format("train.steps={}", steps), fmt::format("checkpoint.every={}", save_every),
+               "checkpoint.files=" + files, "validation.batches=0"});
     command.timeout_s = 900;
     return command;
   }
@@ -48,7 +50,7 @@ TEST_F(KillLoop, LosesNothingThatWasCommittedAndChangesNoNumber) {
   int lives_that_saved = 0;
   for (int kill = 0; kill < kills(); ++kill) {
     SCOPED_TRACE(fmt::format("kill {}", kill));
-    Program program(start("killed", 1'000'000, 2), folder_.path());
+    Program program(start("killed", 1'000'000, 2, kill % 2 == 0 ? "shards" : "one"), folder_.path());
     ASSERT_TRUE(program.wait_for("\nstep ", 60)) << program.err_so_far();
     std::this_thread::sleep_for(std::chrono::microseconds(random() % 400'000));
     const pid_t victim = program.process_of_rank(static_cast<int>(random() % 2));

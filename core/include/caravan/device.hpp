@@ -39,7 +39,7 @@ struct DeviceActivity {
 class Device {
  public:
   static constexpr const char* kKind = "device";
-  static constexpr std::uint32_t kKindVersion = 1;
+  static constexpr std::uint32_t kKindVersion = 2;
   virtual ~Device() = default;
 
   virtual std::string_view name() const = 0;
@@ -58,6 +58,12 @@ class Device {
   virtual void release(void* data) noexcept = 0;
   /// Nothing where the device is in host memory.
   virtual std::optional<MemoryUse> memory_use() const { return std::nullopt; }
+
+  /// Makes copies to and from this memory of the host as fast as the bus until unpin_host() with the same
+  /// `data`. False where the system refuses, and nothing has changed. A device in host memory has nothing to
+  /// do.
+  virtual bool pin_host(void* /*data*/, std::size_t /*bytes*/) { return true; }
+  virtual void unpin_host(void* /*data*/) noexcept {}
 
   /// `to` holds the bytes after synchronize(), and must stay valid until then.
   virtual void copy_to_host(Lane lane, void* to, const void* from, std::size_t bytes) = 0;

@@ -63,6 +63,16 @@ std::optional<MemoryUse> CudaDevice::memory_use() const {
   return current_use();
 }
 
+bool CudaDevice::pin_host(void* data, std::size_t bytes) {
+  if (bytes == 0 || cudaHostRegister(data, bytes, cudaHostRegisterDefault) == cudaSuccess) return true;
+  (void)cudaGetLastError();  // an answer, not a failure of what comes next
+  return false;
+}
+
+void CudaDevice::unpin_host(void* data) noexcept {
+  if (cudaHostUnregister(data) != cudaSuccess) (void)cudaGetLastError();
+}
+
 void CudaDevice::copy_to_host(Lane lane, void* to, const void* from, std::size_t bytes) {
   if (bytes > 0) staging_.to_host(context_.stream(lane), to, from, bytes);
 }

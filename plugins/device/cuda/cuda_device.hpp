@@ -38,6 +38,8 @@ class CudaDevice final : public Device {
   void release(void* data) noexcept override;
   std::optional<MemoryUse> memory_use() const override;
 
+  bool pin_host(void* data, std::size_t bytes) override;
+  void unpin_host(void* data) noexcept override;
   void copy_to_host(Lane lane, void* to, const void* from, std::size_t bytes) override;
   void copy_from_host(Lane lane, void* to, const void* from, std::size_t bytes) override;
   void copy(Lane lane, void* to, const void* from, std::size_t bytes) override;
