@@ -60,6 +60,19 @@ int run_submit(const Options& options) {
   return 0;
 }
 
+/// Several jobs from one file: side by side, and in a row.
+void add_many_jobs(CLI::App& app, SubmitRequest& request) {
+  app.add_option("--array", request.sweep,
+                 "A task for each value of a key of the job; given twice, for each combination")
+      ->allow_extra_args(false)
+      ->type_name("key=value,value…");
+  app.add_option("--at-once", request.at_once, "Array tasks that run together; 0: all")
+      ->check(CLI::Range(0, 1000));
+  app.add_option("--chain", request.chain, "Short jobs in a row, each going on where the one before stopped")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+}
+
 std::function<int()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   SubmitRequest& request = options->request;
@@ -72,15 +85,7 @@ std::function<int()> declare(CLI::App& app) {
       ->type_name("key=value");
   app.add_option("--nodes", request.nodes, "Nodes")->check(CLI::Range(1, 65536))->capture_default_str();
   app.add_option("--time", request.time, "Limit in place of the site's: HH:MM:SS, D-HH:MM:SS or minutes");
-  app.add_option("--array", request.sweep,
-                 "A task for each value of a key of the job; given twice, for each combination")
-      ->allow_extra_args(false)
-      ->type_name("key=value,value…");
-  app.add_option("--at-once", request.at_once, "Array tasks that run together; 0: all")
-      ->check(CLI::Range(0, 1000));
-  app.add_option("--chain", request.chain, "Short jobs in a row, each going on where the one before stopped")
-      ->check(CLI::Range(1, 1000))
-      ->capture_default_str();
+  add_many_jobs(app, request);
   app.add_option("--after", request.after, "Start when that job is done")->type_name("[KIND:]JOBID");
   app.add_option("--exclude", request.exclude, "Nodes to leave out")->delimiter(',')->allow_extra_args(false);
   app.add_flag("--print", options->print, "Show everything; write and submit nothing");

@@ -34,21 +34,27 @@ std::string read_all(int descriptor) {
   return text;
 }
 
-/// Words go to the program as they are: there is no shell between.
+/// Starts a program whose output goes to `output`; an error's number, or 0. Words go to it as they are: there
+/// is no shell between.
+int spawn(std::vector<std::string>& words, int output, Capture capture, pid_t& child) {
+  posix_spawn_file_actions_t files;
+  posix_spawn_file_actions_init(&files);
+  posix_spawn_file_actions_adddup2(&files, output, STDOUT_FILENO);
+  if (capture == Capture::output_and_errors) posix_spawn_file_actions_adddup2(&files, output, STDERR_FILENO);
+  std::vector<char*> arguments;
+  for (std::string& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  const int error = ::posix_spawnp(&child, arguments[0], &files, nullptr, arguments.data(), environ);
+  posix_spawn_file_actions_destroy(&files);
+  return error;
+}
+
 Result run(std::vector<std::string> words, Capture capture) {
   std::array<int, 2> pipe{};
   CARAVAN_CHECK(::pipe2(pipe.data(), O_CLOEXEC) == 0, Error,
                 fmt::format("cannot make a pipe ({})", std::strerror(errno)));
-  posix_spawn_file_actions_t files;
-  posix_spawn_file_actions_init(&files);
-  posix_spawn_file_actions_adddup2(&files, pipe[1], STDOUT_FILENO);
-  if (capture == Capture::output_and_errors) posix_spawn_file_actions_adddup2(&files, pipe[1], STDERR_FILENO);
-  std::vector<char*> arguments;
-  for (std::string& word : words) arguments.push_back(word.data());
-  arguments.push_back(nullptr);
   pid_t child = -1;
-  const int error = ::posix_spawnp(&child, arguments[0], &files, nullptr, arguments.data(), environ);
-  posix_spawn_file_actions_destroy(&files);
+  const int error = spawn(words, pipe[1], capture, child);
   ::close(pipe[1]);
   Result result;
   if (error == 0) result.output = read_all(pipe[0]);
