@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <tuple>
 
 #include "io/checkpoint/catalogue.hpp"
 #include "tests/io/sample_checkpoint.hpp"
@@ -25,7 +26,7 @@ struct End {
   bool exited_with(int code) const { return WIFEXITED(status) && WEXITSTATUS(status) == code; }
 };
 
-class EveryFault : public ::testing::TestWithParam<std::string> {
+class EveryFault : public ::testing::TestWithParam<std::tuple<std::string, std::string>> {
  protected:
   /// Writes `step` with the call `at` broken.
   End write(const std::string& run, std::int64_t step, const std::string& kind, long at) const {
@@ -39,7 +40,7 @@ class EveryFault : public ::testing::TestWithParam<std::string> {
       ::setenv("FAULT_COUNT", folder_.file("count").c_str(), 1);
       ::setenv("LD_PRELOAD", CARAVAN_FAULT_SHIM, 1);
       ::execl(CARAVAN_CHECKPOINT_PROGRAM, "checkpoint_program", run.c_str(), std::to_string(step).c_str(),
-              nullptr);
+              std::get<1>(GetParam()).c_str(), nullptr);
       ::_exit(9);
     }
     End end;
@@ -71,7 +72,7 @@ const char* message_of(const std::string& kind) {
 }
 
 TEST_P(EveryFault, LeavesTheOldOrTheNewCheckpoint) {
-  const std::string kind = GetParam(), old = folder_.file("old"), run = folder_.file("run");
+  const std::string kind = std::get<0>(GetParam()), old = folder_.file("old"), run = folder_.file("run");
   const long calls = count_calls();
   ASSERT_GT(calls, 20);
   fs::create_directory(old);
@@ -95,11 +96,13 @@ TEST_P(EveryFault, LeavesTheOldOrTheNewCheckpoint) {
   EXPECT_GT(failures, calls / 2);
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, EveryFault, ::testing::Values("kill", "5", "28", "short"),
-                         [](const auto& test) {
-                           const std::string kind = test.param;
-                           return kind == "5" ? "eio" : kind == "28" ? "enospc" : kind;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Kinds, EveryFault,
+    ::testing::Combine(::testing::Values("kill", "5", "28", "short"), ::testing::Values("shards", "one")),
+    [](const auto& test) {
+      const std::string kind = std::get<0>(test.param);
+      return (kind == "5" ? "eio" : kind == "28" ? "enospc" : kind) + "_" + std::get<1>(test.param);
+    });
 
 }  // namespace
 }  // namespace caravan::test

@@ -1,33 +1,43 @@
-// checkpoint_program RUN STEP: writes a checkpoint of two shares as a job would, then keeps the newest two.
-// Exit code 0, or 3 with the message.
+// checkpoint_program RUN STEP shards|one: writes a checkpoint of two shares as a job would, then keeps the
+// newest two. Exit code 0, or 3 with the message.
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
+#include <string_view>
 
 #include "io/checkpoint/catalogue.hpp"
 #include "io/checkpoint/layout.hpp"
+#include "io/checkpoint/one_file.hpp"
 #include "tests/io/sample_checkpoint.hpp"
 
 namespace {
 
 using namespace caravan;
 
-void write(const std::string& run, std::int64_t step) {
-  test::Sample sample(step, 1 << 14);
+constexpr std::int64_t kRows = 1 << 11;
+
+const std::vector<io::TensorRecord> kTensors{{"/model/w.weight", DType::f32, {kRows, 8}},
+                                             {"/optimizer/m/w.weight", DType::f32, {kRows, 8}}};
+
+void write(const std::string& run, std::int64_t step, bool one_file) {
+  test::Sample sample(step, kRows * 8);
   const io::RunLock lock(run, io::RunOwner::here());
   io::remove_stale(run);
   io::StagingFolder staging(run, io::step_folder(step));
-  const std::vector<io::TensorRecord> tensors{{"/model/w.weight", DType::f32, {1 << 11, 8}},
-                                              {"/optimizer/m/w.weight", DType::f32, {1 << 11, 8}}};
+  std::optional<io::FileRecord> prepared;
+  if (one_file) prepared = io::prepare_file(staging.path(), sample.head(), kTensors);
   std::vector<io::FileRecord> shares;
   for (int writer = 0; writer < 2; ++writer) {
-    const auto pieces = io::share_of(tensors, writer, 2);
-    shares.push_back(
-        io::write_share(staging.path(), writer, 2, sample.head(), pieces, [&](std::size_t index) {
-          const io::Piece& piece = pieces[index];
-          auto& values = piece.tensor.name == "/model/w.weight" ? sample.weight : sample.moment;
-          return TensorView(values.data(), DType::f32, {1 << 11, 8}).rows(piece.row, piece.row + piece.rows);
-        }));
+    const auto pieces = io::share_of(kTensors, writer, 2);
+    const auto elements = [&](std::size_t index) {
+      const io::Piece& piece = pieces[index];
+      auto& values = piece.tensor.name == "/model/w.weight" ? sample.weight : sample.moment;
+      return TensorView(values.data(), DType::f32, {kRows, 8}).rows(piece.row, piece.row + piece.rows);
+    };
+    shares.push_back(prepared ? io::fill_file(staging.path(), *prepared, pieces, elements)
+                              : io::write_share(staging.path(), writer, 2, sample.head(), pieces, elements));
   }
+  if (prepared) shares = {io::join(*prepared, shares)};
   io::publish(staging, sample.head(), std::move(shares), &lock);
   io::prune(run, {.latest = 2});
 }
@@ -35,9 +45,9 @@ void write(const std::string& run, std::int64_t step) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3) return 2;
+  if (argc != 4) return 2;
   try {
-    write(argv[1], std::atol(argv[2]));
+    write(argv[1], std::atol(argv[2]), std::string_view(argv[3]) == "one");
     return 0;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
