@@ -8,6 +8,7 @@
 #include "jobs/setup/with_world.hpp"
 #include "jobs/train/setup.hpp"
 #include "jobs/train/trainer.hpp"
+#include "jobs/train/watch_run.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -20,13 +21,17 @@ struct Options {
 
 int train(const Options& options, Communicator& world) {
   const StopRequest stop;
-  TrainSetup setup(load_job(options.job, options.overrides), world);
+  const Job job = load_job(options.job, options.overrides);
   if (options.dry_run) {
+    TrainSetup setup(job, world);
     const std::string text = describe(setup);
     if (world.rank() == 0) std::fputs(text.c_str(), stdout);
     return 0;
   }
-  return static_cast<int>(Trainer(setup, world, stop).run());
+  Whereabouts whereabouts;
+  const auto watchdog = watch_run(whereabouts, job, world);  // making communicators and opening data may hang
+  TrainSetup setup(job, world);
+  return static_cast<int>(Trainer(setup, world, stop, whereabouts).run());
 }
 
 std::function<int()> declare(CLI::App& app) {

@@ -56,10 +56,11 @@ std::vector<io::NamedShape> wanted(const ParameterStore& parameters) {
   return shapes;
 }
 
-void read_all(const io::WeightSource& weights, ParameterStore& parameters,
-              const ParameterStore& whole_model) {
+void read_all(const io::WeightSource& weights, ParameterStore& parameters, const ParameterStore& whole_model,
+              Whereabouts* whereabouts) {
   io::check_weights(weights, wanted(whole_model));
   for (const auto& parameter : parameters.parameters()) {
+    enter(whereabouts, "reading weights");
     parameters.set(*parameter, [&](const TensorView& values) {
       for (std::size_t part = 0; part < parameter->spec().parts.size(); ++part) {
         weights.read(parameter->spec().parts[part].name, parameter->part(values, part));
@@ -84,13 +85,13 @@ ModelSource open_model(const std::string& path) {
 }
 
 void load_weights(const ModelSource& source, ParameterStore& parameters) {
-  if (source.checkpoint.empty()) return read_all(*source.weights, parameters, parameters);
+  if (source.checkpoint.empty()) return read_all(*source.weights, parameters, parameters, nullptr);
   load_weights(io::CheckpointReader::open(source.checkpoint, io::Check::structure), parameters);
 }
 
-void load_weights_from(const std::string& path, ParameterStore& parameters,
-                       const ParameterStore& whole_model) {
-  read_all(*io::open_weight_source(path), parameters, whole_model);
+void load_weights_from(const std::string& path, ParameterStore& parameters, const ParameterStore& whole_model,
+                       Whereabouts* whereabouts) {
+  read_all(*io::open_weight_source(path), parameters, whole_model, whereabouts);
 }
 
 }  // namespace caravan::jobs

@@ -7,6 +7,7 @@
 
 #include "caravan/config.hpp"
 #include "caravan/parameter.hpp"
+#include "core/run/whereabouts.hpp"
 #include "io/hf/weight_source.hpp"
 
 namespace caravan::jobs {
@@ -28,8 +29,9 @@ ModelSource open_model(const std::string& path);
 /// Fills an allocated store; IoError lists what is missing or has another shape.
 void load_weights(const ModelSource& source, ParameterStore& parameters);
 /// The same for a run's start from `path`, which may also be a safetensors file with caravan's or Hugging
-/// Face's names. `parameters` may hold some stages of `whole_model`, which the file must fit.
-void load_weights_from(const std::string& path, ParameterStore& parameters,
-                       const ParameterStore& whole_model);
+/// Face's names. `parameters` may hold some stages of `whole_model`, which the file must fit. `whereabouts`
+/// may be null.
+void load_weights_from(const std::string& path, ParameterStore& parameters, const ParameterStore& whole_model,
+                       Whereabouts* whereabouts);
 
 }  // namespace caravan::jobs

@@ -96,8 +96,10 @@ std::string HangReport::describe(std::vector<Rank> ranks) const {
   for (int rank : silent(ranks)) quiet.push_back(name_of(rank));
   std::stable_sort(ranks.begin(), ranks.end(), is_before);
   for (const Rank& each : ranks) {
-    waiting.push_back(fmt::format("{} is in step {} at: {}, for {:.1f} s", name_of(each.rank),
-                                  each.sight.step, each.sight.place, each.seconds));
+    const std::string when =
+        each.sight.step > 0 ? fmt::format("in step {}", each.sight.step) : "before its first step";
+    waiting.push_back(fmt::format("{} is {} at: {}, for {:.1f} s", name_of(each.rank), when, each.sight.place,
+                                  each.seconds));
   }
   shorten(quiet);
   shorten(waiting);

@@ -66,8 +66,9 @@ bool is_excluded(const StateTensor& tensor, const Globs& excluded) {
 }
 
 void read_tensors(const io::CheckpointReader& reader, ParameterStore& store,
-                  const std::vector<std::string>& slots, const Globs& excluded) {
+                  const std::vector<std::string>& slots, const Globs& excluded, Whereabouts* whereabouts) {
   for (const StateTensor& tensor : state_tensors(store, slots, {})) {
+    enter(whereabouts, "reading a checkpoint");
     if (is_excluded(tensor, excluded)) continue;
     const auto fill = [&](const TensorView& values) {
       visit_parts(tensor, values,
@@ -88,17 +89,17 @@ void check_fits(const io::CheckpointReader& reader, TrainSetup& setup) {
                      setup.job().checkpoint.exclude_from_loading);
 }
 
-Progress load_state(const io::CheckpointReader& reader, TrainSetup& setup) {
+Progress load_state(const io::CheckpointReader& reader, TrainSetup& setup, Whereabouts& whereabouts) {
   const Globs& excluded = setup.job().checkpoint.exclude_from_loading;
   if (!excluded.empty()) setup.model().parameters().initialise(setup.job().seed);
-  read_tensors(reader, setup.model().parameters(), setup.slots(), excluded);
+  read_tensors(reader, setup.model().parameters(), setup.slots(), excluded, &whereabouts);
   const std::string cursor = "/state/next_sample";
   return {reader.step(), reader.tokens_seen(), matches(excluded, cursor) ? 0 : integer(reader, cursor)};
 }
 
 void load_weights(const io::CheckpointReader& reader, ParameterStore& parameters) {
   check_same_tensors(reader, parameters, {}, {});
-  read_tensors(reader, parameters, {}, {});
+  read_tensors(reader, parameters, {}, {}, nullptr);
 }
 
 }  // namespace caravan::jobs

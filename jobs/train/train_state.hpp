@@ -4,6 +4,7 @@
 #include <string>
 
 #include "caravan/parameter.hpp"
+#include "core/run/whereabouts.hpp"
 
 namespace caravan::io {
 class CheckpointReader;
@@ -23,7 +24,7 @@ struct Progress {
 /// IoError naming what does not fit the job's model or optimizer.
 void check_fits(const io::CheckpointReader& reader, TrainSetup& setup);
 /// Reads what this rank holds, whatever layout wrote it. IoError naming what is damaged.
-Progress load_state(const io::CheckpointReader& reader, TrainSetup& setup);
+Progress load_state(const io::CheckpointReader& reader, TrainSetup& setup, Whereabouts& whereabouts);
 
 /// Weights and state buffers alone.
 void load_weights(const io::CheckpointReader& reader, ParameterStore& parameters);

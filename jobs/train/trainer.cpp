@@ -9,7 +9,6 @@
 #include "jobs/setup/gather.hpp"
 #include "jobs/setup/model_source.hpp"
 #include "jobs/train/memory_fit.hpp"
-#include "jobs/train/watch_run.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -45,15 +44,16 @@ void refuse_to_mix(const std::string& output) {
 
 }  // namespace
 
-Trainer::Trainer(TrainSetup& setup, Communicator& world, const StopRequest& stop)
+Trainer::Trainer(TrainSetup& setup, Communicator& world, const StopRequest& stop, Whereabouts& whereabouts)
     : setup_(allocated(setup)),
       world_(world),
       stop_(stop),
+      whereabouts_(whereabouts),
       source_(setup.open_data({})),
       reader_(*source_, setup.share()),
       reducer_(setup.data_ranks().tensors),
       memory_(setup.device(), setup.model(), setup.pipeline().training, setup.shape()),
-      step_(setup.step_parts(memory_, reducer_, &whereabouts_)),
+      step_(setup.step_parts(memory_, reducer_, &whereabouts)),
       lock_(world.rank() == 0 ? std::make_unique<io::RunLock>(setup.job().output, io::RunOwner::here())
                               : nullptr),
       saver_(setup, world, lock_.get(), CheckpointSaver::checkpoints_of(setup.job())),
@@ -71,10 +71,11 @@ void Trainer::start_weights() {
   ParameterStore& parameters = setup_.model().parameters();
   const std::string& initial = setup_.job().checkpoint.initial_load;
   if (initial.empty()) {
+    whereabouts_.enter("initialising the weights");
     parameters.initialise(setup_.job().seed);
     return;
   }
-  load_weights_from(initial, parameters, setup_.whole_model().parameters());
+  load_weights_from(initial, parameters, setup_.whole_model().parameters(), &whereabouts_);
   log_info("weights from " + initial);
 }
 
@@ -120,7 +121,7 @@ std::string Trainer::try_load(const std::string& path) {
        }).empty())
     return problem;
   check_fits(*reader, setup_);  // the same on all ranks, and no damage: an older one would not fit either
-  attempt([&] { progress_ = load_state(*reader, setup_); });
+  attempt([&] { progress_ = load_state(*reader, setup_, whereabouts_); });
   return problem;
 }
 
@@ -132,7 +133,6 @@ ExitCode Trainer::run() {
   }
   if (setup_.job().checkpoint.create_seed) return save_seed();
   reporter_.start(progress_);
-  const auto watchdog = watch_run(whereabouts_, setup_.job(), world_);
   try {
     train();
   } catch (const NumericalError&) {

@@ -21,7 +21,8 @@ namespace caravan::jobs {
 /// A training run on this rank: takes the memory, restores or initialises, and steps to the end. [every rank]
 class Trainer {
  public:
-  Trainer(TrainSetup& setup, Communicator& world, const StopRequest& stop);
+  /// Borrows all. Tells `whereabouts` where it is, for whoever watches.
+  Trainer(TrainSetup& setup, Communicator& world, const StopRequest& stop, Whereabouts& whereabouts);
   /// Trains until job.train.steps, validating, reporting and saving on the way; leaves earlier, saved, when a
   /// rank was asked to stop. success, requeue, or no_progress where a run that may not save had to leave.
   ExitCode run();
@@ -49,7 +50,7 @@ class Trainer {
   Communicator& world_;
   const StopRequest& stop_;
   int stopped_by_ = 0;  // signal
-  Whereabouts whereabouts_;
+  Whereabouts& whereabouts_;
   Progress progress_;
   Made<DataSource> source_;
   BatchReader reader_;

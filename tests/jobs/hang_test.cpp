@@ -73,6 +73,14 @@ TEST_F(Hang, ARankThatWaitsForItsDataIsNamedFirst) {
   EXPECT_FALSE(std::filesystem::exists(file("run/failed-nodes.txt"))) << "no node is to blame";
 }
 
+TEST_F(Hang, ARankThatHangsWhileTheRunIsSetUpIsNamedToo) {
+  const Outcome outcome = run(watched(2, "when: create, how: hang, rank: 1"));
+
+  EXPECT_TRUE(ended_with(outcome, 124));
+  EXPECT_THAT(outcome.last_line(),
+              HasSubstr(fmt::format("rank 1 on {} is before its first step at: setting up, for ", host())));
+}
+
 TEST_F(Hang, OneRankWithoutALauncherEndsWith124Too) {
   const Outcome outcome = run(watched(0, "when: read, how: hang, sample: 14"));
 
