@@ -32,7 +32,7 @@ std::uint64_t read_cached(const File& file, const PieceRecord& piece, std::size_
   return digest_of(to);
 }
 
-std::uint64_t read_from_disk(const DirectReader& disk, const File& file, std::uint64_t begin,
+std::uint64_t read_from_disk(DirectReader& disk, const File& file, std::uint64_t begin,
                              std::span<std::byte> to) {
   Digest digest;
   disk.read(file, begin, begin + to.size(), [&](std::span<const std::byte> chunk) {
@@ -56,7 +56,8 @@ const File& BlockReader::open(const FileRecord& record) {
   const auto found = files_.find(&record);
   if (found != files_.end()) return found->second;
   const std::string path = (std::filesystem::path(folder_) / record.name).string();
-  return files_.emplace(&record, disk_ ? DirectReader::open(path) : File(path, O_RDONLY)).first->second;
+  return files_.emplace(&record, DirectReader::open(path, disk_ ? Through::disk : Through::page_cache))
+      .first->second;
 }
 
 void BlockReader::load(const FileRecord& record, const PieceRecord& piece, std::size_t block,

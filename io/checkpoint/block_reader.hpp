@@ -13,10 +13,6 @@
 
 namespace caravan::io {
 
-/// How elements come into memory. `page_cache`: for what others on this machine read too, or somebody will
-/// read again. `disk`: for what is read once; with a fast disk three times as fast.
-enum class Through { page_cache, disk };
-
 /// Reads pieces of a checkpoint's files past HDF5, each block compared with its digest before a byte of it is
 /// given away. Whole blocks go straight to their destination; the last part of a block that was asked for is
 /// remembered, so that ascending reads fetch every block once. Borrows the manifest. One thread.

@@ -21,9 +21,9 @@ std::string path_of(const std::string& folder, std::int64_t step) {
 }
 
 /// Why this is not a complete checkpoint; nothing when it is one.
-std::optional<std::string> find_fault(const std::string& path) {
+std::optional<std::string> find_fault(const std::string& path, Through through) {
   try {
-    verify_files(path, read_manifest(path), Check::everything);
+    verify_files(path, read_manifest(path), Check::everything, through);
     return std::nullopt;
   } catch (const Error& error) {
     return error.what();
@@ -50,7 +50,7 @@ Latest find_latest(const std::string& run_or_folder) {
   Latest latest;
   for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
     const std::string path = path_of(folder, *step);
-    if (auto fault = find_fault(path)) {
+    if (auto fault = find_fault(path, Through::page_cache)) {
       latest.skipped.push_back({path, *fault});
       continue;
     }
@@ -76,7 +76,7 @@ Pruned prune(const std::string& run_or_folder, const Keep& keep) {
   const auto steps = list_steps(folder);
   Pruned pruned;
   if (static_cast<std::int64_t>(steps.size()) <= keep.latest) return pruned;
-  if (auto fault = find_fault(path_of(folder, steps.back()))) {
+  if (auto fault = find_fault(path_of(folder, steps.back()), Through::disk)) {
     pruned.problems.push_back({path_of(folder, steps.back()), *fault});
     return pruned;
   }

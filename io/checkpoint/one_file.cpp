@@ -1,5 +1,7 @@
 #include "io/checkpoint/one_file.hpp"
 
+#include <fmt/format.h>
+
 #include <filesystem>
 #include <map>
 
@@ -65,10 +67,14 @@ FileRecord join(FileRecord prepared, const std::vector<FileRecord>& parts) {
   Manifest manifest;
   manifest.files.push_back(std::move(prepared));
   FileRecord& whole = manifest.files.front();
+  const std::size_t places = whole.pieces.size();
   whole.pieces.clear();
   for (const FileRecord& part : parts)
     whole.pieces.insert(whole.pieces.end(), part.pieces.begin(), part.pieces.end());
-  tensors_of(manifest);  // refuses missing rows
+  const std::size_t written = tensors_of(manifest).size();  // refuses missing rows
+  CARAVAN_CHECK(
+      written == places, IoError,
+      fmt::format("{} has places for {} tensors, of which the ranks wrote {}", whole.name, places, written));
   return whole;
 }
 

@@ -82,7 +82,7 @@ CheckpointReader::CheckpointReader(CheckpointReader&&) noexcept = default;
 CheckpointReader CheckpointReader::open(const std::string& path, Check check, Through through) {
   const std::string folder = folder_of(path);
   Manifest manifest = read_manifest(folder);
-  verify_files(folder, manifest, check);
+  verify_files(folder, manifest, check, through);
   return CheckpointReader(std::make_unique<State>(folder, std::move(manifest), through));
 }
 

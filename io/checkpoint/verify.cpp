@@ -24,8 +24,7 @@ DirectReader::Use into(Digest& digest) {
   return [&digest](std::span<const std::byte> bytes) { digest.add(bytes); };
 }
 
-std::uint64_t structure_digest(const File& file, const FileRecord& record) {
-  const DirectReader reader;
+std::uint64_t structure_digest(const File& file, DirectReader& reader, const FileRecord& record) {
   Digest digest;
   for (const Region& region : regions_of(record)) {
     if (!region.piece) reader.read(file, region.begin, region.end, into(digest));
@@ -33,7 +32,7 @@ std::uint64_t structure_digest(const File& file, const FileRecord& record) {
   return digest.value();
 }
 
-void compare_piece(const File& file, const DirectReader& reader, const PieceRecord& record,
+void compare_piece(const File& file, DirectReader& reader, const PieceRecord& record,
                    std::vector<Damage>& damages) {
   for (std::size_t block = 0; block < record.blocks.size(); ++block) {
     const std::uint64_t begin = record.offset + block * kBlockBytes;
@@ -46,20 +45,20 @@ void compare_piece(const File& file, const DirectReader& reader, const PieceReco
   }
 }
 
-void compare_file(const std::string& folder, const FileRecord& record, Check check,
+void compare_file(const std::string& folder, const FileRecord& record, Check check, Through through,
                   std::vector<Damage>& damages) {
-  const File file = DirectReader::open(path_in(folder, record));
+  const File file = DirectReader::open(path_in(folder, record), through);
   if (file.size() != record.bytes) {
     damages.push_back({file.path(), "", 0, 0,
                        fmt::format("has {} bytes instead of {} ({})", file.size(), record.bytes,
                                    file.size() < record.bytes ? "truncated" : "changed")});
     return;
   }
-  if (structure_digest(file, record) != record.structure)
+  DirectReader reader;
+  if (structure_digest(file, reader, record) != record.structure)
     damages.push_back({file.path(), "", 0, 0,
                        "is damaged outside its tensors (HDF5's own records do not have their digest)"});
   if (check == Check::structure) return;
-  const DirectReader reader;
   for (const PieceRecord& piece : record.pieces) compare_piece(file, reader, piece, damages);
 }
 
@@ -71,14 +70,16 @@ std::string Damage::text() const {
 }
 
 std::uint64_t structure_digest(const std::string& folder, const FileRecord& record) {
-  return structure_digest(DirectReader::open(path_in(folder, record)), record);
+  DirectReader reader;
+  return structure_digest(DirectReader::open(path_in(folder, record), Through::page_cache), reader, record);
 }
 
-std::vector<Damage> find_damage(const std::string& folder, const Manifest& manifest, Check check) {
+std::vector<Damage> find_damage(const std::string& folder, const Manifest& manifest, Check check,
+                                Through through) {
   std::vector<Damage> damages;
   for (const FileRecord& record : manifest.files) {
     try {
-      compare_file(folder, record, check, damages);
+      compare_file(folder, record, check, through, damages);
     } catch (const IoError& error) {
       damages.push_back(
           {path_in(folder, record), "", 0, 0, fmt::format("cannot be compared: {}", error.what())});
@@ -87,8 +88,8 @@ std::vector<Damage> find_damage(const std::string& folder, const Manifest& manif
   return damages;
 }
 
-void verify_files(const std::string& folder, const Manifest& manifest, Check check) {
-  const auto damages = find_damage(folder, manifest, check);
+void verify_files(const std::string& folder, const Manifest& manifest, Check check, Through through) {
+  const auto damages = find_damage(folder, manifest, check, through);
   if (damages.empty()) return;
   std::vector<std::string> texts;
   for (const Damage& damage : damages) {

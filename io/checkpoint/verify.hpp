@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "io/checkpoint/manifest.hpp"
+#include "io/files/direct_reader.hpp"
 
 namespace caravan::io {
 
@@ -22,10 +23,11 @@ struct Damage {
 
 /// Compares the files of a checkpoint with its manifest, one sequential read at the speed of the disk, and
 /// lists everything that differs. Does not open the files with HDF5.
-std::vector<Damage> find_damage(const std::string& folder, const Manifest& manifest, Check check);
+std::vector<Damage> find_damage(const std::string& folder, const Manifest& manifest, Check check,
+                                Through through);
 
 /// IoError with the first few damages.
-void verify_files(const std::string& folder, const Manifest& manifest, Check check);
+void verify_files(const std::string& folder, const Manifest& manifest, Check check, Through through);
 
 /// Digest of every byte of `folder`/`file.name` that belongs to no piece.
 std::uint64_t structure_digest(const std::string& folder, const FileRecord& file);

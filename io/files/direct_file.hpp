@@ -12,9 +12,9 @@
 namespace caravan::io {
 
 /// Writes large stretches of an existing file past the page cache where the file system can: no second copy
-/// in memory, and the speed of the disk instead of the kernel's flusher. Small ones, the ends of a stretch
-/// that are not whole pages, and everything where O_DIRECT is refused go through the page cache, so that
-/// several may write one file whose shares meet within a page.
+/// in memory, and the speed of the disk instead of the kernel's flusher. Small ones, and everything
+/// where O_DIRECT is refused, go through the page cache; so do the ends of a stretch that are not whole
+/// pages, so that several may write one file whose shares meet within a page.
 class DirectFile {
  public:
   static constexpr std::size_t kPage = 4096;

@@ -18,16 +18,19 @@ void fill(const File& file, std::uint64_t offset, std::span<std::byte> room, std
   for (std::size_t all = 0; all < expected;) {
     const auto got =
         ::pread(file.descriptor(), room.data() + all, room.size() - all, static_cast<off_t>(offset + all));
-    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && (errno == EINTR || file.leave_direct())) continue;
     CARAVAN_CHECK(got >= 0, IoError, system_text("read", file.path()));
-    CARAVAN_CHECK(got > 0, IoError, fmt::format("{} shrinks while it is read", file.path()));
+    CARAVAN_CHECK(got > 0, IoError,
+                  fmt::format("{} ends at byte {} now ({} more were there: another writer?)", file.path(),
+                              offset + all, expected - all));
     all += static_cast<std::size_t>(got);
   }
 }
 
 }  // namespace
 
-File DirectReader::open(const std::string& path) {
+File DirectReader::open(const std::string& path, Through through) {
+  if (through == Through::page_cache) return File(path, O_RDONLY);
   try {
     return File(path, O_RDONLY | O_DIRECT);
   } catch (const IoError&) {
@@ -35,7 +38,7 @@ File DirectReader::open(const std::string& path) {
   }
 }
 
-void DirectReader::read(const File& file, std::uint64_t begin, std::uint64_t end, const Use& use) const {
+void DirectReader::read(const File& file, std::uint64_t begin, std::uint64_t end, const Use& use) {
   const std::uint64_t size = file.size(), behind = DirectFile::whole_pages(end);
   CARAVAN_CHECK(end <= size, IoError,
                 fmt::format("{} has {} bytes ({} were expected: truncated?)", file.path(), size, end));

@@ -10,21 +10,25 @@
 
 namespace caravan::io {
 
-/// Reads stretches of files past the page cache where the file system can, through a buffer that stays in the
-/// processor's own cache: what is read once does not push out what others read often, and a fast disk gives
-/// three times as much. No thread of its own: reading the next chunk beside the use of this one was measured
-/// to be slower than both in turn.
+/// How bytes come into memory. `page_cache`: for what others on this machine read too, or somebody will read
+/// again. `disk`: for what is read once, and for proofs of what the disk holds.
+enum class Through { page_cache, disk };
+
+/// Reads stretches of files through a buffer that stays in the processor's own cache; past the page cache
+/// where that is wanted and the file system can: what is read once does not push out what others read often,
+/// and a fast disk gives three times as much. No thread of its own: reading the next chunk beside the use of
+/// this one was measured to be slower than both in turn. One thread.
 class DirectReader {
  public:
   using Use = std::function<void(std::span<const std::byte>)>;
 
   DirectReader() : chunk_(HugePages::kBytes) {}
 
-  /// For `read`: with O_DIRECT, or without where that is refused.
-  static File open(const std::string& path);
+  /// For `read`. Where O_DIRECT is refused, through the page cache.
+  static File open(const std::string& path, Through through);
 
   /// Gives bytes [begin, end) to `use`, in order and piece by piece. IoError when the file ends before.
-  void read(const File& file, std::uint64_t begin, std::uint64_t end, const Use& use) const;
+  void read(const File& file, std::uint64_t begin, std::uint64_t end, const Use& use);
 
  private:
   HugePages chunk_;

@@ -47,7 +47,7 @@ void File::read_at(std::uint64_t offset, std::span<std::byte> to) const {
   while (!to.empty()) {
     const auto got =
         ::pread(descriptor_, to.data(), std::min(to.size(), kMostBytesACall), static_cast<off_t>(offset));
-    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && (errno == EINTR || leave_direct())) continue;
     CARAVAN_CHECK(got >= 0, IoError, system_text("read", path_));
     CARAVAN_CHECK(
         got > 0, IoError,
@@ -70,7 +70,7 @@ void File::write_at(std::uint64_t offset, std::span<const std::byte> data) const
   while (!data.empty()) {
     const auto put = ::pwrite(descriptor_, data.data(), std::min(data.size(), kMostBytesACall),
                               static_cast<off_t>(offset));
-    if (put < 0 && errno == EINTR) continue;
+    if (put < 0 && (errno == EINTR || leave_direct())) continue;
     CARAVAN_CHECK(put >= 0, IoError, system_text("write", path_));
     offset += static_cast<std::uint64_t>(put);
     data = data.subspan(static_cast<std::size_t>(put));
@@ -79,6 +79,14 @@ void File::write_at(std::uint64_t offset, std::span<const std::byte> data) const
 
 void File::sync() const {
   CARAVAN_CHECK(::fsync(descriptor_) == 0, IoError, system_text("synchronise", path_));
+}
+
+bool File::leave_direct() const {
+  if (errno != EINVAL) return false;
+  const int flags = ::fcntl(descriptor_, F_GETFL);
+  const bool left = flags >= 0 && (flags & O_DIRECT) && ::fcntl(descriptor_, F_SETFL, flags & ~O_DIRECT) == 0;
+  errno = EINVAL;  // what the caller reports otherwise
+  return left;
 }
 
 MappedFile::MappedFile(const std::string& path) : path_(path) {

@@ -29,6 +29,10 @@ class File {
   void write(std::span<const std::byte> data);
   void write_at(std::uint64_t offset, std::span<const std::byte> data) const;
   void sync() const;
+  /// [after a failed read or write] True when the file system takes O_DIRECT and then refuses what it is
+  /// asked for with it (pages of 64 KiB, the rest of a short transfer), and the same call without it is worth
+  /// a try.
+  bool leave_direct() const;
 
  private:
   std::string path_;

@@ -8,7 +8,8 @@ namespace caravan::io {
 /// The weights of a checkpoint of our own: what stands under /model/.
 class CheckpointSource final : public WeightSource {
  public:
-  explicit CheckpointSource(const std::string& folder) : reader_(CheckpointReader::open(folder)) {}
+  explicit CheckpointSource(const std::string& folder)
+      : reader_(CheckpointReader::open(folder, Check::structure)) {}
 
   std::string description() const override { return "checkpoint " + reader_.folder(); }
   std::vector<std::string> names() const override;

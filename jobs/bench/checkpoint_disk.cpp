@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <array>
@@ -11,6 +12,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <new>
 
 #include "caravan/check.hpp"
 #include "io/checkpoint/reader.hpp"
@@ -61,6 +63,14 @@ void fill_with_noise(const io::Snapshot& snapshot, std::uint64_t seed) {
   }
 }
 
+/// As much as a raw block. They stay ordinary where the system gives everybody huge ones.
+std::byte* allocate_ordinary_pages() {
+  void* pages = std::aligned_alloc(io::DirectFile::kPage, kRawBlock);
+  if (!pages) throw std::bad_alloc();
+  ::madvise(pages, kRawBlock, MADV_NOHUGEPAGE);
+  return static_cast<std::byte*>(pages);
+}
+
 double timed(Communicator& world, const std::function<void()>& action) {
   world.barrier();
   const auto start = std::chrono::steady_clock::now();
@@ -90,8 +100,7 @@ class DiskRun {
         folder_((fs::path(benchmark.folder) / "caravan-bench-checkpoint").string()),
         tensors_(model_of(benchmark.bytes)),
         snapshot_(io::share_of(tensors_, world.rank(), world.size())),
-        ordinary_pages_(static_cast<std::byte*>(std::aligned_alloc(io::DirectFile::kPage, kRawBlock)),
-                        std::free) {
+        ordinary_pages_(allocate_ordinary_pages(), std::free) {
     fill_with_noise(snapshot_, 88172645463325252u + static_cast<std::uint64_t>(world.rank()));
     fill_with_noise(raw_block_, 88172645463325252u);
     std::memcpy(ordinary_pages_.get(), raw_block_.elements(0).data, kRawBlock);

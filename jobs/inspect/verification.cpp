@@ -32,7 +32,7 @@ Verdict verdict_on(const std::string& folder) {
   try {
     const io::Manifest manifest = io::read_manifest(folder);
     for (const io::FileRecord& file : manifest.files) verdict.bytes += file.bytes;
-    verdict.damages = io::find_damage(folder, manifest, io::Check::everything);
+    verdict.damages = io::find_damage(folder, manifest, io::Check::everything, io::Through::disk);
   } catch (const IoError& error) {
     verdict.damages = {
         {(std::filesystem::path(folder) / io::kManifestFile).string(), "", 0, 0, error.message()}};

@@ -92,17 +92,26 @@ void CheckpointSaver::begin(const Progress& progress, OnFailure on_failure) {
            setup_.mesh().layout().describe(),
            "caravan " CARAVAN_VERSION,
            {{"/state/next_sample", progress.next_sample}}};
-  if (lock_) lock_->check();
-  open_folder();
-  if (phase_ == Phase::idle) return;
+  check_owner();
+  if (!open_folder()) return;
   if (snapshot_) share_.copy_to(*snapshot_);
   copied_ = Clock::now();
   target_.files == Target::Files::one ? start_preparing() : start_writing();
   if (!snapshot_) finish();
 }
 
+/// Nobody writes into a run that another has taken over.
+void CheckpointSaver::check_owner() {
+  const auto outcome = guarded<Outcome>([&]() -> Outcome {
+    if (lock_) lock_->check();
+    return {};
+  });
+  const std::string problem = broadcast_text(world_, outcome.problem);
+  CARAVAN_CHECK(problem.empty(), IoError, problem);
+}
+
 /// Rank 0 makes the folder, after what may be in its way; the others learn its name.
-void CheckpointSaver::open_folder() {
+bool CheckpointSaver::open_folder() {
   const auto outcome = guarded<Outcome>([&]() -> Outcome {
     if (world_.rank() != 0) return {};
     io::remove_stale(target_.folder);  // what a killed run left may be the space that is missing
@@ -112,8 +121,8 @@ void CheckpointSaver::open_folder() {
   });
   folder_ = broadcast_text(world_, outcome.result);
   const std::string problem = broadcast_text(world_, outcome.problem);
-  phase_ = Phase::writing;
   if (!problem.empty()) end(problem);
+  return problem.empty();
 }
 
 void CheckpointSaver::start_task(const std::function<Outcome()>& body) {
@@ -194,6 +203,7 @@ void CheckpointSaver::finish() {
 void CheckpointSaver::end(const std::string& problem) {
   phase_ = Phase::idle;
   staging_.reset();  // removes what was not put in place
+  prepared_.reset();
   if (problem.empty()) return;
   if (on_failure_ == OnFailure::stop)
     throw IoError(fmt::format("checkpoint of step {} failed: {}", head_.step, problem));

@@ -17,9 +17,10 @@
 namespace caravan::jobs {
 
 /// Saves checkpoints beside training. Every rank copies its share at a step's end and writes it on a thread
-/// of its own; when all shares are on the disk, rank 0 puts the checkpoint in place. Threads never call MPI:
-/// the ranks agree in `poll`, which the training loop calls after every step. One checkpoint at a time: the
-/// next waits for the one before, so that memory is bounded.
+/// of its own, into one file once rank 0 has made it where the job wants that; when all shares are on the
+/// disk, rank 0 puts the checkpoint in place. Threads never call MPI: the ranks agree in `poll`, which the
+/// training loop calls after every step. One checkpoint at a time: the next waits for the one before, so that
+/// memory is bounded.
 class CheckpointSaver {
  public:
   enum class OnFailure { go_on, stop };
@@ -59,7 +60,8 @@ class CheckpointSaver {
     std::vector<std::string> warnings;
   };
 
-  void open_folder();
+  void check_owner();
+  bool open_folder();
   void start_task(const std::function<Outcome()>& body);
   void start_preparing();
   void start_writing();

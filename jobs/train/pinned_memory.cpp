@@ -6,13 +6,13 @@
 
 namespace caravan::jobs {
 
-PinnedMemory::PinnedMemory(Device& device, std::span<std::byte> memory)
-    : device_(device), memory_(memory), is_pinned_(device.pin_host(memory.data(), memory.size())) {
+PinnedMemory::PinnedMemory(Device& device, std::span<std::byte> memory) : device_(device), memory_(memory) {
+  const std::string problem = device.pin_host(memory.data(), memory.size());
+  is_pinned_ = problem.empty();
   if (!is_pinned_)
-    log_warning(
-        fmt::format("{} bytes for copies of the state cannot be pinned: copying them takes longer. "
-                    "A higher limit of locked memory (ulimit -l)?",
-                    memory.size()));
+    log_local(LogLevel::warning, fmt::format("{} bytes for copies of the state cannot be pinned ({}): every "
+                                             "copy takes longer. Fewer ranks on this node?",
+                                             memory.size(), problem));
 }
 
 PinnedMemory::~PinnedMemory() {

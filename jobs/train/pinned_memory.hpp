@@ -19,7 +19,7 @@ class PinnedMemory {
  private:
   Device& device_;
   std::span<std::byte> memory_;
-  bool is_pinned_;
+  bool is_pinned_ = false;
 };
 
 }  // namespace caravan::jobs

@@ -62,7 +62,7 @@ void expect_old_or_new(const std::string& run, const End& end) {
   ASSERT_TRUE(latest.path);
   EXPECT_TRUE(latest.skipped.empty()) << latest.skipped.front().why;
   ASSERT_GE(latest.step, 3);
-  EXPECT_TRUE(Sample(latest.step, 1 << 14).is_in(*latest.path));
+  EXPECT_TRUE(Sample(latest.step, kSharedElements).is_in(*latest.path));
   EXPECT_TRUE(latest.step == 4 || !end.exited_with(0));
 }
 
@@ -89,7 +89,7 @@ TEST_P(EveryFault, LeavesTheOldOrTheNewCheckpoint) {
     EXPECT_THAT(end.message, HasSubstr(failed ? message_of(kind) : ""));
     expect_old_or_new(run, end);
     ASSERT_TRUE(write(run, 5, "0", 0).exited_with(0)) << "the next one is written";
-    EXPECT_TRUE(Sample(5, 1 << 14).is_in(run + "/step-00000005"));
+    EXPECT_TRUE(Sample(5, kSharedElements).is_in(run + "/step-00000005"));
     for (const auto& entry : fs::directory_iterator(run))
       EXPECT_EQ(entry.path().string().find("step-00000004.tmp"), std::string::npos) << entry.path();
   }

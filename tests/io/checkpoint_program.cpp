@@ -1,4 +1,4 @@
-// checkpoint_program RUN STEP shards|one: writes a checkpoint of two shares as a job would, then keeps the
+// checkpoint_program RUN STEP shards|one: writes a checkpoint of three shares as a job would, then keeps the
 // newest two. Exit code 0, or 3 with the message.
 #include <cstdio>
 #include <cstdlib>
@@ -14,7 +14,8 @@ namespace {
 
 using namespace caravan;
 
-constexpr std::int64_t kRows = 1 << 11;
+constexpr std::int64_t kRows = test::kSharedElements / 8;
+constexpr int kWriters = 3;
 
 const std::vector<io::TensorRecord> kTensors{{"/model/w.weight", DType::f32, {kRows, 8}},
                                              {"/optimizer/m/w.weight", DType::f32, {kRows, 8}}};
@@ -27,15 +28,16 @@ void write(const std::string& run, std::int64_t step, bool one_file) {
   std::optional<io::FileRecord> prepared;
   if (one_file) prepared = io::prepare_file(staging.path(), sample.head(), kTensors);
   std::vector<io::FileRecord> shares;
-  for (int writer = 0; writer < 2; ++writer) {
-    const auto pieces = io::share_of(kTensors, writer, 2);
+  for (int writer = 0; writer < kWriters; ++writer) {
+    const auto pieces = io::share_of(kTensors, writer, kWriters);
     const auto elements = [&](std::size_t index) {
       const io::Piece& piece = pieces[index];
       auto& values = piece.tensor.name == "/model/w.weight" ? sample.weight : sample.moment;
       return TensorView(values.data(), DType::f32, {kRows, 8}).rows(piece.row, piece.row + piece.rows);
     };
-    shares.push_back(prepared ? io::fill_file(staging.path(), *prepared, pieces, elements)
-                              : io::write_share(staging.path(), writer, 2, sample.head(), pieces, elements));
+    shares.push_back(
+        prepared ? io::fill_file(staging.path(), *prepared, pieces, elements)
+                 : io::write_share(staging.path(), writer, kWriters, sample.head(), pieces, elements));
   }
   if (prepared) shares = {io::join(*prepared, shares)};
   io::publish(staging, sample.head(), std::move(shares), &lock);

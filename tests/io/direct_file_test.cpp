@@ -1,8 +1,11 @@
 #include "io/files/direct_file.hpp"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
+#include <cstring>
 #include <random>
 
 #include "caravan/error.hpp"
@@ -42,7 +45,6 @@ TEST(DirectFile, WritesAnyStretch) {
     for (std::size_t end : edges()) {
       if (end < begin) continue;
       io::DirectFile file(path);
-      // Neither the memory nor the place starts on a page.
       file.write_at(begin, bytes_of(data).subspan(begin, end - begin));
       file.sync();
       wanted.replace(begin, end - begin, data, begin, end - begin);
@@ -53,12 +55,47 @@ TEST(DirectFile, WritesAnyStretch) {
   }
 }
 
+TEST(DirectFile, WritesWholePagesFromWholePages) {
+  TemporaryFolder folder;
+  const std::string path = folder.file("file"), data = noise(kSize);
+  spill(path, std::string(kSize, '.'));
+  const io::HugePages pages(kSize);
+  std::memcpy(pages.bytes().data(), data.data(), kSize);
+  io::DirectFile(path).write_at(0, pages.bytes());
+  EXPECT_TRUE(slurp(path) == data);
+}
+
+/// A place whose file system refuses O_DIRECT at the opening.
+TEST(DirectFile, WithoutODirectTheSameBytesComeAndGo) {
+  const std::string path = "/proc/self/fd/" + std::to_string(::memfd_create("caravan", 0)),
+                    data = noise(kSize);
+  { io::File(path, O_WRONLY).write_at(kSize - 1, bytes_of("x")); }
+  io::DirectFile(path).write_at(0, bytes_of(data));
+  std::string read;
+  io::DirectReader().read(io::DirectReader::open(path, io::Through::disk), 1, kSize, [&](auto chunk) {
+    read.append(reinterpret_cast<const char*>(chunk.data()), chunk.size());
+  });
+  EXPECT_TRUE(read == data.substr(1));
+}
+
+/// What O_DIRECT cannot do there, the page cache does.
+TEST(DirectFile, ARefusalAfterTheOpeningIsNoError) {
+  TemporaryFolder folder;
+  const std::string path = folder.file("file"), data = noise(5000);
+  spill(path, std::string(5000, '.'));
+  const io::File file(path, O_RDWR | O_DIRECT);
+  file.write_at(3, bytes_of(data).subspan(3, 4000));
+  std::string read(4000, 0);
+  file.read_at(3, std::as_writable_bytes(std::span(read)));
+  EXPECT_TRUE(read == data.substr(3, 4000));
+}
+
 TEST(DirectReader, GivesAnyStretchInOrder) {
   TemporaryFolder folder;
   const std::string path = folder.file("file"), data = noise(kSize);
   spill(path, data);
-  const io::File file = io::DirectReader::open(path);
-  const io::DirectReader reader;
+  const io::File file = io::DirectReader::open(path, io::Through::disk);
+  io::DirectReader reader;
   for (std::size_t begin : edges()) {
     for (std::size_t end : edges()) {
       if (end < begin) continue;
@@ -74,7 +111,7 @@ TEST(DirectReader, GivesAnyStretchInOrder) {
 TEST(DirectReader, AFileThatEndsBeforeIsAnError) {
   TemporaryFolder folder;
   spill(folder.file("file"), noise(5000));
-  const io::File file = io::DirectReader::open(folder.file("file"));
+  const io::File file = io::DirectReader::open(folder.file("file"), io::Through::disk);
   EXPECT_THAT(message_of<IoError>([&] { io::DirectReader().read(file, 4000, 5001, [](auto) {}); }),
               ::testing::HasSubstr("has 5000 bytes (5001 were expected: truncated?)"));
 }

@@ -22,6 +22,10 @@ inline std::uint64_t offset_of(const std::string& checkpoint, const std::string&
   throw Error("no tensor " + tensor);
 }
 
+/// Elements of each of its two tensors where writers share it: enough for O_DIRECT, and three writers meet
+/// within pages.
+inline constexpr std::int64_t kSharedElements = 1 << 16;
+
 /// A small checkpoint whose contents follow from its step.
 struct Sample {
   explicit Sample(std::int64_t step_, std::size_t count = 64) : step(step_), weight(count), moment(count) {

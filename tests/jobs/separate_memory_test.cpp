@@ -99,6 +99,15 @@ TEST_F(SeparateMemory, ABf16RunResumesToTheBitAndLoadsOnAnotherDevice) {
   EXPECT_EQ(results_of(file("resumed")).size(), 7u);
 }
 
+TEST_F(SeparateMemory, WithoutPinnedMemoryTheRunIsTheSameAndSaysWhy) {
+  run_job("pinned", 1, {"device=apart"});
+  const Outcome outcome =
+      start(train(job_, "pageable", 1, {"device=apart", "device_options.pins=false", "train.steps=6"}));
+  ASSERT_TRUE(ended_with(outcome, 0));
+  EXPECT_THAT(outcome.err, HasSubstr(" bytes for copies of the state cannot be pinned (not on this device)"));
+  expect_same_run("pageable", "pinned");
+}
+
 TEST_F(SeparateMemory, WhatTheDeviceCannotComputeInIsRefused) {
   const Outcome outcome = start(train(job_, "refused", 1, {"device=host", "train.precision=bf16"}));
   EXPECT_TRUE(ended_with(outcome, 2));

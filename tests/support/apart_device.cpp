@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cstdlib>
 #include <cstring>
 
 #include "caravan/check.hpp"
@@ -92,6 +93,24 @@ void ApartDevice::fill_zero(Lane, void* data, std::size_t bytes) {
   if (bytes == 0) return;
   const ApartMemory::Access access(memory_);
   std::memset(data, 0, bytes);
+}
+
+ApartDevice::~ApartDevice() {
+  if (!pinned_.empty()) std::abort();
+}
+
+std::string ApartDevice::pin_host(void* data, std::size_t bytes) {
+  if (!pins_) return "not on this device";
+  if (bytes > 0) pinned_[data] = bytes;
+  return "";
+}
+
+void ApartDevice::unpin_host(void* data) noexcept {
+  const auto found = pinned_.find(data);
+  if (found == pinned_.end()) return;
+  // Memory that is gone by now is a fault.
+  static_cast<volatile std::byte*>(data)[found->second - 1] = std::byte{0};
+  pinned_.erase(found);
 }
 
 void ApartDevice::synchronize() {

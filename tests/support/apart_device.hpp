@@ -1,6 +1,8 @@
 #pragma once
 
 #include <algorithm>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "caravan/device.hpp"
@@ -32,11 +34,14 @@ class ApartDevice : public Device {
   static constexpr const char* kName = "apart";
   static constexpr const char* kSummary = "The reference on memory of its own, as on a GPU";
   static constexpr caravan_param kParams[] = {
-      {"memory", "int", "0", "bytes", ">= 0", "What it says it has; 0: it does not say."}};
+      {"memory", "int", "0", "bytes", ">= 0", "What it says it has; 0: it does not say."},
+      {"pins", "bool", "true", "", "", "Whether it pins memory of the host."}};
 
   ApartDevice(const Host&, const Config& config)
-      : said_(static_cast<std::size_t>(config.get_int("memory"))) {}
+      : said_(static_cast<std::size_t>(config.get_int("memory"))), pins_(config.get_bool("pins")) {}
   ApartDevice() = default;
+  /// Pinned memory must be given back before the device goes.
+  ~ApartDevice() override;
 
   std::string_view name() const override { return kName; }
   std::string description() const override { return "apart: the reference on memory of its own"; }
@@ -50,6 +55,8 @@ class ApartDevice : public Device {
     if (said_ == 0) return std::nullopt;
     return MemoryUse{said_, said_ - std::min(said_, taken_)};
   }
+  std::string pin_host(void* data, std::size_t bytes) override;
+  void unpin_host(void* data) noexcept override;
   void copy_to_host(Lane lane, void* to, const void* from, std::size_t bytes) override;
   void copy_from_host(Lane lane, void* to, const void* from, std::size_t bytes) override;
   void copy(Lane lane, void* to, const void* from, std::size_t bytes) override;
@@ -67,6 +74,8 @@ class ApartDevice : public Device {
   void check(const void* data, std::size_t bytes, const char* what) const;
 
   std::size_t said_ = 0, taken_ = 0;
+  bool pins_ = true;
+  std::map<void*, std::size_t> pinned_;
   ApartMemory memory_;
   ApartOps ops_{memory_};
   std::vector<Arrival> arrivals_;

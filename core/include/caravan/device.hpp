@@ -60,9 +60,9 @@ class Device {
   virtual std::optional<MemoryUse> memory_use() const { return std::nullopt; }
 
   /// Makes copies to and from this memory of the host as fast as the bus until unpin_host() with the same
-  /// `data`. False where the system refuses, and nothing has changed. A device in host memory has nothing to
-  /// do.
-  virtual bool pin_host(void* /*data*/, std::size_t /*bytes*/) { return true; }
+  /// `data`. Returns why not where the system refuses, and nothing has changed. A device in host memory has
+  /// nothing to do.
+  virtual std::string pin_host(void* /*data*/, std::size_t /*bytes*/) { return ""; }
   virtual void unpin_host(void* /*data*/) noexcept {}
 
   /// `to` holds the bytes after synchronize(), and must stay valid until then.

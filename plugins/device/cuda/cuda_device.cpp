@@ -63,10 +63,11 @@ std::optional<MemoryUse> CudaDevice::memory_use() const {
   return current_use();
 }
 
-bool CudaDevice::pin_host(void* data, std::size_t bytes) {
-  if (bytes == 0 || cudaHostRegister(data, bytes, cudaHostRegisterDefault) == cudaSuccess) return true;
+std::string CudaDevice::pin_host(void* data, std::size_t bytes) {
+  const cudaError_t error = bytes == 0 ? cudaSuccess : cudaHostRegister(data, bytes, cudaHostRegisterDefault);
+  if (error == cudaSuccess) return "";
   (void)cudaGetLastError();  // an answer, not a failure of what comes next
-  return false;
+  return cudaGetErrorString(error);
 }
 
 void CudaDevice::unpin_host(void* data) noexcept {

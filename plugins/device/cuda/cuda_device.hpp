@@ -14,8 +14,8 @@
 
 namespace caravan::cuda {
 
-/// One NVIDIA GPU for this rank. A lane is a stream. Small copies to and from host memory do not wait, large
-/// ones do, for what is before them in their lane.
+/// One NVIDIA GPU for this rank. A lane is a stream. Small copies to and from host memory do not wait; large
+/// ones do, for what is before them in their lane, unless they go to pinned memory.
 class CudaDevice final : public Device {
  public:
   using Interface = Device;
@@ -38,7 +38,7 @@ class CudaDevice final : public Device {
   void release(void* data) noexcept override;
   std::optional<MemoryUse> memory_use() const override;
 
-  bool pin_host(void* data, std::size_t bytes) override;
+  std::string pin_host(void* data, std::size_t bytes) override;
   void unpin_host(void* data) noexcept override;
   void copy_to_host(Lane lane, void* to, const void* from, std::size_t bytes) override;
   void copy_from_host(Lane lane, void* to, const void* from, std::size_t bytes) override;

@@ -48,7 +48,7 @@ void Staging::to_device(cudaStream_t stream, void* to, const void* from, std::si
 
 void Staging::to_host(cudaStream_t stream, void* to, const void* from, std::size_t bytes) {
   if (bytes > kSlotBytes) {
-    // Into pageable memory CUDA itself waits; into pinned memory nobody does.
+    // CUDA may wait where the memory is pageable. The bytes are there after the stream, either way.
     CARAVAN_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream));
     return;
   }

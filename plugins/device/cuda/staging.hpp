@@ -9,8 +9,8 @@ namespace caravan::cuda {
 
 /// Copies between a stream and host memory that is not pinned, through a ring of pinned slots, so that
 /// neither side waits: a source is free when the call returns, a destination is filled by deliver() at the
-/// latest. What is larger than a slot goes without one, and waits for the stream where the host's memory is
-/// not pinned.
+/// latest. What is larger than a slot goes without one, and may wait for the stream where the host's memory
+/// is not pinned.
 class Staging {
  public:
   Staging();
