@@ -47,6 +47,13 @@ void for_each_stretch(const TensorView& view, const std::function<void(std::span
   visit_axis(view, 0, axis, bytes, view.as<std::byte>(), take);
 }
 
+void pack(const TensorView& view, std::byte* to) {
+  for_each_stretch(view, [&](std::span<const std::byte> stretch) {
+    std::memcpy(to, stretch.data(), stretch.size());
+    to += stretch.size();
+  });
+}
+
 void for_each_contiguous(const TensorView& view,
                          const std::function<void(std::int64_t, const TensorView&)>& take) {
   if (view.count() == 0) return;
@@ -56,11 +63,7 @@ void for_each_contiguous(const TensorView& view,
   for (std::int64_t first = 0; first < view.extent(0); first += rows) {
     const TensorView part = view.rows(first, std::min(first + rows, view.extent(0)));
     buffer.resize(part.bytes());
-    std::byte* next = buffer.data();
-    for_each_stretch(part, [&](std::span<const std::byte> stretch) {
-      std::memcpy(next, stretch.data(), stretch.size());
-      next += stretch.size();
-    });
+    pack(part, buffer.data());
     take(first, TensorView(buffer.data(), part.dtype, part.shape));
   }
 }

@@ -22,6 +22,9 @@ void for_each_packed(const TensorView& view, const std::function<void(std::span<
 /// them: the memory may be a device's.
 void for_each_stretch(const TensorView& view, const std::function<void(std::span<std::byte>)>& take);
 
+/// The elements of a host view in row-major order at `to`, which has room for view.bytes().
+void pack(const TensorView& view, std::byte* to);
+
 /// How many rows of axis 0 fit a buffer of a few MiB; at least one.
 std::int64_t rows_a_piece(const TensorView& view);
 

@@ -1,7 +1,6 @@
 #include "jobs/train/checkpoint_share.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <iterator>
 #include <map>
 
@@ -11,14 +10,6 @@
 
 namespace caravan::jobs {
 namespace {
-
-void copy_packed(const TensorView& from, const TensorView& to) {
-  auto* next = to.as<std::byte>();
-  io::for_each_packed(from, [&](std::span<const std::byte> stretch) {
-    std::memcpy(next, stretch.data(), stretch.size());
-    next += stretch.size();
-  });
-}
 
 void copy_from_device(Device& device, const TensorView& from, const TensorView& to) {
   auto* next = to.as<std::byte>();
@@ -81,7 +72,7 @@ void CheckpointShare::copy_to(const io::Snapshot& snapshot) {
     if (device.memory() == Memory::device && to.dtype == from.dtype)
       copy_from_device(device, from, to);
     else
-      copy_packed(elements(piece), to);
+      io::pack(elements(piece), to.as<std::byte>());
   }
   device.synchronize();
 }

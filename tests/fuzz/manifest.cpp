@@ -25,7 +25,7 @@ void read(Input input) {
   attempt([&] { io::to_text(io::file_record_from(text)); });
   attempt([&] { read_text(text); });
   const io::Manifest manifest = read_text(sealed_manifest(text));
-  attempt([&] { io::BlockReader("/nowhere", manifest, caravan::io::Through::page_cache); });
+  attempt([&] { io::BlockReader("/nowhere", manifest, io::Through::page_cache); });
   io::index_of(manifest);
 }
 
