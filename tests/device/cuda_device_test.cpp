@@ -15,6 +15,7 @@
 #include "caravan/ops.hpp"
 #include "caravan/registry.hpp"
 #include "tests/support/message_of.hpp"
+#include "tests/support/plugin_dir.hpp"
 
 // What is particular to the device cuda. The operators against the reference are in device_test.cpp.
 namespace caravan::testing {
@@ -23,7 +24,7 @@ namespace {
 using ::testing::HasSubstr;
 
 Made<Device> make_device() {
-  static auto& registry = *new Registry({CARAVAN_PLUGIN_DIR});
+  static auto& registry = *new Registry({test::plugin_dir()});
   return registry.create<Device>("cuda", Host{}, Config::map());
 }
 

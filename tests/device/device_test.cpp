@@ -16,6 +16,7 @@
 #include "caravan/registry.hpp"
 #include "tests/device/cases.hpp"
 #include "tests/device/compare.hpp"
+#include "tests/support/plugin_dir.hpp"
 
 // Every device of this build on every problem. A device is made once in the process: libraries below it
 // (Kokkos, CUDA) start once.
@@ -50,7 +51,7 @@ struct Machine {
     return type == DType::f32 ? std::vector{type} : std::vector{type, DType::f32};
   }
 
-  Registry registry{{CARAVAN_PLUGIN_DIR}};
+  Registry registry{{test::plugin_dir()}};
   std::optional<Made<Device>> device;
   std::string refusal;
 };

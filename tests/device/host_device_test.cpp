@@ -9,6 +9,7 @@
 #include "caravan/error.hpp"
 #include "tests/device/host_fixture.hpp"
 #include "tests/support/message_of.hpp"
+#include "tests/support/plugin_dir.hpp"
 
 namespace caravan::testing {
 namespace {
@@ -42,7 +43,7 @@ TEST(HostDevice, copies_and_clears) {
 }
 
 TEST(HostDevice, several_live_in_one_process_and_each_ends_alone) {
-  Registry registry({CARAVAN_PLUGIN_DIR});
+  Registry registry({test::plugin_dir()});
   std::vector<float> y(4);
   float x[] = {1, 2, 3, 4}, w[] = {1, 0, 0, 1};
   {
@@ -59,7 +60,7 @@ TEST(HostDevice, several_live_in_one_process_and_each_ends_alone) {
 }
 
 TEST(HostDevice, threads_are_what_is_asked_for) {
-  Registry registry({CARAVAN_PLUGIN_DIR});
+  Registry registry({test::plugin_dir()});
   Config two = Config::map();
   two.set("threads", "2");
   const auto device = registry.create<Device>("host", Host{}, two);

@@ -3,12 +3,13 @@
 #include "caravan/config.hpp"
 #include "caravan/registry.hpp"
 #include "tests/device/compare.hpp"
+#include "tests/support/plugin_dir.hpp"
 
 namespace caravan::testing {
 
 /// The device "host" of this process, made once.
 inline Device& host_device() {
-  static Registry registry({CARAVAN_PLUGIN_DIR});
+  static Registry registry({test::plugin_dir()});
   static const Made<Device> device = registry.create<Device>("host", Host{}, Config::map());
   return *device;
 }

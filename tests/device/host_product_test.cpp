@@ -8,6 +8,7 @@
 
 #include "caravan/random.hpp"
 #include "tests/device/host_fixture.hpp"
+#include "tests/support/plugin_dir.hpp"
 
 // The matrix products where their blocks end: rows, columns and depths around the sizes of a register block
 // (12 or 6 rows, 32 or 16 columns), of what is packed at once (192 rows, 1536 columns, 384 deep), and few
@@ -81,7 +82,7 @@ std::vector<float> random_values(std::int64_t count, std::uint64_t stream) {
 
 /// y, dx and dw of one layer on a device with so many threads.
 std::vector<float> products_of(const char* threads, const Size& s) {
-  static Registry registry({CARAVAN_PLUGIN_DIR});
+  static Registry registry({test::plugin_dir()});
   Config config = Config::map();
   config.set("threads", threads);
   const auto device = registry.create<Device>("host", Host{}, config);

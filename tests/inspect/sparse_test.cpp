@@ -16,6 +16,7 @@
 #include "jobs/setup/model_instance.hpp"
 #include "jobs/train/state_tensors.hpp"
 #include "tests/io/temporary_folder.hpp"
+#include "tests/support/plugin_dir.hpp"
 
 namespace caravan::test {
 namespace {
@@ -108,7 +109,7 @@ TEST_F(Sparse, LargeTensorsAreReadInMegabytes) {
 /// The tensors that a checkpoint of a preset would hold of its weights.
 std::vector<io::TensorRecord> tensors_of(const std::string& preset) {
   const Config job = Config::parse("model: {preset: " + preset + "}");
-  Registry registry({CARAVAN_PLUGIN_DIR});
+  Registry registry({test::plugin_dir()});
   jobs::ModelInstance model(registry, {}, "llama4", jobs::resolve_model(job.at("model")), 2048);
   std::vector<io::TensorRecord> tensors;
   for (const jobs::StateTensor& tensor : jobs::state_tensors(model.parameters(), {}, {})) {

@@ -13,6 +13,7 @@
 #include "jobs/train/setup.hpp"
 #include "parallel/bucketed_reducer.hpp"
 #include "parallel/world.hpp"
+#include "tests/support/plugin_dir.hpp"
 
 // Every schedule on every number of ranks gives the losses and norms of one rank: experts, balancing,
 // dropout, accumulation, and in turn recomputation and a tied head. Runs on 2, 3, 4 and 8 ranks.
@@ -102,7 +103,7 @@ double relative(double a, double b) {
 
 class Pipelines : public ::testing::Test {
  protected:
-  static void SetUpTestSuite() { setenv("CARAVAN_PLUGIN_PATH", CARAVAN_PLUGIN_DIR, 1); }
+  static void SetUpTestSuite() { setenv("CARAVAN_PLUGIN_PATH", test::plugin_dir().c_str(), 1); }
 
   int ranks() const { return world_->size(); }
 

@@ -13,6 +13,7 @@
 #include "jobs/submit/time_limit.hpp"
 #include "tests/io/temporary_folder.hpp"
 #include "tests/support/message_of.hpp"
+#include "tests/support/plugin_dir.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -26,7 +27,7 @@ using ::testing::Not;
 class Submit : public ::testing::Test {
  protected:
   Submit() {
-    ::setenv("CARAVAN_PLUGIN_PATH", CARAVAN_PLUGIN_DIR, 1);
+    ::setenv("CARAVAN_PLUGIN_PATH", test::plugin_dir().c_str(), 1);
     test::spill(folder_.file("job.yaml"), R"(name: mini
 model: {vocab_size: 64, dim: 32, layers: 2, heads: 2}
 data: {source: synthetic, vocab_size: 64}

@@ -6,6 +6,7 @@
 #include "caravan/registry.hpp"
 #include "parallel/world.hpp"
 #include "tests/support/message_of.hpp"
+#include "tests/support/plugin_dir.hpp"
 
 namespace caravan {
 namespace {
@@ -17,7 +18,7 @@ const std::string kDuplicates =
 
 TEST(Agreement, RanksWithTheSameFilesAgree) {
   const auto world = parallel::make_world_communicator();
-  Registry registry({CARAVAN_PLUGIN_DIR});
+  Registry registry({test::plugin_dir()});
   registry.find("schedule", "1f1b");
 
   EXPECT_NO_THROW(agree_on_plugins(registry, *world));
@@ -43,7 +44,7 @@ TEST(Agreement, ADifferentFileIsNamedWithItsRankOnEveryRank) {
 TEST(Agreement, AMissingPluginIsNamed) {
   const auto world = parallel::make_world_communicator();
   if (world->size() < 2) GTEST_SKIP() << "needs two ranks";
-  Registry registry({CARAVAN_PLUGIN_DIR});
+  Registry registry({test::plugin_dir()});
   if (world->rank() == 0) registry.find("schedule", "1f1b");
 
   const std::string text = message_of<PluginError>([&] { agree_on_plugins(registry, *world); });

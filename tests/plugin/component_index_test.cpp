@@ -1,4 +1,5 @@
 #include "core/plugin/component_index.hpp"
+#include "tests/support/plugin_dir.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,7 +11,7 @@
 namespace caravan {
 namespace {
 
-const std::string kPlugin = CARAVAN_PLUGIN_DIR "/caravan-schedule-1f1b.so";
+const std::string kPlugin = test::plugin_dir() + "/caravan-schedule-1f1b.so";
 
 TEST(ComponentIndex, IsReadWithoutOpeningThePlugin) {
   EXPECT_THAT(*read_component_index(kPlugin), ::testing::ElementsAre("schedule/1f1b"));

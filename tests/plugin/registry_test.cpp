@@ -12,6 +12,7 @@
 #include "caravan/schedule.hpp"
 #include "tests/plugin/bad/component.hpp"
 #include "tests/support/message_of.hpp"
+#include "tests/support/plugin_dir.hpp"
 
 namespace caravan {
 namespace {
@@ -22,7 +23,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::message_of;
 
-const std::string kPlugins = fs::weakly_canonical(CARAVAN_PLUGIN_DIR).string();
+const std::string kPlugins = fs::weakly_canonical(test::plugin_dir()).string();
 const std::string kBad = fs::weakly_canonical(CARAVAN_BAD_PLUGINS).string();
 
 /// Sets CARAVAN_PLUGIN_PATH for one test.

@@ -3,12 +3,13 @@
 #include <algorithm>
 
 #include "caravan/registry.hpp"
+#include "tests/support/plugin_dir.hpp"
 
 namespace caravan {
 namespace {
 
 TEST(PluginTree, EveryPluginLoads) {
-  Registry registry({CARAVAN_PLUGIN_DIR});
+  Registry registry({test::plugin_dir()});
   std::vector<Refusal> refusals;
 
   const std::vector<Found> all = registry.list(&refusals);
@@ -18,10 +19,10 @@ TEST(PluginTree, EveryPluginLoads) {
 }
 
 TEST(PluginTree, EveryFileSaysWhatItHoldsWithoutBeingOpened) {
-  Registry registry({CARAVAN_PLUGIN_DIR});
+  Registry registry({test::plugin_dir()});
 
   for (const Found& found : registry.list()) {
-    const std::vector<std::string> names = Registry({CARAVAN_PLUGIN_DIR}).names(found.component->kind);
+    const std::vector<std::string> names = Registry({test::plugin_dir()}).names(found.component->kind);
     EXPECT_TRUE(std::count(names.begin(), names.end(), found.component->name)) << found.component->name;
   }
 }

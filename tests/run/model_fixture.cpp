@@ -9,6 +9,7 @@
 #include "caravan/model.hpp"
 #include "caravan/random.hpp"
 #include "caravan/reference_device.hpp"
+#include "tests/support/plugin_dir.hpp"
 
 namespace caravan::testing {
 namespace {
@@ -59,7 +60,7 @@ std::vector<T> slice(const std::vector<T>& from, std::int64_t begin, std::int64_
 Registry& registry() {
   static Registry* const kRegistry = [] {
     auto* made =
-        new Registry({CARAVAN_PLUGIN_DIR});  // plugins stay open until the process ends, and so does this
+        new Registry({test::plugin_dir()});  // plugins stay open until the process ends, and so does this
     made->add(reference_device_component());
     return made;
   }();

@@ -1,9 +1,10 @@
 #include "tests/schedules/schedules.hpp"
+#include "tests/support/plugin_dir.hpp"
 
 namespace caravan::testing {
 
 Made<Schedule> schedule(const std::string& name, const std::string& file) {
-  static Registry registry({CARAVAN_PLUGIN_DIR});
+  static Registry registry({test::plugin_dir()});
   Config config = Config::map();
   if (!file.empty()) config.set("file", file);
   return registry.create<Schedule>(name, Host{}, config);

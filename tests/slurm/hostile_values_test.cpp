@@ -8,6 +8,7 @@
 #include "jobs/submit/submission.hpp"
 #include "tests/jobs/job_test.hpp"
 #include "tests/slurm/fake_slurm.hpp"
+#include "tests/support/plugin_dir.hpp"
 
 // A hundred values that mean something to a shell, to sbatch or to a terminal: each is refused, or arrives
 // letter by letter in the words and the environment of the ranks, and runs nothing.
@@ -87,7 +88,7 @@ bool is_accepted(WordKind kind, const std::string& value) {
 
 class HostileValues : public ::testing::Test {
  protected:
-  HostileValues() { ::setenv("CARAVAN_PLUGIN_PATH", CARAVAN_PLUGIN_DIR, 1); }
+  HostileValues() { ::setenv("CARAVAN_PLUGIN_PATH", test::plugin_dir().c_str(), 1); }
   /// Lays the submission out, writes it, and runs the batch script with ranks that do nothing.
   void submit_and_run(const jobs::Site& site, const std::string& output) {
     Config job = Config::parse(kJob);

@@ -11,6 +11,7 @@
 #include "io/text/load_tokenizer.hpp"
 #include "io/text/tokenizer_json_writer.hpp"
 #include "tests/io/temporary_folder.hpp"
+#include "tests/support/plugin_dir.hpp"
 #include "tests/text/reference.hpp"
 
 namespace caravan {
@@ -35,7 +36,7 @@ Read read(DataSource& source, std::int64_t index) {
 /// What a job does: the linked-in sources and the plugins, a source by name, its keys as YAML.
 class Sources : public testing::Test {
  protected:
-  Sources() : registry_({CARAVAN_PLUGIN_DIR}) {
+  Sources() : registry_({test::plugin_dir()}) {
     for (const caravan_component& component : io::data_components()) registry_.add(component);
     const std::string tokenizer = io::write_tokenizer_json(io::BpeTrainer().learn(256, [](std::int32_t) {}));
     test::spill(folder_.file("tokenizer.json"), tokenizer);
