@@ -3,12 +3,15 @@
 include(GoogleTest)
 set(CARAVAN_REFERENCE_DIR "${PROJECT_SOURCE_DIR}/../shared/reference" CACHE PATH
     "Independent expected results; a test that finds none skips and says so")
+set(CARAVAN_CASES_DIR "${PROJECT_SOURCE_DIR}/../shared/cases" CACHE PATH
+    "Inputs that others met, with the right values; a test that finds none skips and says so")
 set(CARAVAN_MPIRUN ${MPIEXEC_EXECUTABLE} --oversubscribe --bind-to none --mca btl self,vader)
 
 function(caravan_test_environment test)
   set_property(TEST ${test} APPEND PROPERTY ENVIRONMENT
     OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_when_idle=1 OMP_NUM_THREADS=1
-    CARAVAN_REFERENCE_DIR=${CARAVAN_REFERENCE_DIR} CARAVAN_BINARY=$<TARGET_FILE:caravan>)
+    CARAVAN_REFERENCE_DIR=${CARAVAN_REFERENCE_DIR} CARAVAN_CASES_DIR=${CARAVAN_CASES_DIR}
+    CARAVAN_BINARY=$<TARGET_FILE:caravan>)
 endfunction()
 
 function(caravan_add_test name)
