@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "caravan/check.hpp"
+#include "io/files/digest.hpp"
 #include "io/safetensors/reader.hpp"
 
 namespace caravan::io {
@@ -81,6 +82,14 @@ void SafetensorsSource::read(std::int64_t index, const Sample& sample) {
   std::copy_n(tokens, length_, sample.tokens.begin());
   const auto labels = labels_.empty() ? tokens + 1 : labels_.begin() + row * length_;
   std::copy_n(labels, length_, sample.labels.begin());
+}
+
+DataIdentity SafetensorsSource::identity() const {
+  Digest digest;
+  digest.add(std::as_bytes(std::span(&row_tokens_, 1)));
+  digest.add(std::as_bytes(std::span(tokens_)));
+  digest.add(std::as_bytes(std::span(labels_)));
+  return {"xxh3:" + digest.text(), "", "", rows_ * length_};
 }
 
 }  // namespace caravan::io

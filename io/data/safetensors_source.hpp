@@ -33,6 +33,7 @@ class SafetensorsSource final : public DataSource {
   std::int64_t vocab_size() const override { return vocab_size_; }
   bool has_documents() const override { return false; }
   void read(std::int64_t index, const Sample& sample) override;
+  DataIdentity identity() const override;
 
  private:
   std::string path_;

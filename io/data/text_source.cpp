@@ -11,7 +11,8 @@ DocumentEncoder::Border border(const Config& config, std::string_view key) {
 }
 
 std::unique_ptr<TokenStream> read_stream(const Config& config) {
-  const auto tokenizer = load_tokenizer(config.get_string("tokenizer"));
+  const std::string file = tokenizer_file(config.get_string("tokenizer"));
+  const auto tokenizer = load_tokenizer(file);
   const DocumentEncoder encoder(*tokenizer, border(config, "bos"), border(config, "eos"));
   const DocumentFormat format{.kind = document_kind(config.get_string("format")),
                               .separator = document_separator(config.get_string("separator")),
@@ -24,7 +25,7 @@ std::unique_ptr<TokenStream> read_stream(const Config& config) {
     if (tokens.size() > start) starts.push_back(static_cast<std::int64_t>(start));
   };
   for (const std::string& path : config.at("path").as_string_list()) for_each_document(path, format, take);
-  return std::make_unique<MemoryTokens>(std::move(tokens), std::move(starts), tokenizer->vocab_size());
+  return std::make_unique<MemoryTokens>(std::move(tokens), std::move(starts), tokenizer->vocab_size(), file);
 }
 
 }  // namespace

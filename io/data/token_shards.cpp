@@ -127,7 +127,7 @@ std::vector<std::int64_t> read_starts(const h5::H5File& file, std::int64_t token
 
 }  // namespace
 
-TokenShards::TokenShards(const std::string& folder) {
+TokenShards::TokenShards(const std::string& folder) : folder_(folder) {
   const int shards = count_shards(folder);
   for (int shard = 0; shard < shards; ++shard) open((fs::path(folder) / shard_name(shard, shards)).string());
 }
@@ -148,6 +148,15 @@ void TokenShards::open(const std::string& path) {
   shards_.push_back({std::move(raw), place.type, place.offset, size_, place.size});
   for (std::int64_t start : read_starts(file, place.size)) starts_.push_back(size_ + start);
   size_ += place.size;
+}
+
+DataIdentity TokenShards::identity() const {
+  DataIdentity identity{"", "sha256:" + facts_.tokenizer_sha256, "", size_};
+  for (const char* name : {"tokenizer.json", "tokenizer.model"}) {
+    const fs::path file = fs::path(folder_) / name;
+    if (identity.tokenizer.empty() && fs::exists(file)) identity.tokenizer = file.string();
+  }
+  return identity;
 }
 
 void TokenShards::read(std::int64_t begin, std::span<std::int32_t> out) const {

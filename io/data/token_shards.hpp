@@ -20,6 +20,7 @@ class TokenShards final : public TokenStream {
   std::int64_t vocab_size() const override { return facts_.vocab_size; }
   std::span<const std::int64_t> document_starts() const override { return starts_; }
   void read(std::int64_t begin, std::span<std::int32_t> out) const override;
+  DataIdentity identity() const override;
   const ShardFacts& facts() const noexcept { return facts_; }
 
  private:
@@ -33,6 +34,7 @@ class TokenShards final : public TokenStream {
   void open(const std::string& path);
   void read_from(const Shard& shard, std::int64_t begin, std::span<std::int32_t> out) const;
 
+  std::string folder_;
   std::vector<Shard> shards_;
   std::vector<std::int64_t> starts_;
   ShardFacts facts_;

@@ -3,12 +3,23 @@
 #include <algorithm>
 
 #include "caravan/check.hpp"
+#include "io/files/digest.hpp"
+#include "io/text/load_tokenizer.hpp"
 
 namespace caravan::io {
 
 void MemoryTokens::read(std::int64_t begin, std::span<std::int32_t> out) const {
   CARAVAN_EXPECT(begin >= 0 && begin + static_cast<std::int64_t>(out.size()) <= size());
   std::copy_n(tokens_.begin() + begin, out.size(), out.begin());
+}
+
+DataIdentity MemoryTokens::identity() const {
+  Digest digest;
+  digest.add(std::as_bytes(std::span(tokens_)));
+  digest.add(std::as_bytes(std::span(starts_)));
+  DataIdentity identity{"xxh3:" + digest.text(), "", tokenizer_, size()};
+  if (!tokenizer_.empty()) identity.tokenizer_digest = tokenizer_digest(tokenizer_);
+  return identity;
 }
 
 }  // namespace caravan::io

@@ -53,6 +53,7 @@ class WindowSource : public DataSource {
   std::int64_t vocab_size() const override { return stream_->vocab_size(); }
   bool has_documents() const override { return options_.document_mask; }
   void read(std::int64_t index, const Sample& sample) override;
+  DataIdentity identity() const override { return stream_->identity(); }
 
  private:
   void mark_documents(std::int64_t begin, const Sample& sample) const;

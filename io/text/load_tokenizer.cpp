@@ -78,6 +78,10 @@ std::string tokenizer_sha256(const std::string& file) {
   return text;
 }
 
+std::string tokenizer_digest(const std::string& file) {
+  return "sha256:" + tokenizer_sha256(file);
+}
+
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path) {
   const std::string file = tokenizer_file(path);
   try {

@@ -7,6 +7,7 @@
 #include "io/data/components.hpp"
 #include "io/data/shard_writer.hpp"
 #include "io/safetensors/reader.hpp"
+#include "io/safetensors/writer.hpp"
 #include "io/text/bpe_trainer.hpp"
 #include "io/text/load_tokenizer.hpp"
 #include "io/text/tokenizer_json_writer.hpp"
@@ -163,6 +164,46 @@ TEST_F(Sources, SyntheticTokensAreUniform) {
   for (int count : counts) EXPECT_NEAR(count, 300, 80);
   EXPECT_EQ(read(*source, 4), read(*source, 1));
   EXPECT_EQ(read(*source, 0).documents[999], 2);
+}
+
+TEST_F(Sources, IdentityIsOfTheTokensAndNotOfTheirPathSeedSplitOrLength) {
+  const auto identity = [&](const std::string& text, const std::string& keys) {
+    test::spill(folder_.file("a.txt"), text);
+    return make("text", text_yaml(keys))->identity();
+  };
+  const DataIdentity one = identity("abcdefgh", "sequence_length: 2, seed: 1"),
+                     same = identity("abcdefgh", "sequence_length: 3, seed: 2, split: all"),
+                     other = identity("abcdefgi", "sequence_length: 2, seed: 1"),
+                     borders = identity("abcd\nefgh", "sequence_length: 2, separator: line");
+  EXPECT_THAT(one.digest, ::testing::MatchesRegex("xxh3:[0-9a-f]{16}"));
+  EXPECT_EQ(one.digest, same.digest);
+  EXPECT_NE(one.digest, other.digest);
+  EXPECT_NE(one.digest, borders.digest) << "the same tokens in two documents";
+  EXPECT_EQ(one.tokens, 8);
+  EXPECT_EQ(one.tokenizer, folder_.file("tokenizer.json"));
+  EXPECT_EQ(one.tokenizer_digest, "sha256:" + io::tokenizer_sha256(folder_.file("tokenizer.json")));
+}
+
+TEST_F(Sources, SyntheticIdentityIsWhatIsDrawn) {
+  const auto digest = [&](const std::string& keys) {
+    return make("synthetic", "{sequence_length: 4, " + keys + "}")->identity().digest;
+  };
+  EXPECT_EQ(digest("vocab_size: 50, seed: 1"), digest("vocab_size: 50, seed: 2, split: validation"));
+  EXPECT_NE(digest("vocab_size: 50"), digest("vocab_size: 51"));
+}
+
+TEST_F(Sources, SafetensorsIdentityIsOfTokensAndLabels) {
+  const auto digest = [&](std::vector<std::int32_t> tokens, std::vector<std::int32_t> labels) {
+    const std::string path = folder_.file("rows.safetensors");
+    io::SafetensorsWriter writer(path);
+    writer.add("tokens", TensorView(tokens.data(), DType::i32, {2, 2}));
+    writer.add("labels", TensorView(labels.data(), DType::i32, {2, 2}));
+    writer.commit();
+    return make("safetensors", "{path: " + path + ", sequence_length: 2}")->identity().digest;
+  };
+  EXPECT_EQ(digest({1, 2, 3, 4}, {2, 3, 4, 5}), digest({1, 2, 3, 4}, {2, 3, 4, 5}));
+  EXPECT_NE(digest({1, 2, 3, 4}, {2, 3, 4, 5}), digest({1, 2, 3, 4}, {2, 3, 4, 6}));
+  EXPECT_NE(digest({1, 2, 3, 4}, {2, 3, 4, 5}), digest({1, 2, 3, 5}, {2, 3, 4, 5}));
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 
 namespace caravan {
 
@@ -13,13 +14,23 @@ struct Sample {
       documents;  ///< [S] document of each token, ascending; empty when the source has no such mask
 };
 
+/// What a data set is, whichever path led to it. Stored with every checkpoint and compared when a run goes on
+/// and between ranks. It must not depend on seed, split or sequence length: those are keys of the job.
+/// Digests are "<algorithm>:<hexadecimal>", such as "xxh3:0123456789abcdef"; empty where nothing is known.
+struct DataIdentity {
+  std::string digest;            ///< of all tokens in their order, and of where documents begin
+  std::string tokenizer_digest;  ///< "sha256:…" of the bytes of the tokenizer's file
+  std::string tokenizer;         ///< path of that file, which is copied into the run's folder
+  std::int64_t tokens = 0;       ///< of all splits together; 0: endless or not known
+};
+
 /// Tokens by global sample index, so that the order of training does not depend on the layout, and resuming
 /// is a number. Plugin kind "data". Its schema declares `sequence_length` and `seed`, which the trainer fills
 /// in.
 class DataSource {
  public:
   static constexpr const char* kKind = "data";
-  static constexpr std::uint32_t kKindVersion = 1;
+  static constexpr std::uint32_t kKindVersion = 2;
   virtual ~DataSource() = default;
 
   virtual std::int64_t sequence_length() const = 0;
@@ -31,6 +42,9 @@ class DataSource {
   virtual bool has_documents() const = 0;
   /// [any rank, any order] IoError when the data cannot be read.
   virtual void read(std::int64_t index, const Sample& sample) = 0;
+  /// [any rank] Equal on all ranks. The default knows nothing, so that only the job's keys are compared.
+  /// IoError when the data cannot be read.
+  virtual DataIdentity identity() const { return {}; }
 };
 
 }  // namespace caravan

@@ -1,4 +1,7 @@
 #include <algorithm>
+#include <array>
+#include <charconv>
+#include <string>
 
 #include "caravan/check.hpp"
 #include "caravan/data.hpp"
@@ -46,6 +49,15 @@ class Synthetic final : public DataSource {
     std::copy_n(sample.labels.begin(), sample.labels.size() - 1, sample.tokens.begin() + 1);
     for (std::int64_t t = 0; has_documents() && t < sequence_length_; ++t)
       sample.documents[static_cast<std::size_t>(t)] = static_cast<std::int32_t>(t / document_length_);
+  }
+
+  /// The generator and what it is asked for stand for the tokens.
+  DataIdentity identity() const override {
+    const std::string what = "philox " + std::to_string(vocab_size_) + " " + std::to_string(samples_) + " " +
+                             std::to_string(document_length_);
+    std::array<char, 16> digits;
+    char* const end = std::to_chars(digits.begin(), digits.end(), hash_name(what), 16).ptr;
+    return {"fnv1a:" + std::string(digits.begin(), end), "", "", 0};
   }
 
  private:
