@@ -5,7 +5,8 @@ set -euo pipefail
 
 usage() {
   cat << 'END'
-usage: [DATA=FILE] [RANKS=2] jobs/quickstart.sh [--output DIR] [--build-dir DIR] [--help]
+usage: [DATA=FILE] [RANKS=2] jobs/quickstart.sh [--short] [--output DIR] [--build-dir DIR] [--help]
+  --short          12 steps of training in place of 180, to see that all of it works
   --output DIR     where tokenizer, token shards and the run go (default: runs/quickstart; made anew)
   --build-dir DIR  where to build (default: build-release)
   DATA=FILE        plain text to learn instead of the King James Bible; a blank line ends a document
@@ -17,12 +18,18 @@ cd "$(dirname "$0")/.."
 source_dir=$PWD
 output=$PWD/runs/quickstart
 build_dir=$PWD/build-release
+overrides=() kill_after=45
 while [ $# -gt 0 ]; do
   case "$1" in
     --output | --build-dir)
       [ $# -ge 2 ] || { echo "quickstart.sh: $1 needs a value" >&2; exit 2; }
       if [ "$1" = --output ]; then output=$(realpath -m "$2"); else build_dir=$(realpath -m "$2"); fi
       shift 2
+      ;;
+    --short)
+      overrides=(train.steps=12 train.warmup_steps=4 checkpoint.every=4 validation.every=12 validation.batches=4)
+      kill_after=6
+      shift
       ;;
     --help | -h) usage; exit 0 ;;
     *) echo "quickstart.sh: unknown argument '$1'" >&2; usage >&2; exit 2 ;;
@@ -34,24 +41,24 @@ if [ "$(id -u)" -eq 0 ]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_
 
 say() { printf '\n== %s\n' "$*"; }
 
+# Configures as tests/run.sh does, so that either may come first; only what the quick start needs is built.
 build() {
-  local options=()
-  if command -v ccache > /dev/null; then options+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
-  if [ ! -f "$build_dir/CMakeCache.txt" ]; then
-    cmake --preset release -B "$build_dir" -DCARAVAN_BUILD_TESTS=OFF "${options[@]}" > "$build_dir.log" 2>&1 ||
-      { cat "$build_dir.log" >&2; exit 1; }
-  fi
+  local started=$SECONDS
+  bash jobs/configure.sh --preset release --build-dir "$build_dir" > "$build_dir.log" 2>&1 || { cat "$build_dir.log" >&2; exit 1; }
   cmake --build "$build_dir" --target caravan caravan_plugins -j "$(nproc)"
+  say "built in $((SECONDS - started)) s; load $(cut -d ' ' -f 1-3 /proc/loadavg)"
 }
 
-train() { mpirun --oversubscribe --bind-to none -n "$ranks" "$caravan" train "$source_dir/jobs/quickstart.yaml" output=run; }
+train() {
+  mpirun --oversubscribe --bind-to none -n "$ranks" "$caravan" train "$source_dir/jobs/quickstart.yaml" output=run "${overrides[@]}"
+}
 
 # Starts training, waits for a step after the first checkpoint, and kills every rank without warning.
 train_and_kill() {
   train &
   local launcher=$!
   while kill -0 "$launcher" 2> /dev/null; do
-    if [ "$(wc -l < run/metrics.jsonl 2> /dev/null || echo 0)" -ge 45 ]; then
+    if [ "$(wc -l < run/metrics.jsonl 2> /dev/null || echo 0)" -ge "$kill_after" ]; then
       pkill -KILL -f "^$caravan train $source_dir/jobs/quickstart.yaml" || true
       break
     fi
@@ -77,7 +84,7 @@ mkdir -p shards
 "$caravan" tokenizer train --input text.txt --vocab-size 2048 --output shards/tokenizer.json
 "$caravan" data prepare --input text.txt --tokenizer shards/tokenizer.json --output shards --document-separator blank-line
 
-say "4/7 train on $ranks ranks, and pull the plug after 45 steps"
+say "4/7 train on $ranks ranks, and pull the plug after $kill_after steps"
 train_and_kill
 say "5/7 the same command continues from the newest complete checkpoint"
 train

@@ -6,7 +6,7 @@ set -euo pipefail
 usage() {
   cat << 'END'
 usage: tests/run.sh [--preset NAME] [--build-dir DIR] [--help]
-  --preset NAME    a configure preset of CMakePresets.json: release (default), ci, dev, asan, cuda
+  --preset NAME    a configure preset of CMakePresets.json: release (default), dev, asan, cuda
   --build-dir DIR  where to build (default: build-NAME)
 END
 }
@@ -46,16 +46,10 @@ part() {
   echo "== $name: $((SECONDS - started)) s"
 }
 
-configure() {
-  local options=()
-  if command -v ccache > /dev/null; then options+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
-  part configure cmake --preset "$preset" -B "$build_dir" "${options[@]}"
-}
-
 test_all() {
-  local log=$scratch/ctest.log command=(ctest --preset "$preset" -j "$jobs")
+  local started=$SECONDS log=$scratch/ctest.log command=(ctest --preset "$preset" -j "$jobs")
   if [ "$build_dir" != "$PWD/build-$preset" ]; then
-    command=(ctest --test-dir "$build_dir" --output-on-failure --timeout 300 --no-tests=error -j "$jobs")
+    command=(ctest --test-dir "$build_dir" --output-on-failure --timeout 600 --no-tests=error -j "$jobs")
   fi
   echo "== test: ${command[*]}"
   if ! "${command[@]}" | tee "$log"; then
@@ -64,10 +58,11 @@ test_all() {
     grep -E '[0-9]+% tests passed, [0-9]+ tests failed out of [0-9]+' "$log" || true
     exit 1
   fi
+  echo "== test: $((SECONDS - started)) s"
   grep -E '[0-9]+% tests passed, [0-9]+ tests failed out of [0-9]+' "$log"
 }
 
 part "install packages" bash jobs/install_dependencies.sh
-configure
+part configure bash jobs/configure.sh --preset "$preset" --build-dir "$build_dir"
 part build cmake --build "$build_dir" -j "$jobs"
 test_all

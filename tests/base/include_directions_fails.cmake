@@ -1,4 +1,5 @@
 # The check itself is checked: a tree with one wrong include of each sort must be refused with all of them named.
+cmake_minimum_required(VERSION 3.22)
 set(tree ${WORK}/tree)
 file(REMOVE_RECURSE ${tree})
 file(WRITE ${tree}/io/sideways.cpp "#include \"caravan/error.hpp\"\n#include \"parallel/world.hpp\"\n")

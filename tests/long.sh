@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# The long form of the tests: what the everyday form does a few times, many times. Parts stand in order of worth; with --minutes
+# those that would not end in time are named and left out.
+set -euo pipefail
+
+usage() {
+  cat << 'END'
+usage: tests/long.sh [--build-dir DIR] [--minutes N] [--list] [--help]
+  --build-dir DIR  a build with tests (default: build-release)
+  --minutes N      start no part that would end later (default: 0, all parts)
+  --list           print the parts and the minutes that each takes on two idle cores, and stop
+END
+}
+
+# minutes, name, command
+parts() {
+  cat << 'END'
+8|200 kills while saving, 1000 flips and cuts of checkpoints|bash tests/reliability.sh --build-dir "$build_dir"
+9|fuzzing of every reader, 30 s each|bash tests/fuzz/run.sh --seconds 30
+END
+}
+
+build_dir=build-release minutes=0
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --build-dir | --minutes)
+      [ $# -ge 2 ] || { echo "long.sh: $1 needs a value" >&2; exit 2; }
+      if [ "$1" = --minutes ]; then minutes=$2; else build_dir=$(realpath -m "$2"); fi
+      shift 2
+      ;;
+    --list) parts | cut -d '|' -f 1,2; exit 0 ;;
+    --help | -h) usage; exit 0 ;;
+    *) echo "long.sh: unknown argument '$1'" >&2; usage >&2; exit 2 ;;
+  esac
+done
+cd "$(dirname "$0")/.."
+[[ $minutes =~ ^[0-9]+$ ]] || { echo "long.sh: --minutes $minutes (a whole number is wanted)" >&2; exit 2; }
+[ -d "$build_dir" ] || { echo "long.sh: no build in $build_dir. Run tests/run.sh first?" >&2; exit 2; }
+export build_dir
+
+failed=()
+while IFS='|' read -r -u 3 needed name command; do
+  if [ "$minutes" -gt 0 ] && [ $((SECONDS + needed * 60)) -gt $((minutes * 60)) ]; then
+    echo "== left out, it takes $needed minutes: $name ($command)"
+    continue
+  fi
+  started=$SECONDS
+  echo "== $name: $command"
+  bash -c "$command" || failed+=("$name")
+  echo "== $name: $((SECONDS - started)) s"
+done 3< <(parts)
+if [ ${#failed[@]} -gt 0 ]; then
+  printf 'FAILED: %s\n' "${failed[@]}" >&2
+  exit 1
+fi
