@@ -1,10 +1,13 @@
 #include "core/plugin/registry_state.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
 #include "caravan/check.hpp"
+#include "caravan/log.hpp"
+#include "core/plugin/trust.hpp"
 
 namespace caravan {
 namespace {
@@ -52,6 +55,9 @@ std::vector<std::string> Registry::State::places_of(const std::string& key) cons
 void Registry::State::scan(std::vector<Refusal>* refusals) {
   if (scanned) return;
   path = search_path(default_directories);
+  if (const auto users = trusted_users(); !users.empty())
+    log_info(fmt::format("plugins of other accounts are trusted (CARAVAN_TRUSTED_USERS): {}",
+                         fmt::join(users, ", ")));
   for (const std::string& directory : path.directories) {
     try {
       for (PluginFile& file : plugin_files(directory)) take_file(std::move(file));

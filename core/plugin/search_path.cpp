@@ -76,6 +76,7 @@ std::vector<PluginFile> plugin_files(const std::string& directory) {
     if (!name.starts_with("caravan-") || !name.ends_with(".so")) continue;
     std::error_code broken_link;
     const fs::path resolved = fs::canonical(entry->path(), broken_link);
+    if (!broken_link) check_trusted_link(entry->path().string(), resolved.string());
     files.push_back({broken_link ? entry->path().string() : resolved.string(),
                      read_component_index(entry->path().string())});
   }

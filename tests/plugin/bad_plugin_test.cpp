@@ -201,7 +201,58 @@ TEST(BadPlugin, FileOfAnotherUser) {
   ASSERT_EQ(::chown(copy.c_str(), 12345, 12345), 0);
 
   EXPECT_EQ(message_of<PluginError>([&] { open_plugin(copy); }),
-            "plugin " + copy + " belongs to user 12345 (must be root or user 0). Install it yourself?");
+            "plugin " + copy +
+                " belongs to user 12345 (must be root, user 0 or an account that CARAVAN_TRUSTED_USERS "
+                "names). Install it yourself?");
+}
+
+/// CARAVAN_TRUSTED_USERS for one test.
+class Trusting {
+ public:
+  explicit Trusting(const char* users) { ::setenv("CARAVAN_TRUSTED_USERS", users, 1); }
+  ~Trusting() { ::unsetenv("CARAVAN_TRUSTED_USERS"); }
+};
+
+TEST(BadPlugin, FileOfAnAccountThatIsTrusted) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can give a file away";
+  OwnDirectory own;
+  const std::string copy = own.path() + "/caravan-no_index.so";
+  fs::copy(file("no_index"), copy);
+  ASSERT_EQ(::chown(copy.c_str(), 1, 1), 0);  // Debian's daemon
+  const auto refusal_with = [&](const char* users) {
+    const Trusting trusting(users);
+    return message_of<PluginError>([&] { open_plugin(copy); });
+  };
+
+  for (const char* users : {"1", "daemon", "4711,daemon", "nobody,1,"})
+    EXPECT_EQ(refusal_with(users), "") << users;
+  for (const char* users : {"", ",", "2", "nobody,12345"})
+    EXPECT_THAT(refusal_with(users), HasSubstr("belongs to user 1 (must be root")) << users;
+  for (const char* users : {"deamon", "4294967295", "-1", "01", "0x1", "1;2", " 1"})
+    EXPECT_THAT(refusal_with(users), HasSubstr("CARAVAN_TRUSTED_USERS has '" + std::string(users) +
+                                               "' (no account of this machine)"));
+  ::chmod(copy.c_str(), 0666);
+  EXPECT_THAT(refusal_with("1"), HasSubstr("can be written by everybody"));
+}
+
+TEST(BadPlugin, LinkOutOfTheDirectoryToAnotherUsersFile) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can give a file away";
+  const Trusting trusting("12345");
+  OwnDirectory own, elsewhere;
+  const std::string target = elsewhere.path() + "/caravan-no_index.so",
+                    link = own.path() + "/caravan-no_index.so";
+  fs::copy(file("no_index"), target);
+  fs::create_symlink(target, link);
+  const auto refusal_of_link = [&] {
+    Registry registry({own.path()});
+    return message_of<PluginError>([&] { registry.find("schedule", "nothing"); });
+  };
+
+  EXPECT_EQ(refusal_of_link(), "") << "root's own file may be linked";
+  ASSERT_EQ(::chown(target.c_str(), 12345, 12345), 0);
+  EXPECT_EQ(refusal_of_link(), "plugin " + link + " is a link out of its folder to " + target +
+                                   " of user 12345 (only links to your own and root's files are followed). "
+                                   "Install a copy?");
 }
 
 TEST(BadPlugin, BareNamesAreNeverLookedUp) {
