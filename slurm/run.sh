@@ -9,7 +9,8 @@ say() {
 
 # read_settings RUN.ENV: its variables, those of the array task, and defaults for what a file written by hand leaves out.
 read_settings() {
-  local task="${1%/*}/task-${SLURM_ARRAY_TASK_ID:-none}.env"
+  settings_folder=${1%/*}
+  local task="$settings_folder/task-${SLURM_ARRAY_TASK_ID:-none}.env"
   # shellcheck source=/dev/null
   . "$1"
   # shellcheck source=/dev/null
@@ -20,6 +21,18 @@ read_settings() {
   : "${CARAVAN_CONTAINER:=none}" "${CARAVAN_IMAGE:=}"
   if [ -z "${CARAVAN_MODULES+set}" ]; then CARAVAN_MODULES=(); fi
   if [ -z "${CARAVAN_MOUNTS+set}" ]; then CARAVAN_MOUNTS=(); fi
+  if [ -z "${CARAVAN_SRUN_OPTIONS+set}" ]; then CARAVAN_SRUN_OPTIONS=(); fi
+}
+
+# The site's own lines of shell (setup.sh beside run.env). Files that they read often look at variables that are not set.
+run_setup() {
+  if [ ! -f "$settings_folder/setup.sh" ]; then return; fi
+  trap 'say "a line of the site'\''s setup ended with $?: $BASH_COMMAND"; exit 2' ERR
+  set -E +u
+  # shellcheck source=/dev/null
+  . "$settings_folder/setup.sh"
+  set +E -u
+  trap - ERR
 }
 
 load_modules() {
@@ -81,10 +94,15 @@ begin_attempt() {
   mkdir -p "$CARAVAN_RUN"
   local newest
   newest=$(newest_checkpoint)
-  say "job $SLURM_JOB_ID, restart $restart, on $SLURM_JOB_NODELIST, newest checkpoint: $newest"
+  say "job $(own_id), restart $restart, on $SLURM_JOB_NODELIST, newest checkpoint: $newest"
   if ((restart > 0)); then stop_without_progress "$newest"; fi
-  printf '%s %s %s %s\n' "$(date -u +%FT%TZ)" "$SLURM_JOB_ID" "$restart" "$newest" >> "$CARAVAN_RUN/attempts.txt"
+  printf '%s %s %s %s\n' "$(date -u +%FT%TZ)" "$(own_id)" "$restart" "$newest" >> "$CARAVAN_RUN/attempts.txt"
   report_failing_nodes
+}
+
+# mpirun knows nothing of --cpus-per-task: a rank of several cores, bound to one, would have all its threads there.
+mpirun_binding() {
+  if ((${SLURM_CPUS_PER_TASK:-1} > 1)); then echo none; else echo core:overload-allowed; fi
 }
 
 # The command of all ranks, in `command`.
@@ -92,8 +110,8 @@ build_command() {
   local mounts
   mounts=$(IFS=,; echo "${CARAVAN_MOUNTS[*]-}")
   case $CARAVAN_LAUNCHER in
-    srun) command=(srun "--mpi=$CARAVAN_MPI" --kill-on-bad-exit=1 --export=ALL "$@") ;;
-    mpirun) command=(mpirun -n "$SLURM_NTASKS") ;;
+    srun) command=(srun "--mpi=$CARAVAN_MPI" --kill-on-bad-exit=1 --export=ALL "$@" "${CARAVAN_SRUN_OPTIONS[@]}") ;;
+    mpirun) command=(mpirun -n "$SLURM_NTASKS" --bind-to "$(mpirun_binding)") ;;
     *) say "unknown launcher '$CARAVAN_LAUNCHER' (srun or mpirun)"; exit 2 ;;
   esac
   case $CARAVAN_CONTAINER in
@@ -118,6 +136,12 @@ launch() {
   trap - USR1 TERM
 }
 
+# What Slurm calls this job alone. The id of an array's last task is the id of the array, so that scontrol would take it for
+# all tasks.
+own_id() {
+  if [ -n "${SLURM_ARRAY_JOB_ID:-}" ]; then echo "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"; else echo "$SLURM_JOB_ID"; fi
+}
+
 # Gives the job back to Slurm, which ends this script when it takes it: a script that ended first would be recorded as failed
 # and stay ended.
 requeue() {
@@ -126,7 +150,7 @@ requeue() {
     exit 93
   fi
   say "$1: to be started again"
-  if scontrol requeue "$SLURM_JOB_ID"; then sleep 600; fi
+  if scontrol requeue "$(own_id)"; then sleep 600; fi
   exit "$code"
 }
 
@@ -149,6 +173,7 @@ finish() {
 # run_job LAUNCH-OPTION…: one start of the run; does not return.
 run_job() {
   trap : USR1  # until there are ranks to hear it
+  run_setup
   load_modules
   begin_attempt
   build_command "$@"

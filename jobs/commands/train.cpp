@@ -1,11 +1,15 @@
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "caravan/check.hpp"
 #include "jobs/command.hpp"
 #include "jobs/setup/with_world.hpp"
+#include "jobs/text_streams.hpp"
 #include "jobs/train/setup.hpp"
 #include "jobs/train/trainer.hpp"
 #include "jobs/train/watch_run.hpp"
@@ -17,11 +21,25 @@ struct Options {
   std::string job;
   std::vector<std::string> overrides;
   bool dry_run = false;
+  int ranks = 0;  ///< to plan for; 0: those that run
 };
+
+/// The plan of rank 0 of ranks that are not running.
+int plan_for(const Options& options, const Job& job, Communicator& world) {
+  CARAVAN_CHECK(options.dry_run && world.size() == 1, ConfigError,
+                fmt::format("--ranks {} {} (it plans for ranks that are not started). {}?", options.ranks,
+                            options.dry_run ? fmt::format("on {} ranks", world.size()) : "without --dry-run",
+                            options.dry_run ? "Leave mpirun out" : "mpirun -n starts ranks"));
+  parallel::PaperWorld paper(0, options.ranks);
+  TrainSetup setup(job, paper, device_of_job);
+  write_standard_output(describe(setup));
+  return 0;
+}
 
 int train(const Options& options, Communicator& world) {
   const StopRequest stop;
   const Job job = load_job(options.job, options.overrides);
+  if (options.ranks > 0) return plan_for(options, job, world);
   if (options.dry_run) {
     TrainSetup setup(job, world);
     const std::string text = describe(setup);
@@ -43,6 +61,8 @@ std::function<int()> declare(CLI::App& app) {
       "--dry-run", options->dry_run,
       "Print the resolved job, layout, plan, what runs each operator, memory and parameters; allocate "
       "nothing");
+  app.add_option("--ranks", options->ranks, "With --dry-run: plan for so many ranks, which are not started")
+      ->check(CLI::Range(1, 1 << 28));
   app.footer(
       "Start several ranks with: mpirun -n 2 caravan train JOB.yaml\n"
       "A run continues from the newest complete checkpoint of its output folder.\n"

@@ -71,6 +71,10 @@ void read_all(const io::WeightSource& weights, ParameterStore& parameters, const
 
 }  // namespace
 
+void check_weights_from(const std::string& path, const ParameterStore& whole_model) {
+  io::check_weights(*io::open_weight_source(path), wanted(whole_model));
+}
+
 ModelSource open_model(const std::string& path) {
   const io::ModelPath resolved = io::resolve_model_path(path);
   for (const auto& skipped : resolved.skipped)

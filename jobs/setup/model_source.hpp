@@ -33,5 +33,7 @@ void load_weights(const ModelSource& source, ParameterStore& parameters);
 /// may be null.
 void load_weights_from(const std::string& path, ParameterStore& parameters, const ParameterStore& whole_model,
                        Whereabouts* whereabouts);
+/// IoError unless a run of this model could start from `path`; reads no weights.
+void check_weights_from(const std::string& path, const ParameterStore& whole_model);
 
 }  // namespace caravan::jobs

@@ -11,13 +11,15 @@ enum class WordKind {
   module,      ///< a name with /
   constraint,  ///< names joined by & | , with ( ) [ ] *
   memory,      ///< 64G
-  variable,    ///< NCCL_DEBUG: a name whose beginning says which library it is for
+  gres,        ///< gpu:h100:4
+  option,      ///< --name or --name=value
+  variable,    ///< NCCL_DEBUG: a name that neither bash, Slurm nor the batch script keeps for itself
   operand,     ///< any line of UTF-8 that no program takes for an option: a path, an image
   text,        ///< any line of UTF-8: a value
 };
 
 /// `where` begins the message: file and line, or the option. ConfigError says what would be right. No word is
-/// empty or longer than 4096 bytes, and none but a text begins with -.
+/// empty or longer than 4096 bytes, and none but an option or a text begins with -.
 void check_word(WordKind kind, std::string_view where, std::string_view word);
 
 }  // namespace caravan::jobs

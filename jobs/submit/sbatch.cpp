@@ -6,9 +6,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 
 #include "caravan/check.hpp"
 #include "jobs/submit/run_env.hpp"
@@ -22,6 +24,28 @@ struct Result {
   int code = 0;  ///< 128 + signal where one ended it
   std::string output;
 };
+
+std::string_view name_of(std::string_view entry) {
+  return entry.substr(0, entry.find('='));
+}
+
+/// SLURM_CONF, SLURM_CLUSTERS and SLURM_JWT say where Slurm is and who asks.
+bool is_withheld(std::string_view name) {
+  constexpr std::array<std::string_view, 4> kPrefixes{"SLURM", "OMPI_", "PMI", "PRTE_"};
+  constexpr std::array<std::string_view, 3> kNeeded{"SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT"};
+  const auto begins = [&](std::string_view prefix) { return name.starts_with(prefix); };
+  return std::any_of(kPrefixes.begin(), kPrefixes.end(), begins) &&
+         std::find(kNeeded.begin(), kNeeded.end(), name) == kNeeded.end();
+}
+
+/// What sbatch hands to the job.
+std::vector<char*> handed_environment() {
+  std::vector<char*> list;
+  for (char** entry = environ; *entry; ++entry)
+    if (!is_withheld(name_of(*entry))) list.push_back(*entry);
+  list.push_back(nullptr);
+  return list;
+}
 
 enum class Capture { output, output_and_errors };
 
@@ -44,7 +68,8 @@ int spawn(std::vector<std::string>& words, int output, Capture capture, pid_t& c
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
-  const int error = ::posix_spawnp(&child, arguments[0], &files, nullptr, arguments.data(), environ);
+  const int error =
+      ::posix_spawnp(&child, arguments[0], &files, nullptr, arguments.data(), handed_environment().data());
   posix_spawn_file_actions_destroy(&files);
   return error;
 }
@@ -78,6 +103,14 @@ std::string reason_of(std::string text) {
 }
 
 }  // namespace
+
+std::vector<std::string> withheld_variables() {
+  std::vector<std::string> names;
+  for (char** entry = environ; *entry; ++entry)
+    if (is_withheld(name_of(*entry))) names.emplace_back(name_of(*entry));
+  std::sort(names.begin(), names.end());
+  return names;
+}
 
 void check_with_slurm(const Submission& submission) {
   std::vector<std::string> words = submission.command(0, "");

@@ -39,7 +39,9 @@ std::vector<std::string> sbatch_options(const SubmitRequest& request, const Site
   add("--nodes", std::to_string(request.nodes));
   add("--ntasks-per-node", std::to_string(site.tasks_per_node));
   add("--cpus-per-task", std::to_string(site.cpus_per_task));
-  if (site.gpus_per_node > 0) add("--gpus-per-node", std::to_string(site.gpus_per_node));
+  if (site.gpus_per_node > 0 && !site.gres_has_gpus)
+    add("--gpus-per-node", std::to_string(site.gpus_per_node));
+  add("--gres", site.gres);
   if (site.exclusive) words.emplace_back("--exclusive");
   add("--mem", site.memory);
   add("--time", time_limit(request, site));
@@ -49,10 +51,13 @@ std::vector<std::string> sbatch_options(const SubmitRequest& request, const Site
   add("--qos", site.qos);
   add("--reservation", site.reservation);
   add("--constraint", site.constraint);
+  add("--mail-type", site.mail_type);
+  add("--mail-user", site.mail_address);
   add("--exclude", excluded_nodes(request));
   add("--array", names.array);
   add("--chdir", std::filesystem::current_path().string());
   add("--output", names.log);
+  words.insert(words.end(), site.sbatch_options.begin(), site.sbatch_options.end());  // the last one counts
   return words;
 }
 

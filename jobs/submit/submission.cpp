@@ -13,12 +13,14 @@
 #include "io/files/pending_file.hpp"
 #include "jobs/job/job.hpp"
 #include "jobs/submit/allowed.hpp"
-#include "jobs/submit/check_components.hpp"
 #include "jobs/submit/failing_nodes.hpp"
+#include "jobs/submit/node_device.hpp"
 #include "jobs/submit/run_env.hpp"
+#include "jobs/submit/sbatch.hpp"
 #include "jobs/submit/sbatch_options.hpp"
+#include "jobs/submit/scoped_environment.hpp"
 #include "jobs/submit/sweep.hpp"
-#include "parallel/mesh_layout.hpp"
+#include "jobs/train/paper_check.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -40,16 +42,6 @@ std::string absolute_path(const std::string& what, const std::string& path) {
       path.find('\\') == std::string::npos, ConfigError,
       fmt::format("{}: {} (a backslash turns off Slurm's log names). Name it otherwise?", what, shown(path)));
   return fs::absolute(path).lexically_normal().string();
-}
-
-void check_ranks(const Job& job, std::int64_t ranks) {
-  parallel::MeshDegrees degrees;
-  degrees.dp_replicate = static_cast<int>(job.parallel.data_replicate);
-  degrees.dp_shard = static_cast<int>(job.parallel.data_shard);
-  degrees.pp = static_cast<int>(job.parallel.pipeline);
-  degrees.cp = static_cast<int>(job.parallel.context);
-  degrees.tp = static_cast<int>(job.parallel.tensor);
-  parallel::MeshLayout(degrees, static_cast<int>(ranks));  // says what does not fit
 }
 
 /// kind:id as Slurm's --dependency takes it.
@@ -77,6 +69,7 @@ RunEnv settings(const Site& site, bool goes_on) {
                                                  : own)
       .set("CARAVAN_LAUNCHER", site.launcher)
       .set("CARAVAN_MPI", site.mpi)
+      .set("CARAVAN_SRUN_OPTIONS", site.srun_options)
       .set("CARAVAN_MODULES", site.modules)
       .set("CARAVAN_CONTAINER", site.container.kind)
       .set("CARAVAN_IMAGE", site.container.image)
@@ -92,12 +85,16 @@ RunEnv settings(const Site& site, bool goes_on) {
 /// What the options of a request and a site make of a job.
 class Planner {
  public:
-  Planner(const SubmitRequest& request, const Site& site) : request_(request), site_(site) {}
+  Planner(const SubmitRequest& request, const Site& site)
+      : request_(request),
+        site_(site),
+        ranks_(static_cast<int>(request.nodes * site.tasks_per_node)),
+        device_(site.gpus_per_node > 0),
+        paper_(ranks_, [this](Registry&, const Job& job) { return device_.lend(job); }) {}
 
   Submission plan() {
     const Job job = load_job(request_.job, request_.overrides);
     check_word(WordKind::name, fmt::format("{}: name", request_.job), job.name);
-    check_job(job);
     run_ = absolute_path("output", job.output);
     plan_.folder = fmt::format("{}/slurm/{:%Y%m%d-%H%M%S}-{}", run_, fmt::gmtime(std::time(nullptr)),
                                io::random_suffix().substr(0, 4));
@@ -108,19 +105,25 @@ class Planner {
     plan_.is_array ? add_tasks() : add_single(job);
     plan_.sbatch =
         sbatch_options(request_, site_, {job.name, log_pattern(plan_.folder, plan_.is_array), array_range()});
-    for (const std::string& node : failing_nodes(run_, site_.node_failures))
-      plan_.notes.push_back(
-          fmt::format("node {} took part in {} or more failures of this run "
-                      "(failed-nodes.txt); --exclude {} leaves it out",
-                      node, site_.node_failures, node));
+    note_failing_nodes();
+    note_environment();
     return std::move(plan_);
   }
 
  private:
-  /// A container may hold other plugins than this machine.
-  void check_job(const Job& job) const {
-    check_ranks(job, request_.nodes * site_.tasks_per_node);
-    if (site_.container.kind == "none") check_components(job);
+  /// A container may hold other plugins and files than this machine.
+  bool checks_all() const { return request_.check == CheckScope::all && site_.container.kind == "none"; }
+  void check_job(const Job& job) {
+    if (!checks_all()) return check_layout(job, ranks_);
+    const ScopedEnvironment of_the_ranks(caravan_variables());
+    paper_.check(job);
+  }
+  /// Which plugins are found and trusted there.
+  ScopedEnvironment::Variables caravan_variables() const {
+    ScopedEnvironment::Variables variables;
+    for (const auto& variable : site_.environment)
+      if (variable.first.starts_with("CARAVAN_")) variables.push_back(variable);
+    return variables;
   }
   std::string array_range() const {
     if (!plan_.is_array) return "";
@@ -140,17 +143,47 @@ class Planner {
                       node, site_.node_failures, node));
   }
 
+  void note_environment() {
+    if (!checks_all())
+      plan_.notes.emplace_back(
+          "only ranks and batch are checked: plugins, data and weights are looked at when the job starts");
+    const std::vector<std::string> withheld = withheld_variables();
+    if (withheld.empty()) return;
+    plan_.notes.push_back(
+        fmt::format("variables of this shell that are not handed to the job, as they belong to another "
+                    "allocation or set up MPI (the site's environment is for that): {}",
+                    fmt::join(withheld, ", ")));
+  }
+
   void add_scripts() {
     const std::string script = site_.gpus_per_node > 0 ? "gpu.sbatch" : "cpu.sbatch";
     plan_.script = path(script);
     for (const std::string& name : {script, std::string("run.sh")})
       add_file(name, io::read_text((slurm_folder() / name).string(), kMostScriptBytes));
+    if (!site_.setup.empty())
+      add_file("setup.sh",
+               fmt::format("# The site's setup; run.sh reads it.\n{}\n", fmt::join(site_.setup, "\n")));
   }
 
   void add_single(Job job) {
-    job.resolved.set("output", run_);
+    name_output(job, run_);
+    check_job(job);
     add_file("job.yaml", job.resolved.to_yaml());
     add_settings(run_, path("job.yaml"));
+  }
+
+  static void name_output(Job& job, const std::string& run) {
+    job.output = run;
+    job.resolved.set("output", run);
+  }
+
+  void check_task(const Job& job, std::size_t index) {
+    try {
+      check_job(job);
+    } catch (Error& error) {
+      error.add_context(fmt::format("task {} of the array", index));
+      throw;
+    }
   }
 
   /// Settings that all tasks share name the first one, and each task's own file stands over them.
@@ -160,10 +193,10 @@ class Planner {
       std::vector<std::string> overrides = request_.overrides;
       overrides.insert(overrides.end(), tasks[index].begin(), tasks[index].end());
       Job job = load_job(request_.job, overrides);
-      check_job(job);
       const std::string run = fmt::format("{}/task-{}", run_, index),
                         file = fmt::format("job-{}.yaml", index);
-      job.resolved.set("output", run);
+      name_output(job, run);
+      check_task(job, index);
       add_file(file, job.resolved.to_yaml());
       add_file(fmt::format("task-{}.env", index),
                RunEnv().set("CARAVAN_RUN", run).set("CARAVAN_JOB", path(file)).text());
@@ -186,6 +219,9 @@ class Planner {
   Submission plan_;
   std::string run_;
   std::size_t last_task_ = 0;
+  int ranks_;
+  NodeDevice device_;
+  PaperCheck paper_;
 };
 
 }  // namespace

@@ -9,6 +9,12 @@
 
 namespace caravan::jobs {
 
+/// How much of a job is checked where it is submitted.
+enum class CheckScope {
+  all,    ///< what train would refuse
+  layout  ///< ranks and batch: data or plugins are on the nodes alone
+};
+
 /// What `caravan submit` is asked for.
 struct SubmitRequest {
   std::string job;
@@ -20,6 +26,7 @@ struct SubmitRequest {
   std::int64_t chain = 1;            ///< jobs, each going on where the one before stopped
   std::string after;                 ///< job id, or kind:id
   std::vector<std::string> exclude;  ///< nodes
+  CheckScope check = CheckScope::all;
 };
 
 /// Everything that a submission writes and hands to sbatch, nothing of it done yet.
@@ -37,7 +44,8 @@ struct Submission {
   std::vector<std::string> command(std::int64_t link, const std::string& before) const;
 };
 
-/// Reads and checks job and site, and lays everything out. ConfigError before anything is written.
+/// Reads the job, checks it for the request's ranks as train would, and lays everything out. ConfigError,
+/// PluginError or IoError before anything is written.
 Submission plan_submission(const SubmitRequest& request, const Site& site);
 
 /// Makes the folder and writes the files. IoError.

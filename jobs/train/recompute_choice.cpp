@@ -107,8 +107,9 @@ std::size_t bytes_with(const RankStages& stages, std::vector<RecomputePlan> plan
   return StageMemory::planned(stages.model, plan, stages.shape).total();
 }
 
-/// Repeats everything, then keeps what saves most time for its bytes for as long as there is room.
-std::vector<RecomputePlan> plans_within(double budget, const RankStages& stages, const PartCosts& costs) {
+/// Repeats everything, then keeps what saves most time for its bytes for as long as there is room. Where
+/// costs are not known nothing is kept.
+std::vector<RecomputePlan> plans_within(double budget, const RankStages& stages, const PartCosts* costs) {
   const std::size_t all = bytes_with(stages, {});
   const auto room = static_cast<std::size_t>(budget <= 1 ? budget * static_cast<double>(all) : budget);
   if (all <= room) return {};
@@ -120,7 +121,8 @@ std::vector<RecomputePlan> plans_within(double budget, const RankStages& stages,
                   "with nothing {}). A larger budget, fewer sequences in a micro-batch, or more ranks?",
                   budget, bytes_text(static_cast<double>(room)), bytes_text(static_cast<double>(least)),
                   bytes_text(static_cast<double>(all))));
-  for (const Candidate& candidate : candidates_of(stages, costs)) {
+  if (!costs) return plans;
+  for (const Candidate& candidate : candidates_of(stages, *costs)) {
     LayerRecompute& layer = plans[candidate.stage][candidate.layer];
     LayerRecompute before = std::exchange(layer, keeping(layer, candidate.part));
     if (bytes_with(stages, plans) > room) layer = std::move(before);
@@ -140,8 +142,7 @@ std::vector<RecomputePlan> choose_recompute(const RecomputeRule& rule, const Ran
       check_parts(rule.keeps, whole, stages.shape);
       return plans_by_rule(rule, stages.model);
     case RecomputeRule::Kind::budget:
-      CARAVAN_EXPECT(costs != nullptr);
-      return plans_within(rule.budget, stages, *costs);
+      return plans_within(rule.budget, stages, costs);
   }
   return {};
 }

@@ -11,23 +11,6 @@
 namespace caravan::jobs {
 namespace {
 
-parallel::MeshDegrees degrees(const Job::Parallel& parallel) {
-  const std::pair<const char*, std::int64_t> later[] = {
-      {"data_shard", parallel.data_shard}, {"context", parallel.context}, {"tensor", parallel.tensor}};
-  for (const auto& [key, degree] : later) {
-    CARAVAN_CHECK(
-        degree == 1, ConfigError,
-        fmt::format(
-            "parallel.{}={} (this version trains replicated data and pipeline parallel only). Set it to 1, "
-            "and parallel.data_replicate or parallel.pipeline to the number of ranks?",
-            key, degree));
-  }
-  parallel::MeshDegrees mesh;
-  mesh.dp_replicate = static_cast<int>(parallel.data_replicate);
-  mesh.pp = static_cast<int>(parallel.pipeline);
-  return mesh;
-}
-
 Host host_of(Registry& registry, Device* device) {
   Host host;
   host.registry = &registry;
@@ -37,12 +20,22 @@ Host host_of(Registry& registry, Device* device) {
 
 }  // namespace
 
+Made<Device> device_of_job(Registry& registry, const Job& job) {
+  return choose_device(registry, job.device, job.device_options);
+}
+
 TrainSetup::TrainSetup(Job job, Communicator& world)
+    : TrainSetup(std::move(job), world, device_of_job, Costs::measured) {}
+
+TrainSetup::TrainSetup(Job job, parallel::PaperWorld& world, const MakeDevice& device)
+    : TrainSetup(std::move(job), world, device, Costs::unknown) {}
+
+TrainSetup::TrainSetup(Job job, Communicator& world, const MakeDevice& device, Costs costs)
     : job_(std::move(job)),
       world_(world),
-      mesh_(world, degrees(job_.parallel)),
+      mesh_(world, mesh_degrees(job_.parallel)),
       registry_(make_registry()),
-      device_(choose_device(*registry_, job_.device, job_.device_options)),
+      device_(device(*registry_, job_)),
       compute_(choose_precision(*device_, job_.train.precision)),
       whole_model_(*registry_, {device_.get(), compute_}, job_.model_plugin, job_.model,
                    job_.train.sequence_length),
@@ -50,17 +43,17 @@ TrainSetup::TrainSetup(Job job, Communicator& world)
                                               job_.optimizer)),
       slots_(optimizer_->slots()),
       shape_{job_.train.local_batch_size, job_.train.sequence_length, Phase::train, 0, compute_},
-      share_(divide_batch()),
+      share_(divide_batch(job_, mesh_.layout(), world.rank())),
       pipeline_(plan_pipeline(*registry_, job_, mesh_.coordinate(parallel::MeshAxis::pp),
                               share_.microbatches(), whole_model_)),
       model_(*registry_, {device_.get(), compute_}, job_.model_plugin, job_.model, job_.train.sequence_length,
              stages_on(mesh_.coordinate(parallel::MeshAxis::pp))) {
-  choose_recomputation();
+  choose_recomputation(costs);
 }
 
-void TrainSetup::choose_recomputation() {
+void TrainSetup::choose_recomputation(Costs costs) {
   const RecomputeRule& rule = job_.train.recompute;
-  if (rule.kind == RecomputeRule::Kind::budget)
+  if (rule.kind == RecomputeRule::Kind::budget && costs == Costs::measured)
     part_costs_.emplace(*registry_, *device_, whole_model_, shape_, world_);
   pipeline_.training.recompute = choose_recompute(rule, {model_, pipeline_.training, shape_}, whole_model_,
                                                   part_costs_ ? &*part_costs_ : nullptr);
@@ -73,27 +66,6 @@ StageChoice TrainSetup::stages_on(int rank) const {
 std::unique_ptr<ModelInstance> TrainSetup::stages_of_rank(int rank, Device& device) {
   return std::make_unique<ModelInstance>(*registry_, ComputeOn{&device, compute_}, job_.model_plugin,
                                          job_.model, job_.train.sequence_length, stages_on(rank));
-}
-
-BatchShare TrainSetup::divide_batch() {
-  BatchShare share;
-  share.local_batch = job_.train.local_batch_size;
-  share.data_ranks = mesh_.degree(parallel::MeshAxis::batch);
-  share.data_rank = mesh_.coordinate(parallel::MeshAxis::batch);
-  const std::int64_t smallest = share.local_batch * share.data_ranks, wanted = job_.parallel.microbatches;
-  const std::int64_t by_pipeline = smallest * std::max<std::int64_t>(wanted, 1);
-  share.global_batch = job_.train.global_batch_size < 0 ? by_pipeline : job_.train.global_batch_size;
-  CARAVAN_CHECK(
-      share.global_batch > 0 && share.global_batch % smallest == 0, ConfigError,
-      fmt::format(
-          "train.global_batch_size={} (must be a multiple of local_batch_size={} x {} data ranks = {})",
-          share.global_batch, share.local_batch, share.data_ranks, smallest));
-  CARAVAN_CHECK(
-      wanted < 1 || share.microbatches() == wanted, ConfigError,
-      fmt::format("parallel.microbatches={} and train.global_batch_size={} (that is {} micro-batches "
-                  "of {} sequences on {} data ranks). Leave one out?",
-                  wanted, share.global_batch, share.microbatches(), share.local_batch, share.data_ranks));
-  return share;
 }
 
 MemoryPlan TrainSetup::memory() {
@@ -169,7 +141,11 @@ std::string describe_pipeline(TrainSetup& setup) {
 
 std::string describe_recomputation(TrainSetup& setup) {
   std::string text;
-  if (setup.part_costs()) text += "\n# forward of each part, measured\n" + setup.part_costs()->describe();
+  if (setup.part_costs()) {
+    text += "\n# forward of each part, measured\n" + setup.part_costs()->describe();
+  } else if (setup.job().train.recompute.kind == RecomputeRule::Kind::budget) {
+    text += "\n# forward of each part: measured where the ranks run; here as if everything were repeated\n";
+  }
   if (setup.pipeline().training.recompute.empty()) return text;
   return text + "\n# recomputation on rank 0\n" +
          describe_recompute({setup.model(), setup.pipeline().training, setup.shape()});

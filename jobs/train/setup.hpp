@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -11,14 +12,20 @@
 #include "jobs/job/job.hpp"
 #include "jobs/setup/machine.hpp"
 #include "jobs/setup/model_instance.hpp"
-#include "jobs/train/batches.hpp"
+#include "jobs/train/layout.hpp"
 #include "jobs/train/memory_plan.hpp"
 #include "jobs/train/pipeline_setup.hpp"
 #include "jobs/train/recompute_choice.hpp"
 #include "jobs/train/stage_memory.hpp"
+#include "parallel/paper_world.hpp"
 #include "parallel/process_mesh.hpp"
 
 namespace caravan::jobs {
+
+/// Makes the device that a job's ranks compute on, or what stands for it.
+using MakeDevice = std::function<Made<Device>(Registry&, const Job&)>;
+/// The job's device on this machine.
+Made<Device> device_of_job(Registry& registry, const Job& job);
 
 /// Everything of a training job that can be decided, checked and described before memory is taken. Borrows
 /// the world.
@@ -26,6 +33,9 @@ class TrainSetup {
  public:
   /// [collective] ConfigError and PluginError before anything is allocated.
   TrainSetup(Job job, Communicator& world);
+  /// The same for one rank of ranks that are not running. Nothing is measured: a budget for activations is
+  /// checked, and planned as if everything were repeated.
+  TrainSetup(Job job, parallel::PaperWorld& world, const MakeDevice& device);
 
   const Job& job() const noexcept { return job_; }
   Registry& registry() noexcept { return *registry_; }
@@ -67,8 +77,9 @@ class TrainSetup {
   RankGroup group(parallel::MeshAxes axes) {
     return {mesh_.communicator(axes), mesh_.tensor_communicator(axes, *device_)};
   }
-  BatchShare divide_batch();
-  void choose_recomputation();
+  enum class Costs { measured, unknown };
+  TrainSetup(Job job, Communicator& world, const MakeDevice& device, Costs costs);
+  void choose_recomputation(Costs costs);
   StageChoice stages_on(int rank) const;
   MemoryDemand memory_demand(const RankPlan& training, const BatchShape& shape);
 

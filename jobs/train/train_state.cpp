@@ -7,6 +7,7 @@
 #include <set>
 
 #include "caravan/check.hpp"
+#include "io/checkpoint/catalogue.hpp"
 #include "io/checkpoint/reader.hpp"
 #include "jobs/train/setup.hpp"
 #include "jobs/train/state_tensors.hpp"
@@ -83,6 +84,16 @@ std::int64_t integer(const io::CheckpointReader& reader, const std::string& name
 }
 
 }  // namespace
+
+void refuse_to_mix(const std::string& output) {
+  const auto steps = io::list_steps(output);
+  CARAVAN_CHECK(
+      steps.empty(), ConfigError,
+      fmt::format(
+          "{} holds checkpoints up to step {} and checkpoint.resume is false (two runs would mix). Name "
+          "another output, or move them away?",
+          output, steps.back()));
+}
 
 void check_fits(const io::CheckpointReader& reader, TrainSetup& setup) {
   check_same_tensors(reader, setup.whole_model().parameters(), setup.slots(),

@@ -21,6 +21,9 @@ struct Progress {
   std::int64_t next_sample = 0;  ///< global data cursor
 };
 
+/// ConfigError where `output` holds checkpoints that the run is not to continue: it would replace some steps
+/// of the former run and keep others, and pruning would take the new for the old.
+void refuse_to_mix(const std::string& output);
 /// IoError naming what does not fit the job's model or optimizer.
 void check_fits(const io::CheckpointReader& reader, TrainSetup& setup);
 /// Reads what this rank holds, whatever layout wrote it. IoError naming what is damaged.

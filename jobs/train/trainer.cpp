@@ -30,18 +30,6 @@ bool due(std::int64_t every, std::int64_t step, std::int64_t last) {
   return step == last || (every > 0 && step % every == 0);
 }
 
-/// A new run would replace some steps of the former one and keep others, and pruning would take the new for
-/// the old.
-void refuse_to_mix(const std::string& output) {
-  const auto steps = io::list_steps(output);
-  CARAVAN_CHECK(
-      steps.empty(), ConfigError,
-      fmt::format(
-          "{} holds checkpoints up to step {} and checkpoint.resume is false (two runs would mix). Name "
-          "another output, or move them away?",
-          output, steps.back()));
-}
-
 }  // namespace
 
 Trainer::Trainer(TrainSetup& setup, Communicator& world, const StopRequest& stop, Whereabouts& whereabouts)

@@ -31,9 +31,13 @@ BatchShape evaluation(BatchShape shape) {
 
 }  // namespace
 
+Made<DataSource> open_validation_data(TrainSetup& setup) {
+  return setup.open_data(validation_data(setup.job().validation.data));
+}
+
 Validator::Validator(TrainSetup& setup)
     : setup_(setup),
-      source_(setup.open_data(validation_data(setup.job().validation.data))),
+      source_(open_validation_data(setup)),
       reader_(*source_, one_round(setup.share(), setup.pipeline().validation.microbatches)),
       memory_(setup.device(), setup.model(), setup.pipeline().validation, evaluation(setup.shape())),
       executor_(setup.device(), setup.pipeline().validation, memory_.stages(),

@@ -6,6 +6,9 @@
 
 namespace caravan::jobs {
 
+/// The data that a validation reads: the job's, with its differences. IoError.
+Made<DataSource> open_validation_data(TrainSetup& setup);
+
 /// The loss of validation left the numbers while training goes on.
 class ValidationError final : public NumericalError {
  public:

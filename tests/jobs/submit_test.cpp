@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include <cstdlib>
@@ -6,6 +7,7 @@
 #include "caravan/schema.hpp"
 #include "jobs/submit/allowed.hpp"
 #include "jobs/submit/failing_nodes.hpp"
+#include "jobs/submit/sbatch.hpp"
 #include "jobs/submit/site.hpp"
 #include "jobs/submit/site_schema.hpp"
 #include "jobs/submit/submission.hpp"
@@ -53,6 +55,7 @@ train: {steps: 6}
 TEST_F(Submit, EverySiteThatIsInstalledCanBeRead) {
   check_schema(kSiteParams, "site file");
   check_schema(kContainerParams, "section container");
+  check_schema(kMailParams, "section mail");
   int sites = 0;
   for (const auto& entry : std::filesystem::directory_iterator(slurm_folder() / "sites")) {
     EXPECT_NO_THROW(load_site(entry.path().stem().string(), {})) << entry.path();
@@ -64,11 +67,31 @@ TEST_F(Submit, EverySiteThatIsInstalledCanBeRead) {
 TEST_F(Submit, ASitesMistakesAreNamedWithFileAndLine) {
   const std::vector<std::pair<std::string, std::string>> cases{
       {"partitoin: gpu\n", "site.yaml:1: unknown key 'partitoin'"},
-      {"time: 1:0:0\npartition: a b\n", "site.yaml:2: partition: 'a b' (allowed: letters, digits and"},
-      {"modules: [cuda, '-x']\n", "site.yaml:1: modules: '-x' (allowed: "},
-      {"environment: {PATH: /x}\n",
-       "a variable of environment: 'PATH' (allowed: letters, digits and _ after one"},
-      {"environment: {LD_PRELOAD: x.so}\n", "'LD_PRELOAD'"},
+      {"time: 1:0:0\npartition: a b\n", "site.yaml:2: partition[0]: 'a b' (allowed: letters, digits and"},
+      {"modules: [cuda, '-x']\n", "site.yaml:1: modules[1]: '-x' (allowed: "},
+      {"environment: {SLURM_JOB_ID: 3}\n",
+       "a variable of environment: 'SLURM_JOB_ID' (allowed: letters, digits and _, not a digit first, not "
+       "SLURM_"},
+      {"environment: {CARAVAN_RUN: /x}\n", "'CARAVAN_RUN'"},
+      {"environment: {UID: 0}\n", "'UID'"},
+      {"environment: {1X: 0}\n", "'1X'"},
+      {"environment: {'': 0}\n", "''"},
+      {"partition: [a, 'b c']\n", "partition[1]: 'b c'"},
+      {"gres: 'gpu:h100:4:1'\n", "'gpu:h100:4:1' (allowed: name, name:count or name:type:count"},
+      {"gres: 'gpu::4'\n", "'gpu::4'"},
+      {"gres: gpu:h100:4\ngpus_per_node: 8\n",
+       "site.yaml:1: gres=gpu:h100:4 and gpus_per_node=8 (two numbers of GPUs)"},
+      {"sbatch_options: [-L a]\n", "'-L a' (allowed: --name or --name=value in one word"},
+      {"sbatch_options: [script.sh]\n", "'script.sh'"},
+      {"sbatch_options: ['--']\n", "'--'"},
+      {"x: 1\n", "unknown key 'x'"},
+      {"time: '10'\nsbatch_options: [--array=0-3]\n",
+       "site.yaml:2: sbatch_options has '--array=0-3' (submit gives --array itself). Say it by --array?"},
+      {"sbatch_options: [--wra=touch]\n", "submit gives --wrap itself"},
+      {"sbatch_options: [--no-requeue]\n", "Say it by max_restarts: 0?"},
+      {"srun_options: [--comment]\nlauncher: mpirun\n", "srun_options with launcher: mpirun"},
+      {"mail: {address: a@b}\n", "type"},
+      {"mail: {type: END, address: 'a@b;c'}\n", "'a@b;c'"},
       {"environment: {\"NCCL_X;touch\": x}\n", "'NCCL_X;touch'"},
       {"memory: 64GB\n", "memory: '64GB' (allowed: a number with K, M, G or T"},
       {"container: {kind: pyxis}\n", "image"},
@@ -78,6 +101,45 @@ TEST_F(Submit, ASitesMistakesAreNamedWithFileAndLine) {
   };
   for (const auto& [yaml, message] : cases)
     EXPECT_THAT(message_of([&] { site(yaml); }), HasSubstr(message)) << yaml;
+}
+
+TEST_F(Submit, WhatASiteSaysReachesSbatchAndTheScript) {
+  const Submission plan = plan_submission(request_, site(R"(partition: [gpu, gpu-long]
+gres: [gpu:h100:4, nvme:1]
+sbatch_options: [--licenses=scratch, "--comment=a b"]
+srun_options: [--hint=nomultithread]
+mail: {type: [END, FAIL], address: me@example.org}
+environment: {PATH: /opt/bin, LD_LIBRARY_PATH: "/a b", http_proxy: x, TMPDIR: /local}
+setup: |
+  module use /opt/modules
+  ulimit -l unlimited
+)"));
+
+  const auto words = plan.command(0, "");
+  for (const char* word :
+       {"--partition=gpu,gpu-long", "--gres=gpu:h100:4,nvme:1", "--ntasks-per-node=4", "--licenses=scratch",
+        "--comment=a b", "--mail-type=END,FAIL", "--mail-user=me@example.org"})
+    EXPECT_THAT(words, Contains(word));
+  EXPECT_THAT(words, Not(Contains(HasSubstr("--gpus-per-node"))));
+  EXPECT_EQ(words[words.size() - 2], plan.folder + "/gpu.sbatch");
+  EXPECT_THAT(file_of(plan, "setup.sh"), HasSubstr("\nmodule use /opt/modules\nulimit -l unlimited\n"));
+  const std::string settings = file_of(plan, "run.env");
+  for (const char* line : {"CARAVAN_SRUN_OPTIONS=( '--hint=nomultithread' )\n", "export PATH='/opt/bin'\n",
+                           "export LD_LIBRARY_PATH='/a b'\n", "export http_proxy='x'\n"})
+    EXPECT_THAT(settings, HasSubstr(line));
+  EXPECT_THAT(
+      plan_submission(request_, site("partition: 'a,b'\ngres: gpu:2\ngpus_per_node: 2\n")).command(0, ""),
+      Contains("--partition=a,b"));
+}
+
+TEST_F(Submit, EveryKeyOfASiteIsExplained) {
+  const std::string page = test::slurp((slurm_folder() / "../docs/slurm.md").string());
+  const auto expect_explained = [&](ParamSchema schema) {
+    for (const caravan_param& param : schema) EXPECT_THAT(page, HasSubstr(fmt::format("`{}`", param.name)));
+  };
+  expect_explained(kSiteParams);
+  for (const ParamSchema schema : {ParamSchema(kContainerParams), ParamSchema(kMailParams)})
+    for (const caravan_param& param : schema) EXPECT_THAT(page, HasSubstr(fmt::format("{}:", param.name)));
 }
 
 TEST_F(Submit, AnUnknownSiteIsAnsweredWithTheNearest) {
@@ -153,6 +215,120 @@ TEST_F(Submit, WhatCannotRunIsRefusedBeforeAnythingIsWritten) {
   EXPECT_THAT(refusal([](auto& r) { r.after = "12;rm"; }), HasSubstr("--after '12;rm'"));
   EXPECT_THAT(refusal([](auto& r) { r.exclude = {"n1 n2"}; }), HasSubstr("--exclude: 'n1 n2'"));
   EXPECT_FALSE(std::filesystem::exists(folder_.file("run")));
+}
+
+TEST_F(Submit, WhatTrainWouldRefuseOnSoManyRanksIsRefused) {
+  const auto refusal = [&](const std::vector<std::string>& overrides, const std::string& more = "") {
+    SubmitRequest request = request_;
+    request.overrides.insert(request.overrides.end(), overrides.begin(), overrides.end());
+    return message_of([&] { plan_submission(request, site("tasks_per_node: 4\n" + more)); });
+  };
+  const std::string text = folder_.file("text.txt"), nowhere = folder_.file("nowhere");
+  test::spill(text, "some text\n");
+  EXPECT_EQ(refusal({}), "");
+  EXPECT_THAT(refusal({"train.global_batch_size=6"}),
+              HasSubstr("must be a multiple of local_batch_size=1 x 4 data"));
+  EXPECT_THAT(refusal({"parallel.microbatches=3", "train.global_batch_size=4"}), HasSubstr("Leave one out?"));
+  EXPECT_THAT(refusal({"parallel.data_shard=4"}), HasSubstr("parallel.data_shard=4 (this version"));
+  EXPECT_THAT(refusal({"parallel.pipeline=4"}),
+              HasSubstr("microbatches=1 (1f1b with 4 ranks needs at least 4)"));
+  EXPECT_THAT(refusal({"parallel.pipeline=4", "parallel.schedule=zbv", "parallel.microbatches=8"}),
+              HasSubstr("8 stages"));
+  EXPECT_THAT(refusal({"model.heads=3"}), HasSubstr("heads"));
+  EXPECT_THAT(refusal({"model.vocab_size=32"}), HasSubstr("the data has token ids up to 63"));
+  EXPECT_THAT(refusal({"device=host", "train.precision=bf16"}), HasSubstr("it computes in fp32 only"));
+  EXPECT_THAT(refusal({"train.recompute={selective: [atention]}"}), HasSubstr("Did you mean 'attention'?"));
+  EXPECT_THAT(refusal({"train.recompute={budget: 8}"}), HasSubstr("train.recompute.budget=8 is"));
+  EXPECT_THAT(refusal({"data={source: tokens, path: " + nowhere + "}"}), HasSubstr("nowhere"));
+  EXPECT_THAT(refusal({"data={source: text, path: [" + text + "], tokenizer: " + nowhere + "}"}),
+              HasSubstr("nowhere"));
+  EXPECT_THAT(refusal({"validation={batches: 1, data: {source: tokens, path: " + nowhere + "}}"}),
+              HasSubstr("nowhere"));
+  EXPECT_THAT(refusal({"checkpoint.initial_load=" + nowhere}), HasSubstr("nowhere"));
+  EXPECT_THAT(refusal({"device=host"}, "environment: {CARAVAN_PLUGIN_PATH: none}\n"), HasSubstr("none"))
+      << "the plugins that the ranks would find";
+  EXPECT_EQ(refusal({}), "") << "and only they";
+}
+
+TEST_F(Submit, OfAnArrayTheTaskThatIsRefusedIsNamed) {
+  request_.sweep = {"train.global_batch_size=2,3"};
+  std::string text;
+  try {
+    plan_submission(request_, site("tasks_per_node: 2\n"));
+  } catch (const Error& error) {
+    text = error.what();
+  }
+  EXPECT_THAT(text, HasSubstr("train.global_batch_size=3"));
+  EXPECT_THAT(text, HasSubstr("in task 1 of the array"));
+}
+
+TEST_F(Submit, CheckpointsInTheOutputMustBeTheJobs) {
+  std::filesystem::create_directories(folder_.file("run/checkpoints/step-00000004"));
+  const auto refusal = [&](const std::string& override) {
+    SubmitRequest request = request_;
+    request.overrides.push_back(override);
+    return message_of([&] { plan_submission(request, site("")); });
+  };
+  EXPECT_THAT(refusal("checkpoint.resume=false"), HasSubstr("two runs would mix"));
+  EXPECT_THAT(refusal("checkpoint.resume=true"), HasSubstr("can be read: "));
+}
+
+TEST_F(Submit, WhatIsOnTheNodesAloneIsNotLookedForHere) {
+  request_.overrides.push_back("data={source: text, path: [/nowhere.txt], tokenizer: /nowhere.json}");
+  const std::string container = "tasks_per_node: 2\ncontainer: {kind: pyxis, image: x}\n";
+  SubmitRequest layout_alone = request_;
+  layout_alone.check = CheckScope::layout;
+  for (const Submission& plan : {plan_submission(request_, site(container)),
+                                 plan_submission(layout_alone, site("tasks_per_node: 2\n"))})
+    EXPECT_THAT(plan.notes, Contains(HasSubstr("only ranks and batch are checked")));
+
+  request_.overrides.push_back("train.global_batch_size=3");
+  EXPECT_THAT(message_of([&] { plan_submission(request_, site(container)); }),
+              HasSubstr("must be a multiple"));
+}
+
+TEST_F(Submit, ADeviceThatIsNotOfThisMachineIsStoodInFor) {
+  ::setenv("CARAVAN_PLUGIN_PATH", (std::string(CARAVAN_ABSENT_PLUGINS) + ":" + test::plugin_dir()).c_str(),
+           1);
+  const auto refusal = [&](const std::vector<std::string>& overrides) {
+    SubmitRequest request = request_;
+    request.overrides.insert(request.overrides.end(), overrides.begin(), overrides.end());
+    return message_of([&] { plan_submission(request, site("gpus_per_node: 2\n")); });
+  };
+  EXPECT_EQ(refusal({"device=absent", "train.precision=bf16"}), "");
+  EXPECT_EQ(refusal({"device=absent", "train.recompute={budget: 0.9}"}), "");
+  EXPECT_THAT(refusal({"device=absent", "device_options={colour: red}"}), HasSubstr("unknown key 'colour'"));
+  EXPECT_THAT(refusal({"device=absent", "train.global_batch_size=3"}), HasSubstr("must be a multiple"));
+  EXPECT_THAT(refusal({"device=absinth"}), HasSubstr("Did you mean 'absent'?"));
+  EXPECT_THAT(refusal({"device_options={deterministic: true}"}),
+              HasSubstr("device_options with device: auto"));
+}
+
+TEST_F(Submit, VariablesOfAnotherAllocationAreNotHandedOn) {
+  const std::vector<std::string> foreign{"SLURM_JOB_ID", "SLURM_NTASKS", "SLURMD_NODENAME", "OMPI_MCA_btl",
+                                         "PMIX_RANK",    "PMI_RANK",     "PMI2_SIZE",       "PRTE_MCA_x"};
+  for (const std::string& name : foreign) ::setenv(name.c_str(), "1", 1);
+  ::setenv("SLURM_CONF", "/etc/lab.conf", 1);
+  ::setenv("SBATCH_ACCOUNT", "mine", 1);
+  const std::string path = std::getenv("PATH");
+  test::spill(folder_.file("sbatch"), "#!/bin/bash\nenv -0 > " + folder_.file("handed") + "\necho 4711\n");
+  std::filesystem::permissions(folder_.file("sbatch"), std::filesystem::perms::owner_all);
+  ::setenv("PATH", (folder_.path() + ":" + path).c_str(), 1);
+
+  const Submission plan = plan_submission(request_, site(""));
+  EXPECT_THAT(submit(plan), ElementsAre("4711"));
+
+  ::setenv("PATH", path.c_str(), 1);
+  for (const std::string& name : foreign) ::unsetenv(name.c_str());
+  ::unsetenv("SLURM_CONF");
+  ::unsetenv("SBATCH_ACCOUNT");
+  const std::string handed = '\0' + test::slurp(folder_.file("handed"));
+  for (const std::string& name : foreign)
+    EXPECT_EQ(handed.find('\0' + name + '='), std::string::npos) << name;
+  for (const char* kept : {"SLURM_CONF=/etc/lab.conf", "SBATCH_ACCOUNT=mine"})
+    EXPECT_NE(handed.find('\0' + std::string(kept) + '\0'), std::string::npos) << kept;
+  for (const std::string& name : foreign)
+    EXPECT_THAT(plan.notes, Contains(::testing::AllOf(HasSubstr("not handed to the job"), HasSubstr(name))));
 }
 
 TEST_F(Submit, APercentInAPathIsNoFieldOfSlurm) {

@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
+#include <algorithm>
+
 #include "jobs/submit/run_env.hpp"
 #include "tests/jobs/job_test.hpp"
 #include "tests/slurm/fake_slurm.hpp"
@@ -48,6 +50,56 @@ TEST_F(BatchScript, OnlyWhatMayHelpIsStartedAgain) {
     const Outcome outcome = start(fmt::format("exit {}", code));
     EXPECT_TRUE(slurm_.requeued()) << code << outcome.err;
     EXPECT_EQ(slurp(file("requeued")), "4711\n");
+  }
+}
+
+TEST_F(BatchScript, ATaskOfAnArrayGivesItselfBackAndNoOther) {
+  spill(file("run.env"), settings_.text());
+  const Outcome outcome =
+      slurm_.run(file("cpu.sbatch"), file("run.env"), "exit 75", "0",
+                 {{"SLURM_JOB_ID", "40"}, {"SLURM_ARRAY_JOB_ID", "40"}, {"SLURM_ARRAY_TASK_ID", "2"}});
+
+  EXPECT_EQ(slurp(file("requeued")), "40_2\n") << "40 is the whole array: " << outcome.err;
+  EXPECT_THAT(slurp(run_ + "/attempts.txt"), HasSubstr(" 40_2 0 none\n"));
+}
+
+TEST_F(BatchScript, TheSitesSetupRunsFirstAndItsFailureEndsTheJob) {
+  const std::string ranks = R"(printf '%s' "$SITE_SAYS" > "$FAKE/said")";
+  spill(file("setup.sh"), "if [ -z \"$NOT_SET_ANYWHERE\" ]; then\nexport SITE_SAYS='a b'\nfi\n");
+  ASSERT_TRUE(ended_with(start(ranks), 0));
+  EXPECT_EQ(slurp(file("said")), "a b");
+
+  fs::remove(file("said"));
+  for (const char* line : {"false", "f() { false; }\nf", "x=$(false)"}) {
+    spill(file("setup.sh"), std::string(line) + "\necho went on >&2\n");
+    const Outcome outcome = start(ranks);
+    EXPECT_TRUE(ended_with(outcome, 2));
+    EXPECT_THAT(outcome.err, HasSubstr("a line of the site's setup ended with 1: "));
+    EXPECT_THAT(outcome.err, ::testing::Not(HasSubstr("went on")));
+  }
+  EXPECT_FALSE(fs::exists(file("said"))) << "no rank was started";
+}
+
+TEST_F(BatchScript, OptionsOfTheSiteComeLastAndAreWords) {
+  settings_.set("CARAVAN_SRUN_OPTIONS",
+                std::vector<std::string>{"--cpu-bind=none", "--comment=a b $(touch x)"});
+  ASSERT_TRUE(ended_with(start("exit 0"), 0));
+  EXPECT_THAT(slurm_.words(),
+              ::testing::ElementsAre("--mpi=pmix", "--kill-on-bad-exit=1", "--export=ALL", "--cpu-bind=cores",
+                                     "--cpus-per-task=1", "--cpu-bind=none", "--comment=a b $(touch x)",
+                                     "caravan", "train", file("job.yaml")));
+}
+
+TEST_F(BatchScript, RanksOfMpirunAreBoundToWhatTheyHave) {
+  settings_.set("CARAVAN_LAUNCHER", "mpirun");
+  for (const auto& [cores, binding] :
+       std::map<std::string, std::string>{{"1", "core:overload-allowed"}, {"8", "none"}}) {
+    spill(file("run.env"), settings_.text());
+    slurm_.run(file("gpu.sbatch"), file("run.env"), "exit 0", "0", {{"SLURM_CPUS_PER_TASK", cores}});
+    const auto words = slurm_.words();
+    const auto bind = std::find(words.begin(), words.end(), "--bind-to");
+    ASSERT_NE(bind, words.end());
+    EXPECT_EQ(*(bind + 1), binding);
   }
 }
 
@@ -126,10 +178,11 @@ TEST_F(BatchScript, ContainersAndModulesBecomeWords) {
       .set("CARAVAN_IMAGE", "an image.sqsh")
       .set("CARAVAN_MOUNTS", mounts);
   ASSERT_TRUE(ended_with(start("exit 0", 0, "gpu.sbatch"), 0));
-  EXPECT_THAT(slurm_.words(), ::testing::ElementsAre(
-                                  "--mpi=pmix", "--kill-on-bad-exit=1", "--export=ALL", "--gpu-bind=none",
-                                  "--cpus-per-task=1", "--container-image=an image.sqsh",
-                                  "--container-mounts=/a b:/x,/c:/c", "caravan", "train", file("job.yaml")));
+  EXPECT_THAT(slurm_.words(),
+              ::testing::ElementsAre("--mpi=pmix", "--kill-on-bad-exit=1", "--export=ALL", "--gpu-bind=none",
+                                     "--cpu-bind=cores", "--distribution=block:block", "--cpus-per-task=1",
+                                     "--container-image=an image.sqsh", "--container-mounts=/a b:/x,/c:/c",
+                                     "caravan", "train", file("job.yaml")));
 
   settings_.set("CARAVAN_CONTAINER", "apptainer");
   ASSERT_TRUE(ended_with(start("exit 0"), 0));

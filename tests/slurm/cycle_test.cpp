@@ -65,12 +65,16 @@ class SlurmCycle : public JobTest {
     return nlohmann::json::parse(outcome.out).at("jobs").back().get<std::string>();
   }
   /// What the batch scripts and the ranks of a run have said.
-  std::string log(const std::string& run) const {
+  std::string log(const std::string& run, const std::string& ending = ".txt") const {
     std::string text;
     std::error_code ignored;
     for (const auto& entry : fs::recursive_directory_iterator(file(run) + "/slurm", ignored))
-      if (entry.path().extension() == ".txt") text += slurp(entry.path().string());
+      if (entry.path().string().ends_with(ending)) text += slurp(entry.path().string());
     return text;
+  }
+  /// Of one task of an array.
+  std::string task_log(const std::string& run, int task) const {
+    return log(run, fmt::format("_{}.txt", task));
   }
   bool says(const std::string& run, const std::string& words) const {
     return wait_until([&] { return log(run).find(words) != std::string::npos; });
@@ -144,6 +148,31 @@ TEST_F(SlurmCycle, AFaultOfItsOwnIsNotStartedAgain) {
   EXPECT_EQ(lab_->field(id, "ExitCode"), "16:0");
   EXPECT_EQ(lab_->field(id, "Restarts"), "0");
   EXPECT_THAT(log("fault"), HasSubstr("exit code 16, the run's own fault: not started again"));
+}
+
+TEST_F(SlurmCycle, ATaskOfAnArrayThatIsInterruptedLeavesTheOthersAlone) {
+  const std::string id =
+      submit("three", 1,
+             {"--array", "seed=1,2,3", "--set", "tasks_per_node=1", "train.steps=3000", "train.log_every=250",
+              "checkpoint.every=1000000", "metrics.tensorboard=false"});
+  const auto task = [&](int index) { return id + "_" + std::to_string(index); };
+  ASSERT_TRUE(wait_until([&] { return task_log("three", 2).find("step 250/") != std::string::npos; }))
+      << log("three");
+  EXPECT_THAT(lab_->run("scontrol", {"--oneliner", "show", "job", task(2)}).out,
+              ::testing::StartsWith("JobId=" + id + " "))
+      << "the last task has the id of the whole array, which is why this test interrupts it";
+  lab_->run("scancel", {"--batch", "--signal=USR1", task(2)});
+
+  for (int index : {0, 1, 2}) {
+    const std::string run = file("three/task-" + std::to_string(index));
+    EXPECT_TRUE(has_state(task(index), "COMPLETED")) << log("three");
+    EXPECT_EQ(lab_->field(task(index), "Restarts"), index == 2 ? "1" : "0") << index;
+    EXPECT_EQ(io::find_latest(run).step, 3000) << index;
+    EXPECT_EQ(series(read_metrics(run), "step").size(), 3000u) << "every step once: " << index;
+  }
+  EXPECT_THAT(slurp(file("three/task-2/attempts.txt")), HasSubstr(" " + task(2) + " 1 step-"));
+  EXPECT_THAT(task_log("three", 2), HasSubstr("resumed at step "));
+  for (int index : {0, 1}) EXPECT_THAT(task_log("three", index), Not(HasSubstr("resumed at step ")));
 }
 
 TEST_F(SlurmCycle, AnArrayTrainsEveryCombinationAndAChainGoesOn) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -9,14 +10,15 @@
 
 namespace caravan::test {
 
-/// Stands in for srun and scontrol around a batch script, where no Slurm is: srun runs a line of shell that
-/// the test gives (FAKE_RANKS) after writing down its words and environment; requeue ends the script as Slurm
-/// would.
+/// Stands in for srun, mpirun and scontrol around a batch script, where no Slurm is: srun runs a line of
+/// shell that the test gives (FAKE_RANKS) after writing down its words and environment; requeue ends the
+/// script as Slurm would.
 class FakeSlurm {
  public:
   FakeSlurm() {
     std::filesystem::create_directories(folder_.file("bin"));
     tool("srun", R"(printf '%s\0' "$@" > "$FAKE/words"; env -0 > "$FAKE/environment"; eval "$FAKE_RANKS")");
+    tool("mpirun", R"(printf '%s\0' "$@" > "$FAKE/words"; eval "$FAKE_RANKS")");
     tool("scontrol", R"(case $1 in
   show) printf 'n1\nn2\n' ;;
   requeue) echo "$2" > "$FAKE/requeued"; kill -TERM $PPID; sleep 5 ;;
@@ -25,7 +27,7 @@ esac)");
 
   /// Runs a script of slurm/ with this run.env; `ranks`: what srun does.
   Outcome run(const std::string& script, const std::string& run_env, const std::string& ranks,
-              const std::string& restart = "0") const {
+              const std::string& restart = "0", const std::map<std::string, std::string>& more = {}) const {
     Command command;
     command.program = "bash";
     command.arguments = {script, run_env};
@@ -36,6 +38,7 @@ esac)");
                            {"SLURM_JOB_NODELIST", "n[1-2]"},
                            {"SLURM_NTASKS", "4"},
                            {"SLURM_RESTART_COUNT", restart}};
+    for (const auto& [name, value] : more) command.environment[name] = value;
     return run_program(command, folder_.path());
   }
   bool requeued() const { return std::filesystem::exists(folder_.file("requeued")); }

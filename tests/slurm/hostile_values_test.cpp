@@ -90,13 +90,14 @@ class HostileValues : public ::testing::Test {
  protected:
   HostileValues() { ::setenv("CARAVAN_PLUGIN_PATH", test::plugin_dir().c_str(), 1); }
   /// Lays the submission out, writes it, and runs the batch script with ranks that do nothing.
-  void submit_and_run(const jobs::Site& site, const std::string& output) {
+  jobs::Submission submit_and_run(const jobs::Site& site, const std::string& output) {
     Config job = Config::parse(kJob);
     job.set("output", file(output));
     spill(file("job.yaml"), job.to_yaml());
     const jobs::Submission plan = jobs::plan_submission({file("job.yaml"), {}}, site);
     jobs::write_files(plan);
     EXPECT_TRUE(ended_with(slurm_.run(plan.script, plan.command(0, "").back(), "exit 0"), 0));
+    return plan;
   }
   /// What a site file may say, with one value wherever it may be any text.
   static jobs::Site site_of(const std::string& value, const std::string& container) {
@@ -107,6 +108,8 @@ class HostileValues : public ::testing::Test {
     site.container = {container, value, {value}};
     site.binary = value;
     site.environment = {{"NCCL_TEST", value}};
+    site.srun_options = {"--comment=" + value};
+    site.sbatch_options = {"--comment=" + value};
     site.max_restarts = site.max_idle_restarts = site.node_failures = 3;
     return site;
   }
@@ -126,10 +129,24 @@ TEST_F(HostileValues, AreRefusedAsNames) {
   const auto values = hostile_values();
   ASSERT_EQ(values.size(), 100u);
   for (const std::string& value : values) {
-    for (WordKind kind : {WordKind::name, WordKind::module, WordKind::memory, WordKind::variable}) {
+    for (WordKind kind :
+         {WordKind::name, WordKind::module, WordKind::memory, WordKind::variable, WordKind::gres}) {
       const bool only_a_path = kind == WordKind::module && value.find("../etc") != std::string::npos;
       EXPECT_EQ(is_accepted(kind, value), only_a_path) << value;
     }
+  }
+}
+
+TEST_F(HostileValues, AreRefusedAsOptionsOfSbatch) {
+  for (const std::string& value : hostile_values()) {
+    const auto load = [&] {
+      Config options = Config::list(), site = Config::map();
+      options.append(Config::scalar(value));
+      site.set("sbatch_options", options);
+      spill(file("site.yaml"), site.to_yaml());
+      jobs::load_site(file("site.yaml"), {});
+    };
+    EXPECT_THROW(load(), ConfigError) << value;
   }
 }
 
@@ -140,10 +157,12 @@ TEST_F(HostileValues, ArriveInTheRanksAsTheyAreOrNotAtAll) {
     SCOPED_TRACE(value);
 
     const bool pyxis = accepted++ % 2 == 0;
-    submit_and_run(site_of(value, pyxis ? "pyxis" : "apptainer"), "run");
+    const jobs::Submission plan = submit_and_run(site_of(value, pyxis ? "pyxis" : "apptainer"), "run");
 
     EXPECT_THAT(slurm_.environment(), Contains("NCCL_TEST=" + value));
     EXPECT_THAT(slurm_.words(), Contains(value));
+    EXPECT_THAT(slurm_.words(), Contains("--comment=" + value));
+    EXPECT_THAT(plan.sbatch, Contains("--comment=" + value));
     EXPECT_THAT(slurm_.words(), Contains(pyxis ? "--container-image=" + value : "--bind"));
     EXPECT_THAT(slurm_.words(), Contains(pyxis ? "--container-mounts=" + value : "apptainer"));
   }

@@ -1,0 +1,49 @@
+#include "jobs/train/layout.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "caravan/check.hpp"
+
+namespace caravan::jobs {
+
+parallel::MeshDegrees mesh_degrees(const Job::Parallel& parallel) {
+  const std::pair<const char*, std::int64_t> later[] = {
+      {"data_shard", parallel.data_shard}, {"context", parallel.context}, {"tensor", parallel.tensor}};
+  for (const auto& [key, degree] : later) {
+    CARAVAN_CHECK(
+        degree == 1, ConfigError,
+        fmt::format(
+            "parallel.{}={} (this version trains replicated data and pipeline parallel only). Set it to 1, "
+            "and parallel.data_replicate or parallel.pipeline to the number of ranks?",
+            key, degree));
+  }
+  parallel::MeshDegrees mesh;
+  mesh.dp_replicate = static_cast<int>(parallel.data_replicate);
+  mesh.pp = static_cast<int>(parallel.pipeline);
+  return mesh;
+}
+
+BatchShare divide_batch(const Job& job, const parallel::MeshLayout& layout, int rank) {
+  BatchShare share;
+  share.local_batch = job.train.local_batch_size;
+  share.data_ranks = layout.degree(parallel::MeshAxis::batch);
+  share.data_rank = layout.coordinate(rank, parallel::MeshAxis::batch);
+  const std::int64_t smallest = share.local_batch * share.data_ranks, wanted = job.parallel.microbatches;
+  const std::int64_t by_pipeline = smallest * std::max<std::int64_t>(wanted, 1);
+  share.global_batch = job.train.global_batch_size < 0 ? by_pipeline : job.train.global_batch_size;
+  CARAVAN_CHECK(
+      share.global_batch > 0 && share.global_batch % smallest == 0, ConfigError,
+      fmt::format(
+          "train.global_batch_size={} (must be a multiple of local_batch_size={} x {} data ranks = {})",
+          share.global_batch, share.local_batch, share.data_ranks, smallest));
+  CARAVAN_CHECK(
+      wanted < 1 || share.microbatches() == wanted, ConfigError,
+      fmt::format("parallel.microbatches={} and train.global_batch_size={} (that is {} micro-batches "
+                  "of {} sequences on {} data ranks). Leave one out?",
+                  wanted, share.global_batch, share.microbatches(), share.local_batch, share.data_ranks));
+  return share;
+}
+
+}  // namespace caravan::jobs

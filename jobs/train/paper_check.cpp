@@ -1,0 +1,83 @@
+#include "jobs/train/paper_check.hpp"
+
+#include <fmt/format.h>
+
+#include <optional>
+
+#include "caravan/check.hpp"
+#include "io/checkpoint/catalogue.hpp"
+#include "io/checkpoint/reader.hpp"
+#include "jobs/setup/model_source.hpp"
+#include "jobs/train/train_state.hpp"
+#include "jobs/train/validator.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+/// The newest checkpoint of the output that is whole fits the job; false when there is none at all.
+bool fits_newest_checkpoint(TrainSetup& setup) {
+  std::string problem;
+  for (const std::string& path : io::newest_first(setup.job().output)) {
+    std::optional<io::CheckpointReader> reader;
+    try {
+      reader.emplace(io::CheckpointReader::open(path, io::Check::structure));
+    } catch (const IoError& error) {
+      problem = error.message();
+      continue;
+    }
+    check_fits(*reader, setup);
+    return true;
+  }
+  CARAVAN_CHECK(problem.empty(), IoError,
+                fmt::format("no checkpoint of {} can be read: {}. Restore one, or move them away?",
+                            setup.job().output, problem));
+  return false;
+}
+
+void check_start(TrainSetup& setup) {
+  const Job::Checkpoint& wanted = setup.job().checkpoint;
+  if (!wanted.resume) refuse_to_mix(setup.job().output);
+  if (wanted.resume && fits_newest_checkpoint(setup)) return;
+  if (!wanted.initial_load.empty()) check_weights_from(wanted.initial_load, setup.whole_model().parameters());
+}
+
+}  // namespace
+
+void PaperCheck::check(const Job& job) {
+  parallel::PaperWorld world(0, ranks_);
+  TrainSetup setup(job, world, device_);
+  check_stages(job, setup);
+  check_data(setup);
+  check_start(setup);
+}
+
+/// A budget for activations is of each rank: stages differ in size.
+void PaperCheck::check_stages(const Job& job, TrainSetup& setup) const {
+  if (job.train.recompute.kind != RecomputeRule::Kind::budget) return;
+  for (const int rank : setup.mesh().layout().group(0, parallel::MeshAxis::pp)) {
+    if (rank == 0) continue;
+    parallel::PaperWorld world(rank, ranks_);
+    try {
+      TrainSetup(job, world, device_);
+    } catch (Error& error) {
+      error.add_context(fmt::format("rank {}", rank));
+      throw;
+    }
+  }
+}
+
+void PaperCheck::check_data(TrainSetup& setup) {
+  const Job& job = setup.job();
+  const std::string key = fmt::format("{}\n{}\n{} {} {}", job.resolved.at("data").to_yaml(),
+                                      job.validation.data.to_yaml(), job.validation.batches,
+                                      job.train.sequence_length, setup.whole_model().stage().vocab_size());
+  if (!opened_.insert(key).second) return;
+  setup.open_data({});
+  if (job.validation.batches > 0) open_validation_data(setup);
+}
+
+void check_layout(const Job& job, int ranks) {
+  divide_batch(job, parallel::MeshLayout(mesh_degrees(job.parallel), ranks), 0);
+}
+
+}  // namespace caravan::jobs

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <set>
+#include <string>
+
+#include "jobs/train/setup.hpp"
+
+namespace caravan::jobs {
+
+/// Refuses what `train` on this many ranks would refuse before its first step, without a rank: layout, batch,
+/// model, plan, optimizer, data, and the weights or the checkpoint that it would start from. Memory on the
+/// device is not asked.
+class PaperCheck {
+ public:
+  PaperCheck(int ranks, MakeDevice device) : ranks_(ranks), device_(std::move(device)) {}
+  /// Throws what train would. Data that several jobs share are opened once.
+  void check(const Job& job);
+
+ private:
+  void check_stages(const Job& job, TrainSetup& setup) const;
+  void check_data(TrainSetup& setup);
+
+  int ranks_;
+  MakeDevice device_;
+  std::set<std::string> opened_;
+};
+
+/// Layout and batch alone, which no plugin and no file is needed for. ConfigError.
+void check_layout(const Job& job, int ranks);
+
+}  // namespace caravan::jobs
