@@ -159,19 +159,20 @@ TEST_F(SeparateMemory, WhatDoesNotFitIsRefusedBeforeAnythingIsTakenAndEveryAdvic
     overrides.insert(overrides.end(), more.begin(), more.end());
     return start(train(job_, "refused", ranks, overrides));
   };
-  const Outcome outcome = start_with("6000000", {}, 1);
+  const Outcome outcome = start_with("7800000", {}, 1);
   ASSERT_TRUE(ended_with(outcome, 1));
   EXPECT_THAT(outcome.err,
-              ContainsRegex("this rank needs [0-9.]+ MiB of device memory, and 5.72 MiB of 5.72 MiB are "
+              ContainsRegex("this rank needs [0-9.]+ MiB of device memory, and 7.44 MiB of 7.44 MiB are "
                             "free \\(activations kept [0-9.]+ MiB, "));
   EXPECT_THAT(outcome.err, Not(HasSubstr("data_shard")));
   EXPECT_THAT(outcome.err, Not(HasSubstr("local_batch_size=2"))) << "15 sequences are no multiple of two";
+  EXPECT_THAT(outcome.err, HasSubstr("parallel.pipeline=2 on 2 ranks takes "));
   const std::vector<Overrides> ways = advised(outcome.err);
   EXPECT_GE(ways.size(), 2u) << outcome.err;
   for (const Overrides& way : ways) {
     const bool is_pipeline = way[0].starts_with("parallel.pipeline=");
     const int ranks = is_pipeline ? std::stoi(way[0].substr(way[0].find('=') + 1)) : 1;
-    EXPECT_TRUE(ended_with(start_with("6000000", way, ranks), 0)) << way[0];
+    EXPECT_TRUE(ended_with(start_with("7800000", way, ranks), 0)) << way[0];
   }
   EXPECT_THAT(start_with("10000", {}, 1).err, HasSubstr("A smaller model, or devices with more memory?"));
 }
