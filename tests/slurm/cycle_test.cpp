@@ -190,8 +190,8 @@ TEST_F(SlurmCycle, AnArrayTrainsEveryCombinationAndAChainGoesOn) {
 }
 
 TEST_F(SlurmCycle, WhatSlurmWouldRefuseIsRefusedBefore) {
-  const Outcome outcome = lab_->run(
-      "", {"submit", job(kMiniJob), "output=" + file("run"), "--site", file("site.yaml"), "--nodes", "3"});
+  const Outcome outcome = lab_->run("", {"submit", job(kMiniJob), "output=" + file("run"), "--site",
+                                         file("site.yaml"), "--nodes", "3", "train.global_batch_size=6"});
 
   EXPECT_TRUE(ended_with(outcome, 2));
   EXPECT_THAT(outcome.last_line(), HasSubstr("Slurm refuses the job: "));
