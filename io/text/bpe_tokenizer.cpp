@@ -67,6 +67,7 @@ BpeTokenizer::BpeTokenizer(Parts parts)
       specials_(std::move(parts.specials)),
       bos_(parts.bos),
       eos_(parts.eos),
+      frame_(std::move(parts.frame)),
       long_text_(parts.long_text),
       vocab_size_(static_cast<std::int32_t>(decoded_.size())) {
   for (const SpecialTokens::Token& token : specials_.all()) vocab_size_ = std::max(vocab_size_, token.id + 1);

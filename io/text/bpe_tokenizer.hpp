@@ -27,6 +27,7 @@ class BpeTokenizer final : public Tokenizer {
     PreTokenizer pre_tokenizer;
     std::vector<SpecialTokens::Token> specials;
     std::optional<std::int32_t> bos, eos;
+    TextFrame frame;
     LongText long_text = LongText::whole;
   };
 
@@ -39,6 +40,7 @@ class BpeTokenizer final : public Tokenizer {
   std::optional<std::int32_t> special_id(std::string_view name) const override;
   std::optional<std::int32_t> bos() const override { return bos_; }
   std::optional<std::int32_t> eos() const override { return eos_; }
+  TextFrame text_frame() const override { return frame_; }
   std::string description() const override;
   /// Whether decode(encode(x)) == x for any bytes x.
   bool keeps_all_bytes() const { return model_.has_all_bytes(); }
@@ -53,6 +55,7 @@ class BpeTokenizer final : public Tokenizer {
   PreTokenizer pre_tokenizer_;
   SpecialTokens specials_;
   std::optional<std::int32_t> bos_, eos_;
+  TextFrame frame_;
   LongText long_text_;
   std::int32_t vocab_size_ = 0;
 };

@@ -31,6 +31,11 @@ std::optional<JsonNode> JsonNode::find(std::string_view key) const {
   return JsonNode(child, fmt::format("{}: {}", where_, key));
 }
 
+bool JsonNode::says_null(std::string_view key) const {
+  simdjson::dom::element child;
+  return !object().at_key(key).get(child) && child.is_null();
+}
+
 JsonNode JsonNode::at(std::string_view key) const {
   auto child = find(key);
   CARAVAN_CHECK(child, IoError,

@@ -22,6 +22,8 @@ class JsonNode {
 
   /// Absent and null are the same.
   std::optional<JsonNode> find(std::string_view key) const;
+  /// Present, and null.
+  bool says_null(std::string_view key) const;
   /// IoError when absent or null.
   JsonNode at(std::string_view key) const;
 

@@ -8,6 +8,7 @@
 
 #include "io/text/characters_map.hpp"
 #include "io/text/special_tokens.hpp"
+#include "io/text/tokenizer_config.hpp"
 
 namespace caravan::io {
 namespace {
@@ -30,6 +31,7 @@ class SentencePieceTokenizer final : public Tokenizer {
       if (model_.IsControl(id)) controls.push_back({.name = model_.IdToPiece(id), .id = id});
     specials_ = SpecialTokens(std::move(controls));
     strips_first_space_ = begins_with_space();
+    frame_ = frame_without_post_processor(read_tokenizer_config(path), bos(), eos());
   }
 
   std::vector<std::int32_t> encode(std::string_view text, Special special) const override {
@@ -66,6 +68,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   }
   std::optional<std::int32_t> bos() const override { return known(model_.bos_id()); }
   std::optional<std::int32_t> eos() const override { return known(model_.eos_id()); }
+  TextFrame text_frame() const override { return frame_; }
   std::string description() const override { return fmt::format("SentencePiece, {} tokens", vocab_size()); }
 
  private:
@@ -101,6 +104,7 @@ class SentencePieceTokenizer final : public Tokenizer {
 
   sentencepiece::SentencePieceProcessor model_;
   SpecialTokens specials_;
+  TextFrame frame_;
   bool strips_first_space_ = true;
 };
 

@@ -8,6 +8,7 @@
 #include "io/text/bpe_tokenizer.hpp"
 #include "io/text/llama4_specials.hpp"
 #include "io/text/readers.hpp"
+#include "io/text/tokenizer_config.hpp"
 
 namespace caravan::io {
 namespace {
@@ -110,6 +111,7 @@ std::unique_ptr<Tokenizer> read_tiktoken(std::string_view bytes, const std::stri
   parts.specials = llama4_specials(static_cast<std::int32_t>(parts.decoded.size()));
   parts.bos = parts.specials[kLlama4BeginOfText].id;
   parts.eos = parts.specials[kLlama4EndOfText].id;
+  parts.frame = frame_without_post_processor(read_tokenizer_config(path), parts.bos, parts.eos);
   std::vector<SplitStep> steps;
   steps.push_back({Regex(kLlama4Split), SplitStep::Matches::isolated});
   parts.pre_tokenizer = PreTokenizer(std::move(steps));

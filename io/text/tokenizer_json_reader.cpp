@@ -1,20 +1,19 @@
 #include <fmt/format.h>
 
-#include <filesystem>
-#include <initializer_list>
+#include <algorithm>
 
 #include "caravan/check.hpp"
-#include "io/files/file.hpp"
 #include "io/text/bpe_tokenizer.hpp"
 #include "io/text/json_reader.hpp"
 #include "io/text/readers.hpp"
+#include "io/text/tokenizer_json_borders.hpp"
+#include "io/text/tokenizer_json_post_processor.hpp"
 #include "io/text/tokenizer_json_vocabulary.hpp"
 
 namespace caravan::io {
 namespace {
 
 constexpr std::size_t kMostSteps = 16;
-constexpr std::size_t kMostConfigBytes = 16u << 20;
 
 /// The section `pre_tokenizer`: its steps, and what a piece consists of in the end.
 struct Splitting {
@@ -87,11 +86,19 @@ Splitting read_splitting(const JsonNode& root) {
   return splitting;
 }
 
+/// A sequence of nothing changes nothing.
+void check_normalizer(const JsonNode& node) {
+  const std::string_view type = node.at("type").text();
+  CARAVAN_CHECK(type == "Sequence", IoError,
+                fmt::format("{}: type '{}' (this reader knows tokenizers without a normalizer). Use its "
+                            "tokenizer.model?",
+                            node.where(), type));
+  const JsonNode list = node.at("normalizers");
+  for (simdjson::dom::element step : list.array()) check_normalizer(JsonNode(step, list.where()));
+}
+
 void check_supported(const JsonNode& root, BpeModel::Unit unit) {
-  const auto normalizer = root.find("normalizer");
-  CARAVAN_CHECK(!normalizer, IoError,
-                fmt::format("{}: this reader knows tokenizers without a normalizer. Use its tokenizer.model?",
-                            normalizer->where()));
+  if (const auto normalizer = root.find("normalizer")) check_normalizer(*normalizer);
   const auto decoder = root.find("decoder");
   const std::string_view type = decoder ? decoder->at("type").text() : "none";
   CARAVAN_CHECK(
@@ -107,14 +114,14 @@ SpecialTokens::Token read_added_token(const JsonNode& node) {
   CARAVAN_CHECK(id >= 0 && id < kMostTokens, IoError,
                 fmt::format("{}: id {} (ids go from 0 to {}). Is the file damaged?", node.where(), id,
                             kMostTokens - 1));
-  CARAVAN_CHECK(
-      !node.flag("single_word", false), IoError,
-      fmt::format("{}: single_word (this reader does not know it). Another tokenizer?", node.where()));
+  const bool special = node.flag("special", false);
   return {.name = std::string(node.at("content").text()),
           .id = static_cast<std::int32_t>(id),
-          .always = !node.flag("special", false),
+          .always = !special,
           .strip_left = node.flag("lstrip", false),
-          .strip_right = node.flag("rstrip", false)};
+          .strip_right = node.flag("rstrip", false),
+          .single_word = node.flag("single_word", false),
+          .last = node.flag("normalized", !special)};
 }
 
 void check_added_token(const SpecialTokens::Token& token, const JsonNode& node,
@@ -126,6 +133,18 @@ void check_added_token(const SpecialTokens::Token& token, const JsonNode& node,
                             token.id, token.name, names[index]));
 }
 
+/// Tokens around a text must be some.
+void check_frame(const BpeTokenizer::Parts& parts, const std::string& path) {
+  std::int64_t known = static_cast<std::int64_t>(parts.names.size());
+  for (const SpecialTokens::Token& token : parts.specials)
+    known = std::max<std::int64_t>(known, token.id + 1);
+  for (const auto* ids : {&parts.frame.before, &parts.frame.after})
+    for (std::int32_t id : *ids)
+      CARAVAN_CHECK(id < known, IoError,
+                    fmt::format("{}: post_processor: id {} (the vocabulary has {} ids). Is the file damaged?",
+                                path, id, known));
+}
+
 void read_added_tokens(const JsonNode& root, BpeTokenizer::Parts& parts) {
   const auto section = root.find("added_tokens");
   if (!section) return;
@@ -134,37 +153,6 @@ void read_added_tokens(const JsonNode& root, BpeTokenizer::Parts& parts) {
     parts.specials.push_back(read_added_token(node));
     check_added_token(parts.specials.back(), node, parts.names);
   }
-}
-
-std::optional<std::int32_t> first_present(const BpeTokenizer::Parts& parts,
-                                          std::initializer_list<std::string_view> names) {
-  for (std::string_view name : names)
-    for (const SpecialTokens::Token& token : parts.specials)
-      if (token.name == name) return token.id;
-  return std::nullopt;
-}
-
-/// `key` is a name, or an object whose `content` is the name.
-std::optional<std::int32_t> configured(const JsonNode& config, std::string_view key,
-                                       const BpeTokenizer::Parts& parts) {
-  const auto node = config.find(key);
-  if (!node) return std::nullopt;
-  const std::string_view name = node->is_string() ? node->text() : node->at("content").text();
-  const auto id = first_present(parts, {name});
-  CARAVAN_CHECK(id, IoError,
-                fmt::format("{}: '{}' is no added token of tokenizer.json. Do the two files belong together?",
-                            node->where(), name));
-  return id;
-}
-
-void name_borders(const std::string& path, BpeTokenizer::Parts& parts) {
-  parts.bos = first_present(parts, {"<|begin_of_text|>", "<s>", "<|endoftext|>"});
-  parts.eos = first_present(parts, {"<|end_of_text|>", "</s>", "<|endoftext|>"});
-  const std::filesystem::path beside = std::filesystem::path(path).parent_path() / "tokenizer_config.json";
-  if (std::filesystem::path(path).filename() != "tokenizer.json" || !std::filesystem::exists(beside)) return;
-  const JsonDocument document(read_text(beside, kMostConfigBytes), beside);
-  if (const auto id = configured(document.root(), "bos_token", parts)) parts.bos = id;
-  if (const auto id = configured(document.root(), "eos_token", parts)) parts.eos = id;
 }
 
 }  // namespace
@@ -178,6 +166,8 @@ std::unique_ptr<Tokenizer> read_tokenizer_json(std::string_view bytes, const std
   check_supported(root, splitting.unit);
   read_bpe_model(root.at("model"), splitting.unit, parts);
   read_added_tokens(root, parts);
+  parts.frame = read_post_processor(root);
+  check_frame(parts, path);
   name_borders(path, parts);
   parts.pre_tokenizer = PreTokenizer(std::move(splitting.steps), splitting.prefix);
   return std::make_unique<BpeTokenizer>(std::move(parts));

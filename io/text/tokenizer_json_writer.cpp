@@ -11,6 +11,8 @@ namespace {
 
 using nlohmann::ordered_json;
 
+constexpr const char *kBos = "<|begin_of_text|>", *kEos = "<|end_of_text|>";
+
 ordered_json added_token(std::size_t id, std::string_view name) {
   return {{"id", id},        {"content", name},     {"single_word", false}, {"lstrip", false},
           {"rstrip", false}, {"normalized", false}, {"special", true}};
@@ -24,6 +26,18 @@ ordered_json pre_tokenizer() {
   const ordered_json split = {
       {"type", "Split"}, {"pattern", {{"Regex", kLlama4Split}}}, {"behavior", "Isolated"}, {"invert", false}};
   return {{"type", "Sequence"}, {"pretokenizers", ordered_json::array({split, byte_level()})}};
+}
+
+/// A prompt begins with BOS.
+ordered_json post_processor(std::size_t bos) {
+  const ordered_json token = {{"SpecialToken", {{"id", kBos}, {"type_id", 0}}}};
+  const auto text = [](const char* id) { return ordered_json{{"Sequence", {{"id", id}, {"type_id", 0}}}}; };
+  const ordered_json special = {
+      {"id", kBos}, {"ids", ordered_json::array({bos})}, {"tokens", ordered_json::array({kBos})}};
+  return {{"type", "TemplateProcessing"},
+          {"single", ordered_json::array({token, text("A")})},
+          {"pair", ordered_json::array({token, text("A"), token, text("B")})},
+          {"special_tokens", {{kBos, special}}}};
 }
 
 std::string json_text(std::string_view text) {
@@ -52,13 +66,13 @@ std::string model(const LearnedBpe& learned) {
 
 std::string write_tokenizer_json(const LearnedBpe& learned) {
   const std::size_t first = learned.tokens.size();
-  const ordered_json added = ordered_json::array(
-      {added_token(first, "<|begin_of_text|>"), added_token(first + 1, "<|end_of_text|>")});
+  const ordered_json added = ordered_json::array({added_token(first, kBos), added_token(first + 1, kEos)});
   return fmt::format(
       "{{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\n\"added_tokens\":{},\n\"normalizer\":"
       "null,\n"
-      "\"pre_tokenizer\":{},\n\"post_processor\":null,\n\"decoder\":{},\n\"model\":{}}}\n",
-      added.dump(), pre_tokenizer().dump(), byte_level().dump(), model(learned));
+      "\"pre_tokenizer\":{},\n\"post_processor\":{},\n\"decoder\":{},\n\"model\":{}}}\n",
+      added.dump(), pre_tokenizer().dump(), post_processor(first).dump(), byte_level().dump(),
+      model(learned));
 }
 
 }  // namespace caravan::io

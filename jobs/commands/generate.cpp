@@ -74,9 +74,10 @@ std::vector<std::int32_t> prompt_tokens(const Options& options, const Tokenizer*
                                         std::int64_t vocab) {
   std::vector<std::int32_t> ids = parse_ids(options.prompt_ids);
   if (tokenizer && options.prompt_ids.empty()) {
-    if (options.bos && tokenizer->bos()) ids.push_back(*tokenizer->bos());
-    const auto text = tokenizer->encode(options.prompt, Special::recognise);
-    ids.insert(ids.end(), text.begin(), text.end());
+    const TextFrame frame = options.bos ? tokenizer->text_frame() : TextFrame{};
+    for (const auto& part :
+         {frame.before, tokenizer->encode(options.prompt, Special::recognise), frame.after})
+      ids.insert(ids.end(), part.begin(), part.end());
   }
   CARAVAN_CHECK(!ids.empty(), ConfigError,
                 "the prompt is empty. Give --prompt TEXT or --prompt-ids \"1 2 3\"?");
@@ -199,7 +200,9 @@ std::function<int()> declare(CLI::App& app) {
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
   app.add_option("--seed", options->sampling.seed, "Of the draws")->capture_default_str();
-  app.add_flag("!--no-bos", options->bos, "Do not put the tokenizer's BOS before the prompt");
+  app.add_flag(
+      "!--no-bos", options->bos,
+      "The prompt alone: without BOS and whatever else the tokenizer's post-processor puts around a text");
   app.add_flag("--ignore-eos", options->ignore_eos, "Go on after an end-of-text token");
   app.add_option("--device", options->device, "auto, cuda, host or reference")->capture_default_str();
   app.add_option("--precision", options->precision,

@@ -40,6 +40,32 @@ TEST(SpecialTokens, StripWhiteSpaceWhenTold) {
   EXPECT_EQ(split(tokens, "  <m>  ", Special::recognise), (Parts{"#1"}));
 }
 
+TEST(SpecialTokens, AreFoundAsWordsOfTheirOwnWhenTold) {
+  const SpecialTokens tokens({{.name = "foo", .id = 1, .single_word = true}});
+
+  EXPECT_EQ(split(tokens, "foo-foo xfoo foo_ foo1", Special::recognise),
+            (Parts{"#1", "-", "#1", " xfoo foo_ foo1"}));
+  EXPECT_EQ(split(tokens, "\u00e9foo \u200dfoo foo\u0301 \u4e2dfoo", Special::recognise),
+            (Parts{"\u00e9foo \u200dfoo foo\u0301 \u4e2dfoo"}));
+  EXPECT_EQ(split(tokens,
+                  "\xFF"
+                  "foo\xFF",
+                  Special::recognise),
+            (Parts{"\xFF", "#1", "\xFF"}));
+}
+
+TEST(SpecialTokens, ThatComeLastAreFoundInWhatTheOthersLeave) {
+  const SpecialTokens tokens({{.name = "<m>", .id = 1}, {.name = "x<m>", .id = 2, .last = true}});
+
+  EXPECT_EQ(split(tokens, "x<m>", Special::recognise), (Parts{"x", "#1"}));
+}
+
+TEST(SpecialTokens, TakeTheirBytesAlsoWhereTheyAreText) {
+  const SpecialTokens tokens({{.name = "<m>", .id = 1}, {.name = "m", .id = 2, .always = true}});
+
+  EXPECT_EQ(split(tokens, "<m>m", Special::as_text), (Parts{"<m>", "#2"}));
+}
+
 TEST(SpecialTokens, RefuseANameThatStandsTwice) {
   EXPECT_EQ(test::message_of<IoError>([] {
               SpecialTokens({{.name = "<s>", .id = 1}, {.name = "<s>", .id = 2}});

@@ -19,6 +19,11 @@ struct DecodePosition {
   bool at_start = true;
 };
 
+/// What belongs around a text that a model is to continue.
+struct TextFrame {
+  std::vector<std::int32_t> before, after;
+};
+
 /// Text to token ids and back. Immutable after construction; several threads may call it.
 class Tokenizer {
  public:
@@ -34,8 +39,11 @@ class Tokenizer {
   /// How the vocabulary spells the token; IoError when `id` is outside it.
   virtual std::string name_of(std::int32_t id) const = 0;
   virtual std::optional<std::int32_t> special_id(std::string_view name) const = 0;
+  /// The tokens that may stand before and after a document; nothing when no file of the tokenizer names one.
   virtual std::optional<std::int32_t> bos() const = 0;
   virtual std::optional<std::int32_t> eos() const = 0;
+  /// What the tokenizer's own post-processor, or the rule of its format, puts around a prompt.
+  virtual TextFrame text_frame() const { return {}; }
   /// "tiktoken, 202048 tokens" for the run header.
   virtual std::string description() const = 0;
 
