@@ -5,13 +5,12 @@
 #include <memory>
 #include <string>
 
-#include "caravan/check.hpp"
-#include "caravan/ops.hpp"
-#include "io/safetensors/reader.hpp"
 #include "io/safetensors/writer.hpp"
 #include "jobs/command.hpp"
 #include "jobs/forward/forward_pass.hpp"
 #include "jobs/forward/gradient_file.hpp"
+#include "jobs/forward/inputs.hpp"
+#include "jobs/forward/pieces.hpp"
 #include "jobs/setup/machine.hpp"
 #include "jobs/setup/model_source.hpp"
 #include "jobs/setup/with_world.hpp"
@@ -22,43 +21,6 @@ namespace {
 struct Options {
   std::string model, inputs, outputs, gradients, device = "auto", precision = "auto";
 };
-
-std::vector<std::int32_t> read_ids(const io::SafetensorsFile& file, const std::string& name,
-                                   std::int64_t lowest, std::int64_t vocab) {
-  std::vector<std::int32_t> ids;
-  for (std::int64_t id : file.read_as_i64(name)) {
-    CARAVAN_CHECK(
-        id >= lowest && id < vocab, IoError,
-        fmt::format("{}: {} has token {} (the model's vocab_size is {})", file.path(), name, id, vocab));
-    ids.push_back(static_cast<std::int32_t>(id));
-  }
-  return ids;
-}
-
-/// Labels as transformers takes them: aligned with the tokens, so token t should predict labels[t+1]; without
-/// any, the tokens themselves. The last position of a sequence predicts nothing.
-std::vector<std::int32_t> shifted(const std::vector<std::int32_t>& labels, std::int64_t length) {
-  std::vector<std::int32_t> next(labels.size(), kIgnoredLabel);
-  for (std::size_t at = 0; at + 1 < labels.size(); ++at) {
-    if ((static_cast<std::int64_t>(at) + 1) % length != 0) next[at] = labels[at + 1];
-  }
-  return next;
-}
-
-Sequences read_sequences(const std::string& path, std::int64_t vocab) {
-  const io::SafetensorsFile file(path);
-  const Shape shape = file.info("input_ids").shape();
-  CARAVAN_CHECK(shape.rank() == 2 && shape[0] > 0 && shape[1] > 0, IoError,
-                fmt::format("{}: input_ids has {} axes (it must be [sequences, length], neither 0)", path,
-                            shape.rank()));
-  Sequences sequences{shape[0], shape[1], read_ids(file, "input_ids", 0, vocab), {}};
-  const bool labelled = file.has("labels");
-  CARAVAN_CHECK(!labelled || file.info("labels").shape() == shape, IoError,
-                fmt::format("{}: labels has another shape than input_ids", path));
-  sequences.labels =
-      shifted(labelled ? read_ids(file, "labels", kIgnoredLabel, vocab) : sequences.tokens, shape[1]);
-  return sequences;
-}
 
 void write_answers(const std::string& path, const Sequences& sequences, Answers& answers,
                    std::int64_t vocab) {
@@ -90,7 +52,7 @@ int forward(const Options& options, Communicator& world) {
   const DType compute = choose_precision(*device, options.precision);
   const Sequences sequences = read_sequences(options.inputs, source.model.get_int("vocab_size"));
   ModelInstance model(*registry, {device.get(), compute}, source.plugin, without_randomness(source.model),
-                      sequences.length);
+                      positions_for(sequences));
   const bool differentiates = !options.gradients.empty();
   using Content = ParameterStore::Content;
   model.allocate(differentiates ? Content::weights_and_gradients : Content::weights, 0);
@@ -110,10 +72,12 @@ std::function<int()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   app.add_option("--model", options->model, "A Hugging Face folder, a checkpoint, or a run's folder")
       ->required();
-  app.add_option("--inputs", options->inputs, "safetensors with input_ids [B, T], perhaps labels [B, T]")
+  app.add_option("--inputs", options->inputs,
+                 "safetensors with input_ids [B, T], perhaps labels and attention_mask [B, T], position_ids "
+                 "[B, T] or [1, T]")
       ->required();
   app.add_option("--outputs", options->outputs,
-                 "safetensors to write: logits [B, T, V], loss, router.<layer> [B*T, E]")
+                 "safetensors to write: logits [B, T, V], loss, router.<layer> [B*T, E]; 0 at masked tokens")
       ->required();
   app.add_option(
       "--gradients", options->gradients,

@@ -1,14 +1,17 @@
 #include "jobs/forward/forward_pass.hpp"
 
 #include <algorithm>
+#include <optional>
 
 #include "caravan/ops.hpp"
+#include "jobs/forward/pieces.hpp"
+#include "jobs/forward/rotation_rows.hpp"
 #include "parallel/staged_communicator.hpp"
 
 namespace caravan::jobs {
 namespace {
 
-/// One sequence at a time through one stash; results land in full-sized host buffers, zero elsewhere, and are
+/// One piece at a time through one stash; results land in full-sized host buffers, zero elsewhere, and are
 /// summed over the ranks at the end: every element comes from one rank.
 class Pass {
  public:
@@ -16,31 +19,24 @@ class Pass {
       : device_(device),
         model_(model),
         sequences_(sequences),
+        pieces_(pieces_of(sequences, model.stage().chunk_size())),
+        slots_(most_slots(pieces_)),
         gradients_(gradients),
         stash_(device, layout(), 1),
         executor_(device, model.stage(), stash_),
-        memory_(device, static_cast<std::size_t>(sequences.length * vocab()) * sizeof(float) + 64, "logits"),
-        logits_(memory_.take(DType::f32, {sequences.length, vocab()})) {
+        memory_(device, static_cast<std::size_t>(slots_ * vocab()) * sizeof(float) + 64, "logits"),
+        logits_(memory_.take(DType::f32, {slots_, vocab()})) {
     answers_.logits.resize(static_cast<std::size_t>(sequences.count * sequences.length * vocab()));
     valid_ = std::count_if(sequences.labels.begin(), sequences.labels.end(),
                            [](auto l) { return l != kIgnoredLabel; });
+    if (!sequences.positions.empty()) rotations_.emplace(device, model.parameters());
     find_routers();
   }
 
-  void run(std::int64_t index) {
-    const auto length = static_cast<std::size_t>(sequences_.length),
-               at = static_cast<std::size_t>(index) * length;
-    MicroBatch batch;
-    batch.tokens = std::span(sequences_.tokens).subspan(at, length);
-    batch.labels = std::span(sequences_.labels).subspan(at, length);
-    batch.first_sample = index;
-    batch.logits = logits_;
-    std::vector<Step> row{{{0, ActionKind::forward, 0}, {}}};
-    if (gradients_ == Gradients::of_mean_loss) row.push_back({{0, ActionKind::backward, 0}, {}});
-    StepScales scales;
-    scales.gradient_scale = static_cast<float>(1.0 / static_cast<double>(std::max<std::int64_t>(valid_, 1)));
-    executor_.run(row, std::span(&batch, 1), scales, nullptr);
-    keep(index);
+  void run_share(const Communicator& world) {
+    const auto ranks = static_cast<std::size_t>(world.size());
+    for (auto index = static_cast<std::size_t>(world.rank()); index < pieces_.size(); index += ranks)
+      run(pieces_[index]);
   }
 
   Answers finish(Communicator& world) {
@@ -57,9 +53,15 @@ class Pass {
  private:
   std::int64_t vocab() const { return model_.stage().vocab_size(); }
 
+  static std::int64_t most_slots(const std::vector<Piece>& pieces) {
+    std::int64_t most = 0;
+    for (const Piece& piece : pieces) most = std::max(most, piece.slots());
+    return most;
+  }
+
   StashLayout layout() {
     const Phase phase = gradients_ == Gradients::none ? Phase::evaluate : Phase::train;
-    return StashLayout(model_.stage().layers(), BatchShape{1, sequences_.length, phase, 0, model_.compute()},
+    return StashLayout(model_.stage().layers(), BatchShape{1, slots_, phase, 0, model_.compute()},
                        StashMode::fused, model_.stage().width());
   }
 
@@ -79,15 +81,57 @@ class Pass {
     }
   }
 
-  void keep(std::int64_t index) {
-    const std::int64_t length = sequences_.length;
-    device_.copy_to_host(Lane::compute, answers_.logits.data() + index * length * vocab(), logits_.data,
-                         logits_.bytes());
-    for (std::size_t router = 0; router < layers_.size(); ++router)
-      keep_scores(answers_.routers[router], layers_[router], index);
+  /// Slots without a token hold token 0, which nobody sees, and predict nothing.
+  void run(const Piece& piece) {
+    const auto slots = static_cast<std::size_t>(slots_);
+    std::vector<std::int32_t> tokens(slots, 0), labels(slots, kIgnoredLabel), documents(slots, 1);
+    for (std::int64_t at = 0; at < piece.length; ++at) {
+      const auto slot = static_cast<std::size_t>(piece.lead + at);
+      const auto token = static_cast<std::size_t>(piece.sequence * sequences_.length + piece.begin + at);
+      tokens[slot] = sequences_.tokens[token];
+      labels[slot] = sequences_.labels[token];
+      if (sequences_.attends(piece.sequence, piece.begin + at)) documents[slot] = 0;
+    }
+    MicroBatch batch;
+    batch.tokens = tokens;
+    batch.labels = labels;
+    if (piece.has_holes || piece.lead > 0) batch.documents = documents;
+    batch.first_position = piece.first_position();
+    batch.logits = logits_;
+    if (rotations_) rotations_->place(piece.begin, piece.rotations);
+    execute(batch);
+    keep(piece);
+    if (rotations_) rotations_->restore();
   }
 
-  void keep_scores(Answers::Router& router, std::size_t layer, std::int64_t index) {
+  void execute(const MicroBatch& batch) {
+    std::vector<Step> row{{{0, ActionKind::forward, 0}, {}}};
+    if (gradients_ == Gradients::of_mean_loss) row.push_back({{0, ActionKind::backward, 0}, {}});
+    StepScales scales;
+    scales.gradient_scale = static_cast<float>(1.0 / static_cast<double>(std::max<std::int64_t>(valid_, 1)));
+    executor_.run(row, std::span(&batch, 1), scales, nullptr);
+  }
+
+  /// Calls visit(slot, token in [0, B·T)) for the tokens that are not masked.
+  template <class Visit>
+  void for_each_token(const Piece& piece, const Visit& visit) const {
+    for (std::int64_t at = 0; at < piece.length; ++at)
+      if (sequences_.attends(piece.sequence, piece.begin + at))
+        visit(piece.lead + at, piece.sequence * sequences_.length + piece.begin + at);
+  }
+
+  void keep(const Piece& piece) {
+    std::vector<float> logits(static_cast<std::size_t>(logits_.count()));
+    device_.copy_to_host(Lane::compute, logits.data(), logits_.data, logits_.bytes());
+    device_.synchronize();
+    for_each_token(piece, [&](std::int64_t slot, std::int64_t token) {
+      std::copy_n(logits.begin() + slot * vocab(), vocab(), answers_.logits.begin() + token * vocab());
+    });
+    for (std::size_t router = 0; router < layers_.size(); ++router)
+      keep_scores(answers_.routers[router], layers_[router], piece);
+  }
+
+  void keep_scores(Answers::Router& router, std::size_t layer, const Piece& piece) {
     const TensorView experts = stash_.find(layer, "routing.experts", 0),
                      weights = stash_.find(layer, "routing.weights", 0);
     std::vector<std::int32_t> chosen(static_cast<std::size_t>(experts.count()));
@@ -96,10 +140,12 @@ class Pass {
     device_.copy_to_host(Lane::compute, scores.data(), weights.data, weights.bytes());
     device_.synchronize();
     const std::int64_t top_k = experts.extent(1);
-    for (std::size_t slot = 0; slot < chosen.size(); ++slot) {
-      const std::int64_t token = index * sequences_.length + static_cast<std::int64_t>(slot) / top_k;
-      router.scores[static_cast<std::size_t>(token * router.experts + chosen[slot])] = scores[slot];
-    }
+    for_each_token(piece, [&](std::int64_t slot, std::int64_t token) {
+      for (std::int64_t k = slot * top_k; k < (slot + 1) * top_k; ++k) {
+        const auto choice = static_cast<std::size_t>(k);
+        router.scores[static_cast<std::size_t>(token * router.experts + chosen[choice])] = scores[choice];
+      }
+    });
   }
 
   static void sum(Communicator& world, std::vector<float>& values) {
@@ -110,11 +156,14 @@ class Pass {
   Device& device_;
   ModelInstance& model_;
   const Sequences& sequences_;
+  std::vector<Piece> pieces_;
+  std::int64_t slots_;  ///< of every run: as many as the longest piece has
   Gradients gradients_;
   Stash stash_;
   Executor executor_;
   Arena memory_;
   TensorView logits_;
+  std::optional<RotationRows> rotations_;  ///< where positions are given
   Answers answers_;
   std::vector<std::size_t> layers_;
   std::int64_t valid_ = 0;
@@ -126,7 +175,7 @@ Answers answer(Device& device, ModelInstance& model, Communicator& world, const 
                Gradients gradients) {
   if (gradients == Gradients::of_mean_loss) model.parameters().start_gradients(device);
   Pass pass(device, model, sequences, gradients);
-  for (std::int64_t index = world.rank(); index < sequences.count; index += world.size()) pass.run(index);
+  pass.run_share(world);
   if (gradients == Gradients::of_mean_loss) model.parameters().finish_gradients(device);
   return pass.finish(world);
 }

@@ -6,18 +6,12 @@
 
 #include "caravan/comm.hpp"
 #include "core/run/executor.hpp"
+#include "jobs/forward/inputs.hpp"
 #include "jobs/setup/model_instance.hpp"
 
 namespace caravan::jobs {
 
-/// Sequences of equal length. labels[b, t] is what should follow token t, kIgnoredLabel where nothing counts.
-struct Sequences {
-  std::int64_t count = 0, length = 0;
-  std::vector<std::int32_t> tokens;  ///< [B·T]
-  std::vector<std::int32_t> labels;  ///< [B·T]
-};
-
-/// What a model says of them, whole on every rank.
+/// What a model says of sequences, whole on every rank; 0 at masked tokens.
 struct Answers {
   std::vector<float> logits;  ///< [B·T, V]
   double loss = 0;            ///< mean over the labels that count
@@ -31,9 +25,9 @@ struct Answers {
 
 enum class Gradients { none, of_mean_loss };
 
-/// [collective] Runs every sequence through the model, sequence b on rank b mod ranks, outside training (no
-/// dropout, noise or counting). With gradients the store holds dL/dw of the mean loss, summed over ranks; it
-/// must have been allocated for it.
+/// [collective] Runs every sequence through the model, piece by piece (see pieces_of), outside training (no
+/// dropout, noise or counting). The model must have positions_for(sequences). With gradients the store holds
+/// dL/dw of the mean loss, summed over ranks; it must have been allocated for it.
 Answers answer(Device& device, ModelInstance& model, Communicator& world, const Sequences& sequences,
                Gradients gradients);
 
