@@ -3,13 +3,17 @@
 #include "caravan/check.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 
 #include "io/files/file.hpp"
 #include "io/files/strict_json.hpp"
 #include "io/hf/json_fields.hpp"
+#include "io/hf/layer_kinds.hpp"
+#include "io/hf/rope_json.hpp"
 
 namespace caravan::io {
 namespace {
@@ -18,6 +22,31 @@ namespace fs = std::filesystem;
 
 constexpr std::uint64_t kMostConfigBytes = 1'000'000;
 constexpr std::int64_t kMostLayers = 10'000;
+
+/// Keys of which the class accepts no null.
+constexpr std::array kNeverNull{"vocab_size",
+                                "hidden_size",
+                                "intermediate_size",
+                                "intermediate_size_mlp",
+                                "num_hidden_layers",
+                                "num_attention_heads",
+                                "hidden_act",
+                                "rms_norm_eps",
+                                "num_experts_per_tok",
+                                "num_local_experts",
+                                "interleave_moe_layer_step",
+                                "use_qk_norm",
+                                "attention_bias",
+                                "no_rope_layer_interval",
+                                "attn_temperature_tuning",
+                                "floor_scale",
+                                "attn_scale",
+                                "tie_word_embeddings",
+                                "attention_dropout"};
+/// What else of a Llama4TextConfig changes the function.
+constexpr std::array kMayBeNull{
+    "num_key_value_heads", "head_dim",       "rope_parameters", "rope_theta",
+    "moe_layers",          "no_rope_layers", "layer_types",     "attention_chunk_size"};
 
 Config number(double value) {
   return Config::scalar(fmt::format("{}", value));
@@ -44,25 +73,30 @@ std::int64_t at_least(const JsonFields& fields, const char* key, std::int64_t ot
 /// Defaults: Hugging Face's Llama4TextConfig, transformers 5.
 class TextConfig {
  public:
-  explicit TextConfig(const JsonFields& fields)
+  TextConfig(const JsonFields& fields, std::vector<std::string>& warnings)
       : fields_(fields),
+        warnings_(warnings),
         layers_(at_least(fields, "num_hidden_layers", 48, 1)),
         experts_(at_least(fields, "num_local_experts", 16, 1)) {
     if (layers_ > kMostLayers)
       fields.refuse("num_hidden_layers", fmt::format("at most {} are read", kMostLayers));
   }
 
-  Config model() const {
+  Config model() {
     check_supported();
+    const LayerKinds kinds = read_layer_kinds(fields_, layers_, warnings_);
     Config model = Config::map();
     add_sizes(model);
-    add_attention(model);
-    add_experts(model);
+    add_attention(model, kinds);
+    add_experts(model, kinds);
     return model;
   }
 
  private:
   void check_supported() const {
+    for (const char* key : kNeverNull)
+      if (fields_.says_null(key))
+        fields_.refuse(key, "it has no meaning without a value. Leave it out for the default?");
     const std::string activation = fields_.text("hidden_act", "silu");
     CARAVAN_CHECK(activation == "silu", IoError,
                   fmt::format("{}: hidden_act is '{}' (only silu)", fields_.path(), activation));
@@ -90,78 +124,13 @@ class TextConfig {
     return fields_.says_null(key) ? when_null : when_absent;
   }
 
-  void add_attention(Config& model) const {
-    const std::int64_t chunk =
-        at_least(fields_, "attention_chunk_size", null_or("attention_chunk_size", 0, 8192), 0);
-    const auto rotated = rotated_layers();
-    check_layer_types(rotated, chunk);
-    add_rope(model);
-    std::vector<std::int64_t> without;
-    for (std::int64_t layer = 0; layer < layers_; ++layer) {
-      if (!rotated[static_cast<std::size_t>(layer)]) without.push_back(layer);
-    }
-    model.set("nope_layers", list_of(without));
-    model.set("chunk_size", number(chunk));
+  void add_attention(Config& model, const LayerKinds& kinds) {
+    add_rope(fields_, model, warnings_);
+    model.set("nope_layers", list_of(kinds.without_rope));
+    model.set("chunk_size", number(kinds.chunk_size));
+    if (!kinds.chunks_follow_rope) model.set("chunk_layers", list_of(kinds.chunked));
     model.set("qk_norm", flag(fields_.flag("use_qk_norm", true)));
     model.set("temperature", temperature());
-  }
-
-  /// The released key reads backwards: 1 marks a layer that has RoPE. None and [] both mean the interval.
-  std::vector<bool> rotated_layers() const {
-    const auto marks =
-        fields_.has("no_rope_layers") ? fields_.integers("no_rope_layers") : std::vector<std::int64_t>{};
-    if (!marks.empty() && static_cast<std::int64_t>(marks.size()) != layers_) {
-      fields_.refuse("no_rope_layers", fmt::format("it has {} entries for {} layers", marks.size(), layers_));
-    }
-    const std::int64_t interval = at_least(fields_, "no_rope_layer_interval", 4, 1);
-    std::vector<bool> rotated;
-    for (std::int64_t layer = 0; layer < layers_; ++layer) {
-      rotated.push_back(marks.empty() ? (layer + 1) % interval != 0
-                                      : marks[static_cast<std::size_t>(layer)] != 0);
-    }
-    return rotated;
-  }
-
-  /// The model here ties chunks to rotation, as every released model does; a file that says otherwise is
-  /// refused.
-  void check_layer_types(const std::vector<bool>& rotated, std::int64_t chunk) const {
-    if (!fields_.has("layer_types") || chunk == 0) return;
-    const auto& types = fields_.at("layer_types");
-    bool agree = types.is_array() && types.size() == rotated.size();
-    for (std::size_t layer = 0; agree && layer < rotated.size(); ++layer) {
-      agree = types[layer] == (rotated[layer] ? "chunked_attention" : "full_attention");
-    }
-    if (!agree)
-      fields_.refuse("layer_types",
-                     "chunked_attention is needed where a layer has RoPE, full_attention elsewhere");
-  }
-
-  void add_rope(Config& model) const {
-    const char* key = fields_.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
-    const double outer = fields_.number("rope_theta", 500000);
-    if (!fields_.has(key)) {
-      model.set("rope_theta", number(outer));
-      return model.set("rope_scaling", Config());
-    }
-    const JsonFields rope = fields_.inner(key);
-    const double theta = rope.number("rope_theta", outer);
-    if (fields_.has("rope_theta") && theta != outer)
-      fields_.refuse("rope_theta", fmt::format("{} says {}", key, theta));
-    model.set("rope_theta", number(theta));
-    model.set("rope_scaling", scaling(rope));
-  }
-
-  Config scaling(const JsonFields& rope) const {
-    const std::string type = rope.text("rope_type", rope.text("type", "default"));
-    if (type == "default") return Config();
-    CARAVAN_CHECK(type == "llama3", IoError,
-                  fmt::format("{}: rope_type is '{}' (only default and llama3)", rope.path(), type));
-    Config scaling = Config::map();
-    scaling.set("factor", number(rope.number("factor")));
-    scaling.set("low", number(rope.number("low_freq_factor")));
-    scaling.set("high", number(rope.number("high_freq_factor")));
-    scaling.set("original", number(rope.number("original_max_position_embeddings")));
-    return scaling;
   }
 
   Config temperature() const {
@@ -172,25 +141,11 @@ class TextConfig {
     return temperature;
   }
 
-  std::vector<std::int64_t> moe_layers() const {
-    if (fields_.has("moe_layers")) {
-      const auto listed = fields_.integers("moe_layers");
-      const bool inside =
-          std::all_of(listed.begin(), listed.end(), [&](std::int64_t l) { return l >= 0 && l < layers_; });
-      if (!inside) fields_.refuse("moe_layers", fmt::format("the layers are 0 to {}", layers_ - 1));
-      return listed;
-    }
-    const std::int64_t step = at_least(fields_, "interleave_moe_layer_step", 1, 1);
-    std::vector<std::int64_t> layers;
-    for (std::int64_t layer = step - 1; layer < layers_; layer += step) layers.push_back(layer);
-    return layers;
-  }
-
-  void add_experts(Config& model) const {
+  void add_experts(Config& model, const LayerKinds& kinds) const {
     const std::int64_t top_k = at_least(fields_, "num_experts_per_tok", 1, 1);
     if (top_k > experts_)
       fields_.refuse("num_experts_per_tok", fmt::format("there are {} experts", experts_));
-    model.set("moe_layers", list_of(moe_layers()));
+    model.set("moe_layers", list_of(kinds.experts));
     model.set("experts", number(experts_));
     model.set("top_k", number(top_k));
     model.set("dense_width", number(at_least(fields_, "intermediate_size_mlp", 16384, 1)));
@@ -206,6 +161,7 @@ class TextConfig {
   }
 
   const JsonFields& fields_;
+  std::vector<std::string>& warnings_;
   std::int64_t layers_;
   std::int64_t experts_;
 };
@@ -224,10 +180,28 @@ void note_dropout(const JsonFields& text, HfConfig& config) {
 
 HfConfig from_text(const JsonFields& text) {
   HfConfig config;
-  config.model = TextConfig(text).model();
+  config.model = TextConfig(text, config.warnings).model();
   read_ids(text, config);
   note_dropout(text, config);
   return config;
+}
+
+/// Keys of the text model that stand outside its text_config have no effect; one that says something else is
+/// said.
+void warn_about_outer_keys(const JsonFields& outer, const JsonFields& text, HfConfig& config) {
+  if (outer.has("rope_scaling")) outer.refuse("rope_scaling", "it belongs into text_config");
+  std::vector<std::string_view> ignored;
+  const auto look = [&](const char* key) {
+    const bool same = text.has(key) && outer.has(key) && text.at(key) == outer.at(key);
+    if (outer.has(key) && !same && key != std::string_view("tie_word_embeddings")) ignored.push_back(key);
+  };
+  std::for_each(kNeverNull.begin(), kNeverNull.end(), look);
+  std::for_each(kMayBeNull.begin(), kMayBeNull.end(), look);
+  if (!ignored.empty())
+    config.warnings.push_back(
+        fmt::format("{}: {} outside text_config say something else than inside; text_config "
+                    "counts, as in transformers",
+                    outer.path(), fmt::join(ignored, ", ")));
 }
 
 HfConfig from_multimodal(const JsonFields& outer) {
@@ -236,12 +210,28 @@ HfConfig from_multimodal(const JsonFields& outer) {
     outer.refuse("quantization_config", "only unquantised weights are read");
   HfConfig config = from_text(text);
   read_ids(outer, config);
+  warn_about_outer_keys(outer, text, config);
   if (outer.has("tie_word_embeddings") && !text.has("tie_word_embeddings")) {
     config.model.set("tied_head", flag(outer.flag("tie_word_embeddings", false)));
   }
   if (outer.has("vision_config"))
     config.notes.push_back("the vision part of " + outer.path() + " is left out");
   return config;
+}
+
+/// Where there is a generation_config.json, it alone says which tokens end a text.
+void take_generation_ids(const std::string& path, HfConfig& config) {
+  const auto parsed = parse_json_strict(read_text(path, kMostConfigBytes), path);
+  HfConfig said;
+  read_ids(JsonFields(parsed, path), said);
+  if (!config.eos.empty() && config.eos != said.eos)
+    config.warnings.push_back(
+        fmt::format("eos_token_id is [{}] in config.json and [{}] in {}; the second counts, as "
+                    "in transformers",
+                    fmt::join(config.eos, ", "), fmt::join(said.eos, ", "), path));
+  config.eos = said.eos;
+  config.bos = said.bos;
+  config.pad = said.pad;
 }
 
 }  // namespace
@@ -252,17 +242,16 @@ HfConfig parse_hf_config(const std::string& json, const std::string& path) {
   const std::string type = fields.text("model_type", fields.has("text_config") ? "llama4" : "");
   CARAVAN_CHECK(type == "llama4" || type == "llama4_text", IoError,
                 fmt::format("{}: model_type is '{}' (llama4 and llama4_text are read)", path, type));
-  return fields.has("text_config") ? from_multimodal(fields) : from_text(fields);
+  if (type == "llama4") return from_multimodal(fields);
+  if (fields.has("text_config")) fields.refuse("text_config", "model_type llama4_text has none");
+  return from_text(fields);
 }
 
 HfConfig read_hf_config(const std::string& folder) {
   const std::string path = (fs::path(folder) / "config.json").string();
   HfConfig config = parse_hf_config(read_text(path, kMostConfigBytes), path);
   const std::string generation = (fs::path(folder) / "generation_config.json").string();
-  if (fs::exists(generation)) {
-    const auto parsed = parse_json_strict(read_text(generation, kMostConfigBytes), generation);
-    read_ids(JsonFields(parsed, generation), config);
-  }
+  if (fs::exists(generation)) take_generation_ids(generation, config);
   return config;
 }
 

@@ -15,6 +15,7 @@ namespace caravan::io {
 namespace {
 
 constexpr std::string_view kPrefix = "language_model.";
+constexpr const char *kHead = "output.weight", *kEmbedding = "tok_embeddings.weight";
 
 bool is_tied(const std::string& path) {
   if (!std::filesystem::exists(std::filesystem::path(path) / "config.json")) return false;
@@ -33,19 +34,20 @@ bool is_left_out(std::string_view name) {
 }  // namespace
 
 HfSource::HfSource(const std::string& folder_or_file) : set_(folder_or_file) {
-  const bool tied = is_tied(folder_or_file);
-  for (const std::string& name : set_.names()) take(name, tied);
+  for (const std::string& name : set_.names()) take(name);
+  if (is_tied(folder_or_file)) tie();
   for (auto& [ours, pieces] : pieces_) {
+    prefer_fused(pieces);
     std::sort(pieces.begin(), pieces.end(),
               [](const Piece& a, const Piece& b) { return a.placement.expert < b.placement.expert; });
     check_experts(ours, pieces);
   }
 }
 
-void HfSource::take(const std::string& hf_name, bool tied) {
+void HfSource::take(const std::string& hf_name) {
   const bool prefixed = hf_name.starts_with(kPrefix);
   const std::string_view bare = std::string_view(hf_name).substr(prefixed ? kPrefix.size() : 0);
-  if (is_left_out(bare) || (tied && bare == "lm_head.weight")) return skipped_.push_back(hf_name);
+  if (is_left_out(bare)) return skipped_.push_back(hf_name);
   const auto placements = placements_of(bare);
   if (placements.empty()) return unknown_.push_back(hf_name);
   if (prefixed) style_.prefix = kPrefix;
@@ -53,6 +55,48 @@ void HfSource::take(const std::string& hf_name, bool tied) {
     if (placement.expert) style_.experts = HfStyle::Experts::separate;
     pieces_[placement.ours].push_back({hf_name, placement});
   }
+}
+
+void HfSource::tie() {
+  const auto head = pieces_.find(kHead), embedding = pieces_.find(kEmbedding);
+  if (head == pieces_.end()) return;
+  const std::string said = fmt::format("{}/config.json: tie_word_embeddings is true", set_.path());
+  const std::string head_name = head->second.front().hf_name;
+  if (embedding == pieces_.end()) {
+    warnings_.push_back(fmt::format(
+        "{}, and there is {} alone; the embedding is that tensor, as in transformers", said, head_name));
+    pieces_[kEmbedding] = {{head_name, {kEmbedding, HfForm::same, {}}}};
+  } else if (const std::string& other = embedding->second.front().hf_name; !are_equal(head_name, other)) {
+    return warnings_.push_back(fmt::format(
+        "{}, but {} stands in {} with other values than {}; the head in the file is used, as in transformers",
+        said, head_name, set_.file_of(head_name).path(), other));
+  } else {
+    skipped_.push_back(head_name);
+  }
+  pieces_.erase(kHead);
+}
+
+bool HfSource::are_equal(const std::string& hf_name, const std::string& other) const {
+  const auto a = set_.file_of(hf_name).raw(hf_name), b = set_.file_of(other).raw(other);
+  return set_.info(hf_name).element == set_.info(other).element &&
+         set_.info(hf_name).extents == set_.info(other).extents &&
+         std::equal(a.begin(), a.end(), b.begin(), b.end());
+}
+
+/// Transformers reads the fused tensor of all experts; those of single experts are left out beside it.
+void HfSource::prefer_fused(std::vector<Piece>& pieces) {
+  const auto is_single = [](const Piece& piece) { return piece.placement.expert.has_value(); };
+  const auto fused = std::find_if_not(pieces.begin(), pieces.end(), is_single);
+  const auto single = std::find_if(pieces.begin(), pieces.end(), is_single);
+  if (fused == pieces.end() || single == pieces.end()) return;
+  if (style_.experts == HfStyle::Experts::separate)  // the first of many
+    warnings_.push_back(
+        fmt::format("{} has experts in both layouts, such as {} and {}; the first counts, as in transformers",
+                    set_.path(), fused->hf_name, single->hf_name));
+  style_.experts = HfStyle::Experts::fused;
+  for (const Piece& piece : pieces)
+    if (is_single(piece)) skipped_.push_back(piece.hf_name);
+  std::erase_if(pieces, is_single);
 }
 
 /// Either one tensor, or experts 0 to E-1 once each and of one shape.
@@ -89,6 +133,20 @@ std::vector<std::string> HfSource::names() const {
   for (const auto& [ours, pieces] : pieces_) names.push_back(ours);
   std::sort(names.begin(), names.end());
   return names;
+}
+
+std::vector<std::string> HfSource::warnings() const {
+  std::vector<std::string> all = set_.warnings();
+  all.insert(all.end(), warnings_.begin(), warnings_.end());
+  return all;
+}
+
+std::vector<NamedShape> HfSource::stored_as(const NamedShape& ours) const {
+  std::vector<NamedShape> stored;
+  for (const HfPiece& piece : hf_pieces(ours.name, ours.shape, style_))
+    stored.push_back({piece.name, piece.shape});
+  if (stored.empty()) stored.push_back(ours);
+  return stored;
 }
 
 const std::vector<HfSource::Piece>& HfSource::pieces_of(const std::string& name) const {

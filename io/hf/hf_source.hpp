@@ -10,7 +10,8 @@
 namespace caravan::io {
 
 /// Weights in Hugging Face's names: a folder or one file. Reads both prefixes and both layouts of experts,
-/// leaves out the vision part, and the head when config.json ties it to the embedding.
+/// and leaves out the vision part. Where config.json ties the head to the embedding, a head with other values
+/// is read all the same, and a head without an embedding stands for it, as in transformers.
 class HfSource final : public WeightSource {
  public:
   explicit HfSource(const std::string& folder_or_file);
@@ -20,6 +21,8 @@ class HfSource final : public WeightSource {
   bool has(const std::string& name) const override { return pieces_.contains(name); }
   Shape shape(const std::string& name) const override;
   std::vector<std::string> skipped() const override { return skipped_; }
+  std::vector<std::string> warnings() const override;
+  std::vector<NamedShape> stored_as(const NamedShape& ours) const override;
   std::optional<HfStyle> hf_style() const override { return style_; }
 
  private:
@@ -27,7 +30,10 @@ class HfSource final : public WeightSource {
     std::string hf_name;
     HfPlacement placement;
   };
-  void take(const std::string& hf_name, bool tied);
+  void take(const std::string& hf_name);
+  void tie();
+  bool are_equal(const std::string& hf_name, const std::string& other) const;
+  void prefer_fused(std::vector<Piece>& pieces);
   void check_experts(const std::string& ours, const std::vector<Piece>& pieces) const;
   const std::vector<Piece>& pieces_of(const std::string& name) const;
   TensorView view(const Piece& piece) const { return our_view(set_.view(piece.hf_name), piece.placement); }
@@ -38,6 +44,7 @@ class HfSource final : public WeightSource {
   std::map<std::string, std::vector<Piece>> pieces_;  ///< ours → one piece, or one an expert in order
   std::vector<std::string> unknown_;
   std::vector<std::string> skipped_;
+  std::vector<std::string> warnings_;
 };
 
 }  // namespace caravan::io

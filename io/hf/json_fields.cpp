@@ -43,7 +43,8 @@ const json& JsonFields::at(const char* key) const {
 }
 
 void JsonFields::refuse(const char* key, std::string_view why) const {
-  throw IoError(fmt::format("{}: {} is {} ({})", path_, key, has(key) ? shown(at(key)) : "absent", why));
+  const char* nothing = says_null(key) ? "null" : "absent";
+  throw IoError(fmt::format("{}: {} is {} ({})", path_, key, has(key) ? shown(at(key)) : nothing, why));
 }
 
 std::int64_t JsonFields::integer(const char* key, std::int64_t otherwise) const {

@@ -107,10 +107,6 @@ std::vector<HfPiece> separate_pieces(const std::string& prefix, const std::strin
   return pieces;
 }
 
-[[noreturn]] void refuse(const std::string& ours) {
-  throw IoError(fmt::format("{} has no place in Hugging Face's format for Llama 4", ours));
-}
-
 TensorView exchanged(TensorView view) {
   const int last = view.shape.rank() - 1;
   CARAVAN_EXPECT(last >= 1);
@@ -135,20 +131,27 @@ std::vector<HfPlacement> placements_of(std::string_view hf_name) {
   return expert_placements(layer, rest.substr(kHfExperts.size()));
 }
 
-std::vector<HfPiece> hf_name_and_layout(const std::string& ours, const Shape& shape, const HfStyle& style) {
+std::vector<HfPiece> hf_pieces(const std::string& ours, const Shape& shape, const HfStyle& style) {
   if (const auto hf = hf_for(kOutside, ours))
     return {{style.prefix + std::string(*hf), shape, {ours, HfForm::same, {}}}};
   std::string_view leaf = ours;
-  if (!leaf.starts_with(kOurLayers)) refuse(ours);
+  if (!leaf.starts_with(kOurLayers)) return {};
   leaf.remove_prefix(kOurLayers.size());
   const auto number = take_number(leaf);
-  if (!number) refuse(ours);
+  if (!number) return {};
   const std::string prefix = fmt::format("{}{}{}.", style.prefix, kHfLayers, *number);
   if (const auto hf = hf_for(kInLayer, leaf))
     return {{prefix + std::string(*hf), shape, {ours, HfForm::same, {}}}};
-  if (!hf_for(kOfOneExpert, leaf)) refuse(ours);
+  if (!hf_for(kOfOneExpert, leaf)) return {};
   if (style.experts == HfStyle::Experts::separate) return separate_pieces(prefix, ours, leaf, shape);
   return {fused_piece(prefix, ours, leaf, shape)};
+}
+
+std::vector<HfPiece> hf_name_and_layout(const std::string& ours, const Shape& shape, const HfStyle& style) {
+  std::vector<HfPiece> pieces = hf_pieces(ours, shape, style);
+  CARAVAN_CHECK(!pieces.empty(), IoError,
+                fmt::format("{} has no place in Hugging Face's format for Llama 4", ours));
+  return pieces;
 }
 
 TensorView our_view(const TensorView& whole, const HfPlacement& placement) {

@@ -48,6 +48,9 @@ struct HfPiece {
 /// Llama4StateDictAdapter, with the dense feed-forward that it lacks.
 std::vector<HfPiece> hf_name_and_layout(const std::string& ours, const Shape& shape, const HfStyle& style);
 
+/// The same, and nothing where Hugging Face's format has no place for it.
+std::vector<HfPiece> hf_pieces(const std::string& ours, const Shape& shape, const HfStyle& style);
+
 /// The part of `whole` (a Hugging Face tensor) that holds ours, in our orientation: strides, no copy. With an
 /// expert, a leading axis of extent 1 is put in front.
 TensorView our_view(const TensorView& whole, const HfPlacement& placement);

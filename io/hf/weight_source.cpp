@@ -17,13 +17,26 @@ namespace {
 
 constexpr std::size_t kMostListed = 4;
 
-/// "missing: a, b and 3 more"; "" when there are none.
+/// "; missing: a, b and 3 more"; "" when there are none.
 std::string listed(std::string_view what, const std::vector<std::string>& names) {
-  if (names.empty()) return "";
-  const std::size_t count = std::min(names.size(), kMostListed);
-  const auto end = names.begin() + static_cast<std::ptrdiff_t>(count);
-  const std::string more = names.size() > count ? fmt::format(" and {} more", names.size() - count) : "";
-  return fmt::format("; {}: {}{}", what, fmt::join(names.begin(), end, ", "), more);
+  return names.empty() ? "" : fmt::format("; {}: {}", what, first_few(names));
+}
+
+/// Two of ours may be halves of one tensor of the file.
+void add_once(std::vector<std::string>& names, std::string name) {
+  if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(std::move(name));
+}
+
+void add_stored(const WeightSource& source, const NamedShape& ours, std::vector<std::string>& names) {
+  for (const NamedShape& stored : source.stored_as(ours)) add_once(names, stored.name);
+}
+
+std::string difference(const WeightSource& source, const NamedShape& want) {
+  const NamedShape is{want.name, source.shape(want.name)};
+  const auto stored = source.stored_as(is), needed = source.stored_as(want);
+  const bool whole = stored.size() == 1 && needed.size() == 1;
+  const NamedShape &a = whole ? stored[0] : is, &b = whole ? needed[0] : want;
+  return fmt::format("{} is {} instead of {}", a.name, to_string(a.shape), to_string(b.shape));
 }
 
 /// Balancing state that torchtitan keeps among its weights; it starts at zero when it is not taken.
@@ -69,25 +82,34 @@ std::unique_ptr<WeightSource> open_weight_source(const std::string& path) {
   return std::make_unique<HfSource>(model.path);
 }
 
-void check_weights(const WeightSource& source, std::span<const NamedShape> wanted) {
+std::string first_few(const std::vector<std::string>& names) {
+  const std::size_t count = std::min(names.size(), kMostListed);
+  const auto end = names.begin() + static_cast<std::ptrdiff_t>(count);
+  const std::string more = names.size() > count ? fmt::format(" and {} more", names.size() - count) : "";
+  return fmt::format("{}{}", fmt::join(names.begin(), end, ", "), more);
+}
+
+std::vector<std::string> check_weights(const WeightSource& source, std::span<const NamedShape> wanted,
+                                       Surplus surplus) {
   std::set<std::string> known;
   std::vector<std::string> missing, wrong, extra;
   for (const NamedShape& want : wanted) {
     known.insert(want.name);
-    if (!source.has(want.name)) {
-      missing.push_back(want.name);
-    } else if (const Shape shape = source.shape(want.name); shape != want.shape) {
-      wrong.push_back(
-          fmt::format("{} is {} instead of {}", want.name, to_string(shape), to_string(want.shape)));
-    }
+    if (!source.has(want.name))
+      add_stored(source, want, missing);
+    else if (source.shape(want.name) != want.shape)
+      add_once(wrong, difference(source, want));
   }
   for (const std::string& name : source.names()) {
-    if (!known.contains(name) && !is_state(name)) extra.push_back(name);
+    if (known.contains(name) || is_state(name)) continue;
+    add_stored(source, {name, source.has(name) ? source.shape(name) : Shape{}}, extra);
   }
+  const bool fits = missing.empty() && wrong.empty() && (extra.empty() || surplus == Surplus::left_out);
   CARAVAN_CHECK(
-      missing.empty() && wrong.empty() && extra.empty(), IoError,
+      fits, IoError,
       fmt::format("{} does not fit the model{}{}{}", source.description(), listed("missing", missing),
                   listed("wrong shape", wrong), listed("not in the model", extra)));
+  return extra;
 }
 
 }  // namespace caravan::io

@@ -13,6 +13,11 @@
 
 namespace caravan::io {
 
+struct NamedShape {
+  std::string name;
+  Shape shape;
+};
+
 /// Weights under our names and in our orientation, wherever they are stored. Reading converts to f32.
 class WeightSource {
  public:
@@ -27,6 +32,10 @@ class WeightSource {
   virtual Shape shape(const std::string& name) const = 0;  ///< IoError when absent
   /// Names of this file that are deliberately not read, such as the vision part.
   virtual std::vector<std::string> skipped() const { return {}; }
+  /// Files that disagree, one sentence each: both, and which counts.
+  virtual std::vector<std::string> warnings() const { return {}; }
+  /// How a tensor of ours stands, or would stand, in these files.
+  virtual std::vector<NamedShape> stored_as(const NamedShape& ours) const { return {ours}; }
   /// In what style gradients are written beside these weights; nothing: under our own names.
   virtual std::optional<HfStyle> hf_style() const { return std::nullopt; }
 
@@ -44,13 +53,15 @@ class WeightSource {
 /// newest checkpoint that verifies). IoError when `path` is none of these.
 std::unique_ptr<WeightSource> open_weight_source(const std::string& path);
 
-struct NamedShape {
-  std::string name;
-  Shape shape;
-};
+/// What becomes of tensors that a model does not have.
+enum class Surplus { refused, left_out };
 
-/// IoError, one for everything, when tensors are missing, left over or of another shape; it lists the first
-/// few.
-void check_weights(const WeightSource& source, std::span<const NamedShape> wanted);
+/// IoError, one for everything, when tensors are missing, of another shape, or left over and to be refused;
+/// it lists the first few, named as the files name them. Returns those that are left out.
+std::vector<std::string> check_weights(const WeightSource& source, std::span<const NamedShape> wanted,
+                                       Surplus surplus = Surplus::refused);
+
+/// "a, b and 3 more"
+std::string first_few(const std::vector<std::string>& names);
 
 }  // namespace caravan::io

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include <filesystem>
+#include <set>
 
 #include "io/files/strict_json.hpp"
 
@@ -31,6 +32,11 @@ std::map<std::string, std::string> read_weight_map(const std::string& index_path
   return shard_of;
 }
 
+/// After the first of some names.
+std::string and_more(const std::vector<std::string>& names) {
+  return names.size() > 1 ? fmt::format(" and {} more", names.size() - 1) : "";
+}
+
 void check_shard_name(const std::string& shard, const std::string& index_path) {
   const bool plain = !shard.empty() && shard != "." && shard != ".." &&
                      shard.find_first_of(std::string("/\\\0", 3)) == std::string::npos;
@@ -42,45 +48,61 @@ void check_shard_name(const std::string& shard, const std::string& index_path) {
 }  // namespace
 
 SafetensorsSet::SafetensorsSet(const std::string& folder_or_file) : path_(folder_or_file) {
+  const bool is_folder = fs::is_directory(path_);
+  const std::string single = is_folder ? (fs::path(path_) / "model.safetensors").string() : path_;
   const std::string index = (fs::path(path_) / "model.safetensors.index.json").string();
-  if (fs::exists(index)) {
+  if (is_folder && !fs::exists(single)) {
+    CARAVAN_CHECK(fs::exists(index), IoError,
+                  fmt::format("{} has neither model.safetensors nor model.safetensors.index.json", path_));
     open_shards(index);
     return;
   }
-  const bool is_folder = fs::is_directory(path_);
-  const std::string single = is_folder ? (fs::path(path_) / "model.safetensors").string() : path_;
-  CARAVAN_CHECK(!is_folder || fs::exists(single), IoError,
-                fmt::format("{} has neither model.safetensors nor model.safetensors.index.json", path_));
   take(std::make_unique<SafetensorsFile>(single));
+  if (is_folder && fs::exists(index))
+    warnings_.push_back(
+        fmt::format("{} stands beside {}; the single file is read, as in transformers", single, index));
 }
 
 void SafetensorsSet::open_shards(const std::string& index_path) {
   const auto shard_of = read_weight_map(index_path);
-  std::map<std::string, std::size_t> opened;
+  std::set<std::string> shards;
   for (const auto& [name, shard] : shard_of) {
-    if (!opened.contains(shard)) {
-      check_shard_name(shard, index_path);
-      opened.emplace(shard, files_.size());
-      take(std::make_unique<SafetensorsFile>((fs::path(path_) / shard).string()));
-    }
-    CARAVAN_CHECK(files_[opened.at(shard)]->has(name), IoError,
-                  fmt::format("{} places '{}' in {}, which does not hold it", index_path, name, shard));
+    check_shard_name(shard, index_path);
+    shards.insert(shard);
   }
-  for (const auto& [name, file] : file_index_) {
-    CARAVAN_CHECK(
-        shard_of.contains(name), IoError,
-        fmt::format("{} does not list '{}', which {} holds", index_path, name, files_[file]->path()));
+  for (const std::string& shard : shards) {
+    const auto again = take(std::make_unique<SafetensorsFile>((fs::path(path_) / shard).string()));
+    if (!again.empty())
+      warnings_.push_back(
+          fmt::format("{} holds '{}'{}, as a shard before it does; the last counts, as in transformers",
+                      files_.back()->path(), again.front(), and_more(again)));
   }
+  compare(shard_of, index_path);
 }
 
-void SafetensorsSet::take(std::unique_ptr<SafetensorsFile> file) {
+/// The shards say what they hold; an index that says something else is said.
+void SafetensorsSet::compare(const std::map<std::string, std::string>& shard_of,
+                             const std::string& index_path) {
+  std::vector<std::string> differ;
+  for (const auto& [name, shard] : shard_of)
+    if (!has(name) || fs::path(file_of(name).path()).filename() != shard) differ.push_back(name);
+  for (const auto& [name, file] : file_index_)
+    if (!shard_of.contains(name)) differ.push_back(name);
+  if (differ.empty()) return;
+  warnings_.push_back(fmt::format(
+      "{} and the shards that it names disagree about '{}'{}; the shards count, as in transformers",
+      index_path, differ.front(), and_more(differ)));
+}
+
+std::vector<std::string> SafetensorsSet::take(std::unique_ptr<SafetensorsFile> file) {
+  std::vector<std::string> again;
   for (const SafetensorsInfo& info : file->tensors()) {
-    const auto [other, is_new] = file_index_.emplace(info.name, files_.size());
-    CARAVAN_CHECK(is_new, IoError,
-                  fmt::format("tensor '{}' stands in {} and in {}", info.name, files_[other->second]->path(),
-                              file->path()));
+    const auto [place, is_new] = file_index_.emplace(info.name, files_.size());
+    if (!is_new) again.push_back(info.name);
+    place->second = files_.size();
   }
   files_.push_back(std::move(file));
+  return again;
 }
 
 std::vector<std::string> SafetensorsSet::names() const {

@@ -21,11 +21,19 @@ bool holds_tokenizer(const fs::path& folder) {
   return fs::exists(folder / "tokenizer.json") || fs::exists(folder / "tokenizer.model");
 }
 
+void warn(const std::vector<std::string>& sentences) {
+  for (const std::string& sentence : sentences) log_warning(sentence);
+}
+
 ModelSource from_hugging_face(const std::string& folder) {
   io::HfConfig config = io::read_hf_config(folder);
+  auto weights = io::open_weight_source(folder);
   for (const std::string& note : config.notes) log_info(folder + ": " + note);
-  ModelSource source{"llama4", std::move(config.model), io::open_weight_source(folder), "",
-                     "",       std::move(config.eos)};
+  warn(config.warnings);
+  warn(weights->warnings());
+  if (config.model.get_bool("tied_head") && weights->has("output.weight"))
+    config.model.set("tied_head", Config::scalar("false"));
+  ModelSource source{"llama4", std::move(config.model), std::move(weights), "", "", std::move(config.eos)};
   if (holds_tokenizer(folder)) source.tokenizer = folder;
   return source;
 }
@@ -56,9 +64,7 @@ std::vector<io::NamedShape> wanted(const ParameterStore& parameters) {
   return shapes;
 }
 
-void read_all(const io::WeightSource& weights, ParameterStore& parameters, const ParameterStore& whole_model,
-              Whereabouts* whereabouts) {
-  io::check_weights(weights, wanted(whole_model));
+void read_all(const io::WeightSource& weights, ParameterStore& parameters, Whereabouts* whereabouts) {
   for (const auto& parameter : parameters.parameters()) {
     enter(whereabouts, "reading weights");
     parameters.set(*parameter, [&](const TensorView& values) {
@@ -89,13 +95,24 @@ ModelSource open_model(const std::string& path) {
 }
 
 void load_weights(const ModelSource& source, ParameterStore& parameters) {
-  if (source.checkpoint.empty()) return read_all(*source.weights, parameters, parameters, nullptr);
+  if (source.checkpoint.empty()) {
+    const auto surplus = io::check_weights(*source.weights, wanted(parameters), io::Surplus::left_out);
+    if (!surplus.empty())
+      log_warning(
+          fmt::format("{} holds what the model of its config.json does not have: {}; left out, as in "
+                      "transformers",
+                      source.weights->description(), io::first_few(surplus)));
+    return read_all(*source.weights, parameters, nullptr);
+  }
   load_weights(io::CheckpointReader::open(source.checkpoint, io::Check::structure), parameters);
 }
 
 void load_weights_from(const std::string& path, ParameterStore& parameters, const ParameterStore& whole_model,
                        Whereabouts* whereabouts) {
-  read_all(*io::open_weight_source(path), parameters, whole_model, whereabouts);
+  const auto weights = io::open_weight_source(path);
+  warn(weights->warnings());
+  io::check_weights(*weights, wanted(whole_model));
+  read_all(*weights, parameters, whereabouts);
 }
 
 }  // namespace caravan::jobs

@@ -84,6 +84,12 @@ TEST(HfConfig, NullAndEmptyListsOfRopeMeanTheInterval) {
     EXPECT_THAT(layers_of(with({{"no_rope_layers", list}}), "nope_layers"), ElementsAre(3, 7));
   }
   EXPECT_THAT(layers_of(with({{"no_rope_layer_interval", 3}}), "nope_layers"), ElementsAre(2, 5));
+  const HfConfig other = with({{"no_rope_layers", {1, 0, 1, 1, 1, 1, 1, 1}}, {"no_rope_layer_interval", 4}});
+  EXPECT_THAT(layers_of(other, "nope_layers"), ElementsAre(1));
+  EXPECT_THAT(other.warnings,
+              ElementsAre(HasSubstr("no_rope_layers and no_rope_layer_interval name other layers")));
+  EXPECT_THAT(refusal({{"no_rope_layers", {1, 1, 1, 1, 1, 1, 1, 1, 1}}}),
+              HasSubstr("it has 9 entries for 8 layers"));
   EXPECT_THAT(refusal({{"no_rope_layers", {1, 1}}}),
               HasSubstr("no_rope_layers is a list (it has 2 entries for 8 layers)"));
 }
@@ -127,8 +133,71 @@ TEST(HfConfig, OtherRopesAreRefused) {
               HasSubstr("rope_type is 'yarn' (only default and llama3)"));
   EXPECT_THAT(refusal({{"rope_scaling", {{"rope_type", "llama3"}}}}),
               HasSubstr("rope_scaling lacks 'factor'"));
-  EXPECT_THAT(refusal({{"rope_theta", 1.0}, {"rope_parameters", {{"rope_theta", 2.0}}}}),
-              HasSubstr("rope_theta is 1.0"));
+  for (const char* kind : {"full_attention", "chunked_attention"})
+    EXPECT_THAT(refusal({{"rope_parameters", {{kind, {{"rope_type", "default"}}}}}}),
+                HasSubstr("one rotation for all layers is needed"));
+}
+
+json llama3(const json& changes = json::object()) {
+  json rope = {{"rope_type", "llama3"},
+               {"factor", 8.0},
+               {"low_freq_factor", 1.0},
+               {"high_freq_factor", 4.0},
+               {"original_max_position_embeddings", 16}};
+  rope.update(changes);
+  return rope;
+}
+
+TEST(HfConfig, RopeKeysThatDisagreeGiveWhatTransformersGives) {
+  const json plain = {{"rope_type", "default"}, {"rope_theta", 10000.0}};
+  const HfConfig both = with({{"rope_scaling", llama3()}, {"rope_parameters", plain}});
+  EXPECT_EQ(both.model.at("rope_scaling").get_float("factor"), 8);
+  EXPECT_EQ(both.model.get_float("rope_theta"), 500000) << "the theta of the other key is lost";
+  EXPECT_THAT(both.warnings,
+              ElementsAre(HasSubstr("rope_scaling and rope_parameters differ; rope_scaling counts")));
+  EXPECT_THAT(with({{"rope_scaling", plain}, {"rope_parameters", plain}}).warnings, IsEmpty());
+  const HfConfig empty = with({{"rope_scaling", json::object()}, {"rope_parameters", plain}});
+  EXPECT_EQ(empty.model.get_float("rope_theta"), 10000);
+  EXPECT_THAT(empty.warnings, IsEmpty());
+}
+
+TEST(HfConfig, ThetaInsideCountsBeforeThetaOutside) {
+  const HfConfig config = with({{"rope_theta", 1.0}, {"rope_parameters", {{"rope_theta", 2.0}}}});
+  EXPECT_EQ(config.model.get_float("rope_theta"), 2);
+  EXPECT_THAT(config.warnings, ElementsAre(HasSubstr("rope_theta is 1 and rope_parameters.rope_theta is 2")));
+  EXPECT_EQ(with({{"rope_theta", 1.0}, {"rope_scaling", llama3()}}).model.get_float("rope_theta"), 1);
+}
+
+TEST(HfConfig, TheLengthBeforeStretchingStandsInThreePlaces) {
+  const auto original = [](const HfConfig& config) {
+    return config.model.at("rope_scaling").get_float("original");
+  };
+  json without = llama3();
+  without.erase("original_max_position_embeddings");
+  EXPECT_EQ(original(with({{"rope_scaling", without}})), 131072);
+  EXPECT_EQ(original(with({{"rope_scaling", without}, {"max_position_embeddings", 64}})), 64);
+  const HfConfig outside = with({{"rope_scaling", llama3()}, {"original_max_position_embeddings", 32}});
+  EXPECT_EQ(original(outside), 32);
+  EXPECT_THAT(outside.warnings,
+              ElementsAre(HasSubstr("original_max_position_embeddings is 32 and rope_scaling.")));
+}
+
+TEST(HfConfig, TheNewerNameOfTheTypeCounts) {
+  const HfConfig config = with({{"rope_scaling", llama3({{"type", "default"}})}});
+  EXPECT_FALSE(config.model.at("rope_scaling").is_null());
+  EXPECT_THAT(config.warnings, ElementsAre(HasSubstr("rope_type is 'llama3' and type is 'default'")));
+  EXPECT_TRUE(with({{"rope_scaling", llama3({{"rope_type", "default"}, {"type", "llama3"}})}})
+                  .model.at("rope_scaling")
+                  .is_null());
+}
+
+TEST(HfConfig, PartsOfHeadsAreNotRotated) {
+  EXPECT_THAT(
+      with({{"rope_parameters", {{"rope_type", "default"}, {"partial_rotary_factor", 0.5}}}}).warnings,
+      ElementsAre(HasSubstr("partial_rotary_factor has no effect")));
+  EXPECT_THAT(refusal({{"rope_scaling", llama3({{"partial_rotary_factor", 0.5}})}}),
+              HasSubstr("whole heads are rotated"));
+  EXPECT_THAT(refusal({{"rope_scaling", llama3({{"factor", 0}})}}), HasSubstr("a number above 0 is needed"));
 }
 
 TEST(HfConfig, MoeLayersAreAListOrAStep) {
@@ -137,7 +206,12 @@ TEST(HfConfig, MoeLayersAreAListOrAStep) {
   EXPECT_THAT(layers_of(with({{"moe_layers", nullptr}, {"interleave_moe_layer_step", 2}}), "moe_layers"),
               ElementsAre(1, 3, 5, 7));
   EXPECT_THAT(layers_of(with({{"moe_layers", json::array()}}), "moe_layers"), IsEmpty());
-  EXPECT_THAT(refusal({{"moe_layers", {8}}}), HasSubstr("moe_layers is a list (the layers are 0 to 7)"));
+  const HfConfig longer = with({{"moe_layers", {9, 5, 8, 2, 2, -1}}});
+  EXPECT_THAT(layers_of(longer, "moe_layers"), ElementsAre(2, 5));
+  EXPECT_THAT(longer.warnings,
+              ElementsAre(HasSubstr("moe_layers names -1, 8, 9, but num_hidden_layers is 8")));
+  EXPECT_THAT(with({{"moe_layers", {2, 5}}, {"interleave_moe_layer_step", 1}}).warnings,
+              ElementsAre(HasSubstr("moe_layers and interleave_moe_layer_step name other layers")));
   EXPECT_THAT(refusal({{"interleave_moe_layer_step", 0}}),
               HasSubstr("interleave_moe_layer_step is 0 (at least 1 is needed)"));
 }
@@ -148,14 +222,32 @@ TEST(HfConfig, NullMeansWhatTheClassMakesOfIt) {
   EXPECT_EQ(with({{"head_dim", nullptr}, {"hidden_size", 128}}).model.get_int("head_dim"), 32);
 }
 
-TEST(HfConfig, LayerTypesMustAgreeWithRope) {
+TEST(HfConfig, LayerTypesSayWhereChunksAreAndRopeListsWhereRotationIs) {
   json types = json::array();
   for (int layer = 0; layer < 8; ++layer)
     types.push_back(layer % 4 == 3 ? "full_attention" : "chunked_attention");
-  EXPECT_EQ(with({{"layer_types", types}}).model.get_int("chunk_size"), 8192);
+  const HfConfig agree = with({{"layer_types", types}});
+  EXPECT_EQ(agree.model.get_int("chunk_size"), 8192);
+  EXPECT_TRUE(agree.model.find("chunk_layers").is_null());
+  EXPECT_THAT(agree.warnings, IsEmpty());
   types[0] = "full_attention";
-  EXPECT_THAT(refusal({{"layer_types", types}}),
-              HasSubstr("layer_types is a list (chunked_attention is needed where"));
+  types[3] = "chunked_attention";
+  const HfConfig differ = with({{"layer_types", types}});
+  EXPECT_THAT(layers_of(differ, "chunk_layers"), ElementsAre(1, 2, 3, 4, 5, 6));
+  EXPECT_THAT(layers_of(differ, "nope_layers"), ElementsAre(3, 7));
+  EXPECT_THAT(differ.warnings,
+              ElementsAre(HasSubstr("layer_types gives chunks to the layers [1, 2, 3, 4, 5, 6]")));
+  EXPECT_EQ(with({{"layer_types", json(8, "full_attention")}}).model.get_int("chunk_size"), 0);
+}
+
+TEST(HfConfig, LayerTypesThatTransformersRefusesAreRefused) {
+  EXPECT_THAT(refusal({{"layer_types", json(7, "full_attention")}}),
+              HasSubstr("it has 7 entries for 8 layers"));
+  EXPECT_THAT(refusal({{"layer_types", json(8, "sliding_attention")}}),
+              HasSubstr("must be chunked_attention or full_attention"));
+  EXPECT_THAT(refusal({{"layer_types", json(8, "chunked_attention")}, {"attention_chunk_size", nullptr}}),
+              HasSubstr("layer_types has chunked_attention in 0, 1"));
+  EXPECT_THAT(refusal({{"attention_chunk_size", 0}}), HasSubstr("attention_chunk_size is 0"));
 }
 
 TEST(HfConfig, AMultimodalFileGivesItsTextPart) {
@@ -169,6 +261,26 @@ TEST(HfConfig, AMultimodalFileGivesItsTextPart) {
   EXPECT_TRUE(config.model.get_bool("tied_head"));
   EXPECT_THAT(config.eos, ElementsAre(200001, 200007));
   EXPECT_THAT(config.notes, ElementsAre(HasSubstr("the vision part of c.json is left out")));
+}
+
+TEST(HfConfig, KeysOutsideTheTextPartHaveNoEffectAndAreSaid) {
+  json outer = {{"model_type", "llama4"},
+                {"text_config", small()},
+                {"num_hidden_layers", 3},
+                {"hidden_size", 64},
+                {"rope_theta", 1.0}};
+  const HfConfig config = parse_hf_config(outer.dump(), "c.json");
+  EXPECT_EQ(config.model.get_int("layers"), 8);
+  EXPECT_EQ(config.model.get_float("rope_theta"), 500000);
+  EXPECT_THAT(config.warnings, ElementsAre(HasSubstr("num_hidden_layers, rope_theta outside text_config")));
+  outer["rope_scaling"] = llama3();
+  EXPECT_THAT(message_of<IoError>([&] { parse_hf_config(outer.dump(), "c.json"); }),
+              HasSubstr("it belongs into text_config"));
+}
+
+TEST(HfConfig, ThePartsMustBelongToTheType) {
+  EXPECT_THAT(refusal({{"model_type", "llama4"}}), HasSubstr("lacks 'text_config'"));
+  EXPECT_THAT(refusal({{"text_config", small()}}), HasSubstr("model_type llama4_text has none"));
 }
 
 TEST(HfConfig, TokenIdsAreOneOrMany) {
@@ -185,7 +297,12 @@ TEST(HfConfig, TheGenerationConfigHasTheLastWordOnIds) {
   object["eos_token_id"] = 2;
   spill(folder.file("config.json"), object.dump());
   spill(folder.file("generation_config.json"), R"({"eos_token_id":[200001,200007,200008]})");
-  EXPECT_THAT(io::read_hf_config(folder.path()).eos, ElementsAre(200001, 200007, 200008));
+  const HfConfig config = io::read_hf_config(folder.path());
+  EXPECT_THAT(config.eos, ElementsAre(200001, 200007, 200008));
+  EXPECT_THAT(config.warnings,
+              ElementsAre(HasSubstr("eos_token_id is [2] in config.json and [200001, 200007, 200008]")));
+  spill(folder.file("generation_config.json"), R"({"eos_token_id":null})");
+  EXPECT_THAT(io::read_hf_config(folder.path()).eos, IsEmpty());
 }
 
 TEST(HfConfig, WhatCannotBeExpressedIsRefused) {
@@ -200,6 +317,7 @@ TEST(HfConfig, WhatCannotBeExpressedIsRefused) {
   EXPECT_THAT(refusal({{"hidden_size", "64"}}),
               HasSubstr("hidden_size is \"64\" (a whole number is needed)"));
   EXPECT_THAT(refusal({{"hidden_size", -1}}), HasSubstr("hidden_size is -1 (at least 1 is needed)"));
+  EXPECT_THAT(refusal({{"rms_norm_eps", nullptr}}), HasSubstr("rms_norm_eps is null (it has no meaning without a value"));
   EXPECT_THAT(refusal({{"num_hidden_layers", 1000000}}), HasSubstr("at most 10000 are read"));
   EXPECT_THAT(message_of<IoError>([] { parse_hf_config("[]", "c.json"); }),
               HasSubstr("c.json is not a JSON object"));

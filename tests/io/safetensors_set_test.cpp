@@ -12,6 +12,7 @@ namespace caravan::test {
 namespace {
 
 using io::SafetensorsSet;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -46,11 +47,29 @@ TEST_F(ShardedFolder, IsReadAsOne) {
   EXPECT_EQ(*set.view("c").as<float>(), 3.0f);
 }
 
-TEST_F(ShardedFolder, TensorsThatTheIndexMisplacesAreNamed) {
-  index(R"({"a":"m-1.safetensors","b":"m-1.safetensors","c":"m-1.safetensors"})");
-  EXPECT_THAT(refusal(), HasSubstr("places 'b' in m-1.safetensors, which does not hold it"));
-  index(R"({"a":"m-1.safetensors","b":"m-2.safetensors"})");
-  EXPECT_THAT(refusal(), HasSubstr("does not list 'c'"));
+TEST_F(ShardedFolder, TheShardsCountWhereTheIndexSaysSomethingElse) {
+  const std::pair<const char*, const char*> maps[] = {
+      {R"({"a":"m-1.safetensors","b":"m-1.safetensors","c":"m-2.safetensors"})", "about 'b' and 1 more"},
+      {R"({"a":"m-1.safetensors","b":"m-2.safetensors"})", "about 'c'; the shards count"},
+      {R"({"a":"m-1.safetensors","b":"m-2.safetensors","c":"m-1.safetensors","d":"m-1.safetensors"})",
+       "about 'd'; the shards count"},
+  };
+  for (const auto& [map, said] : maps) {
+    index(map);
+    const SafetensorsSet set(folder_.path());
+    EXPECT_THAT(set.names(), ElementsAre("a", "b", "c"));
+    EXPECT_THAT(set.warnings(), ElementsAre(HasSubstr(said)));
+  }
+}
+
+TEST_F(ShardedFolder, ASingleFileCountsBesideAnIndex) {
+  index(R"({"a":"m-1.safetensors","b":"m-2.safetensors","c":"m-1.safetensors"})");
+  write_shard(folder_.file("model.safetensors"), {"a", "x"});
+  const SafetensorsSet set(folder_.path());
+  EXPECT_THAT(set.names(), ElementsAre("a", "x"));
+  EXPECT_THAT(set.warnings(), ElementsAre(folder_.file("model.safetensors") + " stands beside " +
+                                          folder_.file("model.safetensors.index.json") +
+                                          "; the single file is read, as in transformers"));
 }
 
 TEST_F(ShardedFolder, AMissingShardIsNamed) {
@@ -63,10 +82,12 @@ TEST_F(ShardedFolder, AShardOutsideTheFolderIsRefused) {
   EXPECT_THAT(refusal(), HasSubstr("names the shard '../m-1.safetensors' (only a file name"));
 }
 
-TEST_F(ShardedFolder, ATensorInTwoShardsIsRefused) {
+TEST_F(ShardedFolder, OfATensorInTwoShardsTheLastCounts) {
   write_shard(folder_.file("m-2.safetensors"), {"b", "a"});
   index(R"({"a":"m-1.safetensors","b":"m-2.safetensors","c":"m-1.safetensors"})");
-  EXPECT_THAT(refusal(), HasSubstr("tensor 'a' stands in"));
+  const SafetensorsSet set(folder_.path());
+  EXPECT_EQ(set.file_of("a").path(), folder_.file("m-2.safetensors"));
+  EXPECT_THAT(set.warnings(), Contains(HasSubstr("m-2.safetensors holds 'a', as a shard before it does")));
 }
 
 TEST(SafetensorsSetOfAFolder, NeedsAModel) {

@@ -53,7 +53,7 @@ TEST_F(Folder, TheVisionPartIsSkippedAndSaid) {
               ElementsAre("multi_modal_projector.linear_1.weight", "vision_model.class_embedding"));
 }
 
-TEST_F(Folder, ATiedHeadIsSkipped) {
+TEST_F(Folder, ATiedHeadIsSkippedWhereItIsTheEmbedding) {
   add("model.embed_tokens.weight", {8, 4});
   add("lm_head.weight", {8, 4});
   write();
@@ -61,6 +61,30 @@ TEST_F(Folder, ATiedHeadIsSkipped) {
   const auto source = io::open_weight_source(folder_.path());
   EXPECT_THAT(source->names(), ElementsAre("tok_embeddings.weight"));
   EXPECT_THAT(source->skipped(), ElementsAre("lm_head.weight"));
+  EXPECT_THAT(source->warnings(), ElementsAre());
+}
+
+TEST_F(Folder, ATiedHeadWithOtherValuesCountsAndIsSaid) {
+  add("model.embed_tokens.weight", {8, 4});
+  add("lm_head.weight", {8, 4});
+  memory_.back()[31] = -1;
+  write();
+  spill(folder_.file("config.json"), R"({"model_type":"llama4_text","tie_word_embeddings":true})");
+  const auto source = io::open_weight_source(folder_.path());
+  EXPECT_THAT(source->names(), ElementsAre("output.weight", "tok_embeddings.weight"));
+  EXPECT_THAT(source->warnings(),
+              ElementsAre(AllOf(HasSubstr("config.json: tie_word_embeddings is true"),
+                                HasSubstr("lm_head.weight stands in " + folder_.file("model.safetensors")))));
+}
+
+TEST_F(Folder, ATiedHeadWithoutAnEmbeddingStandsForIt) {
+  add("lm_head.weight", {8, 4});
+  write();
+  spill(folder_.file("config.json"), R"({"model_type":"llama4_text","tie_word_embeddings":true})");
+  const auto source = io::open_weight_source(folder_.path());
+  EXPECT_THAT(source->names(), ElementsAre("tok_embeddings.weight"));
+  EXPECT_EQ(source->shape("tok_embeddings.weight"), (Shape{8, 4}));
+  EXPECT_EQ(source->warnings().size(), 1u);
 }
 
 TEST_F(Folder, MissingExtraAndWrongAreOneError) {
@@ -71,18 +95,33 @@ TEST_F(Folder, MissingExtraAndWrongAreOneError) {
   std::vector<io::NamedShape> wanted{{"norm.weight", {5}}, {"tok_embeddings.weight", {8, 4}}};
   for (int layer = 0; layer < 6; ++layer)
     wanted.push_back({"layers." + std::to_string(layer) + ".ffn_norm.weight", {4}});
-  EXPECT_THAT(
-      message_of<IoError>([&] { io::check_weights(*source, wanted); }),
-      AllOf(
-          HasSubstr("does not fit the model"),
-          HasSubstr("missing: layers.0.ffn_norm.weight, layers.1.ffn_norm.weight, layers.2.ffn_norm.weight, "
-                    "layers.3.ffn_norm.weight and 2 more"),
-          HasSubstr("wrong shape: norm.weight is [4] instead of [5]"),
-          HasSubstr("not in the model: model.layers.0.self_attn.q_proj.bias")));
+  EXPECT_THAT(message_of<IoError>([&] { io::check_weights(*source, wanted); }),
+              AllOf(HasSubstr("does not fit the model"),
+                    HasSubstr("missing: model.layers.0.post_attention_layernorm.weight, "
+                              "model.layers.1.post_attention_layernorm.weight, "
+                              "model.layers.2.post_attention_layernorm.weight, "
+                              "model.layers.3.post_attention_layernorm.weight and 2 more"),
+                    HasSubstr("wrong shape: model.norm.weight is [4] instead of [5]"),
+                    HasSubstr("not in the model: model.layers.0.self_attn.q_proj.bias")));
   wanted = {
       {"norm.weight", {4}}, {"tok_embeddings.weight", {8, 4}}, {"model.layers.0.self_attn.q_proj.bias", {4}}};
   EXPECT_THAT(message_of<IoError>([&] { io::check_weights(*source, wanted); }),
               HasSubstr("missing: model.layers.0.self_attn.q_proj.bias"));
+  wanted.pop_back();
+  EXPECT_THAT(io::check_weights(*source, wanted, io::Surplus::left_out),
+              ElementsAre("model.layers.0.self_attn.q_proj.bias"));
+}
+
+TEST_F(Folder, MissingExpertsAreNamedAsTheFileNamesThem) {
+  add("language_model.model.layers.0.feed_forward.experts.down_proj", {2, 3, 4});
+  const auto fused = io::open_weight_source(write());
+  const std::vector<io::NamedShape> wanted{{"layers.0.moe.experts.w1", {2, 3, 4}},
+                                           {"layers.0.moe.experts.w2", {2, 4, 5}},
+                                           {"layers.0.moe.experts.w3", {2, 3, 4}}};
+  EXPECT_THAT(message_of<IoError>([&] { io::check_weights(*fused, wanted); }),
+              AllOf(HasSubstr("missing: language_model.model.layers.0.feed_forward.experts.gate_up_proj;"),
+                    HasSubstr("language_model.model.layers.0.feed_forward.experts.down_proj is [2, 3, 4] "
+                              "instead of [2, 5, 4]")));
 }
 
 TEST_F(Folder, OurStateIsNoExtraTensor) {
@@ -102,10 +141,14 @@ TEST_F(Folder, ExpertsMustBeCompleteAndAlike) {
                                           folder_.file("model.safetensors") + " has shape [3, 2]"));
 }
 
-TEST_F(Folder, ExpertsInBothLayoutsAreRefused) {
-  add("model.layers.0.feed_forward.experts.0.gate_proj.weight", {2, 3});
+TEST_F(Folder, OfExpertsInBothLayoutsTheFusedCount) {
+  add("model.layers.0.feed_forward.experts.0.gate_proj.weight", {7, 9});
   add("model.layers.0.feed_forward.experts.gate_up_proj", {1, 3, 4});
-  EXPECT_THAT(refusal(write()), HasSubstr("layers.0.moe.experts.w1 stands twice"));
+  const auto source = io::open_weight_source(write());
+  EXPECT_EQ(source->shape("layers.0.moe.experts.w1"), (Shape{1, 2, 3}));
+  EXPECT_EQ(source->hf_style(), io::HfStyle{});
+  EXPECT_THAT(source->warnings(),
+              ElementsAre(AllOf(HasSubstr("experts.gate_up_proj"), HasSubstr("experts.0.gate_proj.weight"))));
 }
 
 TEST_F(Folder, AFusedTensorNeedsTwoHalves) {

@@ -43,7 +43,7 @@ TEST_F(BrokenFolder, AMissingTensorIsNamed) {
   const Outcome outcome = forward();
 
   ASSERT_TRUE(ended_with(outcome, 3));
-  EXPECT_THAT(outcome.err, HasSubstr("norm.weight"));
+  EXPECT_THAT(outcome.err, HasSubstr("missing: model.norm.weight; not in the model: model.nrom.weight"));
   EXPECT_FALSE(std::filesystem::exists(file("out.safetensors")));
 }
 
@@ -53,7 +53,7 @@ TEST_F(BrokenFolder, AWrongShapeIsNamedWithBothShapes) {
   const Outcome outcome = forward();
 
   ASSERT_TRUE(ended_with(outcome, 3));
-  EXPECT_THAT(outcome.err, HasSubstr("tok_embeddings.weight is [512, 64] instead of [600, 64]"));
+  EXPECT_THAT(outcome.err, HasSubstr("model.embed_tokens.weight is [512, 64] instead of [600, 64]"));
 }
 
 TEST_F(BrokenFolder, TokensOutsideTheVocabularyAreNamed) {

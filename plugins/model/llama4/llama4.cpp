@@ -155,10 +155,11 @@ class Llama4 final : public Model {
     for (const char* key : {"positions", "rope_theta", "attention_dropout"}) copy(config, key, key);
     config.set("rope", rotated ? "true" : "false");
     if (rotated) {
-      for (const char* key : {"rope_scaling", "qk_norm", "chunk_size"}) copy(config, key, key);
+      for (const char* key : {"rope_scaling", "qk_norm"}) copy(config, key, key);
     } else {
       copy(config, "temperature", "temperature");
     }
+    if (listed("chunk_layers", layer).value_or(rotated)) copy(config, "chunk_size", "chunk_size");
     return {"attention", "layers." + text(layer), config};
   }
 

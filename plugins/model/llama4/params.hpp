@@ -24,6 +24,7 @@ inline constexpr caravan_param kParams[] = {
     {"nope_layers", "int list", "null", "", "", "These layers instead of an interval."},
     {"chunk_size", "int", "0", "tokens", ">= 0",
      "Rotated layers attend within blocks of this size; 0: everywhere."},
+    {"chunk_layers", "int list", "null", "", "", "These layers have the chunks instead of the rotated ones."},
     {"qk_norm", "bool", "false", "", "", "Weightless norm of queries and keys in rotated layers."},
     {"temperature", "map", "null", "", "",
      "scale, floor: grows queries with position in layers without rotation."},
