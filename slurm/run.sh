@@ -9,10 +9,10 @@ say() {
 
 # read_settings RUN.ENV: its variables, those of the array task, and defaults for what a file written by hand leaves out.
 read_settings() {
-  settings_folder=${1%/*}
+  settings_folder=$(dirname -- "$1")
   local task="$settings_folder/task-${SLURM_ARRAY_TASK_ID:-none}.env"
   # shellcheck source=/dev/null
-  . "$1"
+  . "$settings_folder/${1##*/}"  # without a folder before it, bash would look in PATH
   # shellcheck source=/dev/null
   if [ -f "$task" ]; then . "$task"; fi
   : "${CARAVAN_JOB:?run.env must name the job file}" "${CARAVAN_RUN:?run.env must name the output folder of the job}"

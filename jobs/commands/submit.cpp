@@ -2,7 +2,6 @@
 #include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
-#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -89,12 +88,15 @@ std::function<int()> declare(CLI::App& app) {
   add_many_jobs(app, request);
   app.add_option("--after", request.after, "Start when that job is done")->type_name("[KIND:]JOBID");
   app.add_option("--exclude", request.exclude, "Nodes to leave out")->delimiter(',')->allow_extra_args(false);
-  const std::map<std::string, CheckScope> scopes{{"all", CheckScope::all}, {"layout", CheckScope::layout}};
-  app.add_option("--check", request.check,
-                 "all: what train would refuse on so many ranks is refused here; layout: ranks and batch "
-                 "alone, where data or plugins are on the nodes only")
-      ->transform(CLI::CheckedTransformer(scopes))
-      ->type_name("all|layout")
+  app.add_option_function<std::string>(
+         "--check",
+         [&request](const std::string& scope) {
+           request.check = scope == "layout" ? CheckScope::layout : CheckScope::all;
+         },
+         "all: what train would refuse on so many ranks is refused here; layout: ranks and batch alone, "
+         "where "
+         "data or plugins are on the nodes only")
+      ->check(CLI::IsMember({"all", "layout"}))
       ->default_str("all");
   app.add_flag("--print", options->print, "Show everything; write and submit nothing");
   app.add_flag("--json", options->json, "Print one JSON object");

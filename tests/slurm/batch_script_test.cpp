@@ -80,6 +80,16 @@ TEST_F(BatchScript, TheSitesSetupRunsFirstAndItsFailureEndsTheJob) {
   EXPECT_FALSE(fs::exists(file("said"))) << "no rank was started";
 }
 
+TEST_F(BatchScript, SettingsOfTheFolderInWhichItStartsAreRead) {
+  spill(file("run.env"), settings_.text());
+  spill(file("setup.sh"), "export SITE_SAYS=here\n");
+  const Outcome outcome =
+      slurm_.run("-c", "cd '" + slurm_.folder().path() + "' && exec bash cpu.sbatch run.env",
+                 R"(printf '%s' "$SITE_SAYS" > "$FAKE/said")");
+  ASSERT_TRUE(ended_with(outcome, 0));
+  EXPECT_EQ(slurp(file("said")), "here");
+}
+
 TEST_F(BatchScript, OptionsOfTheSiteComeLastAndAreWords) {
   settings_.set("CARAVAN_SRUN_OPTIONS",
                 std::vector<std::string>{"--cpu-bind=none", "--comment=a b $(touch x)"});
