@@ -12,6 +12,7 @@
 
 #include "caravan/check.hpp"
 #include "caravan/log.hpp"
+#include "caravan/printable.hpp"
 #include "parallel/mpi_call.hpp"
 
 namespace caravan::parallel {
@@ -43,7 +44,7 @@ void report(const std::exception& error, int size) noexcept {
   try {
     size > 1 ? log_local(LogLevel::error, error.what()) : log_error(error.what());
   } catch (const std::exception&) {
-    std::fputs(error.what(), stderr);
+    std::fputs(printable(error.what(), TextKind::lines).c_str(), stderr);
   }
   std::fflush(nullptr);
 }

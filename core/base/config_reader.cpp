@@ -4,12 +4,10 @@
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/parser.h>
 
-#include <cerrno>
-#include <cstring>
-#include <fstream>
 #include <sstream>
 
 #include "caravan/check.hpp"
+#include "caravan/open_file.hpp"
 #include "core/base/config_scalar.hpp"
 
 namespace caravan {
@@ -155,17 +153,12 @@ Config Config::parse(std::string_view yaml, std::string file) {
 }
 
 Config Config::load(const std::string& path) {
-  std::ifstream stream(path, std::ios::binary);
-  CARAVAN_CHECK(stream, ConfigError,
-                fmt::format("cannot read {} ({}). Is the path right?", path, std::strerror(errno)));
-  std::string text(kMostBytes + 1, '\0');
-  stream.read(text.data(), static_cast<std::streamsize>(text.size()));
-  CARAVAN_CHECK(!stream.bad() && (stream.eof() || stream.gcount() > 0), ConfigError,
-                fmt::format("cannot read {} (is it a file?)", path));
-  CARAVAN_CHECK(
-      static_cast<std::size_t>(stream.gcount()) <= kMostBytes, ConfigError,
-      fmt::format("{} is larger than {} bytes (no job file is). Is it the right file?", path, kMostBytes));
-  text.resize(static_cast<std::size_t>(stream.gcount()));
+  std::string text;
+  try {
+    text = read_file(path, kMostBytes);
+  } catch (const IoError& error) {
+    throw ConfigError(error.message() + ". Is the path right?");
+  }
   return parse(text, path);
 }
 

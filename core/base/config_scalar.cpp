@@ -1,8 +1,9 @@
 #include "core/base/config_scalar.hpp"
 
-#include <fmt/format.h>
-
 #include <charconv>
+
+#include "caravan/printable.hpp"
+#include "caravan/utf8.hpp"
 
 namespace caravan {
 namespace {
@@ -97,12 +98,12 @@ bool is_utf8(std::string_view text) {
 
 std::string shown(std::string_view text) {
   constexpr std::size_t kMost = 60;
-  std::string out = "'";
-  for (const char c : text.substr(0, kMost)) {
-    const auto byte = static_cast<unsigned char>(c);
-    out += byte < 0x20 || byte == 0x7F ? fmt::format("\\x{:02x}", byte) : std::string(1, c);
-  }
-  return out + (text.size() > kMost ? "…'" : "'");
+  std::string_view front = text.substr(0, kMost);
+  const std::size_t whole = valid_utf8_prefix(front);  // a character that the limit cuts is left out
+  const bool is_cut = front.size() < text.size();
+  if (is_cut && whole < front.size() && scan_utf8(front.substr(whole)).state == Utf8State::incomplete)
+    front = front.substr(0, whole);
+  return "'" + printable(front) + (is_cut ? "…'" : "'");
 }
 
 }  // namespace caravan

@@ -21,7 +21,7 @@ bool is_null_word(std::string_view text);
 
 bool is_utf8(std::string_view text);
 
-/// The text in single quotes for a message: at most 60 characters, control characters as \xNN.
+/// The text in single quotes for a message: at most 60 bytes, printable.
 std::string shown(std::string_view text);
 
 }  // namespace caravan

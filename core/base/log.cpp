@@ -5,6 +5,9 @@
 #include <spdlog/spdlog.h>
 
 #include <memory>
+#include <string>
+
+#include "caravan/printable.hpp"
 
 namespace caravan {
 namespace {
@@ -40,6 +43,17 @@ spdlog::level::level_enum translate(LogLevel level) {
   return spdlog::level::err;
 }
 
+/// What a message may hold comes from files too: nothing in it steers a terminal, and no line of it but the
+/// first begins where a message begins, so that none can pass for a message of its own.
+std::string one_message(std::string_view text) {
+  std::string message;
+  for (const char c : printable(text, TextKind::lines)) {
+    if (c != ' ' && message.ends_with('\n')) message += "  ";
+    message += c;
+  }
+  return message;
+}
+
 }  // namespace
 
 void configure_log(LogLevel lowest, int rank) {
@@ -48,11 +62,11 @@ void configure_log(LogLevel lowest, int rank) {
 }
 
 void log(LogLevel level, std::string_view text) {
-  if (state().rank == 0) state().sink->log(translate(level), "{}", text);
+  if (state().rank == 0) state().sink->log(translate(level), "{}", one_message(text));
 }
 
 void log_local(LogLevel level, std::string_view text) {
-  state().sink->log(translate(level), "[rank {}] {}", state().rank, text);
+  state().sink->log(translate(level), "[rank {}] {}", state().rank, one_message(text));
 }
 
 }  // namespace caravan

@@ -102,10 +102,11 @@ TEST(ConfigReader, AnEmptyTextIsNull) {
 
 TEST(ConfigReader, FilesThatCannotBeReadSayWhy) {
   EXPECT_EQ(message_of<ConfigError>([] { Config::load("/does/not/exist.yaml"); }),
-            "cannot read /does/not/exist.yaml (No such file or directory). Is the path right?");
-  EXPECT_EQ(message_of<ConfigError>([] { Config::load("/tmp"); }), "cannot read /tmp (is it a file?)");
+            "cannot open /does/not/exist.yaml (No such file or directory). Is the path right?");
+  EXPECT_EQ(message_of<ConfigError>([] { Config::load("/tmp"); }),
+            "/tmp is not a regular file (it is a folder). Is the path right?");
   EXPECT_THAT(message_of<ConfigError>([] { Config::load("/dev/zero"); }),
-              HasSubstr("is larger than 1048576 bytes"));
+              HasSubstr("/dev/zero is not a regular file (it is a character device)"));
 }
 
 TEST(ConfigReader, LoadsAFile) {

@@ -96,7 +96,7 @@ TEST(Config, AMissingKeyNamesTheNearest) {
 
 TEST(Config, ControlCharactersAreEscapedInMessages) {
   EXPECT_THAT(message_of<ConfigError>([] { Config::parse("a: \"\\e[31m\"", "j").get_int("a"); }),
-              ::testing::HasSubstr("a='\\x1b[31m'"));
+              ::testing::HasSubstr("a='\\u001b[31m'"));
 }
 
 TEST(Config, MergeReplacesListsAndScalarsAndDescendsIntoMaps) {

@@ -90,11 +90,10 @@ TEST_F(CsvSchedule, ABadCellAndAnEmptyFileAreRefused) {
 }
 
 TEST_F(CsvSchedule, AFileThatCannotBeReadIsNamed) {
-  EXPECT_THAT(
-      message_of<Error>([&] { schedule("csv", "/no/such/plan.csv"); }),
-      HasSubstr("cannot open schedule /no/such/plan.csv (No such file or directory). Is the path right?"));
+  EXPECT_THAT(message_of<Error>([&] { schedule("csv", "/no/such/plan.csv"); }),
+              HasSubstr("cannot open /no/such/plan.csv (No such file or directory)"));
   EXPECT_THAT(message_of<Error>([&] { schedule("csv", "/"); }),
-              HasSubstr("cannot read schedule / (is it a file?)"));
+              HasSubstr("/ is not a regular file (it is a folder)"));
 }
 
 TEST_F(CsvSchedule, AFileAbove64MiBIsRefused) {
@@ -102,7 +101,7 @@ TEST_F(CsvSchedule, AFileAbove64MiBIsRefused) {
   fs::resize_file(path_, (std::uintmax_t{64} << 20) + 1);
 
   EXPECT_THAT(message_of<Error>([&] { schedule("csv", path_); }),
-              HasSubstr("is too large (more than 64 MiB)"));
+              HasSubstr("has 67108865 bytes (at most 67108864 are read)"));
 }
 
 }  // namespace

@@ -1,33 +1,15 @@
 #include <algorithm>
-#include <cerrno>
-#include <cstddef>
 #include <cstdint>
-#include <fstream>
 #include <string>
-#include <system_error>
 
+#include "caravan/open_file.hpp"
 #include "caravan/plugin.hpp"
 #include "caravan/schedule_rows.hpp"
 
 namespace caravan {
 namespace {
 
-std::string read_file(const std::string& path) {
-  constexpr std::size_t kMostBytes = std::size_t{64} << 20;
-  std::ifstream file(path, std::ios::binary);
-  CARAVAN_CHECK(file, IoError,
-                "cannot open schedule " + path + " (" + std::generic_category().message(errno) +
-                    "). Is the path right?");
-  std::string text, piece(std::size_t{1} << 20, '\0');
-  while (file && text.size() <= kMostBytes) {
-    file.read(piece.data(), static_cast<std::streamsize>(piece.size()));
-    text.append(piece, 0, static_cast<std::size_t>(file.gcount()));
-  }
-  CARAVAN_CHECK(!file.bad(), IoError, "cannot read schedule " + path + " (is it a file?)");
-  CARAVAN_CHECK(text.size() <= kMostBytes, IoError,
-                "schedule " + path + " is too large (more than 64 MiB). Is it a schedule?");
-  return text;
-}
+constexpr std::uint64_t kMostBytes = std::uint64_t{64} << 20;
 
 /// What a schedule gives. The rest of a lowered plan is left out: the job's own passes place it.
 bool is_scheduled(ActionKind kind) {
@@ -51,7 +33,7 @@ class Csv final : public Schedule {
   };
 
   Csv(const Host&, const Config& config) : file_(config.get_string("file")) {
-    plan_ = parse_schedule_csv(read_file(file_), file_);
+    plan_ = parse_schedule_csv(read_file(file_, kMostBytes), file_);
     for (std::vector<Step>& row : plan_.steps) {
       std::erase_if(row, [](const Step& step) { return !is_scheduled(step.action.kind); });
       for (const Step& step : row) count(step);
