@@ -59,10 +59,7 @@ void write(const std::string& run, const Generation& mine) {
                            {"process", mine.owner.process},
                            {"batch_job", mine.owner.batch_job},
                            {"restarts", mine.owner.restarts}};
-  const std::string text = all.dump(1) + "\n";
-  PendingFile file(path_in(run, kGenerationFile));
-  file.write(std::as_bytes(std::span(text)));
-  file.commit();
+  write_output(path_in(run, kGenerationFile), all.dump(1) + "\n", NamedBy::us);
 }
 
 bool supersedes(const RunOwner& mine, const RunOwner& theirs) {

@@ -1,6 +1,7 @@
 #include "io/files/file.hpp"
 
 #include "caravan/check.hpp"
+#include "caravan/open_file.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -25,8 +26,10 @@ std::string system_text(std::string_view doing, std::string_view path) {
 }
 
 File::File(const std::string& path, int flags, unsigned mode)
-    : path_(path), descriptor_(::open(path.c_str(), flags | O_CLOEXEC, mode)) {
-  CARAVAN_CHECK(descriptor_ >= 0, IoError, system_text("open", path));
+    : path_(path), descriptor_(open_file(path, flags, mode)) {}
+
+File File::adopt(std::string path, int descriptor) {
+  return File(std::move(path), Adopted{descriptor});
 }
 
 File::~File() {
@@ -108,13 +111,7 @@ MappedFile::MappedFile(MappedFile&& other) noexcept
       size_(std::exchange(other.size_, 0)) {}
 
 std::string read_text(const std::string& path, std::uint64_t limit) {
-  const File file(path, O_RDONLY);
-  const std::uint64_t size = file.size();
-  CARAVAN_CHECK(size <= limit, IoError,
-                fmt::format("{} has {} bytes (at most {} are read)", path, size, limit));
-  std::string text(size, '\0');
-  file.read_at(0, std::as_writable_bytes(std::span(text)));
-  return text;
+  return read_file(path, limit);
 }
 
 void sync_folder(const std::string& path) {

@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace caravan::io {
 
@@ -14,8 +15,11 @@ std::string system_text(std::string_view doing, std::string_view path);
 /// An open file descriptor. Closes it; move-only.
 class File {
  public:
-  /// `flags` as for open(2), O_CLOEXEC is added. IoError with the system's text when it cannot be opened.
+  /// As `open_file` of core: a regular file, or with O_DIRECTORY a folder; never waits, and writes through no
+  /// link. IoError says what stands there instead.
   File(const std::string& path, int flags, unsigned mode = 0644);
+  /// Takes over what is open already, whatever it is. `path`: what messages call it.
+  static File adopt(std::string path, int descriptor);
   ~File();
   File(File&& other) noexcept;
   File& operator=(File&&) = delete;
@@ -35,6 +39,11 @@ class File {
   bool leave_direct() const;
 
  private:
+  struct Adopted {
+    int descriptor;
+  };
+  File(std::string path, Adopted adopted) : path_(std::move(path)), descriptor_(adopted.descriptor) {}
+
   std::string path_;
   int descriptor_ = -1;
 };

@@ -2,7 +2,10 @@
 
 #include "caravan/check.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+
+#include "io/files/file.hpp"
 
 namespace caravan::io::h5 {
 namespace {
@@ -58,6 +61,7 @@ H5File H5File::create(const std::string& path) {
 }
 
 H5File H5File::open_to_read(const std::string& path) {
+  static_cast<void>(File(path, O_RDONLY));  // HDF5 would wait for a FIFO's writer
   const Guard guard;
   start();
   return H5File(path,

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/mman.h>
 
 #include <cstring>
 #include <random>
@@ -67,15 +66,15 @@ TEST(DirectFile, WritesWholePagesFromWholePages) {
 
 /// A place whose file system refuses O_DIRECT at the opening.
 TEST(DirectFile, WithoutODirectTheSameBytesComeAndGo) {
-  const std::string path = "/proc/self/fd/" + std::to_string(::memfd_create("caravan", 0)),
-                    data = noise(kSize);
-  { io::File(path, O_WRONLY).write_at(kSize - 1, bytes_of("x")); }
+  const std::string path = "/dev/shm/caravan-test-" + io::random_suffix(), data = noise(kSize);
+  spill(path, std::string(kSize, '.'));
   io::DirectFile(path).write_at(0, bytes_of(data));
   std::string read;
   io::DirectReader().read(io::DirectReader::open(path, io::Through::disk), 1, kSize, [&](auto chunk) {
     read.append(reinterpret_cast<const char*>(chunk.data()), chunk.size());
   });
   EXPECT_TRUE(read == data.substr(1));
+  std::filesystem::remove(path);
 }
 
 /// What O_DIRECT cannot do there, the page cache does.
