@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <exception>
 #include <functional>
+#include <sstream>
 
 #include "caravan/config.hpp"
 #include "caravan/error.hpp"
 #include "caravan/fingerprint.h"
 #include "caravan/log.hpp"
+#include "jobs/text_streams.hpp"
 #include "jobs/verbs.hpp"
 
 namespace caravan::jobs {
@@ -17,7 +19,14 @@ namespace {
 
 /// Exit code of CLI11's own outcome: 0 for --help and --version, 2 for wrong use.
 int finish_parse(const CLI::App& app, const CLI::ParseError& outcome) {
-  return app.exit(outcome) == 0 ? 0 : static_cast<int>(ExitCode::wrong_use);
+  std::ostringstream answer, complaint;
+  const int code = app.exit(outcome, answer, complaint);
+  write_standard_output(answer.str());
+  if (code == 0) return 0;
+  std::string text = complaint.str();
+  text.erase(text.find_last_not_of('\n') + 1);
+  log_error(text);
+  return static_cast<int>(ExitCode::wrong_use);
 }
 
 /// CLI11 would only say that a verb is required.
@@ -56,8 +65,11 @@ int run(int argc, char** argv) {
 }  // namespace caravan::jobs
 
 int main(int argc, char** argv) {
+  caravan::jobs::occupy_closed_streams();
   try {
-    return caravan::jobs::run(argc, argv);
+    const int code = caravan::jobs::run(argc, argv);
+    if (code == 0) caravan::jobs::check_standard_output();  // else the cause was said
+    return code;
   } catch (const caravan::Error& error) {
     caravan::log_error(error.what());
     return static_cast<int>(error.exit_code());

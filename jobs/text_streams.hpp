@@ -1,44 +1,33 @@
 #pragma once
 
-#include <fmt/format.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
-#include <iostream>
-#include <iterator>
 #include <string>
 #include <string_view>
 
-#include "caravan/check.hpp"
+#include "caravan/printable.hpp"
 
 namespace caravan::jobs {
 
-inline std::string read_standard_input() {
-  return std::string(std::istreambuf_iterator<char>(std::cin), {});
-}
+/// [first in main] A standard stream that was closed before the start becomes one that refuses: else the
+/// first file that is opened would take its number, and get what is printed.
+void occupy_closed_streams();
 
-/// IoError when the reader has gone or the disk is full, so that cut output never looks complete.
-inline void write_standard_output(std::string_view bytes) {
-  const bool is_written =
-      std::fwrite(bytes.data(), 1, bytes.size(), stdout) == bytes.size() && std::fflush(stdout) == 0;
-  CARAVAN_CHECK(is_written, IoError,
-                fmt::format("cannot write to standard output ({})", std::strerror(errno)));
-}
+std::string read_standard_input();
 
-/// One line that is written over, on a terminal only.
+/// The only way to standard output. On a terminal `bytes` come out printable, lines kept (`on_terminal`);
+/// anywhere else as they are. IoError when the reader has gone, the disk is full or the stream is closed, so
+/// that cut output never looks complete.
+void write_standard_output(std::string_view bytes, TextKind on_terminal = TextKind::lines);
+
+/// [last in main] IoError when anything that was printed did not arrive.
+void check_standard_output();
+
+/// One line that is written over, on a terminal only. What is shown comes out printable.
 class ProgressLine {
  public:
-  ~ProgressLine() {
-    if (is_shown_) std::fputs("\r\033[K", stderr);
-  }
-  void show(std::string_view text) {
-    if (!on_terminal_) return;
-    is_shown_ = true;
-    std::fprintf(stderr, "\r\033[K%.*s", static_cast<int>(text.size()), text.data());
-    std::fflush(stderr);
-  }
+  ~ProgressLine();
+  void show(std::string_view text);
 
  private:
   bool on_terminal_ = ::isatty(STDERR_FILENO) != 0;

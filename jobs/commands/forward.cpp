@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <cstdio>
 #include <memory>
 #include <string>
 
@@ -12,8 +11,10 @@
 #include "jobs/forward/inputs.hpp"
 #include "jobs/forward/pieces.hpp"
 #include "jobs/setup/machine.hpp"
+#include "jobs/setup/model_files.hpp"
 #include "jobs/setup/model_source.hpp"
 #include "jobs/setup/with_world.hpp"
+#include "jobs/text_streams.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -45,7 +46,16 @@ Config without_randomness(Config model) {
   return model;
 }
 
+/// Every output is another file, and none is an input: the second would replace the first, after all the
+/// work.
+void check_files(const Options& options) {
+  std::vector<io::NamedFile> inputs{{"--inputs", options.inputs}};
+  add_model_files("a file of --model", options.model, inputs);
+  io::check_outputs({{"--outputs", options.outputs}, {"--gradients", options.gradients}}, inputs);
+}
+
 int forward(const Options& options, Communicator& world) {
+  check_files(options);
   ModelSource source = open_model(options.model);
   const auto registry = make_registry();
   const auto device = choose_device(*registry, options.device);
@@ -63,8 +73,8 @@ int forward(const Options& options, Communicator& world) {
   write_answers(options.outputs, sequences, answers, model.stage().vocab_size());
   if (differentiates)
     write_gradients(options.gradients, *device, model.parameters(), source.weights->hf_style());
-  std::printf("loss %.8f over %lld sequences of %lld tokens\n", answers.loss,
-              static_cast<long long>(sequences.count), static_cast<long long>(sequences.length));
+  write_standard_output(fmt::format("loss {:.8f} over {} sequences of {} tokens\n", answers.loss,
+                                    sequences.count, sequences.length));
   return 0;
 }
 

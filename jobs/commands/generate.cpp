@@ -3,7 +3,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -19,6 +18,7 @@
 #include "jobs/generate/sampler.hpp"
 #include "jobs/setup/machine.hpp"
 #include "jobs/setup/model_source.hpp"
+#include "jobs/text_streams.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -105,8 +105,7 @@ class Printer {
   void put(const std::string& piece) {
     text_ += piece;
     if (quiet_) return;
-    std::fputs(piece.c_str(), stdout);
-    std::fflush(stdout);
+    write_standard_output(piece);
   }
   bool quiet_;
   std::string text_;
@@ -147,10 +146,10 @@ void report(const Options& options, const std::vector<std::int32_t>& prompt, con
         {"stop", outcome.stop},
         {"prefill_s", outcome.prefill_s},
         {"decode_tokens_per_s", outcome.decode_s > 0 ? made / outcome.decode_s : 0.0}};
-    std::puts(result.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+    write_standard_output(result.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
     return;
   }
-  std::puts("");
+  write_standard_output("\n");
   log_info(fmt::format("{} prompt tokens in {:.2f} s, {} tokens at {:.1f} tokens/s, stopped by {}",
                        prompt.size(), outcome.prefill_s, outcome.tokens.size(),
                        made / std::max(outcome.decode_s, 1e-9), outcome.stop));
@@ -172,7 +171,7 @@ int generate(const Options& options) {
   if (tokenizer && tokenizer->eos()) eos.push_back(*tokenizer->eos());
   Decoder decoder(*device, model, positions);
   Printer printer(options, tokenizer.get());
-  if (!options.json && tokenizer) std::fputs(options.prompt.c_str(), stdout);
+  if (!options.json && tokenizer) write_standard_output(options.prompt);
   report(options, prompt, decode(decoder, prompt, options, eos, printer));
   return 0;
 }

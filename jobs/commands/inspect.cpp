@@ -1,6 +1,5 @@
 #include <CLI/CLI.hpp>
 #include <memory>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -8,6 +7,7 @@
 #include "jobs/command.hpp"
 #include "jobs/drawing/pager.hpp"
 #include "jobs/inspect/view.hpp"
+#include "jobs/setup/model_files.hpp"
 #include "jobs/text_streams.hpp"
 
 namespace caravan::jobs {
@@ -21,20 +21,22 @@ struct CommandLine {
   std::vector<std::string> exported;  ///< tensor and file
 };
 
-void write_picture(const std::string& svg, const std::string& path) {
-  io::PendingFile file(path);
-  file.write(std::as_bytes(std::span(svg)));
-  file.commit();
+void check_files(const InspectOptions& options) {
+  std::vector<io::NamedFile> inputs;
+  for (const std::string& path : options.paths) add_model_files("the path", path, inputs);
+  io::check_outputs({{"--svg", options.svg}, {"--export", options.file}}, inputs);
 }
 
 int run(const CommandLine& line) {
+  check_files(line.options);
   const bool is_json = line.format == Format::json;
   const Report report = inspect(line.options, is_json ? TextStyle{} : style_of_standard_output());
-  if (!line.options.svg.empty()) write_picture(report.svg, line.options.svg);
+  if (!line.options.svg.empty()) io::write_output(line.options.svg, report.svg);
   if (is_json) {
     write_standard_output(report.json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
   } else {
-    page_standard_output(report.text);
+    const bool is_foreign = line.options.view == InspectView::job;  // its colours are not ours
+    page_standard_output(report.text, is_foreign ? TextKind::lines : TextKind::styled_lines);
   }
   return report.exit_code;
 }

@@ -1,15 +1,16 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <cstdio>
 #include <memory>
 #include <string>
 
+#include "caravan/log.hpp"
 #include "jobs/command.hpp"
 #include "jobs/plugins/describe.hpp"
 #include "jobs/plugins/list.hpp"
 #include "jobs/plugins/skeleton.hpp"
 #include "jobs/setup/machine.hpp"
+#include "jobs/text_streams.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -37,8 +38,8 @@ int run_new(const Options& options) {
   const std::string directory =
       options.directory.empty() ? fmt::format("{}-{}", options.kind, options.name) : options.directory;
   for (const std::string& file : write_skeleton(options.kind, options.name, directory))
-    fmt::print("{}\n", file);
-  fmt::print(stderr, "Next: see {}/README.md\n", directory);
+    write_standard_output(file + "\n");
+  log_info(fmt::format("next: see {}/README.md", directory));
   return 0;
 }
 

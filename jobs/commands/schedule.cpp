@@ -2,7 +2,6 @@
 
 #include <CLI/CLI.hpp>
 #include <memory>
-#include <span>
 #include <string>
 
 #include "io/files/pending_file.hpp"
@@ -39,16 +38,12 @@ std::string rendered(const CheckedSchedule& schedule, const Options& options) {
   return text_of(schedule, timeline, options.output.empty() ? style_of_standard_output() : TextStyle{});
 }
 
-void write(const std::string& text, const std::string& path) {
-  if (path.empty()) return write_standard_output(text);
-  io::PendingFile file(path);
-  file.write(std::as_bytes(std::span(text)));
-  file.commit();
-}
-
 int run(Options& options) {
+  io::check_outputs({{"--output", options.output}}, {{"--csv", options.query.csv}});
   options.query.costs = parse_costs(options.costs);
-  write(rendered(make_schedule(options.query), options), options.output);
+  const std::string text = rendered(make_schedule(options.query), options);
+  options.output.empty() ? write_standard_output(text, TextKind::styled_lines)
+                         : io::write_output(options.output, text);
   return 0;
 }
 

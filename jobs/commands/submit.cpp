@@ -5,6 +5,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "caravan/error.hpp"
 #include "caravan/log.hpp"
 #include "jobs/command.hpp"
 #include "jobs/submit/run_env.hpp"

@@ -2,6 +2,7 @@
 #include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
+#include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "caravan/check.hpp"
@@ -40,6 +41,9 @@ struct Decode {
 };
 
 int run_train(const Train& options) {
+  std::vector<io::NamedFile> inputs;
+  for (const std::string& input : options.inputs) inputs.push_back({"--input", input});
+  io::check_outputs({{"--output", options.output}}, inputs);
   io::BpeTrainer trainer;
   ProgressLine progress;
   std::uint64_t bytes = 0;
@@ -55,9 +59,7 @@ int run_train(const Train& options) {
   const auto learned = trainer.learn(
       wanted, [&](std::int32_t tokens) { progress.show(fmt::format("{} of {} tokens", tokens, wanted)); });
   const std::string text = io::write_tokenizer_json(learned);
-  io::PendingFile file(options.output);
-  file.write(std::as_bytes(std::span(text)));
-  file.commit();
+  io::write_output(options.output, text);
   const auto tokens = static_cast<std::int32_t>(learned.tokens.size()) + io::kNumAddedTokens;
   if (tokens < options.vocab_size)
     log_warning(

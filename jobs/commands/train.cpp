@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <cstdio>
 #include <memory>
 #include <string>
 #include <vector>
@@ -43,7 +42,7 @@ int train(const Options& options, Communicator& world) {
   if (options.dry_run) {
     TrainSetup setup(job, world);
     const std::string text = describe(setup);
-    if (world.rank() == 0) std::fputs(text.c_str(), stdout);
+    if (world.rank() == 0) write_standard_output(text);
     return 0;
   }
   Whereabouts whereabouts;

@@ -82,10 +82,10 @@ bool show_paged(const std::string& text) {
 
 }  // namespace
 
-void page_standard_output(const std::string& text) {
+void page_standard_output(const std::string& text, TextKind kind) {
   const int rows = terminal_rows();
   const bool fits = rows == 0 || std::count(text.begin(), text.end(), '\n') < rows;
-  if (fits || !show_paged(text)) write_standard_output(text);
+  if (fits || !show_paged(printable(text, kind))) write_standard_output(text, kind);
 }
 
 }  // namespace caravan::jobs

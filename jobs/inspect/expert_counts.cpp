@@ -4,11 +4,12 @@
 
 #include <algorithm>
 #include <charconv>
-#include <fstream>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
 #include "caravan/error.hpp"
+#include "io/files/file.hpp"
 #include "io/files/strict_json.hpp"
 
 namespace caravan::jobs {
@@ -21,9 +22,13 @@ constexpr std::string_view kMark = ".tokens_per_expert/";
 /// The line whose first key is the step; JsonLinesSink writes it first.
 std::optional<std::string> line_of_step(const std::string& path, std::int64_t step) {
   const std::string start = fmt::format("{{\"step\": {},", step);
-  std::ifstream file(path);
-  for (std::string line; std::getline(file, line);) {
-    if (line.size() <= kMostLineBytes && line.starts_with(start)) return line;
+  if (!std::filesystem::exists(path)) return std::nullopt;
+  const io::MappedFile file(path);
+  std::string_view rest(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
+  while (!rest.empty()) {
+    const std::string_view line = rest.substr(0, rest.find('\n'));
+    if (line.size() <= kMostLineBytes && line.starts_with(start)) return std::string(line);
+    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
   }
   return std::nullopt;
 }

@@ -5,7 +5,6 @@
 #include <fnmatch.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "caravan/check.hpp"
 #include "caravan/config.hpp"
@@ -61,12 +60,6 @@ bool natural_less(std::string_view a, std::string_view b) {
 
 std::string_view leaf_of(std::string_view path) {
   return path.substr(path.rfind('/') + 1);
-}
-
-std::string printable(std::string_view text) {
-  using nlohmann::json;
-  const std::string quoted = json(std::string(text)).dump(-1, ' ', true, json::error_handler_t::replace);
-  return quoted.substr(1, quoted.size() - 2);
 }
 
 bool NameFilter::matches(const std::string& path) const {

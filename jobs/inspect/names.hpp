@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "caravan/printable.hpp"
 #include "jobs/inspect/tensor_source.hpp"
 
 namespace caravan::jobs {
@@ -13,10 +14,6 @@ bool natural_less(std::string_view a, std::string_view b);
 
 /// "norm.weight" of "/optimizer/exp_avg/norm.weight"
 std::string_view leaf_of(std::string_view path);
-
-/// Names come from files: nothing in them may steer a terminal. Control characters and what is not UTF-8 are
-/// written as \u0000.
-std::string printable(std::string_view text);
 
 /// Chooses tensors by globs (* ? [a-z]; a star crosses dots and slashes). A pattern that starts with / is
 /// compared with the whole path, any other with the part behind the last slash.

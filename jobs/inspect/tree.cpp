@@ -103,7 +103,7 @@ class Drawing {
   }
 
   static std::size_t width_of(const Line& line) {
-    return display_width(line.indent) + line.label.size();  // a printable label is ASCII
+    return display_width(line.indent) + display_width(line.label);
   }
 
   std::string facts_of(const Branch& branch) const {

@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "caravan/check.hpp"
+#include "jobs/text_streams.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -41,22 +41,22 @@ void print_json(const Found& found, const std::string& hash, ParamSchema schema)
                              {"range", text_or_null(param.range)},
                              {"doc", param.doc}});
   }
-  fmt::print("{}\n", out.dump(2));
+  write_standard_output(out.dump(2) + "\n");
 }
 
 void print_markdown(const Found& found, ParamSchema schema) {
   const caravan_component& component = *found.component;
-  fmt::print("## {} `{}`\n\n{}\n\n{}", component.kind, component.name, component.summary,
-             describe(schema, TableStyle::markdown));
+  write_standard_output(fmt::format("## {} `{}`\n\n{}\n\n{}", component.kind, component.name,
+                                    component.summary, describe(schema, TableStyle::markdown)));
 }
 
 void print_text(const Found& found, const std::string& hash, ParamSchema schema) {
   const caravan_component& component = *found.component;
-  fmt::print("{} {}: {}\n", component.kind, component.name, component.summary);
-  fmt::print("plugin     {}\nfile       {}\n",
-             found.version.empty() ? found.plugin : found.plugin + " " + found.version, found.file);
-  if (!hash.empty()) fmt::print("SHA-256    {}\n", hash);
-  fmt::print("parameters\n{}", describe(schema));
+  std::string text = fmt::format(
+      "{} {}: {}\nplugin     {}\nfile       {}\n", component.kind, component.name, component.summary,
+      found.version.empty() ? found.plugin : found.plugin + " " + found.version, found.file);
+  if (!hash.empty()) text += fmt::format("SHA-256    {}\n", hash);
+  write_standard_output(text + "parameters\n" + describe(schema));
 }
 
 }  // namespace

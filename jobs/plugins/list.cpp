@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "caravan/log.hpp"
+#include "jobs/text_streams.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -25,7 +25,7 @@ void print_json(const std::vector<Found>& all, const std::vector<Refusal>& refus
   }
   for (const Refusal& refusal : refusals)
     out["refused"].push_back({{"file", refusal.file}, {"reason", refusal.reason}});
-  fmt::print("{}\n", out.dump(2));
+  write_standard_output(out.dump(2) + "\n");
 }
 
 void print_text(const std::vector<Found>& all) {
@@ -37,7 +37,8 @@ void print_text(const std::vector<Found>& all) {
   }
   const auto line = [&](std::string_view kind, std::string_view name, const std::string& plugin,
                         std::string_view text) {
-    fmt::print("{:<{}}  {:<{}}  {:<{}}  {}\n", kind, widths[0], name, widths[1], plugin, widths[2], text);
+    write_standard_output(fmt::format("{:<{}}  {:<{}}  {:<{}}  {}\n", kind, widths[0], name, widths[1],
+                                      plugin, widths[2], text));
   };
   line("KIND", "NAME", "PLUGIN", "SUMMARY");
   for (const Found& found : all) {

@@ -6,12 +6,12 @@
 #include <algorithm>
 #include <cctype>
 #include <filesystem>
-#include <fstream>
 #include <string_view>
 
 #include "caravan/check.hpp"
 #include "caravan/config.hpp"
 #include "caravan/fingerprint.h"
+#include "io/files/pending_file.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -56,15 +56,6 @@ void check_name(const std::string& name) {
                 fmt::format("plugin name '{}' (must be a-z, 0-9 and _, at most 40 of them)", name));
 }
 
-void write_file(const fs::path& path, const std::string& text) {
-  std::ofstream file(path);
-  file << text;
-  file.close();
-  CARAVAN_CHECK(
-      file, IoError,
-      fmt::format("cannot write {}. Is the directory writable and the disk not full?", path.string()));
-}
-
 }  // namespace
 
 std::vector<std::string> skeleton_kinds() {
@@ -92,7 +83,7 @@ std::vector<std::string> write_skeleton(const std::string& kind, const std::stri
                                              {"README.md", "README.md"},
                                              {kind + ".cpp", name + ".cpp"}}) {
     written.push_back((fs::path(directory) / file).string());
-    write_file(written.back(), filled(skeletons().at(skeleton), values));
+    io::write_output(written.back(), filled(skeletons().at(skeleton), values));
   }
   return written;
 }

@@ -248,11 +248,8 @@ void write_files(const Submission& submission) {
   fs::create_directories(submission.folder, error);
   CARAVAN_CHECK(!error, IoError,
                 fmt::format("cannot make the folder {} ({})", submission.folder, error.message()));
-  for (const auto& [name, text] : submission.files) {
-    io::PendingFile file(submission.folder + "/" + name);
-    file.write(std::as_bytes(std::span(text)));
-    file.commit();
-  }
+  for (const auto& [name, text] : submission.files)
+    io::write_output(submission.folder + "/" + name, text, io::NamedBy::us);
 }
 
 void remove_files(const Submission& submission) noexcept {

@@ -27,9 +27,7 @@ std::vector<double> flat(const std::vector<Span>& spans) {
 }
 
 void write_file(const std::string& path, const std::string& text) {
-  io::PendingFile file(path);
-  file.write(std::as_bytes(std::span(text)));
-  file.commit();
+  io::write_output(path, text, io::NamedBy::us);
 }
 
 }  // namespace

@@ -58,9 +58,5 @@ TEST(TensorNamed, TakesPathsAndNamesOfTheModel) {
             "there is no tensor norm.weigth. Did you mean norm.weight?");
 }
 
-TEST(Printable, EscapesWhatSteersATerminal) {
-  EXPECT_EQ(jobs::printable("a\033[2J\x7f\xff"), "a\\u001b[2J\\u007f\\ufffd");
-}
-
 }  // namespace
 }  // namespace caravan::test

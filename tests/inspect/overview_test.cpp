@@ -144,7 +144,7 @@ TEST_F(Overview, NamesOfAFileCannotSteerATerminal) {
                                   .add("/state/text", std::string("\033[31mred\n\r"))
                                   .commit();
   const Outcome outcome = inspect({hostile});
-  EXPECT_THAT(outcome.out, HasSubstr("\\u001b[31mred\\n\\r"));
+  EXPECT_THAT(outcome.out, HasSubstr("\\u001b[31mred\\u000a\\u000d"));
   EXPECT_THAT(outcome.out, HasSubstr("unknown: its job names no plain model plugin"));
 }
 

@@ -125,12 +125,12 @@ TEST_F(BadJobFile, NearestNamesAreOffered) {
 
 TEST_F(BadJobFile, FilesThatAreNoJobsAreRefusedAtOnce) {
   const std::vector<std::pair<std::string, std::string>> cases{
-      {file("nowhere.yaml"), "cannot read " + file("nowhere.yaml") + " (No such file or directory)"},
-      {folder_.path(), "cannot read " + folder_.path()},
-      {"/dev/zero", "/dev/zero is larger than 1048576 bytes"},
+      {file("nowhere.yaml"), "cannot open " + file("nowhere.yaml") + " (No such file or directory)"},
+      {folder_.path(), folder_.path() + " is not a regular file (it is a folder)"},
+      {"/dev/zero", "/dev/zero is not a regular file (it is a character device)"},
       {job("model: " + std::string(20'000, '[')), "job.yaml:1: "},
       {job("a: " + std::string(20'000, '{'), "deep.yaml"), "deep.yaml:1: "},
-      {job(std::string(1 << 21, 'x'), "long.yaml"), "long.yaml is larger than"},
+      {job(std::string(1 << 21, 'x'), "long.yaml"), "long.yaml has 2097152 bytes (at most 1048576 are read)"},
       {job("name: \xff\xfe\n", "latin.yaml"), "latin.yaml: the text is not UTF-8"},
       {job("", "empty.yaml"), "empty.yaml: key 'model' is missing"}};
   for (const auto& [path, message] : cases) {
