@@ -17,7 +17,9 @@ std::vector<Problem> router_problems(Storage storage);
 std::vector<Problem> loss_problems(Storage storage);
 std::vector<Problem> update_problems(Storage storage);
 
-/// All of the above.
-std::vector<Problem> all_problems(Storage storage);
+/// All of the above, made once in the process.
+const std::vector<Problem>& all_problems(Storage storage);
+/// Those of up to 20,000 elements in all operands: every operator with every argument, without the large shapes.
+std::vector<Problem> small_problems(Storage storage);
 
 }  // namespace caravan::testing

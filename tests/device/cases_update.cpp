@@ -79,14 +79,4 @@ std::vector<Problem> update_problems(Storage storage) {
   return problems;
 }
 
-std::vector<Problem> all_problems(Storage storage) {
-  std::vector<Problem> all;
-  for (const auto& family : {linear_problems(storage), norm_problems(storage), elementwise_problems(storage),
-                             attention_problems(storage), expert_problems(storage), router_problems(storage),
-                             loss_problems(storage), update_problems(storage)}) {
-    all.insert(all.end(), family.begin(), family.end());
-  }
-  return all;
-}
-
 }  // namespace caravan::testing

@@ -57,7 +57,7 @@ class BrokenOps : public ReferenceOps {
 };
 
 Problem rmsnorm_problem() {
-  for (Problem& problem : norm_problems({.gap = 3})) {
+  for (const Problem& problem : all_problems({.gap = 3})) {
     if (problem.name == "rmsnorm_forward/T3_H7") return problem;
   }
   throw Error("the problem that this test is about is gone");
@@ -117,22 +117,11 @@ TEST(DeviceComparison, ComparesHalfPrecisionWithTheSameInputs) {
   }
 }
 
-TEST(DeviceComparison, ReferenceEqualsItselfOnEveryProblem) {
-  ReferenceOps reference;
-  for (std::int64_t gap : {0, 3}) {
-    for (const Problem& problem : all_problems({.gap = gap})) {
-      EXPECT_TRUE(equals_reference(problem, {.ops = reference})) << "gap " << gap;
-    }
-  }
-}
-
+// That the reference equals itself in f32 is a row of the tests of devices.
 TEST(DeviceComparison, ReferenceComputesInBf16WhatItComputesInF32) {
   ReferenceOps reference;
-  for (std::int64_t gap : {0, 8}) {
-    for (const Problem& problem : all_problems({.compute = DType::bf16, .gap = gap})) {
-      EXPECT_TRUE(equals_reference(problem, {.ops = reference})) << "gap " << gap;
-    }
-  }
+  for (const Problem& problem : all_problems({.compute = DType::bf16, .gap = 8}))
+    EXPECT_TRUE(equals_reference(problem, {.ops = reference}));
 }
 
 /// Operands of which the reference left some elements unwritten, or made NaN by reading outside, but not all.
@@ -156,9 +145,8 @@ std::vector<std::string> half_written(const Problem& problem) {
 }
 
 TEST(DeviceComparison, ReferenceWritesWholeOutputsAndReadsNothingOutside) {
-  for (const Problem& problem : all_problems({.gap = 3})) {
-    const bool has_spare_rows =
-        problem.name.ends_with("spare_rows") || problem.name.ends_with("aligned_tiles");
+  for (const Problem& problem : small_problems({.gap = 3})) {
+    const bool has_spare_rows = problem.name.ends_with("spare_rows");
     EXPECT_EQ(half_written(problem).size(),
               has_spare_rows && !problem.name.starts_with("grouped_linear_backward_w") ? 1u : 0u)
         << problem.name;
@@ -167,7 +155,7 @@ TEST(DeviceComparison, ReferenceWritesWholeOutputsAndReadsNothingOutside) {
 
 TEST(DeviceComparison, HasAProblemForEveryOperator) {
   std::set<std::string> covered;
-  for (const Problem& problem : all_problems({}))
+  for (const Problem& problem : small_problems({.gap = 3}))
     covered.insert(problem.name.substr(0, problem.name.find('/')));
 
 #define CARAVAN_EXPECT_PROBLEM(name, Args) EXPECT_EQ(covered.count(#name), 1u) << #name;
@@ -177,7 +165,7 @@ TEST(DeviceComparison, HasAProblemForEveryOperator) {
 
 TEST(DeviceComparison, ProblemNamesAreUnique) {
   std::set<std::string> names;
-  for (const Problem& problem : all_problems({}))
+  for (const Problem& problem : all_problems({.gap = 3}))
     EXPECT_TRUE(names.insert(problem.name).second) << problem.name;
 }
 

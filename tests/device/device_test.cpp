@@ -28,10 +28,8 @@ constexpr const char* kDevices = CARAVAN_TEST_DEVICES;  // "reference host …",
 /// Rows with and without a gap; 16 bytes in bf16, which vector loads of a GPU need.
 std::vector<Problem> problems_of(DType compute) {
   std::vector<Problem> all = all_problems({.compute = compute});
-  for (Problem& problem : all_problems({.compute = compute, .gap = compute == DType::f32 ? 3 : 8})) {
-    problem.name += "_gap";
-    all.push_back(std::move(problem));
-  }
+  for (const Problem& problem : all_problems({.compute = compute, .gap = compute == DType::f32 ? 3 : 8}))
+    all.push_back({problem.name + "_gap", problem.operands, problem.run});
   return all;
 }
 
