@@ -87,10 +87,9 @@ TEST_F(Hdf5, AttributesKeepNumbersAndLongText) {
   EXPECT_FALSE(has_attribute(again, "/nothing", "x"));
 }
 
-TEST_F(Hdf5, FailuresCarryHdf5sOwnReason) {
-  EXPECT_THAT(message_of<IoError>([] { H5File::open_to_read("/nowhere/a.h5"); }),
-              ::testing::AllOf(HasSubstr("cannot open /nowhere/a.h5 (HDF5: "),
-                               HasSubstr("No such file or directory")));
+TEST_F(Hdf5, FailuresCarryTheReasonOfTheSystemOrOfHdf5) {
+  EXPECT_EQ(message_of<IoError>([] { H5File::open_to_read("/nowhere/a.h5"); }),
+            "cannot open /nowhere/a.h5 (No such file or directory)");
   spill(path_(), "not hdf5 at all");
   EXPECT_THAT(message_of<IoError>([&] { H5File::open_to_read(path_()); }),
               HasSubstr("file signature not found"));

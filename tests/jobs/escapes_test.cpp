@@ -52,6 +52,7 @@ TEST_F(Escapes, NamesInErrorsNeitherSteerNorForge) {
 TEST_F(Escapes, NamesInAnIndexNeitherSteerNorForge) {
   CARAVAN_NEED_REFERENCE(reference, "tiny_scout");
   fs::copy(reference, file("model"));
+  fs::remove(file("model/model.safetensors"));  // or the index would not be read
   spill(file("model/model.safetensors.index.json"),
         nlohmann::json{{"weight_map", {{"a", std::string("../") + kHostile}}}}.dump());
   expect_tame({"forward", "--model", file("model"), "--inputs", small_->inputs(), "--outputs", file("y")});

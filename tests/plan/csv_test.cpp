@@ -103,7 +103,7 @@ TEST(ScheduleCsv, TheWholeIsBounded) {
 
 TEST(ScheduleCsv, HostileCellsAreShownSafely) {
   const std::string message = error_of("\x1b[31m" + std::string(5000, 'A'));
-  EXPECT_THAT(message, HasSubstr("\\x1b"));
+  EXPECT_THAT(message, HasSubstr("\\u001b"));
   EXPECT_LT(message.size(), 400U);
 }
 
