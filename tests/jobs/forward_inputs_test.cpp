@@ -128,6 +128,15 @@ TEST_F(ForwardInputs, MaskedTokensChangeNothingAndHaveNoLogits) {
   }
 }
 
+TEST_F(ForwardInputs, RanksShareThePackedSequencesOfARow) {
+  const Values positions = both_rows([](std::int64_t t) { return t % 10; });
+  const Outcome outcome =
+      forward(write_inputs({{"position_ids", positions}}), {"--gradients", file("gradients.safetensors")}, 2);
+  ASSERT_TRUE(ended_with(outcome, 0));
+  EXPECT_NEAR(loss(), 4.7740932, 2e-6);
+  EXPECT_NEAR(gradient_norm(), 3.054200, 6e-4);
+}
+
 TEST_F(ForwardInputs, StrangersAreNamedAndAnswersPassedOver) {
   expect_refused(
       {{"atention_mask", ids_}, {"token_type_ids", ids_}},

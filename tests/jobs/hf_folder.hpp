@@ -41,12 +41,12 @@ class HfFolder : public JobTest {
     return file("inputs.safetensors");
   }
 
-  Outcome forward(const std::string& inputs, const std::vector<std::string>& more = {}) const {
+  Outcome forward(const std::string& inputs, const std::vector<std::string>& more = {}, int ranks = 0) const {
     std::vector<std::string> arguments{
         "forward",  "--model", file("model"), "--inputs", inputs, "--outputs", file("out.safetensors"),
         "--device", "host",    "--precision", "fp32"};
     arguments.insert(arguments.end(), more.begin(), more.end());
-    return caravan(arguments);
+    return run({arguments, ranks, {}, 60});
   }
 
   double loss() const { return io::SafetensorsFile(file("out.safetensors")).read_as_f32("loss")[0]; }
