@@ -44,14 +44,6 @@ void refuse_unknown_keys(const Config& given, ParamSchema schema, std::string_vi
   }
 }
 
-/// The default as a node; single values are taken as they stand, so that "" stays a string (and YAML costs
-/// nothing).
-Config default_of(const caravan_param& param, const ParamType& type) {
-  if (is_optional(param)) return Config();
-  const bool single = !type.is_list && type.value != ParamType::Value::map;
-  return single ? Config::scalar(param.default_value) : Config::parse(param.default_value, "default");
-}
-
 struct Checked {
   ParamType type;
   ParamRange range;
@@ -60,12 +52,11 @@ struct Checked {
 /// Type and range of a parameter; ConfigError when the schema is wrong.
 Checked take_apart(const caravan_param& param, std::string_view owner) {
   auto type = ParamType::parse(text_of(param.type));
-  CARAVAN_CHECK(
-      type, ConfigError,
-      fmt::format(
-          "parameter '{}' of {} has the type {} (known: int, float, bool, string, int list, float list, "
-          "string list, map, a|b|c, a|b|c or map)",
-          param.name, owner, shown(text_of(param.type))));
+  CARAVAN_CHECK(type, ConfigError,
+                fmt::format("parameter '{}' of {} has the type {} (known: int, float, bool, string, path, "
+                            "int list, float list, "
+                            "string list, path list, map, a|b|c, a|b|c or map)",
+                            param.name, owner, shown(text_of(param.type))));
   auto range = ParamRange::parse(text_of(param.range));
   CARAVAN_CHECK(
       range, ConfigError,
@@ -81,7 +72,7 @@ Config value_of(const Config& given, const caravan_param& param, std::string_vie
     CARAVAN_CHECK(param.default_value, ConfigError,
                   fmt::format("{}: key '{}'{} is missing ({} needs it: {})", given.where(), param.name,
                               in_map(given), owner, text_of(param.doc)));
-    return default_of(param, checked.type);
+    return default_value(param, checked.type);
   }
   const Config& value = given.at(param.name);
   if (value.is_null() && is_optional(param)) return value;
@@ -107,7 +98,7 @@ void check_param(const caravan_param& param, std::string_view owner) {
   if (!param.default_value || is_optional(param)) return;
   try {
     Config holder = Config::map();
-    holder.set(param.name, default_of(param, checked.type));
+    holder.set(param.name, default_value(param, checked.type));
     check_value(holder.at(param.name), checked.type, checked.range, text_of(param.range));
   } catch (const ConfigError& error) {
     throw ConfigError(fmt::format("parameter '{}' of {} has a default that it would refuse: {}", param.name,

@@ -104,6 +104,7 @@ std::optional<ParamType> ParamType::parse(std::string_view text) {
   if (!or_map && text == "int") return ParamType{Value::integer, is_list, {}};
   if (!or_map && text == "float") return ParamType{Value::number, is_list, {}};
   if (!or_map && text == "string") return ParamType{Value::text, is_list, {}};
+  if (!or_map && text == "path") return ParamType{Value::text, is_list, {}, false, true};
   if (is_list) return std::nullopt;
   if (!or_map && text == "bool") return ParamType{Value::truth, false, {}};
   if (!or_map && text == "map") return ParamType{Value::map, false, {}};
@@ -123,6 +124,13 @@ std::optional<ParamRange> ParamRange::parse(std::string_view text) {
   if (text[0] == '>' || text[0] == '<') return parse_bound(text);
   if (text[0] == '[' || text[0] == '(') return parse_interval(text);
   return std::nullopt;
+}
+
+/// Single values are taken as they stand, so that "" stays a string (and YAML costs nothing).
+Config default_value(const caravan_param& param, const ParamType& type) {
+  if (!param.default_value || std::string_view(param.default_value) == "null") return Config();
+  const bool single = !type.is_list && type.value != ParamType::Value::map;
+  return single ? Config::scalar(param.default_value) : Config::parse(param.default_value, "default");
 }
 
 void check_value(const Config& value, const ParamType& type, const ParamRange& range,

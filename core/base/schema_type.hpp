@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "caravan/abi.h"
 #include "caravan/config.hpp"
 
 namespace caravan {
@@ -16,6 +17,7 @@ struct ParamType {
   bool is_list = false;
   std::vector<std::string> words;  // of Value::word
   bool or_map = false;             // in place of a word; whoever reads it knows its keys
+  bool is_path = false;            // a text that names a file or folder
 
   bool is_numeric() const { return value == Value::integer || value == Value::number; }
   /// Nothing when the text is no type.
@@ -31,6 +33,9 @@ struct ParamRange {
   /// "" is everything. Nothing when the text is no range.
   static std::optional<ParamRange> parse(std::string_view text);
 };
+
+/// The default as a node; null when it is "null" or missing.
+Config default_value(const caravan_param& param, const ParamType& type);
 
 /// ConfigError with place and path when `value` is not of `type` or lies outside `range` (whose text is
 /// `range_text`).

@@ -20,7 +20,7 @@ class SafetensorsSource final : public DataSource {
   static constexpr const char* kSummary =
       "Rows of tokens, and labels if there are any, from a safetensors file.";
   static constexpr std::array<caravan_param, 4> kParams{{
-      {"path", "string", nullptr, "", "", "The file; its tensors tokens and labels are read."},
+      {"path", "path", nullptr, "", "", "The file; its tensors tokens and labels are read."},
       {"wrap", "bool", "false", "", "", "Begin again after the last row; without it reading on is an error."},
       {"sequence_length", "int", nullptr, "tokens", "> 0", "Tokens of a sample; the trainer fills it in."},
       {"seed", "int", "0", "", ">= 0", "Not used: rows are read as they stand."},

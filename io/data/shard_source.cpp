@@ -5,6 +5,7 @@
 #include "caravan/check.hpp"
 #include "io/data/token_shards.hpp"
 #include "io/text/load_tokenizer.hpp"
+#include "io/text/tokenizer_files.hpp"
 
 namespace caravan::io {
 namespace {
@@ -24,6 +25,14 @@ std::unique_ptr<TokenStream> open_shards(const Config& config) {
 }  // namespace
 
 ShardSource::ShardSource(const Host&, const Config& config)
-    : WindowSource(open_shards(config), window_options(config)) {}
+    : WindowSource(open_shards(config), window_options(config)),
+      named_tokenizer_(config.find("tokenizer").is_null() ? ""
+                                                          : tokenizer_file(config.get_string("tokenizer"))) {}
+
+DataIdentity ShardSource::identity() const {
+  DataIdentity identity = WindowSource::identity();
+  if (identity.tokenizer.empty()) identity.tokenizer = named_tokenizer_;
+  return identity;
+}
 
 }  // namespace caravan::io

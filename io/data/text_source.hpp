@@ -14,8 +14,8 @@ class TextSource final : public WindowSource {
   static constexpr const char* kSummary = "Text or JSON-lines files, tokenised in memory at the start.";
   static constexpr auto kParams = join_params(
       std::array<caravan_param, 7>{{
-          {"path", "string list", nullptr, "", "", "Files to read, in this order."},
-          {"tokenizer", "string", nullptr, "", "", "tokenizer.json, tokenizer.model, or a folder with one."},
+          {"path", "path list", nullptr, "", "", "Files to read, in this order."},
+          {"tokenizer", "path", nullptr, "", "", "tokenizer.json, tokenizer.model, or a folder with one."},
           {"format", "auto|text|jsonl", "auto", "", "", "auto takes *.jsonl and *.json for JSON lines."},
           {"field", "string", "text", "", "", "The key of a JSON line that holds the text."},
           {"separator", "file|blank-line|line", "file", "", "", "What ends a document of plain text."},

@@ -13,6 +13,7 @@
 #include "io/hdf5/attribute.hpp"
 #include "io/hdf5/dataset.hpp"
 #include "io/hdf5/walk.hpp"
+#include "io/text/tokenizer_files.hpp"
 
 namespace caravan::io {
 namespace {
@@ -151,12 +152,7 @@ void TokenShards::open(const std::string& path) {
 }
 
 DataIdentity TokenShards::identity() const {
-  DataIdentity identity{"", "sha256:" + facts_.tokenizer_sha256, "", size_};
-  for (const char* name : {"tokenizer.json", "tokenizer.model"}) {
-    const fs::path file = fs::path(folder_) / name;
-    if (identity.tokenizer.empty() && fs::exists(file)) identity.tokenizer = file.string();
-  }
-  return identity;
+  return {"", "sha256:" + facts_.tokenizer_sha256, find_tokenizer_file(folder_), size_};
 }
 
 void TokenShards::read(std::int64_t begin, std::span<std::int32_t> out) const {

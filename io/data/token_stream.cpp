@@ -4,7 +4,7 @@
 
 #include "caravan/check.hpp"
 #include "io/files/digest.hpp"
-#include "io/text/load_tokenizer.hpp"
+#include "io/text/tokenizer_files.hpp"
 
 namespace caravan::io {
 

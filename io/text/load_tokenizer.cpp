@@ -1,29 +1,26 @@
 #include "io/text/load_tokenizer.hpp"
 
 #include <fmt/format.h>
-#include <openssl/evp.h>
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
 #include <string_view>
 
 #include "caravan/check.hpp"
 #include "io/files/file.hpp"
 #include "io/text/readers.hpp"
+#include "io/text/tokenizer_files.hpp"
 
 namespace caravan::io {
 namespace {
 
 std::string file_in(const std::string& folder) {
-  for (const char* name : {"tokenizer.json", "tokenizer.model"}) {
-    const std::filesystem::path file = std::filesystem::path(folder) / name;
-    if (std::filesystem::exists(file)) return file;
-  }
-  throw IoError(
-      fmt::format("'{}' holds no tokenizer.json and no tokenizer.model (one of them is needed). "
-                  "Name the file?",
-                  folder));
+  const std::string file = find_tokenizer_file(folder);
+  CARAVAN_CHECK(!file.empty(), IoError,
+                fmt::format("'{}' holds no tokenizer.json and no tokenizer.model (one of them is needed). "
+                            "Name the file?",
+                            folder));
+  return file;
 }
 
 bool looks_like_json(std::string_view bytes) {
@@ -65,21 +62,6 @@ std::unique_ptr<Tokenizer> read_any(const std::string& file) {
 
 std::string tokenizer_file(const std::string& path) {
   return std::filesystem::is_directory(path) ? file_in(path) : path;
-}
-
-std::string tokenizer_sha256(const std::string& file) {
-  const std::string bytes = read_text(file, kMostTokenizerBytes);
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned length = 0;
-  CARAVAN_CHECK(EVP_Digest(bytes.data(), bytes.size(), digest.data(), &length, EVP_sha256(), nullptr) == 1,
-                IoError, fmt::format("cannot compute the SHA-256 of {} (OpenSSL refused)", file));
-  std::string text;
-  for (unsigned i = 0; i < length; ++i) text += fmt::format("{:02x}", digest[i]);
-  return text;
-}
-
-std::string tokenizer_digest(const std::string& file) {
-  return "sha256:" + tokenizer_sha256(file);
 }
 
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path) {

@@ -14,9 +14,4 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path);
 /// The file that `path` stands for: itself, or what is in the folder.
 std::string tokenizer_file(const std::string& path);
 
-/// Lower-case hexadecimal SHA-256 of that file; tells whether tokens were made with this tokenizer.
-std::string tokenizer_sha256(const std::string& file);
-/// The same as runs and exports store it: "sha256:…".
-std::string tokenizer_digest(const std::string& file);
-
 }  // namespace caravan::io

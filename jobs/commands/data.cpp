@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "caravan/check.hpp"
@@ -9,15 +8,14 @@
 #include "io/data/shard_writer.hpp"
 #include "io/data/token_shards.hpp"
 #include "io/data/unigram_entropy.hpp"
-#include "io/files/file.hpp"
 #include "io/text/load_tokenizer.hpp"
+#include "io/text/tokenizer_files.hpp"
 #include "jobs/command.hpp"
 #include "jobs/text_streams.hpp"
 
 namespace caravan::jobs {
 namespace {
 
-constexpr std::uint64_t kMostTokenizerBytes = 256u << 20;
 constexpr std::int64_t kLeastShard = 1 << 10;
 constexpr std::int64_t kMostShard = std::int64_t{1} << 31;
 constexpr std::int64_t kUsualShard = std::int64_t{1} << 26;
@@ -42,12 +40,7 @@ io::DocumentEncoder::Border border(bool is_asked_for) {
 
 /// The shards carry their tokenizer, so that whoever has them can decode.
 void keep_tokenizer(const std::string& file, io::ShardWriter& writer) {
-  const std::string bytes = io::read_text(file, kMostTokenizerBytes);
-  const bool is_json = bytes.find_first_not_of(" \t\r\n") == bytes.find('{');
-  writer.add_file(is_json ? "tokenizer.json" : "tokenizer.model", bytes);
-  const auto config = std::filesystem::path(file).parent_path() / "tokenizer_config.json";
-  if (is_json && std::filesystem::exists(config))
-    writer.add_file("tokenizer_config.json", io::read_text(config.string(), kMostTokenizerBytes));
+  for (const auto& [name, bytes] : io::read_tokenizer_files(file).files) writer.add_file(name, bytes);
 }
 
 Counts write_shards(const Prepare& options) {

@@ -12,7 +12,6 @@
 #include "caravan/check.hpp"
 #include "caravan/log.hpp"
 #include "caravan/tokenizer.hpp"
-#include "io/text/load_tokenizer.hpp"
 #include "jobs/command.hpp"
 #include "jobs/generate/decoder.hpp"
 #include "jobs/generate/sampler.hpp"
@@ -60,14 +59,13 @@ std::vector<std::int32_t> parse_ids(const std::string& text) {
   return ids;
 }
 
-std::unique_ptr<Tokenizer> open_tokenizer(const Options& options, const ModelSource& source) {
-  const std::string path = options.tokenizer.empty() ? source.tokenizer : options.tokenizer;
-  if (!path.empty()) return io::load_tokenizer(path);
+std::unique_ptr<Tokenizer> tokenizer_for(const Options& options, const ModelSource& source) {
+  auto tokenizer = open_tokenizer(source, options.tokenizer);
   CARAVAN_CHECK(
-      options.prompt.empty(), ConfigError,
+      tokenizer || options.prompt.empty(), ConfigError,
       fmt::format("{} names no tokenizer (needed for --prompt). Give --tokenizer FILE, or --prompt-ids?",
                   options.model));
-  return nullptr;
+  return tokenizer;
 }
 
 std::vector<std::int32_t> prompt_tokens(const Options& options, const Tokenizer* tokenizer,
@@ -157,7 +155,7 @@ void report(const Options& options, const std::vector<std::int32_t>& prompt, con
 
 int generate(const Options& options) {
   ModelSource source = open_model(options.model);
-  const auto tokenizer = open_tokenizer(options, source);
+  const auto tokenizer = tokenizer_for(options, source);
   const auto registry = make_registry();
   const auto device = choose_device(*registry, options.device);
   const std::int64_t vocab = source.model.get_int("vocab_size");
@@ -183,8 +181,9 @@ std::function<int()> declare(CLI::App& app) {
   auto* prompt = app.add_option("--prompt", options->prompt, "Text to continue");
   app.add_option("--prompt-ids", options->prompt_ids, "Token ids to continue, e.g. \"1 2 3\"")
       ->excludes(prompt);
-  app.add_option("--tokenizer", options->tokenizer,
-                 "Tokenizer, when the model's folder or job does not name it");
+  app.add_option(
+      "--tokenizer", options->tokenizer,
+      "Tokenizer, when the model has none of its own; one that it was not trained with is refused");
   app.add_option("--max-new-tokens", options->max_new_tokens, "How many tokens to make at most")
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 30))
       ->capture_default_str();

@@ -61,7 +61,8 @@ Job::Checkpoint read_checkpoint(const Config& node) {
           node.get_bool("create_seed"),
           strings_or_none(node, "exclude_from_loading"),
           node.get_string("export"),
-          node.get_string("files") == "one"};
+          node.get_string("files") == "one",
+          strings_or_none(node, "allow_changes")};
 }
 
 SplitRule read_split(const Config& node) {

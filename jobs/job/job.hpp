@@ -51,6 +51,7 @@ struct Job {
     std::vector<std::string> exclude_from_loading;  ///< globs over names in checkpoints
     std::string export_weights;                     ///< none, fp32 or bf16
     bool one_file;
+    std::vector<std::string> allow_changes;  ///< globs over keys of the resolved job
   } checkpoint{};
   struct Parallel {
     std::int64_t data_replicate, data_shard, pipeline, context, tensor;

@@ -8,7 +8,7 @@ namespace caravan::jobs {
 
 inline constexpr caravan_param kJobParams[] = {
     {"name", "string", "run", "", "", "Name of the run; the default of `output` is runs/<name>."},
-    {"output", "string", "null", "", "", "Folder for checkpoints, metrics and the resolved job."},
+    {"output", "path", "null", "", "", "Folder for checkpoints, metrics and the resolved job."},
     {"device", "string", "auto", "", "", "auto, cuda, host or reference."},
     {"device_options", "map", "null", "", "",
      "Keys of a named device (caravan plugins describe device/cuda), e.g. {deterministic: true}."},
@@ -93,9 +93,13 @@ inline constexpr caravan_param kCheckpointParams[] = {
      "resuming."},
     {"export", "none|fp32|bf16", "none", "", "",
      "After the last step also write the weights alone, in this type, under <output>/export."},
-    {"initial_load", "string", "null", "", "",
+    {"initial_load", "path", "null", "", "",
      "Weights to start from: a safetensors file, a Hugging Face folder, a checkpoint."},
     {"resume", "bool", "true", "", "", "Continue from the newest complete checkpoint of `output`."},
+    {"allow_changes", "string list", "null", "", "",
+     "Globs over keys of the resolved job, e.g. [data.path, seed]: what may differ from the checkpoint that "
+     "the run "
+     "goes on from, although it changes the function or the order of samples."},
     {"on_failure", "continue|stop", "continue", "", "",
      "What a checkpoint that cannot be written does to the run."},
 };

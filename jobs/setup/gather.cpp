@@ -1,5 +1,7 @@
 #include "jobs/setup/gather.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstdint>
 
@@ -39,7 +41,9 @@ std::string first_text(Communicator& world, const std::string& text) {
   const auto texts = gather_texts(world, text);
   const auto found =
       std::find_if(texts.begin(), texts.end(), [](const std::string& each) { return !each.empty(); });
-  return broadcast_text(world, found == texts.end() ? "" : *found);
+  if (found == texts.end()) return broadcast_text(world, "");
+  const std::string who = world.size() > 1 ? fmt::format("on rank {}: ", found - texts.begin()) : "";
+  return broadcast_text(world, who + *found);
 }
 
 bool is_true_anywhere(Communicator& world, bool mine) {

@@ -2,24 +2,19 @@
 
 #include <fmt/format.h>
 
-#include <filesystem>
-
 #include "caravan/check.hpp"
 #include "caravan/log.hpp"
 #include "io/checkpoint/reader.hpp"
 #include "io/hf/config_json.hpp"
 #include "io/hf/model_path.hpp"
+#include "io/text/load_tokenizer.hpp"
+#include "io/text/tokenizer_files.hpp"
+#include "jobs/identity/model_tokenizer.hpp"
 #include "jobs/job/job.hpp"
 #include "jobs/train/train_state.hpp"
 
 namespace caravan::jobs {
 namespace {
-
-namespace fs = std::filesystem;
-
-bool holds_tokenizer(const fs::path& folder) {
-  return fs::exists(folder / "tokenizer.json") || fs::exists(folder / "tokenizer.model");
-}
 
 void warn(const std::vector<std::string>& sentences) {
   for (const std::string& sentence : sentences) log_warning(sentence);
@@ -33,25 +28,21 @@ ModelSource from_hugging_face(const std::string& folder) {
   warn(weights->warnings());
   if (config.model.get_bool("tied_head") && weights->has("output.weight"))
     config.model.set("tied_head", Config::scalar("false"));
-  ModelSource source{"llama4", std::move(config.model), std::move(weights), "", "", std::move(config.eos)};
-  if (holds_tokenizer(folder)) source.tokenizer = folder;
-  return source;
-}
-
-/// The job names a tokenizer, or its token shards have one beside them.
-std::string tokenizer_of(const Job& job) {
-  const Config& named = job.data.find("tokenizer");
-  if (!named.is_null()) return named.as_string();
-  const Config& path = job.data.find("path");
-  if (path.kind() == Config::Kind::scalar && holds_tokenizer(path.as_string())) return path.as_string();
-  return "";
+  return {"llama4", std::move(config.model), std::move(weights), "", folder, std::move(config.eos)};
 }
 
 ModelSource from_checkpoint(const std::string& folder) {
   auto weights = io::open_weight_source(folder);
   const auto reader = io::CheckpointReader::open(folder, io::Check::structure);
   const Job job = resolve_job(Config::parse(reader.job_yaml(), folder + " (job)"));
-  return {job.model_plugin, job.model, std::move(weights), folder, tokenizer_of(job), {}};
+  return {job.model_plugin, job.model, std::move(weights), folder, "", {}};
+}
+
+/// What the model says of its tokenizer.
+ModelTokenizer own_tokenizer(const ModelSource& source) {
+  if (source.checkpoint.empty()) return {io::find_tokenizer_file(source.folder), ""};
+  const auto reader = io::CheckpointReader::open(source.checkpoint, io::Check::structure);
+  return tokenizer_of(reader, resolve_job(Config::parse(reader.job_yaml(), source.checkpoint + " (job)")));
 }
 
 std::vector<io::NamedShape> wanted(const ParameterStore& parameters) {
@@ -92,6 +83,15 @@ ModelSource open_model(const std::string& path) {
                   path));
   return resolved.kind == io::ModelPath::Kind::checkpoint ? from_checkpoint(resolved.path)
                                                           : from_hugging_face(resolved.path);
+}
+
+std::unique_ptr<Tokenizer> open_tokenizer(const ModelSource& source, const std::string& given) {
+  if (given.empty()) {
+    const ModelTokenizer own = own_tokenizer(source);
+    return own.path.empty() ? nullptr : io::load_tokenizer(own.path);
+  }
+  if (!source.checkpoint.empty()) check_tokenizer(given, tokenizer_digest_of(source.checkpoint));
+  return io::load_tokenizer(given);
 }
 
 void load_weights(const ModelSource& source, ParameterStore& parameters) {

@@ -7,6 +7,7 @@
 
 #include "caravan/config.hpp"
 #include "caravan/parameter.hpp"
+#include "caravan/tokenizer.hpp"
 #include "core/run/whereabouts.hpp"
 #include "io/hf/weight_source.hpp"
 
@@ -18,13 +19,17 @@ struct ModelSource {
   Config model;  ///< keys of the model plugin
   std::unique_ptr<io::WeightSource> weights;
   std::string checkpoint;  ///< the step's folder when it is one of ours: expert biases are read from it too
-  std::string tokenizer;   ///< path, or "" when none is known
+  std::string folder;      ///< of Hugging Face's files; empty for a checkpoint
   std::vector<std::int64_t> eos;  ///< ids that end a text
 };
 
 /// `path`: a Hugging Face folder (config.json with safetensors), a checkpoint, or a run's folder, whose
 /// newest complete checkpoint is taken. IoError when it is none of these.
 ModelSource open_model(const std::string& path);
+
+/// The tokenizer at `given`, or, when that is empty, the model's own; null when it has none. IoError, naming
+/// both digests, when the model was trained with another one.
+std::unique_ptr<Tokenizer> open_tokenizer(const ModelSource& source, const std::string& given);
 
 /// Fills an allocated store; IoError lists what is missing or has another shape.
 void load_weights(const ModelSource& source, ParameterStore& parameters);

@@ -8,6 +8,7 @@
 #include "io/checkpoint/layout.hpp"
 #include "io/checkpoint/one_file.hpp"
 #include "io/checkpoint/space.hpp"
+#include "jobs/identity/run_folder.hpp"
 #include "jobs/setup/gather.hpp"
 
 namespace caravan::jobs {
@@ -91,7 +92,8 @@ void CheckpointSaver::begin(const Progress& progress, OnFailure on_failure) {
            setup_.job().resolved.to_yaml(),
            setup_.mesh().layout().describe(),
            "caravan " CARAVAN_VERSION,
-           {{"/state/next_sample", progress.next_sample}}};
+           target_.values};
+  head_.values.emplace_back("/state/next_sample", progress.next_sample);
   check_owner();
   if (!open_folder()) return;
   if (snapshot_) share_.copy_to(*snapshot_);
@@ -161,13 +163,25 @@ void CheckpointSaver::start_publishing(const std::vector<std::string>& records) 
   start_task([this, records] { return publish(records); });
 }
 
+/// A checkpoint without it is better than none.
+CheckpointSaver::Outcome CheckpointSaver::add_tokenizer_of_run() const {
+  if (target_.run.empty()) return {};
+  const Outcome added = guarded<Outcome>([&]() -> Outcome {
+    add_tokenizer(target_.run, staging_->path());
+    return {};
+  });
+  if (added.problem.empty()) return {};
+  return {{}, {}, {fmt::format("checkpoint of step {} lacks its tokenizer: {}", head_.step, added.problem)}};
+}
+
 CheckpointSaver::Outcome CheckpointSaver::publish(const std::vector<std::string>& records) {
   std::vector<io::FileRecord> shares;
   for (const std::string& record : records) {
     if (!record.empty()) shares.push_back(io::file_record_from(record));
   }
   if (prepared_) shares = {io::join(*prepared_, shares)};
-  Outcome outcome{io::publish(*staging_, head_, std::move(shares), lock_), {}, {}};
+  Outcome outcome = add_tokenizer_of_run();
+  outcome.result = io::publish(*staging_, head_, std::move(shares), lock_);
   if (target_.keep.latest == 0) return outcome;
   for (const io::Skipped& skipped : io::prune(target_.folder, target_.keep).problems)
     outcome.warnings.push_back(fmt::format("kept {}: {}", skipped.path, skipped.why));

@@ -31,7 +31,9 @@ class CheckpointSaver {
     DType weights = DType::f32;
     enum class Writing { beside_training, at_once } writing = Writing::beside_training;
     enum class Files { shards, one } files = Files::shards;
-    io::Keep keep;  ///< latest 0: all
+    io::Keep keep;      ///< latest 0: all
+    std::string run{};  ///< whose tokenizer goes into each checkpoint; empty: none
+    std::vector<std::pair<std::string, io::CheckpointValue>> values{};  ///< of the run, for each checkpoint
   };
   /// The checkpoints that the run goes on from, as the job wants them.
   static Target checkpoints_of(const Job& job);
@@ -67,6 +69,7 @@ class CheckpointSaver {
   void start_writing();
   Outcome write();
   void start_publishing(const std::vector<std::string>& records);
+  Outcome add_tokenizer_of_run() const;
   Outcome publish(const std::vector<std::string>& records);
   void end(const std::string& problem);
 

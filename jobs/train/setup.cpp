@@ -5,6 +5,9 @@
 #include <algorithm>
 
 #include "caravan/check.hpp"
+#include "jobs/identity/agree.hpp"
+#include "jobs/identity/job_changes.hpp"
+#include "jobs/job/resolve_components.hpp"
 #include "jobs/train/checkpoint_share.hpp"
 #include "jobs/train/operator_uses.hpp"
 
@@ -18,23 +21,38 @@ Host host_of(Registry& registry, Device* device) {
   return host;
 }
 
+/// What -1 stands for depends on the number of ranks.
+void resolve_batch(Config& resolved, std::int64_t sequences) {
+  Config train = resolved.at("train");
+  train.set("global_batch_size", std::to_string(sequences));
+  resolved.set("train", std::move(train));
+}
+
 }  // namespace
+
+/// Ranks are compared before the first of them takes memory or makes a group that the others do not expect.
+Job TrainSetup::prepare(Job job, Registry& registry, Communicator& world, Ranks ranks) {
+  resolve_components(job, registry);
+  check_allowed(job.checkpoint.allow_changes, job.resolved);
+  if (ranks == Ranks::running) agree_on_job(world, job.resolved);
+  return job;
+}
 
 Made<Device> device_of_job(Registry& registry, const Job& job) {
   return choose_device(registry, job.device, job.device_options);
 }
 
 TrainSetup::TrainSetup(Job job, Communicator& world)
-    : TrainSetup(std::move(job), world, device_of_job, Costs::measured) {}
+    : TrainSetup(std::move(job), world, device_of_job, Ranks::running) {}
 
 TrainSetup::TrainSetup(Job job, parallel::PaperWorld& world, const MakeDevice& device)
-    : TrainSetup(std::move(job), world, device, Costs::unknown) {}
+    : TrainSetup(std::move(job), world, device, Ranks::on_paper) {}
 
-TrainSetup::TrainSetup(Job job, Communicator& world, const MakeDevice& device, Costs costs)
-    : job_(std::move(job)),
+TrainSetup::TrainSetup(Job job, Communicator& world, const MakeDevice& device, Ranks ranks)
+    : registry_(make_registry()),
+      job_(prepare(std::move(job), *registry_, world, ranks)),
       world_(world),
       mesh_(world, mesh_degrees(job_.parallel)),
-      registry_(make_registry()),
       device_(device(*registry_, job_)),
       compute_(choose_precision(*device_, job_.train.precision)),
       whole_model_(*registry_, {device_.get(), compute_}, job_.model_plugin, job_.model,
@@ -48,12 +66,14 @@ TrainSetup::TrainSetup(Job job, Communicator& world, const MakeDevice& device, C
                               share_.microbatches(), whole_model_)),
       model_(*registry_, {device_.get(), compute_}, job_.model_plugin, job_.model, job_.train.sequence_length,
              stages_on(mesh_.coordinate(parallel::MeshAxis::pp))) {
-  choose_recomputation(costs);
+  resolve_batch(job_.resolved, share_.global_batch);
+  if (ranks == Ranks::running) agree_on_plugins(*registry_, world);
+  choose_recomputation(ranks);
 }
 
-void TrainSetup::choose_recomputation(Costs costs) {
+void TrainSetup::choose_recomputation(Ranks ranks) {
   const RecomputeRule& rule = job_.train.recompute;
-  if (rule.kind == RecomputeRule::Kind::budget && costs == Costs::measured)
+  if (rule.kind == RecomputeRule::Kind::budget && ranks == Ranks::running)
     part_costs_.emplace(*registry_, *device_, whole_model_, shape_, world_);
   pipeline_.training.recompute = choose_recompute(rule, {model_, pipeline_.training, shape_}, whole_model_,
                                                   part_costs_ ? &*part_costs_ : nullptr);

@@ -31,12 +31,14 @@ Made<Device> device_of_job(Registry& registry, const Job& job);
 /// the world.
 class TrainSetup {
  public:
-  /// [collective] ConfigError and PluginError before anything is allocated.
+  /// [collective] ConfigError and PluginError before anything is allocated, also when ranks have other jobs
+  /// or plugins.
   TrainSetup(Job job, Communicator& world);
   /// The same for one rank of ranks that are not running. Nothing is measured: a budget for activations is
   /// checked, and planned as if everything were repeated.
   TrainSetup(Job job, parallel::PaperWorld& world, const MakeDevice& device);
 
+  /// Resolved to the last key.
   const Job& job() const noexcept { return job_; }
   Registry& registry() noexcept { return *registry_; }
   parallel::ProcessMesh& mesh() noexcept { return mesh_; }
@@ -77,16 +79,18 @@ class TrainSetup {
   RankGroup group(parallel::MeshAxes axes) {
     return {mesh_.communicator(axes), mesh_.tensor_communicator(axes, *device_)};
   }
-  enum class Costs { measured, unknown };
-  TrainSetup(Job job, Communicator& world, const MakeDevice& device, Costs costs);
-  void choose_recomputation(Costs costs);
+  /// Ranks on paper exchange nothing: they are not compared, and no costs are measured.
+  enum class Ranks { running, on_paper };
+  TrainSetup(Job job, Communicator& world, const MakeDevice& device, Ranks ranks);
+  static Job prepare(Job job, Registry& registry, Communicator& world, Ranks ranks);
+  void choose_recomputation(Ranks ranks);
   StageChoice stages_on(int rank) const;
   MemoryDemand memory_demand(const RankPlan& training, const BatchShape& shape);
 
+  std::unique_ptr<Registry> registry_;
   Job job_;
   Communicator& world_;
   parallel::ProcessMesh mesh_;
-  std::unique_ptr<Registry> registry_;
   Made<Device> device_;
   DType compute_;
   ModelInstance whole_model_;

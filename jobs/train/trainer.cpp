@@ -6,6 +6,9 @@
 #include "caravan/log.hpp"
 #include "io/checkpoint/catalogue.hpp"
 #include "io/checkpoint/reader.hpp"
+#include "jobs/identity/agree.hpp"
+#include "jobs/identity/run_folder.hpp"
+#include "jobs/identity/same_run.hpp"
 #include "jobs/setup/gather.hpp"
 #include "jobs/setup/model_source.hpp"
 #include "jobs/train/memory_fit.hpp"
@@ -33,24 +36,34 @@ bool due(std::int64_t every, std::int64_t step, std::int64_t last) {
 }  // namespace
 
 Trainer::Trainer(TrainSetup& setup, Communicator& world, const StopRequest& stop, Whereabouts& whereabouts)
-    : setup_(allocated(setup)),
+    : source_(setup.open_data({})),
+      identity_(identify(setup, *source_, world)),
+      setup_(allocated(setup)),
       world_(world),
       stop_(stop),
       whereabouts_(whereabouts),
-      source_(setup.open_data({})),
       reader_(*source_, setup.share()),
       reducer_(setup.data_ranks().tensors),
       memory_(setup.device(), setup.model(), setup.pipeline().training, setup.shape()),
       step_(setup.step_parts(memory_, reducer_, &whereabouts)),
       lock_(world.rank() == 0 ? std::make_unique<io::RunLock>(setup.job().output, io::RunOwner::here())
                               : nullptr),
-      saver_(setup, world, lock_.get(), CheckpointSaver::checkpoints_of(setup.job())),
+      saver_(setup, world, lock_.get(), with_identity(CheckpointSaver::checkpoints_of(setup.job()))),
       peers_(setup),
       reporter_(setup, peers_, world.rank()),
       timeline_(setup) {
-  if (setup.job().validation.batches > 0) validator_.emplace(setup);
-  agree_on_plugins(setup.registry(), world);
+  if (setup.job().validation.batches > 0) {
+    validator_.emplace(setup);
+    agree_on_data(world, validator_->source(), "validation data");
+  }
   start_weights();
+  if (lock_) write_run_folder(setup.job(), identity_.data);
+}
+
+CheckpointSaver::Target Trainer::with_identity(CheckpointSaver::Target target) const {
+  target.run = setup_.job().output;
+  target.values = identity_.values();
+  return target;
 }
 
 void Trainer::start_weights() {
@@ -63,6 +76,7 @@ void Trainer::start_weights() {
     parameters.initialise(setup_.job().seed);
     return;
   }
+  check_same_tokenizer(initial, setup_.job(), identity_);
   load_weights_from(initial, parameters, setup_.whole_model().parameters(), &whereabouts_);
   log_info("weights from " + initial);
 }
@@ -78,6 +92,9 @@ bool Trainer::resume() {
     const std::string problem = try_load(path);
     if (problem.empty()) {
       log_info(fmt::format("resumed at step {} from {}", progress_.step, path));
+      if (const std::string& unused = setup_.job().checkpoint.initial_load; !unused.empty())
+        log_warning(fmt::format(
+            "checkpoint.initial_load={} is not used (the run goes on from its own checkpoint)", unused));
       return true;
     }
     log_warning(fmt::format("skipped {}: {}", path, problem));
@@ -108,6 +125,7 @@ std::string Trainer::try_load(const std::string& path) {
          reader.emplace(io::CheckpointReader::open(path, io::Check::structure, through));
        }).empty())
     return problem;
+  check_same_run(*reader, setup_, identity_);  // first: a key says more than a tensor's shape
   check_fits(*reader, setup_);  // the same on all ranks, and no damage: an older one would not fit either
   attempt([&] { progress_ = load_state(*reader, setup_, whereabouts_); });
   return problem;
@@ -146,7 +164,8 @@ ExitCode Trainer::save_seed() {
 void Trainer::export_weights() {
   if (setup_.job().checkpoint.export_weights == "none") return;
   whereabouts_.enter("exporting the weights");
-  CheckpointSaver writer(setup_, world_, lock_.get(), CheckpointSaver::export_of(setup_.job()));
+  CheckpointSaver writer(setup_, world_, lock_.get(),
+                         with_identity(CheckpointSaver::export_of(setup_.job())));
   writer.begin(progress_, CheckpointSaver::OnFailure::stop);
 }
 

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "core/run/train_step.hpp"
+#include "jobs/identity/run_identity.hpp"
 #include "jobs/train/checkpoint_saver.hpp"
 #include "jobs/train/pipeline_peers.hpp"
 #include "jobs/train/reporter.hpp"
@@ -28,6 +29,7 @@ class Trainer {
   ExitCode run();
 
  private:
+  CheckpointSaver::Target with_identity(CheckpointSaver::Target target) const;
   void start_weights();
   bool resume();
   /// Loads one checkpoint on all ranks; the text of what is damaged, or nothing.
@@ -46,13 +48,14 @@ class Trainer {
   void export_weights();
   ExitCode leave() const;
 
+  Made<DataSource> source_;  // opened and compared before memory is taken
+  RunIdentity identity_;
   TrainSetup& setup_;
   Communicator& world_;
   const StopRequest& stop_;
   int stopped_by_ = 0;  // signal
   Whereabouts& whereabouts_;
   Progress progress_;
-  Made<DataSource> source_;
   BatchReader reader_;
   parallel::BucketedReducer reducer_;
   StageMemory memory_;

@@ -28,6 +28,7 @@ class Validator {
   /// [collective over data and pipeline ranks] The same samples every time. ValidationError when the loss is
   /// not finite.
   Result run();
+  const DataSource& source() const noexcept { return *source_; }
 
  private:
   TrainSetup& setup_;

@@ -10,6 +10,7 @@
 #include "io/safetensors/writer.hpp"
 #include "io/text/bpe_trainer.hpp"
 #include "io/text/load_tokenizer.hpp"
+#include "io/text/tokenizer_files.hpp"
 #include "io/text/tokenizer_json_writer.hpp"
 #include "tests/io/temporary_folder.hpp"
 #include "tests/support/plugin_dir.hpp"

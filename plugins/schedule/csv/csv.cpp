@@ -29,7 +29,7 @@ class Csv final : public Schedule {
   static constexpr const char* kName = "csv";
   static constexpr const char* kSummary = "A schedule from a file in PyTorch's CSV form";
   static constexpr caravan_param kParams[] = {
-      {"file", "string", nullptr, "", "", "One row a rank, one cell a step, such as 0F0 or 3B1."},
+      {"file", "path", nullptr, "", "", "One row a rank, one cell a step, such as 0F0 or 3B1."},
   };
 
   Csv(const Host&, const Config& config) : file_(config.get_string("file")) {

@@ -1,0 +1,145 @@
+#include "jobs/identity/same_run.hpp"
+
+#include <fmt/format.h>
+
+#include <optional>
+
+#include "caravan/check.hpp"
+#include "caravan/log.hpp"
+#include "io/checkpoint/reader.hpp"
+#include "io/hf/model_path.hpp"
+#include "jobs/identity/job_changes.hpp"
+#include "jobs/identity/stored_job.hpp"
+#include "jobs/train/setup.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+/// The keys of `mine` that `other` has too: what one side does not know is not compared.
+Config known_to_both(const Config& mine, const Config& other) {
+  Config both = Config::map();
+  for (const auto& [key, value] : mine.entries()) {
+    const Config& theirs = other.find(key);
+    if (theirs.is_null()) continue;
+    both.set(key, value.kind() == Config::Kind::map ? known_to_both(value, theirs) : value);
+  }
+  return both;
+}
+
+Config without(Config tree, const char* section, const char* key) {
+  Config changed = tree.find(section);
+  changed.erase(key);
+  tree.set(section, std::move(changed));
+  return tree;
+}
+
+/// Versions before stored -1 for whatever the number of ranks gave.
+bool has_open_batch(const Config& job) {
+  const Config& batch = job.find("train").find("global_batch_size");
+  return batch.kind() == Config::Kind::scalar && batch.text() == "-1";
+}
+
+/// What the two rates of the next step are, where a change of the job makes them differ.
+std::optional<Difference> rate_change(const std::string& stored, const Job& now, std::int64_t step) {
+  try {
+    const Job before = resolve_job(Config::parse(stored));
+    const double first = before.train.lr.at(step), second = now.train.lr.at(step);
+    if (first == second) return std::nullopt;
+    return Difference{fmt::format("the learning rate of step {}", step), fmt::format("{:.6g}", first),
+                      fmt::format("{:.6g}", second)};
+  } catch (const ConfigError&) {
+    return std::nullopt;  // a job of another version: its keys are compared all the same
+  }
+}
+
+std::string names_of(const std::vector<Difference>& differences) {
+  std::string text;
+  for (const Difference& each : differences) text += (text.empty() ? "" : ", ") + each.key;
+  return text;
+}
+
+/// A path leads elsewhere, but to the same tokens.
+bool is_moved(const JobChanges& changes, const RunIdentity& stored, const RunIdentity& now) {
+  return changes.refused.size() == 1 && changes.refused[0].key == "data.path" &&
+         !stored.data.digest.empty() && stored.data.digest == now.data.digest;
+}
+
+void warn_of_unknown(const io::CheckpointReader& reader, const RunIdentity& stored, const RunIdentity& now) {
+  const bool lacks_data = stored.data.digest.empty() && !now.data.digest.empty();
+  const bool lacks_tokenizer = stored.data.tokenizer_digest.empty() && !now.data.tokenizer_digest.empty();
+  if (!lacks_data && !lacks_tokenizer) return;
+  log_warning(
+      fmt::format("{} does not say which {} it was trained {} (it has no digest of it). That it is the "
+                  "same is not checked",
+                  reader.folder(), lacks_data ? "data" : "tokenizer", lacks_data ? "on" : "with"));
+}
+
+/// Both jobs with what is known of both runs; nothing when the stored one is none.
+std::optional<std::pair<Config, Config>> to_compare(const io::CheckpointReader& reader, TrainSetup& setup,
+                                                    const RunIdentity& stored, const RunIdentity& now) {
+  try {
+    Config before = stored_job(reader.job_yaml(), setup.job(), setup.registry()), mine = setup.job().resolved;
+    before.merge(known_to_both(stored.facts(), now.facts()));
+    mine.merge(known_to_both(now.facts(), stored.facts()));
+    if (!has_open_batch(before)) return std::pair(before, mine);
+    return std::pair(without(before, "train", "global_batch_size"),
+                     without(mine, "train", "global_batch_size"));
+  } catch (const ConfigError& error) {
+    log_warning(
+        fmt::format("{} carries a job that this caravan cannot read (it is not compared with this one): {}",
+                    reader.folder(), error.message()));
+    return std::nullopt;
+  }
+}
+
+void refuse(const io::CheckpointReader& reader, const std::vector<Difference>& changes,
+            const std::string& note) {
+  throw IoError(fmt::format(
+      "{} was written by another run: {} (this changes the function or the order of samples{}). Another "
+      "output, the former values, or checkpoint.allow_changes=[{}]?",
+      reader.folder(), changes_text(changes), note, names_of(changes)));
+}
+
+void say(const JobChanges& changes) {
+  if (!changes.said.empty()) log_info("changed since the checkpoint: " + changes_text(changes.said));
+  if (!changes.allowed.empty())
+    log_warning("changed since the checkpoint, as checkpoint.allow_changes says: " +
+                changes_text(changes.allowed));
+}
+
+}  // namespace
+
+void check_same_run(const io::CheckpointReader& reader, TrainSetup& setup, const RunIdentity& now) {
+  const RunIdentity stored = stored_identity(reader);
+  const auto jobs = to_compare(reader, setup, stored, now);
+  if (!jobs) return;
+  const Job& job = setup.job();
+  JobChanges changes = sort_changes(jobs->first, jobs->second, job.checkpoint.allow_changes);
+  if (!changes.refused.empty())
+    refuse(reader, changes.refused,
+           is_moved(changes, stored, now) ? "; its tokens are the same by their digest" : "");
+  warn_of_unknown(reader, stored, now);
+  const std::string layout = setup.mesh().layout().describe();
+  if (reader.layout() != layout) changes.said.push_back({"layout", reader.layout(), layout});
+  if (const auto rate = rate_change(reader.job_yaml(), job, reader.step() + 1)) changes.said.push_back(*rate);
+  say(changes);
+}
+
+void check_same_tokenizer(const std::string& initial_load, const Job& job, const RunIdentity& now) {
+  const io::ModelPath path = io::resolve_model_path(initial_load);
+  if (path.kind != io::ModelPath::Kind::checkpoint) return;
+  RunIdentity theirs, mine;
+  theirs.data.tokenizer_digest =
+      stored_identity(io::CheckpointReader::open(path.path, io::Check::structure)).data.tokenizer_digest;
+  mine.data.tokenizer_digest = now.data.tokenizer_digest;
+  if (theirs.data.tokenizer_digest.empty() || mine.data.tokenizer_digest.empty()) return;
+  const JobChanges changes = sort_changes(theirs.facts(), mine.facts(), job.checkpoint.allow_changes);
+  CARAVAN_CHECK(
+      changes.refused.empty(), IoError,
+      fmt::format(
+          "{} was trained with the tokenizer {} (the data was made with {}). Data of its tokenizer, or "
+          "checkpoint.allow_changes=[data.tokenizer_digest]?",
+          path.path, theirs.data.tokenizer_digest, mine.data.tokenizer_digest));
+}
+
+}  // namespace caravan::jobs

@@ -1,0 +1,138 @@
+#include "jobs/job/resolve_components.hpp"
+
+#include <filesystem>
+#include <string_view>
+
+#include "caravan/error.hpp"
+#include "core/base/schema_type.hpp"
+#include "jobs/job/schema.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kStandardInput = "-";
+
+std::string absolute_path(const std::string& path) {
+  if (path.empty() || path == kStandardInput) return path;
+  std::string text = fs::absolute(path).lexically_normal().string();
+  if (text.size() > 1 && text.ends_with('/')) text.pop_back();
+  return text;
+}
+
+/// Of a path or of every path of a list.
+Config made_absolute(const Config& value) {
+  if (value.kind() == Config::Kind::scalar) return Config::scalar(absolute_path(value.text()));
+  if (value.kind() != Config::Kind::list) return value;
+  Config list = Config::list();
+  for (const Config& item : value.items()) list.append(made_absolute(item));
+  return list;
+}
+
+/// A name with a slash is the file of a plugin.
+std::string absolute_name(const std::string& name) {
+  return name.find('/') == std::string::npos ? name : absolute_path(name);
+}
+
+Config without(Config map, const std::vector<std::string>& keys) {
+  for (const std::string& key : keys) map.erase(key);
+  return map;
+}
+
+/// The job's seed and sequence length reach the data source from elsewhere; a seed of its own stays.
+std::vector<std::string> filled_in(const Config& data) {
+  if (data.has("seed")) return {"sequence_length"};
+  return {"sequence_length", "seed"};
+}
+
+/// Keys that differ from the data section: whole when they name another source, else as they are given.
+Config resolved_validation_data(Registry& registry, const Job& job, const Config& given) {
+  if (given.kind() != Config::Kind::map) return given;
+  const Config& source = given.find("source");
+  if (source.is_null() || source.as_string() == job.data_source)
+    return with_absolute_paths(given, schema_of(registry, "data", job.data_source));
+  return resolved_section(registry, {"data", "source", source.as_string(), filled_in(given)},
+                          without(given, {"source"}));
+}
+
+/// Puts a section back with one of its keys replaced.
+void replace(Config& resolved, const char* section, const char* key, Config value) {
+  Config changed = resolved.at(section);
+  changed.set(key, std::move(value));
+  resolved.set(section, std::move(changed));
+}
+
+/// A job may be checked on a machine that lacks its device: whoever needs the device says so.
+Config with_device_defaults(Registry& registry, const Job& job) {
+  try {
+    return with_defaults(job.device_options, schema_of(registry, "device", job.device));
+  } catch (const PluginError&) {
+    return job.device_options;
+  }
+}
+
+void resolve_options(Job& job, Registry& registry) {
+  const ParamSchema schema = schema_of(registry, "schedule", job.parallel.schedule);
+  const Config schedule = with_absolute_paths(with_defaults(job.parallel.schedule_options, schema), schema);
+  if (!schedule.entries().empty()) replace(job.resolved, "parallel", "schedule_options", schedule);
+  if (job.device == "auto") return;
+  const Config device = with_device_defaults(registry, job);
+  if (!device.entries().empty()) job.resolved.set("device_options", device);
+}
+
+}  // namespace
+
+ParamSchema schema_of(Registry& registry, const char* kind, const std::string& name) {
+  const caravan_component& component = *registry.find(kind, name).component;
+  return {component.params, component.num_params};
+}
+
+Config with_defaults(const Config& given, ParamSchema schema) {
+  if (!given.is_null() && given.kind() != Config::Kind::map) return given;
+  Config out = given.emptied();
+  for (const caravan_param& param : schema) {
+    const auto type = ParamType::parse(param.type);
+    if (given.has(param.name))
+      out.set(param.name, given.at(param.name));
+    else if (param.default_value && type)
+      out.set(param.name, default_value(param, *type));
+  }
+  for (const auto& [key, value] : given.entries())
+    if (!out.has(key)) out.set(key, value);
+  return out;
+}
+
+Config with_absolute_paths(const Config& given, ParamSchema schema) {
+  Config out = given;
+  for (const caravan_param& param : schema) {
+    const auto type = ParamType::parse(param.type);
+    if (type && type->is_path && given.has(param.name))
+      out.set(param.name, made_absolute(given.at(param.name)));
+  }
+  return out;
+}
+
+Config resolved_section(Registry& registry, const ComponentSection& section, const Config& given) {
+  const ParamSchema schema = schema_of(registry, section.kind, section.name);
+  Config out = given.emptied();
+  out.set(section.key, absolute_name(section.name));
+  out.merge(without(with_absolute_paths(with_defaults(given, schema), schema), section.trainer_fills));
+  return out;
+}
+
+void resolve_components(Job& job, Registry& registry) {
+  Config& resolved = job.resolved;
+  resolved.set("model",
+               resolved_section(registry, {"model", "plugin", job.model_plugin, {"positions"}}, job.model));
+  resolved.set(
+      "data", resolved_section(registry, {"data", "source", job.data_source, filled_in(job.data)}, job.data));
+  resolved.set("optimizer",
+               resolved_section(registry, {"optimizer", "name", job.optimizer_name, {}}, job.optimizer));
+  replace(resolved, "validation", "data", resolved_validation_data(registry, job, job.validation.data));
+  resolve_options(job, registry);
+  resolved = with_absolute_paths(resolved, kJobParams);
+  resolved.set("checkpoint", with_absolute_paths(resolved.at("checkpoint"), kCheckpointParams));
+}
+
+}  // namespace caravan::jobs
