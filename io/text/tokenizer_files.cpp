@@ -16,7 +16,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kConfig = "tokenizer_config.json";
+/// What a reader of a tokenizer looks into beside it.
+constexpr const char* kBeside[] = {"tokenizer_config.json", "special_tokens_map.json"};
 
 std::string sha256(std::string_view bytes) {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
@@ -43,9 +44,11 @@ TokenizerFiles read_tokenizer_files(const std::string& file) {
   const bool is_json = bytes.find_first_not_of(" \t\r\n") == bytes.find('{');
   TokenizerFiles found{{}, "sha256:" + sha256(bytes)};
   found.files.emplace_back(is_json ? "tokenizer.json" : "tokenizer.model", bytes);
-  const fs::path config = fs::path(file).parent_path() / kConfig;
-  if (is_json && fs::exists(config))
-    found.files.emplace_back(kConfig, read_text(config.string(), kMostTokenizerBytes));
+  for (const char* name : kBeside) {
+    const fs::path beside = fs::path(file).parent_path() / name;
+    if (is_json && fs::exists(beside))
+      found.files.emplace_back(name, read_text(beside.string(), kMostTokenizerBytes));
+  }
   return found;
 }
 

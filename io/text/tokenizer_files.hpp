@@ -12,7 +12,7 @@ std::string tokenizer_sha256(const std::string& file);
 std::string tokenizer_digest(const std::string& file);
 
 /// What is copied to whoever must decode later: the tokenizer's file as tokenizer.json or tokenizer.model,
-/// and the tokenizer_config.json beside a tokenizer.json.
+/// and the tokenizer_config.json and special_tokens_map.json beside a tokenizer.json.
 struct TokenizerFiles {
   std::vector<std::pair<std::string, std::string>> files;  ///< names and bytes; the tokenizer first
   std::string digest;                                      ///< of the tokenizer, "sha256:…"

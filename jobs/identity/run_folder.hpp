@@ -11,7 +11,7 @@ namespace caravan::jobs {
 /// Names of the files of a run's tokenizer, as they stand in the run's folder and in each of its checkpoints
 /// and exports.
 inline constexpr const char* kTokenizerFiles[] = {"tokenizer.json", "tokenizer.model",
-                                                  "tokenizer_config.json"};
+                                                  "tokenizer_config.json", "special_tokens_map.json"};
 
 /// [one rank, which owns the folder] Writes the resolved job as job.yaml, and the tokenizer that the data was
 /// made with. IoError, naming both digests, when that file is another one by now.
