@@ -31,9 +31,7 @@ bool holds(const fs::path& file, const std::string& bytes) {
 /// Beside and renamed, so that the links which older checkpoints hold keep their bytes.
 void write_whole(const fs::path& file, const std::string& bytes) {
   if (holds(file, bytes)) return;
-  io::PendingFile pending(file.string());
-  pending.write(std::as_bytes(std::span(bytes)));
-  pending.commit();
+  io::write_output(file.string(), bytes, io::NamedBy::us);
 }
 
 void write_tokenizer(const DataIdentity& data, const fs::path& run) {
