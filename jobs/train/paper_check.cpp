@@ -7,6 +7,7 @@
 #include "caravan/check.hpp"
 #include "io/checkpoint/catalogue.hpp"
 #include "io/checkpoint/reader.hpp"
+#include "jobs/identity/same_run.hpp"
 #include "jobs/setup/model_source.hpp"
 #include "jobs/train/train_state.hpp"
 #include "jobs/train/validator.hpp"
@@ -15,7 +16,7 @@ namespace caravan::jobs {
 namespace {
 
 /// The newest checkpoint of the output that is whole fits the job; false when there is none at all.
-bool fits_newest_checkpoint(TrainSetup& setup) {
+bool fits_newest_checkpoint(TrainSetup& setup, const RunIdentity& identity) {
   std::string problem;
   for (const std::string& path : io::newest_first(setup.job().output)) {
     std::optional<io::CheckpointReader> reader;
@@ -25,6 +26,7 @@ bool fits_newest_checkpoint(TrainSetup& setup) {
       problem = error.message();
       continue;
     }
+    check_same_run(*reader, setup, identity);
     check_fits(*reader, setup);
     return true;
   }
@@ -34,11 +36,13 @@ bool fits_newest_checkpoint(TrainSetup& setup) {
   return false;
 }
 
-void check_start(TrainSetup& setup) {
+void check_start(TrainSetup& setup, const RunIdentity& identity) {
   const Job::Checkpoint& wanted = setup.job().checkpoint;
   if (!wanted.resume) refuse_to_mix(setup.job().output);
-  if (wanted.resume && fits_newest_checkpoint(setup)) return;
-  if (!wanted.initial_load.empty()) check_weights_from(wanted.initial_load, setup.whole_model().parameters());
+  if (wanted.resume && fits_newest_checkpoint(setup, identity)) return;
+  if (wanted.initial_load.empty()) return;
+  check_same_tokenizer(wanted.initial_load, setup.job(), identity);
+  check_weights_from(wanted.initial_load, setup.whole_model().parameters());
 }
 
 }  // namespace
@@ -47,8 +51,7 @@ void PaperCheck::check(const Job& job) {
   parallel::PaperWorld world(0, ranks_);
   TrainSetup setup(job, world, device_);
   check_stages(job, setup);
-  check_data(setup);
-  check_start(setup);
+  check_start(setup, identity_of(setup));
 }
 
 /// A budget for activations is of each rank: stages differ in size.
@@ -66,14 +69,16 @@ void PaperCheck::check_stages(const Job& job, TrainSetup& setup) const {
   }
 }
 
-void PaperCheck::check_data(TrainSetup& setup) {
+RunIdentity PaperCheck::identity_of(TrainSetup& setup) {
   const Job& job = setup.job();
-  const std::string key = fmt::format("{}\n{}\n{} {} {}", job.resolved.at("data").to_yaml(),
-                                      job.validation.data.to_yaml(), job.validation.batches,
-                                      job.train.sequence_length, setup.whole_model().stage().vocab_size());
-  if (!opened_.insert(key).second) return;
-  setup.open_data({});
+  const std::string key =
+      fmt::format("{}\n{}\n{} {} {} {} {}", job.resolved.at("data").to_yaml(), job.validation.data.to_yaml(),
+                  job.validation.batches, job.train.sequence_length, setup.whole_model().stage().vocab_size(),
+                  setup.device().name(), name_of(setup.compute()));
+  if (const auto known = opened_.find(key); known != opened_.end()) return known->second;
+  const auto source = setup.open_data({});
   if (job.validation.batches > 0) open_validation_data(setup);
+  return opened_.emplace(key, identify(setup, *source, *make_single_communicator())).first->second;
 }
 
 void check_layout(const Job& job, int ranks) {

@@ -1,8 +1,9 @@
 #pragma once
 
-#include <set>
+#include <map>
 #include <string>
 
+#include "jobs/identity/run_identity.hpp"
 #include "jobs/train/setup.hpp"
 
 namespace caravan::jobs {
@@ -18,11 +19,12 @@ class PaperCheck {
 
  private:
   void check_stages(const Job& job, TrainSetup& setup) const;
-  void check_data(TrainSetup& setup);
+  /// What the run would be; the data are opened where they were not before.
+  RunIdentity identity_of(TrainSetup& setup);
 
   int ranks_;
   MakeDevice device_;
-  std::set<std::string> opened_;
+  std::map<std::string, RunIdentity> opened_;
 };
 
 /// Layout and batch alone, which no plugin and no file is needed for. ConfigError.

@@ -75,6 +75,15 @@ TEST_F(OnPaper, WhatRanksRefuseIsRefusedBeforeTheyAreStarted) {
   }
 }
 
+TEST_F(OnPaper, WhatMayNotGoOnFromItsCheckpointIsNotSubmitted) {
+  ASSERT_TRUE(ended_with(run(train(job(kMiniJob), "run", 0, {"train.steps=2"})), 0));
+  EXPECT_TRUE(ended_with(submit({}), 0));
+
+  const Outcome other = submit({"seed=6"});
+  EXPECT_TRUE(ended_with(other, 3));
+  EXPECT_THAT(other.err, HasSubstr("was written by another run: seed"));
+}
+
 TEST_F(OnPaper, RanksAreOfADryRunWithoutMpirun) {
   EXPECT_THAT(caravan({"train", job(kMiniJob), "--ranks", "2"}).last_line(),
               HasSubstr("--ranks 2 without --dry-run (it plans for ranks that are not started). mpirun -n "
