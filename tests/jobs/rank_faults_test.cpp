@@ -112,7 +112,7 @@ TEST_F(RankFaults, AJobFileThatOneRankLacksIsNamed) {
   Command command = train(job(kMiniJob), "run", 2);
   command.program =
       script_of_rank_1(file("rank.sh"), "set -- train " + file("elsewhere.yaml") + " \"${@:3}\"");
-  expect_refusal(run(command), 2, "error [rank 1] cannot read " + file("elsewhere.yaml"));
+  expect_refusal(run(command), 2, "error [rank 1] cannot open " + file("elsewhere.yaml"));
 }
 
 TEST_F(RankFaults, AFullDiskOfOneRankIsNamed) {
