@@ -23,6 +23,15 @@ std::vector<std::string> split_path(std::string_view path, std::string_view assi
   return keys;
 }
 
+Config parse_value(std::string_view value, std::string_view assignment) {
+  try {
+    return Config::parse(value, kPlace);
+  } catch (ConfigError& error) {
+    error.add_context(fmt::format("the assignment {}", shown(assignment)));
+    throw;
+  }
+}
+
 }  // namespace
 
 void Config::override_with(std::string_view assignment) {
@@ -30,7 +39,7 @@ void Config::override_with(std::string_view assignment) {
   CARAVAN_CHECK(equals != std::string_view::npos, ConfigError,
                 fmt::format("{}: {} has no '='. Write key.key=value?", kPlace, shown(assignment)));
   const std::vector<std::string> keys = split_path(assignment.substr(0, equals), assignment);
-  Config value = parse(assignment.substr(equals + 1), kPlace);
+  Config value = parse_value(assignment.substr(equals + 1), assignment);
   value.set_line(0);
   set_nested(keys, 0, std::move(value));
 }

@@ -24,11 +24,47 @@ int line_of(const YAML::Mark& mark) {
   return mark.line + 1;
 }
 
+[[noreturn]] void refuse_text(const std::string& file, int line, const std::string& problem) {
+  throw ConfigError(line > 0 ? fmt::format("{}:{}: {}", file, line, problem)
+                             : fmt::format("{}: {}", file, problem));
+}
+
+/// Hears nothing.
+class Deaf final : public YAML::EventHandler {
+ public:
+  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {
+  }
+  void OnMapEnd() override {}
+};
+
+/// yaml-cpp takes the end of the text for a closing quote, but not the end of a document.
+bool ends_inside_quotes(std::string_view yaml) {
+  try {
+    std::istringstream stream{std::string(yaml) + "\n...\n"};
+    Deaf deaf;
+    YAML::Parser(stream).HandleNextDocument(deaf);
+    return false;
+  } catch (const YAML::Exception& error) {
+    return error.msg == YAML::ErrorMsg::DOC_IN_SCALAR;
+  }
+}
+
 }  // namespace
 
+void ConfigReader::refuse(const YamlProblem& problem) const {
+  refuse(problem.line, problem.text);
+}
+
 void ConfigReader::refuse(int line, const std::string& problem) const {
-  throw ConfigError(line > 0 ? fmt::format("{}:{}: {}", file_, line, problem)
-                             : fmt::format("{}: {}", file_, problem));
+  refuse_text(file_, line, problem);
 }
 
 bool ConfigReader::wants_key() const {
@@ -49,6 +85,7 @@ void ConfigReader::OnAlias(const YAML::Mark& mark, YAML::anchor_t) {
 void ConfigReader::OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) {
   check_plain(mark, "", anchor);
   if (wants_key()) refuse(line_of(mark), "a key is empty or null (keys are words)");
+  check_colon();
   attach(placed(line_of(mark), Config()));
 }
 
@@ -73,6 +110,13 @@ void ConfigReader::OnMapStart(const YAML::Mark& mark, const std::string& tag, YA
   open(line_of(mark), Config::map());
 }
 
+/// yaml-cpp takes a last line that is no 'key: value' for a key without a value.
+void ConfigReader::check_colon() const {
+  if (levels_.empty() || !levels_.back().has_key || !lacks_colon(scan_, levels_.back().key_line)) return;
+  refuse(levels_.back().key_line,
+         fmt::format("{} lacks a colon. Write 'key: value'?", shown(levels_.back().key)));
+}
+
 void ConfigReader::take_key(int line, const std::string& key) {
   Level& level = levels_.back();
   if (!level.keys.insert(key).second) {
@@ -89,7 +133,8 @@ void ConfigReader::take_key(int line, const std::string& key) {
 }
 
 void ConfigReader::open(int line, Config node) {
-  if (wants_key()) refuse(line, "a key is a list or a map (keys are words)");
+  // yaml-cpp takes a bracket that is never closed for the beginning of a key.
+  if (wants_key()) refuse(explain(scan_, {line, 0, "a key is a list or a map (keys are words)"}));
   if (levels_.size() >= kMostLevels) refuse(line, fmt::format("more than {} levels of nesting", kMostLevels));
   Level level;
   level.node = placed(line, std::move(node));
@@ -134,19 +179,25 @@ std::string ConfigReader::next_path() const {
 }
 
 Config Config::parse(std::string_view yaml, std::string file) {
-  ConfigReader reader(file);
   if (yaml.size() > kMostBytes)
-    reader.refuse(0, fmt::format("{} bytes (at most {})", yaml.size(), kMostBytes));
-  if (yaml.find('\0') != std::string_view::npos || !is_utf8(yaml)) reader.refuse(0, "the text is not UTF-8");
+    refuse_text(file, 0, fmt::format("{} bytes (at most {})", yaml.size(), kMostBytes));
+  if (yaml.find('\0') != std::string_view::npos || !is_utf8(yaml))
+    refuse_text(file, 0, "the text is not UTF-8");
+  const YamlScan scan(yaml);
+  ConfigReader reader(file, scan);
   try {
     std::istringstream stream{std::string(yaml)};
     YAML::Parser parser(stream);
     parser.HandleNextDocument(reader);
     // One look at what is left; a second HandleNextDocument can loop for ever on ", " in yaml-cpp 0.7.
-    if (parser) reader.refuse(0, "there is text after the first document (one document a file). Remove it?");
+    if (parser) reader.refuse(explain_rest(scan));
   } catch (const YAML::Exception& error) {
-    reader.refuse(error.mark.is_null() ? 0 : line_of(error.mark), error.msg);
+    const YamlStop stop = error.mark.is_null()
+                              ? YamlStop{0, 0, error.msg}
+                              : YamlStop{line_of(error.mark), error.mark.column + 1, error.msg};
+    reader.refuse(explain(scan, stop));
   }
+  if (scan.quote && ends_inside_quotes(yaml)) reader.refuse(*unclosed_quote(scan));
   Config root = std::move(reader).take();
   if (root.file_.empty()) root.file_ = std::move(file);
   return root;

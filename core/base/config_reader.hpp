@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "caravan/config.hpp"
+#include "core/base/yaml_problem.hpp"
 
 namespace caravan {
 
@@ -15,9 +16,11 @@ namespace caravan {
 /// refused: anchors, aliases, tags, duplicate keys. Keeps its own stack, so depth costs no call stack here.
 class ConfigReader final : public YAML::EventHandler {
  public:
-  explicit ConfigReader(std::string file) : file_(std::move(file)) {}
+  /// Borrows what is known of the text.
+  ConfigReader(std::string file, const YamlScan& scan) : file_(std::move(file)), scan_(scan) {}
   Config take() && { return std::move(root_); }
   [[noreturn]] void refuse(int line, const std::string& problem) const;
+  [[noreturn]] void refuse(const YamlProblem& problem) const;
 
   void OnDocumentStart(const YAML::Mark&) override {}
   void OnDocumentEnd() override {}
@@ -43,6 +46,7 @@ class ConfigReader final : public YAML::EventHandler {
 
   bool wants_key() const;
   void check_plain(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor) const;
+  void check_colon() const;
   void take_key(int line, const std::string& key);
   void open(int line, Config node);
   void close();
@@ -51,6 +55,7 @@ class ConfigReader final : public YAML::EventHandler {
   std::string next_path() const;
 
   std::string file_;
+  const YamlScan& scan_;
   Config root_;
   std::vector<Level> levels_;
   int num_nodes_ = 0;

@@ -40,12 +40,11 @@ TEST(ConfigReader, RefusesDuplicateKeysWithBothPlaces) {
 }
 
 TEST(ConfigReader, RefusesWhatFollowsTheFirstDocument) {
-  const std::string expected =
-      "job.yaml: there is text after the first document (one document a file). Remove it?";
+  const std::string expected = "there is text after the first document (one document a file). Remove it?";
 
-  EXPECT_EQ(refusal("a: 1\n---\nb: 2\n"), expected);
-  EXPECT_EQ(refusal("[1, 2] and more"), expected);
-  EXPECT_EQ(refusal("{a: 1} }"), "job.yaml:1: illegal flow end");
+  EXPECT_EQ(refusal("a: 1\n---\nb: 2\n"), "job.yaml:2: " + expected);
+  EXPECT_EQ(refusal("[1, 2] and more"), "job.yaml: " + expected);
+  EXPECT_EQ(refusal("{a: 1} }"), "job.yaml:1: '}' closes nothing. Remove it?");
 }
 
 TEST(ConfigReader, TheInputThatHangsLoadAllEnds) {
@@ -87,11 +86,6 @@ TEST(ConfigReader, RefusesTextThatIsNotUtf8) {
   }
   EXPECT_EQ(refusal(std::string("a: b\0c", 6)), "job.yaml: the text is not UTF-8");
   EXPECT_EQ(Config::parse("a: 日本 é 🐪").get_string("a"), "日本 é 🐪");
-}
-
-TEST(ConfigReader, SyntaxErrorsCountLinesFromOne) {
-  EXPECT_THAT(refusal("a: 1\nb: [1, 2\n"), HasSubstr("job.yaml:"));
-  EXPECT_THAT(refusal("a: 1\n  b: 2\n"), HasSubstr("job.yaml:2: "));
 }
 
 TEST(ConfigReader, AnEmptyTextIsNull) {
