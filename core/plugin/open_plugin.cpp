@@ -7,6 +7,7 @@
 #include "caravan/check.hpp"
 #include "caravan/fingerprint.h"
 #include "caravan/schema.hpp"
+#include "core/plugin/crash_marker.hpp"
 #include "core/plugin/fingerprint.hpp"
 #include "core/plugin/trust.hpp"
 
@@ -29,6 +30,7 @@ const caravan_plugin& open_manifest(const std::string& file) {
       !file.empty() && file[0] == '/', PluginError,
       fmt::format("plugin path '{}' is not absolute (a bare name would be looked up elsewhere)", file));
   check_trusted_file(file);
+  const CrashMarker marker(fmt::format("opening plugin {} (its static constructors run)", file));
   void* library = ::dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   CARAVAN_CHECK(library, PluginError,
                 fmt::format("cannot open plugin {}: {}. Is a library that it needs missing here (see ldd)?",
