@@ -80,8 +80,13 @@ SplitRule read_split(const Config& node) {
   return rule;
 }
 
-Config options_of(const Config& node) {
-  return node.is_null() ? Config::map() : node;
+/// The keys of a component. Where the job gives none, messages name the place where it names the component.
+Config options_of(const Config& section, const char* options_key, const char* name_key) {
+  const Config& given = section.find(options_key);
+  if (!given.is_null()) return given;
+  Config holder = section.emptied();
+  holder.set(options_key, section.find(name_key).emptied());
+  return holder.at(options_key);
 }
 
 Job::Parallel read_parallel(const Config& node) {
@@ -91,7 +96,7 @@ Job::Parallel read_parallel(const Config& node) {
           node.get_int("context"),
           node.get_int("tensor"),
           node.get_string("schedule"),
-          options_of(node.find("schedule_options")),
+          options_of(node, "schedule_options", "schedule"),
           node.get_int("microbatches"),
           node.get_int("stages_per_rank"),
           read_split(node)};
@@ -114,7 +119,7 @@ void fill_components(Job& job) {
                   job.data.where()));
   job.data_source = take_name(job.data, "source", "");
   const Config& optimizer = job.resolved.find("optimizer");
-  job.optimizer = optimizer.is_null() ? Config::map() : optimizer;
+  job.optimizer = optimizer.is_null() ? optimizer.emptied() : optimizer;
   job.optimizer_name = take_name(job.optimizer, "name", "adamw");
 }
 
@@ -134,7 +139,7 @@ Job resolve_job(Config tree) {
   job.output = text_or(job.resolved, "output", "runs/" + job.name);
   job.resolved.set("output", job.output);
   job.device = job.resolved.get_string("device");
-  job.device_options = options_of(job.resolved.find("device_options"));
+  job.device_options = options_of(job.resolved, "device_options", "device");
   job.seed = static_cast<std::uint64_t>(job.resolved.get_int("seed"));
   job.train = read_train(section(job.resolved, "train", kTrainParams));
   const Config validation = section(job.resolved, "validation", kValidationParams);

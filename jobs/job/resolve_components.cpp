@@ -5,6 +5,7 @@
 
 #include "caravan/error.hpp"
 #include "core/base/schema_type.hpp"
+#include "jobs/job/place.hpp"
 #include "jobs/job/schema.hpp"
 
 namespace caravan::jobs {
@@ -73,7 +74,8 @@ Config with_device_defaults(Registry& registry, const Job& job) {
 }
 
 void resolve_options(Job& job, Registry& registry) {
-  const ParamSchema schema = schema_of(registry, "schedule", job.parallel.schedule);
+  const ParamSchema schema = at_place(place_of(job.resolved, {"parallel", "schedule"}),
+                                      [&] { return schema_of(registry, "schedule", job.parallel.schedule); });
   const Config schedule = with_absolute_paths(with_defaults(job.parallel.schedule_options, schema), schema);
   if (!schedule.entries().empty()) replace(job.resolved, "parallel", "schedule_options", schedule);
   if (job.device == "auto") return;
@@ -123,12 +125,13 @@ Config resolved_section(Registry& registry, const ComponentSection& section, con
 
 void resolve_components(Job& job, Registry& registry) {
   Config& resolved = job.resolved;
-  resolved.set("model",
-               resolved_section(registry, {"model", "plugin", job.model_plugin, {"positions"}}, job.model));
-  resolved.set(
-      "data", resolved_section(registry, {"data", "source", job.data_source, filled_in(job.data)}, job.data));
-  resolved.set("optimizer",
-               resolved_section(registry, {"optimizer", "name", job.optimizer_name, {}}, job.optimizer));
+  const auto complete = [&](const ComponentSection& section, const Config& given) {
+    resolved.set(section.kind, at_place(place_of(resolved, {section.kind, section.key}),
+                                        [&] { return resolved_section(registry, section, given); }));
+  };
+  complete({"model", "plugin", job.model_plugin, {"positions"}}, job.model);
+  complete({"data", "source", job.data_source, filled_in(job.data)}, job.data);
+  complete({"optimizer", "name", job.optimizer_name, {}}, job.optimizer);
   replace(resolved, "validation", "data", resolved_validation_data(registry, job, job.validation.data));
   resolve_options(job, registry);
   resolved = with_absolute_paths(resolved, kJobParams);

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "caravan/check.hpp"
+#include "jobs/job/place.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -62,10 +63,8 @@ PlanRequest request_of(const Schedule& schedule, const Job::Parallel& parallel, 
   return request;
 }
 
-}  // namespace
-
-PipelineSetup plan_pipeline(Registry& registry, const Job& job, int rank, std::int64_t microbatches,
-                            ModelInstance& whole) {
+PipelineSetup planned(Registry& registry, const Job& job, int rank, std::int64_t microbatches,
+                      ModelInstance& whole) {
   const auto schedule = make_schedule(registry, job.parallel);
   const PlanRequest request = request_of(*schedule, job.parallel, microbatches);
   PipelineSetup setup;
@@ -88,6 +87,14 @@ PipelineSetup plan_pipeline(Registry& registry, const Job& job, int rank, std::i
                             job.parallel.schedule, stages, request.ranks, request.stages_per_rank));
   setup.shared = find_shared(whole.stage(), setup.layers, setup.training.placement);
   return setup;
+}
+
+}  // namespace
+
+PipelineSetup plan_pipeline(Registry& registry, const Job& job, int rank, std::int64_t microbatches,
+                            ModelInstance& whole) {
+  return at_place(place_of(job.resolved, {"parallel", "schedule"}),
+                  [&] { return planned(registry, job, rank, microbatches, whole); });
 }
 
 }  // namespace caravan::jobs

@@ -7,6 +7,7 @@
 #include "caravan/check.hpp"
 #include "jobs/identity/agree.hpp"
 #include "jobs/identity/job_changes.hpp"
+#include "jobs/job/place.hpp"
 #include "jobs/job/resolve_components.hpp"
 #include "jobs/train/checkpoint_share.hpp"
 #include "jobs/train/operator_uses.hpp"
@@ -53,12 +54,19 @@ TrainSetup::TrainSetup(Job job, Communicator& world, const MakeDevice& device, R
       job_(prepare(std::move(job), *registry_, world, ranks)),
       world_(world),
       mesh_(world, mesh_degrees(job_.parallel)),
-      device_(device(*registry_, job_)),
-      compute_(choose_precision(*device_, job_.train.precision)),
-      whole_model_(*registry_, {device_.get(), compute_}, job_.model_plugin, job_.model,
-                   job_.train.sequence_length),
-      optimizer_(registry_->create<Optimizer>(job_.optimizer_name, host_of(*registry_, device_.get()),
-                                              job_.optimizer)),
+      device_(at_place(place_of(job_.resolved, {"device"}), [&] { return device(*registry_, job_); })),
+      compute_(at_place(place_of(job_.resolved, {"train", "precision"}),
+                        [&] { return choose_precision(*device_, job_.train.precision); })),
+      whole_model_(at_place(place_of(job_.resolved, {"model", "plugin"}),
+                            [&] {
+                              return ModelInstance(*registry_, {device_.get(), compute_}, job_.model_plugin,
+                                                   job_.model, job_.train.sequence_length);
+                            })),
+      optimizer_(at_place(place_of(job_.resolved, {"optimizer", "name"}),
+                          [&] {
+                            return registry_->create<Optimizer>(
+                                job_.optimizer_name, host_of(*registry_, device_.get()), job_.optimizer);
+                          })),
       slots_(optimizer_->slots()),
       shape_{job_.train.local_batch_size, job_.train.sequence_length, Phase::train, 0, compute_},
       share_(divide_batch(job_, mesh_.layout(), world.rank())),
@@ -128,7 +136,9 @@ Made<DataSource> TrainSetup::open_data(const Config& differences) {
   data.erase("source");
   data.set("sequence_length", std::to_string(job_.train.sequence_length));
   if (!data.has("seed")) data.set("seed", std::to_string(job_.seed));
-  auto opened = registry_->create<DataSource>(name, host_of(*registry_, device_.get()), data);
+  auto opened = at_place(source.is_null() ? place_of(job_.resolved, {"data", "source"}) : source, [&] {
+    return registry_->create<DataSource>(name, host_of(*registry_, device_.get()), data);
+  });
   CARAVAN_CHECK(
       opened->vocab_size() <= whole_model_.stage().vocab_size(), ConfigError,
       fmt::format("the data has token ids up to {} (the model's vocab_size is {}). Set model.vocab_size, or "
