@@ -14,6 +14,7 @@
 #include "caravan/tokenizer.hpp"
 #include "jobs/command.hpp"
 #include "jobs/generate/decoder.hpp"
+#include "jobs/generate/prompt.hpp"
 #include "jobs/generate/sampler.hpp"
 #include "jobs/setup/machine.hpp"
 #include "jobs/setup/model_source.hpp"
@@ -77,8 +78,9 @@ std::vector<std::int32_t> prompt_tokens(const Options& options, const Tokenizer*
          {frame.before, tokenizer->encode(options.prompt, Special::recognise), frame.after})
       ids.insert(ids.end(), part.begin(), part.end());
   }
-  CARAVAN_CHECK(!ids.empty(), ConfigError,
-                "the prompt is empty. Give --prompt TEXT or --prompt-ids \"1 2 3\"?");
+  CARAVAN_CHECK(
+      !ids.empty(), ConfigError,
+      "the prompt is empty. Give --prompt TEXT, --prompt-ids \"1 2 3\", or a text on standard input?");
   for (std::int32_t id : ids) {
     CARAVAN_CHECK(id < vocab, ConfigError,
                   fmt::format("prompt token {} (the model's vocab_size is {}). Is it this model's tokenizer?",
@@ -178,9 +180,11 @@ std::function<int()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   app.add_option("--model", options->model, "A Hugging Face folder, a checkpoint, or a run's folder")
       ->required();
-  auto* prompt = app.add_option("--prompt", options->prompt, "Text to continue");
-  app.add_option("--prompt-ids", options->prompt_ids, "Token ids to continue, e.g. \"1 2 3\"")
-      ->excludes(prompt);
+  auto* prompt =
+      app.add_option("--prompt", options->prompt,
+                     "Text to continue; without it and --prompt-ids, the whole of standard input is");
+  auto* ids = app.add_option("--prompt-ids", options->prompt_ids, "Token ids to continue, e.g. \"1 2 3\"")
+                  ->excludes(prompt);
   app.add_option(
       "--tokenizer", options->tokenizer,
       "Tokenizer, when the model has none of its own; one that it was not trained with is refused");
@@ -208,7 +212,8 @@ std::function<int()> declare(CLI::App& app) {
       ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
       ->capture_default_str();
   app.add_flag("--json", options->json, "Print ids and text as one JSON object instead of streaming text");
-  return [options] {
+  return [options, prompt, ids] {
+    if (prompt->count() == 0 && ids->count() == 0) options->prompt = prompt_of_standard_input();
     if (options->greedy) options->sampling.temperature = 0;
     return generate(*options);
   };
