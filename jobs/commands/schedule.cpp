@@ -25,7 +25,7 @@ struct Options {
 
 std::string text_of(const CheckedSchedule& schedule, const Timeline& timeline, const TextStyle& style) {
   const std::string summary = summary_text(schedule.plan, timeline, schedule.caption);
-  const std::string chart = draw_text(schedule.plan, timeline, style);
+  const std::string chart = draw_text(schedule.plan, timeline, schedule.caption, style);
   return chart.empty() ? summary : chart + "\n" + summary;
 }
 
@@ -51,12 +51,17 @@ std::function<int()> declare(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   ScheduleQuery& query = options->query;
   app.add_option("name", query.name, "a schedule, as `caravan plugins list` shows them")->required();
+  app.add_option("options", query.options,
+                 "KEY=VALUE: options of the schedule itself (`caravan plugins describe schedule/NAME` lists "
+                 "them), as in "
+                 "csv file=plan.csv");
   app.add_option("--ranks", query.ranks, "ranks of the pipeline")->check(CLI::Range(1, 65536));
   app.add_option("--microbatches", query.microbatches, "micro-batches of a step")
       ->check(CLI::Range(1, 1 << 20));
   app.add_option("--stages-per-rank", query.stages_per_rank, "default: what is usual for the schedule")
       ->check(CLI::Range(1, 1 << 20));
-  app.add_option("--csv", query.csv, "the file of the schedule csv; says ranks and micro-batches itself");
+  app.add_option("--csv", query.csv,
+                 "the same as csv file=FILE; the file says ranks and micro-batches itself");
   app.add_flag("--comms", query.lowered, "with sends, receives, gathered weights and reduction");
   app.add_flag("--recompute", query.recomputed, "every stage repeats its forward before its backward");
   app.add_option(

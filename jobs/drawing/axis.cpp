@@ -32,7 +32,8 @@ void Axis::place_linear(const Limits& limits) {
   const double tick = std::max(least, tick_distance(range + 2 * margin, kMostTicks));
   const double first = std::floor((limits.low - margin) / tick),
                last = std::ceil((limits.high + margin) / tick);
-  for (double i = first; i <= last && ticks_.size() < 100; ++i) ticks_.push_back(i * tick);
+  const double begin = limits.low >= 0 ? std::max(first, 0.0) : first;
+  for (double i = begin; i <= last && ticks_.size() < 100; ++i) ticks_.push_back(i * tick);
   low_ = ticks_.front();
   high_ = ticks_.back();
 }
@@ -40,15 +41,19 @@ void Axis::place_linear(const Limits& limits) {
 void Axis::place_logarithmic(const Limits& limits) {
   const double first = std::floor(std::log10(limits.low)), last = std::ceil(std::log10(limits.high));
   const double end = std::max(last, first + 1);
-  const double stride = std::ceil((end - first) / kMostTicks);
-  for (double i = first; i < end + stride && ticks_.size() < 100; i += stride)
+  decades_ = std::ceil((end - first) / kMostTicks);
+  ticks_.push_back(0);
+  for (double i = first; i < end + decades_ && ticks_.size() < 100; i += decades_)
     ticks_.push_back(std::pow(10, i));
   low_ = ticks_.front();
   high_ = ticks_.back();
 }
 
+/// In marks: those of a logarithmic axis are equally far apart.
 double Axis::scaled(double value) const {
-  return kind_ == Kind::logarithmic ? std::log10(value) : value;
+  if (kind_ != Kind::logarithmic) return value;
+  const double first = ticks_.at(1);
+  return value < first ? value / first : 1 + std::log10(value / first) / decades_;
 }
 
 double Axis::at(double value) const {

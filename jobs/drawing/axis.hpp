@@ -12,8 +12,11 @@ double tick_distance(double range, int most);
 /// Maps values to points of a picture, linearly or by their logarithm.
 class Axis {
  public:
-  enum class Kind { linear, whole, logarithmic };  ///< whole: ticks at whole numbers
-  /// From `low` at point `begin` to `high` at point `end`; the limits are moved out to ticks.
+  /// whole: ticks at whole numbers. logarithmic: begins at zero all the same; `low` is the least value above
+  /// it, and below the mark before `low` the axis is linear.
+  enum class Kind { linear, whole, logarithmic };
+  /// From `low` at point `begin` to `high` at point `end`; the limits are moved out to ticks, but never below
+  /// zero where no value is.
   struct Limits {
     double low, high;
   };
@@ -29,6 +32,8 @@ class Axis {
   void place_linear(const Limits& limits);
   void place_logarithmic(const Limits& limits);
   double scaled(double value) const;
+
+  double decades_ = 1;  // between two marks
 
   Kind kind_;
   double begin_, end_, low_ = 0, high_ = 1;

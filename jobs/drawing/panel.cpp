@@ -18,8 +18,8 @@ Panel::Panel(SvgPage& page, const PanelFrame& frame, const PanelScale& x, const 
       frame_(frame),
       x_(x.kind, x.limits, frame.x, frame.x + frame.width),
       y_(y.kind, y.limits, frame.y + frame.height, frame.y) {
-  page_.text({frame_.x, frame_.y - 24, "start", "#222", 12}, frame_.title);
-  page_.text({frame_.x, frame_.y - 9, "start", "#777", 10}, frame_.subtitle);
+  page_.text({frame_.x, frame_.y - 24, "start", "#222", 12, frame_.width}, frame_.title);
+  page_.text({frame_.x, frame_.y - 9, "start", "#777", 10, frame_.width}, frame_.subtitle);
   draw_y();
   draw_x();
 }
@@ -31,7 +31,8 @@ void Panel::draw_x() {
     page_.text({x_.at(tick), bottom + 16, "middle", kNumbers}, tick_text(tick));
   }
   page_.line(frame_.x, bottom, frame_.x + frame_.width, bottom, kFrame);
-  page_.text({frame_.x + frame_.width / 2, bottom + 32, "middle", kNumbers}, frame_.x_label);
+  page_.text({frame_.x + frame_.width / 2, bottom + 32, "middle", kNumbers, SvgPage::kFont, frame_.width},
+             frame_.x_label);
 }
 
 void Panel::draw_y() {
@@ -40,11 +41,9 @@ void Panel::draw_y() {
     page_.text({frame_.x - 6, y_.at(tick) + 4, "end", kNumbers}, tick_text(tick));
   }
   page_.line(frame_.x, frame_.y, frame_.x, frame_.y + frame_.height, kFrame);
-  const double x = frame_.x - 52, y = frame_.y + frame_.height / 2;
-  page_.add(
-      "<text transform=\"translate({:.1f} {:.1f}) rotate(-90)\" text-anchor=\"middle\" "
-      "fill=\"{}\">{}</text>\n",
-      x, y, kNumbers, escaped(frame_.y_label));
+  page_.text(
+      {frame_.x - 52, frame_.y + frame_.height / 2, "middle", kNumbers, SvgPage::kFont, frame_.height, -90},
+      frame_.y_label);
 }
 
 void Panel::bar(double from, double to, double height, const Colour& colour, const std::string& hint) {

@@ -1,6 +1,21 @@
 #include "jobs/drawing/svg_page.hpp"
 
+#include "jobs/drawing/fitted_text.hpp"
+
 namespace caravan::jobs {
+
+namespace {
+
+constexpr double kMargin = 12, kBold = 1.12;
+
+/// What stands inside of a text element.
+std::string content(const std::string& text, double size, double room) {
+  const std::string shown = fitted(text, size, room);
+  if (shown == text) return escaped(text);
+  return fmt::format("{}<title>{}</title>", escaped(shown), escaped(text));
+}
+
+}  // namespace
 
 std::string escaped(const std::string& text) {
   std::string out;
@@ -15,7 +30,7 @@ std::string escaped(const std::string& text) {
   return out;
 }
 
-SvgPage::SvgPage(double width, double height) {
+SvgPage::SvgPage(double width, double height) : width_(width) {
   add(R"(<svg xmlns="http://www.w3.org/2000/svg" width="{0:.0f}" height="{1:.0f}" viewBox="0 0 {0:.0f} {1:.0f}" )"
       R"(font-family="DejaVu Sans, Helvetica, Arial, sans-serif" font-size="{2}">)"
       "\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n",
@@ -23,16 +38,25 @@ SvgPage::SvgPage(double width, double height) {
 }
 
 void SvgPage::title(const std::string& text) {
-  add("<text x=\"12\" y=\"24\" font-size=\"16\" font-weight=\"bold\">{}</text>\n", escaped(text));
+  heading(24, 16, "bold", text);
 }
 
 void SvgPage::subtitle(const std::string& text) {
-  add("<text x=\"12\" y=\"44\" font-size=\"12.5\">{}</text>\n", escaped(text));
+  heading(44, 12.5, "normal", text);
+}
+
+void SvgPage::heading(double y, double size, const char* weight, const std::string& text) {
+  const double letters = std::string_view(weight) == "bold" ? size * kBold : size;
+  add("<text x=\"{}\" y=\"{}\" font-size=\"{}\" font-weight=\"{}\">{}</text>\n", kMargin, y, size, weight,
+      content(text, letters, width_ - 2 * kMargin));
 }
 
 void SvgPage::text(const Label& label, const std::string& text) {
-  add("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\" fill=\"{}\" font-size=\"{:.1f}\">{}</text>\n",
-      label.x, label.y, label.anchor, label.fill, label.size, escaped(text));
+  const std::string turn = label.turned == 0 ? ""
+                                             : fmt::format(" transform=\"rotate({:.0f} {:.1f} {:.1f})\"",
+                                                           label.turned, label.x, label.y);
+  add("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\" fill=\"{}\" font-size=\"{:.1f}\"{}>{}</text>\n",
+      label.x, label.y, label.anchor, label.fill, label.size, turn, content(text, label.size, label.room));
 }
 
 void SvgPage::line(double x1, double y1, double x2, double y2, const char* stroke) {

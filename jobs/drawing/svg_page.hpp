@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <iterator>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -23,6 +24,7 @@ class SvgPage {
   void add(fmt::format_string<Args...> format, Args&&... args) {
     fmt::format_to(std::back_inserter(svg_), format, std::forward<Args>(args)...);
   }
+  /// Above everything; cut where the page is too narrow, whole where the pointer rests.
   void title(const std::string& text);
   void subtitle(const std::string& text);
 
@@ -31,7 +33,10 @@ class SvgPage {
     const char* anchor = "start";  ///< "start", "middle" or "end"
     const char* fill = "#444";
     double size = kFont;
+    double room = std::numeric_limits<double>::infinity();  ///< points that it may take
+    double turned = 0;                                      ///< degrees, around its point
   };
+  /// Cut where it takes more than its room, whole where the pointer rests.
   void text(const Label& label, const std::string& text);
   /// From (x1, y1) to (x2, y2).
   void line(double x1, double y1, double x2, double y2, const char* stroke);
@@ -39,6 +44,9 @@ class SvgPage {
   std::string finish() &&;
 
  private:
+  void heading(double y, double size, const char* weight, const std::string& text);
+
+  double width_;
   std::string svg_;
 };
 

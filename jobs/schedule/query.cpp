@@ -38,9 +38,26 @@ void set_cost(CostQuery& costs, const std::string& assignment) {
   throw ConfigError(fmt::format("--cost {} (known: F=…, I=…, W=…, comm=…, overlap=…)", shown(assignment)));
 }
 
+/// What a user wrote behind the schedule's name, as if it stood below schedule_options of a job.
+Config options_of(const ScheduleQuery& query) {
+  constexpr const char* kKey = "schedule_options";
+  Config holder = Config::map();
+  holder.override_with(std::string(kKey) + "={}");
+  for (const std::string& assignment : query.options)
+    holder.override_with(std::string(kKey) + "." + assignment);
+  Config options = holder.at(kKey);
+  CARAVAN_CHECK(query.csv.empty() || query.name == "csv", ConfigError,
+                fmt::format("--csv with schedule '{}' (a file is read by the schedule csv)", query.name));
+  CARAVAN_CHECK(query.csv.empty() || !options.has("file"), ConfigError,
+                fmt::format("--csv {} and file={} (both name the file). Leave one out?", query.csv,
+                            options.find("file").text()));
+  if (!query.csv.empty()) options.set("file", query.csv);
+  return options;
+}
+
 /// Ranks and micro-batches of a file are seen in it.
-void complete_from_file(ScheduleQuery& query) {
-  const Plan plan = parse_schedule_csv(io::read_text(query.csv, std::uint64_t{64} << 20), query.csv);
+void complete_from_file(ScheduleQuery& query, const std::string& file) {
+  const Plan plan = parse_schedule_csv(io::read_text(file, std::uint64_t{64} << 20), file);
   if (query.ranks == 0) query.ranks = plan.ranks();
   if (query.microbatches == 0) query.microbatches = microbatches_of(plan);
 }
@@ -80,22 +97,19 @@ CostQuery parse_costs(const std::vector<std::string>& assignments) {
 
 CheckedSchedule make_schedule(const ScheduleQuery& asked) {
   ScheduleQuery query = asked;
-  CARAVAN_CHECK(query.csv.empty() || query.name == "csv", ConfigError,
-                fmt::format("--csv with schedule '{}' (a file is read by the schedule csv)", query.name));
   const auto registry = make_registry();
-  Config config = Config::map();
-  if (!query.csv.empty()) config.set("file", query.csv);
+  const Config options = options_of(query);
   Host host;
   host.registry = registry.get();
-  const auto schedule = registry->create<Schedule>(query.name, host, config);
-  if (!query.csv.empty()) complete_from_file(query);
+  const auto schedule = registry->create<Schedule>(query.name, host, options);
+  if (query.name == "csv") complete_from_file(query, options.get_string("file"));
   check_size(query);
   Plan plan = build(query, *schedule);
   const int stages = check(plan, query.microbatches).stages();
   return {passed(std::move(plan), query, stages),
           {fmt::format("{}: {} ranks, {} stages, {} micro-batches", query.name, query.ranks, stages,
                        query.microbatches),
-           ""}};
+           kCostUnit}};
 }
 
 Timeline simulate(const Plan& plan, const CostQuery& costs) {

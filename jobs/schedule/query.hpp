@@ -20,10 +20,11 @@ CostQuery parse_costs(const std::vector<std::string>& assignments);
 /// What `caravan schedule` is asked for.
 struct ScheduleQuery {
   std::string name;
-  int ranks = 0, microbatches = 0;  ///< 0: as the file has it
-  int stages_per_rank = 0;          ///< 0: what is usual for the schedule
-  std::string csv;                  ///< file, for the schedule "csv"
-  bool lowered = false;             ///< with gathered weights, reduction, sends and receives
+  int ranks = 0, microbatches = 0;   ///< 0: as the file has it
+  int stages_per_rank = 0;           ///< 0: what is usual for the schedule
+  std::vector<std::string> options;  ///< "key=value" of the schedule itself, checked by its own table
+  std::string csv;                   ///< the same as the option file of the schedule "csv"
+  bool lowered = false;              ///< with gathered weights, reduction, sends and receives
   bool recomputed = false;
   CostQuery costs;
 };

@@ -56,12 +56,11 @@ std::string summary_text(const Plan& plan, const Timeline& timeline, const Capti
       "{}\n"
       "steps         {}\n"
       "stages        {} (of each rank: {})\n"
-      "makespan      {:.6g}{}{}\n"
+      "makespan      {:.6g} {}\n"
       "bubble        {}\n"
       "peak stashes  {}\n",
       caption.title, steps_of(plan), placement.stages(), placement_text(placement), timeline.makespan,
-      caption.unit.empty() ? "" : " ", caption.unit, percent_text(timeline.bubble()),
-      peak_text(peak_stashes(plan)));
+      caption.unit, percent_text(timeline.bubble()), peak_text(peak_stashes(plan)));
 }
 
 std::string summary_json(const Plan& plan, const Timeline& timeline, const Caption& caption) {
@@ -72,6 +71,7 @@ std::string summary_json(const Plan& plan, const Timeline& timeline, const Capti
   summary["stages"] = placement.stages();
   summary["steps"] = steps_of(plan);
   summary["makespan"] = timeline.makespan;
+  summary["unit"] = caption.unit;
   summary["bubble"] = timeline.bubble();
   summary["idle"] = idle_of(timeline);
   summary["peak_stashes"] = peak_stashes(plan);

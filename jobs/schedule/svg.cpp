@@ -13,6 +13,7 @@
 #include "jobs/schedule/paint.hpp"
 #include "jobs/schedule/spans.hpp"
 #include "jobs/schedule/summary.hpp"
+#include "jobs/schedule/time_unit.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -55,6 +56,7 @@ class Picture {
       : plan_(plan),
         timeline_(timeline),
         caption_(caption),
+        unit_(readable_unit(caption.unit, timeline.makespan)),
         scale_(plan, timeline),
         placement_(placement_of(plan)),
         shades_(plan) {}
@@ -78,9 +80,9 @@ class Picture {
     const double width = kLeft + scale_.width + kRight, height = legend_y_ + kLegendRow + 4;
     page_.emplace(width, height);
     page_->title(caption_.title);
-    page_->subtitle(fmt::format(
-        "bubble {} · makespan {:.6g}{}{} · peak stashes {}", percent_text(timeline_.bubble()),
-        timeline_.makespan, caption_.unit.empty() ? "" : " ", caption_.unit, peak_text(peak_stashes(plan_))));
+    page_->subtitle(fmt::format("bubble {} · makespan {:.6g} {} · peak stashes {}",
+                                percent_text(timeline_.bubble()), timeline_.makespan * unit_.count,
+                                unit_.name, peak_text(peak_stashes(plan_))));
   }
 
   void row(std::size_t rank) {
@@ -91,8 +93,8 @@ class Picture {
     add("<text x=\"{}\" y=\"{:.1f}\" text-anchor=\"end\" font-size=\"{:.1f}\">rank {}</text>\n", kLeft - 8,
         y + scale_.row / 2 + (has_space ? -1 : 4), std::min(12.0, scale_.row + 2), rank);
     if (has_space)
-      add("<text x=\"{}\" y=\"{:.1f}\" text-anchor=\"end\" font-size=\"9\" fill=\"#777\">{}</text>\n",
-          kLeft - 8, y + scale_.row / 2 + 11, stages_text(placement_.stages_of[rank]));
+      page_->text({kLeft - 8, y + scale_.row / 2 + 11, "end", "#777", 9, kLeft - 12},
+                  stages_text(placement_.stages_of[rank]));
     const std::vector<Span>& spans = timeline_.spans.at(rank);
     for (std::size_t i = 0; i < plan_.steps[rank].size(); ++i) step(rank, plan_.steps[rank][i], spans.at(i));
   }
@@ -101,7 +103,8 @@ class Picture {
     if (span.end <= span.begin) return;
     const double x = scale_.x(span.begin), y = scale_.y(rank);
     const Box box{x, y, scale_.x(span.end) - x, scale_.row};
-    add("<g><title>rank {}: {}, {:.6g} to {:.6g}</title>", rank, to_string(step), span.begin, span.end);
+    add("<g><title>rank {}: {}, {:.6g} to {:.6g} {}</title>", rank, to_string(step), span.begin * unit_.count,
+        span.end * unit_.count, unit_.name);
     if (step.overlapped) {
       const double half = box.height / 2;
       cell(step.action, Paint::overlap, {box.x, box.y, box.width, half});
@@ -127,11 +130,12 @@ class Picture {
 
   void axis() {
     constexpr int kTicks = 12;
-    const double tick = tick_distance(scale_.makespan, kTicks);
-    for (int i = 0; i * tick <= scale_.makespan && i < 100; ++i) {
+    const double makespan = scale_.makespan * unit_.count, tick = tick_distance(makespan, kTicks);
+    page_->text({kLeft - 8, scale_.bottom() + 17, "end", "#666", SvgPage::kFont, kLeft - 12}, unit_.name);
+    for (int i = 0; i * tick <= makespan && i < 100; ++i) {
       add("<path d=\"M{0:.1f} {1:.1f}v4\" stroke=\"#666\"/><text x=\"{0:.1f}\" y=\"{2:.1f}\" fill=\"#666\" "
           "text-anchor=\"middle\">{3:.6g}</text>\n",
-          scale_.x(i * tick), scale_.bottom() + 1, scale_.bottom() + 17, i * tick);
+          scale_.x(i * tick / unit_.count), scale_.bottom() + 1, scale_.bottom() + 17, i * tick);
     }
   }
 
@@ -177,6 +181,7 @@ class Picture {
   const Plan& plan_;
   const Timeline& timeline_;
   const Caption& caption_;
+  TimeUnit unit_;
   Scale scale_;
   Placement placement_;
   Shades shades_;

@@ -35,8 +35,13 @@ struct Line {
 
 class Chart {
  public:
-  Chart(const Plan& plan, const Timeline& timeline, const TextStyle& style)
-      : plan_(plan), timeline_(timeline), style_(style), shades_(plan), unit_(shortest_span(timeline)) {}
+  Chart(const Plan& plan, const Timeline& timeline, const Caption& caption, const TextStyle& style)
+      : plan_(plan),
+        timeline_(timeline),
+        caption_(caption),
+        style_(style),
+        shades_(plan),
+        unit_(shortest_span(timeline)) {}
 
   bool is_too_large() const {
     return plan_.ranks() > kMostRanks || !(timeline_.makespan / unit_ * plan_.ranks() <= kMostCells);
@@ -53,7 +58,8 @@ class Chart {
     std::string text;
     for (std::size_t from = 0; from < width; from += panel) {
       if (width > panel)
-        text += fmt::format("{:{}}from {:.6g}\n", "", label, static_cast<double>(from / cell_) * unit_);
+        text += fmt::format("{:{}}from {:.6g} {}\n", "", label, static_cast<double>(from / cell_) * unit_,
+                            caption_.unit);
       for (std::size_t rank = 0; rank < lines.size(); ++rank)
         append(text, fmt::format("{:<{}}", fmt::format("rank {}", rank), label), lines[rank], from, panel);
     }
@@ -121,6 +127,7 @@ class Chart {
 
   const Plan& plan_;
   const Timeline& timeline_;
+  const Caption& caption_;
   TextStyle style_;
   Shades shades_;
   double unit_;
@@ -129,8 +136,9 @@ class Chart {
 
 }  // namespace
 
-std::string draw_text(const Plan& plan, const Timeline& timeline, const TextStyle& style) {
-  Chart chart(plan, timeline, style);
+std::string draw_text(const Plan& plan, const Timeline& timeline, const Caption& caption,
+                      const TextStyle& style) {
+  Chart chart(plan, timeline, caption, style);
   return chart.is_too_large() ? "" : chart.draw();
 }
 

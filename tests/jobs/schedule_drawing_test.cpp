@@ -30,7 +30,7 @@ Plan plan_of(const std::string& csv) {
 
 std::string drawn_text(const std::string& csv, const jobs::TextStyle& style = {}) {
   const Plan plan = plan_of(csv);
-  return jobs::draw_text(plan, simulate(plan, {{{}}}), style);
+  return jobs::draw_text(plan, simulate(plan, {{{}}}), {}, style);
 }
 
 int count(const std::string& text, const std::string& part) {
@@ -39,7 +39,7 @@ int count(const std::string& text, const std::string& part) {
   return found;
 }
 
-std::string svg_of(const std::string& csv, const jobs::Caption& caption = {"a title", ""}) {
+std::string svg_of(const std::string& csv, const jobs::Caption& caption = {"a title", jobs::kCostUnit}) {
   const Plan plan = plan_of(csv);
   return jobs::draw_svg(plan, simulate(plan, {{{}}}), caption);
 }
@@ -72,8 +72,10 @@ TEST(DrawText, GoesOnBelowWhenItIsTooWide) {
   std::string row = "0F0";
   for (int i = 1; i < 20; ++i) row += ",0F" + std::to_string(i);
   const std::string text = drawn_text(row, {47, jobs::Ink::plain});
-  EXPECT_THAT(text, HasSubstr("       from 0\nrank 0 F0  F1  F2  F3  F4  F5  F6  F7  F8  F9\n"));
-  EXPECT_THAT(text, HasSubstr("       from 10\nrank 0 F10 F11 F12 F13 F14 F15 F16 F17 F18 F19\n"));
+  EXPECT_THAT(text,
+              HasSubstr("       from 0 units of cost\nrank 0 F0  F1  F2  F3  F4  F5  F6  F7  F8  F9\n"));
+  EXPECT_THAT(text,
+              HasSubstr("       from 10 units of cost\nrank 0 F10 F11 F12 F13 F14 F15 F16 F17 F18 F19\n"));
 }
 
 TEST(DrawText, ColoursEndBeforeTheLineDoes) {
@@ -96,7 +98,7 @@ TEST(DrawSvg, HasOneTitledGroupAStepAndClosesItsTags) {
   const std::string svg = svg_of(kTwoRanks);
   EXPECT_EQ(count(svg, "<g><title>"), 8);
   EXPECT_EQ(open_tags(svg), 0);
-  EXPECT_THAT(svg, HasSubstr("<title>rank 1: 1B0, 2 to 4</title>"));
+  EXPECT_THAT(svg, HasSubstr("<title>rank 1: 1B0, 2 to 4 units of cost</title>"));
   EXPECT_EQ(svg.rfind("</svg>\n"), svg.size() - 7);
 }
 
@@ -104,6 +106,14 @@ TEST(DrawSvg, TheCaptionSaysBubbleAndPeakStashes) {
   const std::string svg = svg_of(kTwoRanks, {"1f1b of <mine> & co", "ms"});
   EXPECT_THAT(svg, HasSubstr("1f1b of &lt;mine> &amp; co"));
   EXPECT_THAT(svg, HasSubstr("bubble 33.3 % · makespan 9 ms · peak stashes 2 1"));
+}
+
+TEST(DrawSvg, ALongTitleIsCutAndStandsWholeInAHint) {
+  const std::string title = "csv of " + std::string(200, 'x') + " for me";
+  const std::string svg = svg_of(kTwoRanks, {title, "s"});
+  EXPECT_THAT(svg, HasSubstr("<title>" + title + "</title>"));
+  EXPECT_EQ(count(svg, "csv of " + std::string(150, 'x')), 1) << "in the hint alone";
+  EXPECT_THAT(svg, HasSubstr("xx for me<title>"));
 }
 
 TEST(DrawSvg, KindsAreToldApartAndOnlyThoseThatOccurAreExplained) {
@@ -123,12 +133,15 @@ TEST(DrawSvg, StepsWithoutTimeAreLeftOut) {
   EXPECT_EQ(count(svg_of("0F0,0B0,0REDUCE_GRAD"), "<g>"), 2);
 }
 
-TEST(DrawSvg, MeasuredTimesNeedNoUnits) {
+TEST(DrawSvg, TimesHaveUnitsThatAreReadWell) {
   const Plan plan = plan_of("0F0,0B0");
   Timeline timeline{{{{0.001, 0.0015}, {0.0015, 0.004}}}, 0.004};
   const std::string svg = jobs::draw_svg(plan, timeline, {"measured", "s"});
-  EXPECT_THAT(svg, HasSubstr("bubble 25.0 % · makespan 0.004 s"));
-  EXPECT_THAT(svg, HasSubstr("<title>rank 0: 0F0, 0.001 to 0.0015</title>"));
+  EXPECT_THAT(svg, HasSubstr("bubble 25.0 % · makespan 4 ms"));
+  EXPECT_THAT(svg, HasSubstr("<title>rank 0: 0F0, 1 to 1.5 ms</title>"));
+  EXPECT_THAT(svg, HasSubstr(">ms</text>")) << "beside the axis";
+  EXPECT_THAT(svg, HasSubstr(">0.5</text>"));
+  EXPECT_THAT(svg_of(kTwoRanks), HasSubstr(">units of cost</text>"));
 }
 
 TEST(DrawSvg, RefusesWhatNoBrowserWouldOpen) {

@@ -71,6 +71,13 @@ TEST_F(ScheduleVerb, WritesAFileThatTheCsvScheduleReadsBack) {
   EXPECT_EQ(summary.at("title"), "csv: 2 ranks, 2 stages, 2 micro-batches");
 }
 
+TEST_F(ScheduleVerb, TakesTheSchedulesOwnOptions) {
+  spill(file("plan.csv"), kGPipe);
+  const Outcome read = schedule({"csv", "file=" + file("plan.csv"), "--format", "csv"});
+  EXPECT_TRUE(ended_with(read, 0)) << read.err;
+  EXPECT_EQ(read.out, kGPipe);
+}
+
 TEST_F(ScheduleVerb, DrawsAndTraces) {
   const Outcome svg = gpipe({"--format", "svg"});
   EXPECT_TRUE(ended_with(svg, 0));
@@ -96,7 +103,14 @@ TEST_F(ScheduleVerb, WrongUseIsTwoAndSaysWhatWouldBeRight) {
       {{"gpipe", "--ranks", "2", "--microbatches", "2", "--cost", "Q=1"}, "--cost 'Q=1'"},
       {{"gpipe", "--ranks", "2", "--microbatches", "2", "--csv", "x"}, "a file is read by the schedule csv"},
       {{"1f1b", "--ranks", "4", "--microbatches", "2"}, "microbatches=2"},
-      {{"csv"}, "file"},
+      {{"csv"}, "command line: key 'file' in schedule_options is missing (schedule 'csv' needs it"},
+      {{"csv", "fil=x"}, "command line: unknown key 'fil' in schedule_options"},
+      {{"csv", "fil=x"}, "Did you mean 'file'?"},
+      {{"csv", "file"}, "has no '='"},
+      {{"csv", "--csv", "x", "file=y"}, "--csv x and file=y (both name the file)"},
+      {{"gpipe", "--ranks", "2", "--microbatches", "2", "depth=3"},
+       "command line: unknown key 'depth' in schedule_options (no parameter of schedule 'gpipe'). It takes "
+       "none."},
       {{"csv", "--csv", file("bad.csv")}, "bad.csv: row 2, column 2: '1Q0' is no action"},
       {{"csv", "--csv", file("stuck.csv")}, "Stuck: rank 0, step 2 (0B0); rank 1, step 1 (1F1)"}};
   for (const auto& [arguments, message] : cases) {
