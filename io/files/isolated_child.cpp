@@ -4,15 +4,18 @@
 
 #include <fmt/format.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
 #include <cstring>
+#include <ctime>
 #include <utility>
 
 #include "io/files/file.hpp"
@@ -101,7 +104,7 @@ std::string confine(int channel, const IsolationLimits& limits) {
 }  // namespace
 
 IsolatedChild::IsolatedChild(std::string path, const Answer& answer, const IsolationLimits& limits)
-    : path_(std::move(path)), wait_s_(limits.wait_s) {
+    : path_(std::move(path)), wait_s_(limits.wait_s), cpu_s_(limits.cpu_s) {
   std::array<int, 2> ends{};
   CARAVAN_CHECK(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0, IoError,
                 system_text("make a channel to read", path_));
@@ -120,6 +123,7 @@ IsolatedChild::IsolatedChild(std::string path, const Answer& answer, const Isola
 IsolatedChild::IsolatedChild(IsolatedChild&& other) noexcept
     : path_(std::move(other.path_)),
       wait_s_(other.wait_s_),
+      cpu_s_(other.cpu_s_),
       channel_(std::exchange(other.channel_, -1)),
       child_(std::exchange(other.child_, -1)) {}
 
@@ -132,6 +136,7 @@ IsolatedChild::~IsolatedChild() {
 }
 
 std::string IsolatedChild::ask(std::string_view question, std::uint64_t most) const {
+  grant_time();
   send(bytes_of({question.size(), Outcome::good}));
   send(question);
   Header header;
@@ -141,6 +146,18 @@ std::string IsolatedChild::ask(std::string_view question, std::uint64_t most) co
   receive(answer.data(), answer.size());
   CARAVAN_CHECK(header.outcome == Outcome::good, IoError, answer);
   return answer;
+}
+
+/// A child that is dead already is found when it does not answer.
+void IsolatedChild::grant_time() const {
+  clockid_t clock{};
+  timespec used{};
+  rlimit now{};
+  if (::clock_getcpuclockid(child_, &clock) != 0 || ::clock_gettime(clock, &used) != 0) return;
+  if (::prlimit(child_, RLIMIT_CPU, nullptr, &now) != 0) return;
+  const rlim_t wanted = static_cast<rlim_t>(used.tv_sec) + 1 + cpu_s_;
+  now.rlim_cur = std::min(wanted, now.rlim_max);
+  ::prlimit(child_, RLIMIT_CPU, &now, nullptr);
 }
 
 void IsolatedChild::send(std::string_view bytes) const {

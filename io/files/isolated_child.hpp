@@ -27,10 +27,12 @@ class IsolatedChild {
   static constexpr std::uint64_t kMostMessageBytes = std::uint64_t{64} << 10;
   static constexpr std::uint64_t kMostAnswerBytes = std::uint64_t{512} << 20;
   /// IoError: the answer's own message when it throws; "file rejected: … <path>" when the child dies, exceeds
-  /// a limit, or answers with more than `most` bytes (a message: 64 KiB more).
+  /// a limit, or answers with more than `most` bytes (a message: 64 KiB more). Every answer has the processor
+  /// time of the limits for itself.
   std::string ask(std::string_view question, std::uint64_t most = kMostAnswerBytes) const;
 
  private:
+  void grant_time() const;
   void send(std::string_view bytes) const;
   void receive(char* to, std::size_t bytes) const;
   [[noreturn]] void reject(const std::string& why) const;
@@ -38,6 +40,7 @@ class IsolatedChild {
 
   std::string path_;
   unsigned wait_s_;
+  std::uint64_t cpu_s_;
   int channel_ = -1;
   pid_t child_ = -1;
 };

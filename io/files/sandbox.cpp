@@ -20,12 +20,15 @@
 namespace caravan::io {
 namespace {
 
-void limit(__rlimit_resource_t resource, rlim_t value) {
+enum class Rise { never, by_parent };
+
+/// The filter of system calls keeps this process from raising what its parent may raise.
+void limit(__rlimit_resource_t resource, rlim_t value, Rise rise = Rise::never) {
   rlimit now{};
   ::getrlimit(resource, &now);
   const rlim_t least = std::min(value, now.rlim_max);
-  const rlimit both{least, least};
-  CARAVAN_CHECK(::setrlimit(resource, &both) == 0, IoError,
+  const rlimit wanted{least, rise == Rise::never ? least : now.rlim_max};
+  CARAVAN_CHECK(::setrlimit(resource, &wanted) == 0, IoError,
                 "cannot limit a process that reads a foreign file");
 }
 
@@ -103,7 +106,7 @@ void enter_sandbox([[maybe_unused]] int channel, const IsolationLimits& limits) 
       "a file without a manifest is parsed in a restricted process only, which needs libseccomp (this "
       "build has none). Install libseccomp-dev and build again?");
   limit(RLIMIT_AS, limits.memory_bytes);
-  limit(RLIMIT_CPU, limits.cpu_s);
+  limit(RLIMIT_CPU, limits.cpu_s, Rise::by_parent);
   limit(RLIMIT_FSIZE, 0);
   limit(RLIMIT_CORE, 0);
 #ifdef CARAVAN_HAVE_SECCOMP

@@ -4,29 +4,11 @@
 
 #include <fmt/format.h>
 
-#include <vector>
-
 #include "io/hdf5/element_type.hpp"
 #include "io/hdf5/space.hpp"
 
 namespace caravan::io::h5 {
 namespace {
-
-Shape shape_of(hid_t space, const std::string& name) {
-  const int rank = H5Sget_simple_extent_ndims(space);
-  CARAVAN_CHECK(
-      rank >= 0 && rank <= Shape::kMaxRank, IoError,
-      fmt::format("dataset {} has {} axes (at most {} are supported)", name, rank, Shape::kMaxRank));
-  std::array<hsize_t, Shape::kMaxRank> extents{};
-  H5Sget_simple_extent_dims(space, extents.data(), nullptr);
-  Shape shape;
-  for (int axis = 0; axis < rank; ++axis) {
-    CARAVAN_CHECK(extents[static_cast<std::size_t>(axis)] <= INT64_MAX, IoError,
-                  fmt::format("dataset {} has an extent above 2^63", name));
-    shape.append(static_cast<std::int64_t>(extents[static_cast<std::size_t>(axis)]));
-  }
-  return shape;
-}
 
 Handle creation_list() {
   Handle list(checked(H5Pcreate(H5P_DATASET_CREATE), "make", "a dataset creation list"), H5Pclose);
@@ -67,23 +49,8 @@ std::uint64_t Dataset::file_offset() const {
 
 Handle Dataset::block(const Origin& origin, const TensorView& view) const {
   CARAVAN_EXPECT(view.dtype == dtype_ && view.contiguous());
-  CARAVAN_CHECK(view.shape.rank() == shape_.rank(), IoError,
-                fmt::format("dataset {} has shape {} ({} was asked for)", name_, to_string(shape_),
-                            to_string(view.shape)));
   Handle space(checked(H5Dget_space(handle_), "read the shape of", name_), H5Sclose);
-  if (shape_.rank() == 0) return space;
-  std::vector<hsize_t> from;
-  for (int axis = 0; axis < shape_.rank(); ++axis) {
-    const std::int64_t begin = origin[static_cast<std::size_t>(axis)];
-    CARAVAN_CHECK(
-        begin >= 0 && view.extent(axis) <= shape_[axis] && begin <= shape_[axis] - view.extent(axis), IoError,
-        fmt::format("dataset {} has shape {} (axis {} cannot give {} elements from {})", name_,
-                    to_string(shape_), axis, view.extent(axis), begin));
-    from.push_back(static_cast<hsize_t>(begin));
-  }
-  check(H5Sselect_hyperslab(space, H5S_SELECT_SET, from.data(), nullptr, extents_of(view.shape).data(),
-                            nullptr),
-        "select a block of", name_);
+  select_block(space, {origin, view.shape, shape_, name_});
   return space;
 }
 

@@ -1,15 +1,13 @@
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <string>
 
 #include "caravan/tensor.hpp"
 #include "io/hdf5/h5_file.hpp"
+#include "io/hdf5/space.hpp"
 
 namespace caravan::io::h5 {
-
-using Origin = std::array<std::int64_t, Shape::kMaxRank>;
 
 /// A tensor in an HDF5 file. Bytes are moved as they are, never converted.
 class Dataset {

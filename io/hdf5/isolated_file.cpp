@@ -5,15 +5,16 @@
 #include <fmt/format.h>
 
 #include <cstring>
+#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <span>
 #include <utility>
 
 #include "io/files/file.hpp"
 #include "io/files/strict_json.hpp"
-#include "io/hdf5/dataset.hpp"
+#include "io/hdf5/foreign_block.hpp"
+#include "io/hdf5/node_json.hpp"
 #include "io/hdf5/walk.hpp"
 
 namespace caravan::io::h5 {
@@ -21,29 +22,11 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::string_view kList = "list";
-constexpr std::uint64_t kSecondsToOpen = 2, kSlowestBytesASecond = 20'000'000;
-
-json to_json(const Node& node) {
-  return {{"path", node.path},       {"group", node.kind == Node::Kind::group},
-          {"type", node.type},       {"dtype", node.dtype ? static_cast<int>(*node.dtype) : -1},
-          {"extents", node.extents}, {"bytes", node.bytes}};
-}
-
-std::string to_text(const std::vector<Node>& nodes) {
-  json list = json::array();
-  for (const Node& node : nodes) list.push_back(to_json(node));
-  return list.dump(-1, ' ', true, json::error_handler_t::replace);
-}
-
-std::string block_of(const H5File& file, const json& question) {
-  const Dataset dataset = Dataset::open(file, question.at("name").get<std::string>());
-  Shape shape;
-  for (const json& extent : question.at("shape")) shape.append(int64_of(extent));
-  std::string block(static_cast<std::size_t>(shape.count()) * size_of(dataset.dtype()), '\0');
-  dataset.read(question.at("origin").get<Origin>(), TensorView(block.data(), dataset.dtype(), shape));
-  return block;
-}
+constexpr std::string_view kNextNodes = "next";
+constexpr std::size_t kNodesAtOnce = 1000;
+constexpr std::uint64_t kSecondsToAnswer = 2, kSlowestBytesASecond = 20'000'000;
+constexpr std::uint64_t kMostBytesAtOnce = std::uint64_t{256} << 20,
+                        kMostBytesOfNodes = std::uint64_t{2} << 30;
 
 /// What the child does: it opens the file when the sandbox holds, at the first question.
 class Reader {
@@ -51,15 +34,31 @@ class Reader {
   Reader(std::string path, std::span<const std::byte> image) : path_(std::move(path)), image_(image) {}
 
   std::string operator()(std::string_view question) {
-    if (!file_) file_.emplace(H5File::open_image(path_, image_));
-    if (question == kList) return to_text(walk(*file_));
-    return block_of(*file_, json::parse(question));
+    if (!opened_) opened_.emplace(path_, image_);
+    if (question == kNextNodes)
+      return to_json(opened_->walk.next(kNodesAtOnce)).dump(-1, ' ', true, json::error_handler_t::replace);
+    return block(json::parse(question));
   }
 
  private:
+  struct Opened {
+    Opened(const std::string& path, std::span<const std::byte> image)
+        : file(H5File::open_image(path, image)), walk(file), blocks(file) {}
+    H5File file;
+    Walk walk;
+    ForeignBlocks blocks;
+  };
+
+  std::string block(const json& question) {
+    Shape extents;
+    for (const json& extent : question.at("shape")) extents.append(int64_of(extent));
+    return opened_->blocks.read(question.at("name").get<std::string>(), question.at("origin").get<Origin>(),
+                                extents);
+  }
+
   std::string path_;
   std::span<const std::byte> image_;
-  std::optional<H5File> file_;
+  std::optional<Opened> opened_;
 };
 
 IsolatedChild start_child(const std::string& path) {
@@ -67,30 +66,15 @@ IsolatedChild start_child(const std::string& path) {
   start();                        // the library reads its environment before the sandbox
   IsolationLimits limits;
   limits.memory_bytes += mapped.bytes().size();
-  limits.cpu_s = kSecondsToOpen + mapped.bytes().size() / kSlowestBytesASecond;
+  limits.cpu_s = kSecondsToAnswer + mapped.bytes().size() / kSlowestBytesASecond;
   const auto reader = std::make_shared<Reader>(path, mapped.bytes());
   return IsolatedChild(
       path, [reader](std::string_view question) { return (*reader)(question); }, limits);
 }
 
-Node node_from(const json& object) {
-  Node node;
-  node.path = object.at("path").get<std::string>();
-  node.kind = object.at("group").get<bool>() ? Node::Kind::group : Node::Kind::dataset;
-  node.type = object.at("type").get<std::string>();
-  if (const auto dtype = int64_of(object.at("dtype")); dtype >= 0 && dtype <= static_cast<int>(DType::u8))
-    node.dtype = static_cast<DType>(dtype);
-  for (const json& extent : object.at("extents")) node.extents.push_back(uint64_of(extent));
-  node.bytes = uint64_of(object.at("bytes"));
-  return node;
-}
-
-/// The child may be in the hands of the file, so what it says is outside input too.
-std::vector<Node> nodes_from(const std::string& text, const std::string& path) {
+std::vector<Node> parse_nodes(const std::string& text, const std::string& path) {
   try {
-    std::vector<Node> nodes;
-    for (const json& object : parse_json_strict(text, path)) nodes.push_back(node_from(object));
-    return nodes;
+    return nodes_from(parse_json_strict(text, path));
   } catch (const json::exception& problem) {
     throw IoError(fmt::format("file rejected: the reader of {} gave no list ({})", path, problem.what()));
   }
@@ -98,18 +82,33 @@ std::vector<Node> nodes_from(const std::string& text, const std::string& path) {
 
 }  // namespace
 
-IsolatedFile::IsolatedFile(const std::string& path)
-    : child_(start_child(path)), nodes_(nodes_from(child_.ask(kList), path)) {}
+IsolatedFile::IsolatedFile(const std::string& path) : child_(start_child(path)) {
+  list(path);
+}
 
-void IsolatedFile::read(const std::string& name, const Origin& origin, const TensorView& to) const {
+void IsolatedFile::list(const std::string& path) {
+  for (std::uint64_t bytes = 0;;) {
+    const std::string text = child_.ask(kNextNodes, kMostBytesAtOnce);
+    std::vector<Node> some = parse_nodes(text, path);
+    if (some.empty()) return;
+    bytes += text.size();
+    CARAVAN_CHECK(bytes <= kMostBytesOfNodes && nodes_.size() + some.size() <= Walk::kMostNodes + 1, IoError,
+                  fmt::format("file rejected: the list of objects of {} has more than {} entries or {} bytes",
+                              path, Walk::kMostNodes, kMostBytesOfNodes));
+    nodes_.insert(nodes_.end(), std::make_move_iterator(some.begin()), std::make_move_iterator(some.end()));
+  }
+}
+
+void IsolatedFile::read(const Node& node, const Origin& origin, const Shape& extents,
+                        std::span<std::byte> to) const {
   json shape = json::array();
-  for (int axis = 0; axis < to.shape.rank(); ++axis) shape.push_back(to.shape[axis]);
-  const json question = {{"name", name}, {"origin", origin}, {"shape", shape}};
-  const std::string block = child_.ask(question.dump(), to.bytes());
-  CARAVAN_CHECK(block.size() == to.bytes(), IoError,
-                fmt::format("file rejected: the reader gave {} bytes of {} instead of {}", block.size(), name,
-                            to.bytes()));
-  std::memcpy(to.data, block.data(), block.size());
+  for (int axis = 0; axis < extents.rank(); ++axis) shape.push_back(extents[axis]);
+  const json question = {{"name", node.path}, {"origin", origin}, {"shape", shape}};
+  const std::string block = child_.ask(question.dump(), to.size());
+  CARAVAN_CHECK(block.size() == to.size(), IoError,
+                fmt::format("file rejected: the reader gave {} bytes of {} instead of {}", block.size(),
+                            node.path, to.size()));
+  std::memcpy(to.data(), block.data(), block.size());
 }
 
 }  // namespace caravan::io::h5

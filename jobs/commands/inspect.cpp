@@ -57,6 +57,8 @@ void declare_views(CLI::App& app, const std::shared_ptr<CommandLine>& line) {
   flag("--diff", InspectView::diff, "what differs between two paths; exit code 1 when something does");
   flag("--verify", InspectView::verify, "compare every byte with the manifest; exit code 3 for damage");
   flag("--job", InspectView::job, "print only the resolved job that wrote it");
+  views->add_option("--tokens", options.range, "BEGIN:END: that stretch of token shards as text")
+      ->each([line](const std::string&) { line->options.view = InspectView::tokens; });
   views->add_option("--show", options.tensor, "NAME or NAME[0:4,:]: print values")
       ->each([line](const std::string&) { line->options.view = InspectView::show; });
   views
@@ -71,7 +73,9 @@ std::function<int()> declare(CLI::App& app) {
   auto line = std::make_shared<CommandLine>();
   InspectOptions& options = line->options;
   app.add_option("path", options.paths,
-                 "a run (its newest checkpoint), a checkpoint's folder, or an HDF5 file; two for --diff")
+                 "a run (its newest checkpoint), a checkpoint's folder, a folder of token shards, or an HDF5 "
+                 "file; two "
+                 "for --diff")
       ->required()
       ->expected(1, 2);
   declare_views(app, line);
@@ -99,6 +103,8 @@ std::function<int()> declare(CLI::App& app) {
 }  // namespace
 
 extern const Command inspect_command{
-    "inspect", "Look into HDF5 checkpoints: tensors, statistics, differences, integrity, job", &declare};
+    "inspect",
+    "Look into HDF5 checkpoints and token shards: tensors, statistics, differences, integrity, job, text",
+    &declare};
 
 }  // namespace caravan::jobs

@@ -46,11 +46,9 @@ Shape zeros_like(const Shape& extents) {
 
 Box whole_of(const TensorEntry& tensor) {
   CARAVAN_CHECK(
-      tensor.dtype, IoError,
-      fmt::format("{} holds {} {} (only f32, f64, bf16, f16, i32, i64 and u8 of at most {} axes are "
-                  "read)",
-                  printable(tensor.name), printable(tensor.type), shape_text(tensor.extents),
-                  Shape::kMaxRank));
+      tensor.element, IoError,
+      fmt::format("{} holds {} {} (it cannot be read: {})", printable(tensor.name), printable(tensor.type),
+                  shape_text(tensor.extents), printable(tensor.unreadable)));
   return {{}, tensor.shape()};
 }
 

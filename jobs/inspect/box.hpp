@@ -15,7 +15,7 @@ struct Box {
   Shape extents;
 };
 
-/// All of it. IoError when elements of its type or so many axes cannot be read.
+/// All of it. IoError when its elements cannot be read, with the reason.
 Box whole_of(const TensorEntry& tensor);
 
 /// Splits a box into blocks of at most `most` elements (at least one), each a stretch of the box in row-major

@@ -10,7 +10,7 @@ CheckpointTensors::CheckpointTensors(io::CheckpointReader reader) : reader_(std:
   for (const io::TensorRecord& record : reader_.tensors()) {
     TensorEntry entry;
     entry.name = record.name;
-    entry.dtype = record.dtype;
+    entry.element = io::number_type_of(record.dtype);
     entry.type = name_of(record.dtype);
     for (int axis = 0; axis < record.shape.rank(); ++axis)
       entry.extents.push_back(static_cast<std::uint64_t>(record.shape[axis]));
@@ -21,9 +21,8 @@ CheckpointTensors::CheckpointTensors(io::CheckpointReader reader) : reader_(std:
             [](const TensorEntry& a, const TensorEntry& b) { return natural_less(a.name, b.name); });
 }
 
-void CheckpointTensors::read(const TensorEntry& tensor, const BlockOrigin& origin,
-                             const TensorView& to) const {
-  reader_.read_block(tensor.name, origin, to);
+void CheckpointTensors::read(const TensorEntry& tensor, const BlockOrigin& origin, const Block& to) const {
+  reader_.read_block(tensor.name, origin, TensorView(to.data, *io::dtype_of_number(to.element), to.shape));
 }
 
 }  // namespace caravan::jobs

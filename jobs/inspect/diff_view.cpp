@@ -72,9 +72,18 @@ class Difference {
                   fmt::format("shape {} and {}", shape_text(pair.a->extents), shape_text(pair.b->extents)));
     const bool is_retyped = pair.a->type != pair.b->type;
     const std::string types = is_retyped ? fmt::format("type {} and {}", pair.a->type, pair.b->type) : "";
-    if (!pair.a->dtype || !pair.b->dtype) return note(name, types.empty() ? "cannot be compared" : types);
+    if (!pair.a->element || !pair.b->element) return note_unreadable(name, pair, types);
     const ValueDifference values = compare_values({*a_.source, *pair.a}, {*b_.source, *pair.b}, tolerance_);
     if (values.changed > 0 || is_retyped) note(name, types.empty() ? "values" : types, *pair.a, values);
+  }
+
+  /// Two that hold nothing are the same.
+  void note_unreadable(const std::string& name, const Pair& pair, const std::string& types) {
+    const TensorEntry& unread = pair.a->element ? *pair.b : *pair.a;
+    if (!types.empty()) return note(name, types);
+    const bool are_empty =
+        pair.a->bytes == 0 && pair.b->bytes == 0 && pair.a->unreadable == pair.b->unreadable;
+    if (!are_empty) note(name, fmt::format("cannot be compared: {}", printable(unread.unreadable)));
   }
 
   void note(const std::string& name, const std::string& what) {

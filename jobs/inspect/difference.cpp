@@ -82,16 +82,16 @@ class Comparison {
 };
 
 /// A buffer for the same block of the other tensor.
-TensorView fitting(std::vector<std::byte>& bytes, DType dtype, const Shape& shape) {
-  bytes.resize(static_cast<std::size_t>(shape.count()) * size_of(dtype));
-  return {bytes.data(), dtype, shape};
+Block fitting(std::vector<std::byte>& bytes, io::NumberType element, const Shape& shape) {
+  bytes.resize(static_cast<std::size_t>(shape.count()) * size_of(element));
+  return {bytes.data(), element, shape};
 }
 
-bool are_same_bytes(const TensorView& a, const TensorView& b) {
-  return a.dtype == b.dtype && std::memcmp(a.data, b.data, a.bytes()) == 0;
+bool are_same_bytes(const Block& a, const Block& b) {
+  return a.element == b.element && std::memcmp(a.data, b.data, a.bytes()) == 0;
 }
 
-void compare_blocks(const TensorView& a, const TensorView& b, Comparison& comparison) {
+void compare_blocks(const Block& a, const Block& b, Comparison& comparison) {
   std::vector<double> left, right;
   const bool are_same = are_same_bytes(a, b);
   const std::uint64_t before = comparison.changed();
@@ -101,19 +101,20 @@ void compare_blocks(const TensorView& a, const TensorView& b, Comparison& compar
     to_double(b, first, right);
     comparison.add(values, right);
   });
-  const bool are_long = a.dtype == DType::i64 && b.dtype == DType::i64;
+  const bool are_long =
+      a.element == b.element && (a.element == io::NumberType::i64 || a.element == io::NumberType::u64);
   if (are_long && !are_same && comparison.changed() == before) comparison.add_hidden_change();
 }
 
 }  // namespace
 
 ValueDifference compare_values(const TensorOf& a, const TensorOf& b, const Tolerance& tolerance) {
-  const DType dtype_a = a.tensor.dtype.value(), dtype_b = b.tensor.dtype.value();
-  const std::int64_t most = std::min(elements_a_block(dtype_a), elements_a_block(dtype_b));
+  const io::NumberType element_a = a.tensor.element.value(), element_b = b.tensor.element.value();
+  const std::int64_t most = std::min(elements_a_block(element_a), elements_a_block(element_b));
   Comparison comparison(tolerance);
   std::vector<std::byte> bytes_a, bytes_b;
   for_each_block(whole_of(a.tensor), most, [&](const BlockOrigin& origin, const Shape& shape, std::uint64_t) {
-    const TensorView left = fitting(bytes_a, dtype_a, shape), right = fitting(bytes_b, dtype_b, shape);
+    const Block left = fitting(bytes_a, element_a, shape), right = fitting(bytes_b, element_b, shape);
     a.source.read(a.tensor, origin, left);
     b.source.read(b.tensor, origin, right);
     compare_blocks(left, right, comparison);

@@ -18,17 +18,28 @@ struct MapOf {
   std::string title;
   std::vector<std::vector<double>> rows;  ///< a layer each; empty where nothing is known
   double centre = 0;                      ///< white; on both sides a colour
+  bool is_share = false;                  ///< never below zero
 };
 
-/// The farthest from the centre.
-double reach_of(const MapOf& map) {
+/// How far colours reach to both sides of the centre.
+struct Reach {
+  double below = 1, above = 1;
+
+  /// -1 at the lower end, 0 at the centre, 1 at the upper end.
+  double share_of(double off) const { return off < 0 ? off / below : off / above; }
+  double off_of(double share) const { return share < 0 ? share * below : share * above; }
+};
+
+/// To the farthest from the centre; the same on both sides, but for shares from zero on.
+Reach reach_of(const MapOf& map) {
   double reach = 0;
   for (const auto& row : map.rows) {
     for (const double value : row) {
       if (std::isfinite(value)) reach = std::max(reach, std::abs(value - map.centre));
     }
   }
-  return reach > 0 ? reach : 1;
+  if (reach == 0) reach = 1;
+  return {map.is_share ? map.centre : reach, reach};
 }
 
 /// Blue below the centre, orange above.
@@ -48,8 +59,8 @@ class Drawing {
   }
 
   void map(const MapOf& map) {
-    const double reach = reach_of(map);
-    page_.text({kLeft, y_ + 12, "start", "#222", 12}, map.title);
+    const Reach reach = reach_of(map);
+    page_.text({kLeft, y_ + 12, "start", "#222", 12, width() - kLeft - 12}, map.title);
     y_ += kTitle;
     for (std::size_t row = 0; row < map.rows.size(); ++row) draw_row(map, row, reach);
     y_ += static_cast<double>(map.rows.size()) * cell_;
@@ -69,14 +80,14 @@ class Drawing {
     return std::clamp(900.0 / static_cast<double>(most_experts(experts)), 6.0, 24.0);
   }
   double width() const {
-    return std::max(420.0, kLeft + static_cast<double>(most_experts(experts_)) * cell_ + kGap);
+    return std::max(480.0, kLeft + static_cast<double>(most_experts(experts_)) * cell_ + kGap);
   }
   double height(std::size_t maps) const {
     const double rows = static_cast<double>(experts_.layers.size()) * cell_;
     return kHead + static_cast<double>(maps) * (kTitle + rows + kScale + kGap);
   }
 
-  void draw_row(const MapOf& map, std::size_t row, double reach) {
+  void draw_row(const MapOf& map, std::size_t row, const Reach& reach) {
     const double y = y_ + static_cast<double>(row) * cell_;
     const std::size_t every = static_cast<std::size_t>(std::ceil(13 / cell_));
     if (row % every == 0)
@@ -88,13 +99,13 @@ class Drawing {
           "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" fill=\"{}\" stroke=\"#ddd\" "
           "stroke-width=\"0.4\"><title>layer {}, expert {}: {}</title></rect>\n",
           kLeft + static_cast<double>(expert) * cell_, y, cell_, cell_,
-          std::isfinite(value) ? hex(colour_at((value - map.centre) / reach)) : "#d00",
+          std::isfinite(value) ? hex(colour_at(reach.share_of(value - map.centre))) : "#d00",
           experts_.layers[row].layer, expert, number_text(value));
     }
   }
 
   /// Experts below the map, and what its colours mean.
-  void draw_scale(const MapOf& map, double reach) {
+  void draw_scale(const MapOf& map, const Reach& reach) {
     constexpr int kSteps = 40;
     constexpr double kWide = 200, kHigh = 9;
     const std::size_t most = most_experts(experts_);
@@ -111,7 +122,7 @@ class Drawing {
     }
     const auto number = [&](double share, const char* anchor) {
       page_.text({kLeft + (share + 1) / 2 * kWide, top + kHigh + 12, anchor, kNumbers, 10},
-                 number_text(map.centre + share * reach));
+                 number_text(map.centre + reach.off_of(share)));
     };
     number(-1, "start");
     number(0, "middle");
@@ -133,8 +144,9 @@ std::vector<double> divided_by_mean(std::vector<double> values) {
 }
 
 std::vector<MapOf> maps_of(const Experts& experts) {
-  MapOf bias{"Bias (rows: layers)", {}, 0}, tokens{"Tokens / mean of the layer (1: even)", {}, 1},
-      weights{"Root mean square of the weights / mean of the layer", {}, 1};
+  MapOf bias{"Bias (rows: layers)", {}, 0, false},
+      tokens{"Tokens / mean of the layer (1: even)", {}, 1, true},
+      weights{"Root mean square of the weights / mean of the layer", {}, 1, true};
   for (const ExpertLayer& layer : experts.layers) {
     bias.rows.push_back(layer.bias);
     tokens.rows.push_back(divided_by_mean(layer.tokens));

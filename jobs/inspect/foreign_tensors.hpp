@@ -1,6 +1,8 @@
 #pragma once
 
 #include <string>
+#include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "io/hdf5/isolated_file.hpp"
@@ -8,18 +10,22 @@
 
 namespace caravan::jobs {
 
-/// The data sets of an HDF5 file that nobody vouches for. HDF5 runs in a restricted child process.
+/// The data sets of an HDF5 file that nobody vouches for. HDF5 runs in a restricted child process. Borrows
+/// nothing; its objects stay where they are.
 class ForeignTensors final : public TensorSource {
  public:
   /// IoError "file rejected" when the file breaks its reader.
   explicit ForeignTensors(const std::string& path);
 
   const std::vector<TensorEntry>& tensors() const override { return tensors_; }
-  void read(const TensorEntry& tensor, const BlockOrigin& origin, const TensorView& to) const override;
+  /// Groups and data sets, for what is written beside them.
+  const std::vector<io::h5::Node>& objects() const { return file_.nodes(); }
+  void read(const TensorEntry& tensor, const BlockOrigin& origin, const Block& to) const override;
 
  private:
   io::h5::IsolatedFile file_;
   std::vector<TensorEntry> tensors_;
+  std::unordered_map<std::string_view, const io::h5::Node*> nodes_;  // by path
 };
 
 }  // namespace caravan::jobs

@@ -10,7 +10,7 @@
 #include "jobs/drawing/tone.hpp"
 #include "jobs/inspect/box.hpp"
 #include "jobs/inspect/histogram.hpp"
-#include "jobs/inspect/names.hpp"
+#include "jobs/inspect/readable.hpp"
 #include "jobs/inspect/statistics_view.hpp"
 #include "jobs/setup/text.hpp"
 #include "jobs/text_streams.hpp"
@@ -69,7 +69,7 @@ ordered_json to_json(const Named& named) {
 void draw_panel(SvgPage& page, const PanelFrame& frame, const Named& named) {
   const Histogram& histogram = named.histogram;
   Panel panel(page, frame, {Axis::Kind::linear, {histogram.low, histogram.high}},
-              {Axis::Kind::linear, {0, static_cast<double>(std::max<std::uint64_t>(1, histogram.most()))}});
+              {Axis::Kind::whole, {0, static_cast<double>(std::max<std::uint64_t>(1, histogram.most()))}});
   for (std::size_t bin = 0; bin < histogram.counts.size(); ++bin) {
     const double from = histogram.edge(bin), to = histogram.edge(bin + 1);
     if (histogram.counts[bin] == 0) continue;
@@ -100,16 +100,21 @@ std::string picture(const std::string& path, const std::vector<Named>& all) {
 }  // namespace
 
 Report histogram_view(const Subject& subject, const InspectOptions& options, const TextStyle& style) {
-  const auto chosen = choose_of_model(NameFilter(options.patterns), subject.tensors());
-  const std::size_t most = options.svg.empty() ? kMostTensors : kMostPanels;
+  const ReadableTensors chosen = choose_readable(NameFilter(options.patterns), subject.tensors());
+  const std::size_t most = options.svg.empty() ? kMostTensors : kMostPanels, count = chosen.readable.size();
   CARAVAN_CHECK(
-      chosen.size() <= most, ConfigError,
-      fmt::format("histograms of {} tensors (at most {}). Choose some with --tensors?", chosen.size(), most));
+      count <= most, ConfigError,
+      fmt::format("histograms of {} tensors (at most {}). Choose some with --tensors?", count, most));
+  CARAVAN_CHECK(
+      count > 0, ConfigError,
+      fmt::format("{} holds no tensor whose elements can be read\n{}", subject.path, skipped_text(chosen)));
   std::vector<Named> all;
   ProgressLine progress;
   Report report;
-  report.json = {{"path", subject.path}, {"tensors", ordered_json::array()}};
-  for (const TensorEntry* tensor : chosen) {
+  report.json = {
+      {"path", subject.path}, {"tensors", ordered_json::array()}, {"skipped", skipped_json(chosen)}};
+  report.text = skipped_text(chosen);
+  for (const TensorEntry* tensor : chosen.readable) {
     progress.show(printable(tensor->name));
     all.push_back({tensor, histogram_of(*subject.source, *tensor, options.bins)});
     report.text += chart_text(all.back(), style);

@@ -8,7 +8,7 @@
 #include "caravan/check.hpp"
 #include "jobs/drawing/panel.hpp"
 #include "jobs/inspect/layer_norms.hpp"
-#include "jobs/inspect/names.hpp"
+#include "jobs/inspect/readable.hpp"
 #include "jobs/inspect/table.hpp"
 
 namespace caravan::jobs {
@@ -75,12 +75,11 @@ ordered_json to_json(const LayerNorms& norms) {
 
 using Curve = std::vector<std::pair<double, double>>;
 
-/// Norms above zero: what a logarithm can show.
 Curve curve_of(const LayerNorms& norms, const std::string& kind) {
   Curve curve;
   for (const auto& [layer, kinds] : norms.layers) {
     const auto found = kinds.find(kind);
-    if (found != kinds.end() && found->second.norm() > 0)
+    if (found != kinds.end() && std::isfinite(found->second.norm()))
       curve.emplace_back(static_cast<double>(layer), found->second.norm());
   }
   return curve;
@@ -92,7 +91,7 @@ PanelScale scale_of(const std::vector<Curve>& curves) {
   double low = INFINITY, high = 0;
   for (const Curve& curve : curves) {
     for (const auto& [layer, norm] : curve) {
-      low = std::min(low, norm);
+      if (norm > 0) low = std::min(low, norm);
       high = std::max(high, norm);
     }
   }
@@ -111,21 +110,22 @@ std::string picture(const std::string& path, const LayerNorms& norms) {
   SvgPage page(Panel::kLeft + 12 + kWidth + kLegend, kHead + Panel::kTop + kHeight + Panel::kBottom);
   page.title("Norms by layer");
   page.subtitle(path);
-  const PanelFrame frame{Panel::kLeft + 12,
-                         kHead + Panel::kTop - 24,
-                         kWidth,
-                         kHeight,
-                         "",
-                         "",
-                         "layer",
-                         y.kind == Axis::Kind::logarithmic ? "L2 norm (logarithmic)" : "L2 norm"};
+  const PanelFrame frame{
+      Panel::kLeft + 12,
+      kHead + Panel::kTop - 24,
+      kWidth,
+      kHeight,
+      "",
+      "",
+      "layer",
+      y.kind == Axis::Kind::logarithmic ? "L2 norm (logarithmic above the first mark)" : "L2 norm"};
   Panel panel(page, frame, {Axis::Kind::whole, {first, last}}, y);
   for (std::size_t i = 0; i < curves.size(); ++i) {
     panel.curve(curves[i], series_colour(i), norms.kinds[i]);
     const double top = frame.y + static_cast<double>(i) * kRow, left = frame.x + kWidth + 16;
     page.add("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"12\" height=\"12\" fill=\"{}\"/>\n", left, top,
              hex(series_colour(i)));
-    page.text({left + 18, top + 10}, norms.kinds[i]);
+    page.text({left + 18, top + 10, "start", "#444", SvgPage::kFont, kLegend - 46}, norms.kinds[i]);
   }
   return std::move(page).finish();
 }
@@ -133,15 +133,16 @@ std::string picture(const std::string& path, const LayerNorms& norms) {
 }  // namespace
 
 Report layer_norms_view(const Subject& subject, const InspectOptions& options, const TextStyle& style) {
-  const LayerNorms norms =
-      layer_norms_of(*subject.source, choose_of_model(NameFilter(options.patterns), subject.tensors()));
+  const ReadableTensors chosen = choose_readable(NameFilter(options.patterns), subject.tensors());
+  const LayerNorms norms = layer_norms_of(*subject.source, chosen.readable);
   CARAVAN_CHECK(!norms.layers.empty(), ConfigError,
                 fmt::format("{} has no tensors of layers (names with layers.N.)", subject.path));
   Report report;
-  report.text = layers_text(norms, style);
+  report.text = skipped_text(chosen) + layers_text(norms, style);
   if (!norms.outside.empty()) report.text += "\n" + outside_text(norms, style);
   report.json = {{"path", subject.path}};
   report.json.update(to_json(norms));
+  report.json["skipped"] = skipped_json(chosen);
   if (!options.svg.empty()) report.svg = picture(subject.path, norms);
   return report;
 }

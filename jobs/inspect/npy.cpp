@@ -11,21 +11,33 @@
 namespace caravan::jobs {
 namespace {
 
-const char* npy_name(DType type) {
-  switch (type) {
-    case DType::f64:
-      return "<f8";
-    case DType::f16:
-      return "<f2";
-    case DType::i32:
-      return "<i4";
-    case DType::i64:
-      return "<i8";
-    case DType::u8:
-      return "|u1";
-    default:
+const char* npy_name(io::NumberType element) {
+  switch (element) {
+    case io::NumberType::bf16:  // never stored
+    case io::NumberType::f32:
       return "<f4";
+    case io::NumberType::f64:
+      return "<f8";
+    case io::NumberType::f16:
+      return "<f2";
+    case io::NumberType::i8:
+      return "|i1";
+    case io::NumberType::i16:
+      return "<i2";
+    case io::NumberType::i32:
+      return "<i4";
+    case io::NumberType::i64:
+      return "<i8";
+    case io::NumberType::u8:
+      return "|u1";
+    case io::NumberType::u16:
+      return "<u2";
+    case io::NumberType::u32:
+      return "<u4";
+    case io::NumberType::u64:
+      break;
   }
+  return "<u8";
 }
 
 /// "(4, 8)", "(4,)", "()"
@@ -34,20 +46,25 @@ std::string tuple_text(const std::vector<std::uint64_t>& extents) {
   return fmt::format("({}{})", inside.substr(1, inside.size() - 2), extents.size() == 1 ? "," : "");
 }
 
-std::span<const std::byte> bytes_of(const TensorView& view) {
-  return {view.as<const std::byte>(), view.bytes()};
+/// bf16 as the floats that they are.
+std::vector<float> widened(const Block& block) {
+  std::vector<float> values(static_cast<std::size_t>(block.count()));
+  const TensorView row(block.data, DType::bf16, {block.count()}),
+      wide(values.data(), DType::f32, {block.count()});
+  io::copy_to_f32(row, wide);
+  return values;
 }
 
 }  // namespace
 
-DType npy_type_of(DType stored) {
-  return stored == DType::bf16 ? DType::f32 : stored;
+io::NumberType npy_element_of(io::NumberType stored) {
+  return stored == io::NumberType::bf16 ? io::NumberType::f32 : stored;
 }
 
-std::string npy_header(DType type, const std::vector<std::uint64_t>& extents) {
+std::string npy_header(io::NumberType element, const std::vector<std::uint64_t>& extents) {
   constexpr std::size_t kAlignment = 64, kFixed = 10;  // magic, version, length
-  std::string text = fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': {}, }}", npy_name(type),
-                                 tuple_text(extents));
+  std::string text = fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': {}, }}",
+                                 npy_name(element), tuple_text(extents));
   text.append((kAlignment - (kFixed + text.size() + 1) % kAlignment) % kAlignment, ' ');
   text += '\n';
   std::string header("\x93NUMPY\x01\x00", 8);
@@ -57,18 +74,14 @@ std::string npy_header(DType type, const std::vector<std::uint64_t>& extents) {
 }
 
 void write_npy(const TensorSource& source, const TensorPart& part, const std::string& path) {
-  const DType stored = part.tensor->dtype.value(), type = npy_type_of(stored);
+  const io::NumberType stored = part.tensor->element.value(), element = npy_element_of(stored);
   io::PendingFile file(path);
-  const std::string header = npy_header(type, part.shown);
+  const std::string header = npy_header(element, part.shown);
   file.write(std::as_bytes(std::span(header)));
-  std::vector<float> widened;
-  ValueStream(source).for_each_stored(*part.tensor, part.box, [&](const TensorView& block, std::uint64_t) {
-    if (type == stored) return file.write(bytes_of(block));
-    widened.resize(static_cast<std::size_t>(block.count()));
-    const TensorView row(block.data, stored, {block.count()}),
-        wide(widened.data(), DType::f32, {block.count()});
-    io::copy_to_f32(row, wide);
-    file.write(bytes_of(wide));
+  ValueStream(source).for_each_stored(*part.tensor, part.box, [&](const Block& block, std::uint64_t) {
+    if (element == stored) return file.write({block.data, block.bytes()});
+    const std::vector<float> values = widened(block);
+    file.write(std::as_bytes(std::span(values)));
   });
   file.commit();
 }
@@ -76,12 +89,12 @@ void write_npy(const TensorSource& source, const TensorPart& part, const std::st
 Report export_view(const Subject& subject, const InspectOptions& options) {
   const TensorPart part = parse_part(options.tensor, subject.tensors());
   write_npy(*subject.source, part, options.file);
-  const DType type = npy_type_of(*part.tensor->dtype);
+  const io::NumberType element = npy_element_of(*part.tensor->element);
   Report report;
-  report.text = fmt::format("{}: {} {}{}\n", options.file, name_of(type), shape_text(part.shown),
-                            type == *part.tensor->dtype ? "" : " (bf16 widened: numpy has no bf16)");
+  report.text = fmt::format("{}: {} {}{}\n", options.file, name_of(element), shape_text(part.shown),
+                            element == *part.tensor->element ? "" : " (bf16 widened: numpy has no bf16)");
   report.json = {{"path", subject.path}, {"tensor", part.tensor->name}, {"stored", part.tensor->type},
-                 {"file", options.file}, {"dtype", name_of(type)},      {"shape", part.shown}};
+                 {"file", options.file}, {"dtype", name_of(element)},   {"shape", part.shown}};
   return report;
 }
 

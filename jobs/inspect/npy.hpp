@@ -13,10 +13,10 @@
 namespace caravan::jobs {
 
 /// What an .npy file stores elements as: numpy has no bf16, which becomes f32 without loss.
-DType npy_type_of(DType stored);
+io::NumberType npy_element_of(io::NumberType stored);
 
 /// The head of an .npy file of version 1.0. Source: numpy.lib.format.
-std::string npy_header(DType type, const std::vector<std::uint64_t>& extents);
+std::string npy_header(io::NumberType element, const std::vector<std::uint64_t>& extents);
 
 /// Writes a part of a tensor for numpy, block by block. The file appears whole or not at all.
 void write_npy(const TensorSource& source, const TensorPart& part, const std::string& path);

@@ -16,6 +16,7 @@ enum class InspectView {
   diff,
   verify,
   job,
+  tokens,
   show,
   export_npy
 };
@@ -30,6 +31,7 @@ struct InspectOptions {
   double rtol = 0, atol = 0;
   std::string tensor;  ///< of show and export: a name, maybe with a slice
   std::string file;    ///< of export
+  std::string range;   ///< of tokens: "BEGIN:END"; empty: the first
   std::string svg;     ///< where a picture goes; empty: none
 };
 

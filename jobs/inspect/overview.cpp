@@ -7,6 +7,7 @@
 
 #include "io/checkpoint/layout.hpp"
 #include "jobs/drawing/tone.hpp"
+#include "jobs/inspect/attributes.hpp"
 #include "jobs/inspect/names.hpp"
 #include "jobs/inspect/parameters.hpp"
 #include "jobs/inspect/tree.hpp"
@@ -43,8 +44,12 @@ std::vector<TreeLeaf> leaves_of(const Subject& subject, const NameFilter& filter
       if (filter.matches(name)) leaves.push_back({name, nullptr, value_text(reader->attribute(name))});
     }
   }
-  std::sort(leaves.begin(), leaves.end(),
-            [](const TreeLeaf& a, const TreeLeaf& b) { return natural_less(a.path, b.path); });
+  if (const auto* file = subject.foreign()) {
+    for (TreeLeaf& leaf : attribute_leaves(*file, filter)) leaves.push_back(std::move(leaf));
+  }
+  std::sort(leaves.begin(), leaves.end(), [](const TreeLeaf& a, const TreeLeaf& b) {
+    return a.path != b.path ? natural_less(a.path, b.path) : natural_less(a.attribute, b.attribute);
+  });
   return leaves;
 }
 
@@ -105,6 +110,9 @@ ordered_json tensors_json(const std::vector<const TensorEntry*>& tensors) {
                     {"dtype", tensor->type},
                     {"shape", tensor->extents},
                     {"bytes", tensor->bytes}});
+    if (tensor->element) continue;
+    list.back()["readable"] = false;
+    list.back()["why"] = tensor->unreadable;
   }
   return list;
 }
@@ -129,6 +137,7 @@ Report overview(const Subject& subject, const InspectOptions& options, const Tex
     report.json["parameters"] = parameters_json(parameters);
     report.json["values"] = values_json(*reader, filter);
   }
+  if (const auto* file = subject.foreign()) report.json["attributes"] = attributes_json(*file, filter);
   report.json["tensors"] = tensors_json(filter.choose(subject.tensors()));
   report.json["skipped"] = skipped_json(subject);
   return report;

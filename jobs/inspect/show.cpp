@@ -4,6 +4,7 @@
 
 #include "caravan/check.hpp"
 #include "jobs/inspect/names.hpp"
+#include "jobs/inspect/number.hpp"
 #include "jobs/inspect/part.hpp"
 #include "jobs/inspect/value_stream.hpp"
 
@@ -12,13 +13,19 @@ namespace {
 
 constexpr std::int64_t kMostElements = 10'000;
 
-std::string lines_of(const std::vector<double>& values, std::uint64_t a_line) {
+std::string lines_of(const std::vector<Number>& values, std::uint64_t a_line) {
   std::string text;
   for (std::size_t i = 0; i < values.size(); ++i) {
     const bool ends = (i + 1) % a_line == 0 || i + 1 == values.size();
-    text += fmt::format("{:.9g}{}", values[i], ends ? '\n' : ' ');
+    text += exact_text(values[i]) + (ends ? '\n' : ' ');
   }
   return text;
+}
+
+nlohmann::ordered_json to_json(const std::vector<Number>& values) {
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (const Number& value : values) std::visit([&](const auto& number) { list.push_back(number); }, value);
+  return list;
 }
 
 }  // namespace
@@ -28,10 +35,11 @@ Report show_view(const Subject& subject, const InspectOptions& options) {
   CARAVAN_CHECK(part.box.extents.count() <= kMostElements, ConfigError,
                 fmt::format("{} elements (at most {} are shown). A part as in NAME[0:4,:], or --export?",
                             part.box.extents.count(), kMostElements));
-  std::vector<double> values;
+  std::vector<Number> values;
   ValueStream(*subject.source)
-      .for_each_value(*part.tensor, part.box, [&](std::span<const double> piece, std::uint64_t) {
-        values.insert(values.end(), piece.begin(), piece.end());
+      .for_each_stored(*part.tensor, part.box, [&](const Block& block, std::uint64_t) {
+        const auto count = static_cast<std::uint64_t>(block.count());
+        for (std::uint64_t i = 0; i < count; ++i) values.push_back(number_at(block, i));
       });
   Report report;
   report.text =
@@ -41,7 +49,7 @@ Report show_view(const Subject& subject, const InspectOptions& options) {
                  {"tensor", part.tensor->name},
                  {"dtype", part.tensor->type},
                  {"shape", part.shown},
-                 {"values", values}};
+                 {"values", to_json(values)}};
   return report;
 }
 

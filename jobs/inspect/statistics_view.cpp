@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "jobs/drawing/axis.hpp"
 #include "jobs/drawing/tone.hpp"
 #include "jobs/inspect/names.hpp"
@@ -22,11 +24,19 @@ std::string not_finite_text(const Statistics& s, const TensorEntry& tensor) {
                      index_text(tensor.extents, *s.first_not_finite));
 }
 
+/// Whole numbers to the last digit, as far as doubles hold them.
+std::string element_text(double value, const TensorEntry& tensor) {
+  constexpr double kExact = 9007199254740992.0;  // 2^53
+  const bool is_whole = !is_float(*tensor.element) && std::abs(value) <= kExact;
+  return is_whole ? fmt::format("{:.0f}", value) : number_text(value);
+}
+
 std::vector<std::string> row_of(const TensorEntry& tensor, const Statistics& s) {
   std::vector<std::string> row = {printable(tensor.name), tensor.type, shape_text(tensor.extents)};
   const auto cell = [&](double value) { return s.finite > 0 ? number_text(value) : "-"; };
-  for (const double value : {s.min, s.max, s.mean, s.deviation(), s.norm(), s.absmax()})
-    row.push_back(cell(value));
+  for (const double value : {s.min, s.max}) row.push_back(s.finite > 0 ? element_text(value, tensor) : "-");
+  for (const double value : {s.mean, s.deviation(), s.norm()}) row.push_back(cell(value));
+  row.push_back(s.finite > 0 ? element_text(s.absmax(), tensor) : "-");
   row.push_back(with_commas(static_cast<std::int64_t>(s.zeros)));
   row.push_back(not_finite_text(s, tensor));
   return row;
@@ -35,7 +45,7 @@ std::vector<std::string> row_of(const TensorEntry& tensor, const Statistics& s) 
 std::vector<std::string> row_of_unreadable(const TensorEntry& tensor) {
   std::vector<std::string> row = {printable(tensor.name), tensor.type, shape_text(tensor.extents)};
   row.insert(row.end(), 7, "-");
-  row.emplace_back("no numbers that can be read");
+  row.push_back("skipped: " + printable(tensor.unreadable));
   return row;
 }
 
@@ -72,9 +82,10 @@ Report statistics_view(const Subject& subject, const InspectOptions& options, co
   ProgressLine progress;
   for (const TensorEntry* tensor : choose_of_model(NameFilter(options.patterns), subject.tensors())) {
     ordered_json object = {{"name", tensor->name}, {"dtype", tensor->type}, {"shape", tensor->extents}};
-    if (!tensor->dtype) {
+    if (!tensor->element) {
       table.add(row_of_unreadable(*tensor));
       object["readable"] = false;
+      object["why"] = tensor->unreadable;
     } else {
       progress.show(printable(tensor->name));
       const Statistics statistics = statistics_of(*subject.source, *tensor);

@@ -80,6 +80,10 @@ const io::CheckpointReader* Subject::checkpoint() const {
   return ours ? &ours->reader() : nullptr;
 }
 
+const ForeignTensors* Subject::foreign() const {
+  return dynamic_cast<const ForeignTensors*>(source.get());
+}
+
 Subject open_subject(const std::string& path) {
   check_kind(path);
   if (is_foreign(path)) return {path, std::make_unique<ForeignTensors>(path), {}};

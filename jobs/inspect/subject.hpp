@@ -6,6 +6,7 @@
 
 #include "io/checkpoint/catalogue.hpp"
 #include "jobs/inspect/checkpoint_tensors.hpp"
+#include "jobs/inspect/foreign_tensors.hpp"
 #include "jobs/inspect/tensor_source.hpp"
 
 namespace caravan::jobs {
@@ -19,6 +20,8 @@ struct Subject {
   const std::vector<TensorEntry>& tensors() const { return source->tensors(); }
   /// Null for a file that no manifest of ours vouches for.
   const io::CheckpointReader* checkpoint() const;
+  /// Null for a checkpoint of ours.
+  const ForeignTensors* foreign() const;
 };
 
 /// `path`: a checkpoint's folder or file, a run (its newest checkpoint whose structure verifies; elements are

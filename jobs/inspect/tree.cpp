@@ -47,6 +47,7 @@ void plant(Branch& root, const TreeLeaf& leaf) {
     }
     rest.remove_prefix(label.size());
   }
+  if (!leaf.attribute.empty()) branch = &branch->last_or_new("@" + leaf.attribute);
   branch->leaf = &leaf;
 }
 
@@ -70,6 +71,11 @@ struct Line {
 class Drawing {
  public:
   Drawing(int depth, Ink ink) : depth_(depth), ink_(ink) {}
+
+  void measure(const std::vector<TreeLeaf>& leaves) {
+    for (const TreeLeaf& leaf : leaves)
+      if (leaf.tensor) widest_type_ = std::max(widest_type_, printable(leaf.tensor->type).size());
+  }
 
   void collect(const Branch& branch, const std::string& indent, int level) {
     for (std::size_t i = 0; i < branch.branches.size(); ++i) {
@@ -113,13 +119,15 @@ class Drawing {
     }
     const TensorEntry* tensor = branch.leaf->tensor;
     if (!tensor) return "= " + printable(branch.leaf->value);
-    return painted(fmt::format("{:<5}", printable(tensor->type)), Tone::accent, ink_) +
-           fmt::format(" {:<20} {:>11}", shape_text(tensor->extents),
-                       bytes_text(static_cast<double>(tensor->bytes)));
+    return painted(fmt::format("{:<{}}", printable(tensor->type), widest_type_), Tone::accent, ink_) +
+           fmt::format(" {:<20} {:>11}{}", shape_text(tensor->extents),
+                       bytes_text(static_cast<double>(tensor->bytes)),
+                       tensor->element ? "" : "  not read: " + printable(tensor->unreadable));
   }
 
   int depth_;
   Ink ink_;
+  std::size_t widest_type_ = 5;
   std::vector<Line> lines_;
 };
 
@@ -130,6 +138,7 @@ std::string draw_tree(const std::vector<TreeLeaf>& leaves, int depth, Ink ink) {
   for (const TreeLeaf& leaf : leaves) plant(root, leaf);
   for (const auto& branch : root.branches) merge_chains(*branch);
   Drawing drawing(depth, ink);
+  drawing.measure(leaves);
   drawing.collect(root, "", 0);
   return drawing.text();
 }

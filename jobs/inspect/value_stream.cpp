@@ -23,8 +23,8 @@ double widened(T value) {
 }
 
 template <class T>
-void convert(const TensorView& block, std::uint64_t first, std::span<double> to) {
-  const std::byte* from = block.as<const std::byte>() + first * sizeof(T);
+void convert(const Block& block, std::uint64_t first, std::span<double> to) {
+  const std::byte* from = block.data + first * sizeof(T);
   for (std::size_t i = 0; i < to.size(); ++i) {
     T value;
     std::memcpy(&value, from + i * sizeof(T), sizeof(T));
@@ -34,30 +34,40 @@ void convert(const TensorView& block, std::uint64_t first, std::span<double> to)
 
 }  // namespace
 
-std::int64_t elements_a_block(DType dtype) {
-  return static_cast<std::int64_t>(kBlockBytes / size_of(dtype));
+std::int64_t elements_a_block(io::NumberType element) {
+  return static_cast<std::int64_t>(kBlockBytes / size_of(element));
 }
 
-void to_double(const TensorView& block, std::uint64_t first, std::span<double> to) {
-  switch (block.dtype) {
-    case DType::f32:
+void to_double(const Block& block, std::uint64_t first, std::span<double> to) {
+  switch (block.element) {
+    case io::NumberType::f32:
       return convert<float>(block, first, to);
-    case DType::f64:
+    case io::NumberType::f64:
       return convert<double>(block, first, to);
-    case DType::bf16:
+    case io::NumberType::bf16:
       return convert<io::Bf16>(block, first, to);
-    case DType::f16:
+    case io::NumberType::f16:
       return convert<io::Half>(block, first, to);
-    case DType::i32:
+    case io::NumberType::i8:
+      return convert<std::int8_t>(block, first, to);
+    case io::NumberType::i16:
+      return convert<std::int16_t>(block, first, to);
+    case io::NumberType::i32:
       return convert<std::int32_t>(block, first, to);
-    case DType::i64:
+    case io::NumberType::i64:
       return convert<std::int64_t>(block, first, to);
-    case DType::u8:
+    case io::NumberType::u8:
       return convert<std::uint8_t>(block, first, to);
+    case io::NumberType::u16:
+      return convert<std::uint16_t>(block, first, to);
+    case io::NumberType::u32:
+      return convert<std::uint32_t>(block, first, to);
+    case io::NumberType::u64:
+      return convert<std::uint64_t>(block, first, to);
   }
 }
 
-void for_each_piece(const TensorView& block, std::vector<double>& room,
+void for_each_piece(const Block& block, std::vector<double>& room,
                     const std::function<void(std::span<const double>, std::uint64_t)>& action) {
   const auto count = static_cast<std::uint64_t>(block.count());
   room.resize(std::min(count, kPieceElements));
@@ -69,18 +79,18 @@ void for_each_piece(const TensorView& block, std::vector<double>& room,
 }
 
 void ValueStream::for_each_stored(const TensorEntry& tensor, const Box& box, const BlockAction& action) {
-  const DType dtype = tensor.dtype.value();
-  for_each_block(box, elements_a_block(dtype),
+  const io::NumberType element = tensor.element.value();
+  for_each_block(box, elements_a_block(element),
                  [&](const BlockOrigin& origin, const Shape& shape, std::uint64_t first) {
-                   block_.resize(static_cast<std::size_t>(shape.count()) * size_of(dtype));
-                   const TensorView block(block_.data(), dtype, shape);
+                   block_.resize(static_cast<std::size_t>(shape.count()) * size_of(element));
+                   const Block block{block_.data(), element, shape};
                    source_.read(tensor, origin, block);
                    action(block, first);
                  });
 }
 
 void ValueStream::for_each_value(const TensorEntry& tensor, const Box& box, const ValueAction& action) {
-  for_each_stored(tensor, box, [&](const TensorView& block, std::uint64_t before) {
+  for_each_stored(tensor, box, [&](const Block& block, std::uint64_t before) {
     for_each_piece(block, values_, [&](std::span<const double> values, std::uint64_t first) {
       action(values, before + first);
     });

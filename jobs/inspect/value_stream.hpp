@@ -17,7 +17,7 @@ class ValueStream {
 
   /// Blocks in the stored type, in row-major order of the box; `first` counts the elements before one. A view
   /// is valid during its visit.
-  using BlockAction = std::function<void(const TensorView& block, std::uint64_t first)>;
+  using BlockAction = std::function<void(const Block& block, std::uint64_t first)>;
   void for_each_stored(const TensorEntry& tensor, const Box& box, const BlockAction& action);
 
   /// The same as double, in pieces that stay in cache.
@@ -30,15 +30,15 @@ class ValueStream {
   std::vector<double> values_;
 };
 
-/// Elements that a block of `dtype` holds at most.
-std::int64_t elements_a_block(DType dtype);
+/// How many of them a block holds at most.
+std::int64_t elements_a_block(io::NumberType element);
 
-/// Gives the elements of a contiguous block as double, piece by piece; whole numbers above 2^53 are rounded.
+/// Gives the elements of a block as double, piece by piece; whole numbers above 2^53 are rounded.
 /// `room` is reused.
-void for_each_piece(const TensorView& block, std::vector<double>& room,
+void for_each_piece(const Block& block, std::vector<double>& room,
                     const std::function<void(std::span<const double> values, std::uint64_t first)>& action);
 
-/// The elements from `first` on of a contiguous block.
-void to_double(const TensorView& block, std::uint64_t first, std::span<double> to);
+/// The elements from `first` on.
+void to_double(const Block& block, std::uint64_t first, std::span<double> to);
 
 }  // namespace caravan::jobs

@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
+
 #include "caravan/check.hpp"
+#include "io/data/holds_shards.hpp"
 #include "jobs/inspect/diff_view.hpp"
 #include "jobs/inspect/experts_view.hpp"
 #include "jobs/inspect/histogram_view.hpp"
@@ -12,6 +15,8 @@
 #include "jobs/inspect/show.hpp"
 #include "jobs/inspect/statistics_view.hpp"
 #include "jobs/inspect/subject.hpp"
+#include "jobs/inspect/token_data.hpp"
+#include "jobs/inspect/tokens_view.hpp"
 #include "jobs/inspect/verification.hpp"
 
 namespace caravan::jobs {
@@ -41,7 +46,11 @@ Report inspect(const InspectOptions& options, const TextStyle& style) {
   check(options);
   if (options.view == InspectView::verify) return verification(options, style);
   if (options.view == InspectView::diff) return diff_view(options, style);
-  const Subject subject = open_subject(options.paths.front());
+  const std::string& path = options.paths.front();
+  const bool is_of_tokens =
+      options.view == InspectView::overview && std::filesystem::is_directory(path) && io::holds_shards(path);
+  if (options.view == InspectView::tokens || is_of_tokens) return tokens_view(path, options, style);
+  const Subject subject = open_subject(path);
   switch (options.view) {
     case InspectView::statistics:
       return statistics_view(subject, options, style);

@@ -13,11 +13,11 @@ namespace {
 constexpr std::uint64_t kMostBytes = 65536;
 
 void read_values(const io::h5::IsolatedFile& file, const io::h5::Node& node) {
-  if (!node.dtype || node.bytes > kMostBytes || node.extents.size() > Shape::kMaxRank) return;
+  if (!node.element || node.bytes > kMostBytes || node.extents.size() > Shape::kMaxRank) return;
   Shape shape;
   for (const std::uint64_t extent : node.extents) shape.append(static_cast<std::int64_t>(extent));
-  std::vector<std::byte> values(static_cast<std::size_t>(shape.count()) * size_of(*node.dtype));
-  file.read(node.path, {}, TensorView(values.data(), *node.dtype, shape));
+  std::vector<std::byte> values(static_cast<std::size_t>(shape.count()) * size_of(*node.element));
+  file.read(node, {}, shape, values);
 }
 
 void read(Input input) {

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "jobs/drawing/fitted_text.hpp"
 #include "jobs/drawing/tone.hpp"
 
 namespace caravan::test {
@@ -30,11 +31,34 @@ TEST(Axis, WholeNumbersHaveNoTicksBetween) {
 }
 
 TEST(Axis, LogarithmsRiseByDecades) {
-  const Axis axis(Axis::Kind::logarithmic, {0.3, 25}, 0, 3);
-  EXPECT_DOUBLE_EQ(axis.low(), 0.1);
+  const Axis axis(Axis::Kind::logarithmic, {0.3, 25}, 0, 4);
+  EXPECT_EQ(axis.low(), 0);
   EXPECT_DOUBLE_EQ(axis.high(), 100);
-  EXPECT_DOUBLE_EQ(axis.at(1), 1);
-  EXPECT_EQ(axis.ticks().size(), 4u);
+  EXPECT_DOUBLE_EQ(axis.at(0), 0);
+  EXPECT_DOUBLE_EQ(axis.at(0.05), 0.5);
+  EXPECT_DOUBLE_EQ(axis.at(0.1), 1);
+  EXPECT_DOUBLE_EQ(axis.at(1), 2);
+  EXPECT_EQ(axis.ticks().size(), 5u);
+}
+
+TEST(Axis, NeverGoesBelowZeroWhereNoValueIs) {
+  EXPECT_EQ(Axis(Axis::Kind::whole, {0, 0}, 0, 1).low(), 0);
+  EXPECT_EQ(Axis(Axis::Kind::linear, {0, 0}, 0, 1).low(), 0);
+  EXPECT_EQ(Axis(Axis::Kind::linear, {0, 0.7}, 0, 1).low(), 0);
+  EXPECT_LT(Axis(Axis::Kind::linear, {-1e-9, 0.7}, 0, 1).low(), 0);
+}
+
+TEST(FittedText, KeepsBothEndsAndTakesNoMoreThanItsRoom) {
+  const std::string name = "layers.10.attention.wq.weight";
+  EXPECT_EQ(jobs::fitted(name, 12, 1000), name);
+  for (const double room : {20.0, 60.0, 100.0, 150.0}) {
+    const std::string cut = jobs::fitted(name, 12, room);
+    EXPECT_LE(jobs::text_width(cut, 12), room) << cut;
+    EXPECT_NE(cut.find("…"), std::string::npos);
+  }
+  EXPECT_TRUE(jobs::fitted(name, 12, 100).starts_with("laye"));
+  EXPECT_TRUE(jobs::fitted(name, 12, 100).ends_with("ght"));
+  EXPECT_EQ(jobs::fitted("日本語日本語", 10, 35), "日…語") << "cut between characters";
 }
 
 TEST(TickDistance, IsOneTwoOrFiveTimesAPowerOfTen) {

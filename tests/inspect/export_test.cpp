@@ -10,16 +10,16 @@ namespace {
 using ::testing::HasSubstr;
 
 TEST(NpyHeader, IsAlignedAndSaysTypeAndShape) {
-  const std::string header = jobs::npy_header(DType::f32, {4, 8});
+  const std::string header = jobs::npy_header(io::NumberType::f32, {4, 8});
   EXPECT_EQ(header.size() % 64, 0u);
   EXPECT_EQ(header.substr(0, 8), std::string("\x93NUMPY\x01\x00", 8));
   EXPECT_EQ(static_cast<unsigned char>(header[8]) + 256 * static_cast<unsigned char>(header[9]),
             header.size() - 10);
   EXPECT_THAT(header, HasSubstr("{'descr': '<f4', 'fortran_order': False, 'shape': (4, 8), }"));
   EXPECT_EQ(header.back(), '\n');
-  EXPECT_THAT(jobs::npy_header(DType::u8, {3}), HasSubstr("'|u1'"));
-  EXPECT_THAT(jobs::npy_header(DType::i64, {3}), HasSubstr("(3,)"));
-  EXPECT_THAT(jobs::npy_header(DType::f16, {}), HasSubstr("()"));
+  EXPECT_THAT(jobs::npy_header(io::NumberType::u8, {3}), HasSubstr("'|u1'"));
+  EXPECT_THAT(jobs::npy_header(io::NumberType::i64, {3}), HasSubstr("(3,)"));
+  EXPECT_THAT(jobs::npy_header(io::NumberType::f16, {}), HasSubstr("()"));
 }
 
 TEST(WriteNpy, WidensBf16AndNothingElse) {

@@ -17,20 +17,21 @@ class MemoryTensors final : public jobs::TensorSource {
                                const std::vector<std::uint64_t>& extents, DType dtype = dtype_of<T>) {
     const auto* bytes = reinterpret_cast<const char*>(values.data());
     contents_.emplace_back(bytes, values.size() * sizeof(T));
-    entries_.push_back({name, std::string(name_of(dtype)), extents, contents_.back().size(), dtype});
+    entries_.push_back(
+        {name, std::string(name_of(dtype)), extents, contents_.back().size(), io::number_type_of(dtype), ""});
     return entries_.back();
   }
 
   const std::vector<jobs::TensorEntry>& tensors() const override { return entries_; }
 
   void read(const jobs::TensorEntry& tensor, const jobs::BlockOrigin& origin,
-            const TensorView& to) const override {
+            const jobs::Block& to) const override {
     ++reads;
     largest_read = std::max<std::size_t>(largest_read, to.bytes());
     const std::string& bytes = contents_[static_cast<std::size_t>(&tensor - entries_.data())];
-    const std::size_t size = size_of(to.dtype);
+    const std::size_t size = size_of(to.element);
     for (std::int64_t i = 0; i < to.count(); ++i)
-      std::memcpy(to.as<char>() + static_cast<std::size_t>(i) * size,
+      std::memcpy(to.data + static_cast<std::size_t>(i) * size,
                   bytes.data() + static_cast<std::size_t>(place(tensor, origin, to.shape, i)) * size, size);
   }
 

@@ -17,7 +17,7 @@ using jobs::NameFilter;
 
 std::vector<jobs::TensorEntry> entries(const std::vector<std::string>& names) {
   std::vector<jobs::TensorEntry> list;
-  for (const std::string& name : names) list.push_back({name, "f32", {2}, 8, DType::f32});
+  for (const std::string& name : names) list.push_back({name, "f32", {2}, 8, io::NumberType::f32, ""});
   return list;
 }
 

@@ -15,7 +15,8 @@ using jobs::parse_part;
 using ::testing::HasSubstr;
 
 const std::vector<jobs::TensorEntry>& tensors() {
-  static const std::vector<jobs::TensorEntry> kTensors = {{"/model/w", "f32", {4, 6, 8}, 768, DType::f32}};
+  static const std::vector<jobs::TensorEntry> kTensors = {
+      {"/model/w", "f32", {4, 6, 8}, 768, io::NumberType::f32, ""}};
   return kTensors;
 }
 

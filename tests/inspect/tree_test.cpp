@@ -11,9 +11,9 @@ using ::testing::Not;
 
 const std::vector<jobs::TensorEntry>& tensors() {
   static const std::vector<jobs::TensorEntry> kTensors = {
-      {"/model/layers.0.wq.weight", "f32", {4, 2}, 32, DType::f32},
-      {"/model/layers.0.wv.weight", "bf16", {4, 2}, 16, DType::bf16},
-      {"/model/norm.weight", "f32", {2}, 8, DType::f32}};
+      {"/model/layers.0.wq.weight", "f32", {4, 2}, 32, io::NumberType::f32, ""},
+      {"/model/layers.0.wv.weight", "bf16", {4, 2}, 16, io::NumberType::bf16, ""},
+      {"/model/norm.weight", "f32", {2}, 8, io::NumberType::f32, ""}};
   return kTensors;
 }
 

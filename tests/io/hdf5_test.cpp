@@ -129,7 +129,7 @@ TEST_F(Hdf5, AWalkRefusesCyclesOfHardLinks) {
   const Handle group(H5Gcreate2(file.id(), "g", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose);
   check(H5Lcreate_hard(file.id(), "/", group, "up", H5P_DEFAULT, H5P_DEFAULT), "make", "a link");
   file.finish();
-  EXPECT_THAT(walk_refusal(), HasSubstr("nests groups more than 16 levels deep"));
+  EXPECT_THAT(walk_refusal(), HasSubstr("/g/up is the group / in which it lies"));
 }
 
 TEST_F(Hdf5, AWalkRefusesDataInOtherFiles) {

@@ -1,6 +1,10 @@
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <unistd.h>
 
 #include <cmath>
+#include <cstdlib>
+#include <filesystem>
 
 #include "tests/jobs/job_test.hpp"
 
@@ -36,6 +40,14 @@ class TextToModel : public JobTest {
     return caravan({"data", "prepare", "--input", file("text"), "--tokenizer", file("tokenizer.json"),
                     "--output", file("shards"), "--document-separator", "blank-line", "--json"});
   }
+  /// With standard input from a file, and no prompt on the command line.
+  Outcome generate_from(const std::string& input) const {
+    const std::string line = "exec \"$CARAVAN_BINARY\" generate --model " + file("run") +
+                             " --greedy --ignore-eos --max-new-tokens 12 --device host --json < " + input;
+    Command command{{"-c", line}, 0, {}, 60};
+    command.program = "/bin/sh";
+    return run(command);
+  }
   std::string shards_job() const {
     std::string yaml = kJob;
     return job(yaml.replace(yaml.find("SHARDS"), 6, file("shards")));
@@ -69,6 +81,58 @@ TEST_F(TextToModel, EveryVerbTakesWhatTheOneBeforeLeft) {
                                      "--ignore-eos", "--max-new-tokens", "12", "--device", "host", "--json"});
   ASSERT_TRUE(ended_with(generated, 0));
   EXPECT_EQ(nlohmann::json::parse(generated.out)["ids"].size(), 12u);
+
+  spill(file("prompt"), "And God");
+  spill(file("nothing"), "");
+  const Outcome from_input = generate_from(file("prompt"));
+  ASSERT_TRUE(ended_with(from_input, 0));
+  for (const char* key : {"prompt_ids", "ids", "text"})
+    EXPECT_EQ(nlohmann::json::parse(from_input.out)[key], nlohmann::json::parse(generated.out)[key]) << key;
+  const Outcome empty = generate_from(file("nothing"));
+  EXPECT_TRUE(ended_with(empty, 2));
+  EXPECT_THAT(empty.err, HasSubstr("the prompt is empty"));
+}
+
+TEST_F(TextToModel, ShardsAreInspectedAsTextThroughTheTokenizerBesideThem) {
+  ASSERT_TRUE(ended_with(learn_and_prepare(), 0));
+  const auto inspected = [&](const std::string& path) {
+    const Outcome outcome = caravan({"inspect", path, "--tokens", "0:40", "--json"});
+    EXPECT_TRUE(ended_with(outcome, 0));
+    return nlohmann::json::parse(outcome.out);
+  };
+  const auto of_folder = inspected(file("shards"));
+  std::string text;
+  std::size_t tokens = 0;
+  for (const auto& part : of_folder["parts"]) {
+    text += part["text"].get<std::string>();
+    tokens += part["ids"].size();
+  }
+  EXPECT_EQ(tokens, 40u);
+  EXPECT_EQ(text, slurp(file("text")).substr(0, text.size()));
+  EXPECT_GT(text.size(), 40u);
+  std::string shard;
+  for (const auto& entry : std::filesystem::directory_iterator(file("shards")))
+    if (entry.path().extension() == ".h5") shard = entry.path().string();
+  EXPECT_EQ(inspected(shard)["parts"], of_folder["parts"]);
+  EXPECT_THAT(caravan({"inspect", file("shards")}).out,
+              HasSubstr("document 0 from token 0\n" + text.substr(0, 20)));
+
+  std::filesystem::copy(file("shards"), file("others"));
+  spill(file("others/tokenizer.json"), slurp(file("shards/tokenizer.json")) + " ");
+  EXPECT_THAT(
+      caravan({"inspect", shard.replace(shard.find("/shards/"), 8, "/others/"), "--tokens", "0:9"}).out,
+      HasSubstr("is another tokenizer than theirs"));
+}
+
+TEST_F(TextToModel, ATerminalIsNoPrompt) {
+  const int terminal = ::posix_openpt(O_RDWR | O_NOCTTY);
+  ASSERT_EQ(::grantpt(terminal), 0);
+  ASSERT_EQ(::unlockpt(terminal), 0);
+  const Outcome outcome = generate_from(::ptsname(terminal));
+  ::close(terminal);
+  EXPECT_TRUE(ended_with(outcome, 2));
+  EXPECT_THAT(outcome.err,
+              HasSubstr("no prompt (neither --prompt nor --prompt-ids, and standard input is a terminal)"));
 }
 
 TEST_F(TextToModel, GeneratedTextStreamsAfterThePromptAndASeedRepeatsIt) {
