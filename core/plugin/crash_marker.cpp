@@ -9,6 +9,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "caravan/printable.hpp"
+
 namespace caravan {
 namespace {
 
@@ -95,7 +97,7 @@ void stop_watching() {
 
 }  // namespace
 
-CrashMarker::CrashMarker(const std::string& doing) : line_("  " + doing + "\n"), around_(innermost) {
+CrashMarker::CrashMarker(const std::string& doing) : line_("  " + printable(doing) + "\n"), around_(innermost) {
   if (!around_) watch();
   innermost = this;
 }
