@@ -23,12 +23,15 @@ std::string prompt_of_standard_input() {
     const auto got = ::read(STDIN_FILENO, piece.data(), piece.size());
     if (got < 0 && errno == EINTR) continue;
     CARAVAN_CHECK(got >= 0, IoError, fmt::format("cannot read standard input ({})", std::strerror(errno)));
-    if (got == 0) return text;
+    if (got == 0) break;
     text.append(piece.data(), static_cast<std::size_t>(got));
     CARAVAN_CHECK(text.size() <= kMostBytes, IoError,
                   fmt::format("standard input has more than {} bytes (no prompt has). Is it the right file?",
                               kMostBytes));
   }
+  CARAVAN_CHECK(!text.empty(), ConfigError,
+                "the prompt is empty (standard input holds nothing). Give --prompt TEXT, or --prompt-ids?");
+  return text;
 }
 
 }  // namespace caravan::jobs
