@@ -108,7 +108,9 @@ TEST_F(TextToModel, ShardsAreInspectedAsTextThroughTheTokenizerBesideThem) {
     tokens += part["ids"].size();
   }
   EXPECT_EQ(tokens, 40u);
-  EXPECT_EQ(text, slurp(file("text")).substr(0, text.size()));
+  std::string documents = slurp(file("text"));  // the blank lines between them are no tokens
+  for (std::size_t at = 0; (at = documents.find("\n\n", at)) != std::string::npos;) documents.erase(at, 1);
+  EXPECT_EQ(text, documents.substr(0, text.size()));
   EXPECT_GT(text.size(), 40u);
   std::string shard;
   for (const auto& entry : std::filesystem::directory_iterator(file("shards")))
