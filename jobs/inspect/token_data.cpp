@@ -9,6 +9,7 @@
 #include "caravan/check.hpp"
 #include "io/data/token_shards.hpp"
 #include "io/text/load_tokenizer.hpp"
+#include "io/text/tokenizer_files.hpp"
 #include "jobs/inspect/foreign_tensors.hpp"
 #include "jobs/inspect/number.hpp"
 #include "jobs/inspect/value_stream.hpp"
