@@ -21,6 +21,9 @@ caravan_require(spdlog libspdlog-dev)
 caravan_require(nlohmann_json nlohmann-json3-dev)
 caravan_require(CLI11 libcli11-dev)
 caravan_require(OpenSSL libssl-dev)
+caravan_require(ZLIB zlib1g-dev)
+# Texts that are compressed with zstd; a build without it refuses them by name.
+pkg_check_modules(ZSTD IMPORTED_TARGET libzstd)
 pkg_check_modules(PCRE2 IMPORTED_TARGET libpcre2-8)
 # Restricts the process that reads HDF5 files of others; a build without it does not read them.
 pkg_check_modules(SECCOMP IMPORTED_TARGET libseccomp)

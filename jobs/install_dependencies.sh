@@ -36,7 +36,8 @@ libpcre2-dev: regular expressions of tokenizers
 libssl-dev: SHA-256 of plugins and files
 libxxhash-dev: checksums of checkpoints
 libseccomp-dev: restricts the process that reads HDF5 files of others
-zlib1g-dev: Meta's .pth archives
+zlib1g-dev: texts that are compressed with gzip
+libzstd-dev: texts that are compressed with zstd
 clang-19: fuzzing of the readers of outside files, libFuzzer
 libclang-rt-19-dev: its sanitizers
 libgtest-dev: GoogleTest, the tests

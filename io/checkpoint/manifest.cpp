@@ -6,15 +6,14 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <charconv>
 #include <filesystem>
 #include <set>
 #include <span>
 
 #include "io/checkpoint/layout.hpp"
 #include "io/checkpoint/values_json.hpp"
-#include "io/files/digest.hpp"
 #include "io/files/file.hpp"
+#include "io/files/sealed_json.hpp"
 #include "io/files/strict_json.hpp"
 
 namespace caravan::io {
@@ -24,28 +23,11 @@ using nlohmann::json;
 
 constexpr std::uint64_t kMostManifestBytes = 256'000'000;
 
-std::string hex(std::uint64_t digest) {
-  return fmt::format("{:016x}", digest);
-}
-
-std::uint64_t digest_from(const json& text) {
-  const auto& digits = text.get_ref<const std::string&>();
-  std::uint64_t digest = 0;
-  const auto [end, problem] = std::from_chars(digits.data(), digits.data() + digits.size(), digest, 16);
-  CARAVAN_CHECK(problem == std::errc() && end == digits.data() + digits.size() && digits.size() == 16,
-                IoError, fmt::format("'{}' is no digest of 16 hexadecimal digits", digits));
-  return digest;
-}
-
-std::string digest_of(const std::string& text) {
-  return digest_text(std::as_bytes(std::span(text)));
-}
-
 json to_json(const PieceRecord& record) {
   const TensorRecord& tensor = record.piece.tensor;
   json extents = json::array(), blocks = json::array();
   for (int axis = 0; axis < tensor.shape.rank(); ++axis) extents.push_back(tensor.shape[axis]);
-  for (const std::uint64_t block : record.blocks) blocks.push_back(hex(block));
+  for (const std::uint64_t block : record.blocks) blocks.push_back(digest_to_hex(block));
   return {{"name", tensor.name},     {"dtype", name_of(tensor.dtype)}, {"shape", extents},
           {"row", record.piece.row}, {"rows", record.piece.rows},      {"offset", record.offset},
           {"blocks_xxh3", blocks}};
@@ -56,7 +38,7 @@ json to_json(const FileRecord& file) {
   for (const PieceRecord& piece : file.pieces) pieces.push_back(to_json(piece));
   return {{"name", file.name},
           {"bytes", file.bytes},
-          {"structure_xxh3", hex(file.structure)},
+          {"structure_xxh3", digest_to_hex(file.structure)},
           {"pieces", pieces}};
 }
 
@@ -150,25 +132,10 @@ Manifest manifest_from(const json& object, const std::string& path) {
   return manifest;
 }
 
-/// What JSON of another form makes its library throw is an error of the file `what` like any other.
-template <class Read>
-auto well_formed(const std::string& what, Read&& read) {
-  try {
-    return read();
-  } catch (const IoError&) {
-    throw;
-  } catch (const std::exception& problem) {
-    throw IoError(fmt::format("{} is malformed ({})", what, problem.what()));
-  }
-}
-
 }  // namespace
 
 void write_manifest(const std::string& folder, const Manifest& manifest) {
-  const json body = to_json(manifest);
-  const std::string text = well_formed(folder, [&] {
-    return json{{"manifest", body}, {"xxh3", digest_of(body.dump())}}.dump(1) + "\n";
-  });
+  const std::string text = well_formed(folder, [&] { return seal_json(to_json(manifest)); });
   File file((std::filesystem::path(folder) / kManifestFile).string(), O_WRONLY | O_CREAT | O_EXCL);
   file.write(std::as_bytes(std::span(text)));
   file.sync();
@@ -179,16 +146,8 @@ Manifest read_manifest(const std::string& folder) {
   CARAVAN_CHECK(
       std::filesystem::exists(path), IoError,
       fmt::format("{} has no {} (incomplete, or not a checkpoint of caravan)", folder, kManifestFile));
-  const std::string text = read_text(path, kMostManifestBytes);
-  CARAVAN_CHECK(text.ends_with("}\n"), IoError,
-                fmt::format("{} does not end as it was written (truncated)", path));
-  const json whole = parse_json_strict(text, path);
-  return well_formed(path, [&] {
-    const json& body = whole.at("manifest");
-    CARAVAN_CHECK(digest_of(body.dump()) == whole.at("xxh3").get<std::string>(), IoError,
-                  fmt::format("{} does not have the digest that it carries (damaged)", path));
-    return manifest_from(body, path);
-  });
+  const json body = read_sealed_json(path, kMostManifestBytes);
+  return well_formed(path, [&] { return manifest_from(body, path); });
 }
 
 std::string to_text(const FileRecord& file) {

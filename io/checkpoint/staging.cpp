@@ -4,41 +4,17 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <algorithm>
-#include <cctype>
 #include <cerrno>
-#include <chrono>
 #include <cstdio>
 #include <filesystem>
 
 #include "io/checkpoint/layout.hpp"
-#include "io/files/host_name.hpp"
-#include "io/files/pending_file.hpp"
 
 namespace caravan::io {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::string_view kMark = ".tmp-";
-constexpr std::size_t kSuffixBytes = 17;  // "-" and 16 digits
-constexpr auto kForeignAge = std::chrono::hours(24);
-
-/// The host's name in letters that a folder's name may have.
-std::string host_part() {
-  std::string text = host_name("unknown");
-  std::replace_if(
-      text.begin(), text.end(), [](unsigned char c) { return !std::isalnum(c) && c != '.'; }, '_');
-  return text;
-}
-
-std::string temporary_name(const std::string& name) {
-  return fmt::format("{}{}{}-{}", name, kMark, host_part(), random_suffix());
-}
 
 void rename_or_throw(const std::string& from, const std::string& to) {
   CARAVAN_CHECK(::rename(from.c_str(), to.c_str()) == 0, IoError, system_text("rename to", to));
@@ -51,96 +27,31 @@ void put_in_place(const std::string& from, const std::string& to) {
   CARAVAN_CHECK(errno == EINVAL || errno == ENOSYS, IoError, system_text("exchange with", to));
   // A file system that cannot exchange: for an instant the step has no folder, and the one before it is the
   // latest.
-  const std::string aside = to + std::string(kMark) + host_part() + "-" + random_suffix();
+  const std::string aside = temporary_name(to);
   rename_or_throw(to, aside);
   rename_or_throw(from, to);
   rename_or_throw(aside, from);
 }
 
-/// Never throws. HDF5 keeps a file open that it could not close on a full disk, and an open file keeps its
-/// space even when removed, so files are cut to nothing first.
-void give_up(const std::string& folder) noexcept {
-  std::error_code ignored;
-  for (fs::directory_iterator entry(folder, ignored), end; entry != end; entry.increment(ignored)) {
-    if (entry->is_regular_file(ignored)) fs::resize_file(entry->path(), 0, ignored);
-  }
-  fs::remove_all(folder, ignored);
-}
-
-bool is_temporary(const std::string& name) {
-  const auto mark = name.find(kMark);
-  return mark != std::string::npos && step_of(name.substr(0, mark)) &&
-         name.size() > mark + kMark.size() + kSuffixBytes;
-}
-
-bool is_of_this_host(const std::string& name) {
-  const auto host = name.find(kMark) + kMark.size();
-  return name.substr(host, name.size() - kSuffixBytes - host) == host_part();
-}
-
-bool is_old(const fs::path& path) {
-  struct stat status {};
-  if (::stat(path.c_str(), &status) != 0) return false;
-  const auto changed = std::chrono::system_clock::from_time_t(status.st_mtime);
-  return std::chrono::system_clock::now() - changed > kForeignAge;
-}
-
-/// True when it was abandoned and is gone now. The lock is held until then, so that a writer that has just
-/// made the folder and one that removes it cannot both believe that it is theirs.
-bool remove_if_abandoned(const fs::path& path) {
-  if (!is_of_this_host(path.filename().string()) && !is_old(path)) return false;
-  const File folder(path.string(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  const bool locked = ::flock(folder.descriptor(), LOCK_EX | LOCK_NB) == 0;
-  if (!locked && (errno == EWOULDBLOCK || !is_old(path))) return false;
+const std::string& made(const std::string& parent) {
   std::error_code problem;
-  fs::remove_all(path, problem);
-  return !problem;
-}
-
-std::vector<fs::path> temporary_folders(const std::string& parent) {
-  std::vector<fs::path> found;
-  std::error_code ignored;
-  for (fs::directory_iterator entry(parent, ignored), end; entry != end; entry.increment(ignored)) {
-    if (is_temporary(entry->path().filename().string())) found.push_back(entry->path());
-  }
-  return found;
-}
-
-/// Takes the lock where the file system has locks; elsewhere age decides what is abandoned.
-void lock_own(const File& folder) {
-  const bool refused = ::flock(folder.descriptor(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-  struct stat status {};
-  CARAVAN_CHECK(
-      !refused && ::fstat(folder.descriptor(), &status) == 0 && status.st_nlink > 0, IoError,
-      fmt::format("{} was taken by another process (do two runs write to one folder?)", folder.path()));
+  fs::create_directories(parent, problem);
+  CARAVAN_CHECK(!problem, IoError, fmt::format("cannot make the folder {} ({})", parent, problem.message()));
+  return parent;
 }
 
 }  // namespace
 
 StagingFolder::StagingFolder(const std::string& parent, const std::string& name)
-    : parent_(parent),
-      final_((fs::path(parent) / name).string()),
-      path_((fs::path(parent) / temporary_name(name)).string()) {
-  std::error_code problem;
-  fs::create_directories(parent_, problem);
-  CARAVAN_CHECK(!problem, IoError, fmt::format("cannot make the folder {} ({})", parent_, problem.message()));
-  CARAVAN_CHECK(::mkdir(path_.c_str(), 0777) == 0, IoError, system_text("make the folder", path_));
-  lock_.emplace_back(path_, O_RDONLY | O_DIRECTORY);
-  lock_own(lock_.front());
-}
-
-StagingFolder::~StagingFolder() {
-  if (lock_.empty()) return;
-  give_up(path_);
-}
+    : parent_(parent), final_((fs::path(parent) / name).string()), folder_(made(parent), name) {}
 
 std::string StagingFolder::commit() {
-  lock_.front().sync();
-  put_in_place(path_, final_);
+  folder_.sync();
+  put_in_place(path(), final_);
   sync_folder(parent_);
   std::error_code ignored;
-  fs::remove_all(path_, ignored);  // the former folder of this step
-  lock_.clear();
+  fs::remove_all(path(), ignored);  // the former folder of this step
+  folder_.let_go();
   return final_;
 }
 
@@ -153,15 +64,7 @@ void remove_committed(const std::string& parent, const std::string& name) {
 }
 
 std::vector<std::string> remove_stale(const std::string& parent) {
-  std::vector<std::string> removed;
-  for (const fs::path& path : temporary_folders(parent)) {
-    try {
-      if (remove_if_abandoned(path)) removed.push_back(path.string());
-    } catch (const IoError&) {
-      continue;  // it vanished meanwhile, is a link, or belongs to another user: not ours to remove
-    }
-  }
-  return removed;
+  return remove_abandoned(parent, [](std::string_view name) { return step_of(name).has_value(); });
 }
 
 }  // namespace caravan::io

@@ -15,16 +15,16 @@ function(caravan_fuzz_library name)
   add_library(${name} STATIC EXCLUDE_FROM_ALL ${sources} ${CARAVAN_FUZZ_SUPPORT})
   target_compile_features(${name} PUBLIC cxx_std_20)
   target_compile_options(${name} PUBLIC -fsanitize=fuzzer-no-link ${arg_FLAGS})
-  target_compile_definitions(${name} PUBLIC CARAVAN_HAVE_SECCOMP CARAVAN_HAVE_SENTENCEPIECE
+  target_compile_definitions(${name} PUBLIC CARAVAN_HAVE_SECCOMP CARAVAN_HAVE_SENTENCEPIECE CARAVAN_HAVE_ZSTD
     CARAVAN_SOURCE_PRESETS="${PROJECT_SOURCE_DIR}/jobs/presets")
   target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/core/include
     ${PROJECT_BINARY_DIR}/core/include)
   target_link_libraries(${name} PUBLIC fmt::fmt spdlog::spdlog yaml-cpp nlohmann_json::nlohmann_json OpenSSL::Crypto
-    hdf5::hdf5 MPI::MPI_CXX PkgConfig::SECCOMP PkgConfig::PCRE2 PkgConfig::SENTENCEPIECE simdjson::simdjson)
+    hdf5::hdf5 MPI::MPI_CXX PkgConfig::SECCOMP PkgConfig::PCRE2 PkgConfig::SENTENCEPIECE PkgConfig::ZSTD ZLIB::ZLIB simdjson::simdjson)
 endfunction()
 
 caravan_fuzz_library(fuzz_readers FLAGS ${CARAVAN_SANITIZE} FOLDERS core/base core/plan core/tensor io/files
-  io/safetensors io/checkpoint io/hdf5 io/hf io/text jobs/job
+  io/safetensors io/checkpoint io/data io/hdf5 io/hf io/text jobs/job
   SOURCES ${PROJECT_SOURCE_DIR}/jobs/setup/shared_files.cpp)
 caravan_fuzz_library(fuzz_readers_isolated FLAGS FOLDERS core/base core/tensor io/files io/hdf5)
 
