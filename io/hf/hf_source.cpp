@@ -8,7 +8,6 @@
 #include <array>
 #include <filesystem>
 
-#include "io/files/convert.hpp"
 #include "io/hf/config_json.hpp"
 
 namespace caravan::io {
@@ -157,23 +156,24 @@ const std::vector<HfSource::Piece>& HfSource::pieces_of(const std::string& name)
 
 Shape HfSource::shape(const std::string& name) const {
   const auto& pieces = pieces_of(name);
-  Shape shape = view(pieces.front()).shape;
+  Shape shape = place(pieces.front()).shape;
   if (pieces.front().placement.expert) shape.set(0, static_cast<std::int64_t>(pieces.size()));
   return shape;
 }
 
 void HfSource::read_inside(const std::string& name, const Origin& origin, const TensorView& to) const {
   const auto& pieces = pieces_of(name);
-  const auto block = [&](TensorView from, const TensorView& part, int first_axis) {
+  const auto block = [&](const Piece& piece, TensorView from, const TensorView& part, int first_axis) {
     for (int axis = first_axis; axis < part.shape.rank(); ++axis) {
       const std::int64_t begin = origin[static_cast<std::size_t>(axis)];
       from = from.slice(axis, begin, begin + part.extent(axis));
     }
-    copy_to_f32(from, part);
+    set_.file_of(piece.hf_name).read_place(from, part);
   };
-  if (!pieces.front().placement.expert) return block(view(pieces.front()), to, 0);
+  if (!pieces.front().placement.expert) return block(pieces.front(), place(pieces.front()), to, 0);
   for (std::int64_t row = 0; row < to.extent(0); ++row) {
-    block(view(pieces[static_cast<std::size_t>(origin[0] + row)]), to.rows(row, row + 1), 1);
+    const Piece& piece = pieces[static_cast<std::size_t>(origin[0] + row)];
+    block(piece, place(piece), to.rows(row, row + 1), 1);
   }
 }
 

@@ -36,7 +36,7 @@ class HfSource final : public WeightSource {
   void prefer_fused(std::vector<Piece>& pieces);
   void check_experts(const std::string& ours, const std::vector<Piece>& pieces) const;
   const std::vector<Piece>& pieces_of(const std::string& name) const;
-  TensorView view(const Piece& piece) const { return our_view(set_.view(piece.hf_name), piece.placement); }
+  TensorView place(const Piece& piece) const { return our_view(set_.place(piece.hf_name), piece.placement); }
   void read_inside(const std::string& name, const Origin& origin, const TensorView& to) const override;
 
   SafetensorsSet set_;

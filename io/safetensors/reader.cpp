@@ -2,6 +2,7 @@
 
 #include "caravan/check.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -14,20 +15,38 @@ namespace {
 
 constexpr std::uint64_t kLengthBytes = 8;
 
-std::uint64_t header_bytes(const MappedFile& file) {
-  const auto bytes = file.bytes();
-  CARAVAN_CHECK(bytes.size() >= kLengthBytes, IoError,
-                fmt::format("{} has {} bytes (a safetensors file has at least 8: truncated?)", file.path(),
-                            bytes.size()));
+constexpr std::uint64_t kReadBytes = std::uint64_t{8} << 20;
+
+std::uint64_t header_bytes(const File& file, std::uint64_t size) {
+  CARAVAN_CHECK(
+      size >= kLengthBytes, IoError,
+      fmt::format("{} has {} bytes (a safetensors file has at least 8: truncated?)", file.path(), size));
   std::uint64_t length = 0;
-  std::memcpy(&length, bytes.data(), kLengthBytes);
+  file.read_at(0, std::as_writable_bytes(std::span(&length, 1)));
   CARAVAN_CHECK(length <= kMostHeaderBytes, IoError,
                 fmt::format("{} claims a header of {} bytes (at most {}; is it a safetensors file?)",
                             file.path(), length, kMostHeaderBytes));
-  CARAVAN_CHECK(length <= bytes.size() - kLengthBytes, IoError,
+  CARAVAN_CHECK(length <= size - kLengthBytes, IoError,
                 fmt::format("{} claims a header of {} bytes but has {} after the length (truncated?)",
-                            file.path(), length, bytes.size() - kLengthBytes));
+                            file.path(), length, size - kLengthBytes));
   return length;
+}
+
+/// From the first byte of the view to behind its last; it holds something.
+std::uint64_t span_bytes(const TensorView& view) {
+  std::int64_t last = 0;
+  for (int axis = 0; axis < view.shape.rank(); ++axis) last += (view.extent(axis) - 1) * view.stride(axis);
+  return (static_cast<std::uint64_t>(last) + 1) * size_of(view.dtype);
+}
+
+/// The axis whose neighbours are farthest from each other, of those with more than one element; -1: none.
+int widest_axis(const TensorView& view) {
+  int widest = -1;
+  for (int axis = 0; axis < view.shape.rank(); ++axis) {
+    const bool is_wider = widest < 0 || view.stride(axis) > view.stride(widest);
+    if (view.extent(axis) > 1 && is_wider) widest = axis;
+  }
+  return widest;
 }
 
 template <class T>
@@ -60,11 +79,12 @@ void check_count(const SafetensorsInfo& info, std::size_t given) {
 
 }  // namespace
 
-SafetensorsFile::SafetensorsFile(const std::string& path) : file_(path) {
-  const std::uint64_t length = header_bytes(file_);
+SafetensorsFile::SafetensorsFile(const std::string& path) : file_(path, O_RDONLY) {
+  const std::uint64_t size = file_.size(), length = header_bytes(file_, size);
   data_start_ = kLengthBytes + length;
-  const std::string_view json(reinterpret_cast<const char*>(file_.bytes().data()) + kLengthBytes, length);
-  header_ = parse_safetensors_header(json, file_.bytes().size() - data_start_, path);
+  std::string json(length, '\0');
+  file_.read_at(kLengthBytes, std::as_writable_bytes(std::span(json)));
+  header_ = parse_safetensors_header(json, size - data_start_, path);
   for (std::size_t i = 0; i < header_.tensors.size(); ++i) index_.emplace(header_.tensors[i].name, i);
 }
 
@@ -84,22 +104,43 @@ const SafetensorsInfo& SafetensorsFile::info(std::string_view name) const {
   return header_.tensors[found->second];
 }
 
-std::span<const std::byte> SafetensorsFile::raw(std::string_view name) const {
+std::vector<std::byte> SafetensorsFile::raw(std::string_view name) const {
   const SafetensorsInfo& found = info(name);
-  return file_.bytes().subspan(data_start_ + found.begin, found.bytes());
+  std::vector<std::byte> bytes(found.bytes());
+  file_.read_at(data_start_ + found.begin, bytes);
+  return bytes;
 }
 
-TensorView SafetensorsFile::view(std::string_view name) const {
+TensorView SafetensorsFile::place(std::string_view name) const {
   const SafetensorsInfo& found = info(name);
-  return TensorView(const_cast<std::byte*>(raw(name).data()), found.dtype(), found.shape());
+  return TensorView(reinterpret_cast<void*>(data_start_ + found.begin), found.dtype(), found.shape());
+}
+
+void SafetensorsFile::read_place(const TensorView& place, const TensorView& to) const {
+  if (place.count() == 0) return;
+  const std::uint64_t bytes = span_bytes(place);
+  const int axis = widest_axis(place);
+  if (bytes <= kReadBytes || axis < 0) {
+    std::vector<std::byte> buffer(bytes);
+    file_.read_at(reinterpret_cast<std::uintptr_t>(place.data), buffer);
+    TensorView read = place;
+    read.data = buffer.data();
+    return copy_to_f32(read, to);
+  }
+  const std::uint64_t a_row = static_cast<std::uint64_t>(place.stride(axis)) * size_of(place.dtype);
+  const auto rows = static_cast<std::int64_t>(std::max<std::uint64_t>(kReadBytes / a_row, 1));
+  for (std::int64_t begin = 0; begin < place.extent(axis); begin += rows) {
+    const std::int64_t end = std::min(begin + rows, place.extent(axis));
+    read_place(place.slice(axis, begin, end), to.slice(axis, begin, end));
+  }
 }
 
 void SafetensorsFile::read_as_f32(std::string_view name, std::span<float> to) const {
   const SafetensorsInfo& found = info(name);
   check_count(found, to.size());
   const Shape flat{static_cast<std::int64_t>(to.size())};
-  copy_to_f32(TensorView(const_cast<std::byte*>(raw(name).data()), found.dtype(), flat),
-              TensorView(to.data(), DType::f32, flat));
+  const TensorView place(reinterpret_cast<void*>(data_start_ + found.begin), found.dtype(), flat);
+  read_place(place, TensorView(to.data(), DType::f32, flat));
 }
 
 std::vector<float> SafetensorsFile::read_as_f32(std::string_view name) const {

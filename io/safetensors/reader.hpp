@@ -14,8 +14,9 @@
 
 namespace caravan::io {
 
-/// A safetensors file, mapped read-only. Everything that the header claims is checked by the constructor,
-/// which throws IoError for what is truncated, overlapping, out of range, repeated or of unknown type.
+/// A safetensors file. Everything that the header claims is checked by the constructor, which throws IoError
+/// for what is truncated, overlapping, out of range, repeated or of unknown type. Nothing is mapped: a file
+/// that is cut while it is open is an IoError when it is read.
 class SafetensorsFile {
  public:
   explicit SafetensorsFile(const std::string& path);
@@ -28,11 +29,14 @@ class SafetensorsFile {
   bool has(std::string_view name) const noexcept;
   const SafetensorsInfo& info(std::string_view name) const;  ///< IoError when absent
 
-  /// The tensor's bytes in the file, row-major and little-endian, perhaps not aligned; valid while this file
-  /// lives.
-  std::span<const std::byte> raw(std::string_view name) const;
-  /// The same as a read-only view with shape and strides. IoError for other types or more than four axes.
-  TensorView view(std::string_view name) const;
+  /// The tensor's bytes in the file, row-major and little-endian.
+  std::vector<std::byte> raw(std::string_view name) const;
+  /// Where the tensor lies, with shape and strides, to be sliced and exchanged like any view: its data counts
+  /// bytes from the front of the file and is no memory. IoError for other types or more than four axes.
+  TensorView place(std::string_view name) const;
+  /// Converts what lies at a place, or at a part of one, as copy_to_f32; `to` has its shape. Reads at most a
+  /// few MiB at once.
+  void read_place(const TensorView& place, const TensorView& to) const;
 
   /// Converts F32, F64, BF16 or F16; `to` must have the tensor's count. IoError otherwise.
   void read_as_f32(std::string_view name, std::span<float> to) const;
@@ -42,7 +46,7 @@ class SafetensorsFile {
   std::vector<std::int64_t> read_as_i64(std::string_view name) const;
 
  private:
-  MappedFile file_;
+  File file_;
   std::uint64_t data_start_ = 0;
   SafetensorsHeader header_;
   std::map<std::string, std::size_t, std::less<>> index_;

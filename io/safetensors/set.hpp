@@ -25,7 +25,8 @@ class SafetensorsSet {
   /// The file that holds the tensor; IoError when none does.
   const SafetensorsFile& file_of(std::string_view name) const;
   const SafetensorsInfo& info(std::string_view name) const { return file_of(name).info(name); }
-  TensorView view(std::string_view name) const { return file_of(name).view(name); }
+  /// See SafetensorsFile; a place is read from `file_of(name)`.
+  TensorView place(std::string_view name) const { return file_of(name).place(name); }
   const std::vector<std::unique_ptr<SafetensorsFile>>& files() const noexcept { return files_; }
   /// Files that disagree, one sentence each: both, and which counts.
   const std::vector<std::string>& warnings() const noexcept { return warnings_; }

@@ -14,7 +14,7 @@ namespace {
 constexpr std::uint64_t kMostValues = 4096;
 
 void read_values(const io::SafetensorsFile& file, const io::SafetensorsInfo& info) {
-  attempt([&] { file.view(info.name); });
+  attempt([&] { file.place(info.name); });
   if (info.count() > kMostValues) return;
   attempt([&] { file.read_as_f32(info.name); });
   attempt([&] { file.read_as_i64(info.name); });

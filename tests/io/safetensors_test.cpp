@@ -101,6 +101,39 @@ TEST(Safetensors, AFailedWriteLeavesTheOldFileAndNothingBeside) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
 }
 
+TEST(Safetensors, APartOfATransposedPlaceIsReadInPieces) {
+  TemporaryFolder folder;
+  constexpr std::int64_t kRows = 1500, kColumns = 2000;  // 12 MB: more than is read at once
+  auto block = counted(kRows * kColumns);
+  SafetensorsWriter writer(folder.file("a.safetensors"));
+  writer.add("w", TensorView(block.data(), DType::f32, {kRows, kColumns}));
+  writer.commit();
+  const SafetensorsFile file(folder.file("a.safetensors"));
+  TensorView place = file.place("w");
+  std::swap(place.strides[0], place.strides[1]);
+  place.shape = Shape{kColumns, kRows};
+  place = place.slice(0, 3, kColumns - 4);
+  std::vector<float> read(static_cast<std::size_t>(place.count()));
+
+  file.read_place(place, TensorView(read.data(), DType::f32, place.shape));
+  for (std::int64_t c = 0; c < place.extent(0); ++c)
+    for (std::int64_t r = 0; r < kRows; r += 7)
+      ASSERT_EQ(read[static_cast<std::size_t>(c * kRows + r)],
+                block[static_cast<std::size_t>(r * kColumns + c + 3)]);
+}
+
+TEST(Safetensors, AFileThatIsCutWhileItIsOpenIsAnErrorAndNoSignal) {
+  TemporaryFolder folder;
+  auto block = counted(100'000);
+  SafetensorsWriter writer(folder.file("a.safetensors"));
+  writer.add("w", TensorView(block.data(), DType::f32, {100'000}));
+  writer.commit();
+  const SafetensorsFile file(folder.file("a.safetensors"));
+  std::filesystem::resize_file(folder.file("a.safetensors"), 10'000);
+  EXPECT_THAT(message_of<IoError>([&] { file.read_as_f32("w"); }),
+              HasSubstr("a.safetensors ends at byte 10000"));
+}
+
 TEST(Convert, HalfAndBfloatBecomeTheFloatsTheyMean) {
   EXPECT_EQ(io::to_float(io::Half{0x3C00}), 1.0f);
   EXPECT_EQ(io::to_float(io::Half{0xC500}), -5.0f);
