@@ -32,6 +32,7 @@ const std::string_view kGpt2Split =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
 void PreTokenizer::split(std::string_view text, RegexScratch& scratch, const Emit& emit) const {
+  scratch.expect(text.size());
   while (!text.empty()) {
     const std::size_t good = valid_utf8_prefix(text);
     split_valid(text.substr(0, good), scratch, emit);

@@ -127,17 +127,39 @@ TEST(HostileFile, FolderWithoutTokenizerIsNamed) {
               HasSubstr("holds no tokenizer.json and no tokenizer.model"));
 }
 
-TEST(HostilePattern, EndsAtItsLimitInsteadOfRunningForever) {
+/// A tokenizer that splits by `pattern`.
+std::unique_ptr<Tokenizer> splitting_by(const std::string& pattern) {
   const test::TemporaryFolder folder;
   const std::string file = folder.file("tokenizer.json");
-  test::spill(file,
-              R"({"pre_tokenizer":{"type":"Split","pattern":{"Regex":"(a|aa|a*)+$"},"behavior":"Isolated"},)"
-              R"("model":{"vocab":{"a":0,"b":1}}})");
-  const auto tokenizer = io::load_tokenizer(file);
-  const std::string text = std::string(5000, 'a') + "b";
+  test::spill(file, R"({"pre_tokenizer":{"type":"Split","pattern":{"Regex":")" + pattern +
+                        R"("},"behavior":"Isolated"},"model":{"vocab":{"a":0,"b":1}}})");
+  return io::load_tokenizer(file);
+}
 
-  EXPECT_THAT(test::message_of<IoError>([&] { tokenizer->encode(text, Special::as_text); }),
-              HasSubstr("limit exceeded"));
+TEST(HostilePattern, EndsAtItsLimitInsteadOfRunningForever) {
+  const std::string run(1'000'000, 'a');
+  const std::vector<std::pair<const char*, std::string>> cases{
+      {"(a|aa|a*)+$", std::string(5000, 'a') + "b"},
+      {"a*[bc]|a", run},       // looks at all of the text for each piece
+      {"a*+[bc]|a", run},      // the same without stepping back
+      {"a*[bc]", run},         // the same within one search
+      {"(?=a*[bc])a|a", run},  // within a look-ahead
+      {"a*a*a*[bc]", run},     // cubic
+      {"(a*)*[bc]|a", run},
+      {"a(?=.*b)|a", run}};
+  for (const auto& [pattern, text] : cases) {
+    const auto tokenizer = splitting_by(pattern);
+    EXPECT_THAT(test::message_of<IoError>([&] { tokenizer->encode(text, Special::as_text); }),
+                HasSubstr("limit exceeded"))
+        << pattern;
+  }
+}
+
+TEST(HostilePattern, ThatCostsLittleIsNotLimitedByTheLengthOfItsText) {
+  const auto tokenizer = splitting_by("a+b?|b");
+  std::string text;
+  for (int i = 0; i < 300'000; ++i) text += "aab";
+  EXPECT_EQ(tokenizer->encode(text, Special::as_text).size(), text.size());
 }
 
 TEST(HostileIds, OutsideTheVocabularyAreRefused) {
