@@ -66,9 +66,11 @@ model: {plugin: my_model, vocab_size: 32, dim: 32, hidden: 64}
 data: {source: my_data, vocab_size: 32}
 optimizer: {name: my_optimizer}
 train: {steps: 10, sequence_length: 32, local_batch_size: 2, warmup_steps: 2}
+validation: {every: 10, batches: 2}
 checkpoint: {enabled: false}
 END
 expect "step 10/10" "$caravan" train "$work/job.yaml" output="$work/run"
+grep -q '"validation_loss": ' "$work/run/metrics.jsonl" || fail "the data skeleton was not validated on"
 refuse 2 "Did you mean 'schedule'?" "$caravan" plugins new schedul x --dir "$work/nothing"
 refuse 2 "must be a-z, 0-9 and _" "$caravan" plugins new schedule ../x --dir "$work/nothing"
 refuse 2 "is not an empty directory" "$caravan" plugins new schedule x --dir "$work/skeletons"
