@@ -1,28 +1,20 @@
 #include "io/data/documents.hpp"
 
 #include <fmt/format.h>
-#include <simdjson.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "caravan/check.hpp"
-#include "io/files/file.hpp"
+#include "io/data/json_lines.hpp"
+#include "io/data/text_lines.hpp"
 
 namespace caravan::io {
 namespace {
 
 using Take = std::function<void(std::string_view)>;
 
-constexpr std::size_t kMostLevels = 64;
-constexpr std::size_t kLongestJsonLine = std::size_t{1} << 30;
-
-/// The first line of `text` with its line break; removes it.
-std::string_view take_line(std::string_view& text) {
-  const std::size_t end = std::min(text.find('\n'), text.size() - 1) + 1;
-  const std::string_view line = text.substr(0, end);
-  text.remove_prefix(end);
-  return line;
-}
+constexpr std::size_t kStretchBytes = std::size_t{4} << 20, kLongestStretch = std::size_t{64} << 20;
 
 std::string_view without_break(std::string_view line) {
   if (line.ends_with('\n')) line.remove_suffix(1);
@@ -34,66 +26,82 @@ bool is_blank(std::string_view line) {
   return line.find_first_not_of(" \t\r\n") == std::string_view::npos;
 }
 
-void split_at_blank_lines(std::string_view text, const Take& take) {
-  const char* begin = text.data();
-  while (!text.empty()) {
-    const std::string_view line = take_line(text);
-    if (!is_blank(line)) continue;
-    if (line.data() != begin) take({begin, static_cast<std::size_t>(line.data() - begin)});
-    begin = text.data();
-  }
-  if (text.data() != begin) take({begin, static_cast<std::size_t>(text.data() - begin)});
+/// Refuses what memory may not hold.
+void grow(std::string& document, std::string_view more, const TextReader& reader) {
+  CARAVAN_CHECK(
+      more.size() <= kLongestDocument - std::min(document.size(), kLongestDocument), IoError,
+      fmt::format("{}: a document of more than {} bytes (one is held in memory at a time). Does a blank "
+                  "line or a line end a document (--document-separator, in a job data.separator)?",
+                  reader.name(), kLongestDocument));
+  document.append(more);
 }
 
-void split_at_lines(std::string_view text, const Take& take) {
-  while (!text.empty()) {
-    const std::string_view line = without_break(take_line(text));
-    if (!is_blank(line)) take(line);
-  }
+void take_whole(TextReader& reader, const Take& take) {
+  std::string document, piece;
+  for (; reader.append_to(piece); piece.clear()) grow(document, piece, reader);
+  if (!document.empty()) take(document);
 }
 
-class JsonLines {
- public:
-  JsonLines(const std::string& path, const std::string& field) : path_(path), field_(field) {
-    CARAVAN_CHECK(!parser_.allocate(1 << 16, kMostLevels), IoError, "no memory to read JSON");
-  }
-
-  void read(std::string_view text, const Take& take) {
-    for (std::size_t number = 1; !text.empty(); ++number) {
-      const std::string_view line = take_line(text);
-      if (is_blank(line)) continue;
-      const std::string_view document = document_of(line, number);
-      if (!document.empty()) take(document);
+void split_at_blank_lines(TextReader& reader, const Take& take) {
+  TextLines lines(reader);
+  std::string document;
+  while (const auto line = lines.next()) {
+    if (!is_blank(*line)) {
+      grow(document, *line, reader);
+      continue;
     }
+    if (!document.empty()) take(document);
+    document.clear();
   }
+  if (!document.empty()) take(document);
+}
 
- private:
-  std::string_view document_of(std::string_view line, std::size_t number) {
-    CARAVAN_CHECK(line.size() <= kLongestJsonLine, IoError,
-                  fmt::format("{}:{}: a line of {} bytes (at most {} are read)", path_, number, line.size(),
-                              kLongestJsonLine));
-    simdjson::dom::object object;
-    std::string_view document;
-    simdjson::error_code error = parser_.parse(line.data(), line.size()).get(object);
-    if (!error) error = object.at_key(field_).get(document);
-    CARAVAN_CHECK(
-        !error, IoError,
-        fmt::format(
-            "{}:{}: {} (every line is an object whose field '{}' is a string of valid UTF-8). Another "
-            "--field or --format?",
-            path_, number, simdjson::error_message(error), field_));
-    return document;
+void split_at_lines(TextReader& reader, const Take& take) {
+  TextLines lines(reader);
+  while (const auto line = lines.next()) {
+    if (!is_blank(*line)) take(without_break(*line));
   }
+}
 
-  const std::string& path_;
-  const std::string& field_;
-  simdjson::dom::parser parser_;
-};
+bool is_letter_or_digit(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
 
-DocumentFormat::Kind kind_of(const std::string& path, DocumentFormat::Kind kind) {
-  if (kind != DocumentFormat::Kind::by_name) return kind;
-  const bool is_json = path.ends_with(".jsonl") || path.ends_with(".json");
-  return is_json ? DocumentFormat::Kind::json_lines : DocumentFormat::Kind::text;
+/// The last place from `first` on that lies behind a line's end and before a letter or digit; 0: none.
+std::size_t last_cut(std::string_view text, std::size_t first) {
+  for (std::size_t at = text.size(); at-- > std::max<std::size_t>(first, 1);) {
+    if (text[at - 1] == '\n' && is_letter_or_digit(text[at])) return at;
+  }
+  return 0;
+}
+
+void cut_into_stretches(TextReader& reader, const Take& take) {
+  std::string text;
+  std::size_t searched = 0;
+  while (reader.append_to(text)) {
+    if (text.size() < kStretchBytes) continue;
+    std::size_t cut = last_cut(text, searched);
+    searched = text.size();
+    if (cut == 0 && text.size() < kLongestStretch) continue;
+    if (cut == 0) cut = text.size();
+    take(std::string_view(text).substr(0, cut));
+    text.erase(0, cut);
+    searched = 0;
+  }
+  if (!text.empty()) take(text);
+}
+
+std::string_view without_packing(std::string_view path) {
+  for (const std::string_view suffix : {".gz", ".zst"}) {
+    if (path.ends_with(suffix)) return path.substr(0, path.size() - suffix.size());
+  }
+  return path;
+}
+
+bool is_json_lines(const std::string& path, DocumentFormat::Kind kind) {
+  if (kind != DocumentFormat::Kind::by_name) return kind == DocumentFormat::Kind::json_lines;
+  const std::string_view name = without_packing(path);
+  return name.ends_with(".jsonl") || name.ends_with(".json");
 }
 
 std::vector<std::int32_t> border_token(std::optional<std::int32_t> id, std::string_view name) {
@@ -120,20 +128,21 @@ DocumentFormat::Separator document_separator(std::string_view name) {
   return DocumentFormat::Separator::line;
 }
 
-void for_each_document(const std::string& path, const DocumentFormat& format, const Take& take) {
-  const MappedFile file(path);
-  const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
-  if (kind_of(path, format.kind) == DocumentFormat::Kind::json_lines)
-    return JsonLines(path, format.field).read(text, take);
+void for_each_document(const std::string& path, const DocumentFormat& format, TextRepairs& repairs,
+                       const Take& take) {
+  const bool is_json = is_json_lines(path, format.kind);
+  TextReader reader(path, is_json ? Content::text : format.content, repairs);  // JSON is text always
+  if (is_json) return JsonLines(reader, format.field, format.content, repairs).read(take);
   switch (format.separator) {
     case DocumentFormat::Separator::blank_line:
-      return split_at_blank_lines(text, take);
+      return split_at_blank_lines(reader, take);
     case DocumentFormat::Separator::line:
-      return split_at_lines(text, take);
+      return split_at_lines(reader, take);
+    case DocumentFormat::Separator::stretch:
+      return cut_into_stretches(reader, take);
     case DocumentFormat::Separator::file:
-      break;
+      return take_whole(reader, take);
   }
-  if (!text.empty()) take(text);
 }
 
 DocumentEncoder::DocumentEncoder(const Tokenizer& tokenizer, Border bos, Border eos) : tokenizer_(tokenizer) {

@@ -7,25 +7,31 @@
 #include <vector>
 
 #include "caravan/tokenizer.hpp"
+#include "io/data/text_reader.hpp"
 
 namespace caravan::io {
 
 /// How files hold documents.
 struct DocumentFormat {
-  enum class Kind { by_name, text, json_lines };  ///< by_name: *.jsonl and *.json are JSON lines
-  enum class Separator { file, blank_line, line };
+  /// by_name: *.jsonl and *.json are JSON lines, also with .gz or .zst behind.
+  enum class Kind { by_name, text, json_lines };
+  /// Of text. stretch: pieces of a few MiB, cut between a line's end and a letter or digit, where Llama 4's
+  /// split always cuts; for counting words of what has no bound.
+  enum class Separator { file, blank_line, line, stretch };
   Kind kind = Kind::by_name;
-  Separator separator = Separator::file;  ///< of text
-  std::string field = "text";             ///< of a JSON line's object
+  Separator separator = Separator::file;
+  std::string field = "text";       ///< of a JSON line's object
+  Content content = Content::text;  ///< binary: text of any bytes, and documents with NUL in JSON lines
 };
 
 /// "text", "jsonl", "auto"; "file", "blank-line", "line". ConfigError for other words.
 DocumentFormat::Kind document_kind(std::string_view name);
 DocumentFormat::Separator document_separator(std::string_view name);
 
-/// Calls `take` with the text of every document that is not empty, any bytes, valid for that call. IoError
-/// with file and line for a line that is not an object with the field.
-void for_each_document(const std::string& path, const DocumentFormat& format,
+/// Calls `take` with the text of every document that is not empty, valid for that call. `path`: as for
+/// open_bytes. Holds one document at a time, which may have a GiB. IoError with file and place for what is no
+/// text, for a line that is not an object with the field, and for a longer document.
+void for_each_document(const std::string& path, const DocumentFormat& format, TextRepairs& repairs,
                        const std::function<void(std::string_view)>& take);
 
 /// Turns documents into tokens, with BOS before and EOS after when asked for.

@@ -1,9 +1,11 @@
 #include "io/data/publish_folder.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <filesystem>
+#include <span>
 #include <vector>
 
 #include "caravan/check.hpp"
@@ -14,9 +16,21 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::size_t kChunkBytes = std::size_t{1} << 18;
+
 bool holds_the_same(const fs::path& left, const fs::path& right) {
-  const MappedFile one(left.string()), other(right.string());
-  return std::ranges::equal(one.bytes(), other.bytes());
+  const File one(left.string(), O_RDONLY), other(right.string(), O_RDONLY);
+  const std::uint64_t size = one.size();
+  if (other.size() != size) return false;
+  std::vector<std::byte> ours(kChunkBytes), theirs(kChunkBytes);
+  for (std::uint64_t at = 0; at < size; at += kChunkBytes) {
+    const std::size_t bytes = std::min<std::uint64_t>(kChunkBytes, size - at);
+    one.read_at(at, std::span(ours).first(bytes));
+    other.read_at(at, std::span(theirs).first(bytes));
+    if (!std::equal(ours.begin(), ours.begin() + static_cast<std::ptrdiff_t>(bytes), theirs.begin()))
+      return false;
+  }
+  return true;
 }
 
 void rename_or_refuse(const fs::path& from, const fs::path& to) {
@@ -51,9 +65,10 @@ class MovedFiles {
   std::vector<fs::path> moved_;
 };
 
-void move_files(const std::string& beside, const std::string& folder) {
+void move_files(const std::string& beside, const std::string& folder, const std::string& last) {
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(beside)) files.push_back(entry.path());
+  std::ranges::partition(files, [&](const fs::path& file) { return file.filename() != last; });
   MovedFiles moved;
   for (const fs::path& file : files) moved.move(file, fs::path(folder) / file.filename());
   sync_folder(folder);
@@ -63,9 +78,9 @@ void move_files(const std::string& beside, const std::string& folder) {
 
 }  // namespace
 
-void publish_folder(const std::string& beside, const std::string& folder) {
+void publish_folder(const std::string& beside, const std::string& folder, const std::string& last) {
   sync_folder(beside);
-  if (fs::is_directory(folder)) return move_files(beside, folder);
+  if (fs::is_directory(folder)) return move_files(beside, folder, last);
   rename_or_refuse(beside, folder);
   const fs::path parent = fs::path(folder).parent_path();
   sync_folder(parent.empty() ? "." : parent.string());

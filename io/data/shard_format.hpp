@@ -14,6 +14,8 @@ namespace caravan::io {
 
 inline constexpr std::string_view kShardFormat = "caravan token shard";
 inline constexpr std::int64_t kShardVersion = 1;
+inline constexpr std::int64_t kMostTokens = std::int64_t{1} << 60;
+inline constexpr std::size_t kMostShards = 99'999;  // five digits in a name
 
 std::string shard_name(int shard, int shards);
 

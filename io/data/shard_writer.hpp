@@ -1,32 +1,28 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "io/data/shard_facts.hpp"
+#include "io/data/shard_manifest.hpp"
+#include "io/data/token_digest.hpp"
 #include "io/data/token_type.hpp"
+#include "io/files/pending_folder.hpp"
 
 namespace caravan::io {
 
-/// What every shard says of itself.
-struct ShardFacts {
-  std::int64_t vocab_size = 0;
-  std::string tokenizer;         ///< "tokenizer.json, 2048 tokens"
-  std::string tokenizer_sha256;  ///< of the tokenizer's file
-};
-
 /// Writes a folder of HDF5 files tokens-NNNNN-of-MMMMM.h5, each with the datasets `tokens` [n] (u16 or i32)
-/// and `document_starts` [d] (i64, places in this file's tokens) and the facts as attributes. The folder
-/// appears under its name when all of it is written; without `finish`, and after an error, nothing stays.
+/// and `document_starts` [d] (i64, places in this file's tokens) and the facts as attributes, and their
+/// manifest. The folder appears under its name when all of it is written; without `finish`, and after an
+/// error, nothing stays. What a preparation of the same name left that was killed is removed first.
 class ShardWriter {
  public:
   /// IoError when `folder` holds token shards or is a file. A file holds whole documents up to
   /// `tokens_a_shard`; only a longer one is cut.
   ShardWriter(std::string folder, ShardFacts facts, std::int64_t tokens_a_shard);
-  ~ShardWriter();
-  ShardWriter(const ShardWriter&) = delete;
-  ShardWriter& operator=(const ShardWriter&) = delete;
 
   void add_document(std::span<const std::int32_t> tokens);
   /// A file of this name and content beside the shards, such as the tokenizer that made them.
@@ -39,14 +35,15 @@ class ShardWriter {
   void write_shard();
   std::string beside(int shard) const;
 
-  std::string folder_, beside_;
-  ShardFacts facts_;
+  std::string folder_;
+  std::optional<PendingFolder> beside_;
+  ShardManifest manifest_;
+  TokenDigest digest_;
   TokenType type_;
   std::int64_t tokens_a_shard_;
   std::vector<std::int32_t> tokens_;
   std::vector<std::int64_t> starts_;
-  int shards_ = 0;
-  bool is_finished_ = false;
+  std::int64_t written_ = 0;  // tokens in finished files
 };
 
 }  // namespace caravan::io

@@ -3,17 +3,20 @@
 #include <string>
 #include <vector>
 
-#include "io/data/shard_writer.hpp"
+#include "io/data/sealed_stretch.hpp"
+#include "io/data/shard_facts.hpp"
 #include "io/data/token_stream.hpp"
-#include "io/files/file.hpp"
+#include "io/data/token_type.hpp"
 
 namespace caravan::io {
 
-/// A folder of token shards as one stream. Opening checks every file: all of a set are there, made by the
-/// same tokenizer, and each dataset and document start lies where it can. Reading checks every id. Tokens are
-/// read straight from their place in the file, so that reading allocates nothing and needs no lock of HDF5's.
+/// A folder of token shards as one stream. With their manifest HDF5 never sees them: opening compares
+/// everything but the tokens with it, and reading compares each block of tokens once. Shards without a
+/// manifest, of an older preparation or of somebody else, are opened in a sandboxed child, with a warning.
+/// Reading checks every id. Tokens are read straight from their place in the file. One thread.
 class TokenShards final : public TokenStream {
  public:
+  /// IoError when the folder holds no complete set of shards, or one is damaged.
   explicit TokenShards(const std::string& folder);
 
   std::int64_t size() const override { return size_; }
@@ -25,19 +28,21 @@ class TokenShards final : public TokenStream {
 
  private:
   struct Shard {
-    File file;
+    SealedStretch tokens;
     TokenType type;
-    std::uint64_t offset;  // of the first token, in bytes
-    std::int64_t begin;    // of this shard's tokens in the stream
     std::int64_t size;
+    std::int64_t begin = 0;  // of this shard's tokens in the stream
   };
-  void open(const std::string& path);
+  void open_sealed(int shards);
+  void open_foreign(int shards);
+  void add(Shard shard, const std::vector<std::int64_t>& starts);
   void read_from(const Shard& shard, std::int64_t begin, std::span<std::int32_t> out) const;
 
   std::string folder_;
   std::vector<Shard> shards_;
   std::vector<std::int64_t> starts_;
   ShardFacts facts_;
+  std::string digest_;  // empty when nobody vouches for the tokens
   std::int64_t size_ = 0;
 };
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "caravan/check.hpp"
-#include "io/files/digest.hpp"
+#include "io/data/token_digest.hpp"
 #include "io/text/tokenizer_files.hpp"
 
 namespace caravan::io {
@@ -14,10 +14,10 @@ void MemoryTokens::read(std::int64_t begin, std::span<std::int32_t> out) const {
 }
 
 DataIdentity MemoryTokens::identity() const {
-  Digest digest;
-  digest.add(std::as_bytes(std::span(tokens_)));
-  digest.add(std::as_bytes(std::span(starts_)));
-  DataIdentity identity{"xxh3:" + digest.text(), "", tokenizer_, size()};
+  TokenDigest digest;
+  digest.add_tokens(tokens_);
+  digest.add_starts(starts_);
+  DataIdentity identity{digest.text(), "", tokenizer_, size()};
   if (!tokenizer_.empty()) identity.tokenizer_digest = tokenizer_digest(tokenizer_);
   return identity;
 }

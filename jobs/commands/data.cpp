@@ -4,13 +4,14 @@
 #include <nlohmann/json.hpp>
 
 #include "caravan/check.hpp"
-#include "io/data/documents.hpp"
 #include "io/data/shard_writer.hpp"
+#include "io/data/text_inputs.hpp"
 #include "io/data/token_shards.hpp"
 #include "io/data/unigram_entropy.hpp"
 #include "io/text/load_tokenizer.hpp"
 #include "io/text/tokenizer_files.hpp"
 #include "jobs/command.hpp"
+#include "jobs/setup/text_options.hpp"
 #include "jobs/text_streams.hpp"
 
 namespace caravan::jobs {
@@ -21,9 +22,9 @@ constexpr std::int64_t kMostShard = std::int64_t{1} << 31;
 constexpr std::int64_t kUsualShard = std::int64_t{1} << 26;
 
 struct Prepare {
-  std::vector<std::string> inputs;
+  TextOptions text;
   std::string tokenizer, output;
-  std::string format = "auto", field = "text", separator = "file";
+  std::string separator = "file";
   bool bos = false, eos = false, json = false;
   double validation_fraction = 0.05;
   std::int64_t shard_tokens = kUsualShard;
@@ -47,9 +48,8 @@ Counts write_shards(const Prepare& options) {
   const std::string file = io::tokenizer_file(options.tokenizer);
   const auto tokenizer = io::load_tokenizer(file);
   const io::DocumentEncoder encoder(*tokenizer, border(options.bos), border(options.eos));
-  const io::DocumentFormat format{.kind = io::document_kind(options.format),
-                                  .separator = io::document_separator(options.separator),
-                                  .field = options.field};
+  const io::TextInputs inputs(options.text.inputs,
+                              options.text.format(io::document_separator(options.separator)));
   io::ShardWriter writer(options.output,
                          {tokenizer->vocab_size(), tokenizer->description(), io::tokenizer_sha256(file)},
                          options.shard_tokens);
@@ -65,7 +65,7 @@ Counts write_shards(const Prepare& options) {
     if (++counts.documents % 1000 == 0)
       progress.show(fmt::format("{} documents, {} tokens", counts.documents, counts.tokens));
   };
-  for (const std::string& input : options.inputs) io::for_each_document(input, format, take);
+  inputs.for_each(take);
   keep_tokenizer(file, writer);
   counts.shards = writer.finish();
   return counts;
@@ -108,12 +108,7 @@ int run_prepare(const Prepare& options) {
   return 0;
 }
 
-void declare_format(CLI::App& app, Prepare& options) {
-  app.add_option("--format", options.format, "auto takes *.jsonl and *.json for JSON lines")
-      ->check(CLI::IsMember({"auto", "text", "jsonl"}))
-      ->capture_default_str();
-  app.add_option("--field", options.field, "The key of a JSON line that holds the text")
-      ->capture_default_str();
+void declare_documents(CLI::App& app, Prepare& options) {
   app.add_option("--document-separator", options.separator, "What ends a document of plain text")
       ->check(CLI::IsMember({"file", "blank-line", "line"}))
       ->capture_default_str();
@@ -123,12 +118,12 @@ void declare_format(CLI::App& app, Prepare& options) {
 
 std::function<int()> declare_prepare(CLI::App& app) {
   auto options = std::make_shared<Prepare>();
-  app.add_option("--input", options->inputs, "Text or JSON-lines files")->required();
+  declare_text(app, options->text);
   app.add_option("--tokenizer", options->tokenizer, "tokenizer.json, tokenizer.model, or a folder with one")
       ->required();
   app.add_option("--output", options->output, "The folder for the shards; made when it is not there")
       ->required();
-  declare_format(app, *options);
+  declare_documents(app, *options);
   app.add_option("--validation-fraction", options->validation_fraction,
                  "The tail whose entropy is printed by itself")
       ->check(CLI::Range(0.0, 1.0))

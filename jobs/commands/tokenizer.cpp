@@ -7,13 +7,14 @@
 
 #include "caravan/check.hpp"
 #include "caravan/log.hpp"
-#include "io/files/file.hpp"
+#include "io/data/text_inputs.hpp"
 #include "io/files/pending_file.hpp"
 #include "io/files/strict_json.hpp"
 #include "io/text/bpe_trainer.hpp"
 #include "io/text/load_tokenizer.hpp"
 #include "io/text/tokenizer_json_writer.hpp"
 #include "jobs/command.hpp"
+#include "jobs/setup/text_options.hpp"
 #include "jobs/text_streams.hpp"
 
 namespace caravan::jobs {
@@ -22,7 +23,7 @@ namespace {
 using nlohmann::json;
 
 struct Train {
-  std::vector<std::string> inputs;
+  TextOptions text;
   std::int32_t vocab_size = 0;
   std::string output;
 };
@@ -47,12 +48,13 @@ int run_train(const Train& options) {
   io::BpeTrainer trainer;
   ProgressLine progress;
   std::uint64_t bytes = 0;
-  for (const std::string& input : options.inputs) {
-    progress.show(fmt::format("reading {}", input));
-    const io::MappedFile file(input);
-    trainer.add_text({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()});
-    bytes += file.bytes().size();
-  }
+  const io::TextInputs inputs(options.text.inputs,
+                              options.text.format(io::DocumentFormat::Separator::stretch));
+  inputs.for_each([&](std::string_view text) {
+    trainer.add_text(text);
+    bytes += text.size();
+    progress.show(fmt::format("{} bytes read", bytes));
+  });
   CARAVAN_CHECK(bytes > 0, IoError,
                 "no text in the input (a vocabulary is learned from it). Name another --input?");
   const std::int32_t wanted = options.vocab_size - io::kNumAddedTokens;
@@ -144,7 +146,7 @@ int run_decode(const Decode& options) {
 
 std::function<int()> declare_train(CLI::App& app) {
   auto options = std::make_shared<Train>();
-  app.add_option("--input", options->inputs, "Text files to learn from")->required();
+  declare_text(app, options->text);
   app.add_option("--vocab-size", options->vocab_size, "Number of tokens, with the 256 bytes, BOS and EOS")
       ->required()
       ->check(CLI::Range(256 + io::kNumAddedTokens, 1 << 22));

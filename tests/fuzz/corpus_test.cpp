@@ -29,7 +29,8 @@ struct Case {
 const Case kCases[] = {{&safetensors, 3000},    {&safetensors_index, 1500}, {&hf_config, 3000},
                        {&yaml_job, 2000},       {&schedule_csv, 3000},      {&tiktoken, 1000},
                        {&tokenizer_json, 2000}, {&sentencepiece, 1000},     {&manifest, 1500},
-                       {&checkpoint, 1000},     {&foreign_hdf5, 60}};
+                       {&checkpoint, 1000},     {&foreign_hdf5, 60},        {&shard_manifest, 1500},
+                       {&texts, 1000}};
 
 std::vector<std::string> corpus_of(const Target& target) {
   std::vector<std::string> names, files;

@@ -98,6 +98,52 @@ TEST_F(Commands, PrepareWritesShardsAndSaysWhatIsInThem) {
   EXPECT_THAT(again.err, HasSubstr("holds token shards already"));
 }
 
+TEST_F(Commands, PrepareAndTrainReadTheSameTextHoweverItComes) {
+  const std::string tokenizer = learned_tokenizer(), text = test::slurp(folder_.file("text"));
+  std::filesystem::create_directories(folder_.file("texts/more"));
+  test::spill(folder_.file("texts/1"), text.substr(0, 810));  // twenty documents
+  test::spill(folder_.file("texts/more/2.txt"), text.substr(810));
+  test::spill(folder_.file("list"), folder_.file("texts") + "\n");
+  ASSERT_EQ(std::system(("gzip -k " + folder_.file("text")).c_str()), 0);
+  const auto identity_of = [&](const std::string& input, const std::string& name) {
+    const Outcome outcome = run("data prepare --document-separator line --tokenizer " + tokenizer +
+                                " --output " + folder_.file(name) + " --input " + input);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    const auto manifest = nlohmann::json::parse(test::slurp(folder_.file(name + "/tokens-manifest.json")));
+    return manifest["manifest"]["identity"].get<std::string>();
+  };
+  const std::string plain = identity_of(folder_.file("text"), "d1");
+  EXPECT_EQ(identity_of(folder_.file("text.gz"), "d2"), plain);
+  EXPECT_EQ(identity_of("- < " + folder_.file("text.gz"), "d3"), plain);
+  EXPECT_EQ(identity_of(folder_.file("texts"), "d4"), plain);
+  EXPECT_EQ(identity_of("@" + folder_.file("list"), "d5"), plain);
+  const std::string learn =
+      "tokenizer train --vocab-size 280 --output " + folder_.file("t2.json") + " --input ";
+  EXPECT_EQ(run(learn + "- < " + folder_.file("text.gz")).code, 0);
+  EXPECT_EQ(test::slurp(folder_.file("t2.json")), test::slurp(tokenizer));
+}
+
+TEST_F(Commands, WhatIsNoTextIsRefusedAndNothingIsLeft) {
+  const std::string tokenizer = learned_tokenizer();
+  test::spill(folder_.file("utf16"), std::string("\xFF\xFE"
+                                                 "a\0b\0",
+                                                 6));
+  const std::string prepare =
+      "data prepare --tokenizer " + tokenizer + " --output " + folder_.file("d") + " --input ";
+  const Outcome utf16 = run(prepare + folder_.file("utf16")), program = run(prepare + binary_);
+  EXPECT_EQ(utf16.code, 3);
+  EXPECT_THAT(utf16.err,
+              HasSubstr("utf16: byte 0 is 0xFF, no UTF-8 (text in UTF-8 is read; this looks like UTF-16)"));
+  EXPECT_EQ(program.code, 3);
+  EXPECT_THAT(program.err, HasSubstr("an executable (ELF)"));
+  EXPECT_EQ(
+      run("tokenizer train --vocab-size 280 --output " + folder_.file("x.json") + " --input " + binary_).code,
+      3);
+  for (const auto& entry : std::filesystem::directory_iterator(folder_.path()))
+    EXPECT_FALSE(entry.path().filename().string().starts_with("d")) << entry.path();
+  EXPECT_EQ(run(prepare + folder_.file("utf16") + " --binary").code, 0);
+}
+
 TEST_F(Commands, WrongUseExitsWithTwoAndBadInputWithThree) {
   EXPECT_EQ(run("tokenizer").code, 2);
   EXPECT_EQ(run("tokenizer train --input x --vocab-size 100 --output y").code, 2);

@@ -1,7 +1,10 @@
 #include "io/data/documents.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <numeric>
 
 #include "caravan/error.hpp"
 #include "io/text/bpe_trainer.hpp"
@@ -21,7 +24,9 @@ std::vector<std::string> documents_of(const std::string& bytes, const std::strin
   const test::TemporaryFolder folder;
   test::spill(folder.file(name), bytes);
   std::vector<std::string> documents;
-  for_each_document(folder.file(name), format, [&](std::string_view text) { documents.emplace_back(text); });
+  TextRepairs repairs;
+  for_each_document(folder.file(name), format, repairs,
+                    [&](std::string_view text) { documents.emplace_back(text); });
   return documents;
 }
 
@@ -40,8 +45,97 @@ TEST(Documents, EndAtLineBreaksWhenAsked) {
   EXPECT_THAT(documents_of("a\r\n\nb", "x", {.separator = Separator::line}), ElementsAre("a", "b"));
 }
 
-TEST(Documents, KeepBytesThatAreNotUtf8) {
-  EXPECT_THAT(documents_of("a\xFF\xC3", "x.txt"), ElementsAre("a\xFF\xC3"));
+TEST(Documents, KeepAnyBytesWhenAsked) {
+  const std::string bytes(
+      "\xEF\xBB\xBF"
+      "a\xFF\xC3\0\xED\xA0\x80",
+      10);
+  EXPECT_THAT(documents_of(bytes, "x.txt", {.content = Content::binary}), ElementsAre(bytes));
+  EXPECT_THAT(documents_of("{\"text\":\"a\\u0000\"}", "x.jsonl", {.content = Content::binary}),
+              ElementsAre(std::string("a\0", 2)));
+}
+
+TEST(Documents, OfAJsonLineWithNulAreRefused) {
+  const auto read = [] { documents_of("{\"text\":\"b\"}\n{\"text\":\"a\\u0000\"}\n", "x.jsonl"); };
+  EXPECT_THAT(test::message_of<IoError>(read), HasSubstr("x.jsonl:2: byte 1 of the field 'text' is NUL"));
+}
+
+TEST(Documents, WithHalfASurrogatePairHaveAReplacementInItsPlace) {
+  const std::string replacement = "\xEF\xBF\xBD";
+  EXPECT_THAT(documents_of(R"({"text":"a\ud83d b\udE00"}
+{"text":"\ud83d\ude00 \\ud83d \uD83D\uD83D\ude00"})",
+                           "x.jsonl"),
+              ElementsAre("a" + replacement + " b" + replacement,
+                          "\xF0\x9F\x98\x80 \\ud83d " + replacement + "\xF0\x9F\x98\x80"));
+  EXPECT_THAT(documents_of("a\xED\xA0\x80z\xED\xBF\xBF", "x.txt"),
+              ElementsAre("a" + replacement + "z" + replacement));
+}
+
+TEST(Documents, BeginBehindAByteOrderMark) {
+  EXPECT_THAT(documents_of("\xEF\xBB\xBF"
+                           "a\n",
+                           "x.txt"),
+              ElementsAre("a\n"));
+  EXPECT_THAT(documents_of("\xEF\xBB\xBF"
+                           "{\"text\":\"a\"}\n",
+                           "x.jsonl"),
+              ElementsAre("a"));
+  EXPECT_THAT(documents_of("\xEF\xBB\xBF", "x.txt"), ElementsAre());
+}
+
+TEST(Documents, ThatAreNoTextAreRefusedWithTheirPlace) {
+  const std::vector<std::pair<std::string, std::string>> cases{
+      {std::string("ab\0c", 4), "byte 2 is NUL (text in UTF-8 is read)."},
+      {"\xEF\xBB\xBF"
+       "ab\xFF",
+       "byte 5 is 0xFF, no UTF-8"},
+      {"ab\xC3", "byte 2 is 0xC3, no UTF-8"},
+      {"ab\xED\xA0", "byte 2 is 0xED, no UTF-8"},
+      {std::string("\xFF\xFE"
+                   "a\0b\0",
+                   6),
+       "this looks like UTF-16). Convert it with iconv -f UTF-16 -t UTF-8"},
+      {std::string("\xFE\xFF\0a\0b", 6), "looks like UTF-16"},
+      {std::string("a\0b\0c\0d\0", 8), "byte 1 is NUL (text in UTF-8 is read; this looks like UTF-16)"},
+      {std::string("\x7F"
+                   "ELF\2\1\1\0",
+                   8),
+       "byte 7 is NUL (text in UTF-8 is read; this looks like an executable"},
+      {"BZh91AY&SY\x88", "looks like bzip2 data"},
+      {std::string("PK\3\4\0", 5), "looks like a zip archive"}};
+  for (const auto& [bytes, message] : cases) {
+    const std::string text = test::message_of<IoError>([&] { documents_of(bytes, "x.txt"); });
+    EXPECT_THAT(text, HasSubstr("x.txt: byte ")) << message;
+    EXPECT_THAT(text, HasSubstr(message));
+    EXPECT_THAT(text, HasSubstr("--binary"));
+  }
+}
+
+TEST(Documents, AreReadAcrossThePiecesInWhichAFileComes) {
+  std::string text;
+  for (int i = 0; i < 200'000; ++i)
+    text += i % 3 == 0 ? "\xE2\x82\xAC" : i % 3 == 1 ? "\xF0\x9F\x98\x80" : "x";
+  EXPECT_THAT(documents_of(text, "x.txt"), ElementsAre(text));
+  const std::string shifted = "y" + text;
+  EXPECT_THAT(documents_of(shifted, "x.txt"), ElementsAre(shifted));
+  const std::string damaged = text + "\xE2\x82" + "x";
+  EXPECT_THAT(test::message_of<IoError>([&] { documents_of(damaged, "x.txt"); }),
+              HasSubstr(fmt::format("byte {} is 0xE2", text.size())));
+}
+
+TEST(Documents, AreCutIntoStretchesWhereNoWordIsCut) {
+  std::string text;
+  while (text.size() < (9u << 20)) text += "Some words, 'and' more.\n\n  indented\n/path\nEnd";
+  const auto stretches = documents_of(text, "x", {.separator = Separator::stretch});
+  BpeTrainer whole, parts;
+  whole.add_text(text);
+  for (const std::string& stretch : stretches) parts.add_text(stretch);
+  const auto quiet = [](std::int32_t) {};
+
+  EXPECT_GT(stretches.size(), 1u);
+  EXPECT_EQ(std::accumulate(stretches.begin(), stretches.end(), std::string()), text);
+  EXPECT_EQ(whole.learn(300, quiet).merges, parts.learn(300, quiet).merges);
+  EXPECT_EQ(documents_of(std::string(5u << 20, 'x'), "x", {.separator = Separator::stretch}).size(), 1u);
 }
 
 TEST(Documents, AreAFieldOfAJsonLine) {
@@ -54,12 +148,13 @@ TEST(Documents, AreAFieldOfAJsonLine) {
 }
 
 TEST(Documents, OfADamagedJsonLineAreRefusedWithTheirLine) {
-  const char* const lines[] = {"{\"text\":1}",    "{\"other\":\"a\"}",   "[]",
-                               "{\"text\":\"a\"", "{\"text\":\"\xFF\"}", "nonsense"};
+  const char* const lines[] = {"{\"text\":1}", "{\"other\":\"a\"}", "[]", "{\"text\":\"a\"", "nonsense"};
   for (const char* line : lines) {
     const auto read = [&] { documents_of("{\"text\":\"a\"}\n" + std::string(line) + "\n", "x.jsonl"); };
     EXPECT_THAT(test::message_of<IoError>(read), HasSubstr("x.jsonl:2: ")) << line;
   }
+  EXPECT_THAT(test::message_of<IoError>([] { documents_of("{\"text\":\"\xFF\"}", "x.jsonl"); }),
+              HasSubstr("x.jsonl: byte 9 is 0xFF, no UTF-8"));
   const std::string deep = std::string(1000, '[');
   EXPECT_THAT(test::message_of<IoError>([&] { documents_of(deep, "x.jsonl"); }), HasSubstr("x.jsonl:1: "));
 }

@@ -3,16 +3,22 @@
 #include <gtest/gtest.h>
 #include <hdf5.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <csignal>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <numeric>
+#include <tuple>
 
 #include "caravan/error.hpp"
 #include "io/data/shard_writer.hpp"
 #include "io/data/token_shards.hpp"
 #include "io/data/unigram_entropy.hpp"
+#include "io/files/sandbox.hpp"
+#include "io/files/sealed_json.hpp"
 #include "tests/io/temporary_folder.hpp"
 
 namespace caravan::io {
@@ -59,7 +65,7 @@ TEST(Shards, HoldWholeDocumentsAndCutOnlyWhatIsLonger) {
   std::iota(longer.begin(), longer.end(), 50);
   write(folder.file("d"), {{1, 2, 3, 4, 5, 6}, {7, 8, 9, 10, 11}, longer, {12}}, 100, 10);
 
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.file("d")), {}), 5);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.file("d")), {}), 5 + 1);
   const TokenShards shards(folder.file("d"));
   EXPECT_EQ(shards.size(), 37);
   EXPECT_THAT(shards.document_starts(), ElementsAre(0, 6, 11, 36));
@@ -86,7 +92,7 @@ TEST(Shards, MoveIntoAFolderThatExists) {
   writer.finish();
 
   EXPECT_EQ(TokenShards(folder.path()).size(), 25);
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 4);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 3 + 2);
   EXPECT_FALSE(std::filesystem::exists(folder.path() + ".tmp"));
 }
 
@@ -147,10 +153,172 @@ TEST(Shards, RefuseIdsOutsideTheVocabulary) {
               HasSubstr("token id -1"));
 }
 
-/// A folder with one sound shard, and the means to damage it.
-class DamagedShard : public testing::Test {
+/// Reads all of a folder; what stands in the way.
+std::string complaint(const std::string& folder) {
+  return test::message_of<IoError>([&] { all_of(TokenShards(folder)); });
+}
+
+TEST(Shards, AreTheSameDataHoweverTheyAreCut) {
+  const test::TemporaryFolder folder;
+  const std::vector<Ids> documents{Ids(25, 1), {2, 3}, {4}};
+  write(folder.file("one"), documents);
+  write(folder.file("many"), documents, 100, 10);
+  write(folder.file("other"), {Ids(25, 1), {2}, {3, 4}});
+  const auto identity = [&](const char* name) { return TokenShards(folder.file(name)).identity(); };
+
+  EXPECT_THAT(identity("one").digest, ::testing::MatchesRegex("xxh3:[0-9a-f]{16}"));
+  EXPECT_EQ(identity("one").digest, identity("many").digest);
+  EXPECT_NE(identity("one").digest, identity("other").digest) << "the same tokens, other documents";
+  EXPECT_EQ(identity("many").tokens, 28);
+  Ids tokens(25, 1);
+  tokens.insert(tokens.end(), {2, 3, 4});
+  EXPECT_EQ(identity("one").digest, MemoryTokens(tokens, {0, 25, 27}, 100).identity().digest);
+}
+
+TEST(Shards, RemoveWhatAKilledPreparationLeftAndNothingElse) {
+  const test::TemporaryFolder folder;
+  const PendingFolder living(folder.path(), "d"), of_another(folder.path(), "e");
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ShardWriter writer(folder.file("d"), facts(100), 10);
+    writer.add_document(Ids(25, 1));
+    ::kill(::getpid(), SIGKILL);
+  }
+  ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+  ASSERT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 3);
+
+  write(folder.file("d"), {{1}});
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 3);
+  EXPECT_TRUE(std::filesystem::exists(living.path()));
+  EXPECT_TRUE(std::filesystem::exists(of_another.path()));
+  EXPECT_THAT(all_of(TokenShards(folder.file("d"))), ElementsAre(1));
+}
+
+/// A folder with one sound shard and its manifest.
+class SealedShard : public testing::Test {
  protected:
   void SetUp() override { write(folder_.file("d"), {{1, 2, 3}, {4, 5}}); }
+
+  std::string refusal() const { return complaint(folder_.file("d")); }
+  /// Writes a manifest with one value changed and its own digest right, as a forger would.
+  void forge(const std::string& pointer, const nlohmann::json& value) const {
+    nlohmann::json body = read_sealed_json(manifest_, 1 << 20);
+    body[nlohmann::json::json_pointer(pointer)] = value;
+    test::spill(manifest_, seal_json(body));
+  }
+
+  test::TemporaryFolder folder_;
+  std::string path_ = folder_.file("d/tokens-00000-of-00001.h5");
+  std::string manifest_ = folder_.file("d/tokens-manifest.json");
+};
+
+TEST_F(SealedShard, IsRead) {
+  EXPECT_EQ(refusal(), "");
+}
+
+TEST_F(SealedShard, WithAByteChangedAnywhereIsRefused) {
+  const std::string sound = test::slurp(path_);
+  for (std::size_t at = 0; at < sound.size(); ++at) {
+    std::string changed = sound;
+    changed[at] = static_cast<char>(changed[at] ^ 0x10);
+    test::spill(path_, changed);
+    EXPECT_THAT(refusal(), HasSubstr(path_ + " is damaged ")) << at;
+    at += sound.size() / 97;
+  }
+}
+
+TEST_F(SealedShard, CutOrGrownIsRefused) {
+  const std::string sound = test::slurp(path_);
+  test::spill(path_, sound.substr(0, sound.size() - 1));
+  EXPECT_THAT(refusal(), HasSubstr("bytes instead of"));
+  test::spill(path_, sound + "x");
+  EXPECT_THAT(refusal(), HasSubstr("(changed)"));
+}
+
+TEST_F(SealedShard, WithADamagedManifestIsRefused) {
+  const std::string sound = test::slurp(manifest_);
+  for (std::size_t at = 0; at < sound.size(); at += 7) {
+    std::string changed = sound;
+    changed[at] = static_cast<char>(changed[at] ^ 0x08);
+    test::spill(manifest_, changed);
+    EXPECT_THAT(refusal(), HasSubstr("tokens-manifest.json")) << at;
+  }
+  test::spill(manifest_, sound.substr(0, sound.size() / 2));
+  EXPECT_THAT(refusal(), HasSubstr("truncated"));
+}
+
+TEST_F(SealedShard, WithAManifestThatSaysWhatCannotBeIsRefused) {
+  constexpr std::uint64_t kHuge = ~std::uint64_t{0};
+  const std::string shard = "/shards/0", sound = test::slurp(manifest_);
+  const std::vector<std::tuple<std::string, nlohmann::json, std::string>> cases{
+      {shard + "/tokens/offset", kHuge, "10 bytes from 18446744073709551615 are no elements"},
+      {shard + "/tokens/bytes", kHuge, "are no elements of 2 bytes"},
+      {shard + "/tokens/bytes", 9, "9 bytes from"},
+      {shard + "/tokens/bytes", 0, "1 digests of blocks, which 0 bytes contradict"},
+      {shard + "/tokens/offset", -1, "-1 is no whole number from 0 on"},
+      {shard + "/tokens/offset", 0, "is damaged outside its tokens"},
+      {shard + "/document_starts/offset", 0, "damaged"},
+      {shard + "/bytes", kHuge, "are more than a file has"},
+      {shard + "/bytes", 1e300, "is no whole number"},
+      {shard + "/name", "../x.h5", "'../x.h5' stands in its place"},
+      {shard + "/type", "f32", "'f32' is no type of tokens"},
+      {"/shards", nlohmann::json::array(), "lists no shard"},
+      {"/vocab_size", 0, "vocab_size 0"},
+      {"/vocab_size", std::int64_t{1} << 31, "vocab_size 2147483648"},
+      {"/format_version", 2, "has format version 2 (this caravan reads 1)"},
+      {"/block_bytes", 5, "blocks of another size"},
+      {"/identity", 5, "malformed"}};
+  for (const auto& [pointer, value, message] : cases) {
+    forge(pointer, value);
+    EXPECT_THAT(refusal(), HasSubstr(message)) << pointer << " = " << value;
+    test::spill(manifest_, sound);
+  }
+}
+
+TEST_F(SealedShard, ThatIsCutWhileItIsOpenIsAnErrorAndNoSignal) {
+  const TokenShards shards(folder_.file("d"));
+  std::filesystem::resize_file(path_, 100);
+  EXPECT_THAT(test::message_of<IoError>([&] { all_of(shards); }), HasSubstr(path_ + " ends at byte"));
+}
+
+TEST_F(SealedShard, OfAnotherSetThanItsManifestIsRefused) {
+  std::filesystem::rename(path_, folder_.file("d/tokens-00000-of-00002.h5"));
+  EXPECT_THAT(refusal(), HasSubstr("d holds shards of a set of 2 (tokens-manifest.json lists 1)"));
+  write(folder_.file("e"), {Ids(15, 1)}, 100, 10);
+  std::filesystem::remove(folder_.file("e/tokens-00001-of-00002.h5"));
+  EXPECT_THAT(complaint(folder_.file("e")),
+              HasSubstr("tokens-00001-of-00002.h5 (No such file or directory)"));
+}
+
+TEST(SealedBlocks, AreComparedWhenTheyAreRead) {
+  const test::TemporaryFolder folder;
+  constexpr std::int64_t kTokensOfABlock = static_cast<std::int64_t>(kShardBlockBytes) / 2;
+  write(folder.file("d"), {Ids(3 * kTokensOfABlock, 7)}, 100, 4 * kTokensOfABlock);
+  const std::string path = folder.file("d/tokens-00000-of-00001.h5");
+  const StretchRecord tokens = read_shard_manifest(folder.file("d")).shards.front().tokens;
+  std::string bytes = test::slurp(path);
+  bytes[tokens.offset + kShardBlockBytes + 1000] ^= 1;  // in the second of three
+  test::spill(path, bytes);
+  const TokenShards shards(folder.file("d"));
+  Ids some(100);
+
+  EXPECT_EQ(test::message_of<IoError>([&] { shards.read(0, some); }), "");
+  EXPECT_EQ(test::message_of<IoError>([&] { shards.read(2 * kTokensOfABlock, some); }), "");
+  EXPECT_THAT(some, ::testing::Each(7));
+  const auto across = [&] { shards.read(kTokensOfABlock - 50, some); };
+  EXPECT_THAT(test::message_of<IoError>(across),
+              HasSubstr("(the digest of block 1 differs from the manifest's)"));
+  EXPECT_NE(test::message_of<IoError>(across), "") << "it stays damaged";
+}
+
+/// A folder with one sound shard that nobody vouches for, and the means to damage it.
+class ForeignShard : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!has_sandbox()) GTEST_SKIP() << "built without libseccomp";
+    write(folder_.file("d"), {{1, 2, 3}, {4, 5}});
+    std::filesystem::remove(folder_.file("d/tokens-manifest.json"));
+  }
 
   void write_values(const char* dataset, hid_t type, const void* values) {
     const hid_t file = H5Fopen(path_.c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
@@ -166,35 +334,39 @@ class DamagedShard : public testing::Test {
     H5Aclose(id);
     H5Fclose(file);
   }
-  std::string refusal() const {
-    return test::message_of<IoError>([this] { all_of(TokenShards(folder_.file("d"))); });
-  }
+  std::string refusal() const { return complaint(folder_.file("d")); }
 
   test::TemporaryFolder folder_;
   std::string path_ = folder_.file("d/tokens-00000-of-00001.h5");
 };
 
-TEST_F(DamagedShard, SoundIsRead) {
-  EXPECT_EQ(refusal(), "");
+TEST_F(ForeignShard, IsReadWithAWarning) {
+  testing::internal::CaptureStderr();
+  const TokenShards shards(folder_.file("d"));
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("d has no tokens-manifest.json"));
+  EXPECT_THAT(all_of(shards), ElementsAre(1, 2, 3, 4, 5));
+  EXPECT_THAT(shards.document_starts(), ElementsAre(0, 3));
+  EXPECT_EQ(shards.vocab_size(), 100);
+  EXPECT_EQ(shards.identity().digest, "") << "nobody vouches for the tokens";
 }
 
-TEST_F(DamagedShard, TruncatedIsRefused) {
+TEST_F(ForeignShard, TruncatedIsRefused) {
   std::filesystem::resize_file(path_, std::filesystem::file_size(path_) / 2);
   EXPECT_THAT(refusal(), HasSubstr("tokens-00000-of-00001.h5"));
 }
 
-TEST_F(DamagedShard, NoiseIsRefused) {
+TEST_F(ForeignShard, NoiseIsRefused) {
   test::spill(path_, "this is not HDF5");
   EXPECT_THAT(refusal(), HasSubstr("cannot open"));
 }
 
-TEST_F(DamagedShard, StartsThatDoNotAscendAreRefused) {
+TEST_F(ForeignShard, StartsThatDoNotAscendAreRefused) {
   const std::int64_t starts[] = {3, 3};
   write_values("document_starts", H5T_NATIVE_INT64, starts);
   EXPECT_THAT(refusal(), HasSubstr("document start 3 after 3"));
 }
 
-TEST_F(DamagedShard, StartsOutsideAreRefused) {
+TEST_F(ForeignShard, StartsOutsideAreRefused) {
   const std::int64_t starts[] = {0, 5};
   write_values("document_starts", H5T_NATIVE_INT64, starts);
   EXPECT_THAT(refusal(), HasSubstr("document start 5 after 0 (starts ascend and lie below the 5 tokens)"));
@@ -203,30 +375,30 @@ TEST_F(DamagedShard, StartsOutsideAreRefused) {
   EXPECT_THAT(refusal(), HasSubstr("document start -2"));
 }
 
-TEST_F(DamagedShard, IdsOutsideTheVocabularyAreRefusedWhenRead) {
+TEST_F(ForeignShard, IdsOutsideTheVocabularyAreRefusedWhenRead) {
   const std::int32_t ids[] = {1, 2, 100, 4, 5};
   write_values("tokens", H5T_NATIVE_INT32, ids);
   EXPECT_THAT(refusal(), HasSubstr("token id 100 (vocab_size is 100)"));
 }
 
-TEST_F(DamagedShard, OtherVersionsAndSizesAreRefused) {
+TEST_F(ForeignShard, OtherVersionsAndSizesAreRefused) {
   write_number("vocab_size", 0);
   EXPECT_THAT(refusal(), HasSubstr("vocab_size 0"));
   write_number("version", 2);
   EXPECT_THAT(refusal(), HasSubstr("version 2 (this program reads 1)"));
 }
 
-TEST_F(DamagedShard, ThatIsMissingFromASetIsNamed) {
+TEST_F(ForeignShard, ThatIsMissingFromASetIsNamed) {
   std::filesystem::rename(path_, folder_.file("d/tokens-00000-of-00002.h5"));
   EXPECT_THAT(refusal(), HasSubstr("tokens-00001-of-00002.h5 (No such file or directory)"));
 }
 
-TEST_F(DamagedShard, OfTwoSetsIsRefused) {
+TEST_F(ForeignShard, OfTwoSetsIsRefused) {
   test::spill(folder_.file("d/tokens-00001-of-00002.h5"), "");
   EXPECT_THAT(refusal(), HasSubstr("(a folder is one set)"));
 }
 
-TEST_F(DamagedShard, FolderWithoutShardsIsRefused) {
+TEST_F(ForeignShard, FolderWithoutShardsIsRefused) {
   std::filesystem::rename(path_, folder_.file("d/other.h5"));
   EXPECT_THAT(refusal(), HasSubstr("holds no token shards (files like tokens-00000-of-00001.h5)"));
 }

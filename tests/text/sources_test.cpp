@@ -72,15 +72,26 @@ TEST_F(Sources, TextIsTokenisedWithBordersAndDocuments) {
   EXPECT_THAT(sample.documents, ElementsAre(0, 0, 0, 0, 1, 1, 1));
 }
 
-TEST_F(Sources, TextOfAnyBytesCanBeTrainedOn) {
+TEST_F(Sources, TextOfAnyBytesCanBeTrainedOnWhenAsked) {
   test::spill(folder_.file("a.txt"), "\xFF\xFE\x80");
-  const auto source = make("text", text_yaml("sequence_length: 2"));
+  EXPECT_THAT(refusal("text", text_yaml("sequence_length: 2")), HasSubstr("a.txt: byte 0 is 0xFF"));
+  const auto source = make("text", text_yaml("sequence_length: 2, binary: true"));
   EXPECT_THAT(read(*source, 0).tokens, ElementsAre(0xFF, 0xFE));
 }
 
 TEST_F(Sources, TextThatIsMissingIsNamed) {
   EXPECT_THAT(refusal("text", text_yaml("sequence_length: 2")),
               HasSubstr("a.txt (No such file or directory)"));
+}
+
+TEST_F(Sources, TextIsTakenFromFoldersButNotFromStandardInput) {
+  std::filesystem::create_directory(folder_.file("texts"));
+  test::spill(folder_.file("texts/b"), "cd");
+  test::spill(folder_.file("texts/a"), "ab");
+  const std::string rest = "], tokenizer: " + folder_.file("tokenizer.json") + ", sequence_length: 3}";
+  EXPECT_THAT(read(*make("text", "{path: [" + folder_.file("texts") + rest), 0).tokens,
+              ElementsAre('a', 'b', 'c'));
+  EXPECT_THAT(refusal("text", "{path: ['-'" + rest), HasSubstr("data.path names standard input"));
 }
 
 TEST_F(Sources, UnknownKeysAreRefusedWithTheNearest) {
