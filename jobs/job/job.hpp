@@ -40,7 +40,8 @@ struct Job {
     std::string precision;  ///< auto, fp32 or bf16
   } train{};
   struct Validation {
-    std::int64_t every, batches;
+    std::int64_t every, batches;  ///< batches: -1 = one pass
+    bool is_wanted() const { return batches > 0 || (batches < 0 && every > 0); }
     Config data;  ///< differences to `data`
   } validation{};
   struct Checkpoint {

@@ -22,12 +22,20 @@ std::string absolute_path(const std::string& path) {
   return text;
 }
 
+/// One of several inputs: @LIST names a file with more of them.
+std::string absolute_input(const std::string& input) {
+  return input.starts_with('@') ? "@" + absolute_path(input.substr(1)) : absolute_path(input);
+}
+
 /// Of a path or of every path of a list.
 Config made_absolute(const Config& value) {
   if (value.kind() == Config::Kind::scalar) return Config::scalar(absolute_path(value.text()));
   if (value.kind() != Config::Kind::list) return value;
   Config list = Config::list();
-  for (const Config& item : value.items()) list.append(made_absolute(item));
+  for (const Config& item : value.items()) {
+    const bool is_text = item.kind() == Config::Kind::scalar;
+    list.append(is_text ? Config::scalar(absolute_input(item.text())) : item);
+  }
   return list;
 }
 

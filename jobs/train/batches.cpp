@@ -18,9 +18,9 @@ BatchReader::BatchReader(DataSource& source, const BatchShare& share)
   }
 }
 
-std::span<const MicroBatch> BatchReader::read(std::int64_t cursor) {
+std::span<const MicroBatch> BatchReader::read(std::int64_t cursor, std::int64_t count) {
   const std::int64_t first = share_.first(cursor);
-  const std::size_t rows = tokens_.size() / length_;
+  const auto rows = static_cast<std::size_t>(count * share_.local_batch);
   for (std::size_t row = 0; row < rows; ++row) {
     Sample sample{std::span(tokens_).subspan(row * length_, length_),
                   std::span(labels_).subspan(row * length_, length_),
@@ -31,7 +31,7 @@ std::span<const MicroBatch> BatchReader::read(std::int64_t cursor) {
   for (std::size_t index = 0; index < batches_.size(); ++index) {
     batches_[index].first_sample = first + static_cast<std::int64_t>(index) * share_.local_batch;
   }
-  return batches_;
+  return std::span(batches_).first(static_cast<std::size_t>(count));
 }
 
 }  // namespace caravan::jobs

@@ -23,7 +23,9 @@ class BatchReader {
  public:
   BatchReader(DataSource& source, const BatchShare& share);
   /// The micro-batches of the global batch that starts at sample `cursor`; valid until the next call.
-  std::span<const MicroBatch> read(std::int64_t cursor);
+  std::span<const MicroBatch> read(std::int64_t cursor) { return read(cursor, share_.microbatches()); }
+  /// Its first `count` micro-batches; the samples of others are not asked for.
+  std::span<const MicroBatch> read(std::int64_t cursor, std::int64_t count);
   const BatchShare& share() const noexcept { return share_; }
 
  private:

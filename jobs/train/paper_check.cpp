@@ -10,6 +10,7 @@
 #include "jobs/identity/same_run.hpp"
 #include "jobs/setup/model_source.hpp"
 #include "jobs/train/train_state.hpp"
+#include "jobs/train/validation_pass.hpp"
 #include "jobs/train/validator.hpp"
 
 namespace caravan::jobs {
@@ -71,13 +72,13 @@ void PaperCheck::check_stages(const Job& job, TrainSetup& setup) const {
 
 RunIdentity PaperCheck::identity_of(TrainSetup& setup) {
   const Job& job = setup.job();
-  const std::string key =
-      fmt::format("{}\n{}\n{} {} {} {} {}", job.resolved.at("data").to_yaml(), job.validation.data.to_yaml(),
-                  job.validation.batches, job.train.sequence_length, setup.whole_model().stage().vocab_size(),
-                  setup.device().name(), name_of(setup.compute()));
+  const std::string key = fmt::format(
+      "{}\n{}\n{} {} {} {} {} {} {}", job.resolved.at("data").to_yaml(), job.validation.data.to_yaml(),
+      job.validation.every, job.validation.batches, job.train.local_batch_size, job.train.sequence_length,
+      setup.whole_model().stage().vocab_size(), setup.device().name(), name_of(setup.compute()));
   if (const auto known = opened_.find(key); known != opened_.end()) return known->second;
   const auto source = setup.open_data({});
-  if (job.validation.batches > 0) open_validation_data(setup);
+  if (job.validation.is_wanted()) validation_batches(job, *open_validation_data(setup));
   return opened_.emplace(key, identify(setup, *source, *make_single_communicator())).first->second;
 }
 

@@ -109,7 +109,7 @@ MemoryPlan TrainSetup::memory(std::int64_t local_batch, const RecomputeRule& rul
 }
 
 MemoryDemand TrainSetup::memory_demand(const RankPlan& training, const BatchShape& shape) {
-  const RankPlan* validation = job_.validation.batches > 0 ? &pipeline_.validation : nullptr;
+  const RankPlan* validation = job_.validation.is_wanted() ? &pipeline_.validation : nullptr;
   const bool copies = job_.checkpoint.enabled && job_.checkpoint.async;
   const std::size_t copied = copies ? io::Snapshot::bytes_of(CheckpointShare(*this).pieces()) : 0;
   return {training, validation, shape, slots_.size(), share_.data_ranks, copied, device_->memory()};

@@ -52,7 +52,7 @@ Trainer::Trainer(TrainSetup& setup, Communicator& world, const StopRequest& stop
       peers_(setup),
       reporter_(setup, peers_, world.rank()),
       timeline_(setup) {
-  if (setup.job().validation.batches > 0) {
+  if (setup.job().validation.is_wanted()) {
     validator_.emplace(setup);
     agree_on_data(world, validator_->source(), "validation data");
   }

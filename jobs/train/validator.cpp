@@ -7,6 +7,7 @@
 
 #include "caravan/check.hpp"
 #include "caravan/ops.hpp"
+#include "jobs/train/validation_pass.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -38,6 +39,7 @@ Made<DataSource> open_validation_data(TrainSetup& setup) {
 Validator::Validator(TrainSetup& setup)
     : setup_(setup),
       source_(open_validation_data(setup)),
+      batches_(validation_batches(setup.job(), *source_)),
       reader_(*source_, one_round(setup.share(), setup.pipeline().validation.microbatches)),
       memory_(setup.device(), setup.model(), setup.pipeline().validation, evaluation(setup.shape())),
       executor_(setup.device(), setup.pipeline().validation, memory_.stages(),
@@ -46,14 +48,14 @@ Validator::Validator(TrainSetup& setup)
 Validator::Result Validator::run() {
   executor_.zero_sums();
   double sums[2] = {0, 0};
-  const std::int64_t ranks = setup_.share().data_ranks, wanted = setup_.job().validation.batches;
+  const std::int64_t ranks = setup_.share().data_ranks;
   const std::int64_t a_round = reader_.share().microbatches();
   // A rank may have fewer in the last round: every number of ranks measures the same samples.
-  for (std::int64_t first = setup_.share().data_rank * a_round; first < wanted; first += ranks * a_round) {
-    const auto batches = reader_.read(first / (ranks * a_round) * reader_.share().global_batch);
-    const auto count = static_cast<std::size_t>(std::min(a_round, wanted - first));
-    executor_.run(batches.first(count), {}, nullptr);
-    sums[1] += static_cast<double>(count_valid(batches.first(count)));
+  for (std::int64_t first = setup_.share().data_rank * a_round; first < batches_; first += ranks * a_round) {
+    const auto batches = reader_.read(first / (ranks * a_round) * reader_.share().global_batch,
+                                      std::min(a_round, batches_ - first));
+    executor_.run(batches, {}, nullptr);
+    sums[1] += static_cast<double>(count_valid(batches));
   }
   setup_.device().copy_to_host(Lane::compute, &sums[0], executor_.sums().loss.data, sizeof sums[0]);
   setup_.device().synchronize();
@@ -62,7 +64,7 @@ Validator::Result Validator::run() {
   CARAVAN_CHECK(std::isfinite(sums[0]), ValidationError,
                 fmt::format("validation loss {} over {} samples (not finite, although the training loss is). "
                             "Look at the validation data, and at weights that training does not reach?",
-                            sums[0], wanted * setup_.share().local_batch));
+                            sums[0], batches_ * setup_.share().local_batch));
   return {sums[1] > 0 ? sums[0] / sums[1] : 0, static_cast<std::int64_t>(sums[1])};
 }
 

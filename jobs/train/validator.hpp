@@ -19,7 +19,7 @@ class ValidationError final : public NumericalError {
 /// Loss on data that is not trained on: no dropout, no counting, no gradients.
 class Validator {
  public:
-  /// `batches`: micro-batches of all data ranks together. Takes memory for one forward.
+  /// Takes memory for one forward. ConfigError as `validation_batches`.
   explicit Validator(TrainSetup& setup);
   struct Result {
     double loss = 0;  ///< mean over valid tokens
@@ -33,6 +33,7 @@ class Validator {
  private:
   TrainSetup& setup_;
   Made<DataSource> source_;
+  std::int64_t batches_;  ///< of all data ranks together
   BatchReader reader_;
   StageMemory memory_;
   Executor executor_;

@@ -76,6 +76,27 @@ TEST_F(BadData, TooFewRowsOnOneRankIsItsMessageLast) {
               HasSubstr("sample 6 of 6 (the file has no more rows). Fewer steps, or data.wrap: true?"));
 }
 
+TEST_F(BadData, APassOfValidationReadsNoRowBeyondTheLastAndNeedsOne) {
+  Batches(41, 16, 64).write(file("batches.safetensors"));
+  Batches(5, 16, 64).write(file("held_out.safetensors"));
+  const std::string data =
+      "validation={every: 3, data: {source: safetensors, path: " + file("held_out.safetensors");
+  const Outcome pass = run(train(job(batches_job()), "run", 2, {data + "}}"}));
+  EXPECT_TRUE(ended_with(pass, 0));
+  EXPECT_THAT(
+      pass.err,
+      HasSubstr("validation: one pass, 5 micro-batches of 1 sequences of 16 tokens (5 of 5 samples)"));
+  const Outcome large =
+      run(train(job(batches_job()), "large", 0,
+                {data + "}}", "train.local_batch_size=8", "train.global_batch_size=8", "train.steps=3"}));
+  EXPECT_TRUE(ended_with(large, 2));
+  EXPECT_THAT(large.err,
+              HasSubstr("the validation data has 5 samples (a micro-batch of train.local_batch_size=8"));
+  const Outcome endless = run(train(job(kMiniJob), "endless", 0, {"validation.every=3"}));
+  EXPECT_TRUE(ended_with(endless, 2));
+  EXPECT_THAT(endless.err, HasSubstr("data without end does not have. Set validation.batches?"));
+}
+
 TEST_F(BadData, AStepWithoutAnyLabel) {
   std::fill(batches_.labels.begin(), batches_.labels.begin() + 4 * 16, -100);
   batches_.write(file("batches.safetensors"));

@@ -134,10 +134,11 @@ TEST(ResolvedJob, PathsAreAbsoluteStandardInputStaysAndUnknownKeysAreKept) {
       {"format", "string", "auto", "", "", "No path."},
   };
   const std::string here = std::filesystem::current_path().string();
-  const Config given = Config::parse("{path: [a/../b.txt, /c/, -], tokenizer: t.json, later: x}");
+  const Config given =
+      Config::parse("{path: [a/../b.txt, /c/, -, '@d/list', 'e/*.txt'], tokenizer: t.json, later: x}");
   EXPECT_EQ(with_absolute_paths(with_defaults(given, kParams), kParams),
-            Config::parse("{path: [" + here + "/b.txt, /c, '-'], tokenizer: " + here +
-                          "/t.json, format: auto, later: x}"));
+            Config::parse("{path: [" + here + "/b.txt, /c, '-', '@" + here + "/d/list', '" + here +
+                          "/e/*.txt'], tokenizer: " + here + "/t.json, format: auto, later: x}"));
 }
 
 TEST(JobChanges, TextsNameKeyAndBothValues) {

@@ -152,6 +152,47 @@ TEST_F(TextToModel, GeneratedTextStreamsAfterThePromptAndASeedRepeatsIt) {
   EXPECT_NE(text("3"), text("4"));
 }
 
+TEST_F(TextToModel, ValidationWithoutANumberIsOnePassAndMoreThanAPassIsCut) {
+  ASSERT_TRUE(ended_with(learn_and_prepare(), 0));
+  const std::string yaml = shards_job();
+  const auto validated = [&](const std::string& run_name, int ranks, const std::string& section) {
+    const Outcome outcome = run(train(yaml, run_name, ranks, {"validation=" + section, "train.steps=2"}));
+    EXPECT_TRUE(ended_with(outcome, 0)) << section;
+    const auto metrics = read_metrics(file(run_name));
+    return std::pair(outcome.err, metrics.empty() ? 0.0 : metrics.back().value("validation_loss", 0.0));
+  };
+  const auto [one, alone] = validated("one", 0, "{every: 2}");
+  const auto [two, together] = validated("two", 2, "{every: 2}");
+  const auto [many, cut] = validated("many", 0, "{every: 2, batches: 1000}");
+  const auto [none, nothing] = validated("none", 0, "{every: 2, batches: 0}");
+
+  EXPECT_THAT(one, ::testing::ContainsRegex("validation: one pass, [0-9]+ micro-batches of 2 sequences of 32 "
+                                            "tokens \\([0-9]+ of [0-9]+ samples\\)"));
+  EXPECT_GT(alone, 1.0);
+  EXPECT_NEAR(together, alone, 1e-5 * alone) << "every number of ranks measures the same samples";
+  EXPECT_EQ(cut, alone);
+  EXPECT_THAT(many, HasSubstr("validation.batches=1000 is cut to "));
+  EXPECT_EQ(nothing, 0.0);
+}
+
+TEST_F(TextToModel, ADamagedShardEndsTheRunWithItsName) {
+  ASSERT_TRUE(ended_with(learn_and_prepare(), 0));
+  const std::string shard = file("shards/tokens-00000-of-00001.h5"), sound = slurp(shard);
+  const std::string yaml = shards_job();
+  std::string changed = sound;
+  changed[sound.size() / 2] = static_cast<char>(changed[sound.size() / 2] ^ 1);
+  spill(shard, changed);
+  const Outcome damaged = run(train(yaml, "run", 2));
+  EXPECT_TRUE(ended_with(damaged, 3));
+  EXPECT_THAT(damaged.err, HasSubstr("tokens-00000-of-00001.h5 is damaged"));
+
+  spill(shard, sound);
+  std::filesystem::remove(file("shards/tokens-manifest.json"));
+  const Outcome foreign = run(train(yaml, "run", 2));
+  EXPECT_TRUE(ended_with(foreign, 0));
+  EXPECT_THAT(foreign.err, HasSubstr("shards has no tokens-manifest.json"));
+}
+
 TEST_F(TextToModel, ShardsOfALargerVocabularyAreRefused) {
   ASSERT_TRUE(ended_with(learn_and_prepare(), 0));
   const Outcome outcome = run(train(shards_job(), "run", 0, {"model.vocab_size=299"}));
