@@ -41,15 +41,21 @@ struct Decode {
   std::vector<std::int32_t> ids;
 };
 
+void refuse_to_overwrite(const io::TextInputs& inputs, const std::string& output) {
+  std::vector<io::NamedFile> files;
+  for (const std::string& file : inputs.files()) {
+    if (file != io::kStandardInput) files.push_back({"--input", file});
+  }
+  io::check_outputs({{"--output", output}}, files);
+}
+
 int run_train(const Train& options) {
-  std::vector<io::NamedFile> inputs;
-  for (const std::string& input : options.inputs) inputs.push_back({"--input", input});
-  io::check_outputs({{"--output", options.output}}, inputs);
+  const io::TextInputs inputs(options.text.inputs,
+                              options.text.format(io::DocumentFormat::Separator::stretch));
+  refuse_to_overwrite(inputs, options.output);
   io::BpeTrainer trainer;
   ProgressLine progress;
   std::uint64_t bytes = 0;
-  const io::TextInputs inputs(options.text.inputs,
-                              options.text.format(io::DocumentFormat::Separator::stretch));
   inputs.for_each([&](std::string_view text) {
     trainer.add_text(text);
     bytes += text.size();
