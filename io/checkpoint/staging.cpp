@@ -15,7 +15,9 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "caravan/log.hpp"
 #include "io/checkpoint/layout.hpp"
+#include "io/checkpoint/misnamed.hpp"
 #include "io/files/host_name.hpp"
 #include "io/files/pending_file.hpp"
 
@@ -55,6 +57,22 @@ void put_in_place(const std::string& from, const std::string& to) {
   rename_or_throw(to, aside);
   rename_or_throw(from, to);
   rename_or_throw(aside, from);
+}
+
+/// What stood under the name of a step that was written again, at `path` by now. The checkpoint of another
+/// step that somebody gave this name is not replaced by anything, and stays.
+void remove_former(const std::string& path, const std::string& final_path) {
+  std::error_code ignored;
+  const auto step = step_of(fs::path(final_path).filename().string());
+  const bool is_another = step && !fs::is_empty(path, ignored) && misnamed(path, *step);
+  if (!is_another) {
+    fs::remove_all(path, ignored);
+    return;
+  }
+  const std::string aside = final_path + ".other-" + random_suffix();
+  rename_or_throw(path, aside);
+  log_warning(fmt::format("{} held the checkpoint of another step (was it renamed?): it is {} now",
+                          final_path, aside));
 }
 
 /// Never throws. HDF5 keeps a file open that it could not close on a full disk, and an open file keeps its
@@ -138,8 +156,7 @@ std::string StagingFolder::commit() {
   lock_.front().sync();
   put_in_place(path_, final_);
   sync_folder(parent_);
-  std::error_code ignored;
-  fs::remove_all(path_, ignored);  // the former folder of this step
+  remove_former(path_, final_);
   lock_.clear();
   return final_;
 }
