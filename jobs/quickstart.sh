@@ -39,6 +39,8 @@ data=${DATA:+$(realpath -e "$DATA")}
 ranks=${RANKS:-2}
 if [ "$(id -u)" -eq 0 ]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
 
+export OMPI_MCA_odls_base_sigkill_timeout=${OMPI_MCA_odls_base_sigkill_timeout:-5} # seconds that Ctrl-C leaves the ranks to save
+
 say() { printf '\n== %s\n' "$*"; }
 
 # Configures as tests/run.sh does, so that either may come first; only what the quick start needs is built.

@@ -40,6 +40,13 @@ void silence_abort_banner() noexcept {
   if (auto* quiet = static_cast<bool*>(dlsym(RTLD_DEFAULT, "orte_execute_quiet"))) *quiet = true;
 }
 
+// Of this rank, once it fails: a signal handler has no other way to know it.
+volatile std::sig_atomic_t ending_code = static_cast<int>(ExitCode::failure);
+
+void end_now(int) {
+  std::_Exit(ending_code);
+}
+
 void report(const std::exception& error, int size) noexcept {
   try {
     size > 1 ? log_local(LogLevel::error, error.what()) : log_error(error.what());
@@ -57,6 +64,10 @@ MpiSession::MpiSession(int& argc, char**& argv) : exceptions_before_(std::uncaug
   CARAVAN_CHECK(provided >= MPI_THREAD_FUNNELED, CommError,
                 "this MPI has no threads at all (the checkpoint writer is a thread). Use an MPI with "
                 "MPI_THREAD_FUNNELED?");
+  // By default MPI ends the process with a number of its own for every error, which may be one of our codes.
+  // Groups that are made of these inherit the handler.
+  for (MPI_Comm all : {MPI_COMM_WORLD, MPI_COMM_SELF})
+    check_mpi(MPI_Comm_set_errhandler(all, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler", "world");
   check_mpi(MPI_Comm_rank(MPI_COMM_WORLD, &rank_), "MPI_Comm_rank", "world");
   check_mpi(MPI_Comm_size(MPI_COMM_WORLD, &size_), "MPI_Comm_size", "world");
 }
@@ -68,8 +79,9 @@ MpiSession::~MpiSession() {
 }
 
 void MpiSession::fail(const std::exception& error) noexcept {
-  std::signal(SIGTERM,
-              SIG_DFL);  // the end of another rank reaches this one as SIGTERM and must find it mortal
+  // The end of another rank reaches this one as SIGTERM and must find it mortal.
+  ending_code = exit_code_of(error);
+  for (int signal : {SIGTERM, SIGINT, SIGUSR1}) std::signal(signal, &end_now);
   std::this_thread::sleep_for(patience(error, rank_));
   report(error, size_);
   std::this_thread::sleep_for(milliseconds(50));  // the launcher forwards stderr through a pipe of its own

@@ -48,13 +48,16 @@ load_modules() {
   module load "${CARAVAN_MODULES[@]}"
 }
 
-# The name of the newest checkpoint folder. Names have leading zeros, so the last in order is the newest.
+# The name of the checkpoint folder that was written last. Not the highest name: a folder that somebody renamed or made would hide
+# all progress.
 newest_checkpoint() {
-  local path newest=none
+  local path newest=
   for path in "$CARAVAN_RUN"/checkpoints/step-*; do
-    if [[ ${path##*/} =~ ^step-[0-9]+$ ]]; then newest=${path##*/}; fi
+    if [[ ! ${path##*/} =~ ^step-[0-9]+$ ]]; then continue; fi
+    if [ -z "$newest" ] || [ "$path" -nt "$newest" ]; then newest=$path; fi
   done
-  echo "$newest"
+  newest=${newest##*/}
+  echo "${newest:-none}"
 }
 
 # How many of the last starts were restarts that saved nothing. attempts.txt: time, job, restart, newest checkpoint at the start.
@@ -111,7 +114,11 @@ build_command() {
   mounts=$(IFS=,; echo "${CARAVAN_MOUNTS[*]-}")
   case $CARAVAN_LAUNCHER in
     srun) command=(srun "--mpi=$CARAVAN_MPI" --kill-on-bad-exit=1 --export=ALL "$@" "${CARAVAN_SRUN_OPTIONS[@]}") ;;
-    mpirun) command=(mpirun -n "$SLURM_NTASKS" --bind-to "$(mpirun_binding)") ;;
+    mpirun)
+      command=(mpirun -n "$SLURM_NTASKS" --bind-to "$(mpirun_binding)")
+      # It passes scancel's TERM on and kills so many seconds later (1 by default), too soon for a save.
+      export OMPI_MCA_odls_base_sigkill_timeout="${OMPI_MCA_odls_base_sigkill_timeout:-15}"
+      ;;
     *) say "unknown launcher '$CARAVAN_LAUNCHER' (srun or mpirun)"; exit 2 ;;
   esac
   case $CARAVAN_CONTAINER in
@@ -127,12 +134,14 @@ build_command() {
 # limit) goes to the launcher, which hands it to every rank. TERM (scancel) reaches the ranks by itself.
 launch() {
   cancelled=no code=0
+  trap 'asked=yes cancelled=yes' TERM
   "${command[@]}" &
   local launcher=$!
-  trap 'say "USR1: asking the ranks to save and leave"; kill -USR1 "$launcher" || :' USR1
-  trap 'cancelled=yes' TERM
+  trap 'asked=yes; say "USR1: asking the ranks to save and leave"; kill -USR1 "$launcher" || :' USR1
+  if [ "$asked" = yes ] && [ "$cancelled" = no ]; then kill -USR1 "$launcher" || :; fi  # it came while they were started
   while kill -0 "$launcher" 2> /dev/null; do wait "$launcher" || :; done
   wait "$launcher" || code=$?
+  if ((code < 0)); then code=138; fi # bash loses the code of a launcher that ends just as the signal comes
   trap - USR1 TERM
 }
 
@@ -154,6 +163,12 @@ requeue() {
   exit "$code"
 }
 
+own_fault() {
+  say "exit code $code, the run's own fault: not started again"
+  if ((code > 128)); then note_nodes "$code"; fi
+  exit "$code"
+}
+
 finish() {
   local why
   case $code in
@@ -161,7 +176,10 @@ finish() {
     75) why="asked to leave, saved" ;;
     124) why="ended by the watchdog" ;;
     137) why="a rank was killed (out of memory, or its node was lost)" ;;
-    *) say "exit code $code, the run's own fault: not started again"; if ((code > 128)); then note_nodes "$code"; fi; exit "$code" ;;
+    138 | 143)  # of a launcher or ranks that had hardly begun: later they hear the signal and leave with 75
+      if [ "$asked" = no ]; then own_fault; fi
+      why="asked to leave before it could hear it" ;;
+    *) own_fault ;;
   esac
   if ((code == 137)); then note_nodes "$code"; fi
   if [ "$cancelled" = yes ]; then say "$why; cancelled: not started again"; exit "$code"; fi
@@ -172,7 +190,8 @@ finish() {
 
 # run_job LAUNCH-OPTION…: one start of the run; does not return.
 run_job() {
-  trap : USR1  # until there are ranks to hear it
+  asked=no
+  trap 'asked=yes' USR1  # until there are ranks to hear it
   run_setup
   load_modules
   begin_attempt

@@ -13,6 +13,10 @@
 namespace caravan::io {
 namespace {
 
+// So many files are open from the start, so that a reader keeps what a run in training prunes meanwhile. Of
+// more (a process may have about a thousand) each is opened when it is needed.
+constexpr std::size_t kMostHeld = 512;
+
 std::uint64_t bytes_of_block(const PieceRecord& record, std::size_t block) {
   return std::min(kBlockBytes, record.piece.bytes() - block * kBlockBytes);
 }
@@ -48,8 +52,10 @@ std::uint64_t read_from_disk(DirectReader& disk, const File& file, std::uint64_t
 BlockReader::BlockReader(std::string folder, const Manifest& manifest, Through through)
     : folder_(std::move(folder)) {
   if (through == Through::disk) disk_.emplace();
-  for (const FileRecord& record : manifest.files)
+  for (const FileRecord& record : manifest.files) {
     regions_of(record);  // refuses what overlaps or lies outside
+    if (manifest.files.size() <= kMostHeld) open(record);
+  }
 }
 
 const File& BlockReader::open(const FileRecord& record) {
@@ -85,7 +91,10 @@ std::span<const std::byte> BlockReader::remembered(const FileRecord& file, const
 
 void BlockReader::read(const FileRecord& file, const PieceRecord& piece, std::uint64_t begin,
                        std::span<std::byte> to) {
-  CARAVAN_EXPECT(begin + to.size() <= piece.piece.bytes());
+  const std::uint64_t all = piece.piece.bytes();
+  CARAVAN_CHECK(begin <= all && to.size() <= all - begin, IoError,
+                fmt::format("{} has {} bytes (bytes {} to {} were asked for)", piece.piece.tensor.name, all,
+                            begin, begin + to.size()));
   while (!to.empty()) {
     const auto block = static_cast<std::size_t>(begin / kBlockBytes);
     const std::uint64_t bytes = bytes_of_block(piece, block), from = begin % kBlockBytes;

@@ -115,8 +115,8 @@ Manifest manifest_from(const json& object, const std::string& path) {
   CARAVAN_CHECK(uint64_of(object.at("block_bytes")) == kBlockBytes, IoError,
                 fmt::format("{} has blocks of another size than {} bytes", path, kBlockBytes));
   Manifest manifest;
-  manifest.step = int64_of(object.at("step"));
-  manifest.tokens_seen = int64_of(object.at("tokens_seen"));
+  manifest.step = checked_count(int64_of(object.at("step")), "step");
+  manifest.tokens_seen = checked_count(int64_of(object.at("tokens_seen")), "tokens_seen");
   manifest.layout = object.at("layout").get<std::string>();
   manifest.creator = object.at("creator").get<std::string>();
   manifest.generation = object.at("generation").get<std::string>();
@@ -133,6 +133,12 @@ Manifest manifest_from(const json& object, const std::string& path) {
 }
 
 }  // namespace
+
+std::int64_t checked_count(std::int64_t value, std::string_view what) {
+  CARAVAN_CHECK(value >= 0 && value <= kMostCount, IoError,
+                fmt::format("{} is {} (no run counts below 0 or above {})", what, value, kMostCount));
+  return value;
+}
 
 void write_manifest(const std::string& folder, const Manifest& manifest) {
   const std::string text = well_formed(folder, [&] { return seal_json(to_json(manifest)); });

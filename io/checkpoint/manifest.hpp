@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "io/checkpoint/piece.hpp"
@@ -12,6 +13,12 @@ namespace caravan::io {
 
 /// Elements are checked in blocks of this size, so that reading a part verifies that part.
 inline constexpr std::uint64_t kBlockBytes = std::uint64_t{16} << 20;
+
+/// Steps, tokens and samples that a file may name: above any run's, and far below where their sums overflow.
+inline constexpr std::int64_t kMostCount = std::int64_t{1} << 53;
+
+/// `value` of a file, which must be from 0 to kMostCount; IoError naming `what` otherwise.
+std::int64_t checked_count(std::int64_t value, std::string_view what);
 
 /// Where a piece lies in its file, and the XXH3-64 of each block of it; the last block may be shorter.
 struct PieceRecord {

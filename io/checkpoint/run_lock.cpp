@@ -12,8 +12,10 @@
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string_view>
+#include <thread>
 
 #include "caravan/check.hpp"
+#include "caravan/log.hpp"
 #include "io/files/host_name.hpp"
 #include "io/files/pending_file.hpp"
 #include "io/files/strict_json.hpp"
@@ -39,27 +41,60 @@ struct Generation {
   RunOwner owner;
 };
 
-/// Nothing when there is none that can be read: it is written in one rename, so then nobody has one.
-std::optional<Generation> current(const std::string& run) {
+/// One look at generation.json, which is replaced as a whole: another process's token, or why none is known.
+struct Look {
+  std::optional<Generation> found;
+  std::string problem;
+  bool is_missing = false;
+};
+
+Look look(const std::string& run) {
   const std::string path = path_in(run, kGenerationFile);
-  if (!std::filesystem::exists(path)) return std::nullopt;
+  std::error_code unknown;
+  if (!std::filesystem::exists(path, unknown) && !unknown) return {{}, path + " is missing", true};
   try {
     const auto all = parse_json_strict(read_text(path, kMostBytes), path);
-    return Generation{all.at("generation").get<std::string>(),
-                      {all.at("host").get<std::string>(), int64_of(all.at("process")),
-                       all.at("batch_job").get<std::string>(), int64_of(all.at("restarts"))}};
-  } catch (const std::exception&) {
-    return std::nullopt;
+    return {Generation{all.at("generation").get<std::string>(),
+                       {all.at("host").get<std::string>(), int64_of(all.at("process")),
+                        all.at("batch_job").get<std::string>(), int64_of(all.at("restarts"))}},
+            {},
+            false};
+  } catch (const Error& error) {
+    return {{}, error.message(), false};
+  } catch (const std::exception& error) {
+    return {{}, fmt::format("{} is malformed ({})", path, error.what()), false};
   }
 }
 
-void write(const std::string& run, const Generation& mine) {
+/// Looks until there is an answer: network file systems fail for a moment (ESTALE, EIO).
+Look patient_look(const std::string& run, const Patience& patience) {
+  Look last = look(run);
+  for (int tries = 1; !last.found && tries < patience.tries; ++tries) {
+    std::this_thread::sleep_for(patience.pause);
+    last = look(run);
+  }
+  return last;
+}
+
+std::string text_of(const Generation& mine) {
   const nlohmann::json all{{"generation", mine.token},
                            {"host", mine.owner.host},
                            {"process", mine.owner.process},
                            {"batch_job", mine.owner.batch_job},
                            {"restarts", mine.owner.restarts}};
-  write_output(path_in(run, kGenerationFile), all.dump(1) + "\n", NamedBy::us);
+  return all.dump(1) + "\n";
+}
+
+void write(const std::string& run, const Generation& mine) {
+  write_output(path_in(run, kGenerationFile), text_of(mine), NamedBy::us);
+}
+
+/// Writes it only where there is none: whoever was faster is the owner.
+void write_missing(const std::string& run, const Generation& mine) {
+  const std::string text = text_of(mine);
+  File file(path_in(run, kGenerationFile), O_WRONLY | O_CREAT | O_EXCL);
+  file.write(std::as_bytes(std::span(text)));
+  file.sync();
 }
 
 bool supersedes(const RunOwner& mine, const RunOwner& theirs) {
@@ -77,7 +112,7 @@ std::optional<File> take_lock(const std::string& run, const RunOwner& owner) {
   File file(path_in(run, kLockFile), O_RDWR | O_CREAT);
   if (::flock(file.descriptor(), LOCK_EX | LOCK_NB) == 0) return file;
   if (errno != EWOULDBLOCK) return std::nullopt;
-  const auto holder = current(run);
+  const auto holder = patient_look(run, {}).found;
   CARAVAN_CHECK(holder && supersedes(owner, holder->owner), IoError,
                 fmt::format("{} is in use by {} (two runs would mix their checkpoints). Wait for it, or name "
                             "another output?",
@@ -94,7 +129,8 @@ RunOwner RunOwner::here() {
   return {host_name("unknown"), ::getpid(), text_of("SLURM_JOB_ID"), count};
 }
 
-RunLock::RunLock(const std::string& run, const RunOwner& owner) : run_(run), generation_(random_suffix()) {
+RunLock::RunLock(const std::string& run, const RunOwner& owner)
+    : run_(run), owner_(owner), generation_(random_suffix()) {
   std::error_code problem;
   std::filesystem::create_directories(run, problem);
   CARAVAN_CHECK(!problem, IoError, fmt::format("cannot make the folder {} ({})", run, problem.message()));
@@ -102,11 +138,20 @@ RunLock::RunLock(const std::string& run, const RunOwner& owner) : run_(run), gen
   write(run, {generation_, owner});
 }
 
-void RunLock::check() const {
-  const auto holder = current(run_);
-  CARAVAN_CHECK(holder && holder->token == generation_, IoError,
-                fmt::format("{} belongs to {} by now (this process was given up, and may not write there)",
-                            run_, described(holder)));
+void RunLock::check(const Patience& patience) const {
+  Look seen = patient_look(run_, patience);
+  if (seen.is_missing && lock_) {
+    log_warning(seen.problem + " although this run holds its folder (was it removed?): written again");
+    write_missing(run_, {generation_, owner_});
+    seen = patient_look(run_, patience);
+  }
+  CARAVAN_CHECK(seen.found, IoError,
+                fmt::format("whether {} still belongs to this process cannot be told ({}; looked {} times)",
+                            run_, seen.problem, patience.tries));
+  if (seen.found->token != generation_)
+    throw TakenOver(
+        fmt::format("{} belongs to {} by now (this process was given up, and may not write there)", run_,
+                    described(seen.found)));
 }
 
 }  // namespace caravan::io

@@ -1,9 +1,11 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
 
+#include "caravan/error.hpp"
 #include "io/files/file.hpp"
 
 namespace caravan::io {
@@ -19,6 +21,18 @@ struct RunOwner {
   static RunOwner here();
 };
 
+/// Another process has become the run's owner.
+class TakenOver final : public IoError {
+ public:
+  using IoError::IoError;
+};
+
+/// How often a file of a run that cannot be read is tried again: network file systems fail for a moment.
+struct Patience {
+  int tries = 10;
+  std::chrono::milliseconds pause{300};
+};
+
 /// The right to write to a run's folder: a lock that the kernel gives back when its holder dies, and a
 /// generation, a token of which only the newest counts. The token is the fence against a process that the
 /// batch system has given up but that still runs behind a broken network: its lock may be anywhere, its token
@@ -30,11 +44,14 @@ class RunLock {
   RunLock(const std::string& run, const RunOwner& owner);
 
   const std::string& generation() const noexcept { return generation_; }
-  /// IoError when a newer generation has taken the folder.
-  void check() const;
+  /// TakenOver when another generation stands in the folder. IoError when that cannot be told in spite of
+  /// patience. A generation that is missing while this process holds the lock is written again, with a
+  /// warning.
+  void check(const Patience& patience = {}) const;
 
  private:
   std::string run_;
+  RunOwner owner_;
   std::string generation_;
   std::optional<File> lock_;  // empty where the former holder is alive but superseded
 };

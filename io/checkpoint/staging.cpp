@@ -1,6 +1,5 @@
 #include "io/checkpoint/staging.hpp"
 
-#include "caravan/check.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -9,7 +8,11 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "caravan/check.hpp"
+#include "caravan/log.hpp"
 #include "io/checkpoint/layout.hpp"
+#include "io/checkpoint/misnamed.hpp"
+#include "io/files/pending_file.hpp"
 
 namespace caravan::io {
 namespace {
@@ -33,6 +36,22 @@ void put_in_place(const std::string& from, const std::string& to) {
   rename_or_throw(aside, from);
 }
 
+/// What stood under the name of a step that was written again, at `path` by now. The checkpoint of another
+/// step that somebody gave this name is not replaced by anything, and stays.
+void remove_former(const std::string& path, const std::string& final_path) {
+  std::error_code ignored;
+  const auto step = step_of(fs::path(final_path).filename().string());
+  const bool is_another = step && !fs::is_empty(path, ignored) && misnamed(path, *step);
+  if (!is_another) {
+    fs::remove_all(path, ignored);
+    return;
+  }
+  const std::string aside = final_path + ".other-" + random_suffix();
+  rename_or_throw(path, aside);
+  log_warning(fmt::format("{} held the checkpoint of another step (was it renamed?): it is {} now",
+                          final_path, aside));
+}
+
 const std::string& made(const std::string& parent) {
   std::error_code problem;
   fs::create_directories(parent, problem);
@@ -49,8 +68,7 @@ std::string StagingFolder::commit() {
   folder_.sync();
   put_in_place(path(), final_);
   sync_folder(parent_);
-  std::error_code ignored;
-  fs::remove_all(path(), ignored);  // the former folder of this step
+  remove_former(path(), final_);
   folder_.let_go();
   return final_;
 }

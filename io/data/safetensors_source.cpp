@@ -72,7 +72,8 @@ SafetensorsSource::SafetensorsSource(const Host&, const Config& config)
 }
 
 void SafetensorsSource::read(std::int64_t index, const Sample& sample) {
-  CARAVAN_EXPECT(index >= 0 && sample.tokens.size() == static_cast<std::size_t>(length_));
+  CARAVAN_EXPECT(sample.tokens.size() == static_cast<std::size_t>(length_));
+  CARAVAN_CHECK(index >= 0, IoError, fmt::format("there is no sample {}", index));
   CARAVAN_CHECK(
       wraps_ || index < rows_, IoError,
       fmt::format("{}: sample {} of {} (the file has no more rows). Fewer steps, or data.wrap: true?", path_,

@@ -110,7 +110,9 @@ DataIdentity TokenShards::identity() const {
 }
 
 void TokenShards::read(std::int64_t begin, std::span<std::int32_t> out) const {
-  CARAVAN_EXPECT(begin >= 0 && begin + static_cast<std::int64_t>(out.size()) <= size_);
+  const auto count = static_cast<std::int64_t>(out.size());
+  CARAVAN_CHECK(begin >= 0 && count <= size_ && begin <= size_ - count, IoError,
+                fmt::format("{} has {} tokens and cannot give {} from {} on", folder_, size_, count, begin));
   auto shard = std::ranges::upper_bound(shards_, begin, {}, &Shard::begin) - 1;
   while (!out.empty()) {
     const std::int64_t left = shard->begin + shard->size - begin;

@@ -1,5 +1,7 @@
 #include "io/data/token_stream.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "caravan/check.hpp"
@@ -9,7 +11,9 @@
 namespace caravan::io {
 
 void MemoryTokens::read(std::int64_t begin, std::span<std::int32_t> out) const {
-  CARAVAN_EXPECT(begin >= 0 && begin + static_cast<std::int64_t>(out.size()) <= size());
+  const auto count = static_cast<std::int64_t>(out.size());
+  CARAVAN_CHECK(begin >= 0 && count <= size() && begin <= size() - count, IoError,
+                fmt::format("{} tokens cannot give {} from {} on", size(), count, begin));
   std::copy_n(tokens_.begin() + begin, out.size(), out.begin());
 }
 

@@ -58,7 +58,8 @@ WindowSource::WindowSource(std::unique_ptr<TokenStream> stream, const WindowOpti
       order_(static_cast<std::uint64_t>(samples_), {options.seed, hash_name("data order")}) {}
 
 void WindowSource::read(std::int64_t index, const Sample& sample) {
-  CARAVAN_EXPECT(index >= 0 && sample.tokens.size() == static_cast<std::size_t>(options_.sequence_length) &&
+  CARAVAN_CHECK(index >= 0, IoError, fmt::format("there is no sample {}", index));
+  CARAVAN_EXPECT(sample.tokens.size() == static_cast<std::size_t>(options_.sequence_length) &&
                  sample.labels.size() == sample.tokens.size());
   const auto place = static_cast<std::uint64_t>(index % samples_);
   const auto epoch = static_cast<std::uint64_t>(index / samples_);

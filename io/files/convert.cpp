@@ -104,7 +104,10 @@ float to_float(Half value) noexcept {
 }
 
 void copy_to_f32(const TensorView& from, const TensorView& to) {
-  CARAVAN_EXPECT(to.dtype == DType::f32 && from.shape == to.shape);
+  CARAVAN_CHECK(
+      to.dtype == DType::f32 && from.shape == to.shape, IoError,
+      fmt::format("cannot copy {} {} to {} {} (the same shape in f32 was expected)", name_of(from.dtype),
+                  to_string(from.shape), name_of(to.dtype), to_string(to.shape)));
   const TensorView source = with_four_axes(from), target = with_four_axes(to);
   switch (from.dtype) {
     case DType::f32:

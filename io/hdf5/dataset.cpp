@@ -48,7 +48,9 @@ std::uint64_t Dataset::file_offset() const {
 }
 
 Handle Dataset::block(const Origin& origin, const TensorView& view) const {
-  CARAVAN_EXPECT(view.dtype == dtype_ && view.contiguous());
+  CARAVAN_CHECK(view.dtype == dtype_ && view.contiguous(), IoError,
+                fmt::format("dataset {} is stored as {} ({} was asked for{})", name_, name_of(dtype_),
+                            name_of(view.dtype), view.contiguous() ? "" : ", with strides"));
   Handle space(checked(H5Dget_space(handle_), "read the shape of", name_), H5Sclose);
   select_block(space, {origin, view.shape, shape_, name_});
   return space;

@@ -1,8 +1,11 @@
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
+#include "caravan/error.hpp"
+#include "caravan/log.hpp"
 #include "io/checkpoint/catalogue.hpp"
 
 namespace caravan::io {
@@ -21,5 +24,20 @@ struct ModelPath {
 
 /// IoError saying what was looked for when `path` is none of these.
 ModelPath resolve_model_path(const std::string& path);
+
+/// What `open` makes of the model at `path`. When its run prunes the checkpoint while it is being opened, the
+/// newest is looked for again.
+template <class Open>
+auto open_model_path(const std::string& path, Open&& open) {
+  for (int looks = 1;; ++looks) {
+    const ModelPath model = resolve_model_path(path);
+    try {
+      return open(model);
+    } catch (const IoError&) {
+      if (looks == kMostLooks || std::filesystem::exists(model.path)) throw;
+      log_info(model.path + " was removed while it was opened (its run keeps newer ones): looking again");
+    }
+  }
+}
 
 }  // namespace caravan::io

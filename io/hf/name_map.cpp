@@ -109,7 +109,8 @@ std::vector<HfPiece> separate_pieces(const std::string& prefix, const std::strin
 
 TensorView exchanged(TensorView view) {
   const int last = view.shape.rank() - 1;
-  CARAVAN_EXPECT(last >= 1);
+  CARAVAN_CHECK(last >= 1, IoError,
+                fmt::format("a tensor of shape {} has no two axes to exchange", to_string(view.shape)));
   const std::int64_t extent = view.extent(last);
   view.shape.set(last, view.extent(last - 1));
   view.shape.set(last - 1, extent);

@@ -67,8 +67,9 @@ void WeightSource::read_block(const std::string& name, const Origin& origin, con
   read_inside(name, origin, to);
 }
 
-std::unique_ptr<WeightSource> open_weight_source(const std::string& path) {
-  const ModelPath model = resolve_model_path(path);
+namespace {
+
+std::unique_ptr<WeightSource> open_weights(const ModelPath& model) {
   switch (model.kind) {
     case ModelPath::Kind::hf_folder:
       return std::make_unique<HfSource>(model.path);
@@ -80,6 +81,12 @@ std::unique_ptr<WeightSource> open_weight_source(const std::string& path) {
   SafetensorsSet set(model.path);
   if (set.has("tok_embeddings.weight")) return std::make_unique<NamedSource>(std::move(set));
   return std::make_unique<HfSource>(model.path);
+}
+
+}  // namespace
+
+std::unique_ptr<WeightSource> open_weight_source(const std::string& path) {
+  return open_model_path(path, &open_weights);
 }
 
 std::string first_few(const std::vector<std::string>& names) {

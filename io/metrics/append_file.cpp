@@ -10,13 +10,15 @@
 namespace caravan::io {
 
 AppendFile::AppendFile(const std::string& path, std::uint64_t keep_bytes)
-    : file_(path, O_WRONLY | O_CREAT | O_APPEND), good_bytes_(keep_bytes) {
-  CARAVAN_CHECK(::ftruncate(file_.descriptor(), static_cast<off_t>(keep_bytes)) == 0, IoError,
-                system_text("cut", path));
-}
+    : file_(path, O_WRONLY | O_CREAT | O_APPEND), good_bytes_(keep_bytes) {}
 
 void AppendFile::append(std::string_view record) {
   try {
+    if (!cut_) {
+      CARAVAN_CHECK(::ftruncate(file_.descriptor(), static_cast<off_t>(good_bytes_)) == 0, IoError,
+                    system_text("cut", file_.path()));
+      cut_ = true;
+    }
     file_.write({reinterpret_cast<const std::byte*>(record.data()), record.size()});
     good_bytes_ += record.size();
   } catch (const IoError& error) {

@@ -12,7 +12,8 @@ namespace caravan::io {
 /// removed; the first such loss is logged, and the run goes on.
 class AppendFile {
  public:
-  /// Appends behind `keep_bytes` of what exists and cuts the rest. IoError when the file cannot be opened.
+  /// Appends behind `keep_bytes` of what exists; the first record cuts the rest. IoError when the file cannot
+  /// be opened.
   AppendFile(const std::string& path, std::uint64_t keep_bytes);
   void append(std::string_view record);
 
@@ -21,6 +22,7 @@ class AppendFile {
 
   File file_;
   std::uint64_t good_bytes_;
+  bool cut_ = false;
   bool warned_ = false;
 };
 

@@ -1,14 +1,19 @@
 #include "io/metrics/json_lines_sink.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <iterator>
 #include <optional>
+#include <span>
 
 #include "caravan/check.hpp"
+#include "caravan/log.hpp"
 
 namespace caravan::io {
 namespace {
@@ -53,14 +58,54 @@ void append_value(std::string& line, const MetricValue& value) {
   std::visit([&](auto number) { fmt::format_to(std::back_inserter(line), "{}", number); }, value);
 }
 
+/// metrics.former.jsonl of metrics.jsonl.
+std::string former_of(const std::string& path) {
+  const std::filesystem::path whole(path);
+  return (whole.parent_path() / (whole.stem().string() + ".former" + whole.extension().string())).string();
+}
+
+/// Whole lines behind `begin`.
+std::string records_behind(const std::string& path, std::uint64_t begin) {
+  const MappedFile file(path);
+  const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
+  const std::size_t end = text.rfind('\n');
+  if (end == std::string_view::npos || end < begin) return "";
+  return std::string(text.substr(begin, end + 1 - begin));
+}
+
+double now_s() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
 }  // namespace
 
 JsonLinesSink::JsonLinesSink(const std::string& path, std::int64_t first_step)
-    : file_(path, bytes_before(path, first_step)) {}
+    : path_(path), kept_bytes_(bytes_before(path, first_step)), file_(path, kept_bytes_) {}
+
+bool JsonLinesSink::move_former() {
+  try {
+    const std::string records = records_behind(path_, kept_bytes_);
+    if (records.empty()) return true;
+    const std::string former = former_of(path_);
+    File file(former, O_WRONLY | O_CREAT | O_APPEND);
+    file.write(std::as_bytes(std::span(records)));
+    file.sync();
+    log_info(fmt::format("{} records of {}, whose steps are done again, are in {} now",
+                         std::count(records.begin(), records.end(), '\n'), path_, former));
+    return true;
+  } catch (const IoError& error) {
+    if (!warned_) log_warning(fmt::format("{}; records are lost until it can be written", error.message()));
+    warned_ = true;
+    return false;
+  }
+}
 
 void JsonLinesSink::write(const StepRecord& record) {
+  if (!moved_) moved_ = move_former();
+  if (!moved_) return;
   line_ = kPrefix;
   append_value(line_, record.step);
+  fmt::format_to(std::back_inserter(line_), ", \"wall_time_s\": {:.3f}", now_s());
   for (const auto& [key, value] : record.values()) {
     fmt::format_to(std::back_inserter(line_), ", \"{}\": ", key);
     append_value(line_, value);

@@ -9,6 +9,7 @@
 #include "jobs/command.hpp"
 #include "jobs/setup/with_world.hpp"
 #include "jobs/text_streams.hpp"
+#include "jobs/train/hasty_launcher.hpp"
 #include "jobs/train/setup.hpp"
 #include "jobs/train/trainer.hpp"
 #include "jobs/train/watch_run.hpp"
@@ -35,16 +36,18 @@ int plan_for(const Options& options, const Job& job, Communicator& world) {
   return 0;
 }
 
-int train(const Options& options, Communicator& world) {
-  const StopRequest stop;
+int print_plan(const Options& options, Communicator& world) {
   const Job job = load_job(options.job, options.overrides);
   if (options.ranks > 0) return plan_for(options, job, world);
-  if (options.dry_run) {
-    TrainSetup setup(job, world);
-    const std::string text = describe(setup);
-    if (world.rank() == 0) write_standard_output(text);
-    return 0;
-  }
+  TrainSetup setup(job, world);
+  const std::string text = describe(setup);
+  if (world.rank() == 0) write_standard_output(text);
+  return 0;
+}
+
+int train(const Options& options, const StopRequest& stop, Communicator& world) {
+  const Job job = load_job(options.job, options.overrides);
+  warn_of_hasty_launcher();
   Whereabouts whereabouts;
   const auto watchdog = watch_run(whereabouts, job, world);  // making communicators and opening data may hang
   TrainSetup setup(job, world);
@@ -65,8 +68,16 @@ std::function<int()> declare(CLI::App& app) {
   app.footer(
       "Start several ranks with: mpirun -n 2 caravan train JOB.yaml\n"
       "A run continues from the newest complete checkpoint of its output folder.\n"
-      "SIGUSR1, SIGTERM and SIGINT make it save, leave and exit with 75.");
-  return [options] { return with_world([&](Communicator& world) { return train(*options, world); }); };
+      "SIGUSR1, SIGTERM and SIGINT make it save, leave and exit with 75. mpirun hands SIGUSR1 on and gives\n"
+      "75 too; on SIGINT (Ctrl-C) and SIGTERM it asks the ranks to leave, kills them after as many seconds "
+      "as\n"
+      "--mca odls_base_sigkill_timeout says (1: too short to save), and exits with 1 itself.");
+  return [options] {
+    if (options->dry_run || options->ranks > 0)
+      return with_world([&](Communicator& world) { return print_plan(*options, world); });
+    const StopRequest stop;  // before MPI starts
+    return with_world([&](Communicator& world) { return train(*options, stop, world); });
+  };
 }
 
 }  // namespace

@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 
 #include "caravan/check.hpp"
 #include "io/checkpoint/layout.hpp"
 #include "io/checkpoint/manifest.hpp"
+#include "io/checkpoint/misnamed.hpp"
 #include "jobs/inspect/foreign_tensors.hpp"
 
 namespace caravan::jobs {
@@ -57,14 +59,18 @@ Subject open_checkpoint(const std::string& folder) {
   return {folder, std::move(source), {}};
 }
 
-Subject open_newest(const std::vector<std::string>& folders) {
+/// Nothing when one went away meanwhile: its run prunes, and has a newer one by now.
+std::optional<Subject> open_newest(const std::string& path, const std::vector<std::string>& folders) {
   std::vector<io::Skipped> skipped;
   for (const std::string& folder : folders) {
     try {
+      const auto why = folder == path ? std::nullopt : io::misnamed(folder);
+      CARAVAN_CHECK(!why, IoError, fmt::format("{} is passed over: {}", folder, *why));
       Subject subject = open_checkpoint(folder);
       subject.skipped = std::move(skipped);
       return subject;
     } catch (const IoError& error) {
+      if (!fs::exists(folder)) return std::nullopt;
       if (folders.size() == 1) throw;
       skipped.push_back({folder, error.message()});
     }
@@ -87,7 +93,11 @@ const ForeignTensors* Subject::foreign() const {
 Subject open_subject(const std::string& path) {
   check_kind(path);
   if (is_foreign(path)) return {path, std::make_unique<ForeignTensors>(path), {}};
-  return open_newest(checkpoint_folders(path));
+  for (int looks = 0; looks < io::kMostLooks; ++looks) {
+    if (auto subject = open_newest(path, checkpoint_folders(path))) return std::move(*subject);
+  }
+  throw IoError(
+      fmt::format("the checkpoints of {} went away while they were opened, {} times", path, io::kMostLooks));
 }
 
 std::vector<std::string> checkpoint_folders(const std::string& path) {

@@ -102,7 +102,8 @@ inline constexpr caravan_param kCheckpointParams[] = {
      "the run "
      "goes on from, although it changes the function or the order of samples."},
     {"on_failure", "continue|stop", "continue", "", "",
-     "What a checkpoint that cannot be written does to the run."},
+     "What a checkpoint that cannot be written does to the run; the last one always ends it with exit code "
+     "3."},
 };
 
 inline constexpr caravan_param kParallelParams[] = {

@@ -5,6 +5,7 @@
 #include "caravan/check.hpp"
 #include "caravan/log.hpp"
 #include "io/checkpoint/reader.hpp"
+#include "io/hf/checkpoint_source.hpp"
 #include "io/hf/config_json.hpp"
 #include "io/hf/model_path.hpp"
 #include "io/text/load_tokenizer.hpp"
@@ -32,17 +33,22 @@ ModelSource from_hugging_face(const std::string& folder) {
 }
 
 ModelSource from_checkpoint(const std::string& folder) {
-  auto weights = io::open_weight_source(folder);
-  const auto reader = io::CheckpointReader::open(folder, io::Check::structure);
-  const Job job = resolve_job(Config::parse(reader.job_yaml(), folder + " (job)"));
+  auto weights = std::make_unique<io::CheckpointSource>(folder);
+  const Job job = resolve_job(Config::parse(weights->reader().job_yaml(), folder + " (job)"));
   return {job.model_plugin, job.model, std::move(weights), folder, "", {}};
+}
+
+/// Null for a model that is no checkpoint of ours.
+const io::CheckpointReader* reader_of(const ModelSource& source) {
+  const auto* ours = dynamic_cast<const io::CheckpointSource*>(source.weights.get());
+  return ours ? &ours->reader() : nullptr;
 }
 
 /// What the model says of its tokenizer.
 ModelTokenizer own_tokenizer(const ModelSource& source) {
-  if (source.checkpoint.empty()) return {io::find_tokenizer_file(source.folder), ""};
-  const auto reader = io::CheckpointReader::open(source.checkpoint, io::Check::structure);
-  return tokenizer_of(reader, resolve_job(Config::parse(reader.job_yaml(), source.checkpoint + " (job)")));
+  const io::CheckpointReader* reader = reader_of(source);
+  if (!reader) return {io::find_tokenizer_file(source.folder), ""};
+  return tokenizer_of(*reader, resolve_job(Config::parse(reader->job_yaml(), source.checkpoint + " (job)")));
 }
 
 std::vector<io::NamedShape> wanted(const ParameterStore& parameters) {
@@ -73,16 +79,17 @@ void check_weights_from(const std::string& path, const ParameterStore& whole_mod
 }
 
 ModelSource open_model(const std::string& path) {
-  const io::ModelPath resolved = io::resolve_model_path(path);
-  for (const auto& skipped : resolved.skipped)
-    log_warning(fmt::format("skipped {}: {}", skipped.path, skipped.why));
-  CARAVAN_CHECK(
-      resolved.kind != io::ModelPath::Kind::safetensors, IoError,
-      fmt::format("{} holds weights alone (nothing says which model they are). Give the folder with its "
-                  "config.json?",
-                  path));
-  return resolved.kind == io::ModelPath::Kind::checkpoint ? from_checkpoint(resolved.path)
-                                                          : from_hugging_face(resolved.path);
+  return io::open_model_path(path, [&](const io::ModelPath& resolved) {
+    for (const auto& skipped : resolved.skipped)
+      log_warning(fmt::format("skipped {}: {}", skipped.path, skipped.why));
+    CARAVAN_CHECK(
+        resolved.kind != io::ModelPath::Kind::safetensors, IoError,
+        fmt::format("{} holds weights alone (nothing says which model they are). Give the folder with its "
+                    "config.json?",
+                    path));
+    return resolved.kind == io::ModelPath::Kind::checkpoint ? from_checkpoint(resolved.path)
+                                                            : from_hugging_face(resolved.path);
+  });
 }
 
 std::unique_ptr<Tokenizer> open_tokenizer(const ModelSource& source, const std::string& given) {
@@ -94,17 +101,16 @@ std::unique_ptr<Tokenizer> open_tokenizer(const ModelSource& source, const std::
   return io::load_tokenizer(given);
 }
 
+/// A checkpoint is read through the files that were opened with it: its run may prune it meanwhile.
 void load_weights(const ModelSource& source, ParameterStore& parameters) {
-  if (source.checkpoint.empty()) {
-    const auto surplus = io::check_weights(*source.weights, wanted(parameters), io::Surplus::left_out);
-    if (!surplus.empty())
-      log_warning(
-          fmt::format("{} holds what the model of its config.json does not have: {}; left out, as in "
-                      "transformers",
-                      source.weights->description(), io::first_few(surplus)));
-    return read_all(*source.weights, parameters, nullptr);
-  }
-  load_weights(io::CheckpointReader::open(source.checkpoint, io::Check::structure), parameters);
+  if (const io::CheckpointReader* reader = reader_of(source)) return load_weights(*reader, parameters);
+  const auto surplus = io::check_weights(*source.weights, wanted(parameters), io::Surplus::left_out);
+  if (!surplus.empty())
+    log_warning(
+        fmt::format("{} holds what the model of its config.json does not have: {}; left out, as in "
+                    "transformers",
+                    source.weights->description(), io::first_few(surplus)));
+  return read_all(*source.weights, parameters, nullptr);
 }
 
 void load_weights_from(const std::string& path, ParameterStore& parameters, const ParameterStore& whole_model,

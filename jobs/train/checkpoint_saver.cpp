@@ -2,10 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <array>
+#include <thread>
+
 #include "caravan/check.hpp"
 #include "caravan/fingerprint.h"
 #include "caravan/log.hpp"
 #include "io/checkpoint/layout.hpp"
+#include "io/checkpoint/notes.hpp"
 #include "io/checkpoint/one_file.hpp"
 #include "io/checkpoint/space.hpp"
 #include "jobs/identity/run_folder.hpp"
@@ -35,6 +39,14 @@ std::vector<io::TensorRecord> tensors_of_all(Communicator& world, const std::vec
 CheckpointSaver::Target::Files files_of(const Job& job) {
   return job.checkpoint.one_file ? CheckpointSaver::Target::Files::one
                                  : CheckpointSaver::Target::Files::shards;
+}
+
+constexpr const char* kPrepared = "prepared";
+// Between two looks for another rank's note, and between two agreements of ranks that wait for the disk.
+constexpr std::chrono::milliseconds kBetweenLooks{10};
+
+std::string note_of(int rank) {
+  return fmt::format("written-{:05d}", rank);
 }
 
 /// Nothing may leave a thread but its outcome.
@@ -83,6 +95,10 @@ CheckpointSaver::CheckpointSaver(TrainSetup& setup, Communicator& world, const i
   if (target_.files == Target::Files::one) tensors_ = tensors_of_all(world, share_.pieces());
 }
 
+CheckpointSaver::~CheckpointSaver() {
+  given_up_ = true;
+}
+
 void CheckpointSaver::begin(const Progress& progress, OnFailure on_failure) {
   finish();
   on_failure_ = on_failure;
@@ -94,56 +110,44 @@ void CheckpointSaver::begin(const Progress& progress, OnFailure on_failure) {
            "caravan " CARAVAN_VERSION,
            target_.values};
   head_.values.emplace_back("/state/next_sample", progress.next_sample);
-  check_owner();
   if (!open_folder()) return;
-  if (snapshot_) share_.copy_to(*snapshot_);
+  if (!snapshot_) return save_now();
+  share_.copy_to(*snapshot_);
   copied_ = Clock::now();
-  target_.files == Target::Files::one ? start_preparing() : start_writing();
-  if (!snapshot_) finish();
+  under_way_ = true;
+  task_ =
+      std::async(std::launch::async, [this] { return guarded<Outcome>([this] { return save_beside(); }); });
 }
 
-/// Nobody writes into a run that another has taken over.
-void CheckpointSaver::check_owner() {
-  const auto outcome = guarded<Outcome>([&]() -> Outcome {
-    if (lock_) lock_->check();
-    return {};
-  });
-  const std::string problem = broadcast_text(world_, outcome.problem);
-  CARAVAN_CHECK(problem.empty(), IoError, problem);
-}
-
-/// Rank 0 makes the folder, after what may be in its way; the others learn its name.
+/// Rank 0 makes the folder, after what may be in its way; the others learn its name. Nobody writes into a run
+/// that another has taken over.
 bool CheckpointSaver::open_folder() {
+  std::string taken_over;
   const auto outcome = guarded<Outcome>([&]() -> Outcome {
     if (world_.rank() != 0) return {};
+    try {
+      if (lock_) lock_->check();
+    } catch (const io::TakenOver& error) {
+      taken_over = error.what();
+      return {};
+    }
     io::remove_stale(target_.folder);  // what a killed run left may be the space that is missing
     staging_.emplace(target_.folder, io::step_folder(head_.step));
     io::check_space(staging_->path(), all_space_);
     return {staging_->path(), {}, {}};
   });
+  taken_over = broadcast_text(world_, taken_over);
+  CARAVAN_CHECK(taken_over.empty(), IoError, taken_over);
   folder_ = broadcast_text(world_, outcome.result);
   const std::string problem = broadcast_text(world_, outcome.problem);
   if (!problem.empty()) end(problem);
   return problem.empty();
 }
 
-void CheckpointSaver::start_task(const std::function<Outcome()>& body) {
-  task_ = std::async(snapshot_ ? std::launch::async : std::launch::deferred,
-                     [body] { return guarded<Outcome>(body); });
-}
-
 /// Before all ranks can write into one file, one of them makes it.
-void CheckpointSaver::start_preparing() {
-  phase_ = Phase::preparing;
-  if (world_.rank() != 0) return;
-  start_task([this]() -> Outcome {
-    return {io::to_text(io::prepare_file(folder_, head_, tensors_)), {}, {}};
-  });
-}
-
-void CheckpointSaver::start_writing() {
-  phase_ = Phase::writing;
-  start_task([this] { return write(); });
+CheckpointSaver::Outcome CheckpointSaver::prepare() {
+  if (world_.rank() != 0) return {};
+  return {io::to_text(io::prepare_file(folder_, head_, tensors_)), {}, {}};
 }
 
 CheckpointSaver::Outcome CheckpointSaver::write() {
@@ -155,12 +159,6 @@ CheckpointSaver::Outcome CheckpointSaver::write() {
       prepared_ ? io::fill_file(folder_, *prepared_, share_.pieces(), elements)
                 : io::write_share(folder_, world_.rank(), world_.size(), head_, share_.pieces(), elements);
   return {io::to_text(record), {}, {}};
-}
-
-void CheckpointSaver::start_publishing(const std::vector<std::string>& records) {
-  phase_ = Phase::publishing;
-  if (world_.rank() != 0) return;
-  start_task([this, records] { return publish(records); });
 }
 
 /// A checkpoint without it is better than none.
@@ -175,6 +173,7 @@ CheckpointSaver::Outcome CheckpointSaver::add_tokenizer_of_run() const {
 }
 
 CheckpointSaver::Outcome CheckpointSaver::publish(const std::vector<std::string>& records) {
+  if (world_.rank() != 0) return {};
   std::vector<io::FileRecord> shares;
   for (const std::string& record : records) {
     if (!record.empty()) shares.push_back(io::file_record_from(record));
@@ -182,40 +181,112 @@ CheckpointSaver::Outcome CheckpointSaver::publish(const std::vector<std::string>
   if (prepared_) shares = {io::join(*prepared_, shares)};
   Outcome outcome = add_tokenizer_of_run();
   outcome.result = io::publish(*staging_, head_, std::move(shares), lock_);
+  took_ = Clock::now() - begin_;
   if (target_.keep.latest == 0) return outcome;
-  for (const io::Skipped& skipped : io::prune(target_.folder, target_.keep).problems)
+  for (const io::Skipped& skipped : io::prune(target_.folder, target_.keep, head_.step).problems)
     outcome.warnings.push_back(fmt::format("kept {}: {}", skipped.path, skipped.why));
   return outcome;
 }
 
-void CheckpointSaver::poll() {
-  if (phase_ == Phase::idle) return;
-  const bool runs = task_.valid() && task_.wait_for(std::chrono::seconds(0)) != std::future_status::ready;
-  if (is_true_anywhere(world_, runs)) return;
-  const Outcome mine = task_.valid() ? task_.get() : Outcome{};
+/// [every rank] What `body` gives on this rank; nothing, and the checkpoint has ended, when it fails on any.
+std::optional<CheckpointSaver::Outcome> CheckpointSaver::together(const std::function<Outcome()>& body) {
+  Outcome mine = guarded<Outcome>(body);
   const std::string problem = first_text(world_, mine.problem);
-  if (!problem.empty()) return end(problem);
-  if (phase_ == Phase::preparing) {
-    prepared_ = io::file_record_from(broadcast_text(world_, mine.result));
-    return start_writing();
+  if (problem.empty()) return mine;
+  end(problem);
+  return std::nullopt;
+}
+
+void CheckpointSaver::save_now() {
+  copied_ = Clock::now();
+  if (target_.files == Target::Files::one) {
+    const auto prepared = together([this] { return prepare(); });
+    if (!prepared) return;
+    prepared_ = io::file_record_from(broadcast_text(world_, prepared->result));
   }
-  if (phase_ == Phase::writing) return start_publishing(gather_texts(world_, mine.result));
-  for (const std::string& warning : mine.warnings) log_warning(warning);
-  if (world_.rank() == 0)
-    log_info(fmt::format("checkpoint {} in {:.2f} s, of which training waited {:.3f} s", mine.result,
-                         seconds(Clock::now() - begin_), seconds(copied_ - begin_)));
+  const auto written = together([this] { return write(); });
+  if (!written) return;
+  const std::vector<std::string> records = gather_texts(world_, written->result);
+  const auto published = together([&] { return publish(records); });
+  if (!published) return;
+  copied_ = Clock::now();
+  report(*published);
   end("");
 }
 
+CheckpointSaver::Outcome CheckpointSaver::save_beside() {
+  if (target_.files == Target::Files::one) {
+    prepared_ = prepare_beside();
+    if (!prepared_) return {};
+  }
+  const std::string record = write().result;
+  if (world_.rank() == 0) return publish_beside(record);
+  io::Notes(folder_).leave(note_of(world_.rank()), record);
+  return {};
+}
+
+std::optional<io::FileRecord> CheckpointSaver::prepare_beside() {
+  if (world_.rank() == 0) {
+    const std::string record = prepare().result;
+    io::Notes(folder_).leave(kPrepared, record);
+    return io::file_record_from(record);
+  }
+  const auto record = await(kPrepared);
+  return record ? std::optional(io::file_record_from(*record)) : std::nullopt;
+}
+
+CheckpointSaver::Outcome CheckpointSaver::publish_beside(const std::string& record) {
+  std::vector<std::string> records{record};
+  for (int rank = 1; rank < world_.size(); ++rank) {
+    const auto theirs = await(note_of(rank));
+    if (!theirs) return {};
+    records.push_back(*theirs);
+  }
+  io::Notes(folder_).remove_all();
+  return publish(records);
+}
+
+std::optional<std::string> CheckpointSaver::await(const std::string& note) const {
+  const io::Notes notes(folder_);
+  while (!given_up_) {
+    if (auto text = notes.find(note)) return text;
+    std::this_thread::sleep_for(kBetweenLooks);
+  }
+  return std::nullopt;
+}
+
+void CheckpointSaver::poll() {
+  if (!under_way_) return;
+  if (!mine_ && task_.wait_for(std::chrono::seconds(0)) == std::future_status::ready) mine_ = task_.get();
+  std::array<std::int32_t, 2> any{mine_ ? 0 : 1, mine_ && !mine_->problem.empty() ? 1 : 0};
+  world_.all_reduce(TensorView(any.data(), DType::i32, {2}), ReduceOp::max);
+  if (any[1] != 0) given_up_ = true;
+  if (any[0] != 0) return;
+  const std::string problem = first_text(world_, mine_->problem);
+  if (problem.empty()) report(*mine_);
+  end(problem);
+}
+
 void CheckpointSaver::finish() {
-  while (phase_ != Phase::idle) {
-    if (task_.valid()) task_.wait();
+  while (under_way_) {
+    if (task_.valid()) task_.wait_for(kBetweenLooks);
     poll();
   }
 }
 
+void CheckpointSaver::report(const Outcome& outcome) {
+  if (world_.rank() != 0) return;
+  for (const std::string& warning : outcome.warnings) {
+    if (said_.insert(warning).second) log_warning(warning);
+  }
+  log_info(fmt::format("checkpoint {} in {:.2f} s, of which training waited {:.3f} s", outcome.result,
+                       seconds(took_), seconds(copied_ - begin_)));
+}
+
 void CheckpointSaver::end(const std::string& problem) {
-  phase_ = Phase::idle;
+  under_way_ = false;
+  given_up_ = false;
+  mine_.reset();
   staging_.reset();  // removes what was not put in place
   prepared_.reset();
   if (problem.empty()) return;

@@ -1,10 +1,12 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <future>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -18,9 +20,10 @@ namespace caravan::jobs {
 
 /// Saves checkpoints beside training. Every rank copies its share at a step's end and writes it on a thread
 /// of its own, into one file once rank 0 has made it where the job wants that; when all shares are on the
-/// disk, rank 0 puts the checkpoint in place. Threads never call MPI: the ranks agree in `poll`, which the
-/// training loop calls after every step. One checkpoint at a time: the next waits for the one before, so that
-/// memory is bounded.
+/// disk, rank 0's thread puts the checkpoint in place, whatever the ranks do meanwhile. Threads never call
+/// MPI: they leave each other notes in the unfinished folder. The ranks agree in `poll`, which the training
+/// loop calls after every step, that it is over. One checkpoint at a time: the next waits for the one before,
+/// so that memory is bounded.
 class CheckpointSaver {
  public:
   enum class OnFailure { go_on, stop };
@@ -42,6 +45,10 @@ class CheckpointSaver {
 
   /// Borrows all. `lock`: of the run, on rank 0; null elsewhere.
   CheckpointSaver(TrainSetup& setup, Communicator& world, const io::RunLock* lock, Target target);
+  /// Waits for this rank's thread, which no longer waits for others.
+  ~CheckpointSaver();
+  CheckpointSaver(const CheckpointSaver&) = delete;
+  CheckpointSaver& operator=(const CheckpointSaver&) = delete;
 
   /// [every rank] Returns when the state has been copied, or, writing at once, when it is on the disk. What
   /// goes wrong until the checkpoint is in place is a warning, or, on all ranks, an IoError of whichever call
@@ -54,23 +61,28 @@ class CheckpointSaver {
   void finish();
 
  private:
-  enum class Phase { idle, preparing, writing, publishing };
   using Clock = std::chrono::steady_clock;
-  /// What a thread has to say: its share's record or the final path, or why there is none.
+  /// What a thread or a rank has to say: its share's record or the final path, or why there is none.
   struct Outcome {
     std::string result, problem;
     std::vector<std::string> warnings;
   };
 
-  void check_owner();
   bool open_folder();
-  void start_task(const std::function<Outcome()>& body);
-  void start_preparing();
-  void start_writing();
+  /// [every rank] All in turn, and the ranks agree between.
+  void save_now();
+  /// [the rank's thread] The same by notes.
+  Outcome save_beside();
+  /// Nothing when another rank failed meanwhile.
+  std::optional<std::string> await(const std::string& note) const;
+  std::optional<io::FileRecord> prepare_beside();
+  Outcome publish_beside(const std::string& record);
+  Outcome prepare();
   Outcome write();
-  void start_publishing(const std::vector<std::string>& records);
   Outcome add_tokenizer_of_run() const;
   Outcome publish(const std::vector<std::string>& records);
+  std::optional<Outcome> together(const std::function<Outcome()>& body);
+  void report(const Outcome& outcome);
   void end(const std::string& problem);
 
   TrainSetup& setup_;
@@ -82,14 +94,18 @@ class CheckpointSaver {
   std::optional<PinnedMemory> pinned_;      // the snapshot's
   std::uint64_t all_space_;                 // of the disk, for all ranks
   std::vector<io::TensorRecord> tensors_;   // of all ranks, on rank 0 when they write one file
-  Phase phase_ = Phase::idle;
+  bool under_way_ = false;
   OnFailure on_failure_ = OnFailure::go_on;
   io::CheckpointHead head_;
   std::string folder_;                        // unfinished, the same on all ranks
   std::optional<io::StagingFolder> staging_;  // its owner, on rank 0
   std::optional<io::FileRecord> prepared_;    // when all ranks write one file
+  std::set<std::string> said_;                // warnings, once each
   Clock::time_point begin_, copied_;
-  std::future<Outcome> task_;  // last: its thread uses the others
+  std::atomic<Clock::duration> took_{};  // until it was in place, on rank 0
+  std::atomic<bool> given_up_ = false;   // a rank failed: no thread waits for another's note any more
+  std::optional<Outcome> mine_;          // when this rank's thread is over
+  std::future<Outcome> task_;            // last: its thread uses the others
 };
 
 }  // namespace caravan::jobs

@@ -20,6 +20,7 @@ namespace {
 bool fits_newest_checkpoint(TrainSetup& setup, const RunIdentity& identity) {
   std::string problem;
   for (const std::string& path : io::newest_first(setup.job().output)) {
+    if (is_ignored(path)) continue;
     std::optional<io::CheckpointReader> reader;
     try {
       reader.emplace(io::CheckpointReader::open(path, io::Check::structure));

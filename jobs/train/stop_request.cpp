@@ -1,18 +1,36 @@
 #include "jobs/train/stop_request.hpp"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <array>
+#include <cerrno>
 #include <csignal>
 
 namespace caravan::jobs {
 namespace {
 
-constexpr std::array kSignals{SIGUSR1, SIGTERM, SIGINT};
+constexpr std::array kSignals{SIGUSR1, SIGTERM, SIGINT, SIGPIPE};
 
 // A signal handler has no other way to speak to the program.
 volatile std::sig_atomic_t received = 0;
 
+/// Whoever should read the output may stand still: mpirun reads nothing while it ends its ranks, and a rank
+/// that waits for room in the pipe could not save.
+void stop_waiting_for_readers() {
+  for (int output : {STDOUT_FILENO, STDERR_FILENO}) {
+    struct stat status {};
+    if (::fstat(output, &status) != 0 || !(S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode))) continue;
+    ::fcntl(output, F_SETFL, ::fcntl(output, F_GETFL) | O_NONBLOCK);
+  }
+}
+
 void remember(int signal) {
-  received = signal;
+  const int error = errno;
+  if (received == 0) received = signal;
+  stop_waiting_for_readers();
+  errno = error;
 }
 
 void handle(int signal, void (*handler)(int), int flags) {
@@ -30,10 +48,6 @@ StopRequest::StopRequest() {
     const int once = signal == SIGINT ? SA_RESETHAND : 0;  // the second one finds the default: it ends
     handle(signal, &remember, SA_RESTART | once);
   }
-}
-
-StopRequest::~StopRequest() {
-  for (int signal : kSignals) handle(signal, SIG_DFL, 0);
 }
 
 int StopRequest::signal() const noexcept {

@@ -4,16 +4,17 @@
 
 namespace caravan::jobs {
 
-/// Turns SIGUSR1, SIGTERM and SIGINT, from here to the destructor, into a wish to save and leave. A second
-/// SIGINT ends the process at once. One object a process; construct it early: before, these signals kill.
+/// Turns SIGUSR1, SIGTERM, SIGINT and SIGPIPE (whoever read the output is gone) into a wish to save and
+/// leave, from here to the end of the process, after which output that nobody takes from a pipe is lost: who
+/// asks while MPI starts or ends finds no process that dies of it. A second SIGINT ends the process at once.
+/// One object a process; construct it before everything else.
 class StopRequest {
  public:
   StopRequest();
-  ~StopRequest();
   StopRequest(const StopRequest&) = delete;
   StopRequest& operator=(const StopRequest&) = delete;
 
-  /// The signal that this process got; 0: none.
+  /// The first signal that this process got; 0: none.
   int signal() const noexcept;
   /// [collective] A signal that some rank got, the same on all; 0: none. Costs one small all-reduce.
   int agreed(Communicator& world) const;

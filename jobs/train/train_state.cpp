@@ -4,10 +4,14 @@
 #include <fnmatch.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <set>
 
 #include "caravan/check.hpp"
+#include "caravan/log.hpp"
 #include "io/checkpoint/catalogue.hpp"
+#include "io/checkpoint/layout.hpp"
+#include "io/checkpoint/misnamed.hpp"
 #include "io/checkpoint/reader.hpp"
 #include "jobs/train/setup.hpp"
 #include "jobs/train/state_tensors.hpp"
@@ -79,20 +83,28 @@ void read_tensors(const io::CheckpointReader& reader, ParameterStore& store,
   }
 }
 
-std::int64_t integer(const io::CheckpointReader& reader, const std::string& name) {
-  return std::get<std::int64_t>(reader.attribute(name));
+std::int64_t count(const io::CheckpointReader& reader, const std::string& name) {
+  const io::CheckpointValue value = reader.attribute(name);
+  const auto* number = std::get_if<std::int64_t>(&value);
+  CARAVAN_CHECK(number, IoError, fmt::format("{} of {} is no whole number", name, reader.folder()));
+  return io::checked_count(*number, fmt::format("{} of {}", name, reader.folder()));
 }
 
 }  // namespace
 
+bool is_ignored(const std::string& checkpoint) {
+  const auto why = io::misnamed(checkpoint);
+  if (why) log_warning(fmt::format("ignored {}: {}", checkpoint, *why));
+  return why.has_value();
+}
+
 void refuse_to_mix(const std::string& output) {
-  const auto steps = io::list_steps(output);
-  CARAVAN_CHECK(
-      steps.empty(), ConfigError,
-      fmt::format(
-          "{} holds checkpoints up to step {} and checkpoint.resume is false (two runs would mix). Name "
-          "another output, or move them away?",
-          output, steps.back()));
+  for (const std::string& path : io::newest_first(output)) {
+    CARAVAN_CHECK(is_ignored(path), ConfigError,
+                  fmt::format("{} holds checkpoints up to step {} and checkpoint.resume is false (two runs "
+                              "would mix). Name another output, or move them away?",
+                              output, *io::step_of(std::filesystem::path(path).filename().string())));
+  }
 }
 
 void check_fits(const io::CheckpointReader& reader, TrainSetup& setup) {
@@ -105,7 +117,7 @@ Progress load_state(const io::CheckpointReader& reader, TrainSetup& setup, Where
   if (!excluded.empty()) setup.model().parameters().initialise(setup.job().seed);
   read_tensors(reader, setup.model().parameters(), setup.slots(), excluded, &whereabouts);
   const std::string cursor = "/state/next_sample";
-  return {reader.step(), reader.tokens_seen(), matches(excluded, cursor) ? 0 : integer(reader, cursor)};
+  return {reader.step(), reader.tokens_seen(), matches(excluded, cursor) ? 0 : count(reader, cursor)};
 }
 
 void load_weights(const io::CheckpointReader& reader, ParameterStore& parameters) {

@@ -21,6 +21,8 @@ struct Progress {
   std::int64_t next_sample = 0;  ///< global data cursor
 };
 
+/// True, and said, of a folder that has a step's name and is not its checkpoint (io::misnamed).
+bool is_ignored(const std::string& checkpoint);
 /// ConfigError where `output` holds checkpoints that the run is not to continue: it would replace some steps
 /// of the former run and keep others, and pruning would take the new for the old.
 void refuse_to_mix(const std::string& output);

@@ -2,10 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
+
 #include "caravan/check.hpp"
 #include "caravan/log.hpp"
 #include "io/checkpoint/catalogue.hpp"
+#include "io/checkpoint/layout.hpp"
 #include "io/checkpoint/reader.hpp"
+#include "io/hf/model_path.hpp"
 #include "jobs/identity/agree.hpp"
 #include "jobs/identity/run_folder.hpp"
 #include "jobs/identity/same_run.hpp"
@@ -53,7 +57,7 @@ Trainer::Trainer(TrainSetup& setup, Communicator& world, const StopRequest& stop
       reporter_(setup, peers_, world.rank()),
       timeline_(setup) {
   if (setup.job().validation.is_wanted()) {
-    validator_.emplace(setup);
+    validator_.emplace(setup, whereabouts);
     agree_on_data(world, validator_->source(), "validation data");
   }
   start_weights();
@@ -69,16 +73,38 @@ CheckpointSaver::Target Trainer::with_identity(CheckpointSaver::Target target) c
 void Trainer::start_weights() {
   if (!setup_.job().checkpoint.resume) refuse_to_mix(setup_.job().output);
   if (setup_.job().checkpoint.resume && resume()) return;
-  ParameterStore& parameters = setup_.model().parameters();
   const std::string& initial = setup_.job().checkpoint.initial_load;
   if (initial.empty()) {
     whereabouts_.enter("initialising the weights");
-    parameters.initialise(setup_.job().seed);
+    setup_.model().parameters().initialise(setup_.job().seed);
     return;
   }
   check_same_tokenizer(initial, setup_.job(), identity_);
-  load_weights_from(initial, parameters, setup_.whole_model().parameters(), &whereabouts_);
-  log_info("weights from " + initial);
+  load_initial(initial);
+}
+
+/// All ranks from one place: of another run in training it is what rank 0 finds to be the newest.
+void Trainer::load_initial(const std::string& initial) {
+  for (int looks = 1;; ++looks) {
+    const std::string path =
+        broadcast_text(world_, world_.rank() == 0 ? io::resolve_model_path(initial).path : "");
+    const std::string problem = problem_anywhere([&] {
+      load_weights_from(path, setup_.model().parameters(), setup_.whole_model().parameters(), &whereabouts_);
+    });
+    if (problem.empty()) return log_info("weights from " + path);
+    const bool is_pruned = is_true_anywhere(world_, !std::filesystem::exists(path));
+    CARAVAN_CHECK(is_pruned && looks < io::kMostLooks, IoError, problem);
+  }
+}
+
+std::string Trainer::problem_anywhere(const std::function<void()>& action) {
+  std::string problem;
+  try {
+    action();
+  } catch (const IoError& error) {
+    problem = error.what();
+  }
+  return first_text(world_, problem);
 }
 
 /// Everybody reads what it needs of the newest checkpoint, verifying what it reads; where one rank finds
@@ -87,6 +113,8 @@ bool Trainer::resume() {
   std::vector<std::string> candidates;
   if (world_.rank() == 0) candidates = io::newest_first(setup_.job().output);
   for (std::size_t next = 0;; ++next) {
+    while (next < candidates.size() && is_ignored(candidates[next]))
+      candidates.erase(candidates.begin() + static_cast<std::ptrdiff_t>(next));
     const std::string path = broadcast_text(world_, next < candidates.size() ? candidates[next] : "");
     if (path.empty()) break;
     const std::string problem = try_load(path);
@@ -110,33 +138,18 @@ bool Trainer::resume() {
 
 std::string Trainer::try_load(const std::string& path) {
   std::optional<io::CheckpointReader> reader;
-  std::string problem;
-  const auto attempt = [&](auto&& action) {
-    try {
-      action();
-    } catch (const IoError& error) {
-      problem = error.what();
-    }
-    return problem = first_text(world_, problem);
-  };
   // Data ranks read the same bytes, of which the page cache fetches one copy for a node.
   const auto through = setup_.share().data_ranks > 1 ? io::Through::page_cache : io::Through::disk;
-  if (!attempt([&] {
-         reader.emplace(io::CheckpointReader::open(path, io::Check::structure, through));
-       }).empty())
-    return problem;
+  const std::string problem = problem_anywhere(
+      [&] { reader.emplace(io::CheckpointReader::open(path, io::Check::structure, through)); });
+  if (!problem.empty()) return problem;
   check_same_run(*reader, setup_, identity_);  // first: a key says more than a tensor's shape
   check_fits(*reader, setup_);  // the same on all ranks, and no damage: an older one would not fit either
-  attempt([&] { progress_ = load_state(*reader, setup_, whereabouts_); });
-  return problem;
+  return problem_anywhere([&] { progress_ = load_state(*reader, setup_, whereabouts_); });
 }
 
 ExitCode Trainer::run() {
-  const std::int64_t last = setup_.job().train.steps;
-  if (progress_.step >= last) {
-    log_info(fmt::format("nothing to do: step {} of {} is done", progress_.step, last));
-    return ExitCode::success;
-  }
+  if (is_last_step()) return finish_former();
   if (setup_.job().checkpoint.create_seed) return save_seed();
   reporter_.start(progress_);
   try {
@@ -145,8 +158,23 @@ ExitCode Trainer::run() {
     saver_.finish();  // all ranks are here, and what was copied before is sound
     throw;
   }
-  if (progress_.step < last) return leave();
-  export_weights();
+  if (stopped_by_ != 0 && (!is_last_step() || exports())) return leave();
+  if (exports()) export_weights();
+  return ExitCode::success;
+}
+
+/// A run that was asked to leave after its last step has no export yet.
+ExitCode Trainer::finish_former() {
+  const std::int64_t last = setup_.job().train.steps;
+  const std::string folder = CheckpointSaver::export_of(setup_.job()).folder;
+  const bool is_exported =
+      is_true_anywhere(world_, std::filesystem::exists(folder + "/" + io::step_folder(progress_.step)));
+  if (exports() && progress_.step == last && !is_exported) {
+    log_info(fmt::format("step {} of {} is done: only the export is left", progress_.step, last));
+    export_weights();
+    return ExitCode::success;
+  }
+  log_info(fmt::format("nothing to do: step {} of {} is done", progress_.step, last));
   return ExitCode::success;
 }
 
@@ -162,20 +190,23 @@ ExitCode Trainer::save_seed() {
 }
 
 void Trainer::export_weights() {
-  if (setup_.job().checkpoint.export_weights == "none") return;
   whereabouts_.enter("exporting the weights");
   CheckpointSaver writer(setup_, world_, lock_.get(),
                          with_identity(CheckpointSaver::export_of(setup_.job())));
   writer.begin(progress_, CheckpointSaver::OnFailure::stop);
 }
 
+bool Trainer::is_asked_to_stop() {
+  whereabouts_.enter("all-reduce of the wish to stop");
+  if (stopped_by_ == 0) stopped_by_ = stop_.agreed(world_);
+  return stopped_by_ != 0;
+}
+
 void Trainer::train() {
-  const std::int64_t last = setup_.job().train.steps;
   last_finish_ = Clock::now();
-  while (progress_.step < last && stopped_by_ == 0) {
+  while (!is_last_step() && stopped_by_ == 0) {
     post_step();
-    whereabouts_.enter("all-reduce of the wish to stop");
-    stopped_by_ = stop_.agreed(world_);
+    is_asked_to_stop();
     while (step_.posted() > lead()) finish_step();
     saver_.poll();
     if (step_.posted() > 0) continue;
@@ -232,8 +263,14 @@ void Trainer::finish_step() {
 
 void Trainer::validate_when_due(StepReport& report) {
   if (!validator_ || !due(setup_.job().validation.every, progress_.step, setup_.job().train.steps)) return;
-  whereabouts_.enter("validation");
-  report.validation_loss = validator_->run().loss;
+  std::optional<Validator::Result> result;
+  if (stopped_by_ == 0) result = validator_->run([this] { return is_asked_to_stop(); });
+  if (result) {
+    report.validation_loss = result->loss;
+    return;
+  }
+  log_warning(fmt::format("signal {} asked to stop: the validation of step {} was left, without a loss",
+                          stopped_by_, progress_.step));
 }
 
 void Trainer::save_when_due() {
@@ -242,7 +279,8 @@ void Trainer::save_when_due() {
   if (!wanted.enabled || !now) return;
   whereabouts_.enter("saving a checkpoint");
   using OnFailure = CheckpointSaver::OnFailure;
-  saver_.begin(progress_, wanted.stop_on_failure || stopped_by_ != 0 ? OnFailure::stop : OnFailure::go_on);
+  const bool must = wanted.stop_on_failure || stopped_by_ != 0 || is_last_step();  // nothing comes after it
+  saver_.begin(progress_, must ? OnFailure::stop : OnFailure::go_on);
 }
 
 }  // namespace caravan::jobs

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <deque>
+#include <functional>
 #include <optional>
 
 #include "core/run/train_step.hpp"
@@ -26,12 +27,16 @@ class Trainer {
   Trainer(TrainSetup& setup, Communicator& world, const StopRequest& stop, Whereabouts& whereabouts);
   /// Trains until job.train.steps, validating, reporting and saving on the way; leaves earlier, saved, when a
   /// rank was asked to stop. success, requeue, or no_progress where a run that may not save had to leave.
+  /// IoError when the state with which it ends is not on the disk.
   ExitCode run();
 
  private:
   CheckpointSaver::Target with_identity(CheckpointSaver::Target target) const;
   void start_weights();
+  void load_initial(const std::string& initial);
   bool resume();
+  /// [every rank] The first IoError's text of all ranks; empty where all did it.
+  std::string problem_anywhere(const std::function<void()>& action);
   /// Loads one checkpoint on all ranks; the text of what is damaged, or nothing.
   std::string try_load(const std::string& path);
   /// Hands the next step to the device.
@@ -41,11 +46,16 @@ class Trainer {
   std::size_t lead() const;
   /// Reads and reports the oldest posted step.
   void finish_step();
+  /// [every rank] The same on all ranks; once true it stays so.
+  bool is_asked_to_stop();
+  bool is_last_step() const { return progress_.step >= setup_.job().train.steps; }
   void validate_when_due(StepReport& report);
   void save_when_due();
   void train();
   ExitCode save_seed();
+  bool exports() const { return setup_.job().checkpoint.export_weights != "none"; }
   void export_weights();
+  ExitCode finish_former();
   ExitCode leave() const;
 
   Made<DataSource> source_;  // opened and compared before memory is taken

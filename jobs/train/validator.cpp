@@ -36,27 +36,44 @@ Made<DataSource> open_validation_data(TrainSetup& setup) {
   return setup.open_data(validation_data(setup.job().validation.data));
 }
 
-Validator::Validator(TrainSetup& setup)
+Validator::Validator(TrainSetup& setup, Whereabouts& whereabouts)
     : setup_(setup),
+      whereabouts_(whereabouts),
       source_(open_validation_data(setup)),
       batches_(validation_batches(setup.job(), *source_)),
       reader_(*source_, one_round(setup.share(), setup.pipeline().validation.microbatches)),
       memory_(setup.device(), setup.model(), setup.pipeline().validation, evaluation(setup.shape())),
-      executor_(setup.device(), setup.pipeline().validation, memory_.stages(),
-                setup.pipeline_ranks().tensors) {}
+      executor_(setup.device(), setup.pipeline().validation, memory_.stages(), setup.pipeline_ranks().tensors,
+                &whereabouts) {}
 
-Validator::Result Validator::run() {
+std::optional<Validator::Result> Validator::run(const std::function<bool()>& is_over) {
   executor_.zero_sums();
-  double sums[2] = {0, 0};
-  const std::int64_t ranks = setup_.share().data_ranks;
-  const std::int64_t a_round = reader_.share().microbatches();
-  // A rank may have fewer in the last round: every number of ranks measures the same samples.
-  for (std::int64_t first = setup_.share().data_rank * a_round; first < batches_; first += ranks * a_round) {
-    const auto batches = reader_.read(first / (ranks * a_round) * reader_.share().global_batch,
-                                      std::min(a_round, batches_ - first));
-    executor_.run(batches, {}, nullptr);
-    sums[1] += static_cast<double>(count_valid(batches));
+  valid_tokens_ = 0;
+  const std::int64_t a_round = reader_.share().microbatches() * setup_.share().data_ranks;
+  const std::int64_t rounds = (batches_ + a_round - 1) / a_round;
+  for (std::int64_t round = 0; round < rounds; ++round) {
+    if (round > 0 && is_over()) return std::nullopt;
+    run_round(round);
   }
+  return result();
+}
+
+/// Every number of ranks measures the same samples.
+void Validator::run_round(std::int64_t round) {
+  const std::int64_t mine = reader_.share().microbatches();
+  const std::int64_t first = (round * setup_.share().data_ranks + setup_.share().data_rank) * mine;
+  const std::int64_t left = batches_ - first;
+  if (left <= 0) return;
+  whereabouts_.enter("reading validation data");
+  const auto batches = reader_.read(round * reader_.share().global_batch, std::min(mine, left));
+  executor_.run(batches, {}, nullptr);
+  valid_tokens_ += static_cast<std::int64_t>(count_valid(batches));
+  setup_.device().synchronize();  // who asks to leave is not to wait for what the host has queued ahead
+}
+
+Validator::Result Validator::result() {
+  double sums[2] = {0, static_cast<double>(valid_tokens_)};
+  whereabouts_.enter("all-reduce of the validation loss");
   setup_.device().copy_to_host(Lane::compute, &sums[0], executor_.sums().loss.data, sizeof sums[0]);
   setup_.device().synchronize();
   setup_.pipeline_ranks().host.all_reduce(TensorView(&sums[0], DType::f64, {1}), ReduceOp::sum);

@@ -1,6 +1,11 @@
 #pragma once
 
+#include <cstdint>
+#include <functional>
+#include <optional>
+
 #include "caravan/error.hpp"
+#include "core/run/whereabouts.hpp"
 #include "jobs/train/setup.hpp"
 #include "jobs/train/stage_memory.hpp"
 
@@ -19,24 +24,32 @@ class ValidationError final : public NumericalError {
 /// Loss on data that is not trained on: no dropout, no counting, no gradients.
 class Validator {
  public:
-  /// Takes memory for one forward. ConfigError as `validation_batches`.
-  explicit Validator(TrainSetup& setup);
+  /// Takes memory for one forward. Tells `whereabouts` every action, so that whoever watches sees progress.
+  /// ConfigError as `validation_batches`.
+  Validator(TrainSetup& setup, Whereabouts& whereabouts);
   struct Result {
     double loss = 0;  ///< mean over valid tokens
     std::int64_t valid_tokens = 0;
   };
-  /// [collective over data and pipeline ranks] The same samples every time. ValidationError when the loss is
-  /// not finite.
-  Result run();
+  /// [every rank] The same samples every time. Between two rounds (a micro-batch of every data rank, or with
+  /// pipelines as many as the pipeline has ranks) all ranks ask `is_over`, which must give the same on all;
+  /// nothing when it is. ValidationError when the loss is not finite.
+  std::optional<Result> run(const std::function<bool()>& is_over);
   const DataSource& source() const noexcept { return *source_; }
 
  private:
+  /// This rank's part; a rank may have fewer samples in the last round, or none.
+  void run_round(std::int64_t round);
+  Result result();
+
   TrainSetup& setup_;
+  Whereabouts& whereabouts_;
   Made<DataSource> source_;
   std::int64_t batches_;  ///< of all data ranks together
   BatchReader reader_;
   StageMemory memory_;
   Executor executor_;
+  std::int64_t valid_tokens_ = 0;  // of this rank, in the run under way
 };
 
 }  // namespace caravan::jobs

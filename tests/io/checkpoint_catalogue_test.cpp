@@ -5,10 +5,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <thread>
 
 #include "io/checkpoint/layout.hpp"
 #include "io/checkpoint/staging.hpp"
+#include "io/hf/weight_source.hpp"
+#include "tests/fuzz/sealed_manifest.hpp"
 #include "tests/io/sample_checkpoint.hpp"
 #include "tests/io/temporary_folder.hpp"
 
@@ -56,6 +62,35 @@ TEST(Catalogue, WalksBackOverDamageAndSaysWhy) {
   EXPECT_THAT(latest.skipped[1].why, HasSubstr("has no manifest.json"));
 }
 
+TEST(Catalogue, WalksBackOverFoldersThatAreNotWhatTheirNameSays) {
+  TemporaryFolder run;
+  for (std::int64_t step : {1, 2}) Sample(step).write(run.path());
+  fs::rename(run.file("step-00000001"), run.file("step-00000007"));
+  fs::create_directory(run.file("step-00000008"));
+
+  const auto latest = io::find_latest(run.path());
+
+  EXPECT_EQ(latest.path, run.file("step-00000002"));
+  ASSERT_EQ(latest.skipped.size(), 2u);
+  EXPECT_EQ(latest.skipped[0].why, "it is empty");
+  EXPECT_THAT(latest.skipped[1].why, HasSubstr("its manifest is that of step 1"));
+}
+
+TEST(Manifest, CountsThatNoRunReachesAreRefused) {
+  TemporaryFolder run;
+  Sample(1).write(run.path());
+  const std::string path = run.file("step-00000001/manifest.json"), text = slurp(path);
+  for (const char* key : {"step", "tokens_seen"}) {
+    for (std::int64_t value : {std::int64_t{-5}, std::numeric_limits<std::int64_t>::max()}) {
+      auto body = nlohmann::json::parse(text).at("manifest");
+      body[key] = value;
+      spill(path, fuzz::sealed_manifest(body.dump()));
+      EXPECT_THAT(message_of<IoError>([&] { io::read_manifest(run.file("step-00000001")); }),
+                  HasSubstr(key + std::string(" is ") + std::to_string(value) + " (no run counts below 0"));
+    }
+  }
+}
+
 TEST(Catalogue, AnEmptyOrMissingFolderHasNoLatest) {
   TemporaryFolder run;
   EXPECT_FALSE(io::find_latest(run.path()).path);
@@ -65,17 +100,112 @@ TEST(Catalogue, AnEmptyOrMissingFolderHasNoLatest) {
 TEST(Prune, KeepsTheNewest) {
   TemporaryFolder run;
   for (std::int64_t step : {1, 2, 3, 4}) Sample(step).write(run.path());
-  EXPECT_THAT(io::prune(run.path(), {.latest = 2}).removed,
+  EXPECT_THAT(io::prune(run.path(), {.latest = 2}, 4).removed,
               ElementsAre(run.file("step-00000001"), run.file("step-00000002")));
   EXPECT_THAT(io::list_steps(run.path()), ElementsAre(3, 4));
   EXPECT_EQ(std::distance(fs::directory_iterator(run.path()), {}), 2);
+}
+
+TEST(Prune, AFolderThatHoldsAnotherStepIsNeitherCountedNorRemoved) {
+  TemporaryFolder run;
+  for (std::int64_t step : {1, 2, 3, 4, 5}) Sample(step).write(run.path());
+  fs::rename(run.file("step-00000001"), run.file("step-99999999"));
+  fs::rename(run.file("step-00000002"), run.file("step-00000001"));
+
+  const auto pruned = io::prune(run.path(), {.latest = 2}, 5);
+
+  EXPECT_THAT(pruned.removed, ElementsAre(run.file("step-00000003")));
+  EXPECT_THAT(io::list_steps(run.path()), ElementsAre(1, 4, 5, 99999999));
+  ASSERT_EQ(pruned.problems.size(), 2u);
+  EXPECT_EQ(pruned.problems[0].path, run.file("step-99999999"));
+  EXPECT_EQ(pruned.problems[0].why, "its manifest is that of step 1 (was the folder renamed or copied?)");
+  EXPECT_EQ(pruned.problems[1].path, run.file("step-00000001"));
+}
+
+TEST(Prune, AnEmptyOrDamagedNewerFolderStopsNothing) {
+  TemporaryFolder run;
+  for (std::int64_t step : {1, 2, 8}) Sample(step).write(run.path());
+  damage(run.file("step-00000008"));
+  fs::create_directory(run.file("step-00000009"));
+
+  const auto pruned = io::prune(run.path(), {.latest = 1}, 2);
+
+  EXPECT_THAT(pruned.removed, ElementsAre(run.file("step-00000001")));
+  ASSERT_EQ(pruned.problems.size(), 1u);
+  EXPECT_EQ(pruned.problems[0].why, "it is empty");
+}
+
+TEST(Prune, WhatWasJustCommittedStaysThoughOthersAreNewer) {
+  TemporaryFolder run;
+  for (std::int64_t step : {1, 2, 7, 8, 9}) Sample(step).write(run.path());
+  EXPECT_THAT(io::prune(run.path(), {.latest = 1}, 2).removed, ElementsAre(run.file("step-00000001")));
+  EXPECT_THAT(io::list_steps(run.path()), ElementsAre(2, 7, 8, 9));
+}
+
+TEST(Commit, OverTheCheckpointOfAnotherStepKeepsIt) {
+  TemporaryFolder run;
+  Sample(1).write(run.path());
+  fs::rename(run.file("step-00000001"), run.file("step-00000005"));
+  ::testing::internal::CaptureStderr();
+
+  Sample(5).write(run.path());
+
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(),
+              HasSubstr("step-00000005 held the checkpoint of another step (was it renamed?): it is " +
+                        run.file("step-00000005.other-")));
+  EXPECT_TRUE(Sample(5).is_in(run.file("step-00000005")));
+  EXPECT_THAT(io::list_steps(run.path()), ElementsAre(5));
+  for (const auto& entry : fs::directory_iterator(run.path())) {
+    if (entry.path().filename() == "step-00000005") continue;
+    EXPECT_TRUE(Sample(1).is_in(entry.path().string()));
+  }
+  EXPECT_EQ(std::distance(fs::directory_iterator(run.path()), {}), 2);
+}
+
+TEST(Readers, KeepWhatIsPrunedWhileTheyRead) {
+  TemporaryFolder run;
+  const std::string path = Sample(1).write(run.path());
+  const auto reader = io::CheckpointReader::open(path, io::Check::structure);
+  io::remove_committed(run.path(), "step-00000001");
+
+  std::vector<float> values(64);
+  reader.read("/model/w.weight", TensorView(values.data(), DType::f32, {8, 8}));
+
+  EXPECT_EQ(values, Sample(1).weight);
+}
+
+TEST(Readers, LookAgainWhenTheRunHasPrunedWhatTheyFound) {
+  TemporaryFolder run;
+  Sample(1).write(run.path());
+  std::atomic<bool> done = false;
+  std::thread writer([&] {
+    for (std::int64_t step = 2; !done; ++step) {
+      Sample(step).write(run.path());
+      io::prune(run.path(), {.latest = 1}, step);
+    }
+  });
+  ::testing::internal::CaptureStderr();
+
+  std::string problem;
+  for (int read = 0; read < 300 && problem.empty(); ++read) {
+    problem = message_of<IoError>([&] {
+      const auto source = io::open_weight_source(run.path());
+      std::vector<float> values(64);
+      source->read("w.weight", TensorView(values.data(), DType::f32, {8, 8}));
+    });
+  }
+
+  done = true;
+  writer.join();
+  ::testing::internal::GetCapturedStderr();
+  EXPECT_EQ(problem, "");
 }
 
 TEST(Prune, RemovesNothingWhenTheNewestIsDamaged) {
   TemporaryFolder run;
   for (std::int64_t step : {1, 2, 3}) Sample(step).write(run.path());
   damage(run.file("step-00000003"));
-  const auto pruned = io::prune(run.path(), {.latest = 1});
+  const auto pruned = io::prune(run.path(), {.latest = 1}, 3);
   EXPECT_THAT(pruned.removed, IsEmpty());
   ASSERT_EQ(pruned.problems.size(), 1u);
   EXPECT_THAT(pruned.problems[0].why, HasSubstr("truncated"));
@@ -83,7 +213,7 @@ TEST(Prune, RemovesNothingWhenTheNewestIsDamaged) {
 }
 
 TEST(Prune, NeverKeepsNone) {
-  EXPECT_THAT(message_of<ConfigError>([] { io::prune("/nowhere", {.latest = 0}); }),
+  EXPECT_THAT(message_of<ConfigError>([] { io::prune("/nowhere", {.latest = 0}, 1); }),
               HasSubstr("keep_latest is 0 (at least 1 must stay)"));
 }
 

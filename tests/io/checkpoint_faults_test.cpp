@@ -28,7 +28,7 @@ constexpr std::size_t kFloats = 1 << 16;
 [[noreturn]] void write_for_ever(const std::string& run, std::int64_t from) {
   for (std::int64_t step = from;; ++step) {
     Sample(step, kFloats).write(run);
-    io::prune(run, {.latest = 2});
+    io::prune(run, {.latest = 2}, step);
   }
 }
 

@@ -41,7 +41,7 @@ void write(const std::string& run, std::int64_t step, bool one_file) {
   }
   if (prepared) shares = {io::join(*prepared, shares)};
   io::publish(staging, sample.head(), std::move(shares), &lock);
-  io::prune(run, {.latest = 2});
+  io::prune(run, {.latest = 2}, step);
 }
 
 }  // namespace

@@ -5,7 +5,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
+#include <filesystem>
+#include <thread>
 
 #include "caravan/error.hpp"
 #include "io/checkpoint/catalogue.hpp"
@@ -84,13 +87,73 @@ TEST(ARunsFolder, GoesToTheRestartOfTheSameBatchJobAndTheOrphanMayNotCommit) {
   EXPECT_EQ(io::read_manifest(run.file("step-00000005")).generation, restart.generation());
 }
 
+constexpr io::Patience kHasty{3, std::chrono::milliseconds(10)};
+
 TEST(ARunsFolder, SurvivesAGenerationFileThatIsNone) {
   TemporaryFolder run;
   spill(run.file("generation.json"), std::string(100, '['));
   const RunLock lock(run.path(), {"node7", 1, "", 0});
   lock.check();
-  spill(run.file("generation.json"), "{}");
-  EXPECT_THAT(message_of<IoError>([&] { lock.check(); }), HasSubstr("belongs to another process by now"));
+}
+
+TEST(ARunsFolder, OnlyAnotherTokenIsATakeover) {
+  TemporaryFolder run;
+  const RunLock lock(run.path(), {"node7", 1, "812", 0});
+  const std::string mine = slurp(run.file("generation.json"));
+  const auto refusal = [&] { return message_of<IoError>([&] { lock.check(kHasty); }); };
+
+  for (const char* none : {"", "{}", "[[["}) {
+    spill(run.file("generation.json"), none);
+    EXPECT_THAT(refusal(), HasSubstr("still belongs to this process cannot be told (")) << none;
+    EXPECT_THAT(refusal(), HasSubstr("generation.json")) << none;
+    EXPECT_THAT(refusal(), HasSubstr("; looked 3 times)")) << none;
+    EXPECT_EQ(message_of<io::TakenOver>([&] {
+                try {
+                  lock.check(kHasty);
+                } catch (const io::TakenOver&) {
+                  throw;
+                } catch (const IoError&) {
+                }
+              }),
+              "");
+  }
+  std::string theirs = mine;
+  theirs.replace(theirs.find(lock.generation()), lock.generation().size(), "another");
+  spill(run.file("generation.json"), theirs);
+  EXPECT_THAT(message_of<io::TakenOver>([&] { lock.check(kHasty); }),
+              HasSubstr("belongs to process 1 on node7, batch job 812 by now (this process was given up"));
+}
+
+TEST(ARunsFolder, AGenerationThatCannotBeReadForAMomentIsTriedAgain) {
+  TemporaryFolder run;
+  const RunLock lock(run.path(), {"node7", 1, "", 0});
+  const std::string mine = slurp(run.file("generation.json"));
+  std::filesystem::remove(run.file("generation.json"));
+  std::filesystem::create_directory(run.file("generation.json"));  // reading it fails
+  std::thread healing([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    std::filesystem::remove(run.file("generation.json"));
+    spill(run.file("generation.json"), mine);
+  });
+
+  EXPECT_NO_THROW(lock.check({1000, std::chrono::milliseconds(20)}));
+
+  healing.join();
+}
+
+TEST(ARunsFolder, AGenerationThatIsMissingIsWrittenAgainByWhoHoldsTheLock) {
+  TemporaryFolder run;
+  const RunLock lock(run.path(), {"node7", 1, "", 0});
+  std::filesystem::remove(run.file("generation.json"));
+  ::testing::internal::CaptureStderr();
+
+  lock.check(kHasty);
+
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(),
+              HasSubstr("generation.json is missing although this run holds its folder (was it removed?): "
+                        "written again"));
+  EXPECT_THAT(slurp(run.file("generation.json")), HasSubstr(lock.generation()));
+  lock.check(kHasty);
 }
 
 }  // namespace

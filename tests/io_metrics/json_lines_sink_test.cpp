@@ -1,7 +1,9 @@
 #include "io/metrics/json_lines_sink.hpp"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
+#include <ctime>
+#include <filesystem>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -42,7 +44,18 @@ class JsonLines : public ::testing::Test {
 
 TEST_F(JsonLines, ALineIsAnObjectWithStepFirstAndTheKeysInOrder) {
   JsonLinesSink(path, 1).write(record(3, 0.1));
-  EXPECT_EQ(slurp(path), "{\"step\": 3, \"loss\": 0.1, \"tokens_seen\": 300}\n");
+  EXPECT_THAT(slurp(path),
+              ::testing::MatchesRegex(
+                  R"re(\{"step": 3, "wall_time_s": [0-9]+\.[0-9]{3}, "loss": 0.1, "tokens_seen": 300\})re"
+                  "\n"));
+}
+
+TEST_F(JsonLines, ALineSaysWhenItWasWritten) {
+  const auto before = static_cast<double>(std::time(nullptr));
+  JsonLinesSink(path, 1).write(record(1, 0.1));
+  const double written = nlohmann::json::parse(slurp(path)).at("wall_time_s");
+  EXPECT_GE(written, before);
+  EXPECT_LE(written, static_cast<double>(std::time(nullptr)) + 1);
 }
 
 TEST_F(JsonLines, NumbersSurviveTheRoundTrip) {
@@ -67,6 +80,43 @@ TEST_F(JsonLines, AResumedRunLeavesEveryStepOnce) {
   write_steps(1, 8);
   write_steps(5, 10);
   EXPECT_EQ(steps_in(path), (std::vector<std::int64_t>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}));
+}
+
+TEST_F(JsonLines, RecordsThatAreDoneAgainAreKeptBeside) {
+  write_steps(1, 8);
+  const std::string first = slurp(path);
+  write_steps(5, 6);
+  write_steps(1, 2);
+
+  EXPECT_EQ(steps_in(path), (std::vector<std::int64_t>{1, 2}));
+  const std::string former = slurp(folder.file("metrics.former.jsonl"));
+  EXPECT_EQ(steps_in(folder.file("metrics.former.jsonl")),
+            (std::vector<std::int64_t>{5, 6, 7, 8, 1, 2, 3, 4, 5, 6}));
+  EXPECT_EQ(former.substr(0, former.find("{\"step\": 1,")), first.substr(first.find("{\"step\": 5,")));
+}
+
+TEST_F(JsonLines, AStartThatComesToNoStepChangesNothing) {
+  write_steps(1, 3);
+  const std::string before = slurp(path);
+
+  { const JsonLinesSink sink(path, 1); }
+
+  EXPECT_EQ(slurp(path), before);
+  EXPECT_FALSE(std::filesystem::exists(folder.file("metrics.former.jsonl")));
+}
+
+TEST_F(JsonLines, WithoutAPlaceForFormerRecordsTheyStay) {
+  write_steps(1, 3);
+  const std::string before = slurp(path);
+  std::filesystem::create_directory(folder.file("metrics.former.jsonl"));
+  ::testing::internal::CaptureStderr();
+
+  write_steps(2, 3);
+
+  const std::string log = ::testing::internal::GetCapturedStderr();
+  EXPECT_EQ(slurp(path), before);
+  EXPECT_THAT(log, ::testing::HasSubstr("metrics.former.jsonl (Is a directory); records are lost until"));
+  EXPECT_EQ(log.find("records are lost"), log.rfind("records are lost")) << "one warning";
 }
 
 TEST_F(JsonLines, ATornLastLineIsCut) {

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "io/checkpoint/catalogue.hpp"
 #include "tests/jobs/job_test.hpp"
 
 // Runs in which a rank stands still: the watchdog says which and where, and ends all with 124.
@@ -79,6 +80,26 @@ TEST_F(Hang, ARankThatHangsWhileTheRunIsSetUpIsNamedToo) {
   EXPECT_TRUE(ended_with(outcome, 124));
   EXPECT_THAT(outcome.last_line(),
               HasSubstr(fmt::format("rank 1 on {} is before its first step at: setting up, for ", host())));
+}
+
+TEST_F(Hang, ACheckpointIsPutInPlaceWhileAStepStandsStill) {
+  for (const char* files : {"shards", "one"}) {
+    std::filesystem::remove_all(file("run"));
+    Program program(
+        watched(2, "when: read, how: hang, rank: 1, sample: 10",  // of step 3
+                {"watchdog.timeout=0", "checkpoint.every=2", fmt::format("checkpoint.files={}", files)}),
+        folder_.path());
+    ASSERT_TRUE(program.wait_for("\nstep 2/", 60)) << program.err_so_far();
+    for (int look = 0; look < 2000 && io::list_steps(file("run")).empty(); ++look)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    program.kill_all(SIGKILL);
+    program.wait();
+
+    EXPECT_EQ(io::find_latest(file("run")).step, 2) << files;
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(file("run/checkpoints/step-00000002")), {}),
+              std::string(files) == "one" ? 2 : 4)
+        << "no note of the writers is left";
+  }
 }
 
 TEST_F(Hang, OneRankWithoutALauncherEndsWith124Too) {

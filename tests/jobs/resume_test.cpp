@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <random>
 #include <thread>
@@ -8,10 +9,12 @@
 #include "io/checkpoint/catalogue.hpp"
 #include "io/checkpoint/layout.hpp"
 #include "io/checkpoint/manifest.hpp"
+#include "tests/fuzz/sealed_manifest.hpp"
 #include "tests/jobs/batches_file.hpp"
 #include "tests/jobs/job_test.hpp"
 #include "tests/jobs/random_job.hpp"
 #include "tests/jobs/run_results.hpp"
+#include "tests/text/reference.hpp"
 
 // A run that dies at any moment continues with the very numbers of one that was left alone.
 namespace caravan::test {
@@ -55,6 +58,19 @@ void strike(const Program& program, Blow blow) {
   if (target > 0) ::kill(target, SIGKILL);
 }
 
+/// Without the losses of validations that were left: whose launcher dies is asked to leave, because nobody
+/// reads its output any more.
+std::vector<nlohmann::json> without_left_validations(std::vector<nlohmann::json> undisturbed,
+                                                     const std::vector<nlohmann::json>& resumed) {
+  int left = 0;
+  for (std::size_t i = 0; i < std::min(undisturbed.size(), resumed.size()); ++i) {
+    if (!resumed[i].contains("validation_loss"))
+      left += static_cast<int>(undisturbed[i].erase("validation_loss"));
+  }
+  EXPECT_LE(left, kKills / 2);
+  return undisturbed;
+}
+
 TEST_F(Resume, KilledAtAnyMomentItContinuesBitForBit) {
   constexpr int kSteps = 63;
   ASSERT_TRUE(ended_with(run(steps(kSteps, "undisturbed", 2)), 0));
@@ -73,7 +89,8 @@ TEST_F(Resume, KilledAtAnyMomentItContinuesBitForBit) {
   ASSERT_TRUE(ended_with(last, 0));
   EXPECT_THAT(last.err, HasSubstr("resumed at step "));
   EXPECT_THAT(last.err, Not(HasSubstr("skipped"))) << "no kill leaves half a checkpoint under a step's name";
-  expect_same_steps(results_of(file("killed")), results_of(file("undisturbed")));
+  const auto resumed = results_of(file("killed"));
+  expect_same_steps(resumed, without_left_validations(results_of(file("undisturbed")), resumed));
   EXPECT_EQ(digests_of(file("killed"), kSteps), digests_of(file("undisturbed"), kSteps));
   for (const auto& entry : fs::directory_iterator(file("killed") + "/checkpoints")) {
     EXPECT_TRUE(io::step_of(entry.path().filename().string())) << entry.path() << " is left over";
@@ -125,6 +142,62 @@ TEST_F(Resume, DamageIsNamedAndTheCheckpointBeforeIsTaken) {
     expect_same_steps(results_of(file("run")), results_of(file("undisturbed")));
     EXPECT_EQ(digests_of(file("run"), 9), digests_of(file("undisturbed"), 9));
   }
+}
+
+TEST_F(Resume, AFolderWhoseNameDisagreesWithItsManifestIsNamedAndChangesNothing) {
+  ASSERT_TRUE(ended_with(run(steps(9, "undisturbed", 1)), 0));
+  ASSERT_TRUE(ended_with(run(steps(6, "run", 1)), 0));
+  const std::string folder = file("run/checkpoints/");
+  fs::rename(folder + "step-00000003", folder + "step-99999999");
+  fs::create_directory(folder + "step-00000100");
+
+  const Outcome outcome = run(train(job_, "run", 1, {"train.steps=9", "checkpoint.keep_latest=1"}));
+
+  ASSERT_TRUE(ended_with(outcome, 0));
+  EXPECT_THAT(outcome.err,
+              HasSubstr("warning ignored " + folder +
+                        "step-99999999: its manifest is that of step 3 (was the folder renamed"));
+  EXPECT_THAT(outcome.err, HasSubstr("warning ignored " + folder + "step-00000100: it is empty"));
+  EXPECT_THAT(outcome.err, HasSubstr("resumed at step 6 from "));
+  EXPECT_THAT(io::list_steps(file("run")), ::testing::ElementsAre(9, 100, 99999999));
+  EXPECT_EQ(digests_of(file("run"), 9), digests_of(file("undisturbed"), 9));
+}
+
+TEST_F(Resume, ACursorThatNoRunReachesIsRefused) {
+  ASSERT_TRUE(ended_with(run(steps(3, "run", 0)), 0));
+  const std::string path = file("run/checkpoints/step-00000003/manifest.json"), text = slurp(path);
+  const std::vector<nlohmann::json> cursors{{{"int", -7}}, {{"int", 9223372036854775807}}, {{"text", "7"}}};
+  for (const nlohmann::json& cursor : cursors) {
+    auto body = nlohmann::json::parse(text).at("manifest");
+    body["values"]["/state/next_sample"] = cursor;
+    spill(path, fuzz::sealed_manifest(body.dump()));
+
+    const Outcome outcome = run(steps(6, "run", 0));
+
+    EXPECT_TRUE(ended_with(outcome, 3)) << cursor;
+    EXPECT_THAT(outcome.err,
+                HasSubstr("skipped " + file("run/checkpoints/step-00000003") + ": /state/next_sample of "));
+    EXPECT_THAT(outcome.err, ::testing::AnyOf(HasSubstr("(no run counts below 0 or above"),
+                                              HasSubstr("is no whole number")));
+  }
+}
+
+TEST_F(Resume, AnExportThatIsMissingIsMadeByTheNextStart) {
+  ASSERT_TRUE(ended_with(run(steps(3, "run", 0)), 0));
+  for (const char* said : {"only the export is left", "nothing to do"}) {
+    const Outcome outcome = run(train(job_, "run", 0, {"train.steps=3", "checkpoint.export=fp32"}));
+    ASSERT_TRUE(ended_with(outcome, 0));
+    EXPECT_THAT(outcome.err, HasSubstr(said));
+    EXPECT_TRUE(fs::exists(file("run/export/step-00000003/manifest.json")));
+  }
+}
+
+TEST_F(Resume, ASecondStartThatDoesStepsAgainKeepsTheFormerRecords) {
+  for (int start = 0; start < 2; ++start)
+    ASSERT_TRUE(ended_with(run(train(job_, "run", 0, {"train.steps=3", "checkpoint.enabled=false"})), 0));
+  EXPECT_EQ(series(read_metrics(file("run")), "step"), (std::vector<double>{1, 2, 3}));
+  EXPECT_EQ(series(read_json_lines(file("run/metrics.former.jsonl")), "step"),
+            (std::vector<double>{1, 2, 3}));
 }
 
 TEST_F(Resume, WithoutAnyWholeCheckpointNothingIsReplaced) {

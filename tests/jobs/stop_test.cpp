@@ -3,6 +3,7 @@
 
 #include <csignal>
 #include <filesystem>
+#include <thread>
 
 #include "io/checkpoint/catalogue.hpp"
 #include "tests/jobs/job_test.hpp"
@@ -93,6 +94,144 @@ TEST_F(Stop, ASaveThatFailsOnLeavingIsAnError) {
 
   EXPECT_TRUE(ended_with(outcome, 3));
   EXPECT_THAT(outcome.last_line(), HasSubstr("failed: "));
+}
+
+/// Holds a run in its validation, which takes as long as nobody asks it to leave.
+class StopInValidation : public Stop {
+ protected:
+  Command validating(int ranks, const std::vector<std::string>& overrides = {}) const {
+    std::vector<std::string> all{"validation.every=2", "validation.batches=1000000000", "watchdog.timeout=3"};
+    all.insert(all.end(), overrides.begin(), overrides.end());
+    return endless("run", ranks, all);
+  }
+  /// The action that the heartbeat names.
+  nlohmann::json heartbeat() const {
+    const std::string text = slurp(file("run/heartbeat.json"));
+    return text.empty() ? nlohmann::json{{"step", 0}} : nlohmann::json::parse(text);
+  }
+  bool wait_for_validation(Program& program) const {
+    if (!program.wait_for("\nstep 1/", 60)) return false;
+    for (int look = 0; look < 3000 && program.is_running(); ++look) {
+      if (heartbeat().at("step") == 2) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return false;
+  }
+  void expect_left(const Outcome& outcome, int signal) const {
+    ASSERT_TRUE(ended_with(outcome, 75));
+    EXPECT_THAT(outcome.err, HasSubstr(fmt::format("signal {} asked to stop: the validation of step 2 was "
+                                                   "left, without a loss",
+                                                   signal)));
+    EXPECT_EQ(io::find_latest(file("run")).step, 2);
+    const auto metrics = read_metrics(file("run"));
+    ASSERT_EQ(metrics.size(), 2u);
+    EXPECT_FALSE(metrics.back().contains("validation_loss"));
+  }
+};
+
+TEST_F(StopInValidation, IsNoHangAndIsLeftWithinAMicroBatch) {
+  Program program(validating(2), folder_.path());
+  ASSERT_TRUE(wait_for_validation(program)) << program.err_so_far();
+  const auto first = heartbeat();
+  std::this_thread::sleep_for(std::chrono::seconds(4));  // longer than the watchdog waits
+
+  EXPECT_TRUE(program.is_running()) << program.err_so_far();
+  EXPECT_NE(heartbeat().at("time"), first.at("time")) << "every micro-batch is progress";
+  EXPECT_EQ(::kill(program.process_of_rank(1), SIGUSR1), 0);
+  expect_left(program.wait(), SIGUSR1);
+}
+
+TEST_F(StopInValidation, IsLeftByAPipelineToo) {
+  Program program(validating(2, {"parallel.pipeline=2", "parallel.microbatches=4"}), folder_.path());
+  ASSERT_TRUE(wait_for_validation(program)) << program.err_so_far();
+  EXPECT_EQ(::kill(program.process_of_rank(0), SIGTERM), 0);
+  expect_left(program.wait(), SIGTERM);
+}
+
+/// mpirun reads nothing of its ranks meanwhile, and they write more than a pipe holds.
+TEST_F(Stop, AnInterruptOfMpirunSavesWhereItWaitsLongEnough) {
+  Command command = endless("run", 2);
+  command.environment["OMPI_MCA_odls_base_sigkill_timeout"] = "3";
+  Program program(command, folder_.path());
+  ASSERT_TRUE(program.wait_for("\nstep 3/", 60)) << program.err_so_far();
+
+  ASSERT_EQ(::kill(program.launcher(), SIGINT), 0);
+  const Outcome outcome = program.wait();
+
+  EXPECT_EQ(outcome.code, 1) << "mpirun's own code";
+  EXPECT_THAT(outcome.err, HasSubstr("warning Ctrl-C kills this run 3 s after mpirun has asked it to leave"));
+  const auto saved = io::find_latest(file("run")).step;
+  EXPECT_GT(saved, 0);
+  EXPECT_EQ(static_cast<std::int64_t>(read_metrics(file("run")).size()), saved) << "it left there";
+}
+
+TEST_F(Stop, ALauncherThatWaitsIsNotWarnedOf) {
+  for (const auto& [ranks, timeout] : {std::pair(1, "5"), std::pair(0, "1")}) {
+    Command command = train(job(kMiniJob), fmt::format("run-{}", ranks), ranks, {"train.steps=1"});
+    command.environment["OMPI_MCA_odls_base_sigkill_timeout"] = timeout;
+    const Outcome outcome = run(command);
+    ASSERT_TRUE(ended_with(outcome, 0));
+    EXPECT_THAT(outcome.err, ::testing::Not(HasSubstr("Ctrl-C kills this run")));
+  }
+}
+
+/// A line of /proc/<process>/status.
+std::string status_of(pid_t process, const std::string& key) {
+  const std::string all = "\n" + slurp(fmt::format("/proc/{}/status", process));
+  const std::size_t begin = all.find("\n" + key + ":\t");
+  if (begin == std::string::npos) return "";
+  const std::size_t value = begin + key.size() + 3;
+  return all.substr(value, all.find('\n', value) - value);
+}
+
+bool catches(pid_t process, int signal) {
+  const std::string mask = status_of(process, "SigCgt");
+  return !mask.empty() && (std::stoull(mask, nullptr, 16) >> (signal - 1) & 1) != 0;
+}
+
+TEST_F(Stop, SignalsAreHeardFromBeforeMpiStartsToTheVeryEnd) {
+  bool alone_when_it_listened = false;
+  for (int start = 0; start < 3; ++start) {
+    Program program(endless(fmt::format("run-{}", start), 0), folder_.path());
+    const pid_t process = program.launcher();
+    while (program.is_running() && !catches(process, SIGTERM)) {
+    }
+    alone_when_it_listened |= status_of(process, "Threads") == "1";
+    while (program.is_running()) {
+      ::kill(process, SIGTERM);
+      ::kill(process, SIGUSR1);
+      std::this_thread::sleep_for(std::chrono::microseconds(200));
+    }
+    const Outcome outcome = program.wait();
+    EXPECT_TRUE(ended_with(outcome, 75));
+    EXPECT_EQ(io::find_latest(file(fmt::format("run-{}", start))).step, 1);
+  }
+  EXPECT_TRUE(alone_when_it_listened) << "MPI's start makes threads";
+}
+
+TEST_F(Stop, ASignalAfterTheLastStepChangesNothing) {
+  for (int ranks : {0, 2}) {
+    Program program(train(job(kMiniJob), fmt::format("run-{}", ranks), ranks), folder_.path());
+    ASSERT_TRUE(program.wait_for("\nstep 6/", 60)) << program.err_so_far();
+    while (program.is_running()) {
+      const pid_t process = ranks > 0 ? program.process_of_rank(1) : program.launcher();
+      if (process > 0) ::kill(process, SIGUSR1);
+    }
+    EXPECT_TRUE(ended_with(program.wait(), 0));
+    EXPECT_EQ(io::find_latest(file(fmt::format("run-{}", ranks))).step, 6);
+  }
+}
+
+TEST_F(Stop, AReaderThatGoesAwayIsAWishToLeave) {
+  Command command = endless("run", 0);
+  std::string line = "\"$CARAVAN_BINARY\"";
+  for (const std::string& argument : command.arguments) line += " '" + argument + "'";
+  command.arguments = {"-c", line + " 2>&1 | head -n 3 > /dev/null; exit ${PIPESTATUS[0]}"};
+  command.program = "/bin/bash";
+
+  EXPECT_TRUE(ended_with(run(command), 75));
+
+  EXPECT_GT(io::find_latest(file("run")).step, 0);
 }
 
 }  // namespace

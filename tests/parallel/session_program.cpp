@@ -5,6 +5,7 @@
 #include <string>
 #include <thread>
 
+#include "parallel/mpi_call.hpp"
 #include "parallel/mpi_session.hpp"
 #include "parallel/world.hpp"
 
@@ -38,6 +39,10 @@ int end_in(const std::string& mode, MpiSession& session) {
   if (mode == "requeue") return 75;
   if (mode == "all_fail") throw caravan::IoError("the same everywhere");
   if (mode == "alone") throw caravan::NumericalError("loss is not finite at step 3");
+  if (mode == "mpi_error") {  // MPI's own number of it is not 1
+    int value = 0;
+    caravan::parallel::check_mpi(MPI_Bcast(&value, 1, MPI_INT, 99, MPI_COMM_WORLD), "MPI_Bcast", "world");
+  }
   if (mode == "deaf") std::signal(SIGTERM, [](int) {});
   if (mode == "echo" && rank == 0) {
     sleep_ms(100);

@@ -125,6 +125,14 @@ TEST(MpiSession, AnExceptionThroughTheSessionAbortsInsteadOfWaiting) {
   expect_ended(run("unwind", 2), 1);
 }
 
+TEST(MpiSession, AnErrorOfMpiItselfIsFailureAndNotMpisNumber) {
+  for (int ranks : {1, 2}) {
+    const Outcome outcome = run("mpi_error", ranks);
+    expect_ended(outcome, 1);
+    EXPECT_THAT(outcome.output, HasSubstr("MPI_Bcast on group 'world' failed: MPI_ERR_ROOT"));
+  }
+}
+
 TEST(MpiSession, OneRankKeepsTheCodeToo) {
   const Outcome outcome = run("alone", 1);
   expect_ended(outcome, 16);

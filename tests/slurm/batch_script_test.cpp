@@ -154,6 +154,29 @@ TEST_F(BatchScript, TheSignalBeforeTheTimeLimitReachesTheRanks) {
   EXPECT_THAT(outcome.err, HasSubstr("USR1: asking the ranks to save and leave"));
 }
 
+TEST_F(BatchScript, ASignalThatComesTooEarlyIsNotTheRunsFault) {
+  const Outcome at_start = start("kill -USR1 $PPID; kill -USR1 $$; sleep 1");  // srun dies of the signal
+  EXPECT_TRUE(slurm_.requeued()) << at_start.err;
+  EXPECT_THAT(at_start.err, HasSubstr("asked to leave before it could hear it: to be started again"));
+
+  for (int code : {138, 143}) {
+    const Outcome unasked = start(fmt::format("exit {}", code));
+    EXPECT_TRUE(ended_with(unasked, code));
+    EXPECT_FALSE(slurm_.requeued()) << "nobody asked";
+  }
+
+  const Outcome cancelled = start("kill -TERM $PPID; sleep 0.2; exit 143");
+  EXPECT_TRUE(ended_with(cancelled, 143));
+  EXPECT_THAT(cancelled.err, HasSubstr("cancelled: not started again"));
+}
+
+TEST_F(BatchScript, AFolderWithAHigherNameDoesNotHideProgress) {
+  save(99999999);  // somebody renamed or made it
+  save(4);
+  start(saves(6, 75), 1);
+  EXPECT_TRUE(slurm_.requeued()) << "a new checkpoint is progress";
+}
+
 TEST_F(BatchScript, ACancelledJobIsNotStartedAgain) {
   const Outcome outcome = start("kill -TERM $PPID; sleep 0.2; exit 75");
 

@@ -41,7 +41,8 @@ class Synthetic final : public DataSource {
   bool has_documents() const override { return document_length_ > 0; }
 
   void read(std::int64_t index, const Sample& sample) override {
-    CARAVAN_EXPECT(index >= 0 && sample.tokens.size() == static_cast<std::size_t>(sequence_length_));
+    CARAVAN_CHECK(index >= 0, IoError, "there is no sample " + std::to_string(index));
+    CARAVAN_EXPECT(sample.tokens.size() == static_cast<std::size_t>(sequence_length_));
     const std::int64_t row = samples_ > 0 ? index % samples_ : index;
     sample.tokens[0] = draw(row, 0);
     for (std::int64_t t = 0; t < sequence_length_; ++t)
