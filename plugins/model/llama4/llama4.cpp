@@ -41,7 +41,8 @@ class Llama4 final : public Model {
         head_dim_(int_or(config, "head_dim", dim_ / heads_)),
         nope_layers_(position_is_rope() ? listed("nope_layers") : std::nullopt),
         moe_layers_(config.get_int("experts") > 0 ? listed("moe_layers") : std::nullopt),
-        repeat_layers_(listed("repeat_layers")) {
+        repeat_layers_(listed("repeat_layers")),
+        chunk_layers_(listed("chunk_layers")) {
     CARAVAN_CHECK(
         !config.find("head_dim").is_null() || dim_ % heads_ == 0, ConfigError,
         "dim=" + text(dim_) + " is no multiple of heads=" + text(heads_) + " (head_dim is then needed)");
@@ -191,7 +192,7 @@ class Llama4 final : public Model {
     } else {
       copy(config, "temperature", "temperature");
     }
-    if (listed("chunk_layers", layer).value_or(rotated)) copy(config, "chunk_size", "chunk_size");
+    if (chunk_layers_ ? chunk_layers_->contains(layer) : rotated) copy(config, "chunk_size", "chunk_size");
     return {"attention", "layers." + text(layer), config};
   }
 
@@ -228,7 +229,7 @@ class Llama4 final : public Model {
 
   Config config_;
   std::int64_t count_, dim_, heads_, head_dim_;
-  std::optional<std::set<std::int64_t>> nope_layers_, moe_layers_, repeat_layers_;
+  std::optional<std::set<std::int64_t>> nope_layers_, moe_layers_, repeat_layers_, chunk_layers_;
   std::int64_t moe_count_ = 0;
   std::vector<LayerSpec> layers_;
 };
