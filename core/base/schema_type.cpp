@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "caravan/check.hpp"
@@ -48,10 +49,20 @@ std::optional<ParamRange> parse_interval(std::string_view text) {
   return ParamRange{*low, *high, text.front() == '(', text.back() == ')'};
 }
 
+/// Whoever reads a parameter may keep it as a float, where 1e300 would be infinite and 1e-300 zero.
+double read_float(const Config& value) {
+  using Limits = std::numeric_limits<float>;
+  const double number = value.as_float(), size = std::abs(number);
+  CARAVAN_CHECK(size == 0 || (size >= double{Limits::min()} && size <= double{Limits::max()}), ConfigError,
+                fmt::format("{}: {}={} (must be 0 or between 1.2e-38 and 3.4e38, as fp32 has it)",
+                            value.where(), value.path(), value.text()));
+  return number;
+}
+
 void check_number(const Config& value, const ParamType& type, const ParamRange& range,
                   std::string_view range_text) {
   const double number =
-      type.value == ParamType::Value::integer ? static_cast<double>(value.as_int()) : value.as_float();
+      type.value == ParamType::Value::integer ? static_cast<double>(value.as_int()) : read_float(value);
   CARAVAN_CHECK(range.holds(number), ConfigError,
                 fmt::format("{}: {}={} (must be {})", value.where(), value.path(), value.text(),
                             range_text[0] == '[' || range_text[0] == '(' ? fmt::format("in {}", range_text)

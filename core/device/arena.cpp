@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "caravan/check.hpp"
+#include "caravan/checked.hpp"
 
 namespace caravan {
 namespace {
@@ -38,9 +39,10 @@ Arena::Arena(Arena&& other) noexcept
       peak_(other.peak_) {}
 
 TensorView Arena::take(DType dtype, const Shape& shape) {
-  const std::size_t bytes = static_cast<std::size_t>(shape.count()) * size_of(dtype);
+  const std::size_t bytes = checked_product(static_cast<std::size_t>(shape.count()), size_of(dtype), name_);
   const std::size_t begin = used_;
-  const std::size_t end = begin + (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  const std::size_t end =
+      checked_sum(begin, checked_sum(bytes, kAlignment - 1, name_) / kAlignment * kAlignment, name_);
   CARAVAN_CHECK(
       !device_ || end <= capacity_, DeviceError,
       fmt::format("arena '{}' is full: {} of {} bytes used, {} more wanted (the memory plan was too small)",

@@ -1,6 +1,9 @@
 #include "core/run/boundary.hpp"
 
 #include <algorithm>
+#include <string_view>
+
+#include "caravan/checked.hpp"
 
 namespace caravan {
 namespace {
@@ -18,8 +21,9 @@ bool test_first(const std::vector<Ticket>& tickets, Communicator& group) {
 }  // namespace
 
 std::size_t Inbox::bytes(int places, DType dtype, const Shape& shape) {
-  return static_cast<std::size_t>(places) *
-         (static_cast<std::size_t>(shape.count()) * size_of(dtype) + kAlignment);
+  constexpr std::string_view kWhat = "stage boundaries";
+  const std::size_t one = checked_product(static_cast<std::size_t>(shape.count()), size_of(dtype), kWhat);
+  return checked_product(static_cast<std::size_t>(places), checked_sum(one, kAlignment, kWhat), kWhat);
 }
 
 Inbox::Inbox(Device& device, int places, DType dtype, const Shape& shape)

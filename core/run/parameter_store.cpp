@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "caravan/check.hpp"
+#include "caravan/checked.hpp"
 #include "caravan/parameter.hpp"
 
 namespace caravan {
@@ -32,7 +33,25 @@ Shape Parameter::part_shape(std::size_t index) const {
   return shape;
 }
 
+namespace {
+
+/// Beyond it sums of bytes over a model's parameters would not fit 64 bits. A parameter may be several
+/// projections beside each other, each of kMostElements.
+void check_size(const ParameterSpec& spec) {
+  std::int64_t elements = 1;
+  for (int axis = 0; axis < spec.shape.rank(); ++axis) {
+    CARAVAN_CHECK(
+        !__builtin_mul_overflow(elements, spec.shape[axis], &elements) && elements <= 4 * kMostElements,
+        ConfigError,
+        fmt::format("parameter '{}' would be {} (more than {} elements). Smaller sizes in the model?",
+                    spec.name, to_string(spec.shape), 4 * kMostElements));
+  }
+}
+
+}  // namespace
+
 Parameter& ParameterStore::declare(ParameterSpec spec) {
+  check_size(spec);
   std::int64_t extent = 0;
   for (const ParameterPart& part : spec.parts) extent += part.extent;
   CARAVAN_EXPECT(extent == spec.shape[spec.part_axis]);

@@ -1,16 +1,19 @@
 #include "core/run/stash.hpp"
 
 #include <algorithm>
+#include <string_view>
 
 #include "caravan/check.hpp"
+#include "caravan/checked.hpp"
 
 namespace caravan {
 namespace {
 
 constexpr std::size_t kAlignment = 64;
+constexpr std::string_view kWhat = "activations";
 
 std::size_t aligned(std::size_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  return checked_sum(bytes, kAlignment - 1, kWhat) / kAlignment * kAlignment;
 }
 
 }  // namespace
@@ -43,7 +46,8 @@ const LayerRecompute& StashLayout::recompute_of(std::size_t index) const {
 
 StashLayout::Place StashLayout::take(Region region, DType dtype, const Shape& shape) {
   Place place{dtype, shape, region, next_[region]};
-  next_[region] += aligned(static_cast<std::size_t>(shape.count()) * size_of(dtype));
+  const std::size_t bytes = checked_product(static_cast<std::size_t>(shape.count()), size_of(dtype), kWhat);
+  next_[region] = checked_sum(next_[region], aligned(bytes), kWhat);
   bytes_[region] = std::max(bytes_[region], next_[region]);
   return place;
 }
@@ -132,7 +136,8 @@ std::size_t StashLayout::copies(Region region, int in_flight) const {
 std::size_t StashLayout::total_bytes(int in_flight) const {
   std::size_t bytes = 0;
   for (int region = 0; region < kRegions; ++region)
-    bytes += copies(static_cast<Region>(region), in_flight) * bytes_[region];
+    bytes = checked_sum(
+        bytes, checked_product(copies(static_cast<Region>(region), in_flight), bytes_[region], kWhat), kWhat);
   return bytes;
 }
 

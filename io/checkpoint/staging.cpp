@@ -1,6 +1,5 @@
 #include "io/checkpoint/staging.hpp"
 
-
 #include <fcntl.h>
 #include <fmt/format.h>
 

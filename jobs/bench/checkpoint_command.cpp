@@ -9,6 +9,7 @@
 #include "commit.hpp"  // generated
 #include "jobs/bench/checkpoint_disk.hpp"
 #include "jobs/bench/checkpoint_stall.hpp"
+#include "jobs/command_numbers.hpp"
 #include "jobs/setup/with_world.hpp"
 #include "jobs/text_streams.hpp"
 
@@ -85,21 +86,14 @@ int run(Options& options, Communicator& world) {
 std::function<int()> declare_bench_checkpoint(CLI::App& app) {
   auto options = std::make_shared<Options>();
   app.add_option("--folder", options->folder, "A folder on the disk to measure")->capture_default_str();
-  app.add_option("--gib", options->gib, "Size of the checkpoint")
-      ->check(CLI::Range(0.01, 1000.0))
-      ->capture_default_str();
-  app.add_option("--repeats", options->disk.repeats, "Of writing and reading")
-      ->check(CLI::Range(1, 100))
-      ->capture_default_str();
+  add_number(app, "--gib", options->gib, "[0.01, 1000]", "Size of the checkpoint");
+  add_integer(app, "--repeats", options->disk.repeats, "[1, 100]", "Of writing and reading");
   app.add_option("--preset", options->preset, "Model that is trained and saved")->capture_default_str();
-  app.add_option("--sequence", options->stall.job.sequence_length, "Tokens of a sequence; 0: the preset's")
-      ->capture_default_str();
-  app.add_option("--every", options->stall.every, "Steps between checkpoints")
-      ->check(CLI::Range(1, 100000))
-      ->capture_default_str();
-  app.add_option("--rounds", options->stall.rounds, "Of so many steps, without and with a checkpoint")
-      ->check(CLI::Range(1, 1000))
-      ->capture_default_str();
+  add_integer(app, "--sequence", options->stall.job.sequence_length, "[0, 16777216]",
+              "Tokens of a sequence; 0: the preset's");
+  add_integer(app, "--every", options->stall.every, "[1, 100000]", "Steps between checkpoints");
+  add_integer(app, "--rounds", options->stall.rounds, "[1, 1000]",
+              "Of so many steps, without and with a checkpoint");
   app.add_flag("--json", options->json, "One JSON object");
   app.footer("With two writers: mpirun -n 2 caravan bench checkpoint");
   return [options] { return with_world([&](Communicator& world) { return run(*options, world); }); };

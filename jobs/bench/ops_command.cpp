@@ -6,8 +6,10 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "caravan/checked.hpp"
 #include "commit.hpp"  // generated
 #include "jobs/bench/ops_run.hpp"
+#include "jobs/command_numbers.hpp"
 #include "jobs/setup/machine.hpp"
 #include "jobs/text_streams.hpp"
 
@@ -64,7 +66,24 @@ std::string as_table(const OpsReport& report) {
   return text;
 }
 
+/// The largest tensors of the cases, before any is made.
+void check_sizes(const OpsShape& shape) {
+  const Size batch{"--batch", shape.batch}, sequence{"--sequence", shape.sequence}, dim{"--dim", shape.width},
+      hidden{"--hidden", shape.hidden}, vocabulary{"--vocab", shape.vocabulary};
+  checked_product({batch, sequence, {"--top-k", shape.top_k}}, kMostRows, "rows");
+  const auto check = [](std::initializer_list<Size> sizes) {
+    checked_product(sizes, kMostElements, "elements of one tensor");
+  };
+  check({vocabulary, dim});
+  check({{"--experts", shape.experts}, hidden, dim});
+  check({batch, sequence, {"--top-k", shape.top_k}, hidden});
+  check({batch, sequence, vocabulary});
+  check({batch, sequence, {"--heads", shape.heads}, {"--head-dim", shape.head_dim}});
+  check({{"--kv-heads", shape.kv_heads}, {"--head-dim", shape.head_dim}, dim});
+}
+
 int run(const Options& options) {
+  check_sizes(options.shape);
   const auto registry = make_registry();
   const auto device = choose_device(*registry, options.device);
   const OpsReport report = measure_ops(*device, options.shape, options.selection);
@@ -80,15 +99,13 @@ std::function<int()> declare_bench_ops(CLI::App& app) {
   app.add_option("--device", options->device, "Device to measure")->capture_default_str();
   app.add_option("--only", options->selection.only,
                  "Part of the names of the operators to measure; all without it");
-  app.add_option("--repeats", options->selection.timing.least_repeats, "Least number of timed calls")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1'000'000));
-  app.add_option("--seconds", options->selection.timing.least_seconds, "Least time for each operator, in s")
-      ->capture_default_str()
-      ->check(CLI::Range(0.0, 3600.0));
+  add_integer(app, "--repeats", options->selection.timing.least_repeats, "[1, 1000000]",
+              "Least number of timed calls");
+  add_number(app, "--seconds", options->selection.timing.least_seconds, "[0, 3600]",
+             "Least time for each operator, in s");
   app.add_flag("--json", options->json, "Write JSON");
   const auto size = [&](const char* name, std::int64_t& value, const char* what) {
-    app.add_option(name, value, what)->capture_default_str()->check(CLI::Range(1, 1 << 24));
+    add_integer(app, name, value, "[1, 16777216]", what);
   };
   size("--batch", shape.batch, "Sequences");
   size("--sequence", shape.sequence, "Tokens of a sequence");
@@ -100,8 +117,7 @@ std::function<int()> declare_bench_ops(CLI::App& app) {
   size("--top-k", shape.top_k, "Experts of a token");
   size("--hidden", shape.hidden, "Width of the feed-forward network and of an expert");
   size("--vocab", shape.vocabulary, "Vocabulary");
-  app.add_option("--chunk", shape.chunk, "Chunk of the attention; 0: the whole sequence")
-      ->capture_default_str();
+  add_integer(app, "--chunk", shape.chunk, "[0, 16777216]", "Chunk of the attention; 0: the whole sequence");
   return [options] { return run(*options); };
 }
 

@@ -10,6 +10,7 @@
 #include "commit.hpp"  // generated
 #include "jobs/bench/peak.hpp"
 #include "jobs/bench/pipeline.hpp"
+#include "jobs/command_numbers.hpp"
 #include "jobs/setup/text.hpp"
 #include "jobs/setup/with_world.hpp"
 #include "jobs/text_streams.hpp"
@@ -143,20 +144,15 @@ std::function<int()> declare_bench_pipeline(CLI::App& app) {
       ->capture_default_str();
   app.add_option("--schedule", options->schedules, "Schedules to measure; default: all installed");
   app.add_option("--device", job.device, "auto, cuda, host or reference")->capture_default_str();
-  app.add_option("--sequence", job.sequence_length, "Tokens of a sequence; 0: the preset's")
-      ->capture_default_str();
-  app.add_option("--batch", job.local_batch, "Sequences of a micro-batch")->capture_default_str();
-  app.add_option("--microbatches", job.microbatches, "Micro-batches of a step")->capture_default_str();
-  app.add_option("--first-stage-less", options->benchmark.split.first_less,
-                 "Layers that the embedding counts for")
-      ->check(CLI::Range(0, 1000))
-      ->capture_default_str();
-  app.add_option("--last-stage-less", options->benchmark.split.last_less, "Layers that the head counts for")
-      ->check(CLI::Range(0, 1000))
-      ->capture_default_str();
-  app.add_option("--repeats", options->benchmark.repeats, "Steps that are timed")
-      ->check(CLI::Range(1, 1000))
-      ->capture_default_str();
+  add_integer(app, "--sequence", job.sequence_length, "[0, 16777216]",
+              "Tokens of a sequence; 0: the preset's");
+  add_integer(app, "--batch", job.local_batch, "[1, 1048576]", "Sequences of a micro-batch");
+  add_integer(app, "--microbatches", job.microbatches, "[1, 1048575]", "Micro-batches of a step");
+  add_integer(app, "--first-stage-less", options->benchmark.split.first_less, "[0, 1000]",
+              "Layers that the embedding counts for");
+  add_integer(app, "--last-stage-less", options->benchmark.split.last_less, "[0, 1000]",
+              "Layers that the head counts for");
+  add_integer(app, "--repeats", options->benchmark.repeats, "[1, 1000]", "Steps that are timed");
   app.add_flag("--json", options->json, "One JSON object");
   app.footer(
       "All ranks are one pipeline: mpirun -n 2 caravan bench pipeline\n"

@@ -8,6 +8,7 @@
 
 #include "commit.hpp"  // generated
 #include "jobs/bench/recompute.hpp"
+#include "jobs/command_numbers.hpp"
 #include "jobs/setup/text.hpp"
 #include "jobs/setup/with_world.hpp"
 #include "jobs/text_streams.hpp"
@@ -83,14 +84,12 @@ std::function<int()> declare_bench_recompute(CLI::App& app) {
       ->capture_default_str();
   app.add_option("--device", job.device, "auto, cuda, host or reference")->capture_default_str();
   app.add_option("--precision", job.precision, "auto, fp32 or bf16")->capture_default_str();
-  app.add_option("--sequence", job.sequence_length, "Tokens of a sequence; 0: the preset's")
-      ->capture_default_str();
-  app.add_option("--batch", job.local_batch, "Sequences of a micro-batch")->capture_default_str();
-  app.add_option("--microbatches", job.microbatches, "Micro-batches of a step on a rank")
-      ->capture_default_str();
-  app.add_option("--repeats", options->benchmark.repeats, "Steps that are timed; 0: memory alone")
-      ->check(CLI::Range(0, 10000))
-      ->capture_default_str();
+  add_integer(app, "--sequence", job.sequence_length, "[0, 16777216]",
+              "Tokens of a sequence; 0: the preset's");
+  add_integer(app, "--batch", job.local_batch, "[1, 1048576]", "Sequences of a micro-batch");
+  add_integer(app, "--microbatches", job.microbatches, "[1, 1048575]", "Micro-batches of a step on a rank");
+  add_integer(app, "--repeats", options->benchmark.repeats, "[0, 10000]",
+              "Steps that are timed; 0: memory alone");
   app.add_flag("--json", options->json, "One JSON object");
   app.footer(
       "kept: activations from forward to backward, of all micro-batches in flight; with work: and those "

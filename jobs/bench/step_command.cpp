@@ -8,6 +8,7 @@
 
 #include "commit.hpp"  // generated
 #include "jobs/bench/step.hpp"
+#include "jobs/command_numbers.hpp"
 #include "jobs/setup/text.hpp"
 #include "jobs/setup/with_world.hpp"
 #include "jobs/text_streams.hpp"
@@ -95,21 +96,16 @@ std::function<int()> declare_bench_step(CLI::App& app) {
       ->type_name("key=value");
   app.add_option("--device", job.device, "auto, cuda, host or reference")->capture_default_str();
   app.add_option("--precision", job.precision, "auto, fp32 or bf16")->capture_default_str();
-  app.add_option("--sequence", job.sequence_length, "Tokens of a sequence; 0: the preset's")
-      ->capture_default_str();
-  app.add_option("--batch", job.local_batch, "Sequences of a micro-batch")->capture_default_str();
-  app.add_option("--microbatches", job.microbatches, "Micro-batches of a step on a rank")
-      ->capture_default_str();
+  add_integer(app, "--sequence", job.sequence_length, "[0, 16777216]",
+              "Tokens of a sequence; 0: the preset's");
+  add_integer(app, "--batch", job.local_batch, "[1, 1048576]", "Sequences of a micro-batch");
+  add_integer(app, "--microbatches", job.microbatches, "[1, 1048575]", "Micro-batches of a step on a rank");
   app.add_option("--recompute", options->recompute,
                  "What backward makes again: none, full, every=2, selective, budget=0.5")
       ->capture_default_str();
-  app.add_option("--repeats", options->benchmark.repeats, "Steps that are timed")
-      ->check(CLI::Range(1, 10000))
-      ->capture_default_str();
-  app.add_option("--profile", options->benchmark.profiled,
-                 "Then record every kernel of this many steps: time of each, and how long the GPU idles")
-      ->check(CLI::Range(0, 1000))
-      ->capture_default_str();
+  add_integer(app, "--repeats", options->benchmark.repeats, "[1, 10000]", "Steps that are timed");
+  add_integer(app, "--profile", options->benchmark.profiled, "[0, 1000]",
+              "Then record every kernel of this many steps: time of each, and how long the GPU idles");
   app.add_flag("--json", options->json, "One JSON object");
   app.footer("Use all cores: mpirun -n 2 caravan bench step");
   return [options] { return with_world([&](Communicator& world) { return run(*options, world); }); };

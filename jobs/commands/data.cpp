@@ -11,6 +11,7 @@
 #include "io/text/load_tokenizer.hpp"
 #include "io/text/tokenizer_files.hpp"
 #include "jobs/command.hpp"
+#include "jobs/command_numbers.hpp"
 #include "jobs/setup/text_options.hpp"
 #include "jobs/text_streams.hpp"
 
@@ -124,13 +125,10 @@ std::function<int()> declare_prepare(CLI::App& app) {
   app.add_option("--output", options->output, "The folder for the shards; made when it is not there")
       ->required();
   declare_documents(app, *options);
-  app.add_option("--validation-fraction", options->validation_fraction,
-                 "The tail whose entropy is printed by itself")
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str();
-  app.add_option("--shard-tokens", options->shard_tokens, "The most tokens of one file")
-      ->check(CLI::Range(kLeastShard, kMostShard))
-      ->capture_default_str();
+  add_number(app, "--validation-fraction", options->validation_fraction, "[0, 1]",
+             "The tail whose entropy is printed by itself");
+  add_integer(app, "--shard-tokens", options->shard_tokens, fmt::format("[{}, {}]", kLeastShard, kMostShard),
+              "The most tokens of one file");
   app.add_flag("--json", options->json, "Print one JSON object");
   return [options] { return run_prepare(*options); };
 }

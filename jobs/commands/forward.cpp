@@ -4,12 +4,14 @@
 #include <memory>
 #include <string>
 
+#include "caravan/log.hpp"
 #include "io/safetensors/writer.hpp"
 #include "jobs/command.hpp"
 #include "jobs/forward/forward_pass.hpp"
 #include "jobs/forward/gradient_file.hpp"
 #include "jobs/forward/inputs.hpp"
 #include "jobs/forward/pieces.hpp"
+#include "jobs/setup/finite.hpp"
 #include "jobs/setup/machine.hpp"
 #include "jobs/setup/model_files.hpp"
 #include "jobs/setup/model_source.hpp"
@@ -36,6 +38,17 @@ void write_answers(const std::string& path, const Sequences& sequences, Answers&
                                               {sequences.count * sequences.length, router.experts}));
   }
   writer.commit();
+}
+
+/// The values are written as they are.
+void warn_of_numbers(const Sequences& sequences, const Answers& answers, std::int64_t vocab) {
+  const auto bad = find_not_finite(answers.logits);
+  if (!bad) return;
+  const auto row = static_cast<std::int64_t>(bad->first) / vocab;
+  log_warning(fmt::format(
+      "{} of {} logits are not finite (the first, of sequence {} at position {}, is {}). Are the weights "
+      "finite? `caravan inspect CHECKPOINT --stats` counts what is not",
+      bad->count, answers.logits.size(), row / sequences.length, row % sequences.length, name_of(*bad)));
 }
 
 /// Evaluation semantics whatever the model was trained with.
@@ -70,6 +83,7 @@ int forward(const Options& options, Communicator& world) {
   Answers answers =
       answer(*device, model, world, sequences, differentiates ? Gradients::of_mean_loss : Gradients::none);
   if (world.rank() != 0) return 0;
+  warn_of_numbers(sequences, answers, model.stage().vocab_size());
   write_answers(options.outputs, sequences, answers, model.stage().vocab_size());
   if (differentiates)
     write_gradients(options.gradients, *device, model.parameters(), source.weights->hf_style());

@@ -5,7 +5,6 @@
 #include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -13,6 +12,7 @@
 #include "caravan/log.hpp"
 #include "caravan/tokenizer.hpp"
 #include "jobs/command.hpp"
+#include "jobs/command_numbers.hpp"
 #include "jobs/generate/decoder.hpp"
 #include "jobs/generate/prompt.hpp"
 #include "jobs/generate/sampler.hpp"
@@ -41,25 +41,6 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-std::vector<std::int32_t> parse_ids(const std::string& text) {
-  std::vector<std::int32_t> ids;
-  std::istringstream words(text);
-  for (std::string word; words >> word;) {
-    std::size_t used = 0;
-    long id = -1;
-    try {
-      id = std::stol(word, &used);
-    } catch (const std::exception&) {
-      used = 0;
-    }
-    CARAVAN_CHECK(
-        used == word.size() && id >= 0 && id <= INT32_MAX, ConfigError,
-        fmt::format("--prompt-ids has '{}' (token ids are whole numbers with spaces between)", word));
-    ids.push_back(static_cast<std::int32_t>(id));
-  }
-  return ids;
-}
-
 std::unique_ptr<Tokenizer> tokenizer_for(const Options& options, const ModelSource& source) {
   auto tokenizer = open_tokenizer(source, options.tokenizer);
   CARAVAN_CHECK(
@@ -71,7 +52,7 @@ std::unique_ptr<Tokenizer> tokenizer_for(const Options& options, const ModelSour
 
 std::vector<std::int32_t> prompt_tokens(const Options& options, const Tokenizer* tokenizer,
                                         std::int64_t vocab) {
-  std::vector<std::int32_t> ids = parse_ids(options.prompt_ids);
+  std::vector<std::int32_t> ids = read_token_ids("--prompt-ids", options.prompt_ids, "");
   if (tokenizer && options.prompt_ids.empty()) {
     const TextFrame frame = options.bos ? tokenizer->text_frame() : TextFrame{};
     for (const auto& part :
@@ -188,20 +169,15 @@ std::function<int()> declare(CLI::App& app) {
   app.add_option(
       "--tokenizer", options->tokenizer,
       "Tokenizer, when the model has none of its own; one that it was not trained with is refused");
-  app.add_option("--max-new-tokens", options->max_new_tokens, "How many tokens to make at most")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 30))
-      ->capture_default_str();
+  add_integer(app, "--max-new-tokens", options->max_new_tokens, "[1, 16777215]",
+              "How many tokens to make at most");
   app.add_flag("--greedy", options->greedy, "Always the most likely token");
-  app.add_option("--temperature", options->sampling.temperature, "Flatter above 1, sharper below")
-      ->check(CLI::Range(0.0, 100.0))
-      ->capture_default_str();
-  app.add_option("--top-k", options->sampling.top_k, "Only the k most likely tokens; 0: all")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  app.add_option("--top-p", options->sampling.top_p, "Only the likeliest tokens that together reach p")
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str();
-  app.add_option("--seed", options->sampling.seed, "Of the draws")->capture_default_str();
+  add_number(app, "--temperature", options->sampling.temperature, "[0, 100]",
+             "Flatter above 1, sharper below");
+  add_integer(app, "--top-k", options->sampling.top_k, ">= 0", "Only the k most likely tokens; 0: all");
+  add_number(app, "--top-p", options->sampling.top_p, "[0, 1]",
+             "Only the likeliest tokens that together reach p");
+  add_integer(app, "--seed", options->sampling.seed, ">= 0", "Of the draws");
   app.add_flag(
       "!--no-bos", options->bos,
       "The prompt alone: without BOS and whatever else the tokenizer's post-processor puts around a text");

@@ -5,6 +5,7 @@
 
 #include "io/files/pending_file.hpp"
 #include "jobs/command.hpp"
+#include "jobs/command_numbers.hpp"
 #include "jobs/drawing/pager.hpp"
 #include "jobs/inspect/view.hpp"
 #include "jobs/setup/model_files.hpp"
@@ -83,11 +84,10 @@ std::function<int()> declare(CLI::App& app) {
                  "globs of tensor names; one that starts with / is compared with whole paths")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  app.add_option("--depth", options.depth, "levels of the tree; 0: all")->check(CLI::Range(0, 1000));
-  app.add_option("--bins", options.bins, "of a histogram")->check(CLI::Range(1, 1000))->capture_default_str();
-  app.add_option("--rtol", options.rtol, "--diff allows |a - b| <= atol + rtol |b|")
-      ->check(CLI::NonNegativeNumber);
-  app.add_option("--atol", options.atol, "see --rtol")->check(CLI::NonNegativeNumber);
+  add_wanted_integer(app, "--depth", options.depth, "[0, 1000]", "levels of the tree; 0: all");
+  add_integer(app, "--bins", options.bins, "[1, 1000]", "of a histogram");
+  add_number(app, "--rtol", options.rtol, ">= 0", "--diff allows |a - b| <= atol + rtol |b|");
+  add_number(app, "--atol", options.atol, ">= 0", "see --rtol");
   app.add_option("--svg", options.svg, "a file for the picture of --histogram, --norms or --experts");
   app.add_flag_callback(
       "--json", [line] { line->format = Format::json; }, "one JSON object");

@@ -6,6 +6,7 @@
 
 #include "io/files/pending_file.hpp"
 #include "jobs/command.hpp"
+#include "jobs/command_numbers.hpp"
 #include "jobs/schedule/query.hpp"
 #include "jobs/schedule/summary.hpp"
 #include "jobs/schedule/svg.hpp"
@@ -55,11 +56,10 @@ std::function<int()> declare(CLI::App& app) {
                  "KEY=VALUE: options of the schedule itself (`caravan plugins describe schedule/NAME` lists "
                  "them), as in "
                  "csv file=plan.csv");
-  app.add_option("--ranks", query.ranks, "ranks of the pipeline")->check(CLI::Range(1, 65536));
-  app.add_option("--microbatches", query.microbatches, "micro-batches of a step")
-      ->check(CLI::Range(1, 1 << 20));
-  app.add_option("--stages-per-rank", query.stages_per_rank, "default: what is usual for the schedule")
-      ->check(CLI::Range(1, 1 << 20));
+  add_wanted_integer(app, "--ranks", query.ranks, "[1, 65536]", "ranks of the pipeline");
+  add_wanted_integer(app, "--microbatches", query.microbatches, "[1, 1048576]", "micro-batches of a step");
+  add_wanted_integer(app, "--stages-per-rank", query.stages_per_rank, "[1, 1048576]",
+                     "default: what is usual for the schedule");
   app.add_option("--csv", query.csv,
                  "the same as csv file=FILE; the file says ranks and micro-batches itself");
   app.add_flag("--comms", query.lowered, "with sends, receives, gathered weights and reduction");

@@ -8,6 +8,7 @@
 #include "caravan/error.hpp"
 #include "caravan/log.hpp"
 #include "jobs/command.hpp"
+#include "jobs/command_numbers.hpp"
 #include "jobs/submit/run_env.hpp"
 #include "jobs/submit/sbatch.hpp"
 #include "jobs/submit/submission.hpp"
@@ -67,11 +68,9 @@ void add_many_jobs(CLI::App& app, SubmitRequest& request) {
                  "A task for each value of a key of the job; given twice, for each combination")
       ->allow_extra_args(false)
       ->type_name("key=value,value…");
-  app.add_option("--at-once", request.at_once, "Array tasks that run together; 0: all")
-      ->check(CLI::Range(0, 1000));
-  app.add_option("--chain", request.chain, "Short jobs in a row, each going on where the one before stopped")
-      ->check(CLI::Range(1, 1000))
-      ->capture_default_str();
+  add_wanted_integer(app, "--at-once", request.at_once, "[0, 1000]", "Array tasks that run together; 0: all");
+  add_integer(app, "--chain", request.chain, "[1, 1000]",
+              "Short jobs in a row, each going on where the one before stopped");
 }
 
 std::function<int()> declare(CLI::App& app) {
@@ -84,7 +83,7 @@ std::function<int()> declare(CLI::App& app) {
   app.add_option("--set", options->site_changes, "Keys of the site to set, e.g. partition=debug")
       ->allow_extra_args(false)
       ->type_name("key=value");
-  app.add_option("--nodes", request.nodes, "Nodes")->check(CLI::Range(1, 65536))->capture_default_str();
+  add_integer(app, "--nodes", request.nodes, "[1, 65536]", "Nodes");
   app.add_option("--time", request.time, "Limit in place of the site's: HH:MM:SS, D-HH:MM:SS or minutes");
   add_many_jobs(app, request);
   app.add_option("--after", request.after, "Start when that job is done")->type_name("[KIND:]JOBID");

@@ -14,6 +14,7 @@
 #include "io/text/load_tokenizer.hpp"
 #include "io/text/tokenizer_json_writer.hpp"
 #include "jobs/command.hpp"
+#include "jobs/command_numbers.hpp"
 #include "jobs/setup/text_options.hpp"
 #include "jobs/text_streams.hpp"
 
@@ -121,28 +122,28 @@ int run_encode(const Encode& options) {
   return 0;
 }
 
-std::vector<std::int32_t> ids_from(const std::string& text) {
+/// Of a JSON list. The library's own conversion makes 1 of 4294967297 and of 1.5.
+std::vector<std::int32_t> ids_of(const json& line) {
   std::vector<std::int32_t> ids;
-  std::size_t at = 0;
-  while ((at = text.find_first_not_of(" \t\r\n,[]", at)) != std::string::npos) {
-    const std::size_t end = std::min(text.find_first_of(" \t\r\n,[]", at), text.size());
-    const std::string word = text.substr(at, end - at);
-    std::int32_t id = 0;
-    CARAVAN_CHECK(CLI::detail::lexical_cast(word, id), IoError,
-                  fmt::format("'{}' is no token id (ids are whole numbers). Encode the text first?",
-                              word.substr(0, 40)));
-    ids.push_back(id);
-    at = end;
-  }
+  for (const json& id : line.get_ref<const json::array_t&>())
+    ids.push_back(static_cast<std::int32_t>(read_integer("id", id.dump(), kTokenIds)));
   return ids;
+}
+
+/// What standard input holds is a bad file, not wrong use.
+std::vector<std::int32_t> ids_from(const std::string& text) {
+  try {
+    return read_token_ids("id", text, ",[]");
+  } catch (const ConfigError& error) {
+    throw IoError(fmt::format("standard input: {}. Encode the text first?", error.message()));
+  }
 }
 
 int run_decode(const Decode& options) {
   const auto tokenizer = io::load_tokenizer(options.tokenizer);
   if (options.json_lines) {
-    for_each_json_line([&](const json& line) {
-      return json(replace_invalid_utf8(tokenizer->decode(line.get<std::vector<std::int32_t>>()))).dump();
-    });
+    for_each_json_line(
+        [&](const json& line) { return json(replace_invalid_utf8(tokenizer->decode(ids_of(line)))).dump(); });
     return 0;
   }
   const auto ids = options.ids.empty() ? ids_from(read_standard_input()) : options.ids;
@@ -153,9 +154,10 @@ int run_decode(const Decode& options) {
 std::function<int()> declare_train(CLI::App& app) {
   auto options = std::make_shared<Train>();
   declare_text(app, options->text);
-  app.add_option("--vocab-size", options->vocab_size, "Number of tokens, with the 256 bytes, BOS and EOS")
-      ->required()
-      ->check(CLI::Range(256 + io::kNumAddedTokens, 1 << 22));
+  add_wanted_integer(app, "--vocab-size", options->vocab_size,
+                     fmt::format("[{}, {}]", 256 + io::kNumAddedTokens, 1 << 22),
+                     "Number of tokens, with the 256 bytes, BOS and EOS")
+      ->required();
   app.add_option("--output", options->output, "The tokenizer.json to write")->required();
   return [options] { return run_train(*options); };
 }
@@ -185,8 +187,8 @@ std::function<int()> declare_decode(CLI::App& app) {
   add_tokenizer_option(app, options->tokenizer);
   app.add_flag("--json-lines", options->json_lines,
                "Read one JSON list of ids a line, write one JSON string a line");
-  app.add_option("ids", options->ids,
-                 "What to decode; without them standard input, blanks, commas and brackets between");
+  add_integers(app, "ids", options->ids, kTokenIds,
+               "What to decode; without them standard input, blanks, commas and brackets between");
   return [options] { return run_decode(*options); };
 }
 

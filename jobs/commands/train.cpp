@@ -7,6 +7,7 @@
 
 #include "caravan/check.hpp"
 #include "jobs/command.hpp"
+#include "jobs/command_numbers.hpp"
 #include "jobs/setup/with_world.hpp"
 #include "jobs/text_streams.hpp"
 #include "jobs/train/hasty_launcher.hpp"
@@ -63,8 +64,8 @@ std::function<int()> declare(CLI::App& app) {
       "--dry-run", options->dry_run,
       "Print the resolved job, layout, plan, what runs each operator, memory and parameters; allocate "
       "nothing");
-  app.add_option("--ranks", options->ranks, "With --dry-run: plan for so many ranks, which are not started")
-      ->check(CLI::Range(1, 1 << 28));
+  add_wanted_integer(app, "--ranks", options->ranks, "[1, 268435456]",
+                     "With --dry-run: plan for so many ranks, which are not started");
   app.footer(
       "Start several ranks with: mpirun -n 2 caravan train JOB.yaml\n"
       "A run continues from the newest complete checkpoint of its output folder.\n"

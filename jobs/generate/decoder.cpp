@@ -6,6 +6,8 @@
 #include <bit>
 
 #include "caravan/check.hpp"
+#include "jobs/setup/finite.hpp"
+#include "jobs/setup/host_memory.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -35,6 +37,10 @@ Decoder::Decoder(Device& device, ModelInstance& model, std::int64_t max_position
   CARAVAN_CHECK(
       max_positions <= model.positions(), ConfigError,
       fmt::format("{} positions wanted (the model was made for {})", max_positions, model.positions()));
+  // Of the longest piece, with the cache that all share.
+  const StashLayout longest = piece_layout(model, std::min(max_positions, kLongestPiece), max_positions);
+  check_room(device, longest.total_bytes(1), fmt::format("decoding of {} positions", max_positions),
+             "Fewer --max-new-tokens, or a shorter prompt?");
   pieces_[1] = std::make_unique<Piece>(device, model.stage(), piece_layout(model, 1, max_positions), nullptr);
 }
 
@@ -57,6 +63,16 @@ std::int64_t Decoder::next_length(std::int64_t wanted) const {
   return static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(length)));
 }
 
+void Decoder::check_logits() const {
+  const auto bad = find_not_finite(logits_);
+  if (!bad) return;
+  throw NumericalError(
+      fmt::format("the logits after position {} are not finite ({} of {}; the first, of token {}, is {}). "
+                  "Are the weights "
+                  "finite? `caravan inspect CHECKPOINT --stats` counts what is not",
+                  position_ - 1, bad->count, logits_.size(), bad->first, name_of(*bad)));
+}
+
 std::span<const float> Decoder::feed(std::span<const std::int32_t> tokens) {
   CARAVAN_CHECK(position_ + static_cast<std::int64_t>(tokens.size()) <= max_positions_, ConfigError,
                 fmt::format("{} tokens after {} (room for {})", tokens.size(), position_, max_positions_));
@@ -72,6 +88,7 @@ std::span<const float> Decoder::feed(std::span<const std::int32_t> tokens) {
   }
   device_.copy_to_host(Lane::compute, logits_.data(), device_logits_.data, device_logits_.bytes());
   device_.synchronize();
+  check_logits();
   return logits_;
 }
 

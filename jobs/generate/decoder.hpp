@@ -19,7 +19,7 @@ class Decoder {
   Decoder(Device& device, ModelInstance& model, std::int64_t max_positions);
 
   /// Feeds tokens at the next positions. Returns the logits [V] after the last of them, valid until the next
-  /// call.
+  /// call. NumericalError with the position when one is NaN or infinite.
   std::span<const float> feed(std::span<const std::int32_t> tokens);
   std::int64_t position() const noexcept { return position_; }
   /// Forgets everything fed.
@@ -34,6 +34,7 @@ class Decoder {
   };
   std::int64_t next_length(std::int64_t wanted) const;
   Piece& piece(std::int64_t length);
+  void check_logits() const;
 
   Device& device_;
   ModelInstance& model_;

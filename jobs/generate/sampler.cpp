@@ -17,7 +17,7 @@ bool likelier(const std::pair<double, std::int32_t>& a, const std::pair<double, 
 void Sampler::keep_top_k(std::span<const float> logits) {
   candidates_.clear();
   for (std::size_t token = 0; token < logits.size(); ++token) {
-    candidates_.emplace_back(logits[token] / sampling_.temperature, static_cast<std::int32_t>(token));
+    candidates_.emplace_back(logits[token], static_cast<std::int32_t>(token));
   }
   const auto wanted = static_cast<std::size_t>(sampling_.top_k);
   const std::size_t kept = wanted == 0 ? candidates_.size() : std::min(wanted, candidates_.size());
@@ -26,10 +26,12 @@ void Sampler::keep_top_k(std::span<const float> logits) {
   candidates_.resize(kept);
 }
 
+/// Differences are divided by the temperature, not logits: however small it is, the likeliest has 0 / it.
 void Sampler::softmax() {
   const double highest = candidates_.front().first;
   double sum = 0;
-  for (Candidate& candidate : candidates_) sum += candidate.first = std::exp(candidate.first - highest);
+  for (Candidate& candidate : candidates_)
+    sum += candidate.first = std::exp((candidate.first - highest) / sampling_.temperature);
   for (Candidate& candidate : candidates_) candidate.first /= sum;
 }
 

@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <optional>
 #include <string_view>
 
 #include "caravan/check.hpp"
+#include "core/base/config_scalar.hpp"
 #include "jobs/inspect/names.hpp"
 
 namespace caravan::jobs {
@@ -19,16 +19,10 @@ struct Range {
   bool is_single;
 };
 
-std::optional<std::int64_t> integer(std::string_view text) {
-  std::int64_t value = 0;
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return problem == std::errc() && end == text.data() + text.size() ? std::optional(value) : std::nullopt;
-}
-
 /// A bound as numpy reads it: negative from the end, empty: `otherwise`, cut at the extent.
 std::optional<std::int64_t> bound(std::string_view text, std::int64_t extent, std::int64_t otherwise) {
   if (text.empty()) return otherwise;
-  const auto value = integer(text);
+  const auto value = parse_int(text);
   if (!value) return std::nullopt;
   return std::clamp<std::int64_t>(*value < 0 ? *value + extent : *value, 0, extent);
 }
@@ -36,7 +30,7 @@ std::optional<std::int64_t> bound(std::string_view text, std::int64_t extent, st
 std::optional<Range> parse_range(std::string_view text, std::int64_t extent) {
   const std::size_t colon = text.find(':');
   if (colon == std::string_view::npos) {
-    const auto index = integer(text);
+    const auto index = parse_int(text);
     if (!index || *index < -extent || *index >= extent) return std::nullopt;
     const std::int64_t at = *index < 0 ? *index + extent : *index;
     return Range{at, at + 1, true};

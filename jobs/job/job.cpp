@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "caravan/check.hpp"
+#include "caravan/checked.hpp"
 #include "jobs/job/schema.hpp"
 
 namespace caravan::jobs {
@@ -66,17 +67,12 @@ Job::Checkpoint read_checkpoint(const Config& node) {
 }
 
 SplitRule read_split(const Config& node) {
-  SplitRule rule{static_cast<int>(node.get_int("first_stage_less")),
-                 static_cast<int>(node.get_int("last_stage_less")),
-                 {}};
-  if (const Config& list = node.find("layers_of_stages"); !list.is_null()) {
-    for (std::int64_t layers : list.as_int_list()) {
-      CARAVAN_CHECK(
-          layers >= 0 && layers <= 100000, ConfigError,
-          fmt::format("{}: {} layers of a stage (a number from 0 to 100000)", list.where(), layers));
-      rule.blocks.push_back(static_cast<int>(layers));
-    }
-  }
+  const auto layers = [&](const char* key) { return narrow<int>({key, node.get_int(key)}); };
+  SplitRule rule{layers("first_stage_less"), layers("last_stage_less"), {}};
+  const Config& list = node.find("layers_of_stages");
+  if (list.is_null()) return rule;
+  for (std::int64_t layers_of_stage : list.as_int_list())
+    rule.blocks.push_back(narrow<int>({"layers_of_stages", layers_of_stage}));
   return rule;
 }
 

@@ -28,15 +28,16 @@ inline constexpr caravan_param kJobParams[] = {
 };
 
 inline constexpr caravan_param kTrainParams[] = {
-    {"steps", "int", nullptr, "steps", ">= 1", "Optimizer steps of the whole run."},
-    {"sequence_length", "int", "2048", "tokens", ">= 1", "Tokens of a sequence."},
-    {"local_batch_size", "int", "1", "sequences", ">= 1", "Sequences of a micro-batch on one rank."},
-    {"global_batch_size", "int", "-1", "sequences", ">= -1",
+    {"steps", "int", nullptr, "steps", "[1, 1e12]", "Optimizer steps of the whole run."},
+    {"sequence_length", "int", "2048", "tokens", "[1, 16777216]", "Tokens of a sequence."},
+    {"local_batch_size", "int", "1", "sequences", "[1, 1048576]", "Sequences of a micro-batch on one rank."},
+    {"global_batch_size", "int", "-1", "sequences", "[-1, 1073741824]",
      "Sequences of an optimizer step; -1: one micro-batch a rank."},
     {"max_norm", "float", "1", "", ">= 0", "Gradients are clipped to this global norm; 0: not clipped."},
     {"lr", "float", "8e-4", "", "> 0", "Peak learning rate."},
-    {"warmup_steps", "int", "200", "steps", ">= 0", "Linear warm-up from 0."},
-    {"schedule_steps", "int", "null", "steps", ">= 1", "Length of the learning-rate schedule; null: steps."},
+    {"warmup_steps", "int", "200", "steps", "[0, 1e12]", "Linear warm-up from 0."},
+    {"schedule_steps", "int", "null", "steps", "[1, 1e12]",
+     "Length of the learning-rate schedule; null: steps."},
     {"decay_ratio", "float", "null", "", "[0, 1]",
      "Share of the schedule that decays at its end; null: all after warm-up."},
     {"decay", "linear|sqrt|cosine", "linear", "", "", "Shape of the decay."},
@@ -67,7 +68,7 @@ inline constexpr caravan_param kRecomputeParams[] = {
 inline constexpr caravan_param kValidationParams[] = {
     {"every", "int", "0", "steps", ">= 0",
      "Steps between validations; 0: only at the end when `batches` is given."},
-    {"batches", "int", "-1", "micro-batches", ">= -1",
+    {"batches", "int", "-1", "micro-batches", "[-1, 1e9]",
      "Micro-batches of all ranks together, at most one pass of the split; -1: one pass when `every` is given; "
      "0: no validation."},
     {"data", "map", "null", "", "", "Keys that differ from the data section; split defaults to validation."},
@@ -107,25 +108,26 @@ inline constexpr caravan_param kCheckpointParams[] = {
 };
 
 inline constexpr caravan_param kParallelParams[] = {
-    {"data_replicate", "int", "-1", "ranks", ">= -1",
+    {"data_replicate", "int", "-1", "ranks", "[-1, 1048576]",
      "Ranks that hold whole copies and different samples; -1: all that are left."},
-    {"data_shard", "int", "1", "ranks", ">= -1", "Ranks among which parameters are sharded."},
+    {"data_shard", "int", "1", "ranks", "[-1, 1048576]", "Ranks among which parameters are sharded."},
     {"pipeline", "int", "1", "ranks", "[1, 65536]", "Pipeline ranks."},
-    {"context", "int", "1", "ranks", ">= 1", "Ranks among which a sequence is divided."},
-    {"tensor", "int", "1", "ranks", ">= 1", "Ranks among which matrices are divided."},
+    {"context", "int", "1", "ranks", "[1, 1048576]", "Ranks among which a sequence is divided."},
+    {"tensor", "int", "1", "ranks", "[1, 1048576]", "Ranks among which matrices are divided."},
     {"schedule", "string", "1f1b", "", "",
      "Plugin that orders the actions of pipeline ranks (caravan plugins list)."},
     {"schedule_options", "map", "null", "", "",
      "Keys of the schedule (caravan plugins describe schedule/csv), such as {file: plan.csv}."},
     {"microbatches", "int", "-1", "", "[-1, 1048575]",
      "Micro-batches of a step on each data rank; -1: what train.global_batch_size gives."},
-    {"stages_per_rank", "int", "-1", "", ">= -1",
+    {"stages_per_rank", "int", "-1", "", "[-1, 1048576]",
      "Pipeline stages on each rank; -1: what the schedule usually has."},
     {"first_stage_less", "int", "1", "layers", "[0, 1000]",
      "Layers that the first stage has less than others, for the embedding."},
     {"last_stage_less", "int", "1", "layers", "[0, 1000]",
      "Layers that the last stage has less, for the head."},
-    {"layers_of_stages", "int list", "null", "layers", "", "Layers of every stage, in place of the rule."},
+    {"layers_of_stages", "int list", "null", "layers", "[0, 1000]",
+     "Layers of every stage, in place of the rule."},
 };
 
 inline constexpr caravan_param kMetricsParams[] = {

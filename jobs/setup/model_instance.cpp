@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "caravan/check.hpp"
+#include "jobs/setup/host_memory.hpp"
 #include "jobs/setup/text.hpp"
 
 namespace caravan::jobs {
@@ -50,6 +51,10 @@ Stage& ModelInstance::stage() {
 
 void ModelInstance::allocate(ParameterStore::Content content, std::size_t optimizer_slots) {
   CARAVAN_EXPECT(device_ != nullptr);
+  check_room(
+      *device_, parameters_.memory(content, optimizer_slots).total(),
+      fmt::format("a model of {} parameters and {} positions", with_commas(parameters_.count()), positions_),
+      "A smaller model, more ranks, or fewer positions?");
   parameters_.allocate(*device_, content, optimizer_slots);
   for (const auto& stage : stages_) stage->prepare(*device_, positions_);
 }

@@ -5,8 +5,24 @@
 #include <algorithm>
 
 #include "caravan/check.hpp"
+#include "caravan/checked.hpp"
 
 namespace caravan::jobs {
+namespace {
+
+/// Samples of a run are numbered in 63 bits, and so are its tokens.
+constexpr std::int64_t kMostNumbered = std::int64_t{1} << 62;
+constexpr const char* kSamples = "sequences of a step";
+
+void check_tokens(const Job::Train& train, const BatchShare& share) {
+  const Size length{"train.sequence_length", train.sequence_length};
+  checked_product({{"train.local_batch_size", share.local_batch}, length}, kMostRows,
+                  "tokens of a micro-batch");
+  checked_product({{"train.steps", train.steps}, {kSamples, share.global_batch}, length}, kMostNumbered,
+                  "tokens in a run");
+}
+
+}  // namespace
 
 parallel::MeshDegrees mesh_degrees(const Job::Parallel& parallel) {
   const std::pair<const char*, std::int64_t> later[] = {
@@ -20,8 +36,8 @@ parallel::MeshDegrees mesh_degrees(const Job::Parallel& parallel) {
             key, degree));
   }
   parallel::MeshDegrees mesh;
-  mesh.dp_replicate = static_cast<int>(parallel.data_replicate);
-  mesh.pp = static_cast<int>(parallel.pipeline);
+  mesh.dp_replicate = narrow<int>({"parallel.data_replicate", parallel.data_replicate});
+  mesh.pp = narrow<int>({"parallel.pipeline", parallel.pipeline});
   return mesh;
 }
 
@@ -30,8 +46,11 @@ BatchShare divide_batch(const Job& job, const parallel::MeshLayout& layout, int 
   share.local_batch = job.train.local_batch_size;
   share.data_ranks = layout.degree(parallel::MeshAxis::batch);
   share.data_rank = layout.coordinate(rank, parallel::MeshAxis::batch);
-  const std::int64_t smallest = share.local_batch * share.data_ranks, wanted = job.parallel.microbatches;
-  const std::int64_t by_pipeline = smallest * std::max<std::int64_t>(wanted, 1);
+  const std::int64_t wanted = job.parallel.microbatches;
+  const Size local{"train.local_batch_size", share.local_batch}, ranks{"data ranks", share.data_ranks};
+  const std::int64_t smallest = checked_product({local, ranks}, kMostNumbered, kSamples);
+  const std::int64_t by_pipeline = checked_product(
+      {local, ranks, {"parallel.microbatches", std::max<std::int64_t>(wanted, 1)}}, kMostNumbered, kSamples);
   share.global_batch = job.train.global_batch_size < 0 ? by_pipeline : job.train.global_batch_size;
   CARAVAN_CHECK(
       share.global_batch > 0 && share.global_batch % smallest == 0, ConfigError,
@@ -43,6 +62,7 @@ BatchShare divide_batch(const Job& job, const parallel::MeshLayout& layout, int 
       fmt::format("parallel.microbatches={} and train.global_batch_size={} (that is {} micro-batches "
                   "of {} sequences on {} data ranks). Leave one out?",
                   wanted, share.global_batch, share.microbatches(), share.local_batch, share.data_ranks));
+  check_tokens(job.train, share);
   return share;
 }
 

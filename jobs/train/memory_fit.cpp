@@ -7,6 +7,8 @@
 #include <optional>
 
 #include "caravan/check.hpp"
+#include "caravan/log.hpp"
+#include "jobs/setup/host_memory.hpp"
 #include "jobs/setup/text.hpp"
 
 namespace caravan::jobs {
@@ -27,6 +29,17 @@ std::string largest_items(const MemoryPlan& plan) {
   for (const auto& item : items)
     text += fmt::format("{}{} {}", text.empty() ? "" : ", ", item.what, text_of(item.bytes));
   return text;
+}
+
+/// The keys that memory grows with, as the job has them.
+std::string sizes_of(const Job& job) {
+  std::string text;
+  for (const char* key : {"layers", "dim", "vocab_size", "experts"}) {
+    if (const Config& node = job.model.find(key); node.kind() == Config::Kind::scalar)
+      text += fmt::format("model.{}={}, ", key, node.text());
+  }
+  return text + fmt::format("train.local_batch_size={}, train.sequence_length={}", job.train.local_batch_size,
+                            job.train.sequence_length);
 }
 
 void keep(void*) {}
@@ -56,13 +69,21 @@ std::optional<std::size_t> bytes_with(TrainSetup& setup, const std::vector<std::
 /// job would not be refused for.
 class Advice {
  public:
-  Advice(TrainSetup& setup, std::size_t room) : setup_(setup), room_(room) {}
+  Advice(TrainSetup& setup, std::size_t room)
+      : setup_(setup),
+        room_(room),
+        parameters_(setup.model()
+                        .parameters()
+                        .memory(ParameterStore::Content::weights_and_gradients, setup.slots().size())
+                        .total()) {}
 
   std::vector<std::string> ways() {
     // What a budget keeps is measured, which this is not the place for.
     const bool is_planned = setup_.job().train.recompute.kind != RecomputeRule::Kind::budget;
-    if (is_planned) smaller_batch({});
-    if (!fits({kFull}, ranks())) smaller_batch({kFull});
+    if (parameters_ <= room_) {
+      if (is_planned) smaller_batch({});
+      if (!fits({kFull}, ranks())) smaller_batch({kFull});
+    }
     more_stages(is_planned ? std::vector<std::string>{} : std::vector<std::string>{kFull});
     return ways_;
   }
@@ -72,8 +93,16 @@ class Advice {
 
   std::int64_t ranks() { return setup_.mesh().layout().ranks(); }
 
+  /// A model of a thousand layers takes its time on paper, and whoever waits for a refusal should not.
+  bool affords(std::int64_t ranks) {
+    const std::int64_t stages = setup_.job().parallel.pipeline * ranks / this->ranks();
+    left_ -= stages * std::ssize(setup_.whole_model().model().layers());
+    return left_ >= 0;
+  }
+
   /// Adds the way when it is one.
   bool fits(const std::vector<std::string>& changes, std::int64_t ranks) {
+    if (!affords(ranks)) return false;
     const auto bytes = bytes_with(setup_, changes, ranks);
     if (!bytes || *bytes > room_) return false;
     ways_.push_back(fmt::format("{}{} takes {}", fmt::join(changes, " "),
@@ -97,27 +126,47 @@ class Advice {
     const std::int64_t now = setup_.job().parallel.pipeline;
     changes.insert(changes.begin(), "");
     for (std::int64_t pipeline = 2 * now; pipeline <= kMost; pipeline *= 2) {
+      if (parameters_ / static_cast<std::size_t>(pipeline / now) > room_) continue;
       changes[0] = fmt::format("parallel.pipeline={}", pipeline);
       if (fits(changes, ranks() / now * pipeline)) return;
     }
   }
 
   TrainSetup& setup_;
-  std::size_t room_;
+  std::size_t room_, parameters_;
+  std::int64_t left_ = 16'000;  // layers to be made on paper
   std::vector<std::string> ways_;
 };
+
+/// Memory that a rank may fill, and what to call it. A host that promises more than it has kills later: its
+/// memory is the limit, and less that is available now is said, since it may come back.
+struct Room {
+  std::size_t most;
+  std::string text;
+};
+
+std::optional<Room> room_of(const Device& device, std::size_t needed) {
+  if (const auto use = device.memory_use())
+    return Room{use->free, fmt::format("of device memory, and {} of {} are free", text_of(use->free),
+                                       text_of(use->total))};
+  if (device.memory() != Memory::host) return std::nullopt;
+  const auto host = host_memory();
+  if (!host) return std::nullopt;
+  if (needed > host->available && needed <= host->total)
+    log_warning(fmt::format("this rank needs {} of memory, and {} of {} are available now: it may be killed",
+                            text_of(needed), text_of(host->available), text_of(host->total)));
+  return Room{host->total, fmt::format("of memory, and this machine has {}", text_of(host->total))};
+}
 
 }  // namespace
 
 void check_memory_fits(TrainSetup& setup) {
-  const auto use = setup.device().memory_use();
-  if (!use) return;
   const MemoryPlan plan = setup.memory();
-  if (plan.total() <= use->free) return;
-  const std::vector<std::string> ways = Advice(setup, use->free).ways();
-  throw DeviceError(fmt::format("this rank needs {} of device memory, and {} of {} are free ({}). {}?",
-                                text_of(plan.total()), text_of(use->free), text_of(use->total),
-                                largest_items(plan),
+  const auto room = room_of(setup.device(), plan.total());
+  if (!room || plan.total() <= room->most) return;
+  const std::vector<std::string> ways = Advice(setup, room->most).ways();
+  throw DeviceError(fmt::format("this rank needs {} {} ({}; with {}). {}?", text_of(plan.total()), room->text,
+                                largest_items(plan), sizes_of(setup.job()),
                                 ways.empty() ? "A smaller model, or devices with more memory"
                                              : fmt::format("{}", fmt::join(ways, "; "))));
 }

@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <numeric>
 
+#include "caravan/checked.hpp"
 #include "jobs/setup/machine.hpp"
 #include "jobs/setup/text.hpp"
 #include "jobs/train/stage_memory.hpp"
@@ -15,8 +15,9 @@ namespace caravan::jobs {
 namespace {
 
 std::size_t sum_of(const std::vector<MemoryPlan::Item>& items) {
-  return std::accumulate(items.begin(), items.end(), std::size_t{0},
-                         [](std::size_t sum, const MemoryPlan::Item& item) { return sum + item.bytes; });
+  std::size_t sum = 0;
+  for (const MemoryPlan::Item& item : items) sum = checked_sum(sum, item.bytes, item.what);
+  return sum;
 }
 
 std::string table(const std::vector<MemoryPlan::Item>& items, const char* total) {
@@ -78,8 +79,9 @@ MemoryPlan plan_memory(ModelInstance& model, const MemoryDemand& demand) {
         {"gradient reduction", (apart ? 2 : 1) * reduction_bytes(model.parameters(), parameters.gradients)});
   }
   if (demand.snapshot > 0) host.push_back({"checkpoint snapshot", demand.snapshot});
-  const auto tokens = static_cast<std::size_t>(demand.shape.tokens() * demand.training.microbatches);
-  host.push_back({"batches", 3 * sizeof(std::int32_t) * tokens});
+  const auto tokens = static_cast<std::size_t>(demand.shape.tokens()),
+             batches = static_cast<std::size_t>(demand.training.microbatches);
+  host.push_back({"batches", checked_product(3 * sizeof(std::int32_t) * tokens, batches, "batches")});
   host.push_back({"process and libraries", static_cast<std::size_t>(process_memory().resident)});
   return plan;
 }

@@ -36,15 +36,28 @@ class Uses {
 struct Surroundings {
   Arena memory;
   StepSums sums;
-  TensorView squares, clip, input, output_gradient;
+  TensorView squares, clip, input, output_gradient, ids;
 
   Surroundings(Device& paper, const BatchShape& shape, std::int64_t width)
-      : memory(paper, std::size_t{1} << 40, "surroundings"),
+      : memory(paper, bytes(shape, width), "surroundings"),
         sums{memory.take(DType::f64, {1}), memory.take(DType::f64, {1})},
         squares(memory.take(DType::f64, {1})),
         clip(memory.take(DType::f32, {1})),
         input(memory.take(shape.compute, {shape.tokens(), width})),
-        output_gradient(memory.take(shape.compute, {shape.tokens(), width})) {}
+        output_gradient(memory.take(shape.compute, {shape.tokens(), width})),
+        ids(memory.take(DType::i32, {shape.tokens()})) {}
+
+  static std::size_t bytes(const BatchShape& shape, std::int64_t width) {
+    Arena all = Arena::measuring("surroundings");
+    all.take(DType::f64, {8, 8});
+    for (int boundary = 0; boundary < 2; ++boundary) all.take(shape.compute, {shape.tokens(), width});
+    all.take(DType::i32, {shape.tokens()});
+    return all.used();
+  }
+  /// Nobody reads them, so they take no memory either.
+  std::span<const std::int32_t> tokens() const {
+    return {ids.as<const std::int32_t>(), static_cast<std::size_t>(ids.count())};
+  }
 };
 
 void walk(Device& paper, const LocalStage& local, const Surroundings& around, Documents documents) {
@@ -52,7 +65,7 @@ void walk(Device& paper, const LocalStage& local, const Surroundings& around, Do
   local.stash.bind(0, local.stage.is_first() ? TensorView{} : around.input,
                    local.stage.is_last() ? TensorView{} : around.output_gradient);
   StageRunner runner(paper, local.stage, local.stash, around.sums);
-  const std::vector<std::int32_t> ids(static_cast<std::size_t>(layout.shape().tokens()));
+  const auto ids = around.tokens();
   MicroBatch batch{.tokens = ids, .labels = ids};
   if (documents == Documents::yes) batch.documents = ids;
   runner.load(batch, 0, StepScales{}, Pass::first);
@@ -88,8 +101,8 @@ std::vector<OperatorUse> operator_uses(TrainSetup& setup, Documents documents) {
   PaperDevice paper(setup.device(),
                     [&](std::string_view name, const OperatorPath& path) { uses.add(name, path); });
   const auto model = setup.stages_of_rank(setup.mesh().coordinate(parallel::MeshAxis::pp), paper);
-  model->allocate(ParameterStore::Content::weights_and_gradients, setup.slots().size());
-  uses.take();  // of constants
+  // Not the layers' constants, which are computed: a table of rotations may be long.
+  model->parameters().allocate(paper, ParameterStore::Content::weights_and_gradients, setup.slots().size());
   StageMemory memory(paper, *model, setup.pipeline().training, setup.shape());
   const Surroundings around(paper, setup.shape(), model->stages().front()->width());
   for (const LocalStage& local : memory.stages()) walk(paper, local, around, documents);

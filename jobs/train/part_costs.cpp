@@ -6,8 +6,10 @@
 #include <chrono>
 
 #include "caravan/bf16.hpp"
+#include "caravan/checked.hpp"
 #include "caravan/random.hpp"
 #include "core/run/stage_runner.hpp"
+#include "jobs/setup/host_memory.hpp"
 #include "jobs/setup/text.hpp"
 
 namespace caravan::jobs {
@@ -75,8 +77,13 @@ class LayerTimer {
 
  private:
   StashLayout layout(const BatchShape& shape) const {
-    return StashLayout(stage_.layers(), shape, StashMode::fused, stage_.width(),
+    StashLayout layout(stage_.layers(), shape, StashMode::fused, stage_.width(),
                        {true, true, false, {{true}}});
+    const std::size_t weights = store_.memory(ParameterStore::Content::weights, 0).total();
+    check_room(device_, checked_sum(weights, layout.total_bytes(1), "a measured layer"),
+               "measuring a layer for train.recompute.budget",
+               "Smaller train.local_batch_size or train.sequence_length, or another train.recompute?");
+    return layout;
   }
   Stage& allocated(std::int64_t positions) {
     store_.allocate(device_, ParameterStore::Content::weights, 0);

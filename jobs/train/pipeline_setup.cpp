@@ -7,12 +7,15 @@
 #include <set>
 
 #include "caravan/check.hpp"
+#include "caravan/checked.hpp"
 #include "jobs/job/place.hpp"
 
 namespace caravan::jobs {
 namespace {
 
 constexpr std::int64_t kMostMicrobatches = 1 << 20;
+/// Beyond it a plan takes seconds to prove and gigabytes to hold.
+constexpr std::int64_t kMostForwards = 1 << 22;
 
 Made<Schedule> make_schedule(Registry& registry, const Job::Parallel& parallel) {
   Host host;
@@ -49,7 +52,8 @@ std::vector<SharedParameter> find_shared(Stage& whole, const std::vector<LayerRa
 
 PlanRequest request_of(const Schedule& schedule, const Job::Parallel& parallel, std::int64_t microbatches) {
   CARAVAN_CHECK(microbatches < kMostMicrobatches, ConfigError,
-                fmt::format("{} micro-batches a step (at most {}). A larger train.local_batch_size?",
+                fmt::format("{} micro-batches a step (at most {}). A smaller train.global_batch_size, or a "
+                            "larger train.local_batch_size?",
                             microbatches, kMostMicrobatches - 1));
   const StagesPerRank allowed = schedule.stages_per_rank();
   const std::int64_t given = parallel.stages_per_rank;
@@ -57,9 +61,13 @@ PlanRequest request_of(const Schedule& schedule, const Job::Parallel& parallel, 
                 fmt::format("parallel.stages_per_rank={} ({} has {} to {}). Leave it out?", given,
                             parallel.schedule, allowed.least, allowed.most));
   PlanRequest request;
-  request.ranks = static_cast<int>(parallel.pipeline);
-  request.microbatches = static_cast<int>(microbatches);
-  request.stages_per_rank = given == -1 ? allowed.usual : static_cast<int>(given);
+  const Size ranks{"parallel.pipeline", parallel.pipeline};
+  const Size stages{"parallel.stages_per_rank", given == -1 ? allowed.usual : given};
+  const Size batches{"micro-batches of a step", microbatches};
+  checked_product({ranks, stages, batches}, kMostForwards, "forwards in a plan");
+  request.ranks = narrow<int>(ranks);
+  request.microbatches = narrow<int>(batches);
+  request.stages_per_rank = narrow<int>(stages);
   return request;
 }
 

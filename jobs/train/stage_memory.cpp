@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "caravan/checked.hpp"
+
 namespace caravan::jobs {
 namespace {
 
@@ -43,12 +45,14 @@ ActivationBytes StageMemory::planned(const ModelInstance& model, const RankPlan&
     const StageSlots& slots = plan.slots[at];
     const Stage& stage = *model.stages()[at];
     const StashLayout layout = layout_of(stage, plan, at, shape);
+    const std::size_t all = layout.total_bytes(slots.sets());  // checked, and at least what is kept
     const std::size_t kept = static_cast<std::size_t>(slots.sets()) * layout.bytes_of_microbatch();
-    bytes.kept += kept;
-    bytes.working += layout.total_bytes(slots.sets()) - kept;
-    bytes.working += Inbox::bytes(slots.input.count + slots.gradient.count, shape.compute,
-                                  {shape.tokens(), stage.width()});
-    bytes.working += StageRunner::input_bytes(shape, slots.sets());
+    bytes.kept = checked_sum(bytes.kept, kept, "activations");
+    for (const std::size_t more : {all - kept,
+                                   Inbox::bytes(slots.input.count + slots.gradient.count, shape.compute,
+                                                {shape.tokens(), stage.width()}),
+                                   StageRunner::input_bytes(shape, slots.sets())})
+      bytes.working = checked_sum(bytes.working, more, "activations");
   }
   return bytes;
 }

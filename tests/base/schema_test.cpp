@@ -55,6 +55,14 @@ TEST(Schema, RefusesMissingKeysWithTheirMeaning) {
             "job.yaml:1: key 'steps' is missing (section train needs it: How long to train.)");
 }
 
+TEST(Schema, RefusesNumbersThatFp32WouldMakeInfiniteOrZero) {
+  const std::string why = " (must be 0 or between 1.2e-38 and 3.4e38, as fp32 has it)";
+  EXPECT_EQ(refusal("{steps: 5, clip: 1e39}"), "job.yaml:1: clip=1e39" + why);
+  EXPECT_EQ(refusal("{steps: 5, clip: 1e-39}"), "job.yaml:1: clip=1e-39" + why);
+  EXPECT_EQ(refusal("{steps: 5, betas: [0, 1e-39]}"), "job.yaml:1: betas[1]=1e-39" + why);
+  EXPECT_EQ(checked("{steps: 5, clip: 3e38, betas: [0, 0.5]}").get_float("clip"), 3e38);
+}
+
 TEST(Schema, RefusesWrongTypes) {
   EXPECT_EQ(refusal("steps: many"),
             "job.yaml:1: steps='many' (must be an integer such as 12: plain decimal digits, within 64 bits)");

@@ -23,7 +23,8 @@ class Synthetic final : public DataSource {
       {"document_length", "int", "0", "tokens", ">= 0",
        "Documents of this many tokens, as a mask; 0: no mask."},
       {"split", "train|validation", "train", "", "", "Validation draws from another stream."},
-      {"sequence_length", "int", nullptr, "tokens", "> 0", "Tokens of a sample; the trainer fills it in."},
+      {"sequence_length", "int", nullptr, "tokens", "[1, 16777216]",
+       "Tokens of a sample; the trainer fills it in."},
       {"seed", "int", "0", "", ">= 0", "Of the tokens; the trainer fills it in."},
   };
 

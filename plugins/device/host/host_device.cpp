@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "caravan/check.hpp"
+#include "caravan/checked.hpp"
 #include "memory.hpp"
 #include "parallel.hpp"
 #include "process.hpp"
@@ -46,7 +47,7 @@ int start_process(int threads) {
 }  // namespace
 
 HostDevice::HostDevice(const Host&, const Config& config)
-    : threads_(start_process(static_cast<int>(config.at("threads").as_int()))),
+    : threads_(start_process(narrow<int>({"threads", config.get_int("threads")}))),
       ops_(concurrency(), threads_) {}
 
 std::string HostDevice::description() const {

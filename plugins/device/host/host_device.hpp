@@ -17,7 +17,7 @@ class HostDevice final : public Device {
   static constexpr const char* kName = "host";
   static constexpr const char* kSummary = "The processor, with Kokkos and Eigen in fp32";
   static constexpr caravan_param kParams[] = {
-      {"threads", "int", "0", "threads", ">= 0",
+      {"threads", "int", "0", "threads", "[0, 4096]",
        "Threads of a matrix product; 0 takes OMP_NUM_THREADS, or 1 when that is not set"}};
 
   HostDevice(const Host& host, const Config& config);

@@ -3,12 +3,25 @@
 #include <cmath>
 
 #include "caravan/check.hpp"
+#include "caravan/schema.hpp"
 
 namespace caravan::attention {
 namespace {
 
-std::optional<RotaryScaling> read_scaling(const Config& node) {
-  if (node.is_null()) return std::nullopt;
+constexpr caravan_param kScalingParams[] = {
+    {"factor", "float", nullptr, "", "> 0", "How much long wavelengths grow."},
+    {"low", "float", nullptr, "", "> 0", "Waves in `original` below which a wavelength grows whole."},
+    {"high", "float", nullptr, "", "> 0", "Waves in `original` above which it stays."},
+    {"original", "float", nullptr, "tokens", "> 0", "The length that the model was made for at first."},
+};
+constexpr caravan_param kTemperatureParams[] = {
+    {"scale", "float", nullptr, "", "", "How much queries grow with the logarithm of their position."},
+    {"floor", "float", nullptr, "tokens", "> 0", "Positions that have one temperature."},
+};
+
+std::optional<RotaryScaling> read_scaling(const Config& given) {
+  if (given.is_null()) return std::nullopt;
+  const Config node = validate(given, kScalingParams, "rope_scaling");
   return RotaryScaling{node.get_float("factor"), node.get_float("low"), node.get_float("high"),
                        node.get_float("original")};
 }
@@ -35,8 +48,8 @@ Options::Options(const Config& config)
       qk_norm(config.get_bool("qk_norm")),
       rope_theta(config.get_float("rope_theta")),
       rope_scaling(read_scaling(config.find("rope_scaling"))) {
-  const Config& temperature = config.find("temperature");
-  if (!temperature.is_null()) {
+  if (const Config& given = config.find("temperature"); !given.is_null()) {
+    const Config temperature = validate(given, kTemperatureParams, "temperature");
     temperature_scale = number(temperature, "scale");
     temperature_floor = number(temperature, "floor");
   }

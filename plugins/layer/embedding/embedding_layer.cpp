@@ -17,20 +17,21 @@ class EmbeddingLayer final : public Layer {
   static constexpr const char* kSummary = "Token embedding, optionally with fixed sinusoidal positions";
   static constexpr caravan_param kParams[] = {
       {"name", "string", nullptr, "", "", "Prefix of the parameter names; empty for the usual names."},
-      {"vocab_size", "int", nullptr, "tokens", ">= 1", "Rows of the table."},
-      {"dim", "int", nullptr, "", ">= 1", "Width between layers."},
-      {"positions", "int", "2048", "tokens", ">= 1", "The most positions of a sequence."},
+      {"vocab_size", "int", nullptr, "tokens", "[1, 16777216]", "Rows of the table."},
+      {"dim", "int", nullptr, "", "[1, 262144]", "Width between layers."},
+      {"positions", "int", "2048", "tokens", "[1, 16777216]", "The most positions of a sequence."},
       {"sinusoidal", "bool", "false", "", "", "Add fixed sinusoidal positions (Vaswani et al. 2017)."},
       {"dropout", "float", "0", "", "[0, 1)", "Dropout of the output."},
       {"init_std", "float", "1", "", ">= 0", "Standard deviation of the table."},
+      {"init_cut", "float", "0", "", ">= 0", "Standard deviations at which the table is cut; 0: nowhere."},
   };
 
   EmbeddingLayer(const Host& host, const Config& config)
       : dim_(config.get_int("dim")),
         dropout_("tok_embeddings", ".dropout", static_cast<float>(config.get_float("dropout")), dim_),
-        table_(host.parameters->declare(ParameterSpec::whole(
-            "tok_embeddings.weight", {config.get_int("vocab_size"), dim_}, ParameterKind::embedding,
-            {.std = static_cast<float>(config.get_float("init_std"))}))),
+        table_(host.parameters->declare(ParameterSpec::whole("tok_embeddings.weight",
+                                                             {config.get_int("vocab_size"), dim_},
+                                                             ParameterKind::embedding, initial(config)))),
         segment_(
             *this, "embedding",
             {&EmbeddingLayer::forward, &EmbeddingLayer::backward_input, &EmbeddingLayer::backward_weight}),
@@ -59,6 +60,11 @@ class EmbeddingLayer final : public Layer {
   }
 
  private:
+  static Initial initial(const Config& config) {
+    const auto std = static_cast<float>(config.get_float("init_std"));
+    return {.std = std, .bound = static_cast<float>(config.get_float("init_cut")) * std};
+  }
+
   float sinusoid(std::int64_t position, std::int64_t column) const {
     const double exponent = static_cast<double>(column / 2 * 2) / static_cast<double>(dim_);
     const double angle = static_cast<double>(position) / std::pow(10000.0, exponent);

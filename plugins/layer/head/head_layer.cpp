@@ -17,14 +17,14 @@ class HeadLayer final : public Layer {
   static constexpr const char* kSummary = "Final norm, output projection and cross-entropy";
   static constexpr caravan_param kParams[] = {
       {"name", "string", nullptr, "", "", "Prefix of the parameter names; empty for the usual names."},
-      {"vocab_size", "int", nullptr, "tokens", ">= 1", "Rows of the projection."},
-      {"dim", "int", nullptr, "", ">= 1", "Width between layers."},
+      {"vocab_size", "int", nullptr, "tokens", "[1, 16777216]", "Rows of the projection."},
+      {"dim", "int", nullptr, "", "[1, 262144]", "Width between layers."},
       {"norm_eps", "float", "1e-5", "", "> 0", "Epsilon of the norm."},
-      {"tied", "bool", "false", "", "", "Use the embedding table as projection."},
+      {"tied", "bool", "false", "", "",
+       "Use the embedding table as projection: the same values at the start."},
       {"bias", "bool", "false", "", "", "Add a bias to the logits."},
       {"init_std", "float", "0.02", "", ">= 0",
        "Standard deviation of the projection, cut at three of them."},
-      {"embedding_init_std", "float", "1", "", ">= 0", "When tied: standard deviation of the table."},
   };
 
   HeadLayer(const Host& host, const Config& config)
@@ -54,13 +54,11 @@ class HeadLayer final : public Layer {
  private:
   Parameter& declare_projection(ParameterStore& store, const Config& config) const {
     const auto std = static_cast<float>(config.get_float("init_std"));
-    if (!config.get_bool("tied")) {
-      return store.declare(ParameterSpec::whole("output.weight", {vocab_, dim_}, ParameterKind::head,
-                                                {.std = std, .bound = 3 * std}));
-    }
+    const Initial initial{.std = std, .bound = 3 * std};
+    const bool tied = config.get_bool("tied");
     return store.declare(
-        ParameterSpec::whole("tok_embeddings.weight", {vocab_, dim_}, ParameterKind::embedding,
-                             {.std = static_cast<float>(config.get_float("embedding_init_std"))}));
+        ParameterSpec::whole(tied ? "tok_embeddings.weight" : "output.weight", {vocab_, dim_},
+                             tied ? ParameterKind::embedding : ParameterKind::head, initial));
   }
 
   void forward(Run& run, Frame& frame) {

@@ -1,5 +1,7 @@
 #include "plugins/layer/moe/moe_layer.hpp"
 
+#include "caravan/checked.hpp"
+
 namespace caravan::moe {
 namespace {
 
@@ -73,7 +75,9 @@ void MoeLayer::plan(const BatchShape& shape, StashPlan& plan) {
 }
 
 void MoeLayer::declare_slots(const BatchShape& shape, StashPlan& plan) {
-  const std::int64_t tokens = shape.tokens(), top_k = options_.rule.top_k, rows = tokens * top_k;
+  const std::int64_t tokens = shape.tokens(), top_k = options_.rule.top_k;
+  const std::int64_t rows =
+      checked_product({{"tokens of a micro-batch", tokens}, {"top_k", top_k}}, kMostRows, "rows of experts");
   const std::int64_t bound = dispatcher_->receive_bound(rows), moved = dispatcher_->in_place() ? 0 : rows;
   const std::int64_t E = options_.experts, H = options_.dim, F = options_.hidden;
   const std::int64_t noisy = options_.noisy && shape.phase == Phase::train ? tokens : 0;

@@ -1,16 +1,20 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "caravan/check.hpp"
+#include "caravan/checked.hpp"
 #include "caravan/model.hpp"
 #include "caravan/plugin.hpp"
 #include "plugins/model/llama4/params.hpp"
 
 namespace caravan {
 namespace {
+
+constexpr std::int64_t kWidest = std::int64_t{1} << 24;
 
 std::string text(std::int64_t value) {
   return std::to_string(value);
@@ -34,18 +38,24 @@ class Llama4 final : public Model {
         count_(config.get_int("layers")),
         dim_(config.get_int("dim")),
         heads_(config.get_int("heads")),
-        head_dim_(int_or(config, "head_dim", dim_ / heads_)) {
+        head_dim_(int_or(config, "head_dim", dim_ / heads_)),
+        nope_layers_(position_is_rope() ? listed("nope_layers") : std::nullopt),
+        moe_layers_(config.get_int("experts") > 0 ? listed("moe_layers") : std::nullopt),
+        repeat_layers_(listed("repeat_layers")),
+        chunk_layers_(listed("chunk_layers")) {
     CARAVAN_CHECK(
         !config.find("head_dim").is_null() || dim_ % heads_ == 0, ConfigError,
         "dim=" + text(dim_) + " is no multiple of heads=" + text(heads_) + " (head_dim is then needed)");
     CARAVAN_CHECK(
         chunk_size() == 0 || position_is_rope(), ConfigError,
         "chunk_size=" + text(chunk_size()) + " with sinusoidal positions (chunks belong to rotated layers)");
+    check_sizes();
+    moe_count_ = count_moe();
     layers_.push_back(embedding());
     for (std::int64_t layer = 0; layer < count_; ++layer) {
       const LayerSpec block[] = {attention(layer), has_experts(layer) ? experts(layer) : feed_forward(layer)};
       layers_.insert(layers_.end(), std::begin(block), std::end(block));
-      if (!listed("repeat_layers", layer).value_or(false)) continue;
+      if (!repeat_layers_ || !repeat_layers_->contains(layer)) continue;
       // The same name means the same weights, so a repeated layer is stored once; its dropout must differ.
       for (LayerSpec again : block) {
         again.config.set("stream", again.name + ".again");
@@ -61,34 +71,49 @@ class Llama4 final : public Model {
   std::int64_t chunk_size() const override { return config_.get_int("chunk_size"); }
 
  private:
+  /// Refuses a product of keys that no memory holds under the names of the keys.
+  void check_sizes() const {
+    const auto check = [&](std::initializer_list<Size> sizes) {
+      checked_product(sizes, kMostElements, "elements of one parameter", config_.where());
+    };
+    check({{"vocab_size", config_.get_int("vocab_size")}, {"dim", dim_}});
+    check({{"heads", heads_}, {"head_dim", head_dim_}, {"dim", dim_}});
+    check({{"dense_width", dense_width()}, {"dim", dim_}});
+    if (config_.get_int("experts") == 0) return;
+    check({{"experts", config_.get_int("experts")}, {"expert_width", expert_width()}, {"dim", dim_}});
+    checked_product({{"shared_experts", config_.get_int("shared_experts")}, {"expert_width", expert_width()}},
+                    kWidest, "wide, as one block", config_.where());
+  }
+
   bool position_is_rope() const { return config_.get_string("position") == "rope"; }
 
-  /// A layer list when given (checked against the number of layers), otherwise nothing.
-  std::optional<bool> listed(std::string_view key, std::int64_t layer) const {
+  /// The layers that a key lists, each one checked; nothing where it is not given.
+  std::optional<std::set<std::int64_t>> listed(std::string_view key) const {
     const Config& node = config_.find(key);
     if (node.is_null()) return std::nullopt;
-    const std::vector<std::int64_t> list = node.as_int_list();
-    for (std::int64_t entry : list) {
+    std::set<std::int64_t> layers;
+    for (std::int64_t entry : node.as_int_list()) {
       CARAVAN_CHECK(entry >= 0 && entry < count_, ConfigError,
                     node.where() + ": " + std::string(key) + " names layer " + text(entry) +
                         " (layers are 0.." + text(count_ - 1) + ")");
+      layers.insert(entry);
     }
-    return std::find(list.begin(), list.end(), layer) != list.end();
+    return layers;
   }
 
   bool is_nope(std::int64_t layer) const {
-    if (const auto in_list = listed("nope_layers", layer)) return *in_list;
+    if (nope_layers_) return nope_layers_->contains(layer);
     const std::int64_t interval = config_.get_int("nope_interval");
     return interval > 0 && layer % interval == config_.get_int("nope_offset");
   }
 
   bool has_experts(std::int64_t layer) const {
     if (config_.get_int("experts") == 0) return false;
-    if (const auto in_list = listed("moe_layers", layer)) return *in_list;
+    if (moe_layers_) return moe_layers_->contains(layer);
     return (layer + 1) % config_.get_int("moe_step") == 0;
   }
 
-  std::int64_t moe_count() const {
+  std::int64_t count_moe() const {
     std::int64_t count = 0;
     for (std::int64_t layer = 0; layer < count_; ++layer) count += has_experts(layer);
     return count;
@@ -113,10 +138,17 @@ class Llama4 final : public Model {
     const double std = config_.get_float("init_std");
     return by_depth() ? std / std::sqrt(2.0 * static_cast<double>(layer + 1)) : std;
   }
+  bool is_tied() const { return config_.get_bool("tied_head"); }
+  /// A tied table is a head as well: rows as long as an embedding's would give the token that is read a logit
+  /// of sqrt(dim) and more, and the first loss would be far above ln(vocab_size).
   double embedding_std() const {
     const Config& node = config_.find("embedding_init_std");
     if (!node.is_null()) return node.as_float();
-    return by_depth() ? 1.0 : config_.get_float("init_std");
+    return by_depth() && !is_tied() ? 1.0 : config_.get_float("init_std");
+  }
+  double head_std() const {
+    if (is_tied()) return embedding_std();
+    return by_depth() ? 1 / std::sqrt(static_cast<double>(dim_)) : config_.get_float("init_std");
   }
 
   Config base(std::int64_t layer) const {
@@ -143,6 +175,7 @@ class Llama4 final : public Model {
     for (const char* key : {"vocab_size", "positions", "dropout"}) copy(config, key, key);
     config.set("sinusoidal", position_is_rope() ? "false" : "true");
     config.set("init_std", number(embedding_std()));
+    config.set("init_cut", is_tied() ? "3" : "0");  // a head is cut there
     return {"embedding", "tok_embeddings", config};
   }
 
@@ -159,7 +192,7 @@ class Llama4 final : public Model {
     } else {
       copy(config, "temperature", "temperature");
     }
-    if (listed("chunk_layers", layer).value_or(rotated)) copy(config, "chunk_size", "chunk_size");
+    if (chunk_layers_ ? chunk_layers_->contains(layer) : rotated) copy(config, "chunk_size", "chunk_size");
     return {"attention", "layers." + text(layer), config};
   }
 
@@ -179,7 +212,7 @@ class Llama4 final : public Model {
     }
     config.set("hidden", text(expert_width()));
     config.set("shared_hidden", text(expert_width() * config_.get_int("shared_experts")));
-    config.set("balance_loss", number(config_.get_float("balance_loss") / static_cast<double>(moe_count())));
+    config.set("balance_loss", number(config_.get_float("balance_loss") / static_cast<double>(moe_count_)));
     return {"moe", "layers." + text(layer), config};
   }
 
@@ -190,14 +223,14 @@ class Llama4 final : public Model {
     for (const char* key : {"vocab_size", "norm_eps"}) copy(config, key, key);
     copy(config, "tied", "tied_head");
     copy(config, "bias", "head_bias");
-    const double std = by_depth() ? 1 / std::sqrt(static_cast<double>(dim_)) : config_.get_float("init_std");
-    config.set("init_std", number(std));
-    config.set("embedding_init_std", number(embedding_std()));
+    config.set("init_std", number(head_std()));
     return {"head", "output", config};
   }
 
   Config config_;
   std::int64_t count_, dim_, heads_, head_dim_;
+  std::optional<std::set<std::int64_t>> nope_layers_, moe_layers_, repeat_layers_, chunk_layers_;
+  std::int64_t moe_count_ = 0;
   std::vector<LayerSpec> layers_;
 };
 
