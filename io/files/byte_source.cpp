@@ -81,6 +81,10 @@ std::string spoken_name(const std::string& path) {
   return path == kStandardInput ? "standard input" : path;
 }
 
+std::unique_ptr<ByteSource> open_plain_file(const std::string& path) {
+  return std::make_unique<WholeFile>(path);
+}
+
 std::size_t read_fully(ByteSource& source, std::span<std::byte> to) {
   std::size_t all = 0;
   while (all < to.size()) {
@@ -96,7 +100,7 @@ std::unique_ptr<ByteSource> open_bytes(const std::string& path) {
   if (path == kStandardInput)
     source = std::make_unique<StandardInput>();
   else
-    source = std::make_unique<WholeFile>(path);
+    source = open_plain_file(path);
   std::vector<std::byte> first(kMostMagicBytes);
   first.resize(read_fully(*source, first));
   const std::string magic(reinterpret_cast<const char*>(first.data()), first.size());

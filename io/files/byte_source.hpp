@@ -24,6 +24,9 @@ inline constexpr const char* kStandardInput = "-";
 /// reading, for compressed data that is damaged or cut.
 std::unique_ptr<ByteSource> open_bytes(const std::string& path);
 
+/// The bytes of a regular file as they are.
+std::unique_ptr<ByteSource> open_plain_file(const std::string& path);
+
 /// "standard input" for `kStandardInput`; the path itself otherwise.
 std::string spoken_name(const std::string& path);
 

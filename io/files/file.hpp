@@ -49,7 +49,7 @@ class File {
 };
 
 /// A whole file mapped read-only. A file that shrinks while mapped kills the reader with SIGBUS, as for every
-/// mapping.
+/// mapping: only a child process that may die of its file reads one.
 class MappedFile {
  public:
   explicit MappedFile(const std::string& path);

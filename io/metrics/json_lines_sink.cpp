@@ -14,10 +14,12 @@
 
 #include "caravan/check.hpp"
 #include "caravan/log.hpp"
+#include "io/files/lines.hpp"
 
 namespace caravan::io {
 namespace {
 
+constexpr std::size_t kMostLineBytes = std::size_t{64} << 20;
 constexpr std::string_view kPrefix = "{\"step\": ";
 
 std::optional<std::int64_t> step_of(std::string_view line) {
@@ -32,21 +34,21 @@ std::optional<std::int64_t> step_of(std::string_view line) {
 /// How many bytes at the front are whole records of steps before `first_step`.
 std::uint64_t bytes_before(const std::string& path, std::int64_t first_step) {
   if (!std::filesystem::exists(path)) return 0;
-  const MappedFile file(path);
-  const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
-  std::size_t begin = 0;
-  for (std::size_t number = 1;; ++number) {
-    const std::size_t end = text.find('\n', begin);
-    if (end == std::string_view::npos) return begin;
-    const auto step = step_of(text.substr(begin, end - begin));
+  std::uint64_t kept = 0;
+  std::size_t number = 0;
+  for_each_line(path, kMostLineBytes, [&](std::string_view line, std::uint64_t begin) {
+    const auto step = step_of(line);
+    ++number;
     CARAVAN_CHECK(
         step, IoError,
         fmt::format(
             "{}:{} is no step record (the file was not written by caravan, or is damaged). Move it away?",
             path, number));
-    if (*step >= first_step) return begin;
-    begin = end + 1;
-  }
+    if (*step >= first_step) return false;
+    kept = begin + line.size() + 1;
+    return true;
+  });
+  return kept;
 }
 
 void append_value(std::string& line, const MetricValue& value) {
@@ -66,11 +68,13 @@ std::string former_of(const std::string& path) {
 
 /// Whole lines behind `begin`.
 std::string records_behind(const std::string& path, std::uint64_t begin) {
-  const MappedFile file(path);
-  const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
-  const std::size_t end = text.rfind('\n');
-  if (end == std::string_view::npos || end < begin) return "";
-  return std::string(text.substr(begin, end + 1 - begin));
+  const File file(path, O_RDONLY);
+  const std::uint64_t size = file.size();
+  if (size <= begin) return "";
+  std::string text(size - begin, '\0');
+  file.read_at(begin, std::as_writable_bytes(std::span(text)));
+  text.resize(text.rfind('\n') + 1);
+  return text;
 }
 
 double now_s() {

@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "caravan/error.hpp"
-#include "io/files/file.hpp"
+#include "io/files/lines.hpp"
 #include "io/files/strict_json.hpp"
 
 namespace caravan::jobs {
@@ -23,14 +23,12 @@ constexpr std::string_view kMark = ".tokens_per_expert/";
 std::optional<std::string> line_of_step(const std::string& path, std::int64_t step) {
   const std::string start = fmt::format("{{\"step\": {},", step);
   if (!std::filesystem::exists(path)) return std::nullopt;
-  const io::MappedFile file(path);
-  std::string_view rest(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
-  while (!rest.empty()) {
-    const std::string_view line = rest.substr(0, rest.find('\n'));
-    if (line.size() <= kMostLineBytes && line.starts_with(start)) return std::string(line);
-    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
-  }
-  return std::nullopt;
+  std::optional<std::string> found;
+  io::for_each_line(path, kMostLineBytes, [&](std::string_view line, std::uint64_t) {
+    if (line.starts_with(start)) found = line;
+    return !found;
+  });
+  return found;
 }
 
 void add(ExpertCounts& counts, const std::string& key, const nlohmann::json& value) {
@@ -48,9 +46,9 @@ void add(ExpertCounts& counts, const std::string& key, const nlohmann::json& val
 }  // namespace
 
 std::optional<ExpertCounts> read_expert_counts(const std::string& metrics_file, std::int64_t step) {
-  const auto line = line_of_step(metrics_file, step);
-  if (!line) return std::nullopt;
   try {
+    const auto line = line_of_step(metrics_file, step);
+    if (!line) return std::nullopt;
     const nlohmann::json record = io::parse_json_strict(*line, metrics_file);
     ExpertCounts counts;
     for (const auto& [key, value] : record.items()) add(counts, key, value);

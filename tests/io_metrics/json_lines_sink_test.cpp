@@ -126,6 +126,19 @@ TEST_F(JsonLines, ATornLastLineIsCut) {
   EXPECT_EQ(steps_in(path), (std::vector<std::int64_t>{1, 2, 3, 4, 5}));
 }
 
+TEST_F(JsonLines, ALongFileIsReadInPiecesAndKeepsWhatIsBefore) {
+  constexpr std::int64_t kSteps = 20'000;  // about half a MiB, more than is read at once
+  std::string lines;
+  for (std::int64_t step = 1; step <= kSteps; ++step)
+    lines += "{\"step\": " + std::to_string(step) + ", \"x\": 1}\n";
+  spill(path, lines);
+  write_steps(kSteps - 1, kSteps + 1);
+  const std::vector<std::int64_t> steps = steps_in(path);
+  ASSERT_EQ(steps.size(), static_cast<std::size_t>(kSteps + 1));
+  EXPECT_EQ(steps[kSteps - 3], kSteps - 2);
+  EXPECT_EQ(steps.back(), kSteps + 1);
+}
+
 TEST_F(JsonLines, AForeignFileIsRefusedAndKept) {
   for (const std::string foreign : {"my notes\n", "{\"step\": x}\n", "{\"step\": 1 \"loss\": 2}\n", "\n"}) {
     spill(path, foreign);
