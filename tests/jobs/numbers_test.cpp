@@ -141,7 +141,7 @@ TEST(JobNumbers, OutsideTheRangeOfTheirKeyAreRefused) {
       {"parallel.stages_per_rank", {"-2", "4294967297"}, "(must be in [-1, 1048576])"},
       {"parallel.first_stage_less", {"-1", "4294967296"}, "(must be in [0, 1000])"},
       {"parallel.layers_of_stages", {"[1, -1]", "[4294967297]"}, "(must be in [0, 1000])"},
-      {"validation.batches", {"-1", "4294967297"}, "(must be in [0, 1e9])"},
+      {"validation.batches", {"-2", "4294967297"}, "(must be in [-1, 1e9])"},
       {"watchdog.timeout", {"-1", "1e7"}, "(must be in [0, 1e6])"}};
   for (const auto& [key, values, words] : cases) {
     for (const char* value : values) {
