@@ -5,12 +5,12 @@
 #include <unistd.h>
 
 #include <cstring>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <variant>
 
 #include "caravan/check.hpp"
+#include "caravan/open_file.hpp"
 #include "io/data/shard_format.hpp"
 #include "io/files/file.hpp"
 #include "io/files/isolated_child.hpp"
@@ -107,9 +107,8 @@ std::string answer(const std::string& path, std::span<const std::byte> image) {
 
 /// The limit counts what the child shares with this process too, which on a GPU's host is more than memory.
 std::uint64_t address_space_bytes() {
-  std::uint64_t pages = 0;
-  std::ifstream("/proc/self/statm") >> pages;
-  return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  const std::string pages = read_file("/proc/self/statm", 4096);
+  return std::stoull(pages) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
 std::string ask_child(const std::string& path) {

@@ -4,10 +4,11 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
+#include <sstream>
 #include <string>
 
 #include "caravan/check.hpp"
+#include "caravan/open_file.hpp"
 #include "core/base/config_scalar.hpp"
 #include "jobs/setup/text.hpp"
 
@@ -24,9 +25,19 @@ std::size_t kilobytes_of(const std::string& line) {
   return value && *value > 0 ? static_cast<std::size_t>(*value) * 1024 : 0;
 }
 
+/// What the system says at `path`; nothing where it does not.
+std::istringstream said_at(const std::string& path) {
+  constexpr std::uint64_t kMost = 1 << 20;
+  try {
+    return std::istringstream(read_file(path, kMost));
+  } catch (const IoError&) {
+    return {};
+  }
+}
+
 /// The folder of this process's group, "/user.slice/…"; empty where there are none of version 2.
 std::string own_group() {
-  std::ifstream groups("/proc/self/cgroup");
+  std::istringstream groups = said_at("/proc/self/cgroup");
   for (std::string line; std::getline(groups, line);) {
     if (line.starts_with("0::/")) return line.substr(3);
   }
@@ -41,7 +52,7 @@ std::size_t least_limit(std::size_t total) {
        !group.empty() && folder.string().size() >= std::string_view(kRoot).size();
        folder = folder.parent_path()) {
     std::string text;
-    std::ifstream(folder / "memory.max") >> text;
+    said_at((folder / "memory.max").string()) >> text;
     if (const auto limit = parse_int(text); limit && *limit > 0)
       total = std::min(total, static_cast<std::size_t>(*limit));
   }
@@ -52,7 +63,7 @@ std::size_t least_limit(std::size_t total) {
 
 std::optional<HostMemory> host_memory() {
   HostMemory memory;
-  std::ifstream file("/proc/meminfo");
+  std::istringstream file = said_at("/proc/meminfo");
   for (std::string line; std::getline(file, line);) {
     if (line.starts_with("MemTotal:")) memory.total = kilobytes_of(line);
     if (line.starts_with("MemAvailable:")) memory.available = kilobytes_of(line);

@@ -73,7 +73,7 @@ const Mistake kMistakes[] = {
     {"Anchor", "{every: 2}", "&a {every: 2}", ":7: anchors (&name) are not allowed. Write the value out?"},
     {"Alias", "{every: 2}", "*a", ":7: "},
     {"Tag", "seed: 5", "seed: !!python/object 5", ":3: tags ("},
-    {"TwoDocuments", "checkpoint:", "---\ncheckpoint:", ": there is text after the first document"},
+    {"TwoDocuments", "checkpoint:", "---\ncheckpoint:", ":7: there is text after the first document"},
     {"Unclosed", "{every: 2}", "{every: 2", ":"},
     {"UnknownPreset", "{vocab_size: 64, ", "{preset: debugmodl, vocab_size: 64, ",
      ":4: no model preset 'debugmodl' (there are: "},

@@ -108,7 +108,8 @@ TEST_F(Numbers, AModelThatTheMachineCannotHoldIsRefusedBeforeTrainingTakesMemory
        {std::vector<std::string>{"model.dim=131072", "model.heads=1024", "model.layers=1000"},
         std::vector<std::string>{"train.sequence_length=16777216", "train.local_batch_size=64",
                                  "train.global_batch_size=64"},
-        std::vector<std::string>{"train.sequence_length=16777216", "train.recompute={budget: 0.5}"}}) {
+        std::vector<std::string>{"train.sequence_length=16777216", "train.local_batch_size=64",
+                                 "train.global_batch_size=64", "train.recompute={budget: 0.5}"}}) {
     const Outcome outcome = run(train(job(kMiniJob), "run", 0, changes));
     EXPECT_TRUE(ended_with(outcome, 1)) << changes.front();
     EXPECT_THAT(outcome.err,

@@ -46,8 +46,8 @@ TEST_F(Failure, APluginThatThrowsWhenItIsMadeIsNamed) {
   for (const auto& [how, code, message] : cases) {
     const Outcome outcome = end_of(failing("when: create, how: " + how, 0));
     EXPECT_TRUE(ended_with(outcome, code));
-    EXPECT_THAT(outcome.err,
-                HasSubstr("error " + message + "\n  in data 'failing' (plugin failing-data 1.0.0, "));
+    EXPECT_THAT(outcome.err, HasSubstr("error " + message + "\n  in data 'failing' of " + file("job.yaml") +
+                                       ":5 (plugin failing-data 1.0.0, "));
   }
 }
 

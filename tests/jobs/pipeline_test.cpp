@@ -188,7 +188,10 @@ const Mistake kMistakes[] = {
      2,
      {"parallel.microbatches=4"},
      "parallel.microbatches=4 and train.global_batch_size=8"},
-    {"CsvWithoutAFile", 2, {"parallel.schedule=csv"}, "key 'file' is missing (schedule 'csv' needs it"},
+    {"CsvWithoutAFile",
+     2,
+     {"parallel.schedule=csv"},
+     "key 'file' in parallel.schedule_options is missing (schedule 'csv' needs it"},
     {"AFileWithoutCsv", 2, {"parallel.schedule_options.file=x.csv"}, "unknown key 'file'"},
     {"MoreRanksThanThereAre", 2, {"parallel.data_replicate=2"}, "pp=2 x dp_replicate=2"},
 };

@@ -263,7 +263,9 @@ TEST_F(Submit, OfAnArrayTheTaskThatIsRefusedIsNamed) {
 }
 
 TEST_F(Submit, CheckpointsInTheOutputMustBeTheJobs) {
-  std::filesystem::create_directories(folder_.file("run/checkpoints/step-00000004"));
+  const std::string step = folder_.file("run/checkpoints/step-00000004");
+  std::filesystem::create_directories(step);
+  test::spill(step + "/manifest.json", "{}");
   const auto refusal = [&](const std::string& override) {
     SubmitRequest request = request_;
     request.overrides.push_back(override);
