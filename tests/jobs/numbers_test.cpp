@@ -211,7 +211,7 @@ TEST_F(ModelNumbers, OfLargeReleasedModelsAreTaken) {
 
 TEST(Sampling, ATinyTemperatureIsTheLikeliestToken) {
   const std::vector<float> logits{1, 3, 2.5f};
-  for (double temperature : {1e-300, 1e-30, 1e-3}) {
+  for (double temperature : {1e-309, 1e-30, 1e-3}) {
     Sampler sampler({temperature, 0, 1, 1});
     for (int draw = 0; draw < 20; ++draw) EXPECT_EQ(sampler.next(logits), 1) << temperature;
   }
