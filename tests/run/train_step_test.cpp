@@ -45,7 +45,9 @@ class TrainStepOnRanks : public ::testing::Test {
     return {{1, kLength, Phase::train}, static_cast<int>(kSequences), nullptr, nullptr};
   }
   static TrainStep::Settings settings(std::int64_t step) {
-    return {.step = step, .lr = 0.01, .max_norm = 1, .seed = 77, .global_sequences = kSequences};
+    // Adam takes a step of this size also along a gradient that is rounding alone: with 0.01 the order of
+    // sums decides the fifth digit of a norm on some processors.
+    return {.step = step, .lr = 0.003, .max_norm = 1, .seed = 77, .global_sequences = kSequences};
   }
 
   std::unique_ptr<Communicator> world_ = parallel::make_world_communicator();
