@@ -46,9 +46,10 @@ void add(ExpertCounts& counts, const std::string& key, const nlohmann::json& val
 }  // namespace
 
 std::optional<ExpertCounts> read_expert_counts(const std::string& metrics_file, std::int64_t step) {
+  const auto line =
+      line_of_step(metrics_file, step);  // a file that cannot be read is no file without the step
+  if (!line) return std::nullopt;
   try {
-    const auto line = line_of_step(metrics_file, step);
-    if (!line) return std::nullopt;
     const nlohmann::json record = io::parse_json_strict(*line, metrics_file);
     ExpertCounts counts;
     for (const auto& [key, value] : record.items()) add(counts, key, value);
