@@ -35,6 +35,9 @@ void check_verb(const std::string& given) {
   std::vector<std::string> names;
   for (const Command* command : verbs()) names.emplace_back(command->name);
   if (std::find(names.begin(), names.end(), given) != names.end()) return;
+  if (given.empty())
+    throw ConfigError(fmt::format("no verb given. Known: {}; `caravan VERB --help` says more",
+                                  fmt::join(names, ", ")));
   const std::string near = nearest_name(given, names);
   throw ConfigError(fmt::format("no verb '{}'. {}", given,
                                 near.empty() ? fmt::format("Known: {}.", fmt::join(names, ", "))
@@ -42,7 +45,7 @@ void check_verb(const std::string& given) {
 }
 
 int run(int argc, char** argv) {
-  if (argc > 1) check_verb(argv[1]);
+  check_verb(argc > 1 ? argv[1] : "");
   CLI::App app{
       "caravan: pre-trains, evaluates, converts and decodes Llama 4 mixture-of-experts transformers"};
   app.set_version_flag("--version", CARAVAN_VERSION);

@@ -24,7 +24,6 @@ namespace caravan::io {
 namespace {
 
 constexpr const char* kLockFile = "run.lock";
-constexpr const char* kGenerationFile = "generation.json";
 constexpr std::uint64_t kMostBytes = 4096;
 
 std::string text_of(const char* variable) {

@@ -10,6 +10,9 @@
 
 namespace caravan::io {
 
+/// Of a run's folder: the token of the process that owns it.
+inline constexpr const char* kGenerationFile = "generation.json";
+
 /// Who writes to a run's folder.
 struct RunOwner {
   std::string host;

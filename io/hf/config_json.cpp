@@ -108,15 +108,21 @@ class TextConfig {
 
   void add_sizes(Config& model) const {
     const std::int64_t dim = at_least(fields_, "hidden_size", 5120, 1),
-                       heads = at_least(fields_, "num_attention_heads", 40, 1);
+                       heads = at_least(fields_, "num_attention_heads", 40, 1),
+                       kv_heads = at_least(fields_, "num_key_value_heads",
+                                           null_or("num_key_value_heads", heads, 8), 1);
+    if (heads % kv_heads != 0)
+      fields_.refuse("num_key_value_heads",
+                     fmt::format("{} query heads are no multiple of {} heads of keys", heads, kv_heads));
     model.set("vocab_size", number(at_least(fields_, "vocab_size", 202048, 1)));
     model.set("dim", number(dim));
     model.set("layers", number(layers_));
     model.set("heads", number(heads));
-    model.set("kv_heads",
-              number(at_least(fields_, "num_key_value_heads", null_or("num_key_value_heads", heads, 8), 1)));
-    model.set("head_dim", number(at_least(fields_, "head_dim", null_or("head_dim", dim / heads, 128), 2)));
-    model.set("norm_eps", number(fields_.number("rms_norm_eps", 1e-5)));
+    model.set("kv_heads", number(kv_heads));
+    const std::int64_t head_dim = at_least(fields_, "head_dim", null_or("head_dim", dim / heads, 128), 2);
+    if (head_dim % 2 != 0) fields_.refuse("head_dim", "rotation pairs neighbours, so it must be even");
+    model.set("head_dim", number(head_dim));
+    model.set("norm_eps", number(fields_.positive("rms_norm_eps", 1e-5)));
   }
 
   /// The class gives an explicit null another meaning than an absent key.
@@ -137,7 +143,7 @@ class TextConfig {
     if (!fields_.flag("attn_temperature_tuning", true)) return Config();
     Config temperature = Config::map();
     temperature.set("scale", number(fields_.number("attn_scale", 0.1)));
-    temperature.set("floor", number(fields_.number("floor_scale", 8192)));
+    temperature.set("floor", number(fields_.positive("floor_scale", 8192)));
     return temperature;
   }
 

@@ -65,6 +65,12 @@ double JsonFields::number(const char* key, double otherwise) const {
   return has(key) ? number(key) : otherwise;
 }
 
+double JsonFields::positive(const char* key, double otherwise) const {
+  const double value = number(key, otherwise);
+  if (!(value > 0)) refuse(key, "a number above 0 is needed");
+  return value;
+}
+
 std::string JsonFields::text(const char* key, const std::string& otherwise) const {
   if (!has(key)) return otherwise;
   if (!at(key).is_string()) refuse(key, "text is needed");

@@ -22,6 +22,7 @@ class JsonFields {
   std::int64_t integer(const char* key, std::int64_t otherwise) const;
   double number(const char* key, double otherwise) const;
   double number(const char* key) const;  ///< IoError when absent
+  double positive(const char* key, double otherwise) const;
   std::string text(const char* key, const std::string& otherwise) const;
   /// true, false, or a number: the first released files wrote 4 where they meant true.
   bool flag(const char* key, bool otherwise) const;

@@ -27,7 +27,8 @@ class Rope {
 
   double theta() const {
     const double outer = fields_.number("rope_theta", kDefaultTheta);
-    const double theta = inner_ ? inner_->number("rope_theta", outer) : outer;
+    const JsonFields& said = inner_ && inner_->has("rope_theta") ? *inner_ : fields_;
+    const double theta = said.positive("rope_theta", kDefaultTheta);
     if (fields_.has("rope_theta") && theta != outer) warn("rope_theta", outer, "rope_theta", theta);
     return theta;
   }
@@ -81,10 +82,8 @@ class Rope {
     return type;
   }
 
-  double positive(const char* key) const {
-    if (!(inner_->number(key) > 0)) inner_->refuse(key, "a number above 0 is needed");
-    return inner_->number(key);
-  }
+  /// 0 stands for what is absent.
+  double positive(const char* key) const { return inner_->positive(key, 0); }
 
   double original() const {
     static constexpr const char* kKey = "original_max_position_embeddings";

@@ -11,10 +11,12 @@
 #include "jobs/forward/gradient_file.hpp"
 #include "jobs/forward/inputs.hpp"
 #include "jobs/forward/pieces.hpp"
+#include "jobs/outputs.hpp"
 #include "jobs/setup/finite.hpp"
 #include "jobs/setup/machine.hpp"
 #include "jobs/setup/model_files.hpp"
 #include "jobs/setup/model_source.hpp"
+#include "jobs/setup/text.hpp"
 #include "jobs/setup/with_world.hpp"
 #include "jobs/text_streams.hpp"
 
@@ -64,7 +66,7 @@ Config without_randomness(Config model) {
 void check_files(const Options& options) {
   std::vector<io::NamedFile> inputs{{"--inputs", options.inputs}};
   add_model_files("a file of --model", options.model, inputs);
-  io::check_outputs({{"--outputs", options.outputs}, {"--gradients", options.gradients}}, inputs);
+  check_user_outputs({{"--outputs", options.outputs}, {"--gradients", options.gradients}}, inputs);
 }
 
 int forward(const Options& options, Communicator& world) {
@@ -87,8 +89,9 @@ int forward(const Options& options, Communicator& world) {
   write_answers(options.outputs, sequences, answers, model.stage().vocab_size());
   if (differentiates)
     write_gradients(options.gradients, *device, model.parameters(), source.weights->hf_style());
-  write_standard_output(fmt::format("loss {:.8f} over {} sequences of {} tokens\n", answers.loss,
-                                    sequences.count, sequences.length));
+  write_standard_output(fmt::format("loss {:.8f} over {} of {}{}\n", answers.loss,
+                                    counted(sequences.count, "sequence"), counted(sequences.length, "token"),
+                                    sequences.has_labels ? "" : " (no labels given: of each next token)"));
   return 0;
 }
 

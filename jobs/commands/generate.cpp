@@ -157,6 +157,19 @@ int generate(const Options& options) {
   return 0;
 }
 
+void declare_sampling(CLI::App& app, Options& options) {
+  CLI::Option* greedy =
+      app.add_flag("--greedy", options.greedy, "Always the most likely token: nothing is drawn");
+  const std::vector<CLI::Option*> of_draws{
+      add_number(app, "--temperature", options.sampling.temperature, "[0, 100]",
+                 "Flatter above 1, sharper below"),
+      add_integer(app, "--top-k", options.sampling.top_k, ">= 0", "Only the k most likely tokens; 0: all"),
+      add_number(app, "--top-p", options.sampling.top_p, "[0, 1]",
+                 "Only the likeliest tokens that together reach p"),
+      add_integer(app, "--seed", options.sampling.seed, ">= 0", "Of the draws")};
+  for (CLI::Option* option : of_draws) option->excludes(greedy);
+}
+
 std::function<int()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   app.add_option("--model", options->model, "A Hugging Face folder, a checkpoint, or a run's folder")
@@ -171,13 +184,7 @@ std::function<int()> declare(CLI::App& app) {
       "Tokenizer, when the model has none of its own; one that it was not trained with is refused");
   add_integer(app, "--max-new-tokens", options->max_new_tokens, "[1, 16777215]",
               "How many tokens to make at most");
-  app.add_flag("--greedy", options->greedy, "Always the most likely token");
-  add_number(app, "--temperature", options->sampling.temperature, "[0, 100]",
-             "Flatter above 1, sharper below");
-  add_integer(app, "--top-k", options->sampling.top_k, ">= 0", "Only the k most likely tokens; 0: all");
-  add_number(app, "--top-p", options->sampling.top_p, "[0, 1]",
-             "Only the likeliest tokens that together reach p");
-  add_integer(app, "--seed", options->sampling.seed, ">= 0", "Of the draws");
+  declare_sampling(app, *options);
   app.add_flag(
       "!--no-bos", options->bos,
       "The prompt alone: without BOS and whatever else the tokenizer's post-processor puts around a text");
@@ -189,6 +196,9 @@ std::function<int()> declare(CLI::App& app) {
       ->capture_default_str();
   app.add_flag("--json", options->json, "Print ids and text as one JSON object instead of streaming text");
   return [options, prompt, ids] {
+    CARAVAN_CHECK(prompt->count() == 0 || !options->prompt.empty(), ConfigError,
+                  "--prompt is empty (nothing to continue; a variable that is not set?). To start from BOS "
+                  "alone, give its number with --prompt-ids?");
     if (prompt->count() == 0 && ids->count() == 0) options->prompt = prompt_of_standard_input();
     if (options->greedy) options->sampling.temperature = 0;
     return generate(*options);

@@ -8,6 +8,7 @@
 #include "jobs/command_numbers.hpp"
 #include "jobs/drawing/pager.hpp"
 #include "jobs/inspect/view.hpp"
+#include "jobs/outputs.hpp"
 #include "jobs/setup/model_files.hpp"
 #include "jobs/text_streams.hpp"
 
@@ -25,7 +26,7 @@ struct CommandLine {
 void check_files(const InspectOptions& options) {
   std::vector<io::NamedFile> inputs;
   for (const std::string& path : options.paths) add_model_files("the path", path, inputs);
-  io::check_outputs({{"--svg", options.svg}, {"--export", options.file}}, inputs);
+  check_user_outputs({{"--svg", options.svg}, {"--export", options.file}}, inputs);
 }
 
 int run(const CommandLine& line) {
@@ -70,6 +71,23 @@ void declare_views(CLI::App& app, const std::shared_ptr<CommandLine>& line) {
   views->require_option(0, 1);
 }
 
+/// Refuses an option beside a view that would not look at it.
+void declare_fitting(CLI::App& app) {
+  const auto only_beside = [&](const char* name, const char* view) {
+    app.get_option(name)->needs(app.get_option(view));
+  };
+  const auto never_beside = [&](const char* name, const std::vector<const char*>& views) {
+    for (const char* view : views) app.get_option(name)->excludes(app.get_option(view));
+  };
+  only_beside("--bins", "--histogram");
+  only_beside("--rtol", "--diff");
+  only_beside("--atol", "--diff");
+  const std::vector<const char*> without_names{"--experts", "--verify", "--job", "--tokens", "--show", "--export"};
+  never_beside("--tensors", without_names);
+  never_beside("--depth", without_names);
+  never_beside("--depth", {"--stats", "--histogram", "--norms", "--diff"});
+}
+
 std::function<int()> declare(CLI::App& app) {
   auto line = std::make_shared<CommandLine>();
   InspectOptions& options = line->options;
@@ -91,6 +109,7 @@ std::function<int()> declare(CLI::App& app) {
   app.add_option("--svg", options.svg, "a file for the picture of --histogram, --norms or --experts");
   app.add_flag_callback(
       "--json", [line] { line->format = Format::json; }, "one JSON object");
+  declare_fitting(app);
   return [line] {
     if (line->options.view == InspectView::export_npy) {
       line->options.tensor = line->exported.at(0);

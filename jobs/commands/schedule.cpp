@@ -7,6 +7,7 @@
 #include "io/files/pending_file.hpp"
 #include "jobs/command.hpp"
 #include "jobs/command_numbers.hpp"
+#include "jobs/outputs.hpp"
 #include "jobs/schedule/query.hpp"
 #include "jobs/schedule/summary.hpp"
 #include "jobs/schedule/svg.hpp"
@@ -40,7 +41,7 @@ std::string rendered(const CheckedSchedule& schedule, const Options& options) {
 }
 
 int run(Options& options) {
-  io::check_outputs({{"--output", options.output}}, {{"--csv", options.query.csv}});
+  check_user_outputs({{"--output", options.output}}, {{"--csv", options.query.csv}});
   options.query.costs = parse_costs(options.costs);
   const std::string text = rendered(make_schedule(options.query), options);
   options.output.empty() ? write_standard_output(text, TextKind::styled_lines)

@@ -15,6 +15,7 @@
 #include "io/text/tokenizer_json_writer.hpp"
 #include "jobs/command.hpp"
 #include "jobs/command_numbers.hpp"
+#include "jobs/outputs.hpp"
 #include "jobs/setup/text_options.hpp"
 #include "jobs/text_streams.hpp"
 
@@ -47,7 +48,7 @@ void refuse_to_overwrite(const io::TextInputs& inputs, const std::string& output
   for (const std::string& file : inputs.files()) {
     if (file != io::kStandardInput) files.push_back({"--input", file});
   }
-  io::check_outputs({{"--output", output}}, files);
+  check_user_outputs({{"--output", output}}, files);
 }
 
 int run_train(const Train& options) {

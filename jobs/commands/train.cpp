@@ -11,6 +11,7 @@
 #include "jobs/setup/with_world.hpp"
 #include "jobs/text_streams.hpp"
 #include "jobs/train/hasty_launcher.hpp"
+#include "jobs/train/paper_check.hpp"
 #include "jobs/train/setup.hpp"
 #include "jobs/train/trainer.hpp"
 #include "jobs/train/watch_run.hpp"
@@ -25,6 +26,11 @@ struct Options {
   int ranks = 0;  ///< to plan for; 0: those that run
 };
 
+/// What the plan does not open: data, and what the run would start from.
+void check_start(const Job& job, int ranks) {
+  PaperCheck(ranks, device_of_job).check(job);
+}
+
 /// The plan of rank 0 of ranks that are not running.
 int plan_for(const Options& options, const Job& job, Communicator& world) {
   CARAVAN_CHECK(options.dry_run && world.size() == 1, ConfigError,
@@ -34,6 +40,7 @@ int plan_for(const Options& options, const Job& job, Communicator& world) {
   parallel::PaperWorld paper(0, options.ranks);
   TrainSetup setup(job, paper, device_of_job);
   write_standard_output(describe(setup));
+  check_start(job, options.ranks);
   return 0;
 }
 
@@ -42,7 +49,9 @@ int print_plan(const Options& options, Communicator& world) {
   if (options.ranks > 0) return plan_for(options, job, world);
   TrainSetup setup(job, world);
   const std::string text = describe(setup);
-  if (world.rank() == 0) write_standard_output(text);
+  if (world.rank() != 0) return 0;
+  write_standard_output(text);
+  check_start(job, world.size());
   return 0;
 }
 
@@ -62,8 +71,8 @@ std::function<int()> declare(CLI::App& app) {
       ->type_name("key.path=value");
   app.add_flag(
       "--dry-run", options->dry_run,
-      "Print the resolved job, layout, plan, what runs each operator, memory and parameters; allocate "
-      "nothing");
+      "Print the resolved job, layout, plan, what runs each operator, memory and parameters, and refuse what "
+      "training would refuse before its first step; allocate nothing");
   add_wanted_integer(app, "--ranks", options->ranks, "[1, 268435456]",
                      "With --dry-run: plan for so many ranks, which are not started");
   app.footer(

@@ -38,9 +38,9 @@ class Inputs {
     Sequences sequences{shape_[0], shape_[1], tokens("input_ids", false), {}};
     if (file_.has("attention_mask")) sequences.attended = mask();
     if (file_.has("position_ids")) sequences.positions = positions();
-    const bool given = file_.has("labels");
-    sequences.labels = shifted(given ? tokens("labels", true) : sequences.tokens);
-    forget_masked(sequences, given);
+    sequences.has_labels = file_.has("labels");
+    sequences.labels = shifted(sequences.has_labels ? tokens("labels", true) : sequences.tokens);
+    forget_masked(sequences, sequences.has_labels);
     if (std::all_of(sequences.labels.begin(), sequences.labels.end(),
                     [](auto l) { return l == kIgnoredLabel; }))
       log_warning(fmt::format("{}: no label counts, so the loss is 0", file_.path()));

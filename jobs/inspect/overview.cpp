@@ -69,11 +69,12 @@ std::string head_text(const Subject& subject, Ink ink) {
                               io::kManifestFile);
   const DataFiles files = data_files(subject.path);
   return text + fmt::format(
-                    "  step {}, {} tokens seen, {} in {} tensors, {} on disk in {} file{}\n  layout: {}\n"
+                    "  step {}, {} tokens seen, {} in {}, {} on disk in {}\n  layout: {}\n"
                     "  written by {}\n  verified: structure only (--verify reads every byte)\n",
                     reader->step(), with_commas(reader->tokens_seen()),
-                    bytes_text(static_cast<double>(bytes_of(subject.tensors()))), subject.tensors().size(),
-                    bytes_text(static_cast<double>(files.bytes)), files.count, files.count == 1 ? "" : "s",
+                    bytes_text(static_cast<double>(bytes_of(subject.tensors()))),
+                    counted(static_cast<std::int64_t>(subject.tensors().size()), "tensor"),
+                    bytes_text(static_cast<double>(files.bytes)), counted(static_cast<std::int64_t>(files.count), "file"),
                     printable(reader->layout()), printable(reader->creator()));
 }
 

@@ -90,9 +90,9 @@ Report tokens_view(const std::string& path, const InspectOptions& options, const
   const Stretch stretch = stretch_of(options.range, data->size());
   const auto documents = static_cast<std::int64_t>(data->document_starts().size());
   Report report;
-  report.text = fmt::format("{}\n  {} tokens in {} document{} {}\n  shown: {} to {}{}\n",
+  report.text = fmt::format("{}\n  {} tokens in {} {}\n  shown: {} to {}{}\n",
                             painted(printable(path), Tone::strong, style.ink), with_commas(data->size()),
-                            with_commas(documents), documents == 1 ? "" : "s", printable(data->origin()),
+                            counted(documents, "document"), printable(data->origin()),
                             with_commas(stretch.begin), with_commas(stretch.end),
                             beside.why.empty() ? "" : " as ids: " + printable(beside.why));
   report.json = {{"path", path},

@@ -114,7 +114,7 @@ class Drawing {
 
   std::string facts_of(const Branch& branch) const {
     if (!branch.leaf) {
-      return fmt::format("{} tensor{}, {}", branch.tensors, branch.tensors == 1 ? "" : "s",
+      return fmt::format("{}, {}", counted(static_cast<std::int64_t>(branch.tensors), "tensor"),
                          bytes_text(static_cast<double>(branch.bytes)));
     }
     const TensorEntry* tensor = branch.leaf->tensor;

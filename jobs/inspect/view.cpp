@@ -49,6 +49,10 @@ Report inspect(const InspectOptions& options, const TextStyle& style) {
   const std::string& path = options.paths.front();
   const bool is_of_tokens =
       options.view == InspectView::overview && std::filesystem::is_directory(path) && io::holds_shards(path);
+  CARAVAN_CHECK(!is_of_tokens || (options.patterns.empty() && options.depth == 0), ConfigError,
+                fmt::format("--tensors or --depth with {} (it holds token shards, which are shown as text). "
+                            "Leave them out?",
+                            path));
   if (options.view == InspectView::tokens || is_of_tokens) return tokens_view(path, options, style);
   const Subject subject = open_subject(path);
   switch (options.view) {

@@ -13,6 +13,14 @@ std::string with_commas(std::int64_t value) {
   return text;
 }
 
+std::string counted(std::int64_t count, std::string_view noun) {
+  return counted(count, noun, std::string(noun) + "s");
+}
+
+std::string counted(std::int64_t count, std::string_view noun, std::string_view many) {
+  return fmt::format("{} {}", count, count == 1 ? noun : many);
+}
+
 std::string bytes_text(double bytes) {
   constexpr std::array<const char*, 5> kUnits = {"B", "KiB", "MiB", "GiB", "TiB"};
   std::size_t unit = 0;

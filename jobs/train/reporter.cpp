@@ -11,6 +11,7 @@
 #include "io/metrics/json_lines_sink.hpp"
 #include "io/metrics/step_line.hpp"
 #include "io/metrics/tensorboard_sink.hpp"
+#include "jobs/setup/text.hpp"
 
 namespace caravan::jobs {
 
@@ -47,11 +48,12 @@ void Reporter::start(const Progress& progress) {
   open_files(first_step_);
   line_ = std::make_unique<io::StepLine>(stderr, setup_.job().train.steps, io::StepLine::detect(stderr));
   const BatchShare& share = setup_.share();
-  log_info(fmt::format("run {}: {} ranks ({}), {}", setup_.job().name, setup_.mesh().layout().ranks(),
+  log_info(fmt::format("run {}: {} ({}), {}", setup_.job().name, counted(setup_.mesh().layout().ranks(), "rank"),
                        setup_.mesh().layout().describe(), setup_.device().description()));
   log_info(describe_parameters(setup_.whole_model().parameters()));
-  log_info(fmt::format("a step: {} sequences of {} tokens, {} micro-batches a rank; steps {} to {}",
-                       share.global_batch, setup_.shape().length, share.microbatches(), first_step_,
+  log_info(fmt::format("a step: {} of {}, {} a rank; steps {} to {}", counted(share.global_batch, "sequence"),
+                       counted(setup_.shape().length, "token"),
+                       counted(share.microbatches(), "micro-batch", "micro-batches"), first_step_,
                        setup_.job().train.steps));
 }
 

@@ -9,6 +9,7 @@
 #include "jobs/identity/job_changes.hpp"
 #include "jobs/job/place.hpp"
 #include "jobs/job/resolve_components.hpp"
+#include "jobs/setup/text.hpp"
 #include "jobs/train/checkpoint_share.hpp"
 #include "jobs/train/operator_uses.hpp"
 
@@ -187,11 +188,12 @@ std::string describe(TrainSetup& setup) {
   const BatchShare& share = setup.share();
   std::string text = "# resolved job\n" + setup.job().resolved.to_yaml();
   text +=
-      fmt::format("\n# layout\n  {} ranks: {}\n  device: {}; computes in {}\n", setup.mesh().layout().ranks(),
+      fmt::format("\n# layout\n  {}: {}\n  device: {}; computes in {}\n", counted(setup.mesh().layout().ranks(), "rank"),
                   setup.mesh().layout().describe(), setup.device().description(), name_of(setup.compute()));
   text += fmt::format(
-      "  a step: {} sequences of {} tokens, {} a micro-batch, {} micro-batches a rank, {:.3g} TFLOP\n",
-      share.global_batch, setup.shape().length, share.local_batch, share.microbatches(),
+      "  a step: {} of {}, {} a micro-batch, {} a rank, {:.3g} TFLOP\n",
+      counted(share.global_batch, "sequence"), counted(setup.shape().length, "token"), share.local_batch,
+      counted(share.microbatches(), "micro-batch", "micro-batches"),
       setup.step_flops() * 1e-12);
   text += describe_pipeline(setup);
   text += describe_recomputation(setup);

@@ -4,6 +4,7 @@
 
 #include "caravan/check.hpp"
 #include "caravan/log.hpp"
+#include "jobs/setup/text.hpp"
 
 namespace caravan::jobs {
 
@@ -23,8 +24,9 @@ std::int64_t validation_batches(const Job& job, const DataSource& source) {
                   samples, sequences));
   if (wanted < 0)
     log_info(
-        fmt::format("validation: one pass, {} micro-batches of {} sequences of {} tokens ({} of {} samples)",
-                    pass, sequences, source.sequence_length(), pass * sequences, samples));
+        fmt::format("validation: one pass, {} of {} of {} ({} of {})",
+                    counted(pass, "micro-batch", "micro-batches"), counted(sequences, "sequence"),
+                    counted(source.sequence_length(), "token"), pass * sequences, counted(samples, "sample")));
   if (wanted > pass)
     log_warning(
         fmt::format("validation.batches={} is cut to {} (one pass: {} samples in micro-batches of {})",

@@ -21,7 +21,7 @@ class Diff : public InspectTest {
 TEST_F(Diff, OfTheSameIsZero) {
   const Outcome outcome = inspect({"--diff", written("a", 1), written("b", 1)});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
-  EXPECT_THAT(outcome.out, HasSubstr("the same: 1 tensors"));
+  EXPECT_THAT(outcome.out, HasSubstr("the same: 1 tensor"));
 }
 
 TEST_F(Diff, OfChangedValuesIsOneAndSaysHowMuch) {

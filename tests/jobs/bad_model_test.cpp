@@ -56,6 +56,36 @@ TEST_F(BrokenFolder, AWrongShapeIsNamedWithBothShapes) {
   EXPECT_THAT(outcome.err, HasSubstr("model.embed_tokens.weight is [512, 64] instead of [600, 64]"));
 }
 
+TEST_F(BrokenFolder, ANumberThatNoModelHasIsRefusedWithItsFileAndKey) {
+  const std::vector<std::pair<std::string, nlohmann::json>> cases{
+      {"rms_norm_eps", 0}, {"rms_norm_eps", -1}, {"num_key_value_heads", 3}, {"head_dim", 15}, {"floor_scale", 0}};
+  const std::string whole = slurp(file("model/config.json"));
+  for (const auto& [key, value] : cases) {
+    spill(file("model/config.json"), whole);
+    change_config(key, value);
+    const Outcome outcome = forward();
+    EXPECT_TRUE(ended_with(outcome, 3)) << key;
+    EXPECT_THAT(outcome.err, HasSubstr("config.json"));
+    EXPECT_THAT(outcome.err, HasSubstr(key + " is " + value.dump()));
+  }
+}
+
+TEST_F(BrokenFolder, WeightsThatAreNotFiniteAreSaid) {
+  std::string bytes = slurp(file("model/model.safetensors"));
+  std::uint64_t header = 0;
+  std::memcpy(&header, bytes.data(), sizeof header);
+  const auto offsets =
+      nlohmann::json::parse(bytes.substr(8, header)).at("model.norm.weight").at("data_offsets");
+  const std::size_t begin = 8 + header + offsets[0].get<std::size_t>();
+  bytes.replace(begin, 4, "\xFF\xFF\xFF\xFF");  // NaN in any type of float
+  spill(file("model/model.safetensors"), bytes);
+
+  const Outcome outcome = forward();
+
+  EXPECT_TRUE(ended_with(outcome, 0));
+  EXPECT_THAT(outcome.err, HasSubstr("logits are not finite (the first, of sequence 0 at position 0, is NaN)"));
+}
+
 TEST_F(BrokenFolder, TokensOutsideTheVocabularyAreNamed) {
   std::vector<std::int64_t> ids{1, 2, 512};
   inputs_ = file("inputs.safetensors");

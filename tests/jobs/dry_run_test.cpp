@@ -72,9 +72,37 @@ TEST_F(DryRun, KnowsTheStagesOfAPipelineRankWhoseIAndWAreApart) {
 
 TEST_F(DryRun, SaysWhenTheDataCannotTellWhetherTheyHaveDocuments) {
   const Outcome outcome = dry_run({"data={source: safetensors, path: nowhere.safetensors}"});
-  ASSERT_TRUE(ended_with(outcome, 0));
+  ASSERT_TRUE(ended_with(outcome, 3));
   EXPECT_THAT(outcome.out, HasSubstr("without documents, as the data cannot be opened: "));
   EXPECT_NE(line_of(outcome.out, "attention_forward"), "");
+}
+
+TEST_F(DryRun, RefusesWhatTrainingWouldRefuseAfterThePlan) {
+  const std::string start = "checkpoint.initial_load=" + file("nowhere");
+  for (const int ranks : {0, 2}) {
+    const Outcome outcome = dry_run({start}, ranks), trained = run(train(file("job.yaml"), "run", ranks, {start}));
+    EXPECT_THAT(outcome.out, HasSubstr("# parameters"));
+    EXPECT_EQ(outcome.code, trained.code);
+    EXPECT_THAT(outcome.err, HasSubstr(file("nowhere")));
+  }
+  EXPECT_FALSE(std::filesystem::exists(file("dry")));
+}
+
+TEST_F(DryRun, RefusesDataThatLeaveNothingToTrainOn) {
+  const std::string text = "data={source: text, path: [" + job("words of a text", "text") + "], tokenizer: " +
+                           file("tokenizer.json") + ", validation_fraction: 0.999}";
+  ASSERT_TRUE(ended_with(caravan({"tokenizer", "train", "--input", file("text"), "--vocab-size", "262", "--output",
+                                  file("tokenizer.json")}),
+                         0));
+  const std::vector<std::string> overrides{text, "model.vocab_size=320"};
+  for (const std::vector<std::string>& ranks : {std::vector<std::string>{}, {"--ranks", "2"}}) {
+    Command command = train(job(kMiniJob), "dry", 0, overrides);
+    command.arguments.emplace_back("--dry-run");
+    command.arguments.insert(command.arguments.end(), ranks.begin(), ranks.end());
+    const Outcome outcome = run(command);
+    EXPECT_EQ(outcome.code, run(train(file("job.yaml"), "run", 0, overrides)).code);
+    EXPECT_NE(outcome.code, 0);
+  }
 }
 
 }  // namespace

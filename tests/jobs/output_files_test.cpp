@@ -83,6 +83,32 @@ TEST_F(OutputFiles, StandardOutputByItsNameIsWritten) {
   EXPECT_EQ(caravan(verb).out, slurp(small_->schedule()));
 }
 
+TEST_F(OutputFiles, NoOutputTakesThePlaceOfWhatCaravanKeeps) {
+  fs::copy(small_->run(), file("run"), fs::copy_options::recursive);
+  fs::create_directory(file("shards"));
+  ASSERT_TRUE(ended_with(caravan({"data", "prepare", "--input", small_->text(), "--tokenizer", small_->tokenizer(),
+                                  "--output", file("shards")}),
+                         0));
+  const std::string tokenizer = slurp(file("shards/tokenizer.json")), step = file("run/checkpoints/step-00000002");
+  const auto learn = [&](const std::string& path) {
+    return Arguments{"tokenizer", "train", "--input", small_->text(), "--vocab-size", "260", "--output", path};
+  };
+  fs::create_symlink(step + "/new", file("link"));
+  const std::vector<Arguments> cases{learn(file("shards/tokenizer.json")),
+                                     learn(file("run/tokenizer.json")),
+                                     learn(file("run/job.yaml")),
+                                     learn(file("link")),
+                                     {"inspect", file("run"), "--norms", "--svg", step + "/shard-00000.h5"}};
+  for (const Arguments& verb : cases) {
+    const Outcome outcome = caravan(verb);
+    EXPECT_TRUE(ended_with(outcome, 2)) << ::testing::PrintToString(verb);
+    EXPECT_THAT(outcome.err, HasSubstr("would stand in "));
+  }
+  EXPECT_EQ(slurp(file("shards/tokenizer.json")), tokenizer);
+  EXPECT_FALSE(fs::exists(file("run/tokenizer.json")) || fs::exists(step + "/new"));
+  EXPECT_TRUE(ended_with(caravan({"inspect", file("run"), "--norms", "--svg", file("run/norms.svg")}), 0));
+}
+
 TEST_F(OutputFiles, NoOutputIsAnInputOrAnotherOutput) {
   fs::copy(small_->run(), file("run"), fs::copy_options::recursive);
   const std::string step = file("run/checkpoints/step-00000002"), inputs = file("in.safetensors");

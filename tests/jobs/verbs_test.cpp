@@ -42,7 +42,7 @@ TEST_F(Verbs, HelpIsZeroOnStandardOutput) {
 
 TEST_F(Verbs, WrongUseIsTwoOnStandardError) {
   const std::vector<std::pair<std::vector<std::string>, std::string>> cases{
-      {{}, "subcommand is required"},
+      {{}, "no verb given. Known: train, submit, forward, "},
       {{"trian"}, "no verb 'trian'. Did you mean 'train'?"},
       {{"dance"}, "no verb 'dance'. Known: train, submit, forward, "},
       {{"--colour"}, ""},
@@ -64,6 +64,30 @@ TEST_F(Verbs, WrongUseIsTwoOnStandardError) {
     EXPECT_TRUE(ended_with(outcome, 2));
     EXPECT_THAT(outcome.out, IsEmpty());
     EXPECT_THAT(outcome.err, HasSubstr(message));
+  }
+}
+
+TEST_F(Verbs, AnOptionThatWouldBeIgnoredIsRefused) {
+  using Arguments = std::vector<std::string>;
+  std::vector<std::pair<Arguments, Arguments>> cases{
+      {{"generate", "--model", "x", "--prompt", ""}, {"--prompt is empty"}},
+      {{"inspect", "x", "--stats", "--bins", "4"}, {"--bins", "--histogram"}},
+      {{"inspect", "x", "--bins", "4"}, {"--bins", "--histogram"}},
+      {{"inspect", "x", "--rtol", "1e-3"}, {"--rtol", "--diff"}},
+      {{"inspect", "x", "--verify", "--atol", "1e-3"}, {"--atol", "--diff"}}};
+  for (const char* option : {"--temperature", "--top-k", "--top-p", "--seed"})
+    cases.push_back({{"generate", "--model", "x", "--prompt", "a", "--greedy", option, "1"}, {option, "--greedy"}});
+  for (const Arguments& view : {Arguments{"--verify"}, {"--job"}, {"--experts"}, {"--tokens", "0:1"}, {"--show", "a"}}) {
+    for (const auto& [option, value] : {std::pair("--tensors", "*"), {"--depth", "2"}}) {
+      Arguments arguments{"inspect", "x", option, value};
+      arguments.insert(arguments.end(), view.begin(), view.end());
+      cases.push_back({arguments, {option, view[0]}});
+    }
+  }
+  for (const auto& [arguments, named] : cases) {
+    const Outcome outcome = caravan(arguments);
+    EXPECT_TRUE(ended_with(outcome, 2)) << ::testing::PrintToString(arguments);
+    for (const std::string& name : named) EXPECT_THAT(outcome.err, HasSubstr(name));
   }
 }
 

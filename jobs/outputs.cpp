@@ -1,0 +1,52 @@
+#include "jobs/outputs.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <string>
+
+#include "caravan/check.hpp"
+#include "io/checkpoint/layout.hpp"
+#include "io/checkpoint/run_lock.hpp"
+#include "io/data/shard_manifest.hpp"
+#include "jobs/identity/run_folder.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+namespace fs = std::filesystem;
+
+template <class Names>
+bool is_one_of(const Names& names, const std::string& name) {
+  return std::find(std::begin(names), std::end(names), name) != std::end(names);
+}
+
+/// Why no output may have this name in this folder; empty: it may.
+std::string why_kept(const fs::path& folder, const std::string& name) {
+  static const std::string kOfARun[] = {"job.yaml", "metrics.jsonl", "heartbeat.json", io::kGenerationFile};
+  if (fs::exists(folder / io::kManifestFile)) return "a checkpoint's folder, whose files its manifest names";
+  if (fs::exists(folder / io::kGenerationFile) && (is_one_of(kOfARun, name) || is_one_of(kTokenizerFiles, name)))
+    return "a run's folder, which keeps a file of this name";
+  const bool is_of_shards = name == io::kShardManifestFile || fs::path(name).extension() == ".h5" ||
+                            is_one_of(kTokenizerFiles, name);
+  if (fs::exists(folder / io::kShardManifestFile) && is_of_shards)
+    return "a folder of token shards, which need their own tokenizer and files";
+  return "";
+}
+
+}  // namespace
+
+void check_user_outputs(const std::vector<io::NamedFile>& outputs, const std::vector<io::NamedFile>& inputs) {
+  io::check_outputs(outputs, inputs);
+  for (const io::NamedFile& output : outputs) {
+    if (output.path.empty()) continue;
+    const fs::path path = fs::absolute(io::find_target(output.path).path);
+    const std::string why = why_kept(path.parent_path(), path.filename().string());
+    CARAVAN_CHECK(why.empty(), ConfigError,
+                  fmt::format("{} {} would stand in {} ({}). Another folder?", output.name, output.path,
+                              path.parent_path().string(), why));
+  }
+}
+
+}  // namespace caravan::jobs

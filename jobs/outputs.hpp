@@ -1,0 +1,14 @@
+#pragma once
+
+#include <vector>
+
+#include "io/files/output_target.hpp"
+
+namespace caravan::jobs {
+
+/// What io::check_outputs refuses, and ConfigError for an output in the place of a file that caravan keeps:
+/// anything in a checkpoint's folder, the files of a run that its name stands for, tokenizer and shards beside
+/// a manifest of shards.
+void check_user_outputs(const std::vector<io::NamedFile>& outputs, const std::vector<io::NamedFile>& inputs);
+
+}  // namespace caravan::jobs
