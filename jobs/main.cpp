@@ -36,8 +36,8 @@ void check_verb(const std::string& given) {
   for (const Command* command : verbs()) names.emplace_back(command->name);
   if (std::find(names.begin(), names.end(), given) != names.end()) return;
   if (given.empty())
-    throw ConfigError(fmt::format("no verb given. Known: {}; `caravan VERB --help` says more",
-                                  fmt::join(names, ", ")));
+    throw ConfigError(
+        fmt::format("no verb given. Known: {}; `caravan VERB --help` says more", fmt::join(names, ", ")));
   const std::string near = nearest_name(given, names);
   throw ConfigError(fmt::format("no verb '{}'. {}", given,
                                 near.empty() ? fmt::format("Known: {}.", fmt::join(names, ", "))

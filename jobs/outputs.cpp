@@ -26,7 +26,8 @@ bool is_one_of(const Names& names, const std::string& name) {
 std::string why_kept(const fs::path& folder, const std::string& name) {
   static const std::string kOfARun[] = {"job.yaml", "metrics.jsonl", "heartbeat.json", io::kGenerationFile};
   if (fs::exists(folder / io::kManifestFile)) return "a checkpoint's folder, whose files its manifest names";
-  if (fs::exists(folder / io::kGenerationFile) && (is_one_of(kOfARun, name) || is_one_of(kTokenizerFiles, name)))
+  if (fs::exists(folder / io::kGenerationFile) &&
+      (is_one_of(kOfARun, name) || is_one_of(kTokenizerFiles, name)))
     return "a run's folder, which keeps a file of this name";
   const bool is_of_shards = name == io::kShardManifestFile || fs::path(name).extension() == ".h5" ||
                             is_one_of(kTokenizerFiles, name);

@@ -7,8 +7,8 @@
 namespace caravan::jobs {
 
 /// What io::check_outputs refuses, and ConfigError for an output in the place of a file that caravan keeps:
-/// anything in a checkpoint's folder, the files of a run that its name stands for, tokenizer and shards beside
-/// a manifest of shards.
+/// anything in a checkpoint's folder, the files of a run that its name stands for, tokenizer and shards
+/// beside a manifest of shards.
 void check_user_outputs(const std::vector<io::NamedFile>& outputs, const std::vector<io::NamedFile>& inputs);
 
 }  // namespace caravan::jobs

@@ -71,9 +71,10 @@ void resolve_world(MeshDegrees& degrees, int ranks) {
   }
   CARAVAN_CHECK(
       product == ranks, ConfigError,
-      fmt::format("{} = {}, but the job has {} rank{} (each rank needs exactly one place). Start {} ranks, or "
-                  "set one degree to -1?",
-                  product_text(degrees), product, ranks, ranks == 1 ? "" : "s", product));
+      fmt::format(
+          "{} = {}, but the job has {} rank{} (each rank needs exactly one place). Start {} ranks, or "
+          "set one degree to -1?",
+          product_text(degrees), product, ranks, ranks == 1 ? "" : "s", product));
 }
 
 void check_experts(const MeshDegrees& d) {

@@ -82,7 +82,8 @@ void declare_fitting(CLI::App& app) {
   only_beside("--bins", "--histogram");
   only_beside("--rtol", "--diff");
   only_beside("--atol", "--diff");
-  const std::vector<const char*> without_names{"--experts", "--verify", "--job", "--tokens", "--show", "--export"};
+  const std::vector<const char*> without_names{"--experts", "--verify", "--job",
+                                               "--tokens",  "--show",   "--export"};
   never_beside("--tensors", without_names);
   never_beside("--depth", without_names);
   never_beside("--depth", {"--stats", "--histogram", "--norms", "--diff"});

@@ -14,7 +14,7 @@ struct Sequences {
   std::vector<bool> attended = {};           ///< [B·T], or empty: every token
   std::vector<std::int64_t> positions = {};  ///< [B·T], or empty: 0 to T-1
 
-  bool has_labels = false;                   ///< else each token's label is the token after it
+  bool has_labels = false;  ///< else each token's label is the token after it
 
   bool attends(std::int64_t sequence, std::int64_t token) const {
     return attended.empty() || attended[static_cast<std::size_t>(sequence * length + token)];

@@ -139,7 +139,9 @@ class Difference {
                    {"differences", list_}};
     report.text = fmt::format("A {}\nB {}\n", a_.path, b_.path);
     if (list_.empty()) {
-      report.text += painted("the same: " + counted(static_cast<std::int64_t>(compared), "tensor"), Tone::good, ink) + "\n";
+      report.text +=
+          painted("the same: " + counted(static_cast<std::int64_t>(compared), "tensor"), Tone::good, ink) +
+          "\n";
     } else {
       report.text +=
           table_.text(ink) + fmt::format("{} of {} tensors and values differ\n", list_.size(), compared);

@@ -74,8 +74,9 @@ std::string head_text(const Subject& subject, Ink ink) {
                     reader->step(), with_commas(reader->tokens_seen()),
                     bytes_text(static_cast<double>(bytes_of(subject.tensors()))),
                     counted(static_cast<std::int64_t>(subject.tensors().size()), "tensor"),
-                    bytes_text(static_cast<double>(files.bytes)), counted(static_cast<std::int64_t>(files.count), "file"),
-                    printable(reader->layout()), printable(reader->creator()));
+                    bytes_text(static_cast<double>(files.bytes)),
+                    counted(static_cast<std::int64_t>(files.count), "file"), printable(reader->layout()),
+                    printable(reader->creator()));
 }
 
 ordered_json head_json(const Subject& subject) {

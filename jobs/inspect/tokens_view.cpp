@@ -90,11 +90,11 @@ Report tokens_view(const std::string& path, const InspectOptions& options, const
   const Stretch stretch = stretch_of(options.range, data->size());
   const auto documents = static_cast<std::int64_t>(data->document_starts().size());
   Report report;
-  report.text = fmt::format("{}\n  {} tokens in {} {}\n  shown: {} to {}{}\n",
-                            painted(printable(path), Tone::strong, style.ink), with_commas(data->size()),
-                            counted(documents, "document"), printable(data->origin()),
-                            with_commas(stretch.begin), with_commas(stretch.end),
-                            beside.why.empty() ? "" : " as ids: " + printable(beside.why));
+  report.text =
+      fmt::format("{}\n  {} tokens in {} {}\n  shown: {} to {}{}\n",
+                  painted(printable(path), Tone::strong, style.ink), with_commas(data->size()),
+                  counted(documents, "document"), printable(data->origin()), with_commas(stretch.begin),
+                  with_commas(stretch.end), beside.why.empty() ? "" : " as ids: " + printable(beside.why));
   report.json = {{"path", path},
                  {"tokens", data->size()},
                  {"documents", documents},

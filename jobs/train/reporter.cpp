@@ -48,8 +48,9 @@ void Reporter::start(const Progress& progress) {
   open_files(first_step_);
   line_ = std::make_unique<io::StepLine>(stderr, setup_.job().train.steps, io::StepLine::detect(stderr));
   const BatchShare& share = setup_.share();
-  log_info(fmt::format("run {}: {} ({}), {}", setup_.job().name, counted(setup_.mesh().layout().ranks(), "rank"),
-                       setup_.mesh().layout().describe(), setup_.device().description()));
+  log_info(fmt::format("run {}: {} ({}), {}", setup_.job().name,
+                       counted(setup_.mesh().layout().ranks(), "rank"), setup_.mesh().layout().describe(),
+                       setup_.device().description()));
   log_info(describe_parameters(setup_.whole_model().parameters()));
   log_info(fmt::format("a step: {} of {}, {} a rank; steps {} to {}", counted(share.global_batch, "sequence"),
                        counted(setup_.shape().length, "token"),

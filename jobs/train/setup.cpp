@@ -187,14 +187,13 @@ std::string describe_recomputation(TrainSetup& setup) {
 std::string describe(TrainSetup& setup) {
   const BatchShare& share = setup.share();
   std::string text = "# resolved job\n" + setup.job().resolved.to_yaml();
-  text +=
-      fmt::format("\n# layout\n  {}: {}\n  device: {}; computes in {}\n", counted(setup.mesh().layout().ranks(), "rank"),
-                  setup.mesh().layout().describe(), setup.device().description(), name_of(setup.compute()));
-  text += fmt::format(
-      "  a step: {} of {}, {} a micro-batch, {} a rank, {:.3g} TFLOP\n",
-      counted(share.global_batch, "sequence"), counted(setup.shape().length, "token"), share.local_batch,
-      counted(share.microbatches(), "micro-batch", "micro-batches"),
-      setup.step_flops() * 1e-12);
+  text += fmt::format("\n# layout\n  {}: {}\n  device: {}; computes in {}\n",
+                      counted(setup.mesh().layout().ranks(), "rank"), setup.mesh().layout().describe(),
+                      setup.device().description(), name_of(setup.compute()));
+  text += fmt::format("  a step: {} of {}, {} a micro-batch, {} a rank, {:.3g} TFLOP\n",
+                      counted(share.global_batch, "sequence"), counted(setup.shape().length, "token"),
+                      share.local_batch, counted(share.microbatches(), "micro-batch", "micro-batches"),
+                      setup.step_flops() * 1e-12);
   text += describe_pipeline(setup);
   text += describe_recomputation(setup);
   text += describe_operators(setup);

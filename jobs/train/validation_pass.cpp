@@ -23,10 +23,10 @@ std::int64_t validation_batches(const Job& job, const DataSource& source) {
                   "many). More data, a larger data.validation_fraction, or smaller micro-batches?",
                   samples, sequences));
   if (wanted < 0)
-    log_info(
-        fmt::format("validation: one pass, {} of {} of {} ({} of {})",
-                    counted(pass, "micro-batch", "micro-batches"), counted(sequences, "sequence"),
-                    counted(source.sequence_length(), "token"), pass * sequences, counted(samples, "sample")));
+    log_info(fmt::format("validation: one pass, {} of {} of {} ({} of {})",
+                         counted(pass, "micro-batch", "micro-batches"), counted(sequences, "sequence"),
+                         counted(source.sequence_length(), "token"), pass * sequences,
+                         counted(samples, "sample")));
   if (wanted > pass)
     log_warning(
         fmt::format("validation.batches={} is cut to {} (one pass: {} samples in micro-batches of {})",

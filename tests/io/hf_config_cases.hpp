@@ -16,7 +16,6 @@ using io::HfConfig;
 using io::parse_hf_config;
 using nlohmann::json;
 
-
 /// What every case below changes: a small text configuration.
 inline json small() {
   return {{"model_type", "llama4_text"}, {"hidden_size", 64},        {"num_hidden_layers", 8},

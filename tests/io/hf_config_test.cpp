@@ -165,7 +165,8 @@ TEST(HfConfig, WhatCannotBeExpressedIsRefused) {
   EXPECT_THAT(refusal({{"hidden_size", "64"}}),
               HasSubstr("hidden_size is \"64\" (a whole number is needed)"));
   EXPECT_THAT(refusal({{"hidden_size", -1}}), HasSubstr("hidden_size is -1 (at least 1 is needed)"));
-  EXPECT_THAT(refusal({{"rms_norm_eps", nullptr}}), HasSubstr("rms_norm_eps is null (it has no meaning without a value"));
+  EXPECT_THAT(refusal({{"rms_norm_eps", nullptr}}),
+              HasSubstr("rms_norm_eps is null (it has no meaning without a value"));
   EXPECT_THAT(refusal({{"num_hidden_layers", 1000000}}), HasSubstr("at most 10000 are read"));
   EXPECT_THAT(message_of<IoError>([] { parse_hf_config("[]", "c.json"); }),
               HasSubstr("c.json is not a JSON object"));

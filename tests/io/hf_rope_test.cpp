@@ -119,7 +119,8 @@ TEST(HfConfig, PartsOfHeadsAreNotRotated) {
 }
 
 TEST(HfConfig, AThetaThatCountsIsAboveZero) {
-  EXPECT_THAT(refusal({{"rope_theta", 0}}), HasSubstr("c.json: rope_theta is 0 (a number above 0 is needed)"));
+  EXPECT_THAT(refusal({{"rope_theta", 0}}),
+              HasSubstr("c.json: rope_theta is 0 (a number above 0 is needed)"));
   EXPECT_THAT(refusal({{"rope_theta", 5.0}, {"rope_parameters", {{"rope_theta", -1}}}}),
               HasSubstr("rope_theta is -1 (a number above 0 is needed)"));
   const HfConfig unused = with({{"rope_theta", 0}, {"rope_parameters", {{"rope_theta", 5.0}}}});

@@ -83,9 +83,8 @@ TEST_F(BadData, APassOfValidationReadsNoRowBeyondTheLastAndNeedsOne) {
       "validation={every: 3, data: {source: safetensors, path: " + file("held_out.safetensors");
   const Outcome pass = run(train(job(batches_job()), "run", 2, {data + "}}"}));
   EXPECT_TRUE(ended_with(pass, 0));
-  EXPECT_THAT(
-      pass.err,
-      HasSubstr("validation: one pass, 5 micro-batches of 1 sequence of 16 tokens (5 of 5 samples)"));
+  EXPECT_THAT(pass.err,
+              HasSubstr("validation: one pass, 5 micro-batches of 1 sequence of 16 tokens (5 of 5 samples)"));
   const Outcome large =
       run(train(job(batches_job()), "large", 0,
                 {data + "}}", "train.local_batch_size=8", "train.global_batch_size=8", "train.steps=3"}));

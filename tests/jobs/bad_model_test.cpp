@@ -57,8 +57,11 @@ TEST_F(BrokenFolder, AWrongShapeIsNamedWithBothShapes) {
 }
 
 TEST_F(BrokenFolder, ANumberThatNoModelHasIsRefusedWithItsFileAndKey) {
-  const std::vector<std::pair<std::string, nlohmann::json>> cases{
-      {"rms_norm_eps", 0}, {"rms_norm_eps", -1}, {"num_key_value_heads", 3}, {"head_dim", 15}, {"floor_scale", 0}};
+  const std::vector<std::pair<std::string, nlohmann::json>> cases{{"rms_norm_eps", 0},
+                                                                  {"rms_norm_eps", -1},
+                                                                  {"num_key_value_heads", 3},
+                                                                  {"head_dim", 15},
+                                                                  {"floor_scale", 0}};
   const std::string whole = slurp(file("model/config.json"));
   for (const auto& [key, value] : cases) {
     spill(file("model/config.json"), whole);
@@ -83,7 +86,8 @@ TEST_F(BrokenFolder, WeightsThatAreNotFiniteAreSaid) {
   const Outcome outcome = forward();
 
   EXPECT_TRUE(ended_with(outcome, 0));
-  EXPECT_THAT(outcome.err, HasSubstr("logits are not finite (the first, of sequence 0 at position 0, is NaN)"));
+  EXPECT_THAT(outcome.err,
+              HasSubstr("logits are not finite (the first, of sequence 0 at position 0, is NaN)"));
 }
 
 TEST_F(BrokenFolder, TokensOutsideTheVocabularyAreNamed) {

@@ -80,7 +80,8 @@ TEST_F(DryRun, SaysWhenTheDataCannotTellWhetherTheyHaveDocuments) {
 TEST_F(DryRun, RefusesWhatTrainingWouldRefuseAfterThePlan) {
   const std::string start = "checkpoint.initial_load=" + file("nowhere");
   for (const int ranks : {0, 2}) {
-    const Outcome outcome = dry_run({start}, ranks), trained = run(train(file("job.yaml"), "run", ranks, {start}));
+    const Outcome outcome = dry_run({start}, ranks),
+                  trained = run(train(file("job.yaml"), "run", ranks, {start}));
     EXPECT_THAT(outcome.out, HasSubstr("# parameters"));
     EXPECT_EQ(outcome.code, trained.code);
     EXPECT_THAT(outcome.err, HasSubstr(file("nowhere")));
@@ -89,10 +90,10 @@ TEST_F(DryRun, RefusesWhatTrainingWouldRefuseAfterThePlan) {
 }
 
 TEST_F(DryRun, RefusesDataThatLeaveNothingToTrainOn) {
-  const std::string text = "data={source: text, path: [" + job("words of a text", "text") + "], tokenizer: " +
-                           file("tokenizer.json") + ", validation_fraction: 0.999}";
-  ASSERT_TRUE(ended_with(caravan({"tokenizer", "train", "--input", file("text"), "--vocab-size", "262", "--output",
-                                  file("tokenizer.json")}),
+  const std::string text = "data={source: text, path: [" + job("words of a text", "text") +
+                           "], tokenizer: " + file("tokenizer.json") + ", validation_fraction: 0.999}";
+  ASSERT_TRUE(ended_with(caravan({"tokenizer", "train", "--input", file("text"), "--vocab-size", "262",
+                                  "--output", file("tokenizer.json")}),
                          0));
   const std::vector<std::string> overrides{text, "model.vocab_size=320"};
   for (const std::vector<std::string>& ranks : {std::vector<std::string>{}, {"--ranks", "2"}}) {

@@ -86,12 +86,14 @@ TEST_F(OutputFiles, StandardOutputByItsNameIsWritten) {
 TEST_F(OutputFiles, NoOutputTakesThePlaceOfWhatCaravanKeeps) {
   fs::copy(small_->run(), file("run"), fs::copy_options::recursive);
   fs::create_directory(file("shards"));
-  ASSERT_TRUE(ended_with(caravan({"data", "prepare", "--input", small_->text(), "--tokenizer", small_->tokenizer(),
-                                  "--output", file("shards")}),
+  ASSERT_TRUE(ended_with(caravan({"data", "prepare", "--input", small_->text(), "--tokenizer",
+                                  small_->tokenizer(), "--output", file("shards")}),
                          0));
-  const std::string tokenizer = slurp(file("shards/tokenizer.json")), step = file("run/checkpoints/step-00000002");
+  const std::string tokenizer = slurp(file("shards/tokenizer.json")),
+                    step = file("run/checkpoints/step-00000002");
   const auto learn = [&](const std::string& path) {
-    return Arguments{"tokenizer", "train", "--input", small_->text(), "--vocab-size", "260", "--output", path};
+    return Arguments{"tokenizer",    "train", "--input",  small_->text(),
+                     "--vocab-size", "260",   "--output", path};
   };
   fs::create_symlink(step + "/new", file("link"));
   const std::vector<Arguments> cases{learn(file("shards/tokenizer.json")),

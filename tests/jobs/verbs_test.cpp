@@ -76,8 +76,10 @@ TEST_F(Verbs, AnOptionThatWouldBeIgnoredIsRefused) {
       {{"inspect", "x", "--rtol", "1e-3"}, {"--rtol", "--diff"}},
       {{"inspect", "x", "--verify", "--atol", "1e-3"}, {"--atol", "--diff"}}};
   for (const char* option : {"--temperature", "--top-k", "--top-p", "--seed"})
-    cases.push_back({{"generate", "--model", "x", "--prompt", "a", "--greedy", option, "1"}, {option, "--greedy"}});
-  for (const Arguments& view : {Arguments{"--verify"}, {"--job"}, {"--experts"}, {"--tokens", "0:1"}, {"--show", "a"}}) {
+    cases.push_back(
+        {{"generate", "--model", "x", "--prompt", "a", "--greedy", option, "1"}, {option, "--greedy"}});
+  for (const Arguments& view :
+       {Arguments{"--verify"}, {"--job"}, {"--experts"}, {"--tokens", "0:1"}, {"--show", "a"}}) {
     for (const auto& [option, value] : {std::pair("--tensors", "*"), {"--depth", "2"}}) {
       Arguments arguments{"inspect", "x", option, value};
       arguments.insert(arguments.end(), view.begin(), view.end());
