@@ -82,8 +82,7 @@ class Rope {
     return type;
   }
 
-  /// 0 stands for what is absent.
-  double positive(const char* key) const { return inner_->positive(key, 0); }
+  double positive(const char* key) const { return inner_->positive(key, inner_->number(key)); }
 
   double original() const {
     static constexpr const char* kKey = "original_max_position_embeddings";

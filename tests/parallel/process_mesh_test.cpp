@@ -69,7 +69,7 @@ TEST_F(ProcessMeshTest, AnAxisOfOneRankIsASingleGroup) {
 
 TEST_F(ProcessMeshTest, DegreesThatDoNotFitTheWorldAreRefused) {
   EXPECT_THAT(testing::message_of<ConfigError>([&] { ProcessMesh(*world, {.tp = 64}); }),
-              HasSubstr("but the job has " + std::to_string(world->size()) + " ranks"));
+              HasSubstr("but the job has " + std::to_string(world->size()) + " rank"));
 }
 
 }  // namespace
