@@ -1,8 +1,11 @@
 #include "jobs/outputs.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <string>
 
@@ -36,7 +39,41 @@ std::string why_kept(const fs::path& folder, const std::string& name) {
   return "";
 }
 
+/// What `folder` is, where no run may be; empty: it may.
+std::string why_no_run(const fs::path& folder) {
+  if (fs::exists(folder / io::kManifestFile)) return "a checkpoint";
+  if (fs::exists(folder / io::kShardManifestFile)) return "a folder of token shards";
+  const bool is_of_run = folder.filename() == "checkpoints" || folder.filename() == "export";
+  if (is_of_run && fs::exists(folder.parent_path() / io::kGenerationFile))
+    return fmt::format("the {} of the run {}", folder.filename().string(), folder.parent_path().string());
+  return "";
+}
+
+void check_writable(const std::string& output, fs::path folder) {
+  while (!fs::exists(folder)) folder = folder.parent_path();
+  CARAVAN_CHECK(fs::is_directory(folder), IoError,
+                fmt::format("the output {} cannot be made ({} is no folder). Another output?", output,
+                            folder.string()));
+  CARAVAN_CHECK(::access(folder.c_str(), W_OK | X_OK) == 0, IoError,
+                fmt::format("the output {} cannot be written ({}: {}). Another output?", output,
+                            folder.string(), std::strerror(errno)));
+}
+
 }  // namespace
+
+void check_run_output(const std::string& output) {
+  const fs::path path = fs::weakly_canonical(fs::absolute(output));
+  for (fs::path folder = path;; folder = folder.parent_path()) {
+    const std::string why = why_no_run(folder);
+    CARAVAN_CHECK(
+        why.empty(), ConfigError,
+        fmt::format("output={} would stand in {} ({}). Another folder?", output, folder.string(), why));
+    if (folder == folder.parent_path()) break;
+  }
+  check_writable(output, path);
+  const fs::path checkpoints = path / "checkpoints";
+  if (fs::exists(checkpoints)) check_writable(output, checkpoints);
+}
 
 void check_user_outputs(const std::vector<io::NamedFile>& outputs, const std::vector<io::NamedFile>& inputs) {
   io::check_outputs(outputs, inputs);

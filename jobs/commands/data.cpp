@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "caravan/check.hpp"
@@ -45,7 +47,24 @@ void keep_tokenizer(const std::string& file, io::ShardWriter& writer) {
   for (const auto& [name, bytes] : io::read_tokenizer_files(file).files) writer.add_file(name, bytes);
 }
 
+/// Shards and their tokenizer would be texts of the next preparation.
+void check_output(const Prepare& options) {
+  namespace fs = std::filesystem;
+  const fs::path output = fs::weakly_canonical(fs::absolute(options.output));
+  for (const std::string& input : options.text.inputs) {
+    if (!fs::is_directory(input)) continue;
+    const fs::path folder = fs::weakly_canonical(fs::absolute(input));
+    const auto [ended, same] = std::mismatch(folder.begin(), folder.end(), output.begin(), output.end());
+    CARAVAN_CHECK(
+        ended != folder.end(), ConfigError,
+        fmt::format("--output {} lies in the folder {} of --input (its files would be read as text the next "
+                    "time). Another folder?",
+                    options.output, input));
+  }
+}
+
 Counts write_shards(const Prepare& options) {
+  check_output(options);
   const std::string file = io::tokenizer_file(options.tokenizer);
   const auto tokenizer = io::load_tokenizer(file);
   const io::DocumentEncoder encoder(*tokenizer, border(options.bos), border(options.eos));

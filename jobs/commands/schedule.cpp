@@ -40,8 +40,17 @@ std::string rendered(const CheckedSchedule& schedule, const Options& options) {
   return text_of(schedule, timeline, options.output.empty() ? style_of_standard_output() : TextStyle{});
 }
 
+/// Files that the schedule reads, by either of their names.
+std::vector<io::NamedFile> files_of(const ScheduleQuery& query) {
+  std::vector<io::NamedFile> files{{"--csv", query.csv}};
+  for (const std::string& option : query.options) {
+    if (option.starts_with("file=")) files.push_back({"the option file", option.substr(5)});
+  }
+  return files;
+}
+
 int run(Options& options) {
-  check_user_outputs({{"--output", options.output}}, {{"--csv", options.query.csv}});
+  check_user_outputs({{"--output", options.output}}, files_of(options.query));
   options.query.costs = parse_costs(options.costs);
   const std::string text = rendered(make_schedule(options.query), options);
   options.output.empty() ? write_standard_output(text, TextKind::styled_lines)

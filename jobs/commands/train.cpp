@@ -11,6 +11,7 @@
 #include "jobs/setup/with_world.hpp"
 #include "jobs/text_streams.hpp"
 #include "jobs/train/hasty_launcher.hpp"
+#include "jobs/train/memory_fit.hpp"
 #include "jobs/train/paper_check.hpp"
 #include "jobs/train/setup.hpp"
 #include "jobs/train/trainer.hpp"
@@ -49,9 +50,9 @@ int print_plan(const Options& options, Communicator& world) {
   if (options.ranks > 0) return plan_for(options, job, world);
   TrainSetup setup(job, world);
   const std::string text = describe(setup);
-  if (world.rank() != 0) return 0;
-  write_standard_output(text);
-  check_start(job, world.size());
+  if (world.rank() == 0) write_standard_output(text);
+  check_memory_fits(setup);
+  if (world.rank() == 0) check_start(job, world.size());
   return 0;
 }
 
@@ -78,7 +79,8 @@ std::function<int()> declare(CLI::App& app) {
   app.footer(
       "Start several ranks with: mpirun -n 2 caravan train JOB.yaml\n"
       "A run continues from the newest complete checkpoint of its output folder.\n"
-      "SIGUSR1, SIGTERM and SIGINT make it save, leave and exit with 75. mpirun hands SIGUSR1 on and gives\n"
+      "SIGUSR1, SIGTERM, SIGINT and SIGHUP make it save, leave and exit with 75. mpirun hands SIGUSR1 on and "
+      "gives\n"
       "75 too; on SIGINT (Ctrl-C) and SIGTERM it asks the ranks to leave, kills them after as many seconds "
       "as\n"
       "--mca odls_base_sigkill_timeout says (1: too short to save), and exits with 1 itself.");

@@ -71,6 +71,10 @@ Change change_of(const Difference& difference, bool are_known) {
 
 }  // namespace
 
+bool is_allowed(const std::vector<std::string>& allowed, const std::string& key) {
+  return fits_any(allowed, key);
+}
+
 JobChanges sort_changes(const Config& before, const Config& now, const std::vector<std::string>& allowed) {
   JobChanges changes;
   const bool are_known = has_digest(before) && has_digest(now);

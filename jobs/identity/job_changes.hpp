@@ -17,6 +17,9 @@ struct JobChanges {
 /// `allowed`: globs over keys (checkpoint.allow_changes).
 JobChanges sort_changes(const Config& before, const Config& now, const std::vector<std::string>& allowed);
 
+/// Whether one of the globs fits the key.
+bool is_allowed(const std::vector<std::string>& allowed, const std::string& key);
+
 /// ConfigError for a glob that fits no key of the resolved job, nor one of those that stand beside it.
 void check_allowed(const std::vector<std::string>& allowed, const Config& resolved);
 

@@ -34,15 +34,20 @@ void write_whole(const fs::path& file, const std::string& bytes) {
   io::write_output(file.string(), bytes, io::NamedBy::us);
 }
 
-void write_tokenizer(const DataIdentity& data, const fs::path& run) {
-  if (data.tokenizer.empty()) return;
-  const io::TokenizerFiles tokenizer = io::read_tokenizer_files(data.tokenizer);
+io::TokenizerFiles tokenizer_of(const DataIdentity& data) {
+  io::TokenizerFiles tokenizer = io::read_tokenizer_files(data.tokenizer);
   CARAVAN_CHECK(
       tokenizer.digest == data.tokenizer_digest, IoError,
       fmt::format(
           "{} has the digest {} (the data was made with the tokenizer {}). Prepare the data again, or "
           "restore its tokenizer?",
           data.tokenizer, tokenizer.digest, data.tokenizer_digest));
+  return tokenizer;
+}
+
+void write_tokenizer(const DataIdentity& data, const fs::path& run) {
+  if (data.tokenizer.empty()) return;
+  const io::TokenizerFiles tokenizer = tokenizer_of(data);
   for (const char* name : kTokenizerFiles) {  // a former tokenizer's, whose change the job allows
     const auto is_kept = [&](const auto& file) { return file.first == name; };
     std::error_code ignored;
@@ -59,6 +64,10 @@ void copy_whole(const fs::path& from, const fs::path& to) {
 }
 
 }  // namespace
+
+void check_tokenizer_of_data(const DataIdentity& data) {
+  if (!data.tokenizer.empty()) tokenizer_of(data);
+}
 
 void write_run_folder(const Job& job, const DataIdentity& data) {
   write_tokenizer(data, job.output);

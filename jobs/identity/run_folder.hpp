@@ -13,6 +13,9 @@ namespace caravan::jobs {
 inline constexpr const char* kTokenizerFiles[] = {"tokenizer.json", "tokenizer.model",
                                                   "tokenizer_config.json", "special_tokens_map.json"};
 
+/// IoError, naming both digests, when the tokenizer's file that the data names is another one by now.
+void check_tokenizer_of_data(const DataIdentity& data);
+
 /// [one rank, which owns the folder] Writes the resolved job as job.yaml, and the tokenizer that the data was
 /// made with. IoError, naming both digests, when that file is another one by now.
 void write_run_folder(const Job& job, const DataIdentity& data);

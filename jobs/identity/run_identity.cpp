@@ -1,7 +1,11 @@
 #include "jobs/identity/run_identity.hpp"
 
+#include <fmt/format.h>
+
+#include "caravan/check.hpp"
 #include "io/checkpoint/reader.hpp"
 #include "jobs/identity/agree.hpp"
+#include "jobs/identity/job_changes.hpp"
 #include "jobs/train/setup.hpp"
 
 namespace caravan::jobs {
@@ -59,6 +63,18 @@ Config RunIdentity::facts() const {
 RunIdentity identify(TrainSetup& setup, const DataSource& source, Communicator& world) {
   return {agree_on_data(world, source, "training data"), std::string(setup.device().name()),
           setup.compute() == DType::bf16 ? "bf16" : "fp32"};
+}
+
+void check_validation_tokenizer(const Job& job, const DataIdentity& training,
+                                const DataIdentity& validation) {
+  const std::string &mine = training.tokenizer_digest, &other = validation.tokenizer_digest;
+  if (mine.empty() || other.empty() || mine == other) return;
+  CARAVAN_CHECK(
+      is_allowed(job.checkpoint.allow_changes, "data.tokenizer_digest"), IoError,
+      fmt::format("the validation data was made with the tokenizer {}, the training data with {} (the same "
+                  "numbers would be other words). Prepare it with the run's tokenizer, or name "
+                  "data.tokenizer_digest in checkpoint.allow_changes?",
+                  other, mine));
 }
 
 RunIdentity stored_identity(const io::CheckpointReader& reader) {

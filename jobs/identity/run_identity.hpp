@@ -34,6 +34,10 @@ struct RunIdentity {
 /// [collective] Of this run. IoError when ranks read different data.
 RunIdentity identify(TrainSetup& setup, const DataSource& source, Communicator& world);
 
+/// IoError, naming both digests, when validation would read tokens of another tokenizer than training does,
+/// unless the job's checkpoint.allow_changes names data.tokenizer_digest: the same numbers are other words.
+void check_validation_tokenizer(const Job& job, const DataIdentity& training, const DataIdentity& validation);
+
 /// What a checkpoint says of the run that wrote it; empty texts where it says nothing.
 RunIdentity stored_identity(const io::CheckpointReader& reader);
 

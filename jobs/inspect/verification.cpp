@@ -10,7 +10,9 @@
 #include "io/checkpoint/layout.hpp"
 #include "io/checkpoint/manifest.hpp"
 #include "io/checkpoint/verify.hpp"
+#include "io/text/tokenizer_files.hpp"
 #include "jobs/drawing/tone.hpp"
+#include "jobs/identity/model_tokenizer.hpp"
 #include "jobs/inspect/names.hpp"
 #include "jobs/inspect/subject.hpp"
 #include "jobs/setup/text.hpp"
@@ -26,6 +28,17 @@ struct Verdict {
   std::vector<io::Damage> damages;
 };
 
+/// The tokenizer beside a checkpoint is in no manifest; the run's identity names its digest.
+void check_tokenizer_of(const std::string& folder, std::vector<io::Damage>& damages) {
+  const std::string file = io::find_tokenizer_file(folder);
+  if (file.empty()) return;
+  try {
+    check_tokenizer(file, tokenizer_digest_of(folder));
+  } catch (const IoError& error) {
+    damages.push_back({file, "", 0, 0, error.message()});
+  }
+}
+
 /// A manifest that cannot be used is damage too.
 Verdict verdict_on(const std::string& folder) {
   Verdict verdict;
@@ -33,6 +46,7 @@ Verdict verdict_on(const std::string& folder) {
     const io::Manifest manifest = io::read_manifest(folder);
     for (const io::FileRecord& file : manifest.files) verdict.bytes += file.bytes;
     verdict.damages = io::find_damage(folder, manifest, io::Check::everything, io::Through::disk);
+    if (verdict.damages.empty()) check_tokenizer_of(folder, verdict.damages);
   } catch (const IoError& error) {
     verdict.damages = {
         {(std::filesystem::path(folder) / io::kManifestFile).string(), "", 0, 0, error.message()}};

@@ -7,6 +7,7 @@
 #include "caravan/check.hpp"
 #include "io/checkpoint/catalogue.hpp"
 #include "io/checkpoint/reader.hpp"
+#include "jobs/identity/run_folder.hpp"
 #include "jobs/identity/same_run.hpp"
 #include "jobs/setup/model_source.hpp"
 #include "jobs/train/train_state.hpp"
@@ -79,8 +80,14 @@ RunIdentity PaperCheck::identity_of(TrainSetup& setup) {
       setup.whole_model().stage().vocab_size(), setup.device().name(), name_of(setup.compute()));
   if (const auto known = opened_.find(key); known != opened_.end()) return known->second;
   const auto source = setup.open_data({});
-  if (job.validation.is_wanted()) validation_batches(job, *open_validation_data(setup));
-  return opened_.emplace(key, identify(setup, *source, *make_single_communicator())).first->second;
+  const RunIdentity identity = identify(setup, *source, *make_single_communicator());
+  check_tokenizer_of_data(identity.data);
+  if (job.validation.is_wanted()) {
+    const auto validation = open_validation_data(setup);
+    validation_batches(job, *validation);
+    check_validation_tokenizer(job, identity.data, validation->identity());
+  }
+  return opened_.emplace(key, identity).first->second;
 }
 
 void check_layout(const Job& job, int ranks) {

@@ -9,6 +9,7 @@
 #include "jobs/identity/job_changes.hpp"
 #include "jobs/job/place.hpp"
 #include "jobs/job/resolve_components.hpp"
+#include "jobs/outputs.hpp"
 #include "jobs/setup/text.hpp"
 #include "jobs/train/checkpoint_share.hpp"
 #include "jobs/train/operator_uses.hpp"
@@ -30,13 +31,25 @@ void resolve_batch(Config& resolved, std::int64_t sequences) {
   resolved.set("train", std::move(train));
 }
 
+void check_contradictions(const Job& job) {
+  CARAVAN_CHECK(
+      job.checkpoint.enabled || !job.checkpoint.create_seed, ConfigError,
+      "checkpoint.create_seed with checkpoint.enabled=false (a seed is a checkpoint). Leave one out?");
+  CARAVAN_CHECK(
+      job.metrics.timeline_step <= job.train.steps, ConfigError,
+      fmt::format("metrics.timeline_step={} with train.steps={} (it is never reached). An earlier step?",
+                  job.metrics.timeline_step, job.train.steps));
+}
+
 }  // namespace
 
 /// Ranks are compared before the first of them takes memory or makes a group that the others do not expect.
 Job TrainSetup::prepare(Job job, Registry& registry, Communicator& world, Ranks ranks) {
   resolve_components(job, registry);
   check_allowed(job.checkpoint.allow_changes, job.resolved);
+  check_contradictions(job);
   if (ranks == Ranks::running) agree_on_job(world, job.resolved);
+  check_run_output(job.output);
   return job;
 }
 

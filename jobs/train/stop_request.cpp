@@ -11,7 +11,7 @@
 namespace caravan::jobs {
 namespace {
 
-constexpr std::array kSignals{SIGUSR1, SIGTERM, SIGINT, SIGPIPE};
+constexpr std::array kSignals{SIGUSR1, SIGTERM, SIGINT, SIGPIPE, SIGHUP};
 
 // A signal handler has no other way to speak to the program.
 volatile std::sig_atomic_t received = 0;
@@ -40,11 +40,17 @@ void handle(int signal, void (*handler)(int), int flags) {
   ::sigaction(signal, &action, nullptr);
 }
 
+bool is_ignored(int signal) {
+  struct sigaction action {};
+  return ::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 }  // namespace
 
 StopRequest::StopRequest() {
   received = 0;
   for (int signal : kSignals) {
+    if (signal == SIGHUP && is_ignored(signal)) continue;  // nohup: the terminal's end is no wish
     const int once = signal == SIGINT ? SA_RESETHAND : 0;  // the second one finds the default: it ends
     handle(signal, &remember, SA_RESTART | once);
   }

@@ -4,10 +4,10 @@
 
 namespace caravan::jobs {
 
-/// Turns SIGUSR1, SIGTERM, SIGINT and SIGPIPE (whoever read the output is gone) into a wish to save and
-/// leave, from here to the end of the process, after which output that nobody takes from a pipe is lost: who
-/// asks while MPI starts or ends finds no process that dies of it. A second SIGINT ends the process at once.
-/// One object a process; construct it before everything else.
+/// Turns SIGUSR1, SIGTERM, SIGINT, SIGHUP (unless ignored) and SIGPIPE (whoever read the output is gone) into
+/// a wish to save and leave, from here to the end of the process, after which output that nobody takes from a
+/// pipe is lost: who asks while MPI starts or ends finds no process that dies of it. A second SIGINT ends the
+/// process at once. One object a process; construct it before everything else.
 class StopRequest {
  public:
   StopRequest();

@@ -58,7 +58,8 @@ Trainer::Trainer(TrainSetup& setup, Communicator& world, const StopRequest& stop
       timeline_(setup) {
   if (setup.job().validation.is_wanted()) {
     validator_.emplace(setup, whereabouts);
-    agree_on_data(world, validator_->source(), "validation data");
+    const DataIdentity validation = agree_on_data(world, validator_->source(), "validation data");
+    check_validation_tokenizer(setup.job(), identity_.data, validation);
   }
   start_weights();
   if (lock_) write_run_folder(setup.job(), identity_.data);

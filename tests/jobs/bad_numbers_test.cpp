@@ -122,7 +122,7 @@ TEST_F(Numbers, ALargePresetIsDescribed) {
   const Outcome outcome = run(
       train(job("model: {preset: maverick}\ndevice: reference\ndata: {source: synthetic, vocab_size: 64}\n"
                 "train: {steps: 6, sequence_length: 8192}\n"),
-            "run", 0, {"--dry-run"}));
+            "run", 0, {"--dry-run", "--ranks", "1"}));
   EXPECT_TRUE(ended_with(outcome, 0));
   EXPECT_THAT(outcome.out, HasSubstr("# parameters\n  400,"));
 }

@@ -89,6 +89,28 @@ TEST_F(DryRun, RefusesWhatTrainingWouldRefuseAfterThePlan) {
   EXPECT_FALSE(std::filesystem::exists(file("dry")));
 }
 
+TEST_F(DryRun, RefusesWhatThisMachineHasNoMemoryForAfterThePlan) {
+  const std::vector<std::string> large{"train.local_batch_size=1048576", "train.global_batch_size=1048576"};
+  const Outcome outcome = dry_run(large), trained = run(train(file("job.yaml"), "run", 0, large));
+  EXPECT_THAT(outcome.out, HasSubstr("# parameters"));
+  EXPECT_EQ(outcome.code, trained.code);
+  EXPECT_THAT(outcome.err, HasSubstr("this rank needs"));
+}
+
+TEST_F(DryRun, RefusesKeysThatContradictEachOther) {
+  for (const auto& [overrides, message] :
+       {std::pair(std::vector<std::string>{"checkpoint.create_seed=true", "checkpoint.enabled=false"},
+                  "a seed is a checkpoint"),
+        {{"metrics.timeline_step=7"}, "it is never reached"},
+        {{"model.chunk_layers=[0]"}, "chunk_layers has no effect (chunk_size is 0)"},
+        {{"model.limited_groups=1"}, "limited_groups has no effect (groups is 0)"},
+        {{"model.nope_interval=2", "model.nope_offset=2"}, "nope_offset=2 has no effect"}}) {
+    const Outcome outcome = dry_run(overrides);
+    EXPECT_TRUE(ended_with(outcome, 2)) << message;
+    EXPECT_THAT(outcome.err, HasSubstr(message));
+  }
+}
+
 TEST_F(DryRun, RefusesDataThatLeaveNothingToTrainOn) {
   const std::string text = "data={source: text, path: [" + job("words of a text", "text") +
                            "], tokenizer: " + file("tokenizer.json") + ", validation_fraction: 0.999}";

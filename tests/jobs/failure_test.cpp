@@ -151,7 +151,8 @@ TEST_F(Failure, AnOutputThatCannotBeWrittenIsSaidBeforeTheFirstStep) {
   for (const char* output : {"taken", "taken/below"}) {
     const Outcome outcome = end_of(train(job(kMiniJob), output, 2));
     EXPECT_TRUE(ended_with(outcome, 3));
-    EXPECT_THAT(outcome.last_line(), HasSubstr("error [rank 0] cannot make the folder " + file(output)));
+    EXPECT_THAT(outcome.last_line(),
+                HasSubstr("error [rank 0] the output " + file(output) + " cannot be made"));
     EXPECT_THAT(outcome.err, ::testing::Not(HasSubstr("step 1/")));
   }
 }

@@ -112,6 +112,43 @@ TEST_F(OutputFiles, NoOutputTakesThePlaceOfWhatCaravanKeeps) {
   EXPECT_TRUE(ended_with(caravan({"inspect", file("run"), "--norms", "--svg", file("run/norms.svg")}), 0));
 }
 
+TEST_F(OutputFiles, NoRunStandsInACheckpointOrAmongShards) {
+  fs::copy(small_->run(), file("run"), fs::copy_options::recursive);
+  ASSERT_TRUE(ended_with(caravan({"data", "prepare", "--input", small_->text(), "--tokenizer",
+                                  small_->tokenizer(), "--output", file("shards")}),
+                         0));
+  spill(file("file"), "");
+  const std::string step = file("run/checkpoints/step-00000002"),
+                    tokenizer = slurp(file("shards/tokenizer.json"));
+  const std::vector<std::pair<std::string, int>> cases{
+      {file("shards"), 2},    {file("shards/deep"), 2},     {step, 2},
+      {step + "/inner", 2},   {file("run/checkpoints"), 2}, {file("file"), 3},
+      {file("file/inner"), 3}};
+  for (const auto& [output, code] : cases) {
+    for (const char* how : {"--dry-run", "train.steps=2"}) {
+      const Outcome outcome = caravan({"train", small_->job(), "output=" + output, how});
+      EXPECT_TRUE(ended_with(outcome, code)) << output << " " << how;
+      EXPECT_THAT(outcome.err, HasSubstr("Another "));
+    }
+  }
+  EXPECT_EQ(slurp(file("shards/tokenizer.json")), tokenizer);
+  EXPECT_FALSE(fs::exists(step + "/job.yaml"));
+}
+
+TEST_F(OutputFiles, NoPreparationWritesIntoTheFolderOfItsTexts) {
+  fs::create_directory(file("texts"));
+  fs::copy_file(small_->text(), file("texts/a.txt"));
+  for (const char* output : {"texts", "texts/shards"}) {
+    const Outcome outcome = caravan({"data", "prepare", "--input", file("texts"), "--tokenizer",
+                                     small_->tokenizer(), "--output", file(output)});
+    EXPECT_TRUE(ended_with(outcome, 2)) << output;
+    EXPECT_THAT(outcome.err, HasSubstr("lies in the folder"));
+  }
+  EXPECT_TRUE(ended_with(caravan({"data", "prepare", "--input", file("texts"), "--tokenizer",
+                                  small_->tokenizer(), "--output", file("texts-shards")}),
+                         0));
+}
+
 TEST_F(OutputFiles, NoOutputIsAnInputOrAnotherOutput) {
   fs::copy(small_->run(), file("run"), fs::copy_options::recursive);
   const std::string step = file("run/checkpoints/step-00000002"), inputs = file("in.safetensors");
@@ -136,6 +173,7 @@ TEST_F(OutputFiles, NoOutputIsAnInputOrAnotherOutput) {
       {"inspect", step, "--export", "norm.weight", step + "/manifest.json"},
       {"inspect", file("run"), "--experts", "--svg", file("run/metrics.jsonl")},
       {"schedule", "csv", "--csv", file("plan.csv"), "--format", "csv", "--output", file("here/plan.csv")},
+      {"schedule", "csv", "file=" + file("plan.csv"), "--format", "csv", "--output", file("plan.csv")},
       {"tokenizer", "train", "--input", file("text"), "--vocab-size", "260", "--output", file("text")}};
   for (const Arguments& verb : cases) {
     const Outcome outcome = caravan(verb);

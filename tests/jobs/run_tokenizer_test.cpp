@@ -130,6 +130,30 @@ TEST_F(RunTokenizer, ATokenizerBesideShardsThatDidNotMakeThemIsRefused) {
   EXPECT_THAT(outcome.last_line(), HasSubstr("(the data was made with the tokenizer sha256:"));
 }
 
+TEST_F(RunTokenizer, ValidationDataOfAnotherTokenizerIsRefusedUnlessTheJobAllowsIt) {
+  prepare(file("elsewhere/shards"));
+  const std::string other = "validation={every: 1, batches: 1, data: {path: " + file("elsewhere/shards") +
+                            ", validation_fraction: 0.5}}";
+  for (const char* how : {"--dry-run", "train.steps=2"}) {
+    const Outcome outcome = in("work", {"train", "job.yaml", "output=validated", other, how});
+    EXPECT_TRUE(ended_with(outcome, 3)) << how;
+    EXPECT_THAT(outcome.err, HasSubstr("the validation data was made with the tokenizer " +
+                                       digest("elsewhere/shards/tokenizer.json")));
+  }
+  EXPECT_TRUE(ended_with(in("work", {"train", "job.yaml", "output=allowed", other,
+                                     "checkpoint.allow_changes=[data.tokenizer_digest]"}),
+                         0));
+}
+
+TEST_F(RunTokenizer, VerifyingACheckpointComparesItsTokenizer) {
+  EXPECT_TRUE(ended_with(caravan({"inspect", file("work/run"), "--verify"}), 0));
+  fs::remove(step("checkpoints") + "/tokenizer.json");  // a link: the run's own stays as it is
+  fs::copy_file(file("elsewhere/shards/tokenizer.json"), step("checkpoints") + "/tokenizer.json");
+  const Outcome outcome = caravan({"inspect", file("work/run"), "--verify"});
+  EXPECT_TRUE(ended_with(outcome, 3));
+  EXPECT_THAT(outcome.out, HasSubstr(digest("elsewhere/shards/tokenizer.json")));
+}
+
 TEST_F(RunTokenizer, ARunOfAnOlderVersionStartsFromWhereItStands) {
   const std::string right = text_from("work", "run");
   io::Manifest manifest = io::read_manifest(step("checkpoints"));

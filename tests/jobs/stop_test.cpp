@@ -39,8 +39,8 @@ TEST_F(Stop, ASignalToAnyRankSavesAndLeavesWith75) {
   struct Case {
     int signal, ranks, rank;
   };
-  for (const Case& each :
-       {Case{SIGUSR1, 2, 1}, Case{SIGTERM, 2, 0}, Case{SIGTERM, 0, 0}, Case{SIGINT, 0, 0}}) {
+  for (const Case& each : {Case{SIGUSR1, 2, 1}, Case{SIGTERM, 2, 0}, Case{SIGTERM, 0, 0}, Case{SIGINT, 0, 0},
+                           Case{SIGHUP, 0, 0}}) {
     SCOPED_TRACE(fmt::format("signal {} to rank {} of {}", each.signal, each.rank, each.ranks));
     const std::string name = fmt::format("run-{}-{}", each.signal, each.ranks);
 

@@ -21,7 +21,7 @@ inline constexpr caravan_param kParams[] = {
     {"score_scale", "float", "1", "", "> 0", "Multiplies the scores."},
     {"groups", "int", "0", "", "[0, 65536]", "Split the experts into this many groups; 0: no groups."},
     {"limited_groups", "int", "0", "", "[0, 65536]", "Groups that a token may use."},
-    {"load_balance_rate", "float", "0", "", ">= 0",
+    {"load_balance_rate", "float", "0", "", "[0, 1000]",
      "Step of the expert bias at each optimizer step; 0: no bias."},
     {"load_balance_centre", "bool", "true", "", "", "Keep the mean of the expert bias."},
     {"bias_in_score", "bool", "false", "", "", "The expert bias changes scores too, not only the choice."},

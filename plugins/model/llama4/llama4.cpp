@@ -49,6 +49,7 @@ class Llama4 final : public Model {
     CARAVAN_CHECK(
         chunk_size() == 0 || position_is_rope(), ConfigError,
         "chunk_size=" + text(chunk_size()) + " with sinusoidal positions (chunks belong to rotated layers)");
+    check_idle_keys();
     check_sizes();
     moe_count_ = count_moe();
     layers_.push_back(embedding());
@@ -111,6 +112,19 @@ class Llama4 final : public Model {
     if (config_.get_int("experts") == 0) return false;
     if (moe_layers_) return moe_layers_->contains(layer);
     return (layer + 1) % config_.get_int("moe_step") == 0;
+  }
+
+  /// Keys that would do nothing beside the others.
+  void check_idle_keys() const {
+    const auto refuse = [](const std::string& key, const std::string& why) {
+      throw ConfigError(key + " has no effect (" + why + "). Leave it out?");
+    };
+    if (chunk_layers_ && chunk_size() == 0) refuse("chunk_layers", "chunk_size is 0");
+    if (config_.get_int("limited_groups") > 0 && config_.get_int("groups") == 0)
+      refuse("limited_groups", "groups is 0");
+    const std::int64_t offset = config_.get_int("nope_offset"), interval = config_.get_int("nope_interval");
+    if (interval > 0 && offset >= interval)
+      refuse("nope_offset=" + text(offset), "no layer has it modulo nope_interval=" + text(interval));
   }
 
   std::int64_t count_moe() const {
