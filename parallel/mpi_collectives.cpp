@@ -49,35 +49,35 @@ Ticket MpiCommunicator::post_all_reduce(TensorView in_out, ReduceOp op) {
   check_view(in_out, "all_reduce");
   const MPI_Datatype type = reduction_type(in_out.dtype);
   const auto element = static_cast<std::int64_t>(size_of(in_out.dtype));
-  RequestSlot& slot = slots_.acquire("all_reduce");
+  PostedRequests& posted = pool_.acquire("all_reduce");
   in_pieces(in_out.count(), limits_.all_reduce_bytes / element, [&](std::int64_t begin, int count) {
     check(MPI_Iallreduce(MPI_IN_PLACE, at_byte(in_out, begin * element), count, type, mpi_op(op), comm_,
-                         next_request(slot)),
+                         next_request(posted)),
           "MPI_Iallreduce");
   });
-  return slots_.ticket_of_last();
+  return pool_.ticket_of_last();
 }
 
 Ticket MpiCommunicator::post_reduce_scatter(TensorView in, TensorView out, ReduceOp op) {
   check_blocks(out, in, "reduce_scatter");
   reduction_type(in.dtype);
-  RequestSlot& slot = slots_.acquire("reduce_scatter");
+  PostedRequests& posted = pool_.acquire("reduce_scatter");
   const bool counts_fit = static_cast<std::int64_t>(in.bytes()) <= limits_.call_bytes;
   const bool in_place = out.data == at_byte(in, rank_ * static_cast<std::int64_t>(out.bytes()));
   CARAVAN_EXPECT(in_place || !overlap(in, out));
   if (!counts_fit || in_place) {
-    post_reduce_to_owners(slot, in, out, op);
+    post_reduce_to_owners(posted, in, out, op);
   } else if (out.count() > 0) {
     check(MPI_Ireduce_scatter_block(in.data, out.data, static_cast<int>(out.count()),
-                                    reduction_type(in.dtype), mpi_op(op), comm_, next_request(slot)),
+                                    reduction_type(in.dtype), mpi_op(op), comm_, next_request(posted)),
           "MPI_Ireduce_scatter_block");
   }
-  return slots_.ticket_of_last();
+  return pool_.ticket_of_last();
 }
 
 /// One reduction to each rank: serves what MPI_Ireduce_scatter_block cannot, counts above 2^31 and a result
 /// in place.
-void MpiCommunicator::post_reduce_to_owners(RequestSlot& slot, TensorView in, TensorView out, ReduceOp op) {
+void MpiCommunicator::post_reduce_to_owners(PostedRequests& posted, TensorView in, TensorView out, ReduceOp op) {
   const auto element = static_cast<std::int64_t>(size_of(in.dtype));
   for (int owner = 0; owner < size_; ++owner) {
     const std::byte* block = at_byte(in, owner * static_cast<std::int64_t>(out.bytes()));
@@ -87,7 +87,7 @@ void MpiCommunicator::post_reduce_to_owners(RequestSlot& slot, TensorView in, Te
       const bool in_place = owner == rank_ && send == receive;
       check(MPI_Ireduce(in_place ? MPI_IN_PLACE : static_cast<const void*>(send),
                         owner == rank_ ? receive : nullptr, count, reduction_type(in.dtype), mpi_op(op),
-                        owner, comm_, next_request(slot)),
+                        owner, comm_, next_request(posted)),
             "MPI_Ireduce");
     });
   }
@@ -110,26 +110,26 @@ Ticket MpiCommunicator::post_all_gather(TensorView in, TensorView out) {
   check_blocks(in, out, "all_gather");
   const auto block_bytes = static_cast<std::int64_t>(in.bytes());
   const bool in_place = at_byte(in, 0) == at_byte(out, rank_ * block_bytes);
-  RequestSlot& slot = slots_.acquire("all_gather");
+  PostedRequests& posted = pool_.acquire("all_gather");
   in_block_pieces(block_bytes, [&](std::int64_t begin, int count, MPI_Datatype type) {
     const void* send = in_place ? MPI_IN_PLACE : static_cast<const void*>(at_byte(in, begin));
-    check(MPI_Iallgather(send, count, type, at_byte(out, begin), count, type, comm_, next_request(slot)),
+    check(MPI_Iallgather(send, count, type, at_byte(out, begin), count, type, comm_, next_request(posted)),
           "MPI_Iallgather");
   });
-  return slots_.ticket_of_last();
+  return pool_.ticket_of_last();
 }
 
 Ticket MpiCommunicator::post_broadcast(TensorView in_out, int root) {
   check_view(in_out, "broadcast");
   CARAVAN_CHECK(root >= 0 && root < size_, CommError,
                 fmt::format("broadcast on group '{}' from rank {} (must be below {})", name_, root, size_));
-  RequestSlot& slot = slots_.acquire("broadcast");
+  PostedRequests& posted = pool_.acquire("broadcast");
   in_pieces(static_cast<std::int64_t>(in_out.bytes()), limits_.call_bytes,
             [&](std::int64_t begin, int bytes) {
-              check(MPI_Ibcast(at_byte(in_out, begin), bytes, MPI_BYTE, root, comm_, next_request(slot)),
+              check(MPI_Ibcast(at_byte(in_out, begin), bytes, MPI_BYTE, root, comm_, next_request(posted)),
                     "MPI_Ibcast");
             });
-  return slots_.ticket_of_last();
+  return pool_.ticket_of_last();
 }
 
 Ticket MpiCommunicator::post_all_to_all(TensorView in, TensorView out) {
@@ -138,14 +138,14 @@ Ticket MpiCommunicator::post_all_to_all(TensorView in, TensorView out) {
   CARAVAN_CHECK(in.bytes() == out.bytes() && in.dtype == out.dtype && in.count() % size_ == 0, CommError,
                 fmt::format("all_to_all on group '{}': {} to {} (needs {} equal blocks each way)", name_,
                             to_string(in.shape), to_string(out.shape), size_));
-  RequestSlot& slot = slots_.acquire("all_to_all");
+  PostedRequests& posted = pool_.acquire("all_to_all");
   in_block_pieces(
       static_cast<std::int64_t>(in.bytes()) / size_, [&](std::int64_t begin, int count, MPI_Datatype type) {
         const void* send = in.data == out.data ? MPI_IN_PLACE : static_cast<const void*>(at_byte(in, begin));
-        check(MPI_Ialltoall(send, count, type, at_byte(out, begin), count, type, comm_, next_request(slot)),
+        check(MPI_Ialltoall(send, count, type, at_byte(out, begin), count, type, comm_, next_request(posted)),
               "MPI_Ialltoall");
       });
-  return slots_.ticket_of_last();
+  return pool_.ticket_of_last();
 }
 
 void MpiCommunicator::check_counts(std::span<const std::int64_t> counts, std::int64_t rows,
@@ -176,14 +176,14 @@ Ticket MpiCommunicator::post_all_to_all_v(TensorView in, std::span<const std::in
   check_counts(in_counts, in.extent(0), "in_counts");
   check_counts(out_counts, out.extent(0), "out_counts");
   const MPI_Datatype row = types_.get(bytes, bytes);
-  RequestSlot& slot = slots_.acquire("all_to_all_v");
-  slot.counts.resize(4 * in_counts.size());
-  const int* send = fill_counts(slot.counts.data(), in_counts);
-  const int* receive = fill_counts(slot.counts.data() + 2 * in_counts.size(), out_counts);
+  PostedRequests& posted = pool_.acquire("all_to_all_v");
+  posted.counts.resize(4 * in_counts.size());
+  const int* send = fill_counts(posted.counts.data(), in_counts);
+  const int* receive = fill_counts(posted.counts.data() + 2 * in_counts.size(), out_counts);
   check(MPI_Ialltoallv(in.data, send, send + size_, row, out.data, receive, receive + size_, row, comm_,
-                       next_request(slot)),
+                       next_request(posted)),
         "MPI_Ialltoallv");
-  return slots_.ticket_of_last();
+  return pool_.ticket_of_last();
 }
 
 }  // namespace caravan::parallel

@@ -37,11 +37,11 @@ MpiCommunicator::MpiCommunicator(MPI_Comm comm, std::string name, CommLimits lim
 
 MpiCommunicator::~MpiCommunicator() {
   const bool unwinding = std::uncaught_exceptions() > 0;
-  if (slots_.pending() > 0 && !unwinding) {
+  if (pool_.pending() > 0 && !unwinding) {
     log_local(LogLevel::error, fmt::format("group '{}' goes away with {} operations never waited: {}", name_,
-                                           slots_.pending(), slots_.pending_names()));
-    for (RequestSlot& slot : slots_.all()) {
-      MPI_Waitall(static_cast<int>(slot.requests.size()), slot.requests.data(), MPI_STATUSES_IGNORE);
+                                           pool_.pending(), pool_.pending_names()));
+    for (PostedRequests& posted : pool_.all()) {
+      MPI_Waitall(static_cast<int>(posted.requests.size()), posted.requests.data(), MPI_STATUSES_IGNORE);
     }
   }
   // While an exception unwinds, the job is about to be aborted: the others may never come to a collective
@@ -69,9 +69,9 @@ void MpiCommunicator::check_peer(int peer, int tag, const char* what) const {
       fmt::format("{} on group '{}': tag {} (every MPI has tags 0 to 32767 only)", what, name_, tag));
 }
 
-MPI_Request* MpiCommunicator::next_request(RequestSlot& slot) {
-  slot.requests.push_back(MPI_REQUEST_NULL);
-  return &slot.requests.back();
+MPI_Request* MpiCommunicator::next_request(PostedRequests& posted) {
+  posted.requests.push_back(MPI_REQUEST_NULL);
+  return &posted.requests.back();
 }
 
 std::unique_ptr<Communicator> MpiCommunicator::split(int color, int key, std::string name) {
@@ -85,46 +85,46 @@ std::unique_ptr<Communicator> MpiCommunicator::split(int color, int key, std::st
 Ticket MpiCommunicator::post_send(TensorView data, int to, int tag) {
   check_view(data, "send");
   check_peer(to, tag, "send");
-  RequestSlot& slot = slots_.acquire("send");
+  PostedRequests& posted = pool_.acquire("send");
   in_pieces(static_cast<std::int64_t>(data.bytes()), limits_.call_bytes, [&](std::int64_t begin, int bytes) {
-    check(MPI_Isend(at_byte(data, begin), bytes, MPI_BYTE, to, tag, comm_, next_request(slot)), "MPI_Isend");
+    check(MPI_Isend(at_byte(data, begin), bytes, MPI_BYTE, to, tag, comm_, next_request(posted)), "MPI_Isend");
   });
-  return slots_.ticket_of_last();
+  return pool_.ticket_of_last();
 }
 
 Ticket MpiCommunicator::post_recv(TensorView data, int from, int tag) {
   check_view(data, "recv");
   check_peer(from, tag, "recv");
-  RequestSlot& slot = slots_.acquire("recv");
+  PostedRequests& posted = pool_.acquire("recv");
   in_pieces(static_cast<std::int64_t>(data.bytes()), limits_.call_bytes, [&](std::int64_t begin, int bytes) {
-    check(MPI_Irecv(at_byte(data, begin), bytes, MPI_BYTE, from, tag, comm_, next_request(slot)),
+    check(MPI_Irecv(at_byte(data, begin), bytes, MPI_BYTE, from, tag, comm_, next_request(posted)),
           "MPI_Irecv");
   });
-  return slots_.ticket_of_last();
+  return pool_.ticket_of_last();
 }
 
 void MpiCommunicator::wait(Ticket& ticket) {
   if (!ticket.pending()) return;
-  RequestSlot& slot = slots_.at(ticket, name_);
+  PostedRequests& posted = pool_.at(ticket, name_);
   int status = MPI_SUCCESS;
   // One at a time: a failed request then gives its own code, not MPI_ERR_IN_STATUS, and waiting on one drives
   // all. After a failure the rest is left alone, because it may never finish.
-  for (std::size_t i = 0; i < slot.requests.size() && status == MPI_SUCCESS; ++i) {
-    status = MPI_Wait(&slot.requests[i], MPI_STATUS_IGNORE);
+  for (std::size_t i = 0; i < posted.requests.size() && status == MPI_SUCCESS; ++i) {
+    status = MPI_Wait(&posted.requests[i], MPI_STATUS_IGNORE);
   }
-  const char* what = slot.what;
-  slots_.release(ticket);
+  const char* what = posted.what;
+  pool_.release(ticket);
   ticket = Ticket();
   check(status, what);
 }
 
 bool MpiCommunicator::test(const Ticket& ticket) {
   if (!ticket.pending()) return true;
-  RequestSlot& slot = slots_.at(ticket, name_);
+  PostedRequests& posted = pool_.at(ticket, name_);
   int finished = 0;
-  check(MPI_Testall(static_cast<int>(slot.requests.size()), slot.requests.data(), &finished,
+  check(MPI_Testall(static_cast<int>(posted.requests.size()), posted.requests.data(), &finished,
                     MPI_STATUSES_IGNORE),
-        slot.what);
+        posted.what);
   return finished != 0;
 }
 

@@ -9,7 +9,7 @@
 
 #include "caravan/comm.hpp"
 #include "parallel/block_types.hpp"
-#include "parallel/request_slots.hpp"
+#include "parallel/request_pool.hpp"
 
 namespace caravan::parallel {
 
@@ -50,12 +50,12 @@ class MpiCommunicator final : public Communicator {
   void barrier() override;
 
  private:
-  MPI_Request* next_request(RequestSlot& slot);
+  MPI_Request* next_request(PostedRequests& posted);
   void check(int status, const char* call) const;
   void check_view(const TensorView& view, const char* what) const;
   void check_peer(int peer, int tag, const char* what) const;
   void check_blocks(const TensorView& block, const TensorView& blocks, const char* what) const;
-  void post_reduce_to_owners(RequestSlot& slot, TensorView in, TensorView out, ReduceOp op);
+  void post_reduce_to_owners(PostedRequests& posted, TensorView in, TensorView out, ReduceOp op);
   template <class Post>
   void in_block_pieces(std::int64_t block_bytes, Post&& post);
   void check_counts(std::span<const std::int64_t> counts, std::int64_t rows, const char* what) const;
@@ -65,7 +65,7 @@ class MpiCommunicator final : public Communicator {
   CommLimits limits_;
   int rank_ = 0;
   int size_ = 0;
-  RequestSlots slots_;
+  RequestPool pool_;
   BlockTypes types_;
 };
 

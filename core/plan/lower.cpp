@@ -14,7 +14,7 @@ RankPlan row_of(Plan lowered, Placement placement, int microbatches, int rank) {
   plan.placement = std::move(placement);
   plan.microbatches = microbatches;
   for (int stage : plan.stages(rank))
-    plan.slots.push_back(assign_slots(plan.row, stage, microbatches, plan.placement));
+    plan.places.push_back(assign_places(plan.row, stage, microbatches, plan.placement));
   return plan;
 }
 

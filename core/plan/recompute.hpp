@@ -9,7 +9,7 @@ namespace caravan {
 struct LayerRecompute {
   bool repeats = false;            ///< its forward runs again before its backward
   bool keeps_input = true;         ///< false: the forward of the layer before it, which repeats too, makes it
-  std::vector<std::string> keeps;  ///< parts of forward (StashPlan::Entry::part) that are kept and left out
+  std::vector<std::string> keeps;  ///< sections of forward (StashPlan::Declaration::section) that are kept and left out
 };
 
 /// One for each layer of a stage, or empty: nothing is done again. Layers are repeated in groups that begin

@@ -23,7 +23,7 @@ RankPlan plan_alone(std::span<const Step> row, int microbatches) {
   plan.row.assign(row.begin(), row.end());
   plan.placement = whole_model();
   plan.microbatches = microbatches;
-  plan.slots.push_back(assign_slots(plan.row, 0, microbatches, plan.placement));
+  plan.places.push_back(assign_places(plan.row, 0, microbatches, plan.placement));
   return plan;
 }
 
@@ -69,7 +69,7 @@ void Executor::take(RankPlan plan) {
   plan_ = std::move(plan);
   members_.clear();
   layers_.clear();
-  CARAVAN_EXPECT(plan_.slots.size() == stages_.size());
+  CARAVAN_EXPECT(plan_.places.size() == stages_.size());
   const std::vector<int>& indices = plan_.stages(pipeline_.rank());
   const auto rank_of = [&](int stage) {
     const bool exists = stage >= 0 && stage < plan_.placement.stages();
@@ -79,7 +79,7 @@ void Executor::take(RankPlan plan) {
     const LocalStage& local = stages_[at];
     const PipelineStage::Neighbours neighbours{pipeline_, rank_of(indices[at] - 1), rank_of(indices[at] + 1)};
     members_.push_back(std::make_unique<Member>(Member{
-        {device_, local.stage, local.stash, sums_, plan_.slots[at], neighbours}, {*this, local.stage}}));
+        {device_, local.stage, local.stash, sums_, plan_.places[at], neighbours}, {*this, local.stage}}));
     layers_.insert(layers_.end(), local.stage.layers().begin(), local.stage.layers().end());
   }
   find_last_weight_steps();

@@ -9,7 +9,7 @@ namespace {
 
 constexpr int kForwardTag = 0, kBackwardTag = 1;
 
-int place_of(const SlotMap& map, int microbatch) {
+int place_of(const PlaceMap& map, int microbatch) {
   return map.of[static_cast<std::size_t>(microbatch)];
 }
 
@@ -20,62 +20,62 @@ Shape boundary_shape(const Stage& stage, const Stash& stash) {
 }  // namespace
 
 PipelineStage::PipelineStage(Device& device, Stage& stage, Stash& stash, const StepSums& sums,
-                             const StageSlots& slots, const Neighbours& neighbours)
+                             const StagePlaces& places, const Neighbours& neighbours)
     : runner_(device, stage, stash, sums),
       stash_(stash),
-      slots_(slots),
+      places_(places),
       neighbours_(neighbours),
-      inputs_(device, slots.input.count, stash.layout().shape().compute, boundary_shape(stage, stash)),
-      gradients_(device, slots.gradient.count, stash.layout().shape().compute, boundary_shape(stage, stash)),
+      inputs_(device, places.input.count, stash.layout().shape().compute, boundary_shape(stage, stash)),
+      gradients_(device, places.gradient.count, stash.layout().shape().compute, boundary_shape(stage, stash)),
       outputs_(stash.in_flight()),
       input_gradients_(stash.in_flight()) {
   CARAVAN_CHECK(
-      slots.sets() <= stash.in_flight(), Error,
-      fmt::format("a plan that keeps {} micro-batches on a stash of {}", slots.sets(), stash.in_flight()));
+      places.sets() <= stash.in_flight(), Error,
+      fmt::format("a plan that keeps {} micro-batches on a stash of {}", places.sets(), stash.in_flight()));
 }
 
 TensorView PipelineStage::output(int microbatch) const {
-  return stash_.output(slots_.forward_set(microbatch));
+  return stash_.output(places_.forward_set(microbatch));
 }
 
 TensorView PipelineStage::input_gradient(int microbatch) const {
-  return stash_.input_gradient(place_of(slots_.stash, microbatch));
+  return stash_.input_gradient(place_of(places_.stash, microbatch));
 }
 
 TensorView PipelineStage::input_place(int microbatch) const {
-  const int place = place_of(slots_.input, microbatch);
-  return place == kNoSlot ? TensorView{} : inputs_.at(place);
+  const int place = place_of(places_.input, microbatch);
+  return place == kNoPlace ? TensorView{} : inputs_.at(place);
 }
 
 TensorView PipelineStage::gradient_place(int microbatch) const {
-  const int place = place_of(slots_.gradient, microbatch);
-  return place == kNoSlot ? TensorView{} : gradients_.at(place);
+  const int place = place_of(places_.gradient, microbatch);
+  return place == kNoPlace ? TensorView{} : gradients_.at(place);
 }
 
 void PipelineStage::wait_for_inputs(const Action& action) {
   const bool forward = action.kind == ActionKind::forward;
   const bool backward = action.kind == ActionKind::backward || action.kind == ActionKind::backward_input;
   if (!forward && !backward) return;
-  const int place = place_of(forward ? slots_.input : slots_.gradient, action.microbatch);
-  if (place != kNoSlot) (forward ? inputs_ : gradients_).wait(place, neighbours_.group);
+  const int place = place_of(forward ? places_.input : places_.gradient, action.microbatch);
+  if (place != kNoPlace) (forward ? inputs_ : gradients_).wait(place, neighbours_.group);
 }
 
 std::optional<Cursor> PipelineStage::begin(const Action& action, std::span<const MicroBatch> batches,
                                            const StepScales& scales, WalkObserver* observer) {
   if (action.kind == ActionKind::forward || action.kind == ActionKind::recompute)
     return begin_forward(action, batches, scales, observer);
-  return runner_.cursor(action.kind, place_of(slots_.stash, action.microbatch), observer);
+  return runner_.cursor(action.kind, place_of(places_.stash, action.microbatch), observer);
 }
 
 std::optional<Cursor> PipelineStage::begin_forward(const Action& action, std::span<const MicroBatch> batches,
                                                    const StepScales& scales, WalkObserver* observer) {
   const bool again = action.kind == ActionKind::recompute;
   const int microbatch = action.microbatch;
-  const int set = again ? place_of(slots_.stash, microbatch) : slots_.forward_set(microbatch);
-  if (set == kNoSlot) return std::nullopt;
+  const int set = again ? place_of(places_.stash, microbatch) : places_.forward_set(microbatch);
+  if (set == kNoPlace) return std::nullopt;
   outputs_.wait(set, neighbours_.group);
   input_gradients_.wait(set, neighbours_.group);
-  const Pass pass = again && !slots_.is_last ? Pass::recomputation : Pass::first;
+  const Pass pass = again && !places_.is_last ? Pass::recomputation : Pass::first;
   runner_.load(batches[static_cast<std::size_t>(microbatch)], set, scales, pass);
   stash_.bind(set, input_place(microbatch), gradient_place(microbatch));
   return runner_.cursor(ActionKind::forward, set, observer);
@@ -86,15 +86,15 @@ void PipelineStage::communicate(const Action& action) {
   Communicator& group = neighbours_.group;
   switch (action.kind) {
     case ActionKind::send_forward:
-      return outputs_.post(slots_.forward_set(microbatch), output(microbatch), group, neighbours_.after,
+      return outputs_.post(places_.forward_set(microbatch), output(microbatch), group, neighbours_.after,
                            kForwardTag);
     case ActionKind::send_backward:
-      return input_gradients_.post(place_of(slots_.stash, microbatch), input_gradient(microbatch), group,
+      return input_gradients_.post(place_of(places_.stash, microbatch), input_gradient(microbatch), group,
                                    neighbours_.before, kBackwardTag);
     case ActionKind::receive_forward:
-      return inputs_.post(place_of(slots_.input, microbatch), group, neighbours_.before, kForwardTag);
+      return inputs_.post(place_of(places_.input, microbatch), group, neighbours_.before, kForwardTag);
     case ActionKind::receive_backward:
-      return gradients_.post(place_of(slots_.gradient, microbatch), group, neighbours_.after, kBackwardTag);
+      return gradients_.post(place_of(places_.gradient, microbatch), group, neighbours_.after, kBackwardTag);
     default:
       CARAVAN_EXPECT(false);
   }

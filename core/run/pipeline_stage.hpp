@@ -3,7 +3,7 @@
 #include <optional>
 #include <span>
 
-#include "core/plan/slots.hpp"
+#include "core/plan/places.hpp"
 #include "core/run/boundary.hpp"
 #include "core/run/stage_runner.hpp"
 
@@ -17,7 +17,7 @@ class PipelineStage {
     Communicator& group;  ///< of the pipeline's ranks
     int before, after;    ///< ranks that hold the stages before and after
   };
-  PipelineStage(Device& device, Stage& stage, Stash& stash, const StepSums& sums, const StageSlots& slots,
+  PipelineStage(Device& device, Stage& stage, Stash& stash, const StepSums& sums, const StagePlaces& places,
                 const Neighbours& neighbours);
 
   Stage& stage() noexcept { return runner_.stage(); }
@@ -44,7 +44,7 @@ class PipelineStage {
 
   StageRunner runner_;
   Stash& stash_;
-  StageSlots slots_;
+  StagePlaces places_;
   Neighbours neighbours_;
   Inbox inputs_, gradients_;
   Outbox outputs_, input_gradients_;

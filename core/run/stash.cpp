@@ -35,7 +35,7 @@ StashLayout::StashLayout(const std::vector<Layer*>& layers, const BatchShape& sh
       place_repeated_input(index, width);
     StashPlan plan;
     layers[index]->plan(shape, plan);
-    place_slots(index, plan);
+    place_entries(index, plan);
   }
 }
 
@@ -44,12 +44,12 @@ const LayerRecompute& StashLayout::recompute_of(std::size_t index) const {
   return demand_.recompute.empty() ? kNothing : demand_.recompute[index];
 }
 
-StashLayout::Place StashLayout::take(Region region, DType dtype, const Shape& shape) {
-  Place place{dtype, shape, region, next_[region]};
+StashLayout::Address StashLayout::take(Region region, DType dtype, const Shape& shape) {
+  Address address{dtype, shape, region, next_[region]};
   const std::size_t bytes = checked_product(static_cast<std::size_t>(shape.count()), size_of(dtype), kWhat);
   next_[region] = checked_sum(next_[region], aligned(bytes), kWhat);
   bytes_[region] = std::max(bytes_[region], next_[region]);
-  return place;
+  return address;
 }
 
 StashLayout::Region StashLayout::region_of(Lifetime lifetime) const {
@@ -75,7 +75,7 @@ StashLayout::Region StashLayout::region_of(Lifetime lifetime) const {
 void StashLayout::place_boundaries(std::int64_t width) {
   const Shape shape{shape_.tokens(), width};
   const std::size_t inner = layers_.empty() ? 0 : layers_.size() - 1;
-  std::vector<Place> activations, gradients;
+  std::vector<Address> activations, gradients;
   for (std::size_t boundary = 0; boundary < inner; ++boundary) {
     const bool reuse = mode_ == StashMode::inference && boundary >= 2;
     if (!keeps_input(boundary + 1))
@@ -106,21 +106,21 @@ void StashLayout::place_repeated_input(std::size_t index, std::int64_t width) {
   layers_[index].x = layers_[index - 1].y = take(recomputed, shape_.compute, Shape{shape_.tokens(), width});
 }
 
-void StashLayout::place_slots(std::size_t index, const StashPlan& plan) {
+void StashLayout::place_entries(std::size_t index, const StashPlan& plan) {
   const bool is_last = index + 1 == layers_.size();
   CARAVAN_EXPECT(!repeats(index) || !is_last || demand_.has_output);  // the head's forward makes gradients
-  LayerPlaces& places = layers_[index];
+  LayerAddresses& addresses = layers_[index];
   const std::vector<std::string>& keeps = recompute_of(index).keeps;
-  places.repeats_output = !repeats(index) || (!is_last && !keeps_input(index + 1));
-  for (const StashPlan::Entry& entry : plan.entries()) {
-    const bool is_kept = std::find(keeps.begin(), keeps.end(), entry.part) != keeps.end();
-    places.names.push_back(entry.name);
-    places.repeats.push_back(entry.part == kOutputPart ? places.repeats_output : !is_kept);
-    places.slots.push_back(place_of(index, entry));
+  addresses.repeats_output = !repeats(index) || (!is_last && !keeps_input(index + 1));
+  for (const StashPlan::Declaration& entry : plan.entries()) {
+    const bool is_kept = std::find(keeps.begin(), keeps.end(), entry.section) != keeps.end();
+    addresses.names.push_back(entry.name);
+    addresses.repeats.push_back(entry.section == kOutputSection ? addresses.repeats_output : !is_kept);
+    addresses.entries.push_back(address_of(index, entry));
   }
 }
 
-StashLayout::Place StashLayout::place_of(std::size_t index, const StashPlan::Entry& entry) {
+StashLayout::Address StashLayout::address_of(std::size_t index, const StashPlan::Declaration& entry) {
   const bool backward = entry.lifetime == Lifetime::backward || entry.lifetime == Lifetime::backward_weight;
   if (entry.shape.count() == 0 || (backward && mode_ == StashMode::inference))
     return {entry.dtype, Shape{0}, kept, 0};
@@ -178,13 +178,13 @@ void Stash::make_frames(Copy copy) {
   }
 }
 
-TensorView Stash::view(const StashLayout::Place& place, int set, Copy copy) const {
-  if (place.shape.rank() == 0 || place.shape.count() == 0) return {};
-  const std::size_t copies = layout_.copies(place.region, in_flight_);
-  const bool per_set = place.region == StashLayout::kept || place.region == StashLayout::deferred;
+TensorView Stash::view(const StashLayout::Address& address, int set, Copy copy) const {
+  if (address.shape.rank() == 0 || address.shape.count() == 0) return {};
+  const std::size_t copies = layout_.copies(address.region, in_flight_);
+  const bool per_set = address.region == StashLayout::kept || address.region == StashLayout::deferred;
   const std::size_t which = per_set ? at(set) : copy == Copy::first_forward ? 0 : copies - 1;
-  return TensorView(base_[place.region] + place.offset + which * layout_.bytes(place.region), place.dtype,
-                    place.shape);
+  return TensorView(base_[address.region] + address.offset + which * layout_.bytes(address.region), address.dtype,
+                    address.shape);
 }
 
 void Stash::bind(int set, TensorView input, TensorView output_gradient) {
@@ -195,20 +195,20 @@ void Stash::bind(int set, TensorView input, TensorView output_gradient) {
 }
 
 TensorView Stash::find(std::size_t layer, std::string_view name, int set) const {
-  const StashLayout::LayerPlaces& places = layout_.layer(layer);
-  for (std::size_t slot = 0; slot < places.names.size(); ++slot) {
-    if (places.names[slot] == name) return view(places.slots[slot], set, Copy::backward);
+  const StashLayout::LayerAddresses& addresses = layout_.layer(layer);
+  for (std::size_t entry = 0; entry < addresses.names.size(); ++entry) {
+    if (addresses.names[entry] == name) return view(addresses.entries[entry], set, Copy::backward);
   }
   return {};
 }
 
 Frame Stash::make_frame(std::size_t index, int set, Copy copy) const {
-  const StashLayout::LayerPlaces& places = layout_.layer(index);
-  const auto viewed = [&](const StashLayout::Place& place) { return view(place, set, copy); };
-  Frame frame{viewed(places.x), viewed(places.y),     viewed(places.dx), viewed(places.dy), {},
-              places.repeats,   places.repeats_output};
-  frame.slots.reserve(places.slots.size());
-  for (const StashLayout::Place& place : places.slots) frame.slots.push_back(viewed(place));
+  const StashLayout::LayerAddresses& addresses = layout_.layer(index);
+  const auto viewed = [&](const StashLayout::Address& address) { return view(address, set, copy); };
+  Frame frame{viewed(addresses.x), viewed(addresses.y),     viewed(addresses.dx), viewed(addresses.dy), {},
+              addresses.repeats,   addresses.repeats_output};
+  frame.entries.reserve(addresses.entries.size());
+  for (const StashLayout::Address& address : addresses.entries) frame.entries.push_back(viewed(address));
   return frame;
 }
 

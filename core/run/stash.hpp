@@ -40,16 +40,16 @@ class StashLayout {
  public:
   enum Region { kept, deferred, forward_scratch, backward_scratch, recomputed, session, kRegions };
 
-  struct Place {
+  struct Address {
     DType dtype = DType::f32;
     Shape shape;
     Region region = kept;
     std::size_t offset = 0;
   };
-  struct LayerPlaces {
-    Place x, y, dx, dy;
-    std::vector<Place> slots;
-    std::vector<std::string> names;  // of the slots
+  struct LayerAddresses {
+    Address x, y, dx, dy;
+    std::vector<Address> entries;
+    std::vector<std::string> names;  // of the entries
     std::vector<bool> repeats;       // see Frame
     bool repeats_output = true;
   };
@@ -61,7 +61,7 @@ class StashLayout {
   const BatchShape& shape() const noexcept { return shape_; }
   StashMode mode() const noexcept { return mode_; }
   const RecomputePlan& recompute() const noexcept { return demand_.recompute; }
-  const LayerPlaces& layer(std::size_t index) const { return layers_[index]; }
+  const LayerAddresses& layer(std::size_t index) const { return layers_[index]; }
   std::size_t num_layers() const noexcept { return layers_.size(); }
   std::size_t bytes(Region region) const { return bytes_[region]; }
   /// Copies of a region with that many micro-batches in flight.
@@ -81,14 +81,14 @@ class StashLayout {
   void place_boundaries(std::int64_t width);
   void place_ends(std::int64_t width);
   void place_repeated_input(std::size_t index, std::int64_t width);
-  void place_slots(std::size_t index, const StashPlan& plan);
-  Place place_of(std::size_t index, const StashPlan::Entry& entry);
-  Place take(Region region, DType dtype, const Shape& shape);
+  void place_entries(std::size_t index, const StashPlan& plan);
+  Address address_of(std::size_t index, const StashPlan::Declaration& entry);
+  Address take(Region region, DType dtype, const Shape& shape);
 
   BatchShape shape_;
   StashMode mode_;
   StageDemand demand_;
-  std::vector<LayerPlaces> layers_;
+  std::vector<LayerAddresses> layers_;
   std::array<std::size_t, kRegions> next_{};   // first free byte
   std::array<std::size_t, kRegions> bytes_{};  // high-water mark
 };
@@ -121,7 +121,7 @@ class Stash {
   static std::size_t at(int set) { return static_cast<std::size_t>(set); }
   /// Which copy of the regions that walks share.
   enum class Copy { first_forward, backward };
-  TensorView view(const StashLayout::Place& place, int set, Copy copy) const;
+  TensorView view(const StashLayout::Address& address, int set, Copy copy) const;
   Frame make_frame(std::size_t index, int set, Copy copy) const;
   void make_frames(Copy copy);
 

@@ -38,10 +38,10 @@ std::vector<std::uint64_t> write_whole(DirectFile& file, std::uint64_t offset,
 std::vector<std::uint64_t> write_blocks(DirectFile& file, std::uint64_t offset, const TensorView& elements) {
   if (elements.contiguous()) return write_whole(file, offset, bytes_of(elements));
   BlockDigests digests;
-  for_each_packed(elements, [&](std::span<const std::byte> stretch) {
-    digests.add(stretch);
-    file.write_at(offset, stretch);
-    offset += stretch.size();
+  for_each_packed(elements, [&](std::span<const std::byte> run) {
+    digests.add(run);
+    file.write_at(offset, run);
+    offset += run.size();
   });
   return digests.take();
 }

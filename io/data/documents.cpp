@@ -138,7 +138,7 @@ void for_each_document(const std::string& path, const DocumentFormat& format, Te
       return split_at_blank_lines(reader, take);
     case DocumentFormat::Separator::line:
       return split_at_lines(reader, take);
-    case DocumentFormat::Separator::stretch:
+    case DocumentFormat::Separator::anywhere:
       return cut_into_stretches(reader, take);
     case DocumentFormat::Separator::file:
       return take_whole(reader, take);

@@ -15,9 +15,9 @@ namespace caravan::io {
 struct DocumentFormat {
   /// by_name: *.jsonl and *.json are JSON lines, also with .gz or .zst behind.
   enum class Kind { by_name, text, json_lines };
-  /// Of text. stretch: pieces of a few MiB, cut between a line's end and a letter or digit, where Llama 4's
+  /// Of text. anywhere: pieces of a few MiB, cut between a line's end and a letter or digit, where Llama 4's
   /// split always cuts; for counting words of what has no bound.
-  enum class Separator { file, blank_line, line, stretch };
+  enum class Separator { file, blank_line, line, anywhere };
   Kind kind = Kind::by_name;
   Separator separator = Separator::file;
   std::string field = "text";       ///< of a JSON line's object

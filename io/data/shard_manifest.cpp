@@ -30,7 +30,7 @@ std::string manifest_path(const std::string& folder) {
   return (std::filesystem::path(folder) / kShardManifestFile).string();
 }
 
-/// Of every byte that belongs to neither stretch.
+/// Of every byte that belongs to neither range.
 std::uint64_t structure_digest(const File& file, std::uint64_t size, const ShardRecord& record) {
   const auto [first, second] = std::minmax(record.tokens, record.starts,
                                            [](const auto& a, const auto& b) { return a.offset < b.offset; });
@@ -48,10 +48,10 @@ std::uint64_t structure_digest(const File& file, std::uint64_t size, const Shard
   return digest.value();
 }
 
-json to_json(const StretchRecord& stretch) {
+json to_json(const RangeRecord& range) {
   json blocks = json::array();
-  for (const std::uint64_t block : stretch.blocks) blocks.push_back(digest_to_hex(block));
-  return {{"offset", stretch.offset}, {"bytes", stretch.bytes}, {"blocks_xxh3", std::move(blocks)}};
+  for (const std::uint64_t block : range.blocks) blocks.push_back(digest_to_hex(block));
+  return {{"offset", range.offset}, {"bytes", range.bytes}, {"blocks_xxh3", std::move(blocks)}};
 }
 
 json to_json(const ShardRecord& shard) {
@@ -78,18 +78,18 @@ json to_json(const ShardManifest& manifest) {
 }
 
 /// Whole elements inside a file of `file_bytes`, with a digest for each block.
-StretchRecord stretch_from(const json& object, std::uint64_t file_bytes, std::uint64_t element_bytes) {
-  StretchRecord stretch{uint64_of(object.at("offset")), uint64_of(object.at("bytes")), {}};
-  CARAVAN_CHECK(stretch.offset <= file_bytes && stretch.bytes <= file_bytes - stretch.offset &&
-                    stretch.bytes % element_bytes == 0,
+RangeRecord range_from(const json& object, std::uint64_t file_bytes, std::uint64_t element_bytes) {
+  RangeRecord range{uint64_of(object.at("offset")), uint64_of(object.at("bytes")), {}};
+  CARAVAN_CHECK(range.offset <= file_bytes && range.bytes <= file_bytes - range.offset &&
+                    range.bytes % element_bytes == 0,
                 IoError,
                 fmt::format("{} bytes from {} are no elements of {} bytes inside the {} bytes of the file",
-                            stretch.bytes, stretch.offset, element_bytes, file_bytes));
-  for (const json& block : object.at("blocks_xxh3")) stretch.blocks.push_back(digest_from(block));
+                            range.bytes, range.offset, element_bytes, file_bytes));
+  for (const json& block : object.at("blocks_xxh3")) range.blocks.push_back(digest_from(block));
   CARAVAN_CHECK(
-      stretch.blocks.size() == (stretch.bytes + kShardBlockBytes - 1) / kShardBlockBytes, IoError,
-      fmt::format("{} digests of blocks, which {} bytes contradict", stretch.blocks.size(), stretch.bytes));
-  return stretch;
+      range.blocks.size() == (range.bytes + kShardBlockBytes - 1) / kShardBlockBytes, IoError,
+      fmt::format("{} digests of blocks, which {} bytes contradict", range.blocks.size(), range.bytes));
+  return range;
 }
 
 TokenType type_named(const std::string& name) {
@@ -106,8 +106,8 @@ ShardRecord shard_from(const json& object, const std::string& name) {
                 fmt::format("{} bytes are more than a file has", shard.bytes));
   shard.structure = digest_from(object.at("structure_xxh3"));
   shard.type = type_named(object.at("type").get<std::string>());
-  shard.tokens = stretch_from(object.at("tokens"), shard.bytes, bytes_of(shard.type));
-  shard.starts = stretch_from(object.at("document_starts"), shard.bytes, sizeof(std::int64_t));
+  shard.tokens = range_from(object.at("tokens"), shard.bytes, bytes_of(shard.type));
+  shard.starts = range_from(object.at("document_starts"), shard.bytes, sizeof(std::int64_t));
   const bool is_apart =
       shard.tokens.end() <= shard.starts.offset || shard.starts.end() <= shard.tokens.offset;
   const auto starts = static_cast<std::int64_t>(shard.starts.bytes / sizeof(std::int64_t));
@@ -162,15 +162,15 @@ ShardManifest manifest_from(const json& body, const std::string& path) {
 
 }  // namespace
 
-ShardRecord seal_shard(const std::string& path, TokenType type, const StretchRecord& tokens,
-                       const StretchRecord& starts) {
+ShardRecord seal_shard(const std::string& path, TokenType type, const RangeRecord& tokens,
+                       const RangeRecord& starts) {
   const File file(path, O_RDONLY);
   ShardRecord record{std::filesystem::path(path).filename().string(),
                      file.size(),
                      0,
                      type,
-                     seal_stretch(file, tokens.offset, tokens.bytes),
-                     seal_stretch(file, starts.offset, starts.bytes)};
+                     seal_range(file, tokens.offset, tokens.bytes),
+                     seal_range(file, starts.offset, starts.bytes)};
   record.structure = structure_digest(file, record.bytes, record);
   return record;
 }

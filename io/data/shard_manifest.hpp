@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "io/data/sealed_stretch.hpp"
+#include "io/data/sealed_range.hpp"
 #include "io/data/shard_facts.hpp"
 #include "io/data/token_type.hpp"
 
@@ -12,14 +12,14 @@ namespace caravan::io {
 
 inline constexpr const char* kShardManifestFile = "tokens-manifest.json";
 
-/// One file of a set of shards. `structure` is the XXH3-64 of every byte outside its two stretches.
+/// One file of a set of shards. `structure` is the XXH3-64 of every byte outside its two ranges.
 struct ShardRecord {
   std::string name;
   std::uint64_t bytes = 0;
   std::uint64_t structure = 0;
   TokenType type = TokenType::u16;
-  StretchRecord tokens;  ///< little-endian, of `type`
-  StretchRecord starts;  ///< where documents begin in this file's tokens, i64
+  RangeRecord tokens;  ///< little-endian, of `type`
+  RangeRecord starts;  ///< where documents begin in this file's tokens, i64
 
   std::int64_t num_tokens() const { return static_cast<std::int64_t>(tokens.bytes / bytes_of(type)); }
 };
@@ -32,9 +32,9 @@ struct ShardManifest {
   std::vector<ShardRecord> shards;
 };
 
-/// The record of a finished file whose tokens and starts are these stretches (without blocks).
-ShardRecord seal_shard(const std::string& path, TokenType type, const StretchRecord& tokens,
-                       const StretchRecord& starts);
+/// The record of a finished file whose tokens and starts are these ranges (without blocks).
+ShardRecord seal_shard(const std::string& path, TokenType type, const RangeRecord& tokens,
+                       const RangeRecord& starts);
 
 /// IoError unless size and structure of the file are those of its record.
 void check_structure(const std::string& path, const ShardRecord& record);

@@ -58,9 +58,9 @@ void refuse_occupied(const std::string& folder) {
             folder));
 }
 
-/// Gives the stretch of the file that the values take, without digests.
+/// Gives the range of the file that the values take, without digests.
 template <class T>
-StretchRecord write_dataset(const h5::H5File& file, const std::string& name, hid_t file_type,
+RangeRecord write_dataset(const h5::H5File& file, const std::string& name, hid_t file_type,
                             hid_t memory_type, const std::vector<T>& values) {
   const hsize_t extent = values.size();
   const h5::Handle space(h5::checked(H5Screate_simple(1, &extent, nullptr), "make", "a data space"),
@@ -73,14 +73,14 @@ StretchRecord write_dataset(const h5::H5File& file, const std::string& name, hid
       h5::checked(H5Dcreate2(file.id(), name.c_str(), file_type, space, H5P_DEFAULT, list, H5P_DEFAULT),
                   "create dataset", name),
       H5Dclose);
-  StretchRecord stretch;
+  RangeRecord range;
   if (!values.empty()) {
     h5::check(H5Dwrite(dataset, memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), "write dataset",
               name);
-    stretch = {H5Dget_offset(dataset), values.size() * H5Tget_size(file_type), {}};
+    range = {H5Dget_offset(dataset), values.size() * H5Tget_size(file_type), {}};
   }
   dataset.close(name);
-  return stretch;
+  return range;
 }
 
 void write_facts(const h5::H5File& file, const ShardFacts& facts) {

@@ -44,8 +44,8 @@ int count_shards(const std::string& folder) {
 
 std::vector<std::int64_t> read_starts(const std::string& path, const ShardRecord& record) {
   std::vector<std::int64_t> starts(record.starts.bytes / sizeof(std::int64_t));
-  const SealedStretch stretch(File(path, O_RDONLY), "document starts", record.starts);
-  stretch.read(0, std::as_writable_bytes(std::span(starts)));
+  const SealedRange range(File(path, O_RDONLY), "document starts", record.starts);
+  range.read(0, std::as_writable_bytes(std::span(starts)));
   check_starts(starts, record.num_tokens(), path);
   return starts;
 }
@@ -90,7 +90,7 @@ void TokenShards::open_foreign(int shards) {
         fmt::format("{}: made with the tokenizer {} (the shard before: {}). Prepare the data again?", path,
                     found.facts.tokenizer_sha256, facts_.tokenizer_sha256));
     facts_ = found.facts;
-    const StretchRecord tokens{
+    const RangeRecord tokens{
         found.offset, static_cast<std::uint64_t>(found.tokens) * bytes_of(found.type), {}};
     add({{File(path, O_RDONLY), "tokens", tokens}, found.type, found.tokens}, found.starts);
   }

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "io/data/sealed_stretch.hpp"
+#include "io/data/sealed_range.hpp"
 #include "io/data/shard_facts.hpp"
 #include "io/data/token_stream.hpp"
 #include "io/data/token_type.hpp"
@@ -28,7 +28,7 @@ class TokenShards final : public TokenStream {
 
  private:
   struct Shard {
-    SealedStretch tokens;
+    SealedRange tokens;
     TokenType type;
     std::int64_t size;
     std::int64_t begin = 0;  // of this shard's tokens in the stream

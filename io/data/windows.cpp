@@ -16,11 +16,11 @@ Split split_named(const std::string& name) {
   return name == "all" ? Split::all : Split::train;
 }
 
-struct Stretch {
+struct Range {
   std::int64_t begin = 0, size = 0;
 };
 
-Stretch stretch_of(std::int64_t tokens, const WindowOptions& options) {
+Range range_of(std::int64_t tokens, const WindowOptions& options) {
   const auto held_out = static_cast<std::int64_t>(options.validation_fraction * static_cast<double>(tokens));
   if (options.split == Split::validation) return {tokens - held_out, held_out};
   return {0, options.split == Split::train ? tokens - held_out : tokens};
@@ -28,14 +28,14 @@ Stretch stretch_of(std::int64_t tokens, const WindowOptions& options) {
 
 std::int64_t count_windows(const TokenStream& stream, const WindowOptions& options) {
   const std::int64_t window = options.sequence_length + 1;
-  const Stretch stretch = stretch_of(stream.size(), options);
+  const Range range = range_of(stream.size(), options);
   CARAVAN_CHECK(
-      stretch.size >= window, ConfigError,
+      range.size >= window, ConfigError,
       fmt::format(
           "{} of {} tokens with validation_fraction={} (one sample needs sequence_length + 1 = {}). More "
           "text, another validation_fraction, or shorter sequences?",
-          stretch.size, stream.size(), options.validation_fraction, window));
-  return stretch.size / window;
+          range.size, stream.size(), options.validation_fraction, window));
+  return range.size / window;
 }
 
 }  // namespace
@@ -53,7 +53,7 @@ WindowOptions window_options(const Config& config) {
 WindowSource::WindowSource(std::unique_ptr<TokenStream> stream, const WindowOptions& options)
     : stream_(std::move(stream)),
       options_(options),
-      first_token_(stretch_of(stream_->size(), options).begin),
+      first_token_(range_of(stream_->size(), options).begin),
       samples_(count_windows(*stream_, options)),
       order_(static_cast<std::uint64_t>(samples_), {options.seed, hash_name("data order")}) {}
 

@@ -10,7 +10,7 @@ namespace {
 constexpr std::size_t kPieceBytes = std::size_t{4} << 20;
 
 /// The outermost axis from which on the elements lie one behind the other.
-int stretch_axis(const TensorView& view) {
+int run_axis(const TensorView& view) {
   std::int64_t inside = 1;
   int axis = view.shape.rank();
   while (axis > 0 && (view.stride(axis - 1) == inside || view.extent(axis - 1) == 1)) {
@@ -20,14 +20,14 @@ int stretch_axis(const TensorView& view) {
   return axis;
 }
 
-/// Gives the stretches from axis `axis` on; depth is at most the four axes of a shape.
+/// Gives the runs from axis `axis` on; depth is at most the four axes of a shape.
 template <class Take>
-void visit_axis(const TensorView& view, int axis, int stretch_axis, std::size_t stretch_bytes,
+void visit_axis(const TensorView& view, int axis, int run_axis, std::size_t run_bytes,
                 std::byte* from, const Take& take) {
-  if (axis == stretch_axis) return take(std::span(from, stretch_bytes));
+  if (axis == run_axis) return take(std::span(from, run_bytes));
   const auto step = view.stride(axis) * static_cast<std::int64_t>(size_of(view.dtype));
   for (std::int64_t i = 0; i < view.extent(axis); ++i)
-    visit_axis(view, axis + 1, stretch_axis, stretch_bytes, from + i * step, take);
+    visit_axis(view, axis + 1, run_axis, run_bytes, from + i * step, take);
 }
 
 }  // namespace
@@ -38,9 +38,9 @@ std::int64_t rows_a_piece(const TensorView& view) {
   return std::max<std::int64_t>(static_cast<std::int64_t>(kPieceBytes / row_bytes), 1);
 }
 
-void for_each_stretch(const TensorView& view, const std::function<void(std::span<std::byte>)>& take) {
+void for_each_run(const TensorView& view, const std::function<void(std::span<std::byte>)>& take) {
   if (view.count() == 0) return;
-  const int axis = stretch_axis(view);
+  const int axis = run_axis(view);
   std::size_t bytes = size_of(view.dtype);
   for (int inner = axis; inner < view.shape.rank(); ++inner)
     bytes *= static_cast<std::size_t>(view.extent(inner));
@@ -48,9 +48,9 @@ void for_each_stretch(const TensorView& view, const std::function<void(std::span
 }
 
 void pack(const TensorView& view, std::byte* to) {
-  for_each_stretch(view, [&](std::span<const std::byte> stretch) {
-    std::memcpy(to, stretch.data(), stretch.size());
-    to += stretch.size();
+  for_each_run(view, [&](std::span<const std::byte> run) {
+    std::memcpy(to, run.data(), run.size());
+    to += run.size();
   });
 }
 

@@ -18,9 +18,9 @@ void for_each_contiguous(const TensorView& view,
 /// The same as bytes.
 void for_each_packed(const TensorView& view, const std::function<void(std::span<const std::byte>)>& take);
 
-/// The stretches of memory that hold the elements, in row-major order, as large as they are. Does not read
+/// The runs of memory that hold the elements, in row-major order, as large as they are. Does not read
 /// them: the memory may be a device's.
-void for_each_stretch(const TensorView& view, const std::function<void(std::span<std::byte>)>& take);
+void for_each_run(const TensorView& view, const std::function<void(std::span<std::byte>)>& take);
 
 /// The elements of a host view in row-major order at `to`, which has room for view.bytes().
 void pack(const TensorView& view, std::byte* to);

@@ -9,23 +9,23 @@ namespace {
 
 /// Tokens sent to random experts, as an untrained router does: groups of unequal size.
 struct RandomRouting {
-  std::vector<std::int32_t> offsets, row_of, slot_of;
+  std::vector<std::int32_t> offsets, row_of, choice_of;
 
   explicit RandomRouting(const OpsShape& s)
       : offsets(static_cast<std::size_t>(s.experts) + 1),
         row_of(static_cast<std::size_t>(s.routed())),
-        slot_of(static_cast<std::size_t>(s.routed())) {
+        choice_of(static_cast<std::size_t>(s.routed())) {
     std::vector<std::int32_t> expert(row_of.size());
-    for (std::size_t slot = 0; slot < expert.size(); ++slot) {
-      expert[slot] = static_cast<std::int32_t>(uniform({7, 7}, 0, slot) * static_cast<float>(s.experts));
-      ++offsets[static_cast<std::size_t>(expert[slot]) + 1];
+    for (std::size_t choice = 0; choice < expert.size(); ++choice) {
+      expert[choice] = static_cast<std::int32_t>(uniform({7, 7}, 0, choice) * static_cast<float>(s.experts));
+      ++offsets[static_cast<std::size_t>(expert[choice]) + 1];
     }
     std::partial_sum(offsets.begin(), offsets.end(), offsets.begin());
     std::vector<std::int32_t> next = offsets;
-    for (std::size_t slot = 0; slot < expert.size(); ++slot) {
-      const std::int32_t row = next[static_cast<std::size_t>(expert[slot])]++;
-      row_of[slot] = row;
-      slot_of[static_cast<std::size_t>(row)] = static_cast<std::int32_t>(slot);
+    for (std::size_t choice = 0; choice < expert.size(); ++choice) {
+      const std::int32_t row = next[static_cast<std::size_t>(expert[choice])]++;
+      row_of[choice] = row;
+      choice_of[static_cast<std::size_t>(row)] = static_cast<std::int32_t>(choice);
     }
   }
 };
@@ -113,7 +113,7 @@ OpCase down_backward_input(BenchMemory& memory, const OpsShape& s) {
 
 /// Tensors of sending tokens to experts and back.
 struct Exchange {
-  TensorView x, rows, row_of, slot_of, weights, dweights;
+  TensorView x, rows, row_of, choice_of, weights, dweights;
   double bytes;  ///< of one pass over tokens and over rows
 
   Exchange(BenchMemory& memory, const OpsShape& s) {
@@ -121,7 +121,7 @@ struct Exchange {
     x = memory.random({s.tokens(), s.width});
     rows = memory.random({s.routed(), s.width});
     row_of = memory.indices({s.tokens(), s.top_k}, routing.row_of);
-    slot_of = memory.indices({s.routed()}, routing.slot_of);
+    choice_of = memory.indices({s.routed()}, routing.choice_of);
     weights = memory.random_f32({s.tokens(), s.top_k});
     dweights = memory.zeros(DType::f32, {s.tokens(), s.top_k});
     bytes = static_cast<double>(x.bytes() + rows.bytes());
@@ -131,7 +131,7 @@ struct Exchange {
 OpCase permute_forward(BenchMemory& memory, const OpsShape& s) {
   const Exchange e(memory, s);
   return {e.bytes, 0, [e, k = s.top_k](Ops& ops) {
-            ops.permute_forward({e.x, e.slot_of, e.weights, k, e.rows});
+            ops.permute_forward({e.x, e.choice_of, e.weights, k, e.rows});
           }};
 }
 
@@ -168,7 +168,7 @@ RouteForward routing_args(BenchMemory& memory, const OpsShape& s) {
   args.weights = memory.zeros(DType::f32, {s.tokens(), s.top_k});
   args.offsets = memory.zeros(DType::i32, {s.experts + 1});
   args.row_of = memory.zeros(DType::i32, {s.tokens(), s.top_k});
-  args.slot_of = memory.zeros(DType::i32, {s.routed()});
+  args.choice_of = memory.zeros(DType::i32, {s.routed()});
   args.counts = memory.zeros(DType::f32, {s.experts});
   return args;
 }

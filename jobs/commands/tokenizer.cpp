@@ -53,7 +53,7 @@ void refuse_to_overwrite(const io::TextInputs& inputs, const std::string& output
 
 int run_train(const Train& options) {
   const io::TextInputs inputs(options.text.inputs,
-                              options.text.format(io::DocumentFormat::Separator::stretch));
+                              options.text.format(io::DocumentFormat::Separator::anywhere));
   refuse_to_overwrite(inputs, options.output);
   io::BpeTrainer trainer;
   ProgressLine progress;

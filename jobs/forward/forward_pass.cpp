@@ -20,12 +20,12 @@ class Pass {
         model_(model),
         sequences_(sequences),
         pieces_(pieces_of(sequences, model.stage().chunk_size())),
-        slots_(most_slots(pieces_)),
+        rows_(most_rows(pieces_)),
         gradients_(gradients),
         stash_(device, layout(), 1),
         executor_(device, model.stage(), stash_),
-        memory_(device, static_cast<std::size_t>(slots_ * vocab()) * sizeof(float) + 64, "logits"),
-        logits_(memory_.take(DType::f32, {slots_, vocab()})) {
+        memory_(device, static_cast<std::size_t>(rows_ * vocab()) * sizeof(float) + 64, "logits"),
+        logits_(memory_.take(DType::f32, {rows_, vocab()})) {
     answers_.logits.resize(static_cast<std::size_t>(sequences.count * sequences.length * vocab()));
     valid_ = std::count_if(sequences.labels.begin(), sequences.labels.end(),
                            [](auto l) { return l != kIgnoredLabel; });
@@ -53,15 +53,15 @@ class Pass {
  private:
   std::int64_t vocab() const { return model_.stage().vocab_size(); }
 
-  static std::int64_t most_slots(const std::vector<Piece>& pieces) {
+  static std::int64_t most_rows(const std::vector<Piece>& pieces) {
     std::int64_t most = 0;
-    for (const Piece& piece : pieces) most = std::max(most, piece.slots());
+    for (const Piece& piece : pieces) most = std::max(most, piece.rows());
     return most;
   }
 
   StashLayout layout() {
     const Phase phase = gradients_ == Gradients::none ? Phase::evaluate : Phase::train;
-    return StashLayout(model_.stage().layers(), BatchShape{1, slots_, phase, 0, model_.compute()},
+    return StashLayout(model_.stage().layers(), BatchShape{1, rows_, phase, 0, model_.compute()},
                        StashMode::fused, model_.stage().width());
   }
 
@@ -81,16 +81,16 @@ class Pass {
     }
   }
 
-  /// Slots without a token hold token 0, which nobody sees, and predict nothing.
+  /// Rows without a token hold token 0, which nobody sees, and predict nothing.
   void run(const Piece& piece) {
-    const auto slots = static_cast<std::size_t>(slots_);
-    std::vector<std::int32_t> tokens(slots, 0), labels(slots, kIgnoredLabel), documents(slots, 1);
+    const auto rows = static_cast<std::size_t>(rows_);
+    std::vector<std::int32_t> tokens(rows, 0), labels(rows, kIgnoredLabel), documents(rows, 1);
     for (std::int64_t at = 0; at < piece.length; ++at) {
-      const auto slot = static_cast<std::size_t>(piece.lead + at);
+      const auto row = static_cast<std::size_t>(piece.lead + at);
       const auto token = static_cast<std::size_t>(piece.sequence * sequences_.length + piece.begin + at);
-      tokens[slot] = sequences_.tokens[token];
-      labels[slot] = sequences_.labels[token];
-      if (sequences_.attends(piece.sequence, piece.begin + at)) documents[slot] = 0;
+      tokens[row] = sequences_.tokens[token];
+      labels[row] = sequences_.labels[token];
+      if (sequences_.attends(piece.sequence, piece.begin + at)) documents[row] = 0;
     }
     MicroBatch batch;
     batch.tokens = tokens;
@@ -112,7 +112,7 @@ class Pass {
     executor_.run(row, std::span(&batch, 1), scales, nullptr);
   }
 
-  /// Calls visit(slot, token in [0, B·T)) for the tokens that are not masked.
+  /// Calls visit(row, token in [0, B·T)) for the tokens that are not masked.
   template <class Visit>
   void for_each_token(const Piece& piece, const Visit& visit) const {
     for (std::int64_t at = 0; at < piece.length; ++at)
@@ -124,8 +124,8 @@ class Pass {
     std::vector<float> logits(static_cast<std::size_t>(logits_.count()));
     device_.copy_to_host(Lane::compute, logits.data(), logits_.data, logits_.bytes());
     device_.synchronize();
-    for_each_token(piece, [&](std::int64_t slot, std::int64_t token) {
-      std::copy_n(logits.begin() + slot * vocab(), vocab(), answers_.logits.begin() + token * vocab());
+    for_each_token(piece, [&](std::int64_t row, std::int64_t token) {
+      std::copy_n(logits.begin() + row * vocab(), vocab(), answers_.logits.begin() + token * vocab());
     });
     for (std::size_t router = 0; router < layers_.size(); ++router)
       keep_scores(answers_.routers[router], layers_[router], piece);
@@ -140,8 +140,8 @@ class Pass {
     device_.copy_to_host(Lane::compute, scores.data(), weights.data, weights.bytes());
     device_.synchronize();
     const std::int64_t top_k = experts.extent(1);
-    for_each_token(piece, [&](std::int64_t slot, std::int64_t token) {
-      for (std::int64_t k = slot * top_k; k < (slot + 1) * top_k; ++k) {
+    for_each_token(piece, [&](std::int64_t row, std::int64_t token) {
+      for (std::int64_t k = row * top_k; k < (row + 1) * top_k; ++k) {
         const auto choice = static_cast<std::size_t>(k);
         router.scores[static_cast<std::size_t>(token * router.experts + chosen[choice])] = scores[choice];
       }
@@ -157,7 +157,7 @@ class Pass {
   ModelInstance& model_;
   const Sequences& sequences_;
   std::vector<Piece> pieces_;
-  std::int64_t slots_;  ///< of every run: as many as the longest piece has
+  std::int64_t rows_;  ///< of every run: as many as the longest piece has
   Gradients gradients_;
   Stash stash_;
   Executor executor_;

@@ -62,7 +62,7 @@ class Layout {
     }
   }
 
-  /// Empty slots before a run, so that its chunks end where its positions say.
+  /// Empty rows before a run, so that its chunks end where its positions say.
   std::int64_t lead(const Piece& run) const {
     if (chunk_ == 0) return 0;
     const std::int64_t first = position(run.sequence, run.begin);

@@ -7,16 +7,16 @@
 
 namespace caravan::jobs {
 
-/// A stretch of a sequence that is computed at once, from its first slot on. Its attended tokens see each
+/// What of a sequence is computed at once, from its first row on. Its attended tokens see each
 /// other and nothing else; the temperature of a token is that of its place in the sequence, and chunks begin
-/// at multiples of their size from slot 0.
+/// at multiples of their size from row 0.
 struct Piece {
   std::int64_t sequence = 0;
   std::int64_t begin = 0, length = 0;   ///< tokens [begin, begin + length) of the sequence
-  std::int64_t lead = 0;                ///< slots without a token before the first
+  std::int64_t lead = 0;                ///< rows without a token before the first
   bool has_holes = false;               ///< some of its tokens are masked
   std::vector<std::int64_t> rotations;  ///< [length] from 0, positions for RoPE; empty: one after another
-  std::int64_t slots() const { return lead + length; }
+  std::int64_t rows() const { return lead + length; }
   std::int64_t first_position() const { return begin - lead; }
 };
 

@@ -73,12 +73,12 @@ std::string npy_header(io::NumberType element, const std::vector<std::uint64_t>&
   return header + text;
 }
 
-void write_npy(const TensorSource& source, const TensorPart& part, const std::string& path) {
-  const io::NumberType stored = part.tensor->element.value(), element = npy_element_of(stored);
+void write_npy(const TensorSource& source, const Selection& selection, const std::string& path) {
+  const io::NumberType stored = selection.tensor->element.value(), element = npy_element_of(stored);
   io::PendingFile file(path);
-  const std::string header = npy_header(element, part.shown);
+  const std::string header = npy_header(element, selection.shown);
   file.write(std::as_bytes(std::span(header)));
-  ValueStream(source).for_each_stored(*part.tensor, part.box, [&](const Block& block, std::uint64_t) {
+  ValueStream(source).for_each_stored(*selection.tensor, selection.box, [&](const Block& block, std::uint64_t) {
     if (element == stored) return file.write({block.data, block.bytes()});
     const std::vector<float> values = widened(block);
     file.write(std::as_bytes(std::span(values)));
@@ -87,14 +87,14 @@ void write_npy(const TensorSource& source, const TensorPart& part, const std::st
 }
 
 Report export_view(const Subject& subject, const InspectOptions& options) {
-  const TensorPart part = parse_part(options.tensor, subject.tensors());
-  write_npy(*subject.source, part, options.file);
-  const io::NumberType element = npy_element_of(*part.tensor->element);
+  const Selection selection = parse_selection(options.tensor, subject.tensors());
+  write_npy(*subject.source, selection, options.file);
+  const io::NumberType element = npy_element_of(*selection.tensor->element);
   Report report;
-  report.text = fmt::format("{}: {} {}{}\n", options.file, name_of(element), shape_text(part.shown),
-                            element == *part.tensor->element ? "" : " (bf16 widened: numpy has no bf16)");
-  report.json = {{"path", subject.path}, {"tensor", part.tensor->name}, {"stored", part.tensor->type},
-                 {"file", options.file}, {"dtype", name_of(element)},   {"shape", part.shown}};
+  report.text = fmt::format("{}: {} {}{}\n", options.file, name_of(element), shape_text(selection.shown),
+                            element == *selection.tensor->element ? "" : " (bf16 widened: numpy has no bf16)");
+  report.json = {{"path", subject.path}, {"tensor", selection.tensor->name}, {"stored", selection.tensor->type},
+                 {"file", options.file}, {"dtype", name_of(element)},   {"shape", selection.shown}};
   return report;
 }
 

@@ -5,7 +5,7 @@
 #include "caravan/check.hpp"
 #include "jobs/inspect/names.hpp"
 #include "jobs/inspect/number.hpp"
-#include "jobs/inspect/part.hpp"
+#include "jobs/inspect/selection.hpp"
 #include "jobs/inspect/value_stream.hpp"
 
 namespace caravan::jobs {
@@ -31,24 +31,24 @@ nlohmann::ordered_json to_json(const std::vector<Number>& values) {
 }  // namespace
 
 Report show_view(const Subject& subject, const InspectOptions& options) {
-  const TensorPart part = parse_part(options.tensor, subject.tensors());
-  CARAVAN_CHECK(part.box.extents.count() <= kMostElements, ConfigError,
-                fmt::format("{} elements (at most {} are shown). A part as in NAME[0:4,:], or --export?",
-                            part.box.extents.count(), kMostElements));
+  const Selection selection = parse_selection(options.tensor, subject.tensors());
+  CARAVAN_CHECK(selection.box.extents.count() <= kMostElements, ConfigError,
+                fmt::format("{} elements (at most {} are shown). A selection as in NAME[0:4,:], or --export?",
+                            selection.box.extents.count(), kMostElements));
   std::vector<Number> values;
   ValueStream(*subject.source)
-      .for_each_stored(*part.tensor, part.box, [&](const Block& block, std::uint64_t) {
+      .for_each_stored(*selection.tensor, selection.box, [&](const Block& block, std::uint64_t) {
         const auto count = static_cast<std::uint64_t>(block.count());
         for (std::uint64_t i = 0; i < count; ++i) values.push_back(number_at(block, i));
       });
   Report report;
   report.text =
-      fmt::format("{} {} {}\n", printable(part.tensor->name), part.tensor->type, shape_text(part.shown)) +
-      lines_of(values, part.shown.empty() ? 1 : part.shown.back());
+      fmt::format("{} {} {}\n", printable(selection.tensor->name), selection.tensor->type, shape_text(selection.shown)) +
+      lines_of(values, selection.shown.empty() ? 1 : selection.shown.back());
   report.json = {{"path", subject.path},
-                 {"tensor", part.tensor->name},
-                 {"dtype", part.tensor->type},
-                 {"shape", part.shown},
+                 {"tensor", selection.tensor->name},
+                 {"dtype", selection.tensor->type},
+                 {"shape", selection.shown},
                  {"values", to_json(values)}};
   return report;
 }

@@ -9,15 +9,15 @@
 
 namespace caravan::jobs {
 
-/// Name of a layer's input among the parts that a rule keeps.
-inline constexpr const char* kInputPart = "input";
+/// Name of a layer's input among the sections that a rule keeps.
+inline constexpr const char* kInputSection = "input";
 
 /// What a job says about `train.recompute`.
 struct RecomputeRule {
   enum class Kind {
     none,
     every,   ///< of `every` layers the first one's input is kept, and `keeps`
-    budget,  ///< the same for single layers, with as many parts as the budget holds
+    budget,  ///< the same for single layers, with as many sections as the budget holds
     stage,   ///< R of whole stages
   };
   Kind kind = Kind::none;

@@ -13,9 +13,9 @@ namespace {
 
 void copy_from_device(Device& device, const TensorView& from, const TensorView& to) {
   auto* next = to.as<std::byte>();
-  io::for_each_stretch(from, [&](std::span<const std::byte> stretch) {
-    device.copy_to_host(Lane::compute, next, stretch.data(), stretch.size());
-    next += stretch.size();
+  io::for_each_run(from, [&](std::span<const std::byte> run) {
+    device.copy_to_host(Lane::compute, next, run.data(), run.size());
+    next += run.size();
   });
 }
 
@@ -57,9 +57,9 @@ TensorView CheckpointShare::elements(std::size_t piece) {
 
 TensorView CheckpointShare::round(const TensorView& values) {
   rounded_.clear();
-  io::for_each_packed(values, [&](std::span<const std::byte> stretch) {
-    const auto* first = reinterpret_cast<const float*>(stretch.data());
-    std::transform(first, first + stretch.size() / sizeof(float), std::back_inserter(rounded_), to_bf16);
+  io::for_each_packed(values, [&](std::span<const std::byte> run) {
+    const auto* first = reinterpret_cast<const float*>(run.data());
+    std::transform(first, first + run.size() / sizeof(float), std::back_inserter(rounded_), to_bf16);
   });
   return {rounded_.data(), DType::bf16, values.shape};
 }

@@ -31,7 +31,7 @@ bool starts_block(const Stage& stage, std::size_t index) {
 
 RecomputePlan plan_by_rule(const RecomputeRule& rule, const Stage& stage) {
   RecomputePlan plan(stage.layers().size());
-  const bool keeps_inputs = contains(rule.keeps, kInputPart);
+  const bool keeps_inputs = contains(rule.keeps, kInputSection);
   std::int64_t block = -1;
   for (std::size_t index = 0; index < plan.size(); ++index) {
     if (!may_repeat(stage, index)) continue;
@@ -48,16 +48,16 @@ std::vector<RecomputePlan> plans_by_rule(const RecomputeRule& rule, const ModelI
   return plans;
 }
 
-void check_parts(const std::vector<std::string>& keeps, ModelInstance& whole, const BatchShape& shape) {
-  std::set<std::string> known{kInputPart};
+void check_sections(const std::vector<std::string>& keeps, ModelInstance& whole, const BatchShape& shape) {
+  std::set<std::string> known{kInputSection};
   for (Layer* layer : whole.stage().layers()) {
-    for (const LayerPart& part : parts_of(*layer, shape)) known.insert(part.name);
+    for (const LayerSection& section : sections_of(*layer, shape)) known.insert(section.name);
   }
-  for (const std::string& part : keeps) {
-    if (known.contains(part) || contains(usually_kept(), part)) continue;
-    const std::string near = nearest_name(part, {known.begin(), known.end()});
-    throw ConfigError(fmt::format("train.recompute keeps '{}' (no layer of this model has that part). {}",
-                                  part,
+  for (const std::string& section : keeps) {
+    if (known.contains(section) || contains(usually_kept(), section)) continue;
+    const std::string near = nearest_name(section, {known.begin(), known.end()});
+    throw ConfigError(fmt::format("train.recompute keeps '{}' (no layer of this model has that section). {}",
+                                  section,
                                   near.empty() ? fmt::format("Known: {}", fmt::join(known, ", "))
                                                : fmt::format("Did you mean '{}'?", near)));
   }
@@ -66,11 +66,11 @@ void check_parts(const std::vector<std::string>& keeps, ModelInstance& whole, co
 /// Something that a layer may keep, and the time that this saves.
 struct Candidate {
   std::size_t stage, layer;
-  std::string part;  ///< or kInputPart
+  std::string section;  ///< or kInputSection
   double bytes, seconds;
 };
 
-std::vector<Candidate> candidates_of(const RankStages& stages, const PartCosts& costs) {
+std::vector<Candidate> candidates_of(const RankStages& stages, const SectionCosts& costs) {
   std::vector<Candidate> found;
   for (std::size_t at = 0; at < stages.model.stages().size(); ++at) {
     const Stage& stage = *stages.model.stages()[at];
@@ -79,12 +79,12 @@ std::vector<Candidate> candidates_of(const RankStages& stages, const PartCosts& 
     for (std::size_t index = 0; index < stage.layers().size(); ++index) {
       if (!may_repeat(stage, index)) continue;
       Layer& layer = *stage.layers()[index];
-      for (const LayerPart& part : parts_of(layer, stages.shape))
+      for (const LayerSection& section : sections_of(layer, stages.shape))
         found.push_back(
-            {at, index, part.name, static_cast<double>(part.bytes), costs.seconds(layer, part.name)});
+            {at, index, section.name, static_cast<double>(section.bytes), costs.seconds(layer, section.name)});
       if (starts_block(stage, index)) continue;
-      const double seconds = costs.seconds(*stage.layers()[index - 1], std::string(kOutputPart));
-      found.push_back({at, index, kInputPart, input_bytes, seconds});
+      const double seconds = costs.seconds(*stage.layers()[index - 1], std::string(kOutputSection));
+      found.push_back({at, index, kInputSection, input_bytes, seconds});
     }
   }
   std::stable_sort(found.begin(), found.end(), [](const Candidate& a, const Candidate& b) {
@@ -93,11 +93,11 @@ std::vector<Candidate> candidates_of(const RankStages& stages, const PartCosts& 
   return found;
 }
 
-LayerRecompute keeping(LayerRecompute layer, const std::string& part) {
-  if (part == kInputPart)
+LayerRecompute keeping(LayerRecompute layer, const std::string& section) {
+  if (section == kInputSection)
     layer.keeps_input = true;
   else
-    layer.keeps.push_back(part);
+    layer.keeps.push_back(section);
   return layer;
 }
 
@@ -109,7 +109,7 @@ std::size_t bytes_with(const RankStages& stages, std::vector<RecomputePlan> plan
 
 /// Repeats everything, then keeps what saves most time for its bytes for as long as there is room. Where
 /// costs are not known nothing is kept.
-std::vector<RecomputePlan> plans_within(double budget, const RankStages& stages, const PartCosts* costs) {
+std::vector<RecomputePlan> plans_within(double budget, const RankStages& stages, const SectionCosts* costs) {
   const std::size_t all = bytes_with(stages, {});
   const auto room = static_cast<std::size_t>(budget <= 1 ? budget * static_cast<double>(all) : budget);
   if (all <= room) return {};
@@ -124,7 +124,7 @@ std::vector<RecomputePlan> plans_within(double budget, const RankStages& stages,
   if (!costs) return plans;
   for (const Candidate& candidate : candidates_of(stages, *costs)) {
     LayerRecompute& layer = plans[candidate.stage][candidate.layer];
-    LayerRecompute before = std::exchange(layer, keeping(layer, candidate.part));
+    LayerRecompute before = std::exchange(layer, keeping(layer, candidate.section));
     if (bytes_with(stages, plans) > room) layer = std::move(before);
   }
   return plans;
@@ -133,13 +133,13 @@ std::vector<RecomputePlan> plans_within(double budget, const RankStages& stages,
 }  // namespace
 
 std::vector<RecomputePlan> choose_recompute(const RecomputeRule& rule, const RankStages& stages,
-                                            ModelInstance& whole, const PartCosts* costs) {
+                                            ModelInstance& whole, const SectionCosts* costs) {
   switch (rule.kind) {
     case RecomputeRule::Kind::none:
     case RecomputeRule::Kind::stage:
       return {};
     case RecomputeRule::Kind::every:
-      check_parts(rule.keeps, whole, stages.shape);
+      check_sections(rule.keeps, whole, stages.shape);
       return plans_by_rule(rule, stages.model);
     case RecomputeRule::Kind::budget:
       return plans_within(rule.budget, stages, costs);
@@ -152,10 +152,10 @@ namespace {
 /// "keeps input, attention; repeats norm, qkv"
 std::string describe_layer(Layer& layer, const LayerRecompute& recompute, const BatchShape& shape) {
   std::vector<std::string> keeps, repeats;
-  (recompute.keeps_input ? keeps : repeats).emplace_back(kInputPart);
-  for (const LayerPart& part : parts_of(layer, shape)) {
-    const bool kept = !recompute.repeats || contains(recompute.keeps, part.name);
-    (kept ? keeps : repeats).push_back(part.name);
+  (recompute.keeps_input ? keeps : repeats).emplace_back(kInputSection);
+  for (const LayerSection& section : sections_of(layer, shape)) {
+    const bool kept = !recompute.repeats || contains(recompute.keeps, section.name);
+    (kept ? keeps : repeats).push_back(section.name);
   }
   return fmt::format("keeps {}; repeats {}",
                      keeps.empty() ? "nothing" : fmt::format("{}", fmt::join(keeps, ", ")),

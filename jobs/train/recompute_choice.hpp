@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "jobs/job/recompute_rule.hpp"
-#include "jobs/train/part_costs.hpp"
+#include "jobs/train/section_costs.hpp"
 
 namespace caravan::jobs {
 
@@ -15,10 +15,10 @@ struct RankStages {
   const BatchShape& shape;
 };
 
-/// What the layers of each stage of a rank repeat. `costs` is read for a budget only. ConfigError for a part
+/// What the layers of each stage of a rank repeat. `costs` is read for a budget only. ConfigError for a section
 /// that no layer of `whole` has, and for a budget that is less than repeating everything takes.
 std::vector<RecomputePlan> choose_recompute(const RecomputeRule& rule, const RankStages& stages,
-                                            ModelInstance& whole, const PartCosts* costs);
+                                            ModelInstance& whole, const SectionCosts* costs);
 
 /// Layers with what they keep and what they repeat, and what the activations come to beside keeping all.
 std::string describe_recompute(const RankStages& stages);

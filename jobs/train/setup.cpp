@@ -96,9 +96,9 @@ TrainSetup::TrainSetup(Job job, Communicator& world, const MakeDevice& device, R
 void TrainSetup::choose_recomputation(Ranks ranks) {
   const RecomputeRule& rule = job_.train.recompute;
   if (rule.kind == RecomputeRule::Kind::budget && ranks == Ranks::running)
-    part_costs_.emplace(*registry_, *device_, whole_model_, shape_, world_);
+    section_costs_.emplace(*registry_, *device_, whole_model_, shape_, world_);
   pipeline_.training.recompute = choose_recompute(rule, {model_, pipeline_.training, shape_}, whole_model_,
-                                                  part_costs_ ? &*part_costs_ : nullptr);
+                                                  section_costs_ ? &*section_costs_ : nullptr);
 }
 
 StageChoice TrainSetup::stages_on(int rank) const {
@@ -185,10 +185,10 @@ std::string describe_pipeline(TrainSetup& setup) {
 
 std::string describe_recomputation(TrainSetup& setup) {
   std::string text;
-  if (setup.part_costs()) {
-    text += "\n# forward of each part, measured\n" + setup.part_costs()->describe();
+  if (setup.section_costs()) {
+    text += "\n# forward of each section, measured\n" + setup.section_costs()->describe();
   } else if (setup.job().train.recompute.kind == RecomputeRule::Kind::budget) {
-    text += "\n# forward of each part: measured where the ranks run; here as if everything were repeated\n";
+    text += "\n# forward of each section: measured where the ranks run; here as if everything were repeated\n";
   }
   if (setup.pipeline().training.recompute.empty()) return text;
   return text + "\n# recomputation on rank 0\n" +

@@ -61,7 +61,7 @@ class TrainSetup {
   const BatchShare& share() const noexcept { return share_; }
   const PipelineSetup& pipeline() const noexcept { return pipeline_; }
   /// Measured where a budget for activations chooses what is kept.
-  const std::optional<PartCosts>& part_costs() const noexcept { return part_costs_; }
+  const std::optional<SectionCosts>& section_costs() const noexcept { return section_costs_; }
   MemoryPlan memory();
   /// What it would be with other micro-batches and another recomputation.
   MemoryPlan memory(std::int64_t local_batch, const RecomputeRule& rule);
@@ -100,7 +100,7 @@ class TrainSetup {
   BatchShare share_;
   PipelineSetup pipeline_;
   ModelInstance model_;
-  std::optional<PartCosts> part_costs_;
+  std::optional<SectionCosts> section_costs_;
 };
 
 /// [collective] The text of --dry-run: job, layout, plan, operators, memory, parameters.

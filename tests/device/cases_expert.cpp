@@ -151,19 +151,19 @@ std::string name_of(std::string_view op, const PermuteCase& c, std::string_view 
 }
 
 struct Order {
-  Handle row_of, slot_of, weights;
+  Handle row_of, choice_of, weights;
 };
 
-/// A permutation of the slots that is no identity: row = (7·slot + 3) mod R, or the identity where 7 divides
+/// A permutation of the choices that is no identity: row = (7·choice + 3) mod R, or the identity where 7 divides
 /// R.
 Order order(ProblemBuilder& b, const PermuteCase& c) {
   const std::int64_t rows = c.tokens * c.top_k, step = rows % 7 == 0 ? 1 : 7;
-  std::vector<std::int32_t> row_of(rows), slot_of(rows);
-  for (std::int64_t slot = 0; slot < rows; ++slot) {
-    row_of[slot] = static_cast<std::int32_t>((step * slot + 3) % rows);
-    slot_of[row_of[slot]] = static_cast<std::int32_t>(slot);
+  std::vector<std::int32_t> row_of(rows), choice_of(rows);
+  for (std::int64_t choice = 0; choice < rows; ++choice) {
+    row_of[choice] = static_cast<std::int32_t>((step * choice + 3) % rows);
+    choice_of[row_of[choice]] = static_cast<std::int32_t>(choice);
   }
-  return {b.indices("row_of", {c.tokens, c.top_k}, row_of), b.indices("slot_of", {rows}, slot_of),
+  return {b.indices("row_of", {c.tokens, c.top_k}, row_of), b.indices("choice_of", {rows}, choice_of),
           b.contiguous(b.f32_random("weights", {c.tokens, c.top_k}))};
 }
 
@@ -177,7 +177,7 @@ Problem permute_forward(const PermuteCase& c, Storage storage) {
   const Handle x = b.random("x", {c.tokens, c.width}), out = b.output("out", {c.tokens * c.top_k, c.width});
   return b.build([=](Ops& ops, const Views& v) {
     ops.permute_forward({.x = v[x],
-                         .slot_of = v[o.slot_of],
+                         .choice_of = v[o.choice_of],
                          .weights = only_if(c.weighted, v[o.weights]),
                          .top_k = c.top_k,
                          .out = v[out]});

@@ -55,7 +55,7 @@ const std::vector<RouterCase>& router_cases() {
 }
 
 struct RouterOperands {
-  Handle logits, noise_std, bias, experts, weights, offsets, row_of, slot_of, counts;
+  Handle logits, noise_std, bias, experts, weights, offsets, row_of, choice_of, counts;
 };
 
 /// Logits with equals among them; the last case wants the first expert everywhere.
@@ -68,15 +68,15 @@ std::vector<double> tied_logits(const RouterCase& c) {
 }
 
 RouterOperands operands(ProblemBuilder& b, const RouterCase& c) {
-  const Shape scores{c.tokens, c.experts}, slots{c.tokens, c.rule.top_k};
+  const Shape scores{c.tokens, c.experts}, choices{c.tokens, c.rule.top_k};
   RouterOperands o{b.f32_random("logits", scores, 2),
                    b.f32_random("noise_std", scores),
                    b.f32_random("bias", {c.experts}, 0.3),
-                   b.index_output("experts", slots),
-                   b.contiguous(b.f32_output("weights", slots)),
+                   b.index_output("experts", choices),
+                   b.contiguous(b.f32_output("weights", choices)),
                    b.index_output("offsets", {c.experts + 1}),
-                   b.index_output("row_of", slots),
-                   b.index_output("slot_of", {c.tokens * c.rule.top_k}),
+                   b.index_output("row_of", choices),
+                   b.index_output("choice_of", {c.tokens * c.rule.top_k}),
                    b.given("counts", DType::f32, {c.experts}, std::vector<double>(c.experts, 3.0))};
   if (c.ties == on) b.set(o.logits, tied_logits(c));
   return o;
@@ -100,7 +100,7 @@ RouteForward forward_args(const RouterCase& c, const RouterOperands& o, const Vi
           .weights = v[o.weights],
           .offsets = v[o.offsets],
           .row_of = v[o.row_of],
-          .slot_of = v[o.slot_of],
+          .choice_of = v[o.choice_of],
           .counts = v[o.counts]};
 }
 

@@ -35,7 +35,7 @@ constexpr std::int64_t kTokens = 3000, kExperts = 24;
 /// Results of routing kTokens tokens, and the memory that they are made in.
 struct Routed {
   std::vector<float> logits, noise, bias, weights, counts;
-  std::vector<std::int32_t> experts, offsets, row_of, slot_of;
+  std::vector<std::int32_t> experts, offsets, row_of, choice_of;
 
   /// Logits in steps of 1/16, so that equals and near equals are common.
   explicit Routed(std::int64_t top_k)
@@ -44,7 +44,7 @@ struct Routed {
         experts(weights.size()),
         offsets(kExperts + 1),
         row_of(weights.size()),
-        slot_of(weights.size()) {
+        choice_of(weights.size()) {
     for (std::int64_t i = 0; i < kTokens * kExperts; ++i) {
       logits.push_back(std::round(32 * normal({1, 1}, 0, static_cast<std::uint64_t>(i))) / 16);
       noise.push_back(normal({1, 2}, 0, static_cast<std::uint64_t>(i)));
@@ -63,7 +63,7 @@ struct Routed {
     args.weights = TensorView(weights.data(), DType::f32, {kTokens, rule.top_k});
     args.offsets = TensorView(offsets.data(), DType::i32, {kExperts + 1});
     args.row_of = TensorView(row_of.data(), DType::i32, {kTokens, rule.top_k});
-    args.slot_of = TensorView(slot_of.data(), DType::i32, {kTokens * rule.top_k});
+    args.choice_of = TensorView(choice_of.data(), DType::i32, {kTokens * rule.top_k});
     args.counts = TensorView(counts.data(), DType::f32, {kExperts});
     ops.route_forward(args);
   }
@@ -75,7 +75,7 @@ void expect_same(const Routed& host, const Routed& reference) {
   EXPECT_EQ(host.weights, reference.weights);
   EXPECT_EQ(host.offsets, reference.offsets);
   EXPECT_EQ(host.row_of, reference.row_of);
-  EXPECT_EQ(host.slot_of, reference.slot_of);
+  EXPECT_EQ(host.choice_of, reference.choice_of);
   EXPECT_EQ(host.counts, reference.counts);
   EXPECT_EQ(std::accumulate(host.counts.begin(), host.counts.end(), 0.0f),
             static_cast<float>(host.experts.size()));

@@ -12,7 +12,7 @@ void read(Input input) {
   const MemoryFile memory(input);
   for (const auto content : {io::Content::text, io::Content::binary}) {
     for (const auto separator : {DocumentFormat::Separator::file, DocumentFormat::Separator::blank_line,
-                                 DocumentFormat::Separator::line, DocumentFormat::Separator::stretch}) {
+                                 DocumentFormat::Separator::line, DocumentFormat::Separator::anywhere}) {
       for (const auto kind : {DocumentFormat::Kind::text, DocumentFormat::Kind::json_lines}) {
         io::TextRepairs repairs;
         attempt([&] {

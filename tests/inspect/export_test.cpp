@@ -27,7 +27,7 @@ TEST(WriteNpy, WidensBf16AndNothingElse) {
   MemoryTensors source;
   source.add("/model/b", std::vector<std::uint16_t>{0x3F80, 0xC000, 0x4040, 0}, {2, 2}, DType::bf16);
   source.add("/model/h", std::vector<std::uint16_t>{0x3C00}, {1}, DType::f16);
-  jobs::write_npy(source, jobs::parse_part("b[:,0]", source.tensors()), folder.file("b.npy"));
+  jobs::write_npy(source, jobs::parse_selection("b[:,0]", source.tensors()), folder.file("b.npy"));
   const std::string bytes = slurp(folder.file("b.npy"));
   float values[2];
   ASSERT_EQ(bytes.size() % 64, sizeof(values));
@@ -35,7 +35,7 @@ TEST(WriteNpy, WidensBf16AndNothingElse) {
   EXPECT_EQ(values[0], 1);
   EXPECT_EQ(values[1], 3);
   EXPECT_THAT(bytes, HasSubstr("'<f4', 'fortran_order': False, 'shape': (2,)"));
-  jobs::write_npy(source, jobs::parse_part("h", source.tensors()), folder.file("h.npy"));
+  jobs::write_npy(source, jobs::parse_selection("h", source.tensors()), folder.file("h.npy"));
   EXPECT_EQ(slurp(folder.file("h.npy")).size() % 64, 2u);
 }
 

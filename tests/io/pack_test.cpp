@@ -21,12 +21,12 @@ class Stretches : public ::testing::Test {
   /// Elements of each stretch.
   static std::vector<std::size_t> sizes(const TensorView& view) {
     std::vector<std::size_t> all;
-    io::for_each_stretch(view, [&](auto bytes) { all.push_back(bytes.size() / sizeof(float)); });
+    io::for_each_run(view, [&](auto bytes) { all.push_back(bytes.size() / sizeof(float)); });
     return all;
   }
   static std::vector<float> packed(const TensorView& view) {
     std::vector<float> all;
-    io::for_each_stretch(view, [&](auto bytes) {
+    io::for_each_run(view, [&](auto bytes) {
       const auto* first = reinterpret_cast<const float*>(bytes.data());
       all.insert(all.end(), first, first + bytes.size() / sizeof(float));
     });

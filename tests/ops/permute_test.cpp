@@ -29,7 +29,7 @@ void PrintTo(const Case& c, std::ostream* out) {
 class PermuteGradients : public ::testing::TestWithParam<Case> {
  protected:
   PermuteGradients() {
-    for (std::int64_t slot = 0; slot < rows; ++slot) slot_of[row_of[slot]] = static_cast<std::int32_t>(slot);
+    for (std::int64_t choice = 0; choice < rows; ++choice) choice_of[row_of[choice]] = static_cast<std::int32_t>(choice);
   }
   TensorView given_weights() { return GetParam().weighted ? TensorView(weights) : TensorView(); }
   TensorView only_with_weights(Tensor& tensor) {
@@ -38,7 +38,7 @@ class PermuteGradients : public ::testing::TestWithParam<Case> {
 
   double permute_loss() {
     ops.permute_forward(
-        {.x = x, .slot_of = slot_of, .weights = given_weights(), .top_k = top_k, .out = sorted});
+        {.x = x, .choice_of = choice_of, .weights = given_weights(), .top_k = top_k, .out = sorted});
     return weighted_sum(dsorted, sorted);
   }
   double combine_loss() {
@@ -49,7 +49,7 @@ class PermuteGradients : public ::testing::TestWithParam<Case> {
   ReferenceOps ops;
   std::int64_t tokens = GetParam().tokens, top_k = GetParam().top_k, rows = tokens * top_k,
                gap = GetParam().gap;
-  Ids row_of{{tokens, top_k}, GetParam().row_of}, slot_of{{rows}};
+  Ids row_of{{tokens, top_k}, GetParam().row_of}, choice_of{{rows}};
   Tensor weights = Tensor::random("weights", {tokens, top_k});
   Tensor x = Tensor::random("x", {tokens, 3}, gap), sorted = Tensor::random("rows", {rows, 3}, gap);
   Tensor dsorted = Tensor::random("drows", {rows, 3}, gap), dy = Tensor::random("dy", {tokens, 3}, gap);
@@ -103,7 +103,7 @@ TEST_P(PermuteGradients, OfCombineMatchDifferences) {
 }
 
 TEST_P(PermuteGradients, CombineAfterPlainPermuteMultipliesByTopK) {
-  ops.permute_forward({.x = x, .slot_of = slot_of, .top_k = top_k, .out = sorted});
+  ops.permute_forward({.x = x, .choice_of = choice_of, .top_k = top_k, .out = sorted});
   ops.combine_forward({.rows = sorted, .row_of = row_of, .y = y});
 
   for (std::int64_t i = 0; i < x.size(); ++i) EXPECT_FLOAT_EQ(y[i], static_cast<float>(top_k) * x[i]) << i;
@@ -132,10 +132,10 @@ TEST(Combine, AddsItsBase) {
 TEST(Permute, RefusesASlotThatDoesNotExist) {
   ReferenceOps ops;
   Tensor x({2, 1}), out({2, 1});
-  Ids slot_of({2}, {0, 2});
+  Ids choice_of({2}, {0, 2});
 
-  EXPECT_EQ(message_of<DeviceError>([&] { ops.permute_forward({.x = x, .slot_of = slot_of, .out = out}); }),
-            "permute_forward on device 'reference': slot 2 of row 1 (there are 2 tokens with top_k 1)");
+  EXPECT_EQ(message_of<DeviceError>([&] { ops.permute_forward({.x = x, .choice_of = choice_of, .out = out}); }),
+            "permute_forward on device 'reference': choice 2 of row 1 (there are 2 tokens with top_k 1)");
 }
 
 TEST(Combine, RefusesARowThatDoesNotExist) {

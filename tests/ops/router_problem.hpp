@@ -16,7 +16,7 @@ struct RouterProblem {
         weights({tokens, rule.top_k}),
         offsets({num_experts + 1}),
         row_of({tokens, rule.top_k}),
-        slot_of({tokens * rule.top_k}),
+        choice_of({tokens * rule.top_k}),
         counts({num_experts}) {}
 
   void forward() {
@@ -31,7 +31,7 @@ struct RouterProblem {
                        .weights = weights,
                        .offsets = offsets,
                        .row_of = row_of,
-                       .slot_of = slot_of,
+                       .choice_of = choice_of,
                        .counts = counts});
   }
 
@@ -43,7 +43,7 @@ struct RouterProblem {
   std::int64_t first_token = 0;
   Ids experts;
   Tensor weights;
-  Ids offsets, row_of, slot_of;
+  Ids offsets, row_of, choice_of;
   Tensor counts;
 };
 

@@ -135,7 +135,7 @@ TEST(Router, SortsRowsByExpertAndKeepsTheOrderOfSlots) {
   EXPECT_THAT(p.experts.values(), ElementsAre(1, 2, 0, 1, 1, 3));
   EXPECT_THAT(p.offsets.values(), ElementsAre(0, 1, 4, 5, 6));
   EXPECT_THAT(p.row_of.values(), ElementsAre(1, 4, 0, 2, 3, 5));
-  EXPECT_THAT(p.slot_of.values(), ElementsAre(2, 0, 3, 4, 1, 5));
+  EXPECT_THAT(p.choice_of.values(), ElementsAre(2, 0, 3, 4, 1, 5));
   EXPECT_THAT(p.counts.values(), ElementsAre(1, 3, 1, 1));
 }
 

@@ -50,7 +50,7 @@ class LateDispatcher final : public Dispatcher {
   };
 
   Ticket post(const Routing& routing, TensorView from, TensorView to) {
-    const auto rows = static_cast<std::size_t>(routing.slot_of.count());
+    const auto rows = static_cast<std::size_t>(routing.choice_of.count());
     copies_.push_back({from, to, rows * static_cast<std::size_t>(from.extent(1)) * sizeof(float)});
     for (std::int64_t i = 0; i < to.count(); ++i) element(to, i) = std::numeric_limits<float>::quiet_NaN();
     ++traffic.posted;

@@ -161,10 +161,10 @@ struct Extent {
 
 class Overlap {
  public:
-  void add(const StashLayout::Place& place, const std::string& what) {
+  void add(const StashLayout::Address& address, const std::string& what) {
     const std::size_t bytes =
-        place.shape.rank() == 0 ? 0 : static_cast<std::size_t>(place.shape.count()) * size_of(place.dtype);
-    if (bytes > 0) extents_[place.region].push_back({place.offset, place.offset + bytes, what});
+        address.shape.rank() == 0 ? 0 : static_cast<std::size_t>(address.shape.count()) * size_of(address.dtype);
+    if (bytes > 0) extents_[address.region].push_back({address.offset, address.offset + bytes, what});
   }
   void expect_none(const StashLayout& layout) {
     for (int region = 0; region < StashLayout::kRegions; ++region) {
@@ -185,14 +185,14 @@ class Overlap {
 
 /// Everything that a layer sees while one of its segments runs.
 void add_layer(Overlap& overlap, const StashLayout& layout, std::size_t index) {
-  const StashLayout::LayerPlaces& places = layout.layer(index);
+  const StashLayout::LayerAddresses& addresses = layout.layer(index);
   const std::string name = "layer " + std::to_string(index);
-  overlap.add(places.x, name + " x");
-  overlap.add(places.y, name + " y");
-  overlap.add(places.dx, name + " dx");
-  overlap.add(places.dy, name + " dy");
-  for (std::size_t slot = 0; slot < places.slots.size(); ++slot) {
-    overlap.add(places.slots[slot], name + " slot " + std::to_string(slot));
+  overlap.add(addresses.x, name + " x");
+  overlap.add(addresses.y, name + " y");
+  overlap.add(addresses.dx, name + " dx");
+  overlap.add(addresses.dy, name + " dy");
+  for (std::size_t entry = 0; entry < addresses.entries.size(); ++entry) {
+    overlap.add(addresses.entries[entry], name + " entry " + std::to_string(entry));
   }
 }
 
@@ -213,15 +213,15 @@ TEST_P(MemoryPlan, keeps_apart_what_all_layers_keep_until_backward) {
   TestModel model(tiny::config(GetParam().assignments));
   const StashLayout layout(model.stage().layers(), {2, 7, Phase::train}, StashMode::split, 12);
   Overlap overlap;
-  auto add_lasting = [&](const StashLayout::Place& place, const std::string& what) {
-    if (place.region == StashLayout::kept || place.region == StashLayout::deferred) overlap.add(place, what);
+  auto add_lasting = [&](const StashLayout::Address& address, const std::string& what) {
+    if (address.region == StashLayout::kept || address.region == StashLayout::deferred) overlap.add(address, what);
   };
   for (std::size_t index = 0; index < layout.num_layers(); ++index) {
-    const StashLayout::LayerPlaces& places = layout.layer(index);
-    add_lasting(places.y, "output of layer " + std::to_string(index));
-    add_lasting(places.dy, "gradient of layer " + std::to_string(index));
-    for (const StashLayout::Place& slot : places.slots)
-      add_lasting(slot, "a slot of layer " + std::to_string(index));
+    const StashLayout::LayerAddresses& addresses = layout.layer(index);
+    add_lasting(addresses.y, "output of layer " + std::to_string(index));
+    add_lasting(addresses.dy, "gradient of layer " + std::to_string(index));
+    for (const StashLayout::Address& entry : addresses.entries)
+      add_lasting(entry, "a entry of layer " + std::to_string(index));
   }
   overlap.expect_none(layout);
 }

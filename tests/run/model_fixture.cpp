@@ -233,9 +233,9 @@ double differentiate(TestModel& model, const TestBatch& batch, std::uint64_t see
 std::vector<std::int32_t> chosen_experts(TestModel& model, Walker& walker, std::size_t layer) {
   StashPlan plan;
   model.stage().layers()[layer]->plan(walker.stash().layout().shape(), plan);
-  for (std::size_t slot = 0; slot < plan.entries().size(); ++slot) {
-    if (plan.entries()[slot].name != "routing.experts") continue;
-    const TensorView experts = walker.stash().frame(layer, 0).slots[slot];
+  for (std::size_t entry = 0; entry < plan.entries().size(); ++entry) {
+    if (plan.entries()[entry].name != "routing.experts") continue;
+    const TensorView experts = walker.stash().frame(layer, 0).entries[entry];
     return {experts.as<std::int32_t>(), experts.as<std::int32_t>() + experts.count()};
   }
   return {};

@@ -93,28 +93,28 @@ class Recompute : public ::testing::TestWithParam<Case> {
   const std::vector<Layer*>& layers() { return model_.stage().layers(); }
   BatchShape shape() const { return batches_.front().shape(Phase::train); }
 
-  /// Every layer but embedding and head repeats, in groups of `every`, and keeps `parts`.
-  RecomputePlan plan(std::size_t every, const std::vector<std::string>& parts = {}) {
+  /// Every layer but embedding and head repeats, in groups of `every`, and keeps `sections`.
+  RecomputePlan plan(std::size_t every, const std::vector<std::string>& sections = {}) {
     RecomputePlan plan(layers().size());
     for (std::size_t index = 1; index + 1 < plan.size(); ++index)
-      plan[index] = {true, (index - 1) % every == 0, parts};
+      plan[index] = {true, (index - 1) % every == 0, sections};
     return plan;
   }
 
   /// Of the layers that repeat.
-  std::set<std::string> parts() {
+  std::set<std::string> sections() {
     std::set<std::string> names;
     for (std::size_t index = 1; index + 1 < layers().size(); ++index) {
       StashPlan declared;
       layers()[index]->plan(shape(), declared);
-      for (const StashPlan::Entry& entry : declared.entries()) {
-        if (entry.outlives_forward() && entry.shape.count() > 0) names.insert(entry.part);
+      for (const StashPlan::Declaration& entry : declared.entries()) {
+        if (entry.outlives_forward() && entry.shape.count() > 0) names.insert(entry.section);
       }
     }
     return names;
   }
 
-  /// `tampered`: a part that no repeated forward makes, kept or not, or kEverything, which all make.
+  /// `tampered`: a section that no repeated forward makes, kept or not, or kEverything, which all make.
   Outcome run(const std::vector<Step>& row, StashMode mode, const RecomputePlan& recompute,
               const std::string& tampered = {}) {
     const bool overlaps =
@@ -134,16 +134,16 @@ class Recompute : public ::testing::TestWithParam<Case> {
             counts()};
   }
 
-  void tamper(const std::string& part, Stash& stash) {
+  void tamper(const std::string& section, Stash& stash) {
     for (std::size_t index = 0; index < layers().size(); ++index) {
       StashPlan declared;
       layers()[index]->plan(shape(), declared);
       for (int set = 0; set < kMicrobatches; ++set) {
         Frame& frame = stash.frame(index, set);
-        if (part == kEverything) frame.repeats_output = true;
-        for (std::size_t slot = 0; slot < declared.entries().size(); ++slot) {
-          if (part == kEverything) frame.repeats[slot] = true;
-          if (declared.entries()[slot].part == part) frame.repeats[slot] = false;
+        if (section == kEverything) frame.repeats_output = true;
+        for (std::size_t entry = 0; entry < declared.entries().size(); ++entry) {
+          if (section == kEverything) frame.repeats[entry] = true;
+          if (declared.entries()[entry].section == section) frame.repeats[entry] = false;
         }
       }
     }
@@ -212,19 +212,19 @@ TEST_P(Recompute, of_some_layers_changes_no_bit) {
 }
 
 TEST_P(Recompute, leaves_out_any_part_that_is_kept) {
-  for (const std::string& part : parts()) {
-    expect_same(plan(1, {part}), "kept " + part);
-    expect_same(plan(2, {part}), "kept in groups of 2 " + part);
+  for (const std::string& section : sections()) {
+    expect_same(plan(1, {section}), "kept " + section);
+    expect_same(plan(2, {section}), "kept in groups of 2 " + section);
   }
 }
 
 TEST_P(Recompute, repeats_any_part_alone) {
-  const std::set<std::string> all = parts();
-  for (const std::string& part : all) {
+  const std::set<std::string> all = sections();
+  for (const std::string& section : all) {
     std::vector<std::string> kept(all.begin(), all.end());
-    std::erase(kept, part);
-    expect_same(plan(1, kept), "repeated " + part);
-    expect_same(plan(2, kept), "repeated in groups of 2 " + part);
+    std::erase(kept, section);
+    expect_same(plan(1, kept), "repeated " + section);
+    expect_same(plan(2, kept), "repeated in groups of 2 " + section);
   }
 }
 
@@ -232,9 +232,9 @@ TEST_P(Recompute, repeats_any_part_alone) {
 TEST_P(Recompute, of_too_little_is_seen) {
   if (GetParam().device != "reference") GTEST_SKIP() << "leftovers of other layers are no fit indices";
   const Outcome expected = run(fused_rows(), StashMode::fused, {});
-  for (const std::string& part : parts()) {
+  for (const std::string& section : sections()) {
     try {
-      EXPECT_FALSE(run(fused_rows(), StashMode::fused, plan(1), part) == expected) << part;
+      EXPECT_FALSE(run(fused_rows(), StashMode::fused, plan(1), section) == expected) << section;
     } catch (const Error&) {
       continue;
     }
@@ -276,7 +276,7 @@ TEST_P(Recompute, keeps_apart_what_a_group_uses_at_once) {
   const RecomputePlan groups = plan(2, {"norm"});
   const StashLayout layout(layers(), shape(), StashMode::split, kWidth, {.recompute = groups});
   std::size_t end = 0;  // places are handed out in ascending order
-  const auto take = [&](const StashLayout::Place& place) {
+  const auto take = [&](const StashLayout::Address& place) {
     if (place.region != StashLayout::recomputed || place.shape.count() == 0) return;
     EXPECT_GE(place.offset, end);
     end = place.offset + static_cast<std::size_t>(place.shape.count()) * size_of(place.dtype);
@@ -285,7 +285,7 @@ TEST_P(Recompute, keeps_apart_what_a_group_uses_at_once) {
   for (std::size_t index = 0; index < layout.num_layers(); ++index) {
     if (groups[index].keeps_input) end = 0;
     if (!groups[index].keeps_input) take(layout.layer(index).x);
-    for (const StashLayout::Place& place : layout.layer(index).slots) take(place);
+    for (const StashLayout::Address& address : layout.layer(index).entries) take(address);
   }
   EXPECT_GT(layout.bytes(StashLayout::recomputed), 0u);
 }

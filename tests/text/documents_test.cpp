@@ -126,7 +126,7 @@ TEST(Documents, AreReadAcrossThePiecesInWhichAFileComes) {
 TEST(Documents, AreCutIntoStretchesWhereNoWordIsCut) {
   std::string text;
   while (text.size() < (9u << 20)) text += "Some words, 'and' more.\n\n  indented\n/path\nEnd";
-  const auto stretches = documents_of(text, "x", {.separator = Separator::stretch});
+  const auto stretches = documents_of(text, "x", {.separator = Separator::anywhere});
   BpeTrainer whole, parts;
   whole.add_text(text);
   for (const std::string& stretch : stretches) parts.add_text(stretch);
@@ -135,7 +135,7 @@ TEST(Documents, AreCutIntoStretchesWhereNoWordIsCut) {
   EXPECT_GT(stretches.size(), 1u);
   EXPECT_EQ(std::accumulate(stretches.begin(), stretches.end(), std::string()), text);
   EXPECT_EQ(whole.learn(300, quiet).merges, parts.learn(300, quiet).merges);
-  EXPECT_EQ(documents_of(std::string(5u << 20, 'x'), "x", {.separator = Separator::stretch}).size(), 1u);
+  EXPECT_EQ(documents_of(std::string(5u << 20, 'x'), "x", {.separator = Separator::anywhere}).size(), 1u);
 }
 
 TEST(Documents, AreAFieldOfAJsonLine) {

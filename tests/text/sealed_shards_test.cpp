@@ -116,7 +116,7 @@ TEST(SealedBlocks, AreComparedWhenTheyAreRead) {
   constexpr std::int64_t kTokensOfABlock = static_cast<std::int64_t>(kShardBlockBytes) / 2;
   write(folder.file("d"), {Ids(3 * kTokensOfABlock, 7)}, 100, 4 * kTokensOfABlock);
   const std::string path = folder.file("d/tokens-00000-of-00001.h5");
-  const StretchRecord tokens = read_shard_manifest(folder.file("d")).shards.front().tokens;
+  const RangeRecord tokens = read_shard_manifest(folder.file("d")).shards.front().tokens;
   std::string bytes = test::slurp(path);
   bytes[tokens.offset + kShardBlockBytes + 1000] ^= 1;  // in the second of three
   test::spill(path, bytes);

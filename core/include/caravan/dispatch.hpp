@@ -13,7 +13,7 @@ struct Routing {
   TensorView weights;  ///< [T, K] f32
   TensorView offsets;  ///< [E+1] i32 rows of each expert among the rows that this rank sends
   TensorView row_of;   ///< [T, K] i32
-  TensorView slot_of;  ///< [R] i32
+  TensorView choice_of;  ///< [R] i32
 };
 
 /// Brings rows to the ranks that hold their experts, and back. Plugin kind "dispatch". Dispatch and combine

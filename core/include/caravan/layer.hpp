@@ -15,7 +15,7 @@ namespace caravan {
 enum class Phase {
   train,     ///< forward keeps what backward reads; dropout and noise are on; experts are counted
   evaluate,  ///< forward only
-  decode,    ///< forward only, one sequence, keys and values are kept in session slots
+  decode,    ///< forward only, one sequence, keys and values are kept in session entries
 };
 
 /// Which forward of a micro-batch this is. Sums and counters are added to in the first only.
@@ -41,11 +41,11 @@ enum class Lifetime {
   session,          ///< decode: kept between calls (keys and values)
 };
 
-/// The part of forward that makes a layer's output, and entries that nothing else needs.
-inline constexpr std::string_view kOutputPart = "output";
+/// The section of forward that makes a layer's output, and entries that nothing else needs.
+inline constexpr std::string_view kOutputSection = "output";
 
-/// Handle of a declared entry.
-struct Slot {
+/// Handle of a declared entry of the stash.
+struct Entry {
   int index = -1;
 };
 
@@ -53,26 +53,26 @@ struct Slot {
 /// fine.
 class StashPlan {
  public:
-  struct Entry {
+  struct Declaration {
     std::string name;
     DType dtype;
     Shape shape;
     Lifetime lifetime;
-    std::string part;  ///< of forward, which writes it
+    std::string section;  ///< of forward, which writes it
     /// It lives from forward to backward: kept meanwhile, or written again.
     bool outlives_forward() const { return lifetime == Lifetime::input || lifetime == Lifetime::weight; }
   };
-  /// `part`: what forward leaves out or does again as one (see Run::makes); none: it is a part of its own. An
-  /// entry of lifetime forward belongs to the part that it is made for.
-  Slot add(std::string name, DType dtype, Shape shape, Lifetime lifetime, std::string_view part = {}) {
-    std::string writer(part.empty() ? std::string_view(name) : part);
-    entries_.push_back({std::move(name), dtype, shape, lifetime, std::move(writer)});
-    return Slot{static_cast<int>(entries_.size()) - 1};
+  /// `section`: what forward leaves out or does again as one (see Run::makes); none: it is one of its own. An
+  /// entry of lifetime forward belongs to the section that it is made for.
+  Entry add(std::string name, DType dtype, Shape shape, Lifetime lifetime, std::string_view section = {}) {
+    std::string writer(section.empty() ? std::string_view(name) : section);
+    declarations_.push_back({std::move(name), dtype, shape, lifetime, std::move(writer)});
+    return Entry{static_cast<int>(declarations_.size()) - 1};
   }
-  const std::vector<Entry>& entries() const noexcept { return entries_; }
+  const std::vector<Declaration>& entries() const noexcept { return declarations_; }
 
  private:
-  std::vector<Entry> entries_;
+  std::vector<Declaration> declarations_;
 };
 
 /// What a segment sees of one micro-batch: the layer's input and output, their gradients, and the declared
@@ -82,10 +82,10 @@ struct Frame {
   TensorView y;   ///< [T, H] layer output; empty for the last layer of the model
   TensorView dx;  ///< [T, H] to be written by backward_input
   TensorView dy;  ///< [T, H] given to backward_input; also valid in backward_weight
-  std::vector<TensorView> slots;
-  std::vector<bool> repeats;   ///< slots that a repeated forward writes again; the others are kept
+  std::vector<TensorView> entries;
+  std::vector<bool> repeats;   ///< entries that a repeated forward writes again; the others are kept
   bool repeats_output = true;  ///< the same of y
-  TensorView operator[](Slot slot) const { return slots[static_cast<std::size_t>(slot.index)]; }
+  TensorView operator[](Entry entry) const { return entries[static_cast<std::size_t>(entry.index)]; }
 };
 
 /// One micro-batch on its way through a stage. Borrowed; lives as long as the walk.
@@ -110,12 +110,12 @@ struct Run {
   bool training() const { return shape.phase == Phase::train; }
   /// Sums and counters of training are to be added to.
   bool counts() const { return training() && pass == Pass::first; }
-  /// Forward does what writes `slot`. A repeated one may leave out what has been kept, so each part of a
+  /// Forward does what writes `entry`. A repeated one may leave out what has been kept, so each section of a
   /// layer's forward asks; writing it again gives the same bits and costs time alone.
-  bool makes(const Frame& frame, Slot slot) const {
-    return pass == Pass::first || frame.repeats[static_cast<std::size_t>(slot.index)];
+  bool makes(const Frame& frame, Entry entry) const {
+    return pass == Pass::first || frame.repeats[static_cast<std::size_t>(entry.index)];
   }
-  /// The same for y and the entries of kOutputPart.
+  /// The same for y and the entries of kOutputSection.
   bool makes_output(const Frame& frame) const { return pass == Pass::first || frame.repeats_output; }
   /// Key of a random stream that belongs to this step and to `name`.
   RandomKey key(std::string_view name) const { return {seed, hash_name(name)}; }

@@ -37,7 +37,7 @@ struct VBlock {
   }
 };
 
-/// Repeats a building block for all micro-batches and squeezes it: slot by slot, every rank runs its next F
+/// Repeats a building block for all micro-batches and squeezes it: turn by turn, every rank runs its next F
 /// or I in the order of the block when its input is there and an F leaves at most `most_stashes`, else its
 /// oldest W, else nothing. Time O(ranks · (microbatches + ranks)).
 class VBlockRepetition {
@@ -113,10 +113,10 @@ class VBlockRepetition {
 
   /// Of the passes from `from` on that ran fewer times than they may, the one that stands first in the block.
   static std::size_t first_due(const Rank& rank, std::size_t from, const Numbers& runs, const Numbers& most) {
-    const auto slot = [&](std::size_t pass) { return rank.offsets[pass] + VBlock::kInterval * runs[pass]; };
+    const auto turn = [&](std::size_t pass) { return rank.offsets[pass] + VBlock::kInterval * runs[pass]; };
     std::size_t first = kNone;
     for (std::size_t pass = from; pass < kNone; ++pass) {
-      if (runs[pass] < most[pass] && (first == kNone || slot(pass) < slot(first))) first = pass;
+      if (runs[pass] < most[pass] && (first == kNone || turn(pass) < turn(first))) first = pass;
     }
     return first;
   }
@@ -132,8 +132,8 @@ class VBlockRepetition {
   Numbers all() const { return {microbatches_, microbatches_, microbatches_, microbatches_}; }
 
   int microbatches_, most_stashes_;
-  std::vector<int> forwards_, inputs_;  ///< [stage] F and I that ended before this slot
-  std::vector<int*> finished_;          ///< what this slot adds to them
+  std::vector<int> forwards_, inputs_;  ///< [stage] F and I that ended before this turn
+  std::vector<int*> finished_;          ///< what this turn adds to them
   std::vector<Rank> ranks_;
 };
 

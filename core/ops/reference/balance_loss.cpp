@@ -12,7 +12,7 @@ using namespace reference;
 
 namespace {
 
-/// One sequence: density[e] is the share of its slots routed to e, probability[t, e] the softmax of its
+/// One sequence: density[e] is the share of its choices routed to e, probability[t, e] the softmax of its
 /// logits.
 struct Sequence {
   std::vector<double> density;
@@ -47,10 +47,10 @@ class Balance {
 
   Sequence sequence(std::int64_t b) const {
     Sequence result{std::vector<double>(num_experts(), 0.0), {}};
-    const double slot = 1 / static_cast<double>(length_ * experts_.extent(1));
+    const double choice = 1 / static_cast<double>(length_ * experts_.extent(1));
     for (std::int64_t t = b * length_; t < (b + 1) * length_; ++t) {
       result.probability.push_back(probabilities(logits_, t));
-      for (std::int64_t k = 0; k < experts_.extent(1); ++k) result.density.at(experts_(t, k)) += slot;
+      for (std::int64_t k = 0; k < experts_.extent(1); ++k) result.density.at(experts_(t, k)) += choice;
     }
     return result;
   }

@@ -11,13 +11,13 @@ using namespace reference;
 namespace {
 
 /// Rows of (token, k), and the optional weights with the same shape.
-struct Slots {
+struct Choices {
   Matrix<std::int32_t> row_of;
   Matrix<float> weights;
   std::int64_t rows;
 
   template <class Args>
-  Slots(const Call& call, const Args& args, std::int64_t tokens, std::int64_t rows_)
+  Choices(const Call& call, const Args& args, std::int64_t tokens, std::int64_t rows_)
       : row_of(call.matrix<std::int32_t>("row_of", args.row_of, tokens, kAny)),
         weights(call.optional_f32_matrix("weights", args.weights, tokens, row_of.extent(1))),
         rows(rows_) {
@@ -35,17 +35,17 @@ struct Slots {
 };
 
 /// dweights[t, k] = tokens[t]·rows[row_of[t, k]]
-void weight_gradients(const Slots& slots, const Matrix<float>& tokens, const Matrix<float>& rows,
+void weight_gradients(const Choices& choices, const Matrix<float>& tokens, const Matrix<float>& rows,
                       const Matrix<float>& dweights) {
   fill(dweights, [&](std::int64_t t, std::int64_t k) {
     return sum(tokens.extent(1),
-               [&](std::int64_t h) { return double{tokens(t, h)} * rows(slots.row_of(t, k), h); });
+               [&](std::int64_t h) { return double{tokens(t, h)} * rows(choices.row_of(t, k), h); });
   });
 }
 
 /// Σ_k w·rows[row_of[t, k], h]
-double gather(const Slots& slots, const Matrix<float>& rows, std::int64_t t, std::int64_t h) {
-  return sum(slots.top_k(), [&](std::int64_t k) { return slots.weight(t, k) * rows(slots.row_of(t, k), h); });
+double gather(const Choices& choices, const Matrix<float>& rows, std::int64_t t, std::int64_t h) {
+  return sum(choices.top_k(), [&](std::int64_t k) { return choices.weight(t, k) * rows(choices.row_of(t, k), h); });
 }
 
 }  // namespace
@@ -53,17 +53,17 @@ double gather(const Slots& slots, const Matrix<float>& rows, std::int64_t t, std
 void ReferenceOps::permute_forward(const PermuteForward& args) {
   const Call call("permute_forward");
   const auto x = call.matrix("x", args.x, kAny, kAny);
-  const auto slot_of = call.vector<std::int32_t>("slot_of", args.slot_of, kAny);
+  const auto choice_of = call.vector<std::int32_t>("choice_of", args.choice_of, kAny);
   const auto weights = call.optional_f32_matrix("weights", args.weights, x.extent(0), args.top_k);
-  const auto out = call.matrix("out", args.out, slot_of.extent(0), x.extent(1));
+  const auto out = call.matrix("out", args.out, choice_of.extent(0), x.extent(1));
 
   for (std::int64_t r = 0; r < out.extent(0); ++r) {
-    const std::int64_t slot = slot_of(r);
-    if (slot < 0 || slot >= x.extent(0) * args.top_k) {
-      call.fail(fmt::format("slot {} of row {} (there are {} tokens with top_k {})", slot, r, x.extent(0),
+    const std::int64_t choice = choice_of(r);
+    if (choice < 0 || choice >= x.extent(0) * args.top_k) {
+      call.fail(fmt::format("choice {} of row {} (there are {} tokens with top_k {})", choice, r, x.extent(0),
                             args.top_k));
     }
-    const std::int64_t t = slot / args.top_k, k = slot % args.top_k;
+    const std::int64_t t = choice / args.top_k, k = choice % args.top_k;
     const double weight = weights ? weights(t, k) : 1.0;
     for (std::int64_t h = 0; h < x.extent(1); ++h) out(r, h) = static_cast<float>(weight * x(t, h));
   }
@@ -73,14 +73,14 @@ void ReferenceOps::permute_backward(const PermuteBackward& args) {
   const Call call("permute_backward");
   const auto dx = call.matrix("dx", args.dx, kAny, kAny);
   const auto dout = call.matrix("dout", args.dout, kAny, dx.extent(1));
-  const Slots slots(call, args, dx.extent(0), dout.extent(0));
+  const Choices choices(call, args, dx.extent(0), dout.extent(0));
 
-  if (slots.weights) {
+  if (choices.weights) {
     const auto x = call.matrix("x", args.x, dx.extent(0), dx.extent(1));
-    weight_gradients(slots, x, dout, call.f32_matrix("dweights", args.dweights, dx.extent(0), slots.top_k()));
+    weight_gradients(choices, x, dout, call.f32_matrix("dweights", args.dweights, dx.extent(0), choices.top_k()));
   }
   fill(dx, [&](std::int64_t t, std::int64_t h) {
-    return gather(slots, dout, t, h) + (args.accumulate ? dx(t, h) : 0.0);
+    return gather(choices, dout, t, h) + (args.accumulate ? dx(t, h) : 0.0);
   });
 }
 
@@ -89,27 +89,27 @@ void ReferenceOps::combine_forward(const CombineForward& args) {
   const auto y = call.matrix("y", args.y, kAny, kAny);
   const auto rows = call.matrix("rows", args.rows, kAny, y.extent(1));
   const auto base = call.optional_matrix("base", args.base, y.extent(0), y.extent(1));
-  const Slots slots(call, args, y.extent(0), rows.extent(0));
+  const Choices choices(call, args, y.extent(0), rows.extent(0));
 
   fill(y,
-       [&](std::int64_t t, std::int64_t h) { return gather(slots, rows, t, h) + (base ? base(t, h) : 0.0); });
+       [&](std::int64_t t, std::int64_t h) { return gather(choices, rows, t, h) + (base ? base(t, h) : 0.0); });
 }
 
 void ReferenceOps::combine_backward(const CombineBackward& args) {
   const Call call("combine_backward");
   const auto dy = call.matrix("dy", args.dy, kAny, kAny);
   const auto drows = call.matrix("drows", args.drows, kAny, dy.extent(1));
-  const Slots slots(call, args, dy.extent(0), drows.extent(0));
+  const Choices choices(call, args, dy.extent(0), drows.extent(0));
 
-  if (slots.weights) {
+  if (choices.weights) {
     const auto rows = call.matrix("rows", args.rows, drows.extent(0), dy.extent(1));
-    weight_gradients(slots, dy, rows,
-                     call.f32_matrix("dweights", args.dweights, dy.extent(0), slots.top_k()));
+    weight_gradients(choices, dy, rows,
+                     call.f32_matrix("dweights", args.dweights, dy.extent(0), choices.top_k()));
   }
   for (std::int64_t t = 0; t < dy.extent(0); ++t) {
-    for (std::int64_t k = 0; k < slots.top_k(); ++k) {
+    for (std::int64_t k = 0; k < choices.top_k(); ++k) {
       for (std::int64_t h = 0; h < dy.extent(1); ++h) {
-        drows(slots.row_of(t, k), h) = static_cast<float>(slots.weight(t, k) * dy(t, h));
+        drows(choices.row_of(t, k), h) = static_cast<float>(choices.weight(t, k) * dy(t, h));
       }
     }
   }

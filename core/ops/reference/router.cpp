@@ -25,10 +25,10 @@ void add_noise(const RouteForward& args, const Matrix<float>& logits, const Matr
 struct Sorted {
   Vector<std::int32_t> offsets;
   Matrix<std::int32_t> row_of;
-  Vector<std::int32_t> slot_of;
+  Vector<std::int32_t> choice_of;
 };
 
-/// Counting sort of the slots token·K + k by expert; stable because slots are visited in order.
+/// Counting sort of the choices token·K + k by expert; stable because choices are visited in order.
 void sort_by_expert(const Matrix<std::int32_t>& experts, const Sorted& to) {
   const std::int64_t top_k = experts.extent(1), num_experts = to.offsets.extent(0) - 1;
   for (std::int64_t e = 0; e <= num_experts; ++e) to.offsets(e) = 0;
@@ -43,7 +43,7 @@ void sort_by_expert(const Matrix<std::int32_t>& experts, const Sorted& to) {
     for (std::int64_t k = 0; k < top_k; ++k) {
       const std::int32_t row = next[experts(t, k)]++;
       to.row_of(t, k) = row;
-      to.slot_of(row) = static_cast<std::int32_t>(t * top_k + k);
+      to.choice_of(row) = static_cast<std::int32_t>(t * top_k + k);
     }
   }
 }
@@ -60,7 +60,7 @@ void ReferenceOps::route_forward(const RouteForward& args) {
   const auto counts = call.optional_f32_vector("counts", args.counts, num_experts);
   const Sorted sorted{call.vector<std::int32_t>("offsets", args.offsets, num_experts + 1),
                       call.matrix<std::int32_t>("row_of", args.row_of, tokens, top_k),
-                      call.vector<std::int32_t>("slot_of", args.slot_of, tokens * top_k)};
+                      call.vector<std::int32_t>("choice_of", args.choice_of, tokens * top_k)};
   TokenRouter router(call, args.rule, num_experts, call.optional_f32_vector("bias", args.bias, num_experts));
 
   if (noise_std) add_noise(args, logits, noise_std);

@@ -107,8 +107,8 @@ __global__ void __launch_bounds__(kThreads) dq_kernel(const __grid_constant__ At
     const int rows = min(N, range.last + 1 - key);
     if (documents && !any_document_in(documents, ours, key, key + rows)) continue;
     __syncthreads();
-    load_tile<N, D, Order::slots>(tiles.k, row_at<T>(a.k, b, key, kv_head), a.k.row, rows, a);
-    load_tile<N, D, Order::slots>(tiles.v, row_at<T>(a.v, b, key, kv_head), a.v.row, rows, a);
+    load_tile<N, D, Order::seats>(tiles.k, row_at<T>(a.k, b, key, kv_head), a.k.row, rows, a);
+    load_tile<N, D, Order::seats>(tiles.v, row_at<T>(a.v, b, key, kv_head), a.v.row, rows, a);
     __syncthreads();
     float p[kRows][kRows], ds[kRows][kRows];
     dot_tiles<kRows, kRows, D>(tiles.q, tiles.k, a.width, p);
@@ -164,8 +164,8 @@ __global__ void __launch_bounds__(kThreads) dkv_kernel(const __grid_constant__ A
   const int first_key = static_cast<int>(blockIdx.x) * N, rows = min(N, a.keys - first_key);
   const int kv_head = static_cast<int>(blockIdx.y), b = static_cast<int>(blockIdx.z);
   const int tx = static_cast<int>(threadIdx.x) % kSide, ty = static_cast<int>(threadIdx.x) / kSide;
-  load_tile<N, D, Order::slots>(tiles.k, row_at<T>(a.k, b, first_key, kv_head), a.k.row, rows, a);
-  load_tile<N, D, Order::slots>(tiles.v, row_at<T>(a.v, b, first_key, kv_head), a.v.row, rows, a);
+  load_tile<N, D, Order::seats>(tiles.k, row_at<T>(a.k, b, first_key, kv_head), a.k.row, rows, a);
+  load_tile<N, D, Order::seats>(tiles.v, row_at<T>(a.v, b, first_key, kv_head), a.v.row, rows, a);
   float4 dk[kRows][D / 64] = {}, dv[kRows][D / 64] = {};
   const int group = a.heads / a.kv_heads;
   for (int head = kv_head * group; head < (kv_head + 1) * group; ++head) {

@@ -126,7 +126,7 @@ __global__ void __launch_bounds__(kThreads)
     const int rows = min(N, range.last + 1 - key);
     if (documents && !any_document_in(documents, ours, key, key + rows)) continue;
     __syncthreads();
-    load_tile<N, D, Order::slots>(kv, row_at<T>(a.k, b, key, kv_head), a.k.row, rows, a);
+    load_tile<N, D, Order::seats>(kv, row_at<T>(a.k, b, key, kv_head), a.k.row, rows, a);
     __syncthreads();
     float scores[N / kSide][N / kSide];
     dot_tiles<N / kSide, N / kSide, D>(q, kv, a.width, scores);
@@ -135,7 +135,7 @@ __global__ void __launch_bounds__(kThreads)
     if (a.dropout > 0) drop(a, first_query + ty, key + tx * (N / kSide), scores);
     put_tile<N>(tile, scores);
     __syncthreads();
-    load_tile<N, D, Order::slots>(kv, row_at<T>(a.v, b, key, kv_head), a.v.row, rows, a);
+    load_tile<N, D, Order::seats>(kv, row_at<T>(a.v, b, key, kv_head), a.v.row, rows, a);
     __syncthreads();
     add_product<N, D, N / kSide>(tile, {N + kPadding, 1}, kv, state.out);
   }

@@ -4,8 +4,8 @@
 #include "dtype.cuh"
 
 // Pieces of the attention kernels: a block of 16 × 16 threads (tx, ty) works on tiles of N rows of heads,
-// kept in shared memory as f32 with D columns and 4 of padding. A tile of keys lies in *slot order*: key j is
-// in row slot(j) = (j mod N/16)·16 + j / (N/16), so that a thread that owns slots tx, tx + 16, … owns
+// kept in shared memory as f32 with D columns and 4 of padding. A tile of keys lies in *seat order*: key j is
+// in row seat(j) = (j mod N/16)·16 + j / (N/16), so that a thread that owns seats tx, tx + 16, … owns
 // adjacent keys while its neighbours read adjacent rows, without bank conflicts.
 namespace caravan::cuda {
 
@@ -13,15 +13,15 @@ inline constexpr int kSide = 16;
 inline constexpr int kThreads = kSide * kSide;
 inline constexpr int kPadding = 4;
 
-enum class Order { natural, slots };
+enum class Order { natural, seats };
 
 template <int N>
-__device__ constexpr int slot_of(int row) {
+__device__ constexpr int seat_of(int row) {
   return row % (N / kSide) * kSide + row / (N / kSide);
 }
 template <int N>
-__device__ constexpr int row_of(int slot) {
-  return slot % kSide * (N / kSide) + slot / kSide;
+__device__ constexpr int row_of(int seat) {
+  return seat % kSide * (N / kSide) + seat / kSide;
 }
 
 template <class T>
@@ -66,7 +66,7 @@ __device__ void load_tile(float* to, const T* from, std::int64_t row_stride, int
     const int row = element / D, column = element % D;
     float4 value = {0, 0, 0, 0};
     if (row < rows) value = load_four(from + row * row_stride, column, a.width, a.vectors);
-    const int at = order == Order::slots ? slot_of<N>(row) : row;
+    const int at = order == Order::seats ? seat_of<N>(row) : row;
     *reinterpret_cast<float4*>(to + at * (D + kPadding) + column) = value;
   }
 }
@@ -126,7 +126,7 @@ __device__ void add_product(const float* weights, Steps steps, const float* rows
   }
 }
 
-/// The thread's elements (ty + 16r, tx + 16c) into a tile of N × N, columns in slot order.
+/// The thread's elements (ty + 16r, tx + 16c) into a tile of N × N, columns in seat order.
 template <int N, int R, int C>
 __device__ void put_tile(float* tile, const float (&values)[R][C]) {
   const int tx = threadIdx.x % kSide, ty = threadIdx.x / kSide;

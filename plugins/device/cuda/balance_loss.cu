@@ -19,7 +19,7 @@ struct Balance {
   Rows<std::int32_t> chosen;
   int sequences, length, experts, top_k;
   double factor;
-  std::int32_t* counts;  ///< [B, E] slots of a sequence that went to an expert
+  std::int32_t* counts;  ///< [B, E] choices of a sequence that went to an expert
 
   __device__ double density(int sequence, int e) const {
     return counts[std::int64_t{sequence} * experts + e] / (static_cast<double>(length) * top_k);
@@ -29,12 +29,12 @@ struct Balance {
 /// gridDim.y sequences; integers, so the order does not matter. Shared memory: an integer an expert.
 __global__ void __launch_bounds__(kThreads) count_kernel(const Balance balance) {
   extern __shared__ int counts[];
-  const int sequence = blockIdx.y, slots = balance.length * balance.top_k;
+  const int sequence = blockIdx.y, choices = balance.length * balance.top_k;
   for (int e = threadIdx.x; e < balance.experts; e += kThreads) counts[e] = 0;
   __syncthreads();
-  for (int slot = blockIdx.x * kThreads + threadIdx.x; slot < slots; slot += gridDim.x * kThreads) {
-    const std::int64_t token = std::int64_t{sequence} * balance.length + slot / balance.top_k;
-    atomicAdd(counts + *balance.chosen.at(token, slot % balance.top_k), 1);
+  for (int choice = blockIdx.x * kThreads + threadIdx.x; choice < choices; choice += gridDim.x * kThreads) {
+    const std::int64_t token = std::int64_t{sequence} * balance.length + choice / balance.top_k;
+    atomicAdd(counts + *balance.chosen.at(token, choice % balance.top_k), 1);
   }
   __syncthreads();
   std::int32_t* to = balance.counts + std::int64_t{sequence} * balance.experts;

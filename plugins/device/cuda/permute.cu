@@ -10,9 +10,9 @@ namespace caravan::cuda {
 namespace {
 
 constexpr int kWarps = 8, kThreads = kWarps * static_cast<int>(kWarp);
-constexpr int kMost = 8;  // slots of a token that are summed in registers
+constexpr int kMost = 8;  // choices of a token that are summed in registers
 
-/// The row (or slot, or token) that this warp has.
+/// The row (or choice, or token) that this warp has.
 __device__ std::int64_t warp_index() {
   return std::int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarp;
 }
@@ -44,7 +44,7 @@ __device__ void load_round(Raw<T, N> (&to)[kSteps], const T* from, const Round<N
 }
 
 struct Scatter {
-  const std::int32_t* slot_of;
+  const std::int32_t* choice_of;
   Rows<float> weights;
   int rows, columns, top_k;
 };
@@ -53,8 +53,8 @@ template <class T, int N>
 __global__ void __launch_bounds__(kThreads) permute_kernel(Scatter s, Rows<T> x, Rows<T> out) {
   const std::int64_t row = warp_index();
   if (row >= s.rows) return;
-  const int slot = s.slot_of[row], token = slot / s.top_k;
-  const float weight = s.weights.data ? *s.weights.at(token, slot - token * s.top_k) : 1.0f;
+  const int choice = s.choice_of[row], token = choice / s.top_k;
+  const float weight = s.weights.data ? *s.weights.at(token, choice - token * s.top_k) : 1.0f;
   const T* from = x.at(token);
   T* to = out.at(row);
   for_columns<N>(s.columns, [&](const Round<N>& round) {
@@ -70,7 +70,7 @@ __global__ void __launch_bounds__(kThreads) permute_kernel(Scatter s, Rows<T> x,
   });
 }
 
-struct Slots {
+struct Choices {
   Rows<std::int32_t> row_of;
   Rows<float> weights, dweights;
   int tokens, top_k, columns;
@@ -88,7 +88,7 @@ __device__ float dot(const Floats<N>& a, const Floats<N>& b) {
 /// `base` may be `out`.
 template <class T, int N, int kSlots, int kSteps>
 __global__ void __launch_bounds__(kThreads, kSlots > 1 || kSteps > 3 ? 2 : 3)
-    gather_kernel(Slots s, Rows<T> rows, Rows<T> base, Rows<T> x, Rows<T> out) {
+    gather_kernel(Choices s, Rows<T> rows, Rows<T> base, Rows<T> x, Rows<T> out) {
   const std::int64_t token = warp_index();
   if (token >= s.tokens) return;
   const T* from[kSlots];
@@ -131,14 +131,14 @@ __global__ void __launch_bounds__(kThreads, kSlots > 1 || kSteps > 3 ? 2 : 3)
   }
 }
 
-/// One warp a slot: drows[row_of[t, k]] = w·dy[t]; with `rows` also dweights[t, k] = dy[t]·rows[row_of[t,
+/// One warp a choice: drows[row_of[t, k]] = w·dy[t]; with `rows` also dweights[t, k] = dy[t]·rows[row_of[t,
 /// k]].
 template <class T, int N>
-__global__ void __launch_bounds__(kThreads) scatter_kernel(Slots s, Rows<T> dy, Rows<T> rows, Rows<T> drows) {
-  const std::int64_t slot = warp_index();
-  if (slot >= std::int64_t{s.tokens} * s.top_k) return;
-  const int token = static_cast<int>(slot / s.top_k),
-            k = static_cast<int>(slot - std::int64_t{token} * s.top_k);
+__global__ void __launch_bounds__(kThreads) scatter_kernel(Choices s, Rows<T> dy, Rows<T> rows, Rows<T> drows) {
+  const std::int64_t choice = warp_index();
+  if (choice >= std::int64_t{s.tokens} * s.top_k) return;
+  const int token = static_cast<int>(choice / s.top_k),
+            k = static_cast<int>(choice - std::int64_t{token} * s.top_k);
   const std::int64_t row = *s.row_of.at(token, k);
   const float weight = s.weights.data ? *s.weights.at(token, k) : 1.0f;
   const T *from = dy.at(token), *scales = rows.at(row);
@@ -162,10 +162,10 @@ __global__ void __launch_bounds__(kThreads) scatter_kernel(Slots s, Rows<T> dy, 
 }
 
 /// The checked indices and weights of tokens [T, K].
-struct CheckedSlots {
+struct CheckedChoices {
   Matrix row_of, weights, dweights;
 
-  CheckedSlots(const Call& call, const TensorView& rows, const TensorView& weight,
+  CheckedChoices(const Call& call, const TensorView& rows, const TensorView& weight,
                const TensorView& dweight) {
     row_of = call.matrix("row_of", rows, DType::i32, kAny, kAny);
     if (row_of.columns > kMost) call.fail(std::to_string(row_of.columns) + " rows a token (at most 8)");
@@ -173,7 +173,7 @@ struct CheckedSlots {
     if (weights)
       dweights = call.optional_matrix("dweights", dweight, DType::f32, row_of.rows, row_of.columns);
   }
-  Slots with(std::int64_t columns) const {
+  Choices with(std::int64_t columns) const {
     return {Rows<std::int32_t>(row_of),
             Rows<float>(weights),
             Rows<float>(dweights),
@@ -188,17 +188,17 @@ struct Gather {
   Matrix rows, base, x, out;
 };
 
-void gather(const Context& context, const CheckedSlots& slots, const Gather& g) {
+void gather(const Context& context, const CheckedChoices& choices, const Gather& g) {
   if (g.out.rows == 0 || g.out.columns == 0) return;
   const bool wide = rows_of_16_bytes({g.rows, g.base, g.x, g.out});
   const unsigned blocks = blocks_for(g.out.rows, kWarps);
   with_type_and_step(g.out.dtype, wide, [&]<class T, int N>() {
-    // A round of three or four steps, whichever leaves fewer lanes without a column; with more slots as many
+    // A round of three or four steps, whichever leaves fewer lanes without a column; with more choices as many
     // loads in flight as registers serve.
     constexpr int kRound = 3 * N * static_cast<int>(kWarp);
     const auto of_one = g.out.columns % kRound == 0 ? gather_kernel<T, N, 1, 3> : gather_kernel<T, N, 1, 4>;
-    const auto kernel = slots.row_of.columns == 1 ? of_one : gather_kernel<T, N, kMost, 2>;
-    kernel<<<blocks, kThreads, 0, context.stream()>>>(slots.with(g.out.columns), Rows<T>(g.rows),
+    const auto kernel = choices.row_of.columns == 1 ? of_one : gather_kernel<T, N, kMost, 2>;
+    kernel<<<blocks, kThreads, 0, context.stream()>>>(choices.with(g.out.columns), Rows<T>(g.rows),
                                                       Rows<T>(g.base), Rows<T>(g.x), Rows<T>(g.out));
   });
   CARAVAN_CUDA_LAUNCHED();
@@ -213,7 +213,7 @@ void CudaOps::permute_forward(const PermuteForward& args) {
   const Matrix out = call.matrix("out", args.out, type, kAny, x.columns);
   const Matrix weights = call.optional_matrix("weights", args.weights, DType::f32, x.rows, args.top_k);
   if (args.top_k < 1) call.fail("top_k " + std::to_string(args.top_k) + " (at least 1)");
-  const Scatter scatter{call.indices("slot_of", args.slot_of, out.rows), Rows<float>(weights),
+  const Scatter scatter{call.indices("choice_of", args.choice_of, out.rows), Rows<float>(weights),
                         static_cast<int>(out.rows), static_cast<int>(out.columns),
                         static_cast<int>(args.top_k)};
   if (out.rows == 0 || out.columns == 0) return;
@@ -227,34 +227,34 @@ void CudaOps::permute_forward(const PermuteForward& args) {
 void CudaOps::permute_backward(const PermuteBackward& args) {
   const Call call("permute_backward");
   const DType type = call.compute_type("dout", args.dout);
-  const CheckedSlots slots(call, args.row_of, args.weights, args.dweights);
-  const Matrix dx = call.matrix("dx", args.dx, type, slots.row_of.rows, kAny);
+  const CheckedChoices choices(call, args.row_of, args.weights, args.dweights);
+  const Matrix dx = call.matrix("dx", args.dx, type, choices.row_of.rows, kAny);
   const Matrix dout = call.matrix("dout", args.dout, type, kAny, dx.columns);
-  const Matrix x = slots.dweights ? call.matrix("x", args.x, type, dx.rows, dx.columns) : Matrix{};
-  gather(context_, slots, {dout, args.accumulate ? dx : Matrix{}, x, dx});
+  const Matrix x = choices.dweights ? call.matrix("x", args.x, type, dx.rows, dx.columns) : Matrix{};
+  gather(context_, choices, {dout, args.accumulate ? dx : Matrix{}, x, dx});
 }
 
 void CudaOps::combine_forward(const CombineForward& args) {
   const Call call("combine_forward");
   const DType type = call.compute_type("y", args.y);
-  const CheckedSlots slots(call, args.row_of, args.weights, {});
-  const Matrix y = call.matrix("y", args.y, type, slots.row_of.rows, kAny);
+  const CheckedChoices choices(call, args.row_of, args.weights, {});
+  const Matrix y = call.matrix("y", args.y, type, choices.row_of.rows, kAny);
   const Matrix rows = call.matrix("rows", args.rows, type, kAny, y.columns);
-  gather(context_, slots, {rows, call.optional_matrix("base", args.base, type, y.rows, y.columns), {}, y});
+  gather(context_, choices, {rows, call.optional_matrix("base", args.base, type, y.rows, y.columns), {}, y});
 }
 
 void CudaOps::combine_backward(const CombineBackward& args) {
   const Call call("combine_backward");
   const DType type = call.compute_type("dy", args.dy);
-  const CheckedSlots slots(call, args.row_of, args.weights, args.dweights);
-  const Matrix dy = call.matrix("dy", args.dy, type, slots.row_of.rows, kAny);
+  const CheckedChoices choices(call, args.row_of, args.weights, args.dweights);
+  const Matrix dy = call.matrix("dy", args.dy, type, choices.row_of.rows, kAny);
   const Matrix drows = call.matrix("drows", args.drows, type, kAny, dy.columns);
   const Matrix rows =
-      slots.dweights ? call.matrix("rows", args.rows, type, drows.rows, dy.columns) : Matrix{};
-  if (slots.count() == 0 || dy.columns == 0) return;
+      choices.dweights ? call.matrix("rows", args.rows, type, drows.rows, dy.columns) : Matrix{};
+  if (choices.count() == 0 || dy.columns == 0) return;
   with_type_and_step(type, rows_of_16_bytes({dy, rows, drows}), [&]<class T, int N>() {
-    scatter_kernel<T, N><<<blocks_for(slots.count(), kWarps), kThreads, 0, context_.stream()>>>(
-        slots.with(dy.columns), Rows<T>(dy), Rows<T>(rows), Rows<T>(drows));
+    scatter_kernel<T, N><<<blocks_for(choices.count(), kWarps), kThreads, 0, context_.stream()>>>(
+        choices.with(dy.columns), Rows<T>(dy), Rows<T>(rows), Rows<T>(drows));
   });
   CARAVAN_CUDA_LAUNCHED();
 }

@@ -143,7 +143,7 @@ SlotSort sort_of(const Call& call, const RouteForward& args, const Router& route
           Rows<std::int32_t>(call.matrix("experts", args.experts, DType::i32, router.tokens, router.top_k)),
           Rows<std::int32_t>(call.matrix("row_of", args.row_of, DType::i32, router.tokens, router.top_k)),
           call.indices("offsets", args.offsets, router.experts + 1),
-          call.indices("slot_of", args.slot_of, std::int64_t{router.tokens} * router.top_k),
+          call.indices("choice_of", args.choice_of, std::int64_t{router.tokens} * router.top_k),
           call.optional_floats("counts", args.counts, router.experts)};
 }
 
@@ -166,7 +166,7 @@ void CudaOps::route_forward(const RouteForward& args) {
   choose_kernel<<<sort.chunks, warps * kWarp, shared, context_.stream()>>>(router, sort, Rows<float>(weights),
                                                                            context_.keep<Ticket>().counter());
   CARAVAN_CUDA_LAUNCHED();
-  place_slots<<<sort.chunks, kWarp, per_expert, context_.stream()>>>(sort);
+  place_choices<<<sort.chunks, kWarp, per_expert, context_.stream()>>>(sort);
   CARAVAN_CUDA_LAUNCHED();
 }
 

@@ -2,9 +2,9 @@
 
 #include "rows.cuh"
 
-// The slots token·K + k in the order of their experts: a counting sort in chunks of tokens that is stable and
+// The choices token·K + k in the order of their experts: a counting sort in chunks of tokens that is stable and
 // always the same. counts[e][chunk] comes from whoever chose; add_before turns it into first rows;
-// place_slots gives every slot its row.
+// place_choices gives every choice its row.
 namespace caravan::cuda {
 
 struct SlotSort {
@@ -13,7 +13,7 @@ struct SlotSort {
   std::int32_t* counts;  ///< [E, chunks]
   Rows<std::int32_t> chosen, row_of;
   std::int32_t* offsets;
-  std::int32_t* slot_of;
+  std::int32_t* choice_of;
   float* totals;  ///< += rows of each expert, or null
 };
 
@@ -67,28 +67,28 @@ __device__ inline void add_before(const SlotSort& sort) {
   if (threadIdx.x == 0) sort.offsets[sort.experts] = all;
 }
 
-/// One warp a chunk, slots in order: equal experts among 32 slots are counted by a vote. Shared memory: an
+/// One warp a chunk, choices in order: equal experts among 32 choices are counted by a vote. Shared memory: an
 /// integer an expert.
-__global__ void __launch_bounds__(kWarp) place_slots(const SlotSort sort) {
+__global__ void __launch_bounds__(kWarp) place_choices(const SlotSort sort) {
   extern __shared__ std::int32_t next[];
   const int lane = threadIdx.x, begin = blockIdx.x * sort.chunk;
-  const int slots = min(sort.chunk, sort.tokens - begin) * sort.top_k;
+  const int choices = min(sort.chunk, sort.tokens - begin) * sort.top_k;
   for (int e = lane; e < sort.experts; e += kWarp) {
     next[e] = sort.offsets[e] + sort.counts[std::int64_t{e} * sort.chunks + blockIdx.x];
   }
   __syncwarp();
-  for (int first = 0; first < slots; first += kWarp) {
-    const bool has = first + lane < slots;
+  for (int first = 0; first < choices; first += kWarp) {
+    const bool has = first + lane < choices;
     const unsigned active = __ballot_sync(kWholeWarp, has);
     if (has) {
-      const int slot = begin * sort.top_k + first + lane, token = slot / sort.top_k, k = slot % sort.top_k;
+      const int choice = begin * sort.top_k + first + lane, token = choice / sort.top_k, k = choice % sort.top_k;
       const int expert = *sort.chosen.at(token, k);
       const unsigned same = __match_any_sync(active, expert);
       const int row = next[expert] + __popc(same & ((1u << lane) - 1));
       __syncwarp(active);
       if (__ffs(same) - 1 == lane) next[expert] += __popc(same);
       *sort.row_of.at(token, k) = row;
-      sort.slot_of[row] = slot;
+      sort.choice_of[row] = choice;
     }
     __syncwarp();
   }

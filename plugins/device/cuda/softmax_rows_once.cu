@@ -38,13 +38,13 @@ struct Barriers {
 
 /// Walks round the ring; the parity is that of the round.
 struct Cursor {
-  int slot = 0;
+  int room = 0;
   unsigned parity = 0;
 
   __device__ void advance(int pieces = 1) {
-    slot += pieces;
-    if (slot < kPieces) return;
-    slot -= kPieces;
+    room += pieces;
+    if (room < kPieces) return;
+    room -= kPieces;
     parity ^= 1;
   }
 };
@@ -64,11 +64,11 @@ __device__ void load_rows(const Job<T>& job, const float* ring, Barriers& barrie
     if (job.labels[t] == kIgnoredLabel) continue;
     const float* row = job.logits + t * job.logits_stride;
     for (int first = 0; first < job.columns; first += kPiece, at.advance()) {
-      const std::uint32_t full = hopper::shared_address(barriers.full + at.slot);
+      const std::uint32_t full = hopper::shared_address(barriers.full + at.room);
       const unsigned bytes = min(kPiece, job.columns - first) * sizeof(float);
-      hopper::wait(hopper::shared_address(barriers.empty + at.slot), at.parity ^ 1);
+      hopper::wait(hopper::shared_address(barriers.empty + at.room), at.parity ^ 1);
       hopper::arrive_expecting(full, bytes);
-      copy_in(hopper::shared_address(ring + at.slot * kPiece), row + first, bytes, full);
+      copy_in(hopper::shared_address(ring + at.room * kPiece), row + first, bytes, full);
     }
   }
 }
@@ -110,7 +110,7 @@ struct Row {
 
 __device__ float logit_at(const float* ring, Cursor at, int column) {
   at.advance(column / kPiece);
-  return ring[at.slot * kPiece + column % kPiece];
+  return ring[at.room * kPiece + column % kPiece];
 }
 
 /// The first walk, and what follows from it but the gradients.
@@ -121,11 +121,11 @@ __device__ Exponentials sum_row(const Job<T>& job, const Row& row, const float* 
   Exponentials part;
   row.wait_for_turn(barriers);
   for (int begin = 0; begin < job.columns; begin += kPiece, at.advance()) {
-    hopper::wait(hopper::shared_address(barriers.full + at.slot), at.parity);
+    hopper::wait(hopper::shared_address(barriers.full + at.room), at.parity);
 #pragma unroll
     for (int k = 0; k < kSteps; ++k) {
       const int mine = k * kStride + group.thread * kStep;
-      if (begin + mine < job.columns) part.add(load<kStep>(ring + at.slot * kPiece + mine));
+      if (begin + mine < job.columns) part.add(load<kStep>(ring + at.room * kPiece + mine));
     }
   }
   const Exponentials all = group.merge(part);
@@ -149,10 +149,10 @@ __device__ void write_row(const Job<T>& job, const Row& row, const float* ring, 
     Floats<kStep> z[kSteps];
 #pragma unroll
     for (int k = 0; k < kSteps; ++k) {
-      z[k] = load<kStep>(ring + at.slot * kPiece + k * kStride + group.thread * kStep);
+      z[k] = load<kStep>(ring + at.room * kPiece + k * kStride + group.thread * kStep);
     }
     __syncwarp();
-    if (threadIdx.x % kWarp == 0) hopper::arrive(hopper::shared_address(barriers.empty + at.slot));
+    if (threadIdx.x % kWarp == 0) hopper::arrive(hopper::shared_address(barriers.empty + at.room));
 #pragma unroll
     for (int k = 0; k < kSteps; ++k) {
       const int column = begin + k * kStride + group.thread * kStep;
@@ -195,9 +195,9 @@ __global__ void __launch_bounds__(kGroups* kThreads + kWarp) softmax_rows_once_k
   extern __shared__ __align__(128) float ring[];
   __shared__ Barriers barriers;
   if (threadIdx.x == 0) {
-    for (int slot = 0; slot < kPieces; ++slot) {
-      hopper::init_barrier(hopper::shared_address(barriers.full + slot), 1);
-      hopper::init_barrier(hopper::shared_address(barriers.empty + slot), kWarps);
+    for (int room = 0; room < kPieces; ++room) {
+      hopper::init_barrier(hopper::shared_address(barriers.full + room), 1);
+      hopper::init_barrier(hopper::shared_address(barriers.empty + room), kWarps);
     }
     for (std::uint64_t& summed : barriers.summed) hopper::init_barrier(hopper::shared_address(&summed), 1);
     hopper::fence_barrier_init();

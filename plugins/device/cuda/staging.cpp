@@ -8,71 +8,71 @@ namespace caravan::cuda {
 
 Staging::Staging() {
   void* block = nullptr;
-  CARAVAN_CUDA_CHECK(cudaMallocHost(&block, kSlots * kSlotBytes));
+  CARAVAN_CUDA_CHECK(cudaMallocHost(&block, kChunks * kChunkBytes));
   block_ = static_cast<std::byte*>(block);
-  for (std::size_t i = 0; i < kSlots; ++i) {
-    slots_[i].data = block_ + i * kSlotBytes;
-    CARAVAN_CUDA_CHECK(cudaEventCreateWithFlags(&slots_[i].done, cudaEventDisableTiming));
+  for (std::size_t i = 0; i < kChunks; ++i) {
+    chunks_[i].data = block_ + i * kChunkBytes;
+    CARAVAN_CUDA_CHECK(cudaEventCreateWithFlags(&chunks_[i].done, cudaEventDisableTiming));
   }
 }
 
 Staging::~Staging() {
-  for (const Slot& slot : slots_) cudaEventDestroy(slot.done);
+  for (const Chunk& chunk : chunks_) cudaEventDestroy(chunk.done);
   cudaFreeHost(block_);
 }
 
-void Staging::finish(Slot& slot) {
-  CARAVAN_CUDA_CHECK(cudaEventSynchronize(slot.done));
-  if (slot.to != nullptr) std::memcpy(slot.to, slot.data, slot.bytes);
-  slot.to = nullptr;
+void Staging::finish(Chunk& chunk) {
+  CARAVAN_CUDA_CHECK(cudaEventSynchronize(chunk.done));
+  if (chunk.to != nullptr) std::memcpy(chunk.to, chunk.data, chunk.bytes);
+  chunk.to = nullptr;
 }
 
-Staging::Slot& Staging::next_slot() {
-  Slot& slot = slots_[used_ % kSlots];
-  finish(slot);
+Staging::Chunk& Staging::next_chunk() {
+  Chunk& chunk = chunks_[used_ % kChunks];
+  finish(chunk);
   ++used_;
-  return slot;
+  return chunk;
 }
 
 void Staging::to_device(cudaStream_t stream, void* to, const void* from, std::size_t bytes) {
-  if (bytes > kSlotBytes) {
+  if (bytes > kChunkBytes) {
     CARAVAN_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream));
     CARAVAN_CUDA_CHECK(cudaStreamSynchronize(stream));
     return;
   }
-  Slot& slot = next_slot();
-  std::memcpy(slot.data, from, bytes);
-  CARAVAN_CUDA_CHECK(cudaMemcpyAsync(to, slot.data, bytes, cudaMemcpyHostToDevice, stream));
-  CARAVAN_CUDA_CHECK(cudaEventRecord(slot.done, stream));
+  Chunk& chunk = next_chunk();
+  std::memcpy(chunk.data, from, bytes);
+  CARAVAN_CUDA_CHECK(cudaMemcpyAsync(to, chunk.data, bytes, cudaMemcpyHostToDevice, stream));
+  CARAVAN_CUDA_CHECK(cudaEventRecord(chunk.done, stream));
 }
 
 void Staging::to_host(cudaStream_t stream, void* to, const void* from, std::size_t bytes) {
-  if (bytes > kSlotBytes) {
+  if (bytes > kChunkBytes) {
     // CUDA may wait where the memory is pageable. The bytes are there after the stream, either way.
     CARAVAN_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream));
     return;
   }
-  Slot& slot = next_slot();
-  CARAVAN_CUDA_CHECK(cudaMemcpyAsync(slot.data, from, bytes, cudaMemcpyDeviceToHost, stream));
-  CARAVAN_CUDA_CHECK(cudaEventRecord(slot.done, stream));
-  slot.to = to;
-  slot.bytes = bytes;
+  Chunk& chunk = next_chunk();
+  CARAVAN_CUDA_CHECK(cudaMemcpyAsync(chunk.data, from, bytes, cudaMemcpyDeviceToHost, stream));
+  CARAVAN_CUDA_CHECK(cudaEventRecord(chunk.done, stream));
+  chunk.to = to;
+  chunk.bytes = bytes;
 }
 
 void Staging::deliver_arrived() {
-  for (Slot& slot : slots_) {
-    if (slot.to == nullptr) continue;
-    const cudaError_t state = cudaEventQuery(slot.done);
+  for (Chunk& chunk : chunks_) {
+    if (chunk.to == nullptr) continue;
+    const cudaError_t state = cudaEventQuery(chunk.done);
     if (state == cudaErrorNotReady) continue;
     CARAVAN_CUDA_CHECK(state);
-    finish(slot);
+    finish(chunk);
   }
 }
 
 void Staging::deliver() {
-  for (std::size_t i = 0; i < kSlots; ++i) {
-    Slot& slot = slots_[(used_ + i) % kSlots];
-    if (slot.to != nullptr) finish(slot);
+  for (std::size_t i = 0; i < kChunks; ++i) {
+    Chunk& chunk = chunks_[(used_ + i) % kChunks];
+    if (chunk.to != nullptr) finish(chunk);
   }
 }
 

@@ -7,9 +7,9 @@
 
 namespace caravan::cuda {
 
-/// Copies between a stream and host memory that is not pinned, through a ring of pinned slots, so that
+/// Copies between a stream and host memory that is not pinned, through a ring of pinned chunks, so that
 /// neither side waits: a source is free when the call returns, a destination is filled by deliver() at the
-/// latest. What is larger than a slot goes without one, and may wait for the stream where the host's memory
+/// latest. What is larger than a chunk goes without one, and may wait for the stream where the host's memory
 /// is not pinned.
 class Staging {
  public:
@@ -26,21 +26,21 @@ class Staging {
   void deliver_arrived();
 
  private:
-  static constexpr std::size_t kSlotBytes = 256 * 1024;
-  static constexpr std::size_t kSlots = 32;
-  struct Slot {
+  static constexpr std::size_t kChunkBytes = 256 * 1024;
+  static constexpr std::size_t kChunks = 32;
+  struct Chunk {
     std::byte* data = nullptr;
     cudaEvent_t done = nullptr;  ///< of the last copy out of or into it
     void* to = nullptr;          ///< where its content still has to go, or null
     std::size_t bytes = 0;
   };
 
-  /// The oldest slot, free to use.
-  Slot& next_slot();
-  static void finish(Slot& slot);
+  /// The oldest chunk, free to use.
+  Chunk& next_chunk();
+  static void finish(Chunk& chunk);
 
   std::byte* block_ = nullptr;
-  std::array<Slot, kSlots> slots_;
+  std::array<Chunk, kChunks> chunks_;
   std::size_t used_ = 0;
 };
 

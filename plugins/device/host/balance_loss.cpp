@@ -29,12 +29,12 @@ struct Balance {
     call.check_experts(experts, logits.columns);
   }
 
-  /// to[e] = the share of the slots of the sequence beginning at `first` that went to e.
+  /// to[e] = the share of the choices of the sequence beginning at `first` that went to e.
   void density(std::int64_t first, double* to) const {
-    const double slot = 1 / static_cast<double>(length * experts.columns);
+    const double choice = 1 / static_cast<double>(length * experts.columns);
     std::fill_n(to, logits.columns, 0.0);
     for (std::int64_t t = first; t < first + length; ++t) {
-      for (std::int64_t k = 0; k < experts.columns; ++k) to[experts.row(t)[k]] += slot;
+      for (std::int64_t k = 0; k < experts.columns; ++k) to[experts.row(t)[k]] += choice;
     }
   }
 };

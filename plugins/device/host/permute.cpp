@@ -8,13 +8,13 @@ namespace caravan::host {
 namespace {
 
 /// Where the rows of the tokens went: row_of [T, K] and, unless all are 1, weights [T, K].
-struct Slots {
+struct Choices {
   Rows<std::int32_t> row_of;
   Matrix weights;
   Matrix dweights;
   std::int64_t top_k;
 
-  Slots(const Call& call, const TensorView& row_of_view, const TensorView& weights_view,
+  Choices(const Call& call, const TensorView& row_of_view, const TensorView& weights_view,
         const TensorView& dweights_view)
       : row_of(call.index_matrix("row_of", row_of_view, kAny, kAny)), top_k(row_of.columns) {
     weights = call.optional_matrix("weights", weights_view, row_of.rows, top_k);
@@ -40,19 +40,19 @@ void HostOps::permute_forward(const PermuteForward& args) {
   const Call call("permute_forward");
   const Matrix x = call.matrix("x", args.x, kAny, kAny);
   const Matrix out = call.matrix("out", args.out, kAny, x.columns);
-  const std::int32_t* slot_of = call.indices("slot_of", args.slot_of, out.rows);
+  const std::int32_t* choice_of = call.indices("choice_of", args.choice_of, out.rows);
   const Matrix weights = call.optional_matrix("weights", args.weights, x.rows, args.top_k);
   for (std::int64_t r = 0; r < out.rows; ++r) {
-    if (slot_of[r] < 0 || slot_of[r] >= x.rows * args.top_k) {
+    if (choice_of[r] < 0 || choice_of[r] >= x.rows * args.top_k) {
       call.fail(
-          fmt::format("slot_of[{}] is {} ({} tokens with top_k {})", r, slot_of[r], x.rows, args.top_k));
+          fmt::format("choice_of[{}] is {} ({} tokens with top_k {})", r, choice_of[r], x.rows, args.top_k));
     }
   }
   for_each(out.rows, [&](std::int64_t r, std::int64_t) {
-    const std::int64_t slot = slot_of[r];
-    const std::int64_t token = slot / args.top_k;
+    const std::int64_t choice = choice_of[r];
+    const std::int64_t token = choice / args.top_k;
     if (weights) {
-      out.line(r) = x.line(token) * weights.row(token)[slot % args.top_k];
+      out.line(r) = x.line(token) * weights.row(token)[choice % args.top_k];
     } else {
       out.line(r) = x.line(token);
     }
@@ -61,19 +61,19 @@ void HostOps::permute_forward(const PermuteForward& args) {
 
 void HostOps::permute_backward(const PermuteBackward& args) {
   const Call call("permute_backward");
-  const Slots slots(call, args.row_of, args.weights, args.dweights);
-  const Matrix dx = call.matrix("dx", args.dx, slots.row_of.rows, kAny);
+  const Choices choices(call, args.row_of, args.weights, args.dweights);
+  const Matrix dx = call.matrix("dx", args.dx, choices.row_of.rows, kAny);
   const Matrix dout = call.matrix("dout", args.dout, kAny, dx.columns);
-  const Matrix x = slots.weights ? call.matrix("x", args.x, dx.rows, dx.columns) : Matrix{};
-  slots.check_rows(call, dout.rows);
+  const Matrix x = choices.weights ? call.matrix("x", args.x, dx.rows, dx.columns) : Matrix{};
+  choices.check_rows(call, dout.rows);
   for_each(dx.rows, [&](std::int64_t t, std::int64_t) {
-    for (std::int64_t k = 0; k < slots.top_k; ++k) {
-      const Line from = dout.line(slots.row(t, k));
-      if (slots.dweights) slots.dweights.row(t)[k] = (x.line(t) * from).sum();
+    for (std::int64_t k = 0; k < choices.top_k; ++k) {
+      const Line from = dout.line(choices.row(t, k));
+      if (choices.dweights) choices.dweights.row(t)[k] = (x.line(t) * from).sum();
       if (k > 0 || args.accumulate) {
-        dx.line(t) += slots.weight(t, k) * from;
+        dx.line(t) += choices.weight(t, k) * from;
       } else {
-        dx.line(t) = slots.weight(t, k) * from;
+        dx.line(t) = choices.weight(t, k) * from;
       }
     }
   });
@@ -81,15 +81,15 @@ void HostOps::permute_backward(const PermuteBackward& args) {
 
 void HostOps::combine_forward(const CombineForward& args) {
   const Call call("combine_forward");
-  const Slots slots(call, args.row_of, args.weights, {});
-  const Matrix y = call.matrix("y", args.y, slots.row_of.rows, kAny);
+  const Choices choices(call, args.row_of, args.weights, {});
+  const Matrix y = call.matrix("y", args.y, choices.row_of.rows, kAny);
   const Matrix rows = call.matrix("rows", args.rows, kAny, y.columns);
   const Matrix base = call.optional_matrix("base", args.base, y.rows, y.columns);
-  slots.check_rows(call, rows.rows);
+  choices.check_rows(call, rows.rows);
   for_each(y.rows, [&](std::int64_t t, std::int64_t) {
-    for (std::int64_t k = 0; k < slots.top_k; ++k) {
-      const Line from = rows.line(slots.row(t, k));
-      const float weight = slots.weight(t, k);
+    for (std::int64_t k = 0; k < choices.top_k; ++k) {
+      const Line from = rows.line(choices.row(t, k));
+      const float weight = choices.weight(t, k);
       if (k > 0) {
         y.line(t) += weight * from;
       } else if (base) {
@@ -103,16 +103,16 @@ void HostOps::combine_forward(const CombineForward& args) {
 
 void HostOps::combine_backward(const CombineBackward& args) {
   const Call call("combine_backward");
-  const Slots slots(call, args.row_of, args.weights, args.dweights);
-  const Matrix dy = call.matrix("dy", args.dy, slots.row_of.rows, kAny);
+  const Choices choices(call, args.row_of, args.weights, args.dweights);
+  const Matrix dy = call.matrix("dy", args.dy, choices.row_of.rows, kAny);
   const Matrix drows = call.matrix("drows", args.drows, kAny, dy.columns);
-  const Matrix rows = slots.weights ? call.matrix("rows", args.rows, drows.rows, dy.columns) : Matrix{};
-  slots.check_rows(call, drows.rows);
+  const Matrix rows = choices.weights ? call.matrix("rows", args.rows, drows.rows, dy.columns) : Matrix{};
+  choices.check_rows(call, drows.rows);
   for_each(dy.rows, [&](std::int64_t t, std::int64_t) {
-    for (std::int64_t k = 0; k < slots.top_k; ++k) {
-      const std::int64_t r = slots.row(t, k);
-      if (slots.dweights) slots.dweights.row(t)[k] = (dy.line(t) * rows.line(r)).sum();
-      drows.line(r) = slots.weight(t, k) * dy.line(t);
+    for (std::int64_t k = 0; k < choices.top_k; ++k) {
+      const std::int64_t r = choices.row(t, k);
+      if (choices.dweights) choices.dweights.row(t)[k] = (dy.line(t) * rows.line(r)).sum();
+      drows.line(r) = choices.weight(t, k) * dy.line(t);
     }
   });
 }

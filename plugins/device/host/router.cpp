@@ -31,10 +31,10 @@ void add_noise(const RouteForward& args, const Matrix& logits, const Matrix& noi
 struct Sorted {
   std::int32_t* offsets;
   Rows<std::int32_t> row_of;
-  std::int32_t* slot_of;
+  std::int32_t* choice_of;
 };
 
-/// Counting sort of the slots token·K + k by expert; stable because slots are visited in order. While rows
+/// Counting sort of the choices token·K + k by expert; stable because choices are visited in order. While rows
 /// are given out, offsets[e] is the next free row of e, which at the end is the first of e + 1.
 void sort_by_expert(const Rows<std::int32_t>& experts, std::int64_t num_experts, const Sorted& to) {
   const std::int64_t top_k = experts.columns;
@@ -47,7 +47,7 @@ void sort_by_expert(const Rows<std::int32_t>& experts, std::int64_t num_experts,
     for (std::int64_t k = 0; k < top_k; ++k) {
       const std::int32_t row = to.offsets[experts.row(t)[k]]++;
       to.row_of.row(t)[k] = row;
-      to.slot_of[row] = static_cast<std::int32_t>(t * top_k + k);
+      to.choice_of[row] = static_cast<std::int32_t>(t * top_k + k);
     }
   }
   std::copy_backward(to.offsets, to.offsets + num_experts, to.offsets + num_experts + 1);
@@ -66,7 +66,7 @@ void HostOps::route_forward(const RouteForward& args) {
   float* counts = call.optional_vector("counts", args.counts, num_experts);
   const Sorted sorted{call.indices("offsets", args.offsets, num_experts + 1),
                       call.index_matrix("row_of", args.row_of, tokens, top_k),
-                      call.indices("slot_of", args.slot_of, tokens * top_k)};
+                      call.indices("choice_of", args.choice_of, tokens * top_k)};
   const float* bias = call.optional_vector("bias", args.bias, num_experts);
   check_rule(call, args.rule, num_experts);
 

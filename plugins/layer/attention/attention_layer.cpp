@@ -119,7 +119,7 @@ void AttentionLayer::plan(const BatchShape& shape, StashPlan& plan) {
   const std::int64_t normed = options_.qk_norm ? tokens : 0;
   norm_.plan(shape, plan);
   dropout_.plan(shape, plan);
-  qkv_slot_ = plan.add("qkv", shape.compute, {tokens, options_.width()}, Lifetime::input);
+  qkv_entry_ = plan.add("qkv", shape.compute, {tokens, options_.width()}, Lifetime::input);
   rstd_ =
       plan.add("qk.rstd", DType::f32, {normed, options_.heads + options_.kv_heads}, Lifetime::input, "qkv");
   lse_ = plan.add("attention.lse", DType::f32, {shape.sequences, options_.heads, shape.length},
@@ -163,7 +163,7 @@ AttentionDropout AttentionLayer::attention_dropout(const Run& run) const {
 }
 
 void AttentionLayer::attend(Run& run, Frame& frame) const {
-  const TensorView qkv = frame[qkv_slot_];
+  const TensorView qkv = frame[qkv_entry_];
   run.ops.attention_forward({queries(run, qkv), keys(run, qkv), values(run, qkv),
                              attended(run, frame[attended_]), frame[lse_],
                              AttentionMask{0, 0, options_.chunk, run.documents}, attention_dropout(run),
@@ -173,7 +173,7 @@ void AttentionLayer::attend(Run& run, Frame& frame) const {
 // Keys and values of a position are neighbours in a row of qkv and stay so in the cache. A chunked layer's
 // cache starts anew with each chunk; the caller cuts pieces so that none crosses a chunk.
 void AttentionLayer::attend_cached(Run& run, Frame& frame) const {
-  const TensorView qkv = frame[qkv_slot_], cache = frame[cache_];
+  const TensorView qkv = frame[qkv_entry_], cache = frame[cache_];
   const std::int64_t chunk = options_.chunk, length = run.shape.length,
                      row = 2 * options_.kv_heads * options_.head_dim;
   const std::int64_t first_key = chunk > 0 ? run.first_position / chunk * chunk : 0;
@@ -203,9 +203,9 @@ void AttentionLayer::attend_cached(Run& run, Frame& frame) const {
 
 void AttentionLayer::forward(Run& run, Frame& frame) {
   const TensorView normed = norm_.forward(run, frame);
-  if (run.makes(frame, qkv_slot_)) {
-    run.ops.linear_forward({normed, qkv_.weight, {}, {}, frame[qkv_slot_]});
-    run.ops.qk_prepare_forward({how(run), frame[qkv_slot_], frame[rstd_]});
+  if (run.makes(frame, qkv_entry_)) {
+    run.ops.linear_forward({normed, qkv_.weight, {}, {}, frame[qkv_entry_]});
+    run.ops.qk_prepare_forward({how(run), frame[qkv_entry_], frame[rstd_]});
   }
   if (run.shape.phase == Phase::decode)
     attend_cached(run, frame);
@@ -217,7 +217,7 @@ void AttentionLayer::forward(Run& run, Frame& frame) {
 }
 
 void AttentionLayer::backward_input(Run& run, Frame& frame) {
-  const TensorView qkv = frame[qkv_slot_], dqkv = frame[dqkv_];
+  const TensorView qkv = frame[qkv_entry_], dqkv = frame[dqkv_];
   dropout_.backward_input(run, frame);
   run.ops.linear_backward_input({dropout_.gradient(frame), output_.weight, frame[dattended_]});
   run.ops.attention_backward({queries(run, qkv), keys(run, qkv), values(run, qkv),

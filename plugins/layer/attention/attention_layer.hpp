@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "caravan/layer_parts.hpp"
+#include "caravan/layer_blocks.hpp"
 #include "caravan/plugin.hpp"
 #include "plugins/layer/attention/params.hpp"
 #include "plugins/layer/attention/rotary.hpp"
@@ -25,7 +25,7 @@ struct Options {
 
 /// y = x + dropout(Wo·attention(rope(Wqkv·norm(x)))). Causal, whole or in chunks, within documents; grouped
 /// queries; rotation or none; norm of queries and keys; temperature. One segment: there is nothing to wait
-/// for inside. In decoding, keys and values of earlier positions stand in session slots; a chunked layer
+/// for inside. In decoding, keys and values of earlier positions stand in session entries; a chunked layer
 /// keeps one chunk.
 class AttentionLayer final : public Layer {
  public:
@@ -73,7 +73,7 @@ class AttentionLayer final : public Layer {
   Parameter& output_;  // [H, A·D]
   Buffer* cos_ = nullptr;
   Buffer* sin_ = nullptr;
-  Slot qkv_slot_, rstd_, lse_, attended_, dattended_, dqkv_, cache_;
+  Entry qkv_entry_, rstd_, lse_, attended_, dattended_, dqkv_, cache_;
   SegmentOf<AttentionLayer> segment_;
   std::vector<Segment*> segments_;
   std::vector<Parameter*> parameters_;

@@ -2,7 +2,7 @@
 #include <string>
 #include <vector>
 
-#include "caravan/layer_parts.hpp"
+#include "caravan/layer_blocks.hpp"
 #include "caravan/plugin.hpp"
 
 namespace caravan {

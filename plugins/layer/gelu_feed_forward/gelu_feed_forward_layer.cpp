@@ -1,7 +1,7 @@
 #include <string>
 #include <vector>
 
-#include "caravan/layer_parts.hpp"
+#include "caravan/layer_blocks.hpp"
 #include "caravan/plugin.hpp"
 
 namespace caravan {
@@ -107,7 +107,7 @@ class GeluFeedForwardLayer final : public Layer {
   OutputDropout dropout_;
   PreNorm norm_;
   Parameter &w1_, &b1_, &w2_, &b2_;
-  Slot inner_, activated_, outer_, douter_, dinner_;
+  Entry inner_, activated_, outer_, douter_, dinner_;
   SegmentOf<GeluFeedForwardLayer> segment_;
   std::vector<Segment*> segments_;
   std::vector<Parameter*> parameters_;

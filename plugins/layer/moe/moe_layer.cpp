@@ -71,10 +71,10 @@ void MoeLayer::plan(const BatchShape& shape, StashPlan& plan) {
   norm_.plan(shape, plan);
   dropout_.plan(shape, plan);
   if (shared_) shared_->plan(shape, plan);
-  declare_slots(shape, plan);
+  declare_entries(shape, plan);
 }
 
-void MoeLayer::declare_slots(const BatchShape& shape, StashPlan& plan) {
+void MoeLayer::declare_entries(const BatchShape& shape, StashPlan& plan) {
   const std::int64_t tokens = shape.tokens(), top_k = options_.rule.top_k;
   const std::int64_t rows =
       checked_product({{"tokens of a micro-batch", tokens}, {"top_k", top_k}}, kMostRows, "rows of experts");
@@ -83,7 +83,7 @@ void MoeLayer::declare_slots(const BatchShape& shape, StashPlan& plan) {
   const std::int64_t noisy = options_.noisy && shape.phase == Phase::train ? tokens : 0;
   const DType T = shape.compute;
   const Lifetime results = options_.score_on_input ? Lifetime::forward : Lifetime::input;
-  const std::string_view results_part = options_.score_on_input ? kOutputPart : "combine";
+  const std::string_view results_section = options_.score_on_input ? kOutputSection : "combine";
   logits_ = plan.add("router.logits", DType::f32, {tokens, E}, Lifetime::input, "router");
   clean_logits_ =
       plan.add("router.clean", DType::f32, {balances() ? noisy : 0, E}, Lifetime::input, "router");
@@ -92,13 +92,13 @@ void MoeLayer::declare_slots(const BatchShape& shape, StashPlan& plan) {
   weights_ = plan.add("routing.weights", DType::f32, {tokens, top_k}, Lifetime::input, "router");
   offsets_ = plan.add("routing.offsets", DType::i32, {E + 1}, Lifetime::weight, "router");
   row_of_ = plan.add("routing.row_of", DType::i32, {tokens, top_k}, Lifetime::input, "router");
-  slot_of_ = plan.add("routing.slot_of", DType::i32, {rows}, Lifetime::input, "router");
+  choice_of_ = plan.add("routing.choice_of", DType::i32, {rows}, Lifetime::input, "router");
   sent_ = plan.add("sent", T, {moved, H}, Lifetime::forward, "dispatch");
   received_ = plan.add("received", T, {bound, H}, Lifetime::weight, "dispatch");
   pre_ = plan.add("experts.in", T, {bound, 2 * F}, Lifetime::input);
   activated_ = plan.add("experts.activated", T, {bound, F}, Lifetime::weight);
-  expert_out_ = plan.add("experts.out", T, {bound, H}, moved > 0 ? Lifetime::forward : results, results_part);
-  returned_ = plan.add("returned", T, {moved, H}, results, results_part);
+  expert_out_ = plan.add("experts.out", T, {bound, H}, moved > 0 ? Lifetime::forward : results, results_section);
+  returned_ = plan.add("returned", T, {moved, H}, results, results_section);
   dweights_ = plan.add("routing.weights.gradient", DType::f32, {tokens, top_k}, Lifetime::backward);
   dlogits_ = plan.add("router.logits.gradient", T, {tokens, E}, Lifetime::backward_weight);
   dnoise_ = plan.add("router.noise.gradient", T, {noisy, E}, Lifetime::backward_weight);
@@ -124,11 +124,11 @@ double MoeLayer::forward_flops(const BatchShape& shape) const {
 }
 
 Routing MoeLayer::routing(const Frame& frame) const {
-  return {frame[experts_], frame[weights_], frame[offsets_], frame[row_of_], frame[slot_of_]};
+  return {frame[experts_], frame[weights_], frame[offsets_], frame[row_of_], frame[choice_of_]};
 }
 
 void MoeLayer::Exchange::forward(Run& run, Frame& frame) {
-  const Slot result = way_ == Way::dispatch ? layer_.received_ : layer_.returned_;
+  const Entry result = way_ == Way::dispatch ? layer_.received_ : layer_.returned_;
   if (layer_.dispatcher_->in_place() || !run.makes(frame, result)) return;
   const Routing routing = layer_.routing(frame);
   run.pending = way_ == Way::dispatch

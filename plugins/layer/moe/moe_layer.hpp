@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "caravan/dispatch.hpp"
-#include "caravan/layer_parts.hpp"
+#include "caravan/layer_blocks.hpp"
 #include "caravan/plugin.hpp"
 #include "caravan/registry.hpp"
 #include "plugins/layer/moe/options.hpp"
@@ -48,7 +48,7 @@ class MoeLayer final : public Layer {
     Way way_;
   };
 
-  void declare_slots(const BatchShape& shape, StashPlan& plan);
+  void declare_entries(const BatchShape& shape, StashPlan& plan);
   void route(Run& run, Frame& frame);
   void score(Run& run, Frame& frame, TensorView normed);
   void router_forward(Run& run, Frame& frame);
@@ -90,9 +90,9 @@ class MoeLayer final : public Layer {
   std::optional<SwigluBlock> shared_;
   Buffer& counts_;          // [E]
   Buffer* bias_ = nullptr;  // [E]
-  Slot logits_, clean_logits_, noise_std_, experts_, weights_, offsets_, row_of_, slot_of_;
-  Slot sent_, received_, pre_, activated_, expert_out_, returned_;
-  Slot dweights_, dlogits_, dnoise_, dreturned_, dexpert_out_, dactivated_, dpre_, dreceived_, dsent_;
+  Entry logits_, clean_logits_, noise_std_, experts_, weights_, offsets_, row_of_, choice_of_;
+  Entry sent_, received_, pre_, activated_, expert_out_, returned_;
+  Entry dweights_, dlogits_, dnoise_, dreturned_, dexpert_out_, dactivated_, dpre_, dreceived_, dsent_;
   SegmentOf<MoeLayer> router_, shared_segment_, experts_segment_, merge_;
   Exchange dispatch_, combine_;
   std::vector<Segment*> segments_;

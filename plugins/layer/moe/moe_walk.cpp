@@ -16,7 +16,7 @@ void MoeLayer::route(Run& run, Frame& frame) {
   args.weights = frame[weights_];
   args.offsets = frame[offsets_];
   args.row_of = frame[row_of_];
-  args.slot_of = frame[slot_of_];
+  args.choice_of = frame[choice_of_];
   args.counts = run.counts() ? counts_.data : TensorView{};
   run.ops.route_forward(args);
 }
@@ -26,7 +26,7 @@ void MoeLayer::router_forward(Run& run, Frame& frame) {
   if (run.makes(frame, logits_)) score(run, frame, normed);
   if (!run.makes(frame, received_)) return;
   const TensorView scores = options_.score_on_input ? frame[weights_] : TensorView{};
-  run.ops.permute_forward({normed, frame[slot_of_], scores, options_.rule.top_k, sent(frame)});
+  run.ops.permute_forward({normed, frame[choice_of_], scores, options_.rule.top_k, sent(frame)});
 }
 
 void MoeLayer::score(Run& run, Frame& frame, TensorView normed) {

@@ -13,7 +13,7 @@ namespace {
 ///
 /// Bubble, F = I = W = 1 of one stage: 4P−5 a rank, 4P−3 when 3 divides P and M > 1 (P = 1: 0). Published:
 /// two thirds of 1F1B's, which is 6(P−1) in this unit, and a constant. Unequal times cost this schedule more
-/// than others: its block has no slot to spare.
+/// than others: its block has no turn to spare.
 ///
 /// Memory: a rank keeps at most min(2M, 2⌈(P+2)/3⌉) micro-batches of a stage: ⌈(P+2)/3⌉ of its share of the
 /// model. Published: about P/3, 1F1B: P.

@@ -40,7 +40,7 @@ struct RouteForward {
   TensorView weights;            ///< [T, K] f32
   TensorView offsets;            ///< [E+1] first row of each expert
   TensorView row_of;             ///< [T, K] row of (token, k)
-  TensorView slot_of;            ///< [R] token·K + k of a row
+  TensorView choice_of;            ///< [R] token·K + k of a row
   TensorView counts;             ///< [E] f32 += rows of each expert, or empty
 };
 struct RouteBackward {
@@ -58,7 +58,7 @@ struct RouteBackward {
 };
 
 /// Load-balance loss of one layer: coefficient·E²·Σ_b mean_e(density[b,e]·prob[b,e]), density = share of the
-/// sequence's slots routed to e, prob = mean softmax probability over the sequence. Divide by the sequences
+/// sequence's choices routed to e, prob = mean softmax probability over the sequence. Divide by the sequences
 /// through `coefficient`. Source: MaxText's moe_lb_loss.
 struct BalanceLossForward {
   TensorView logits;   ///< [T, E] f32
@@ -75,10 +75,10 @@ struct BalanceLossBackward {
   TensorView dlogits;  ///< [T, E] += of the compute type
 };
 
-/// out[r] = w·x[slot_of[r] / K], w = weights[slot_of[r]] or 1
+/// out[r] = w·x[choice_of[r] / K], w = weights[choice_of[r]] or 1
 struct PermuteForward {
   TensorView x;        ///< [T, H]
-  TensorView slot_of;  ///< [R]
+  TensorView choice_of;  ///< [R]
   TensorView weights;  ///< [T, K] f32 or empty
   std::int64_t top_k = 1;
   TensorView out;  ///< [R, H]

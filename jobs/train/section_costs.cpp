@@ -1,4 +1,4 @@
-#include "jobs/train/part_costs.hpp"
+#include "jobs/train/section_costs.hpp"
 
 #include <fmt/format.h>
 
@@ -41,7 +41,7 @@ void fill_random(Device& device, TensorView to) {
   device.synchronize();
 }
 
-/// One layer with weights and activations of its own, whose forward can run part by part.
+/// One layer with weights and activations of its own, whose forward can run section by section.
 class LayerTimer {
  public:
   LayerTimer(Registry& registry, Device& device, ModelInstance& model, int index, const BatchShape& shape)
@@ -61,13 +61,13 @@ class LayerTimer {
   }
 
   /// Median of some forwards that do nothing else.
-  double seconds(const std::string& part) {
+  double seconds(const std::string& section) {
     Frame& frame = stash_.frame(0, 0);
     StashPlan plan;
     stage_.layers().front()->plan(stash_.layout().shape(), plan);
-    for (std::size_t slot = 0; slot < plan.entries().size(); ++slot)
-      frame.repeats[slot] = plan.entries()[slot].part == part;
-    frame.repeats_output = part == kOutputPart;
+    for (std::size_t entry = 0; entry < plan.entries().size(); ++entry)
+      frame.repeats[entry] = plan.entries()[entry].section == section;
+    frame.repeats_output = section == kOutputSection;
     forward();
     std::vector<double> times;
     for (int repeat = 0; repeat < kRepeats; ++repeat) times.push_back(forward());
@@ -108,24 +108,24 @@ class LayerTimer {
 
 }  // namespace
 
-std::vector<LayerPart> parts_of(Layer& layer, const BatchShape& shape) {
+std::vector<LayerSection> sections_of(Layer& layer, const BatchShape& shape) {
   StashPlan plan;
   layer.plan(shape, plan);
-  std::vector<LayerPart> parts;
-  for (const StashPlan::Entry& entry : plan.entries()) {
+  std::vector<LayerSection> sections;
+  for (const StashPlan::Declaration& entry : plan.entries()) {
     const std::size_t bytes = static_cast<std::size_t>(entry.shape.count()) * size_of(entry.dtype);
     if (!entry.outlives_forward() || bytes == 0) continue;
-    const auto known = std::find_if(parts.begin(), parts.end(),
-                                    [&](const LayerPart& part) { return part.name == entry.part; });
-    if (known == parts.end())
-      parts.push_back({entry.part, bytes});
+    const auto known = std::find_if(sections.begin(), sections.end(),
+                                    [&](const LayerSection& section) { return section.name == entry.section; });
+    if (known == sections.end())
+      sections.push_back({entry.section, bytes});
     else
       known->bytes += bytes;
   }
-  return parts;
+  return sections;
 }
 
-PartCosts::PartCosts(Registry& registry, Device& device, ModelInstance& model, const BatchShape& shape,
+SectionCosts::SectionCosts(Registry& registry, Device& device, ModelInstance& model, const BatchShape& shape,
                      Communicator& world)
     : shape_(shape) {
   const std::vector<Layer*>& layers = model.stage().layers();
@@ -135,39 +135,39 @@ PartCosts::PartCosts(Registry& registry, Device& device, ModelInstance& model, c
     kind->second = measure(registry, device, model, static_cast<int>(index), world);
     const LayerSpec& spec = model.model().layers()[index];
     text_ += fmt::format("  {} of {}\n", spec.plugin, spec.name);
-    for (const LayerPart& part : parts_of(*layers[index], shape)) {
-      text_ += fmt::format("    {:<26}{:>12}{:>10.3f} ms\n", part.name,
-                           bytes_text(static_cast<double>(part.bytes)), 1e3 * kind->second.at(part.name));
+    for (const LayerSection& section : sections_of(*layers[index], shape)) {
+      text_ += fmt::format("    {:<26}{:>12}{:>10.3f} ms\n", section.name,
+                           bytes_text(static_cast<double>(section.bytes)), 1e3 * kind->second.at(section.name));
     }
-    text_ += fmt::format("    {:<26}{:>12}{:>10.3f} ms\n", kOutputPart, "",
-                         1e3 * kind->second.at(std::string(kOutputPart)));
+    text_ += fmt::format("    {:<26}{:>12}{:>10.3f} ms\n", kOutputSection, "",
+                         1e3 * kind->second.at(std::string(kOutputSection)));
   }
 }
 
-PartCosts::Parts PartCosts::measure(Registry& registry, Device& device, ModelInstance& model, int index,
+SectionCosts::Sections SectionCosts::measure(Registry& registry, Device& device, ModelInstance& model, int index,
                                     Communicator& world) const {
   LayerTimer timer(registry, device, model, index, shape_);
-  Parts parts;
+  Sections sections;
   const double nothing = timer.seconds("");  // posting and waiting
-  for (const LayerPart& part : parts_of(*model.stage().layers()[static_cast<std::size_t>(index)], shape_))
-    parts[part.name] = timer.seconds(part.name);
-  parts[std::string(kOutputPart)] = timer.seconds(std::string(kOutputPart));
-  for (auto& [part, seconds] : parts) {
+  for (const LayerSection& section : sections_of(*model.stage().layers()[static_cast<std::size_t>(index)], shape_))
+    sections[section.name] = timer.seconds(section.name);
+  sections[std::string(kOutputSection)] = timer.seconds(std::string(kOutputSection));
+  for (auto& [section, seconds] : sections) {
     seconds = std::max(seconds - nothing, 0.0);
     world.all_reduce(TensorView(&seconds, DType::f64, {1}), ReduceOp::max);
   }
-  return parts;
+  return sections;
 }
 
-double PartCosts::seconds(Layer& layer, const std::string& part) const {
-  return kinds_.at(kind_of(layer)).at(part);
+double SectionCosts::seconds(Layer& layer, const std::string& section) const {
+  return kinds_.at(kind_of(layer)).at(section);
 }
 
-std::string PartCosts::kind_of(Layer& layer) const {
+std::string SectionCosts::kind_of(Layer& layer) const {
   StashPlan plan;
   layer.plan(shape_, plan);
   std::string kind = fmt::format("{}", layer.forward_flops(shape_));
-  for (const StashPlan::Entry& entry : plan.entries())
+  for (const StashPlan::Declaration& entry : plan.entries())
     kind += fmt::format(" {}{}", entry.name, to_string(entry.shape));
   return kind;
 }

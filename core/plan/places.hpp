@@ -7,30 +7,30 @@
 
 namespace caravan {
 
-inline constexpr int kNoSlot = -1;
+inline constexpr int kNoPlace = -1;
 
 /// Places that the micro-batches of one stage take in turn, found before step 0.
-struct SlotMap {
+struct PlaceMap {
   int count = 0;
-  std::vector<int> of;  ///< [microbatch] kNoSlot where none is needed
+  std::vector<int> of;  ///< [microbatch] kNoPlace where none is needed
 };
 
 /// Static memory plan of one stage on its rank.
-struct StageSlots {
-  SlotMap stash;  ///< activations: from F (where it recomputes: from R) to the end of B or W
-  SlotMap input;  ///< stage input: from RECV_F, or the F before it on this rank, to the end of B or W
-  SlotMap
+struct StagePlaces {
+  PlaceMap stash;  ///< activations: from F (where it recomputes: from R) to the end of B or W
+  PlaceMap input;  ///< stage input: from RECV_F, or the F before it on this rank, to the end of B or W
+  PlaceMap
       gradient;  ///< gradient of its output: from RECV_B, or the backward after it on this rank, to B or W
   bool splits = false;      ///< some I and W are apart
   bool recomputes = false;  ///< F's activations are not kept
   bool is_last = false;     ///< of the pipeline
   bool overlaps = false;    ///< a forward of it runs between the segments of its backward
 
-  /// Where F writes. With recomputation one more set, which nothing outlives; kNoSlot on the last stage,
+  /// Where F writes. With recomputation one more set, which nothing outlives; kNoPlace on the last stage,
   /// whose F is left to its R because nobody waits for it.
   int forward_set(int microbatch) const {
     if (!recomputes) return stash.of[static_cast<std::size_t>(microbatch)];
-    return is_last ? kNoSlot : stash.count;
+    return is_last ? kNoPlace : stash.count;
   }
   /// Sets of activations that the stage needs.
   int sets() const { return stash.count + (recomputes && !is_last ? 1 : 0); }
@@ -38,7 +38,7 @@ struct StageSlots {
 
 /// Walks a lowered row (with RECV, and R where stages recompute) and hands out places, lowest free first. A
 /// row without backwards (evaluation) needs a place from F to F only. `stage` must be on that rank.
-StageSlots assign_slots(const std::vector<Step>& row, int stage, int microbatches,
+StagePlaces assign_places(const std::vector<Step>& row, int stage, int microbatches,
                         const Placement& placement);
 
 }  // namespace caravan

@@ -9,8 +9,8 @@
 #include "io/files/digest.hpp"
 
 namespace caravan::io {
-StretchRecord seal_stretch(const File& file, std::uint64_t offset, std::uint64_t bytes) {
-  StretchRecord record{offset, bytes, {}};
+RangeRecord seal_range(const File& file, std::uint64_t offset, std::uint64_t bytes) {
+  RangeRecord record{offset, bytes, {}};
   std::vector<std::byte> buffer(std::min(bytes, kShardBlockBytes));
   for (std::uint64_t at = 0; at < bytes; at += kShardBlockBytes) {
     const auto block = std::span(buffer).first(std::min(kShardBlockBytes, bytes - at));
@@ -20,13 +20,13 @@ StretchRecord seal_stretch(const File& file, std::uint64_t offset, std::uint64_t
   return record;
 }
 
-SealedStretch::SealedStretch(File file, std::string what, StretchRecord record)
+SealedRange::SealedRange(File file, std::string what, RangeRecord record)
     : file_(std::move(file)),
       what_(std::move(what)),
       record_(std::move(record)),
       is_checked_(record_.blocks.size()) {}
 
-void SealedStretch::read(std::uint64_t begin, std::span<std::byte> to) const {
+void SealedRange::read(std::uint64_t begin, std::span<std::byte> to) const {
   while (!to.empty()) {
     const auto block = static_cast<std::size_t>(begin / kShardBlockBytes);
     const std::uint64_t from = begin % kShardBlockBytes;
@@ -41,7 +41,7 @@ void SealedStretch::read(std::uint64_t begin, std::span<std::byte> to) const {
 }
 
 /// Reads and compares the whole block. No block is kept: a data set may have thousands of files.
-void SealedStretch::read_first(std::size_t block, std::uint64_t from, std::span<std::byte> to) const {
+void SealedRange::read_first(std::size_t block, std::uint64_t from, std::span<std::byte> to) const {
   const std::uint64_t offset = record_.offset + block * kShardBlockBytes;
   std::vector<std::byte> bytes(std::min(kShardBlockBytes, record_.bytes - block * kShardBlockBytes));
   file_.read_at(offset, bytes);

@@ -5,7 +5,7 @@
 #include "caravan/config.hpp"
 #include "caravan/layer.hpp"
 
-// Pieces that layer plugins are built from.
+// Blocks that layer plugins are built from.
 namespace caravan {
 
 /// A segment whose three steps are member functions of its layer.
@@ -62,7 +62,7 @@ class PreNorm {
   std::int64_t width_;
   float eps_;
   Lifetime gradient_lifetime_;
-  Slot output_, rstd_, gradient_;
+  Entry output_, rstd_, gradient_;
 };
 
 /// The name of a layer's random streams: its config's `stream`, or else its `name`.
@@ -96,13 +96,13 @@ class OutputDropout {
   const char* stream_;
   float probability_;
   std::int64_t width_;
-  Slot gradient_;
+  Entry gradient_;
 };
 
 /// The first half of a SwiGLU block, of experts where there are offsets.
 struct GateUp {
   TensorView x, offsets, w;
-  Slot pre, activated;  ///< what it writes
+  Entry pre, activated;  ///< what it writes
 };
 /// As much of it as this pass makes.
 void forward_gate_up(Run& run, const Frame& frame, const GateUp& args);
@@ -132,7 +132,7 @@ class SwigluBlock {
   Parameter& gate_up_;  // [2F, H]
   Parameter& down_;     // [H, F]
   std::int64_t dim_, hidden_;
-  Slot pre_, activated_, dactivated_, dpre_;
+  Entry pre_, activated_, dactivated_, dpre_;
 };
 
 }  // namespace caravan

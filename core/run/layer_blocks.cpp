@@ -1,4 +1,4 @@
-#include "caravan/layer_parts.hpp"
+#include "caravan/layer_blocks.hpp"
 
 namespace caravan {
 

@@ -1,4 +1,4 @@
-#include "jobs/inspect/part.hpp"
+#include "jobs/inspect/selection.hpp"
 
 #include <fmt/format.h>
 
@@ -41,9 +41,9 @@ std::optional<Range> parse_range(std::string_view text, std::int64_t extent) {
   return Range{*begin, std::max(*begin, *end), false};
 }
 
-std::vector<std::string> entries_of(const std::string& part) {
+std::vector<std::string> entries_of(const std::string& selection) {
   std::vector<std::string> entries(1);
-  for (const char c : part) {
+  for (const char c : selection) {
     if (c == ',')
       entries.emplace_back();
     else if (c != ' ')
@@ -53,19 +53,19 @@ std::vector<std::string> entries_of(const std::string& part) {
 }
 
 /// Keeps `[`…`]` at the end apart from the name before it.
-std::pair<std::string, std::string> split_part(const std::string& text) {
+std::pair<std::string, std::string> split_selection(const std::string& text) {
   const std::size_t open = text.find('[');
   if (open == std::string::npos || !text.ends_with(']')) return {text, ""};
   return {text.substr(0, open), text.substr(open + 1, text.size() - open - 2)};
 }
 
-void narrow(TensorPart& part, const std::string& entries_text) {
+void narrow(Selection& selection, const std::string& entries_text) {
   const std::vector<std::string> entries = entries_of(entries_text);
-  const std::vector<std::uint64_t>& extents = part.tensor->extents;
+  const std::vector<std::uint64_t>& extents = selection.tensor->extents;
   CARAVAN_CHECK(entries.size() <= extents.size(), ConfigError,
                 fmt::format("[{}] has {} entries ({} has the shape {})", entries_text, entries.size(),
-                            printable(part.tensor->name), shape_text(extents)));
-  part.shown.clear();
+                            printable(selection.tensor->name), shape_text(extents)));
+  selection.shown.clear();
   for (std::size_t axis = 0; axis < extents.size(); ++axis) {
     const std::string entry = axis < entries.size() ? entries[axis] : ":";
     const auto extent = static_cast<std::int64_t>(extents[axis]);
@@ -73,22 +73,22 @@ void narrow(TensorPart& part, const std::string& entries_text) {
     CARAVAN_CHECK(range, ConfigError,
                   fmt::format("'{}' is no part of axis {} with {} elements (begin:end or an index is)", entry,
                               axis, extent));
-    part.box.begin[axis] = range->begin;
-    part.box.extents.set(static_cast<int>(axis), range->end - range->begin);
-    if (!range->is_single) part.shown.push_back(static_cast<std::uint64_t>(range->end - range->begin));
+    selection.box.begin[axis] = range->begin;
+    selection.box.extents.set(static_cast<int>(axis), range->end - range->begin);
+    if (!range->is_single) selection.shown.push_back(static_cast<std::uint64_t>(range->end - range->begin));
   }
 }
 
 }  // namespace
 
-TensorPart parse_part(const std::string& text, const std::vector<TensorEntry>& tensors) {
-  const auto [name, entries] = split_part(text);
-  TensorPart part;
-  part.tensor = &tensor_named(name, tensors);
-  part.box = whole_of(*part.tensor);
-  part.shown = part.tensor->extents;
-  if (!entries.empty()) narrow(part, entries);
-  return part;
+Selection parse_selection(const std::string& text, const std::vector<TensorEntry>& tensors) {
+  const auto [name, entries] = split_selection(text);
+  Selection selection;
+  selection.tensor = &tensor_named(name, tensors);
+  selection.box = whole_of(*selection.tensor);
+  selection.shown = selection.tensor->extents;
+  if (!entries.empty()) narrow(selection, entries);
+  return selection;
 }
 
 }  // namespace caravan::jobs

@@ -1,4 +1,4 @@
-#include "jobs/inspect/part.hpp"
+#include "jobs/inspect/selection.hpp"
 
 #include "caravan/error.hpp"
 
@@ -11,7 +11,7 @@ namespace caravan::test {
 namespace {
 
 using caravan::testing::message_of;
-using jobs::parse_part;
+using jobs::parse_selection;
 using ::testing::HasSubstr;
 
 const std::vector<jobs::TensorEntry>& tensors() {
@@ -21,18 +21,18 @@ const std::vector<jobs::TensorEntry>& tensors() {
 }
 
 TEST(ParsePart, ReadsSlicesAsNumpyDoes) {
-  const jobs::TensorPart part = parse_part("w[1:-1, 2]", tensors());
-  EXPECT_EQ(part.box.extents, (Shape{2, 1, 8}));
-  EXPECT_EQ(part.box.begin, (jobs::BlockOrigin{1, 2, 0, 0}));
-  EXPECT_EQ(part.shown, (std::vector<std::uint64_t>{2, 8}));
-  EXPECT_EQ(parse_part("w[:,-2:,:100]", tensors()).box.extents, (Shape{4, 2, 8}));
-  EXPECT_EQ(parse_part("w", tensors()).shown, (std::vector<std::uint64_t>{4, 6, 8}));
-  EXPECT_EQ(parse_part("w[3:1]", tensors()).box.extents.count(), 0);
+  const jobs::Selection selection = parse_selection("w[1:-1, 2]", tensors());
+  EXPECT_EQ(selection.box.extents, (Shape{2, 1, 8}));
+  EXPECT_EQ(selection.box.begin, (jobs::BlockOrigin{1, 2, 0, 0}));
+  EXPECT_EQ(selection.shown, (std::vector<std::uint64_t>{2, 8}));
+  EXPECT_EQ(parse_selection("w[:,-2:,:100]", tensors()).box.extents, (Shape{4, 2, 8}));
+  EXPECT_EQ(parse_selection("w", tensors()).shown, (std::vector<std::uint64_t>{4, 6, 8}));
+  EXPECT_EQ(parse_selection("w[3:1]", tensors()).box.extents.count(), 0);
 }
 
 TEST(ParsePart, RefusesWhatTheTensorDoesNotHave) {
   const auto refusal = [](const char* text) {
-    return message_of<ConfigError>([&] { parse_part(text, tensors()); });
+    return message_of<ConfigError>([&] { parse_selection(text, tensors()); });
   };
   EXPECT_EQ(refusal("w[4]"), "'4' is no part of axis 0 with 4 elements (begin:end or an index is)");
   EXPECT_THAT(refusal("w[0:4:2]"), HasSubstr("'0:4:2' is no part of axis 0"));

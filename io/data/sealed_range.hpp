@@ -16,7 +16,7 @@ inline constexpr std::uint64_t kShardBlockBytes = std::uint64_t{1} << 20;
 
 /// Bytes of a file that belong together, and the XXH3-64 of each block of them; the last may be shorter.
 /// Without blocks nobody vouches for them.
-struct StretchRecord {
+struct RangeRecord {
   std::uint64_t offset = 0, bytes = 0;
   std::vector<std::uint64_t> blocks;
 
@@ -24,17 +24,17 @@ struct StretchRecord {
 };
 
 /// The record of [offset, offset + bytes) as it stands in the file.
-StretchRecord seal_stretch(const File& file, std::uint64_t offset, std::uint64_t bytes);
+RangeRecord seal_range(const File& file, std::uint64_t offset, std::uint64_t bytes);
 
-/// A stretch that is compared with its record as it is read: a block once, when a byte of it is first asked
+/// A range of a file that is compared with its record as it is read: a block once, when a byte of it is first asked
 /// for, and before one is given. Nothing is mapped, so a file that was cut meanwhile is an IoError. One
 /// thread.
-class SealedStretch {
+class SealedRange {
  public:
-  SealedStretch(File file, std::string what, StretchRecord record);
+  SealedRange(File file, std::string what, RangeRecord record);
 
   const std::string& path() const noexcept { return file_.path(); }
-  /// Bytes [begin, begin + to.size()) of the stretch. IoError naming the file and its damaged block.
+  /// Bytes [begin, begin + to.size()) of the range. IoError naming the file and its damaged block.
   void read(std::uint64_t begin, std::span<std::byte> to) const;
 
  private:
@@ -42,7 +42,7 @@ class SealedStretch {
 
   File file_;
   std::string what_;
-  StretchRecord record_;
+  RangeRecord record_;
   mutable std::vector<char> is_checked_;  // of each block
 };
 

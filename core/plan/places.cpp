@@ -1,4 +1,4 @@
-#include "core/plan/slots.hpp"
+#include "core/plan/places.hpp"
 
 #include <algorithm>
 
@@ -8,7 +8,7 @@ namespace {
 /// Hands out the lowest free place.
 class Places {
  public:
-  explicit Places(int microbatches) { map_.of.assign(static_cast<std::size_t>(microbatches), kNoSlot); }
+  explicit Places(int microbatches) { map_.of.assign(static_cast<std::size_t>(microbatches), kNoPlace); }
 
   void take(int microbatch) {
     auto free = std::find(used_.begin(), used_.end(), false);
@@ -18,15 +18,15 @@ class Places {
   }
   void give_back(int microbatch) {
     const int place = map_.of[static_cast<std::size_t>(microbatch)];
-    if (place != kNoSlot) used_[static_cast<std::size_t>(place)] = false;
+    if (place != kNoPlace) used_[static_cast<std::size_t>(place)] = false;
   }
-  SlotMap map() {
+  PlaceMap map() {
     map_.count = static_cast<int>(used_.size());
     return map_;
   }
 
  private:
-  SlotMap map_;
+  PlaceMap map_;
   std::vector<bool> used_;
 };
 
@@ -58,7 +58,7 @@ class StageWalk {
     }
   }
 
-  StageSlots slots() {
+  StagePlaces places() {
     return {stash_.map(), input_.map(), gradient_.map(), splits_, recomputes_, is_last_, overlaps_};
   }
 
@@ -97,9 +97,9 @@ class StageWalk {
 
 }  // namespace
 
-StageSlots assign_slots(const std::vector<Step>& row, int stage, int microbatches,
+StagePlaces assign_places(const std::vector<Step>& row, int stage, int microbatches,
                         const Placement& placement) {
-  return StageWalk(row, stage, microbatches, placement).slots();
+  return StageWalk(row, stage, microbatches, placement).places();
 }
 
 }  // namespace caravan

@@ -13,7 +13,7 @@ namespace caravan::parallel {
 
 /// What one ticket stands for: the MPI requests of an operation, and the arrays that MPI reads until it has
 /// finished.
-struct RequestSlot {
+struct PostedRequests {
   std::vector<MPI_Request> requests;
   std::vector<int> counts;  ///< all_to_all_v: counts and displacements of both directions
   const char* what = "";    ///< name of the operation, for messages
@@ -21,30 +21,30 @@ struct RequestSlot {
   bool busy = false;
 };
 
-/// Tickets to requests. Slots and their vectors are reused, so posting allocates nothing once the deepest
+/// Tickets to requests. What a ticket stood for is reused with its vectors, so posting allocates nothing once the deepest
 /// overlap was seen.
-class RequestSlots {
+class RequestPool {
  public:
-  RequestSlots() = default;
-  RequestSlots(const RequestSlots&) = delete;  // a slot's first generation comes from this object's address
-  RequestSlots& operator=(const RequestSlots&) = delete;
+  RequestPool() = default;
+  RequestPool(const RequestPool&) = delete;  // first generations come from this object's address
+  RequestPool& operator=(const RequestPool&) = delete;
 
-  /// A free slot with no requests. The reference is valid until the next call.
-  RequestSlot& acquire(const char* what);
-  /// The ticket of the slot that `acquire` returned last.
+  /// One that is free, with no requests. The reference is valid until the next call.
+  PostedRequests& acquire(const char* what);
+  /// The ticket of the one that `acquire` returned last.
   Ticket ticket_of_last() const;
-  /// The slot behind a pending ticket; CommError when it was waited already or belongs to another group.
-  RequestSlot& at(const Ticket& ticket, const std::string& group);
-  /// Gives the slot back; its ticket is dead from now on.
+  /// What is behind a pending ticket; CommError when it was waited already or belongs to another group.
+  PostedRequests& at(const Ticket& ticket, const std::string& group);
+  /// Gives it back; the ticket is dead from now on.
   void release(const Ticket& ticket);
 
   std::size_t pending() const;
   /// "all_reduce, send": what was posted and never waited.
   std::string pending_names() const;
-  std::vector<RequestSlot>& all() { return slots_; }
+  std::vector<PostedRequests>& all() { return pool_; }
 
  private:
-  std::vector<RequestSlot> slots_;
+  std::vector<PostedRequests> pool_;
   std::vector<std::size_t> free_;
   std::size_t last_ = 0;
 };
