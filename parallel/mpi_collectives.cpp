@@ -77,7 +77,8 @@ Ticket MpiCommunicator::post_reduce_scatter(TensorView in, TensorView out, Reduc
 
 /// One reduction to each rank: serves what MPI_Ireduce_scatter_block cannot, counts above 2^31 and a result
 /// in place.
-void MpiCommunicator::post_reduce_to_owners(PostedRequests& posted, TensorView in, TensorView out, ReduceOp op) {
+void MpiCommunicator::post_reduce_to_owners(PostedRequests& posted, TensorView in, TensorView out,
+                                            ReduceOp op) {
   const auto element = static_cast<std::int64_t>(size_of(in.dtype));
   for (int owner = 0; owner < size_; ++owner) {
     const std::byte* block = at_byte(in, owner * static_cast<std::int64_t>(out.bytes()));

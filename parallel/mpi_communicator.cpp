@@ -87,7 +87,8 @@ Ticket MpiCommunicator::post_send(TensorView data, int to, int tag) {
   check_peer(to, tag, "send");
   PostedRequests& posted = pool_.acquire("send");
   in_pieces(static_cast<std::int64_t>(data.bytes()), limits_.call_bytes, [&](std::int64_t begin, int bytes) {
-    check(MPI_Isend(at_byte(data, begin), bytes, MPI_BYTE, to, tag, comm_, next_request(posted)), "MPI_Isend");
+    check(MPI_Isend(at_byte(data, begin), bytes, MPI_BYTE, to, tag, comm_, next_request(posted)),
+          "MPI_Isend");
   });
   return pool_.ticket_of_last();
 }

@@ -1,29 +1,18 @@
 #include "parallel/process_mesh.hpp"
 
+#include "caravan/check.hpp"
 #include "parallel/staged_communicator.hpp"
 
 namespace caravan::parallel {
 
-ProcessMesh::ProcessMesh(Communicator& world, const MeshDegrees& degrees)
-    : world_(world), layout_(degrees, world.size()) {}
-
-Communicator& ProcessMesh::communicator(MeshAxes axes) {
-  auto& group = groups_[axes.mask()];
-  if (group) return *group;
-  if (layout_.degree(axes) == 1) {
-    group = make_single_communicator(axes.name());
-  } else {
-    const int lowest_rank = layout_.group(world_.rank(), axes).front();
-    group = world_.split(lowest_rank, coordinate(axes), axes.name());
-  }
-  return *group;
-}
-
-Communicator& ProcessMesh::tensor_communicator(MeshAxes axes, Device& device) {
-  Communicator& host = communicator(axes);
-  const auto [found, is_new] = tensor_groups_.try_emplace(axes.mask());
-  if (is_new) found->second = make_tensor_communicator(host, device);
-  return found->second ? *found->second : host;
+std::unique_ptr<Mesh> make_process_mesh(Communicator& world, MeshLayout layout, Device& device) {
+  CARAVAN_EXPECT(layout.ranks() == world.size());
+  const auto split = [&](MeshAxes axes, const std::vector<int>& ranks) {
+    auto host = world.split(ranks.front(), layout.coordinate(world.rank(), axes), axes.name());
+    auto tensors = make_tensor_communicator(*host, device);
+    return Mesh::Group{std::move(host), std::move(tensors)};
+  };
+  return std::make_unique<Mesh>(layout, world.rank(), split);
 }
 
 }  // namespace caravan::parallel

@@ -21,7 +21,7 @@ PostedRequests& RequestPool::acquire(const char* what) {
     free_.push_back(pool_.size());
     // Two groups start at different generations, so that a ticket given to the wrong one is noticed.
     pool_.emplace_back().generation = static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(this) >> 4)
-                                       << 8;
+                                      << 8;
     free_.reserve(pool_.size());
   }
   last_ = free_.back();

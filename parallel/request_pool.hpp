@@ -21,8 +21,8 @@ struct PostedRequests {
   bool busy = false;
 };
 
-/// Tickets to requests. What a ticket stood for is reused with its vectors, so posting allocates nothing once the deepest
-/// overlap was seen.
+/// Tickets to requests. What a ticket stood for is reused with its vectors, so posting allocates nothing once
+/// the deepest overlap was seen.
 class RequestPool {
  public:
   RequestPool() = default;

@@ -2,8 +2,8 @@
 
 #include <vector>
 
-#include "core/plan/recompute.hpp"
 #include "core/plan/places.hpp"
+#include "core/plan/recompute.hpp"
 
 namespace caravan {
 
@@ -12,7 +12,7 @@ struct RankPlan {
   std::vector<Step> row;  ///< lowered: with sends, receives, recomputation, reduction
   Placement placement;
   int microbatches = 0;
-  std::vector<StagePlaces> places;           ///< one for each stage of this rank, ascending
+  std::vector<StagePlaces> places;         ///< one for each stage of this rank, ascending
   std::vector<RecomputePlan> recompute{};  ///< the same, or empty: no layer is repeated
 
   const std::vector<int>& stages(int rank) const {

@@ -98,7 +98,7 @@ class StageWalk {
 }  // namespace
 
 StagePlaces assign_places(const std::vector<Step>& row, int stage, int microbatches,
-                        const Placement& placement) {
+                          const Placement& placement) {
   return StageWalk(row, stage, microbatches, placement).places();
 }
 

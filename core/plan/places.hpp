@@ -39,6 +39,6 @@ struct StagePlaces {
 /// Walks a lowered row (with RECV, and R where stages recompute) and hands out places, lowest free first. A
 /// row without backwards (evaluation) needs a place from F to F only. `stage` must be on that rank.
 StagePlaces assign_places(const std::vector<Step>& row, int stage, int microbatches,
-                        const Placement& placement);
+                          const Placement& placement);
 
 }  // namespace caravan

@@ -183,8 +183,8 @@ TensorView Stash::view(const StashLayout::Address& address, int set, Copy copy) 
   const std::size_t copies = layout_.copies(address.region, in_flight_);
   const bool per_set = address.region == StashLayout::kept || address.region == StashLayout::deferred;
   const std::size_t which = per_set ? at(set) : copy == Copy::first_forward ? 0 : copies - 1;
-  return TensorView(base_[address.region] + address.offset + which * layout_.bytes(address.region), address.dtype,
-                    address.shape);
+  return TensorView(base_[address.region] + address.offset + which * layout_.bytes(address.region),
+                    address.dtype, address.shape);
 }
 
 void Stash::bind(int set, TensorView input, TensorView output_gradient) {

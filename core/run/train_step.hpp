@@ -6,9 +6,9 @@
 #include <span>
 #include <vector>
 
+#include "caravan/mesh.hpp"
 #include "caravan/optimizer.hpp"
 #include "core/run/executor.hpp"
-#include "core/run/rank_group.hpp"
 #include "core/run/shared_parameters.hpp"
 #include "core/run/whereabouts.hpp"
 

@@ -26,8 +26,8 @@ struct RangeRecord {
 /// The record of [offset, offset + bytes) as it stands in the file.
 RangeRecord seal_range(const File& file, std::uint64_t offset, std::uint64_t bytes);
 
-/// A range of a file that is compared with its record as it is read: a block once, when a byte of it is first asked
-/// for, and before one is given. Nothing is mapped, so a file that was cut meanwhile is an IoError. One
+/// A range of a file that is compared with its record as it is read: a block once, when a byte of it is first
+/// asked for, and before one is given. Nothing is mapped, so a file that was cut meanwhile is an IoError. One
 /// thread.
 class SealedRange {
  public:

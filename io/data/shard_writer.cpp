@@ -60,8 +60,8 @@ void refuse_occupied(const std::string& folder) {
 
 /// Gives the range of the file that the values take, without digests.
 template <class T>
-RangeRecord write_dataset(const h5::H5File& file, const std::string& name, hid_t file_type,
-                            hid_t memory_type, const std::vector<T>& values) {
+RangeRecord write_dataset(const h5::H5File& file, const std::string& name, hid_t file_type, hid_t memory_type,
+                          const std::vector<T>& values) {
   const hsize_t extent = values.size();
   const h5::Handle space(h5::checked(H5Screate_simple(1, &extent, nullptr), "make", "a data space"),
                          H5Sclose);

@@ -22,8 +22,8 @@ int run_axis(const TensorView& view) {
 
 /// Gives the runs from axis `axis` on; depth is at most the four axes of a shape.
 template <class Take>
-void visit_axis(const TensorView& view, int axis, int run_axis, std::size_t run_bytes,
-                std::byte* from, const Take& take) {
+void visit_axis(const TensorView& view, int axis, int run_axis, std::size_t run_bytes, std::byte* from,
+                const Take& take) {
   if (axis == run_axis) return take(std::span(from, run_bytes));
   const auto step = view.stride(axis) * static_cast<std::int64_t>(size_of(view.dtype));
   for (std::int64_t i = 0; i < view.extent(axis); ++i)

@@ -38,7 +38,7 @@ int plan_for(const Options& options, const Job& job, Communicator& world) {
                 fmt::format("--ranks {} {} (it plans for ranks that are not started). {}?", options.ranks,
                             options.dry_run ? fmt::format("on {} ranks", world.size()) : "without --dry-run",
                             options.dry_run ? "Leave mpirun out" : "mpirun -n starts ranks"));
-  parallel::PaperWorld paper(0, options.ranks);
+  PaperWorld paper(0, options.ranks);
   TrainSetup setup(job, paper, device_of_job);
   write_standard_output(describe(setup));
   check_start(job, options.ranks);

@@ -78,11 +78,12 @@ void write_npy(const TensorSource& source, const Selection& selection, const std
   io::PendingFile file(path);
   const std::string header = npy_header(element, selection.shown);
   file.write(std::as_bytes(std::span(header)));
-  ValueStream(source).for_each_stored(*selection.tensor, selection.box, [&](const Block& block, std::uint64_t) {
-    if (element == stored) return file.write({block.data, block.bytes()});
-    const std::vector<float> values = widened(block);
-    file.write(std::as_bytes(std::span(values)));
-  });
+  ValueStream(source).for_each_stored(*selection.tensor, selection.box,
+                                      [&](const Block& block, std::uint64_t) {
+                                        if (element == stored) return file.write({block.data, block.bytes()});
+                                        const std::vector<float> values = widened(block);
+                                        file.write(std::as_bytes(std::span(values)));
+                                      });
   file.commit();
 }
 
@@ -91,10 +92,12 @@ Report export_view(const Subject& subject, const InspectOptions& options) {
   write_npy(*subject.source, selection, options.file);
   const io::NumberType element = npy_element_of(*selection.tensor->element);
   Report report;
-  report.text = fmt::format("{}: {} {}{}\n", options.file, name_of(element), shape_text(selection.shown),
-                            element == *selection.tensor->element ? "" : " (bf16 widened: numpy has no bf16)");
-  report.json = {{"path", subject.path}, {"tensor", selection.tensor->name}, {"stored", selection.tensor->type},
-                 {"file", options.file}, {"dtype", name_of(element)},   {"shape", selection.shown}};
+  report.text =
+      fmt::format("{}: {} {}{}\n", options.file, name_of(element), shape_text(selection.shown),
+                  element == *selection.tensor->element ? "" : " (bf16 widened: numpy has no bf16)");
+  report.json = {
+      {"path", subject.path}, {"tensor", selection.tensor->name}, {"stored", selection.tensor->type},
+      {"file", options.file}, {"dtype", name_of(element)},        {"shape", selection.shown}};
   return report;
 }
 

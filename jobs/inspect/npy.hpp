@@ -6,8 +6,8 @@
 
 #include "caravan/tensor.hpp"
 #include "jobs/inspect/options.hpp"
-#include "jobs/inspect/selection.hpp"
 #include "jobs/inspect/report.hpp"
+#include "jobs/inspect/selection.hpp"
 #include "jobs/inspect/subject.hpp"
 
 namespace caravan::jobs {

@@ -42,9 +42,9 @@ Report show_view(const Subject& subject, const InspectOptions& options) {
         for (std::uint64_t i = 0; i < count; ++i) values.push_back(number_at(block, i));
       });
   Report report;
-  report.text =
-      fmt::format("{} {} {}\n", printable(selection.tensor->name), selection.tensor->type, shape_text(selection.shown)) +
-      lines_of(values, selection.shown.empty() ? 1 : selection.shown.back());
+  report.text = fmt::format("{} {} {}\n", printable(selection.tensor->name), selection.tensor->type,
+                            shape_text(selection.shown)) +
+                lines_of(values, selection.shown.empty() ? 1 : selection.shown.back());
   report.json = {{"path", subject.path},
                  {"tensor", selection.tensor->name},
                  {"dtype", selection.tensor->type},

@@ -41,7 +41,7 @@ TokenRange range_of(const std::string& option, std::int64_t size) {
                 fmt::format("--tokens {} (two places such as 1000:1200)", option));
   const std::string_view text = option;
   const TokenRange range{text.substr(0, colon).empty() ? 0 : bound_of(text.substr(0, colon), size, option),
-                        bound_of(text.substr(colon + 1), size, option)};
+                         bound_of(text.substr(colon + 1), size, option)};
   CARAVAN_CHECK(range.begin < range.end && range.end - range.begin <= kMost, ConfigError,
                 fmt::format("--tokens {} are {} of {} tokens (1 to {} are shown)", option,
                             std::max<std::int64_t>(range.end - range.begin, 0), size, kMost));
@@ -90,11 +90,11 @@ Report tokens_view(const std::string& path, const InspectOptions& options, const
   const TokenRange range = range_of(options.range, data->size());
   const auto documents = static_cast<std::int64_t>(data->document_starts().size());
   Report report;
-  report.text = fmt::format("{}\n  {} tokens in {} {}\n  shown: {} to {}{}\n",
-                            painted(printable(path), Tone::strong, style.ink), with_commas(data->size()),
-                            counted(documents, "document"), printable(data->origin()),
-                            with_commas(range.begin), with_commas(range.end),
-                            beside.why.empty() ? "" : " as ids: " + printable(beside.why));
+  report.text =
+      fmt::format("{}\n  {} tokens in {} {}\n  shown: {} to {}{}\n",
+                  painted(printable(path), Tone::strong, style.ink), with_commas(data->size()),
+                  counted(documents, "document"), printable(data->origin()), with_commas(range.begin),
+                  with_commas(range.end), beside.why.empty() ? "" : " as ids: " + printable(beside.why));
   report.json = {{"path", path},
                  {"tokens", data->size()},
                  {"documents", documents},

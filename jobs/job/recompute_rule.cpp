@@ -23,8 +23,8 @@ RecomputeRule of_word(const std::string& word) {
 }  // namespace
 
 const std::vector<std::string>& usually_kept() {
-  static const std::vector<std::string> kParts{kInputSection,   "attention", "router", "swiglu.in",
-                                               "experts.in", "combine",   "inner",  "outer"};
+  static const std::vector<std::string> kParts{kInputSection, "attention", "router", "swiglu.in",
+                                               "experts.in",  "combine",   "inner",  "outer"};
   return kParts;
 }
 

@@ -99,9 +99,7 @@ CheckedSchedule make_schedule(const ScheduleQuery& asked) {
   ScheduleQuery query = asked;
   const auto registry = make_registry();
   const Config options = options_of(query);
-  Host host;
-  host.registry = registry.get();
-  const auto schedule = registry->create<Schedule>(query.name, host, options);
+  const auto schedule = registry->create<Schedule>(query.name, Host::of(*registry), options);
   if (query.name == "csv") complete_from_file(query, options.get_string("file"));
   check_size(query);
   Plan plan = build(query, *schedule);

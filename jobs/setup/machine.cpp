@@ -19,16 +19,14 @@ std::unique_ptr<Registry> make_registry() {
 }
 
 Made<Device> choose_device(Registry& registry, const std::string& wanted, const Config& options) {
-  Host host;
-  host.registry = &registry;
-  if (wanted != "auto") return registry.create<Device>(wanted, host, options);
+  if (wanted != "auto") return registry.create<Device>(wanted, Host::of(registry), options);
   CARAVAN_CHECK(
       options.entries().empty(), ConfigError,
       "device_options with device: auto (it is not known whose options they are). Name the device?");
   std::string refused;
   for (const char* name : {"cuda", "host"}) {
     try {
-      auto device = registry.create<Device>(name, host, Config::map());
+      auto device = registry.create<Device>(name, Host::of(registry), Config::map());
       log_info(fmt::format("device {}: the best that works here{}", name,
                            refused.empty() ? "" : " (" + refused + ")"));
       return device;
@@ -38,7 +36,7 @@ Made<Device> choose_device(Registry& registry, const std::string& wanted, const 
     }
   }
   log_warning(fmt::format("device reference: slow, and the only one that works here ({})", refused));
-  return registry.create<Device>("reference", host, Config::map());
+  return registry.create<Device>("reference", Host::of(registry), Config::map());
 }
 
 DType choose_precision(const Device& device, const std::string& wanted) {

@@ -16,14 +16,6 @@ Config with_positions(Config config, std::int64_t positions) {
 
 }  // namespace
 
-Host ModelInstance::host_for(Registry& registry, Device* device, ParameterStore& parameters) {
-  Host host;
-  host.registry = &registry;
-  host.device = device;
-  host.parameters = &parameters;
-  return host;
-}
-
 std::vector<LayerRange> split_model(const Model& model, int stages, const SplitRule& rule) {
   std::vector<std::string> names;
   for (const LayerSpec& layer : model.layers()) names.push_back(layer.name);
@@ -35,11 +27,13 @@ ModelInstance::ModelInstance(Registry& registry, const ComputeOn& where, const s
     : device_(where.device),
       positions_(positions),
       parameters_(where.type),
-      model_(registry.create<Model>(plugin, host_for(registry, device_, parameters_),
+      alone_(where.mesh ? nullptr : make_paper_mesh(MeshLayout({}, 1), 0)),
+      mesh_(where.mesh ? where.mesh : alone_.get()),
+      model_(registry.create<Model>(plugin, Host::of(registry, device_, &parameters_, mesh_),
                                     with_positions(std::move(config), positions))) {
   const std::vector<LayerRange> ranges = split_model(*model_, choice.stages, choice.rule);
   for (int index : choice.wanted) {
-    stages_.push_back(std::make_unique<Stage>(host_for(registry, device_, parameters_), *model_,
+    stages_.push_back(std::make_unique<Stage>(Host::of(registry, device_, &parameters_, mesh_), *model_,
                                               ranges[static_cast<std::size_t>(index)]));
   }
 }

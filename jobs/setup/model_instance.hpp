@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "caravan/mesh.hpp"
 #include "caravan/model.hpp"
 #include "caravan/registry.hpp"
 #include "core/run/stage.hpp"
@@ -21,10 +22,12 @@ struct StageChoice {
 struct ComputeOn {
   Device* device = nullptr;  ///< null: for counting and planning only
   DType type = DType::f32;
+  Mesh* mesh = nullptr;  ///< null: this rank alone
 };
 
 /// A model made from its configuration, whole or some of its stages: the store of its parameters and the
-/// layers that declared them. Nothing is allocated until `allocate`. Borrows the registry and the device.
+/// layers that declared them. Nothing is allocated until `allocate`. Borrows the registry, the device and the
+/// mesh.
 class ModelInstance {
  public:
   /// `positions`: the most positions of a sequence.
@@ -42,11 +45,11 @@ class ModelInstance {
   void allocate(ParameterStore::Content content, std::size_t optimizer_slots);
 
  private:
-  static Host host_for(Registry& registry, Device* device, ParameterStore& parameters);
-
   Device* device_;
   std::int64_t positions_;
   ParameterStore parameters_;
+  std::unique_ptr<Mesh> alone_;
+  Mesh* mesh_;
   Made<Model> model_;
   std::vector<std::unique_ptr<Stage>> stages_;
 };

@@ -42,9 +42,7 @@ Made<Device> NodeDevice::make(const std::string& name, const Config& options) {
   const bool is_installed = std::find(known.begin(), known.end(), name) != known.end();
   std::string problem;
   try {
-    Host host;
-    host.registry = registry_.get();
-    return registry_->create<Device>(name, host, options);
+    return registry_->create<Device>(name, Host::of(*registry_), options);
   } catch (const DeviceError& error) {
     problem = error.message();
   } catch (const PluginError& error) {

@@ -23,10 +23,10 @@ void copy_from_device(Device& device, const TensorView& from, const TensorView& 
 
 CheckpointShare::CheckpointShare(TrainSetup& setup, CheckpointContent content, DType weights)
     : setup_(setup),
-      tensors_(state_tensors(
-          setup.model().parameters(),
-          content == CheckpointContent::weights ? std::vector<std::string>{} : setup.slots(),
-          not_owned(setup.pipeline().shared, setup.mesh().coordinate(parallel::MeshAxis::pp)))) {
+      tensors_(
+          state_tensors(setup.model().parameters(),
+                        content == CheckpointContent::weights ? std::vector<std::string>{} : setup.slots(),
+                        not_owned(setup.pipeline().shared, setup.mesh().coordinate(MeshAxis::pp)))) {
   std::vector<io::TensorRecord> records;
   std::map<std::string, Place> by_name;
   for (std::size_t tensor = 0; tensor < tensors_.size(); ++tensor) {

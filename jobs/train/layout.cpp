@@ -24,7 +24,7 @@ void check_tokens(const Job::Train& train, const BatchShare& share) {
 
 }  // namespace
 
-parallel::MeshDegrees mesh_degrees(const Job::Parallel& parallel) {
+MeshLayout mesh_layout(const Job::Parallel& parallel, int ranks) {
   const std::pair<const char*, std::int64_t> later[] = {
       {"data_shard", parallel.data_shard}, {"context", parallel.context}, {"tensor", parallel.tensor}};
   for (const auto& [key, degree] : later) {
@@ -35,17 +35,17 @@ parallel::MeshDegrees mesh_degrees(const Job::Parallel& parallel) {
             "and parallel.data_replicate or parallel.pipeline to the number of ranks?",
             key, degree));
   }
-  parallel::MeshDegrees mesh;
-  mesh.dp_replicate = narrow<int>({"parallel.data_replicate", parallel.data_replicate});
-  mesh.pp = narrow<int>({"parallel.pipeline", parallel.pipeline});
-  return mesh;
+  MeshDegrees degrees;
+  degrees.dp_replicate = narrow<int>({"parallel.data_replicate", parallel.data_replicate});
+  degrees.pp = narrow<int>({"parallel.pipeline", parallel.pipeline});
+  return MeshLayout(degrees, ranks);
 }
 
-BatchShare divide_batch(const Job& job, const parallel::MeshLayout& layout, int rank) {
+BatchShare divide_batch(const Job& job, const MeshLayout& layout, int rank) {
   BatchShare share;
   share.local_batch = job.train.local_batch_size;
-  share.data_ranks = layout.degree(parallel::MeshAxis::batch);
-  share.data_rank = layout.coordinate(rank, parallel::MeshAxis::batch);
+  share.data_ranks = layout.degree(MeshAxis::batch);
+  share.data_rank = layout.coordinate(rank, MeshAxis::batch);
   const std::int64_t wanted = job.parallel.microbatches;
   const Size local{"train.local_batch_size", share.local_batch}, ranks{"data ranks", share.data_ranks};
   const std::int64_t smallest = checked_product({local, ranks}, kMostNumbered, kSamples);

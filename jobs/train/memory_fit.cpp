@@ -54,9 +54,9 @@ std::optional<std::size_t> bytes_with(TrainSetup& setup, const std::vector<std::
   std::size_t most = 0;
   try {
     const Job job = resolve_job(std::move(tree));
-    const parallel::MeshLayout layout(mesh_degrees(job.parallel), static_cast<int>(ranks));
-    for (const int rank : layout.group(0, parallel::MeshAxis::pp)) {
-      parallel::PaperWorld world(rank, layout.ranks());
+    const MeshLayout layout = mesh_layout(job.parallel, static_cast<int>(ranks));
+    for (const int rank : layout.group(0, MeshAxis::pp)) {
+      PaperWorld world(rank, layout.ranks());
       most = std::max(most, TrainSetup(job, world, device).memory().total());
     }
   } catch (const Error&) {
@@ -92,10 +92,11 @@ class Advice {
   static constexpr const char* kFull = "train.recompute=full";
 
   std::int64_t ranks() { return setup_.mesh().layout().ranks(); }
+  std::int64_t pipeline_ranks() { return setup_.mesh().degree(MeshAxis::pp); }
 
   /// A model of a thousand layers takes its time on paper, and whoever waits for a refusal should not.
   bool affords(std::int64_t ranks) {
-    const std::int64_t stages = setup_.job().parallel.pipeline * ranks / this->ranks();
+    const std::int64_t stages = pipeline_ranks() * ranks / this->ranks();
     left_ -= stages * std::ssize(setup_.whole_model().model().layers());
     return left_ >= 0;
   }
@@ -123,7 +124,7 @@ class Advice {
   /// The fewest pipeline ranks, doubled and doubled again.
   void more_stages(std::vector<std::string> changes) {
     constexpr std::int64_t kMost = 64;
-    const std::int64_t now = setup_.job().parallel.pipeline;
+    const std::int64_t now = pipeline_ranks();
     changes.insert(changes.begin(), "");
     for (std::int64_t pipeline = 2 * now; pipeline <= kMost; pipeline *= 2) {
       if (parameters_ / static_cast<std::size_t>(pipeline / now) > room_) continue;

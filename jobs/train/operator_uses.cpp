@@ -100,7 +100,7 @@ std::vector<OperatorUse> operator_uses(TrainSetup& setup, Documents documents) {
   Uses uses;
   PaperDevice paper(setup.device(),
                     [&](std::string_view name, const OperatorPath& path) { uses.add(name, path); });
-  const auto model = setup.stages_of_rank(setup.mesh().coordinate(parallel::MeshAxis::pp), paper);
+  const auto model = setup.stages_of_rank(setup.mesh().coordinate(MeshAxis::pp), paper);
   // Not the layers' constants, which are computed: a table of rotations may be long.
   model->parameters().allocate(paper, ParameterStore::Content::weights_and_gradients, setup.slots().size());
   StageMemory memory(paper, *model, setup.pipeline().training, setup.shape());

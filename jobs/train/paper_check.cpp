@@ -51,7 +51,7 @@ void check_start(TrainSetup& setup, const RunIdentity& identity) {
 }  // namespace
 
 void PaperCheck::check(const Job& job) {
-  parallel::PaperWorld world(0, ranks_);
+  PaperWorld world(0, ranks_);
   TrainSetup setup(job, world, device_);
   check_stages(job, setup);
   check_start(setup, identity_of(setup));
@@ -60,9 +60,9 @@ void PaperCheck::check(const Job& job) {
 /// A budget for activations is of each rank: stages differ in size.
 void PaperCheck::check_stages(const Job& job, TrainSetup& setup) const {
   if (job.train.recompute.kind != RecomputeRule::Kind::budget) return;
-  for (const int rank : setup.mesh().layout().group(0, parallel::MeshAxis::pp)) {
+  for (const int rank : setup.mesh().layout().group(0, MeshAxis::pp)) {
     if (rank == 0) continue;
-    parallel::PaperWorld world(rank, ranks_);
+    PaperWorld world(rank, ranks_);
     try {
       TrainSetup(job, world, device_);
     } catch (Error& error) {
@@ -91,7 +91,7 @@ RunIdentity PaperCheck::identity_of(TrainSetup& setup) {
 }
 
 void check_layout(const Job& job, int ranks) {
-  divide_batch(job, parallel::MeshLayout(mesh_degrees(job.parallel), ranks), 0);
+  divide_batch(job, mesh_layout(job.parallel, ranks), 0);
 }
 
 }  // namespace caravan::jobs

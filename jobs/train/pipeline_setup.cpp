@@ -18,9 +18,7 @@ constexpr std::int64_t kMostMicrobatches = 1 << 20;
 constexpr std::int64_t kMostForwards = 1 << 22;
 
 Made<Schedule> make_schedule(Registry& registry, const Job::Parallel& parallel) {
-  Host host;
-  host.registry = &registry;
-  return registry.create<Schedule>(parallel.schedule, host, parallel.schedule_options);
+  return registry.create<Schedule>(parallel.schedule, Host::of(registry), parallel.schedule_options);
 }
 
 /// Where a plan came from, for messages.
@@ -50,7 +48,8 @@ std::vector<SharedParameter> find_shared(Stage& whole, const std::vector<LayerRa
   return shared;
 }
 
-PlanRequest request_of(const Schedule& schedule, const Job::Parallel& parallel, std::int64_t microbatches) {
+PlanRequest request_of(const Schedule& schedule, const Job::Parallel& parallel, int pipeline_ranks,
+                       std::int64_t microbatches) {
   CARAVAN_CHECK(microbatches < kMostMicrobatches, ConfigError,
                 fmt::format("{} micro-batches a step (at most {}). A smaller train.global_batch_size, or a "
                             "larger train.local_batch_size?",
@@ -61,7 +60,7 @@ PlanRequest request_of(const Schedule& schedule, const Job::Parallel& parallel, 
                 fmt::format("parallel.stages_per_rank={} ({} has {} to {}). Leave it out?", given,
                             parallel.schedule, allowed.least, allowed.most));
   PlanRequest request;
-  const Size ranks{"parallel.pipeline", parallel.pipeline};
+  const Size ranks{"parallel.pipeline", pipeline_ranks};
   const Size stages{"parallel.stages_per_rank", given == -1 ? allowed.usual : given};
   const Size batches{"micro-batches of a step", microbatches};
   checked_product({ranks, stages, batches}, kMostForwards, "forwards in a plan");
@@ -71,10 +70,11 @@ PlanRequest request_of(const Schedule& schedule, const Job::Parallel& parallel, 
   return request;
 }
 
-PipelineSetup planned(Registry& registry, const Job& job, int rank, std::int64_t microbatches,
+PipelineSetup planned(Registry& registry, const Job& job, const Mesh& mesh, std::int64_t microbatches,
                       ModelInstance& whole) {
   const auto schedule = make_schedule(registry, job.parallel);
-  const PlanRequest request = request_of(*schedule, job.parallel, microbatches);
+  const PlanRequest request = request_of(*schedule, job.parallel, mesh.degree(MeshAxis::pp), microbatches);
+  const int rank = mesh.coordinate(MeshAxis::pp);
   PipelineSetup setup;
   // Before the plan is built: this is cheap and the likelier mistake.
   setup.layers = split_model(whole.model(), request.ranks * request.stages_per_rank, job.parallel.split);
@@ -99,10 +99,10 @@ PipelineSetup planned(Registry& registry, const Job& job, int rank, std::int64_t
 
 }  // namespace
 
-PipelineSetup plan_pipeline(Registry& registry, const Job& job, int rank, std::int64_t microbatches,
+PipelineSetup plan_pipeline(Registry& registry, const Job& job, const Mesh& mesh, std::int64_t microbatches,
                             ModelInstance& whole) {
   return at_place(place_of(job.resolved, {"parallel", "schedule"}),
-                  [&] { return planned(registry, job, rank, microbatches, whole); });
+                  [&] { return planned(registry, job, mesh, microbatches, whole); });
 }
 
 }  // namespace caravan::jobs

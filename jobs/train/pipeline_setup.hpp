@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "caravan/mesh.hpp"
 #include "caravan/registry.hpp"
 #include "core/plan/lower.hpp"
 #include "core/run/shared_parameters.hpp"
@@ -22,7 +23,7 @@ struct PipelineSetup {
 
 /// `whole`: the model with all layers. ConfigError when the schedule refuses the numbers, its plan is wrong,
 /// or the model has too few layers for the stages.
-PipelineSetup plan_pipeline(Registry& registry, const Job& job, int rank, std::int64_t microbatches,
+PipelineSetup plan_pipeline(Registry& registry, const Job& job, const Mesh& mesh, std::int64_t microbatches,
                             ModelInstance& whole);
 
 }  // namespace caravan::jobs

@@ -80,8 +80,8 @@ std::vector<Candidate> candidates_of(const RankStages& stages, const SectionCost
       if (!may_repeat(stage, index)) continue;
       Layer& layer = *stage.layers()[index];
       for (const LayerSection& section : sections_of(layer, stages.shape))
-        found.push_back(
-            {at, index, section.name, static_cast<double>(section.bytes), costs.seconds(layer, section.name)});
+        found.push_back({at, index, section.name, static_cast<double>(section.bytes),
+                         costs.seconds(layer, section.name)});
       if (starts_block(stage, index)) continue;
       const double seconds = costs.seconds(*stage.layers()[index - 1], std::string(kOutputSection));
       found.push_back({at, index, kInputSection, input_bytes, seconds});

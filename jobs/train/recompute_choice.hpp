@@ -15,8 +15,8 @@ struct RankStages {
   const BatchShape& shape;
 };
 
-/// What the layers of each stage of a rank repeat. `costs` is read for a budget only. ConfigError for a section
-/// that no layer of `whole` has, and for a budget that is less than repeating everything takes.
+/// What the layers of each stage of a rank repeat. `costs` is read for a budget only. ConfigError for a
+/// section that no layer of `whole` has, and for a budget that is less than repeating everything takes.
 std::vector<RecomputePlan> choose_recompute(const RecomputeRule& rule, const RankStages& stages,
                                             ModelInstance& whole, const SectionCosts* costs);
 

@@ -18,14 +18,6 @@ namespace {
 constexpr int kRepeats = 5;
 constexpr std::uint64_t kSeed = 1;
 
-Host host_for(Registry& registry, Device& device, ParameterStore& store) {
-  Host host;
-  host.registry = &registry;
-  host.device = &device;
-  host.parameters = &store;
-  return host;
-}
-
 /// Normal values in the type of `to`.
 void fill_random(Device& device, TensorView to) {
   const auto count = static_cast<std::size_t>(to.count());
@@ -47,7 +39,7 @@ class LayerTimer {
   LayerTimer(Registry& registry, Device& device, ModelInstance& model, int index, const BatchShape& shape)
       : device_(device),
         store_(shape.compute),
-        stage_(host_for(registry, device, store_), model.model(), {index, index + 1}),
+        stage_(Host::of(registry, &device, &store_), model.model(), {index, index + 1}),
         stash_(device, layout(shape), 1),
         memory_(device, stash_.output(0).bytes() + 256, "rows of a measured layer"),
         runner_(device, allocated(model.positions()), stash_,
@@ -115,8 +107,9 @@ std::vector<LayerSection> sections_of(Layer& layer, const BatchShape& shape) {
   for (const StashPlan::Declaration& entry : plan.entries()) {
     const std::size_t bytes = static_cast<std::size_t>(entry.shape.count()) * size_of(entry.dtype);
     if (!entry.outlives_forward() || bytes == 0) continue;
-    const auto known = std::find_if(sections.begin(), sections.end(),
-                                    [&](const LayerSection& section) { return section.name == entry.section; });
+    const auto known = std::find_if(sections.begin(), sections.end(), [&](const LayerSection& section) {
+      return section.name == entry.section;
+    });
     if (known == sections.end())
       sections.push_back({entry.section, bytes});
     else
@@ -126,7 +119,7 @@ std::vector<LayerSection> sections_of(Layer& layer, const BatchShape& shape) {
 }
 
 SectionCosts::SectionCosts(Registry& registry, Device& device, ModelInstance& model, const BatchShape& shape,
-                     Communicator& world)
+                           Communicator& world)
     : shape_(shape) {
   const std::vector<Layer*>& layers = model.stage().layers();
   for (std::size_t index = 1; index + 1 < layers.size(); ++index) {
@@ -136,20 +129,22 @@ SectionCosts::SectionCosts(Registry& registry, Device& device, ModelInstance& mo
     const LayerSpec& spec = model.model().layers()[index];
     text_ += fmt::format("  {} of {}\n", spec.plugin, spec.name);
     for (const LayerSection& section : sections_of(*layers[index], shape)) {
-      text_ += fmt::format("    {:<26}{:>12}{:>10.3f} ms\n", section.name,
-                           bytes_text(static_cast<double>(section.bytes)), 1e3 * kind->second.at(section.name));
+      text_ +=
+          fmt::format("    {:<26}{:>12}{:>10.3f} ms\n", section.name,
+                      bytes_text(static_cast<double>(section.bytes)), 1e3 * kind->second.at(section.name));
     }
     text_ += fmt::format("    {:<26}{:>12}{:>10.3f} ms\n", kOutputSection, "",
                          1e3 * kind->second.at(std::string(kOutputSection)));
   }
 }
 
-SectionCosts::Sections SectionCosts::measure(Registry& registry, Device& device, ModelInstance& model, int index,
-                                    Communicator& world) const {
+SectionCosts::Sections SectionCosts::measure(Registry& registry, Device& device, ModelInstance& model,
+                                             int index, Communicator& world) const {
   LayerTimer timer(registry, device, model, index, shape_);
   Sections sections;
   const double nothing = timer.seconds("");  // posting and waiting
-  for (const LayerSection& section : sections_of(*model.stage().layers()[static_cast<std::size_t>(index)], shape_))
+  for (const LayerSection& section :
+       sections_of(*model.stage().layers()[static_cast<std::size_t>(index)], shape_))
     sections[section.name] = timer.seconds(section.name);
   sections[std::string(kOutputSection)] = timer.seconds(std::string(kOutputSection));
   for (auto& [section, seconds] : sections) {

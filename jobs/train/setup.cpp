@@ -13,15 +13,15 @@
 #include "jobs/setup/text.hpp"
 #include "jobs/train/checkpoint_share.hpp"
 #include "jobs/train/operator_uses.hpp"
+#include "parallel/process_mesh.hpp"
 
 namespace caravan::jobs {
 namespace {
 
-Host host_of(Registry& registry, Device* device) {
-  Host host;
-  host.registry = &registry;
-  host.device = device;
-  return host;
+std::unique_ptr<Mesh> make_mesh(const Job& job, Communicator& world, Device& device, bool is_running) {
+  const MeshLayout layout = mesh_layout(job.parallel, world.size());
+  return is_running ? parallel::make_process_mesh(world, layout, device)
+                    : make_paper_mesh(layout, world.rank());
 }
 
 /// What -1 stands for depends on the number of ranks.
@@ -60,34 +60,33 @@ Made<Device> device_of_job(Registry& registry, const Job& job) {
 TrainSetup::TrainSetup(Job job, Communicator& world)
     : TrainSetup(std::move(job), world, device_of_job, Ranks::running) {}
 
-TrainSetup::TrainSetup(Job job, parallel::PaperWorld& world, const MakeDevice& device)
+TrainSetup::TrainSetup(Job job, PaperWorld& world, const MakeDevice& device)
     : TrainSetup(std::move(job), world, device, Ranks::on_paper) {}
 
 TrainSetup::TrainSetup(Job job, Communicator& world, const MakeDevice& device, Ranks ranks)
     : registry_(make_registry()),
       job_(prepare(std::move(job), *registry_, world, ranks)),
       world_(world),
-      mesh_(world, mesh_degrees(job_.parallel)),
       device_(at_place(place_of(job_.resolved, {"device"}), [&] { return device(*registry_, job_); })),
+      mesh_(make_mesh(job_, world, *device_, ranks == Ranks::running)),
       compute_(at_place(place_of(job_.resolved, {"train", "precision"}),
                         [&] { return choose_precision(*device_, job_.train.precision); })),
       whole_model_(at_place(place_of(job_.resolved, {"model", "plugin"}),
                             [&] {
-                              return ModelInstance(*registry_, {device_.get(), compute_}, job_.model_plugin,
-                                                   job_.model, job_.train.sequence_length);
+                              return ModelInstance(*registry_, on_device(), job_.model_plugin, job_.model,
+                                                   job_.train.sequence_length);
                             })),
       optimizer_(at_place(place_of(job_.resolved, {"optimizer", "name"}),
                           [&] {
                             return registry_->create<Optimizer>(
-                                job_.optimizer_name, host_of(*registry_, device_.get()), job_.optimizer);
+                                job_.optimizer_name, Host::of(*registry_, device_.get()), job_.optimizer);
                           })),
       slots_(optimizer_->slots()),
       shape_{job_.train.local_batch_size, job_.train.sequence_length, Phase::train, 0, compute_},
-      share_(divide_batch(job_, mesh_.layout(), world.rank())),
-      pipeline_(plan_pipeline(*registry_, job_, mesh_.coordinate(parallel::MeshAxis::pp),
-                              share_.microbatches(), whole_model_)),
-      model_(*registry_, {device_.get(), compute_}, job_.model_plugin, job_.model, job_.train.sequence_length,
-             stages_on(mesh_.coordinate(parallel::MeshAxis::pp))) {
+      share_(divide_batch(job_, mesh_->layout(), world.rank())),
+      pipeline_(plan_pipeline(*registry_, job_, *mesh_, share_.microbatches(), whole_model_)),
+      model_(*registry_, on_device(), job_.model_plugin, job_.model, job_.train.sequence_length,
+             stages_on(mesh_->coordinate(MeshAxis::pp))) {
   resolve_batch(job_.resolved, share_.global_batch);
   if (ranks == Ranks::running) agree_on_plugins(*registry_, world);
   choose_recomputation(ranks);
@@ -106,8 +105,9 @@ StageChoice TrainSetup::stages_on(int rank) const {
 }
 
 std::unique_ptr<ModelInstance> TrainSetup::stages_of_rank(int rank, Device& device) {
-  return std::make_unique<ModelInstance>(*registry_, ComputeOn{&device, compute_}, job_.model_plugin,
-                                         job_.model, job_.train.sequence_length, stages_on(rank));
+  return std::make_unique<ModelInstance>(*registry_, ComputeOn{&device, compute_, mesh_.get()},
+                                         job_.model_plugin, job_.model, job_.train.sequence_length,
+                                         stages_on(rank));
 }
 
 MemoryPlan TrainSetup::memory() {
@@ -151,7 +151,7 @@ Made<DataSource> TrainSetup::open_data(const Config& differences) {
   data.set("sequence_length", std::to_string(job_.train.sequence_length));
   if (!data.has("seed")) data.set("seed", std::to_string(job_.seed));
   auto opened = at_place(source.is_null() ? place_of(job_.resolved, {"data", "source"}) : source, [&] {
-    return registry_->create<DataSource>(name, host_of(*registry_, device_.get()), data);
+    return registry_->create<DataSource>(name, Host::of(*registry_, device_.get()), data);
   });
   CARAVAN_CHECK(
       opened->vocab_size() <= whole_model_.stage().vocab_size(), ConfigError,
@@ -188,7 +188,8 @@ std::string describe_recomputation(TrainSetup& setup) {
   if (setup.section_costs()) {
     text += "\n# forward of each section, measured\n" + setup.section_costs()->describe();
   } else if (setup.job().train.recompute.kind == RecomputeRule::Kind::budget) {
-    text += "\n# forward of each section: measured where the ranks run; here as if everything were repeated\n";
+    text +=
+        "\n# forward of each section: measured where the ranks run; here as if everything were repeated\n";
   }
   if (setup.pipeline().training.recompute.empty()) return text;
   return text + "\n# recomputation on rank 0\n" +

@@ -6,8 +6,10 @@
 #include <vector>
 
 #include "caravan/data.hpp"
+#include "caravan/mesh.hpp"
 #include "caravan/optimizer.hpp"
 #include "caravan/schedule.hpp"
+#include "core/mesh/paper_world.hpp"
 #include "core/run/train_step.hpp"
 #include "jobs/job/job.hpp"
 #include "jobs/setup/machine.hpp"
@@ -17,8 +19,6 @@
 #include "jobs/train/pipeline_setup.hpp"
 #include "jobs/train/recompute_choice.hpp"
 #include "jobs/train/stage_memory.hpp"
-#include "parallel/paper_world.hpp"
-#include "parallel/process_mesh.hpp"
 
 namespace caravan::jobs {
 
@@ -36,14 +36,14 @@ class TrainSetup {
   TrainSetup(Job job, Communicator& world);
   /// The same for one rank of ranks that are not running. Nothing is measured: a budget for activations is
   /// checked, and planned as if everything were repeated.
-  TrainSetup(Job job, parallel::PaperWorld& world, const MakeDevice& device);
+  TrainSetup(Job job, PaperWorld& world, const MakeDevice& device);
 
   /// Resolved to the last key.
   const Job& job() const noexcept { return job_; }
   Registry& registry() noexcept { return *registry_; }
-  parallel::ProcessMesh& mesh() noexcept { return mesh_; }
-  RankGroup data_ranks() { return group(parallel::MeshAxis::batch); }
-  RankGroup pipeline_ranks() { return group(parallel::MeshAxis::pp); }
+  Mesh& mesh() noexcept { return *mesh_; }
+  RankGroup data_ranks() { return mesh_->group(MeshAxis::batch); }
+  RankGroup pipeline_ranks() { return mesh_->group(MeshAxis::pp); }
   Device& device() noexcept { return *device_; }
   /// Of activations and the weights that operators read.
   DType compute() const noexcept { return compute_; }
@@ -76,22 +76,20 @@ class TrainSetup {
   Made<DataSource> open_data(const Config& differences);
 
  private:
-  RankGroup group(parallel::MeshAxes axes) {
-    return {mesh_.communicator(axes), mesh_.tensor_communicator(axes, *device_)};
-  }
   /// Ranks on paper exchange nothing: they are not compared, and no costs are measured.
   enum class Ranks { running, on_paper };
   TrainSetup(Job job, Communicator& world, const MakeDevice& device, Ranks ranks);
   static Job prepare(Job job, Registry& registry, Communicator& world, Ranks ranks);
   void choose_recomputation(Ranks ranks);
   StageChoice stages_on(int rank) const;
+  ComputeOn on_device() const { return {device_.get(), compute_, mesh_.get()}; }
   MemoryDemand memory_demand(const RankPlan& training, const BatchShape& shape);
 
   std::unique_ptr<Registry> registry_;
   Job job_;
   Communicator& world_;
-  parallel::ProcessMesh mesh_;
   Made<Device> device_;
+  std::unique_ptr<Mesh> mesh_;
   DType compute_;
   ModelInstance whole_model_;
   Made<Optimizer> optimizer_;

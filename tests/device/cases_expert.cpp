@@ -154,8 +154,8 @@ struct Order {
   Handle row_of, choice_of, weights;
 };
 
-/// A permutation of the choices that is no identity: row = (7·choice + 3) mod R, or the identity where 7 divides
-/// R.
+/// A permutation of the choices that is no identity: row = (7·choice + 3) mod R, or the identity where 7
+/// divides R.
 Order order(ProblemBuilder& b, const PermuteCase& c) {
   const std::int64_t rows = c.tokens * c.top_k, step = rows % 7 == 0 ? 1 : 7;
   std::vector<std::int32_t> row_of(rows), choice_of(rows);

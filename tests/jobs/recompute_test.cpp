@@ -57,7 +57,8 @@ TEST_F(RecomputeJob, IsDescribedByADryRun) {
 TEST_F(RecomputeJob, MeasuresPartsForABudget) {
   const Outcome some = dry_run("{budget: 0.85}");
   ASSERT_TRUE(ended_with(some, 0));
-  EXPECT_THAT(some.out, HasSubstr("# forward of each section, measured\n  attention of layers.0\n    norm  "));
+  EXPECT_THAT(some.out,
+              HasSubstr("# forward of each section, measured\n  attention of layers.0\n    norm  "));
   EXPECT_THAT(some.out, HasSubstr("# recomputation on rank 0\n"));
   EXPECT_THAT(dry_run("{budget: 1}").out, Not(HasSubstr("# recomputation")));
   EXPECT_THAT(dry_run("{budget: 1e9}").out, Not(HasSubstr("# recomputation")));
@@ -77,9 +78,9 @@ TEST_F(RecomputeJob, IsRefusedWithWhatWouldBeRight) {
                  "train.recompute has 2 keys (one of every, selective and budget)");
   expect_refused("{}", "train.recompute has 0 keys");
   expect_refused("{every: null}", "train.recompute.every has no value");
-  expect_refused(
-      "{selective: [atention]}",
-      "train.recompute keeps 'atention' (no layer of this model has that section). Did you mean 'attention'?");
+  expect_refused("{selective: [atention]}",
+                 "train.recompute keeps 'atention' (no layer of this model has that section). Did you mean "
+                 "'attention'?");
   expect_refused("{budget: 0.01}", "(with everything repeated they take ");
 }
 

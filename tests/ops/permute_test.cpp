@@ -29,7 +29,8 @@ void PrintTo(const Case& c, std::ostream* out) {
 class PermuteGradients : public ::testing::TestWithParam<Case> {
  protected:
   PermuteGradients() {
-    for (std::int64_t choice = 0; choice < rows; ++choice) choice_of[row_of[choice]] = static_cast<std::int32_t>(choice);
+    for (std::int64_t choice = 0; choice < rows; ++choice)
+      choice_of[row_of[choice]] = static_cast<std::int32_t>(choice);
   }
   TensorView given_weights() { return GetParam().weighted ? TensorView(weights) : TensorView(); }
   TensorView only_with_weights(Tensor& tensor) {
@@ -134,8 +135,9 @@ TEST(Permute, RefusesASlotThatDoesNotExist) {
   Tensor x({2, 1}), out({2, 1});
   Ids choice_of({2}, {0, 2});
 
-  EXPECT_EQ(message_of<DeviceError>([&] { ops.permute_forward({.x = x, .choice_of = choice_of, .out = out}); }),
-            "permute_forward on device 'reference': choice 2 of row 1 (there are 2 tokens with top_k 1)");
+  EXPECT_EQ(
+      message_of<DeviceError>([&] { ops.permute_forward({.x = x, .choice_of = choice_of, .out = out}); }),
+      "permute_forward on device 'reference': choice 2 of row 1 (there are 2 tokens with top_k 1)");
 }
 
 TEST(Combine, RefusesARowThatDoesNotExist) {

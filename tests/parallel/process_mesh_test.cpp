@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/device/reference_device.hpp"
 #include "parallel/process_mesh.hpp"
 #include "parallel/world.hpp"
 #include "tests/support/message_of.hpp"
@@ -16,14 +17,18 @@ constexpr MeshAxis kAxes[] = {MeshAxis::pp,    MeshAxis::dp_replicate, MeshAxis:
 
 class ProcessMeshTest : public ::testing::Test {
  protected:
+  std::unique_ptr<Mesh> mesh(const MeshDegrees& degrees) {
+    return make_process_mesh(*world, MeshLayout(degrees, world->size()), device);
+  }
+  ReferenceDevice device{Host{}, Config::map()};
   std::unique_ptr<Communicator> world = make_world_communicator();
 };
 
 /// The world ranks in the group of `axes`, found out by talking.
-std::vector<int> members(ProcessMesh& mesh, MeshAxes axes) {
-  Communicator& group = mesh.communicator(axes);
+std::vector<int> members(Mesh& mesh, MeshAxes axes) {
+  Communicator& group = mesh.group(axes).host;
   std::vector<int> ranks(static_cast<std::size_t>(group.size()));
-  int mine = mesh.world().rank();
+  int mine = mesh.rank();
   group.all_gather(TensorView(&mine, DType::i32, {1}), TensorView(ranks.data(), DType::i32, {group.size()}));
   return ranks;
 }
@@ -33,42 +38,46 @@ TEST_F(ProcessMeshTest, EveryGroupHoldsTheRanksOfTheLayout) {
   for (int pp = 1; pp <= size; ++pp) {
     for (int tp = 1; pp * tp <= size; ++tp) {
       if (size % (pp * tp) != 0) continue;
-      ProcessMesh mesh(*world, {.pp = pp, .dp_shard = -1, .tp = tp, .ep = size / (pp * tp)});
+      const auto mesh = this->mesh({.pp = pp, .dp_shard = -1, .tp = tp, .ep = size / (pp * tp)});
       for (MeshAxis axis : kAxes) {
-        EXPECT_EQ(members(mesh, axis), mesh.layout().group(rank, axis))
+        EXPECT_EQ(members(*mesh, axis), mesh->layout().group(rank, axis))
             << MeshAxes(axis).name() << " pp=" << pp;
-        EXPECT_EQ(mesh.communicator(axis).rank(), mesh.coordinate(axis))
+        EXPECT_EQ(mesh->group(axis).host.rank(), mesh->coordinate(axis))
             << MeshAxes(axis).name() << " tp=" << tp;
       }
     }
   }
 }
 
-TEST_F(ProcessMeshTest, FlattenedAxesMakeOneGroup) {
-  ProcessMesh mesh(*world, {.dp_shard = -1});
-  const auto everyone = members(mesh, MeshAxis::pp | MeshAxis::loss | MeshAxis::tp);
-  ASSERT_EQ(static_cast<int>(everyone.size()), world->size());
-  for (int rank = 0; rank < world->size(); ++rank) EXPECT_EQ(everyone[static_cast<std::size_t>(rank)], rank);
+TEST_F(ProcessMeshTest, AxesThatHoldTheSameRanksAreOneGroup) {
+  const auto mesh = this->mesh({.dp_replicate = -1});
+  Communicator& batch = mesh->group(MeshAxis::batch).host;
+  EXPECT_EQ(&batch, &mesh->group(MeshAxis::dp_replicate | MeshAxis::dp_shard).host);
+  EXPECT_EQ(&batch, &mesh->group(MeshAxis::loss).host);
+  EXPECT_EQ(batch.name(), world->size() > 1 ? "batch" : batch.name());
 }
 
-TEST_F(ProcessMeshTest, AGroupIsMadeOnce) {
-  ProcessMesh mesh(*world, {.dp_replicate = -1});
-  EXPECT_EQ(&mesh.communicator(MeshAxis::batch),
-            &mesh.communicator(MeshAxis::dp_replicate | MeshAxis::dp_shard));
-  EXPECT_EQ(mesh.communicator(MeshAxis::loss).name(), "loss");
+TEST_F(ProcessMeshTest, AxesWithoutANameHaveNoGroup) {
+  const auto mesh = this->mesh({.pp = -1});
+  if (world->size() == 1) return;
+  EXPECT_EQ(mesh->group(MeshAxis::pp | MeshAxis::tp).host.size(), world->size()) << "tp is one rank";
+  if (world->size() != 4) return;
+  const auto both = this->mesh({.pp = 2, .tp = 2});
+  EXPECT_THAT(testing::message_of([&] { both->group(MeshAxis::pp | MeshAxis::tp); }),
+              HasSubstr("no group of the axes pp+tp"));
 }
 
 TEST_F(ProcessMeshTest, AnAxisOfOneRankIsASingleGroup) {
-  ProcessMesh mesh(*world, {.pp = -1});
+  const auto mesh = this->mesh({.pp = -1});
   float value = 1.0f;
-  EXPECT_EQ(mesh.communicator(MeshAxis::tp).size(), 1);
-  EXPECT_FALSE(mesh.communicator(MeshAxis::tp)
-                   .post_all_reduce(TensorView(&value, DType::f32, {1}), ReduceOp::sum)
+  EXPECT_EQ(mesh->group(MeshAxis::tp).host.size(), 1);
+  EXPECT_FALSE(mesh->group(MeshAxis::tp)
+                   .tensors.post_all_reduce(TensorView(&value, DType::f32, {1}), ReduceOp::sum)
                    .pending());
 }
 
 TEST_F(ProcessMeshTest, DegreesThatDoNotFitTheWorldAreRefused) {
-  EXPECT_THAT(testing::message_of<ConfigError>([&] { ProcessMesh(*world, {.tp = 64}); }),
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { mesh({.tp = 64}); }),
               HasSubstr("but the job has " + std::to_string(world->size()) + " rank"));
 }
 

@@ -14,8 +14,8 @@ namespace caravan {
 namespace {
 
 using testing::ApartDevice;
-using testing::message_of;
 using ::testing::HasSubstr;
+using testing::message_of;
 
 class Staged : public ::testing::Test {
  protected:
@@ -148,18 +148,17 @@ TEST_F(Staged, RefusesATicketThatWasWaitedAndTensorsWithGaps) {
 
 TEST(TensorCommunicator, IsTheGroupItselfWhereTheDeviceWorksInHostMemory) {
   const auto world = parallel::make_world_communicator();
-  parallel::MeshDegrees degrees;
-  degrees.dp_replicate = world->size();
-  parallel::ProcessMesh host_mesh(*world, degrees), device_mesh(*world, degrees);
+  const MeshLayout layout({.dp_replicate = world->size()}, world->size());
   class HostMemory : public ApartDevice {
     Memory memory() const override { return Memory::host; }
   } host;
   ApartDevice device;
-  const parallel::MeshAxes axes = parallel::MeshAxis::batch;
+  const auto host_mesh = parallel::make_process_mesh(*world, layout, host);
+  const auto device_mesh = parallel::make_process_mesh(*world, layout, device);
+  const RankGroup same = host_mesh->group(MeshAxis::batch), apart = device_mesh->group(MeshAxis::batch);
 
-  EXPECT_EQ(&host_mesh.tensor_communicator(axes, host), &host_mesh.communicator(axes));
-  EXPECT_NE(&device_mesh.tensor_communicator(axes, device), &device_mesh.communicator(axes));
-  EXPECT_EQ(&device_mesh.tensor_communicator(axes, device), &device_mesh.tensor_communicator(axes, device));
+  EXPECT_EQ(&same.tensors, &same.host);
+  EXPECT_EQ(&apart.tensors == &apart.host, world->size() == 1) << "nothing to move for one rank";
 }
 
 }  // namespace

@@ -162,8 +162,9 @@ struct Extent {
 class Overlap {
  public:
   void add(const StashLayout::Address& address, const std::string& what) {
-    const std::size_t bytes =
-        address.shape.rank() == 0 ? 0 : static_cast<std::size_t>(address.shape.count()) * size_of(address.dtype);
+    const std::size_t bytes = address.shape.rank() == 0
+                                  ? 0
+                                  : static_cast<std::size_t>(address.shape.count()) * size_of(address.dtype);
     if (bytes > 0) extents_[address.region].push_back({address.offset, address.offset + bytes, what});
   }
   void expect_none(const StashLayout& layout) {
@@ -214,7 +215,8 @@ TEST_P(MemoryPlan, keeps_apart_what_all_layers_keep_until_backward) {
   const StashLayout layout(model.stage().layers(), {2, 7, Phase::train}, StashMode::split, 12);
   Overlap overlap;
   auto add_lasting = [&](const StashLayout::Address& address, const std::string& what) {
-    if (address.region == StashLayout::kept || address.region == StashLayout::deferred) overlap.add(address, what);
+    if (address.region == StashLayout::kept || address.region == StashLayout::deferred)
+      overlap.add(address, what);
   };
   for (std::size_t index = 0; index < layout.num_layers(); ++index) {
     const StashLayout::LayerAddresses& addresses = layout.layer(index);

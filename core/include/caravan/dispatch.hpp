@@ -9,10 +9,10 @@ namespace caravan {
 
 /// The router's result for one micro-batch, on the device.
 struct Routing {
-  TensorView experts;  ///< [T, K] i32
-  TensorView weights;  ///< [T, K] f32
-  TensorView offsets;  ///< [E+1] i32 rows of each expert among the rows that this rank sends
-  TensorView row_of;   ///< [T, K] i32
+  TensorView experts;    ///< [T, K] i32
+  TensorView weights;    ///< [T, K] f32
+  TensorView offsets;    ///< [E+1] i32 rows of each expert among the rows that this rank sends
+  TensorView row_of;     ///< [T, K] i32
   TensorView choice_of;  ///< [R] i32
 };
 

@@ -4,8 +4,8 @@
 
 namespace caravan {
 
-class Communicator;
 class Device;
+class Mesh;
 class ParameterStore;
 class Registry;
 
@@ -15,9 +15,12 @@ struct Host {
   Registry* registry = nullptr;          ///< to create further components
   Device* device = nullptr;              ///< where tensors live
   ParameterStore* parameters = nullptr;  ///< layers declare their parameters here
-  Communicator* data = nullptr;          ///< ranks that hold other samples
-  Communicator* experts = nullptr;       ///< ranks that hold other experts
+  Mesh* mesh = nullptr;                  ///< this rank's place among all, and its groups
 
+  static Host of(Registry& registry, Device* device = nullptr, ParameterStore* parameters = nullptr,
+                 Mesh* mesh = nullptr) {
+    return {&registry, device, parameters, mesh};
+  }
   static const Host& from(const caravan_host* host) { return *reinterpret_cast<const Host*>(host); }
   const caravan_host* handle() const { return reinterpret_cast<const caravan_host*>(this); }
 };

@@ -45,7 +45,8 @@ void weight_gradients(const Choices& choices, const Matrix<float>& tokens, const
 
 /// Σ_k w·rows[row_of[t, k], h]
 double gather(const Choices& choices, const Matrix<float>& rows, std::int64_t t, std::int64_t h) {
-  return sum(choices.top_k(), [&](std::int64_t k) { return choices.weight(t, k) * rows(choices.row_of(t, k), h); });
+  return sum(choices.top_k(),
+             [&](std::int64_t k) { return choices.weight(t, k) * rows(choices.row_of(t, k), h); });
 }
 
 }  // namespace
@@ -77,7 +78,8 @@ void ReferenceOps::permute_backward(const PermuteBackward& args) {
 
   if (choices.weights) {
     const auto x = call.matrix("x", args.x, dx.extent(0), dx.extent(1));
-    weight_gradients(choices, x, dout, call.f32_matrix("dweights", args.dweights, dx.extent(0), choices.top_k()));
+    weight_gradients(choices, x, dout,
+                     call.f32_matrix("dweights", args.dweights, dx.extent(0), choices.top_k()));
   }
   fill(dx, [&](std::int64_t t, std::int64_t h) {
     return gather(choices, dout, t, h) + (args.accumulate ? dx(t, h) : 0.0);
@@ -91,8 +93,9 @@ void ReferenceOps::combine_forward(const CombineForward& args) {
   const auto base = call.optional_matrix("base", args.base, y.extent(0), y.extent(1));
   const Choices choices(call, args, y.extent(0), rows.extent(0));
 
-  fill(y,
-       [&](std::int64_t t, std::int64_t h) { return gather(choices, rows, t, h) + (base ? base(t, h) : 0.0); });
+  fill(y, [&](std::int64_t t, std::int64_t h) {
+    return gather(choices, rows, t, h) + (base ? base(t, h) : 0.0);
+  });
 }
 
 void ReferenceOps::combine_backward(const CombineBackward& args) {

@@ -15,7 +15,7 @@ struct Choices {
   std::int64_t top_k;
 
   Choices(const Call& call, const TensorView& row_of_view, const TensorView& weights_view,
-        const TensorView& dweights_view)
+          const TensorView& dweights_view)
       : row_of(call.index_matrix("row_of", row_of_view, kAny, kAny)), top_k(row_of.columns) {
     weights = call.optional_matrix("weights", weights_view, row_of.rows, top_k);
     if (weights) dweights = call.optional_matrix("dweights", dweights_view, row_of.rows, top_k);

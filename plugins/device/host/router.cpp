@@ -34,8 +34,8 @@ struct Sorted {
   std::int32_t* choice_of;
 };
 
-/// Counting sort of the choices token·K + k by expert; stable because choices are visited in order. While rows
-/// are given out, offsets[e] is the next free row of e, which at the end is the first of e + 1.
+/// Counting sort of the choices token·K + k by expert; stable because choices are visited in order. While
+/// rows are given out, offsets[e] is the next free row of e, which at the end is the first of e + 1.
 void sort_by_expert(const Rows<std::int32_t>& experts, std::int64_t num_experts, const Sorted& to) {
   const std::int64_t top_k = experts.columns;
   std::fill_n(to.offsets, num_experts + 1, 0);

@@ -97,7 +97,8 @@ void MoeLayer::declare_entries(const BatchShape& shape, StashPlan& plan) {
   received_ = plan.add("received", T, {bound, H}, Lifetime::weight, "dispatch");
   pre_ = plan.add("experts.in", T, {bound, 2 * F}, Lifetime::input);
   activated_ = plan.add("experts.activated", T, {bound, F}, Lifetime::weight);
-  expert_out_ = plan.add("experts.out", T, {bound, H}, moved > 0 ? Lifetime::forward : results, results_section);
+  expert_out_ =
+      plan.add("experts.out", T, {bound, H}, moved > 0 ? Lifetime::forward : results, results_section);
   returned_ = plan.add("returned", T, {moved, H}, results, results_section);
   dweights_ = plan.add("routing.weights.gradient", DType::f32, {tokens, top_k}, Lifetime::backward);
   dlogits_ = plan.add("router.logits.gradient", T, {tokens, E}, Lifetime::backward_weight);

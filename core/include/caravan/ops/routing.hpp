@@ -40,7 +40,7 @@ struct RouteForward {
   TensorView weights;            ///< [T, K] f32
   TensorView offsets;            ///< [E+1] first row of each expert
   TensorView row_of;             ///< [T, K] row of (token, k)
-  TensorView choice_of;            ///< [R] token·K + k of a row
+  TensorView choice_of;          ///< [R] token·K + k of a row
   TensorView counts;             ///< [E] f32 += rows of each expert, or empty
 };
 struct RouteBackward {
@@ -77,9 +77,9 @@ struct BalanceLossBackward {
 
 /// out[r] = w·x[choice_of[r] / K], w = weights[choice_of[r]] or 1
 struct PermuteForward {
-  TensorView x;        ///< [T, H]
+  TensorView x;          ///< [T, H]
   TensorView choice_of;  ///< [R]
-  TensorView weights;  ///< [T, K] f32 or empty
+  TensorView weights;    ///< [T, K] f32 or empty
   std::int64_t top_k = 1;
   TensorView out;  ///< [R, H]
 };

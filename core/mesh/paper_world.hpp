@@ -4,7 +4,7 @@
 
 #include "caravan/comm.hpp"
 
-namespace caravan::parallel {
+namespace caravan {
 
 /// A rank of a world that is not running: it knows its place, and whatever would need another rank is a
 /// CommError. For decisions that every rank comes to alone, made beforehand.
@@ -36,4 +36,4 @@ class PaperWorld final : public Communicator {
   int rank_, size_;
 };
 
-}  // namespace caravan::parallel
+}  // namespace caravan

@@ -1,10 +1,10 @@
-#include "parallel/paper_world.hpp"
+#include "core/mesh/paper_world.hpp"
 
 #include <fmt/format.h>
 
 #include "caravan/check.hpp"
 
-namespace caravan::parallel {
+namespace caravan {
 
 PaperWorld::PaperWorld(int rank, int size) : rank_(rank), size_(size) {
   CARAVAN_CHECK(rank >= 0 && rank < size, ConfigError,
@@ -64,4 +64,4 @@ void PaperWorld::barrier() {
   refuse("barrier");
 }
 
-}  // namespace caravan::parallel
+}  // namespace caravan

@@ -2,10 +2,15 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
-namespace caravan::parallel {
+#include "caravan/comm.hpp"
+
+namespace caravan {
 
 /// The axes that a rank has coordinates on. The first five tile the world; the next three tile dp_shard x cp
 /// x tp once more for experts; the last three are names for flattened ones.
@@ -36,6 +41,7 @@ class MeshAxes {
   std::string name() const;
 
  private:
+  friend class MeshLayout;
   explicit MeshAxes(std::uint8_t mask) : mask_(mask) {}
   std::uint8_t mask_;  ///< bit i: the i-th of the eight axes that are no names for others
 };
@@ -68,6 +74,8 @@ class MeshLayout {
   int degree(MeshAxes axes) const;
   /// Position of `rank` on the flattened axes.
   int coordinate(int rank, MeshAxes axes) const;
+  /// Those of `axes` that have more than one rank.
+  MeshAxes divided(MeshAxes axes) const;
   /// World ranks that differ from `rank` on these axes only, in the order of their coordinate; `rank` is one
   /// of them.
   std::vector<int> group(int rank, MeshAxes axes) const;
@@ -87,4 +95,44 @@ class MeshLayout {
   std::array<Extent, kAxes> extents_;
 };
 
-}  // namespace caravan::parallel
+/// A group of ranks by what travels: numbers and texts in host memory, and tensors where the device has them.
+/// Both are one communicator where the device works in host memory. Borrowed.
+struct RankGroup {
+  RankGroup(Communicator& both) : host(both), tensors(both) {}
+  RankGroup(Communicator& host_, Communicator& tensors_) : host(host_), tensors(tensors_) {}
+  Communicator& host;
+  Communicator& tensors;
+};
+
+/// A rank's place in the layout and the groups that it belongs to: one for each axis and each name of
+/// flattened ones. All are made by the constructor, in one order on every rank. Axes of one rank are looked
+/// through: where context parallelism is off, `fsdp` and `dp_shard` are one group.
+class Mesh {
+ public:
+  /// The communicators of one group. `tensors` is null where `host` moves tensors as well.
+  struct Group {
+    std::unique_ptr<Communicator> host, tensors;
+  };
+  /// [collective over the world, when its groups have more than one rank] Makes the group of `ranks`, of
+  /// which this rank is one; ascending by their coordinate on `axes`.
+  using MakeGroup = std::function<Group(MeshAxes axes, const std::vector<int>& ranks)>;
+  Mesh(MeshLayout layout, int rank, const MakeGroup& make);
+
+  const MeshLayout& layout() const noexcept { return layout_; }
+  int rank() const noexcept { return rank_; }
+  int degree(MeshAxes axes) const { return layout_.degree(axes); }
+  int coordinate(MeshAxes axes) const { return layout_.coordinate(rank_, axes); }
+  /// The ranks that differ from this one on `axes` only. Error for axes that are neither one axis nor a name
+  /// of several.
+  RankGroup group(MeshAxes axes);
+
+ private:
+  MeshLayout layout_;
+  int rank_;
+  std::map<std::uint8_t, Group> groups_;  ///< by the axes that have several ranks
+};
+
+/// The mesh of a rank that is not running, or of one rank alone: what would need another rank is a CommError.
+std::unique_ptr<Mesh> make_paper_mesh(MeshLayout layout, int rank);
+
+}  // namespace caravan

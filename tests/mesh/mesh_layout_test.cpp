@@ -1,21 +1,18 @@
-#include "parallel/mesh_layout.hpp"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <array>
 
 #include "caravan/error.hpp"
-#include "parallel/paper_world.hpp"
-#include "parallel/process_mesh.hpp"
+#include "caravan/mesh.hpp"
 #include "tests/support/message_of.hpp"
 
-namespace caravan::parallel {
+namespace caravan {
 namespace {
 
 using Ranks = std::vector<int>;
-using ::testing::HasSubstr;
 using caravan::testing::message_of;
+using ::testing::HasSubstr;
 
 /// Coordinates of all ranks by counting through nested loops, the definition of row-major with tp fastest.
 struct Place {
@@ -195,25 +192,11 @@ TEST(MeshLayoutErrors, AProductBeyond63BitsIsCaught) {
 
 TEST(MeshLayoutErrors, TwoViewsCannotBeFlattened) {
   const MeshLayout layout({}, 1);
-  EXPECT_EQ(testing::message_of([&] { layout.degree(MeshAxis::tp | MeshAxis::ep); }),
+  EXPECT_EQ(message_of([&] { layout.degree(MeshAxis::tp | MeshAxis::ep); }),
             "axes tp+ep (dp_shard, cp, tp and efsdp, ep, etp are two views of the same ranks and cannot be "
             "flattened "
             "together)");
 }
 
-TEST(PaperWorld, KnowsItsPlaceAndNobody) {
-  PaperWorld world(5, 8);
-  ProcessMesh mesh(world, {.pp = 2, .dp_replicate = -1});
-
-  EXPECT_EQ(mesh.coordinate(MeshAxis::pp), 1);
-  EXPECT_EQ(mesh.coordinate(MeshAxis::batch), 1);
-  EXPECT_EQ(mesh.communicator(MeshAxis::tp).size(), 1);
-  EXPECT_THAT(message_of([&] { mesh.communicator(MeshAxis::pp); }),
-              HasSubstr("split on rank 5 of 8 ranks that are not running"));
-  EXPECT_THAT(message_of<CommError>([&] { world.barrier(); }), HasSubstr("barrier on rank 5"));
-  EXPECT_THAT(message_of([&] { world.broadcast({}, 0); }), HasSubstr("broadcast on rank 5"));
-  EXPECT_EQ(message_of<ConfigError>([] { PaperWorld(8, 8); }), "rank 8 of 8 ranks (must be from 0 to 7)");
-}
-
 }  // namespace
-}  // namespace caravan::parallel
+}  // namespace caravan

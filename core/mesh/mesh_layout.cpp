@@ -1,4 +1,4 @@
-#include "parallel/mesh_layout.hpp"
+#include "caravan/mesh.hpp"
 
 #include <fmt/format.h>
 
@@ -6,7 +6,7 @@
 
 #include "caravan/check.hpp"
 
-namespace caravan::parallel {
+namespace caravan {
 namespace {
 
 constexpr std::array<std::string_view, 11> kNames = {"pp", "dp_replicate", "dp_shard", "cp",   "tp",  "efsdp",
@@ -132,6 +132,15 @@ void MeshLayout::check_view(MeshAxes axes) const {
           axes.name()));
 }
 
+MeshAxes MeshLayout::divided(MeshAxes axes) const {
+  std::uint8_t mask = 0;
+  for (unsigned axis = 0; axis < kAxes; ++axis) {
+    const auto bit = static_cast<std::uint8_t>(1u << axis);
+    if ((axes.mask() & bit) && extents_[axis].degree > 1) mask = static_cast<std::uint8_t>(mask | bit);
+  }
+  return MeshAxes(mask);
+}
+
 int MeshLayout::degree(MeshAxes axes) const {
   check_view(axes);
   int product = 1;
@@ -181,4 +190,4 @@ std::string MeshLayout::describe() const {
   return text.empty() ? "one rank" : text;
 }
 
-}  // namespace caravan::parallel
+}  // namespace caravan

@@ -1,0 +1,49 @@
+#include "caravan/mesh.hpp"
+
+#include <fmt/format.h>
+
+#include "caravan/check.hpp"
+#include "core/mesh/paper_world.hpp"
+
+namespace caravan {
+namespace {
+
+/// In the order in which they are made. Names of several axes come first: a group that has two names is
+/// called by the wider one.
+constexpr std::array kGroups = {MeshAxis::batch,    MeshAxis::fsdp,         MeshAxis::loss, MeshAxis::pp,
+                                MeshAxis::dp_shard, MeshAxis::dp_replicate, MeshAxis::cp,   MeshAxis::tp,
+                                MeshAxis::efsdp,    MeshAxis::ep,           MeshAxis::etp};
+
+Mesh::Group alone(MeshAxes axes) {
+  return {make_single_communicator(axes.name()), nullptr};
+}
+
+}  // namespace
+
+Mesh::Mesh(MeshLayout layout, int rank, const MakeGroup& make) : layout_(std::move(layout)), rank_(rank) {
+  for (const MeshAxis axis : kGroups) {
+    const auto [place, is_new] = groups_.try_emplace(layout_.divided(axis).mask());
+    if (!is_new) continue;
+    const std::vector<int> ranks = layout_.group(rank_, axis);
+    place->second = ranks.size() == 1 ? alone(axis) : make(axis, ranks);
+  }
+}
+
+RankGroup Mesh::group(MeshAxes axes) {
+  const auto found = groups_.find(layout_.divided(axes).mask());
+  CARAVAN_CHECK(found != groups_.end(), Error,
+                fmt::format("no group of the axes {} (there are those of one axis, batch, fsdp and loss)",
+                            axes.name()));
+  Group& group = found->second;
+  return {*group.host, group.tensors ? *group.tensors : *group.host};
+}
+
+std::unique_ptr<Mesh> make_paper_mesh(MeshLayout layout, int rank) {
+  const auto on_paper = [&](MeshAxes axes, const std::vector<int>& ranks) {
+    return Mesh::Group{
+        std::make_unique<PaperWorld>(layout.coordinate(rank, axes), static_cast<int>(ranks.size())), nullptr};
+  };
+  return std::make_unique<Mesh>(layout, rank, on_paper);
+}
+
+}  // namespace caravan
