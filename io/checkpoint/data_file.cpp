@@ -26,6 +26,11 @@ h5::H5File create(const std::string& folder, const std::string& path, std::uint6
 
 }  // namespace
 
+std::string DatasetNames::of(const Piece& piece) {
+  const int before = pieces_[piece.tensor.name]++;
+  return before == 0 ? piece.tensor.name : piece.tensor.name + "@" + std::to_string(before);
+}
+
 DataFile::DataFile(const std::string& folder, std::string name, std::uint64_t space)
     : folder_(folder),
       path_((std::filesystem::path(folder) / name).string()),
@@ -40,7 +45,7 @@ void DataFile::attribute(const std::string& name, const CheckpointValue& value) 
 
 PieceRecord& DataFile::place(const Piece& piece) {
   check_object_name(piece.tensor.name);
-  auto dataset = h5::Dataset::create(file_, piece.tensor.name, piece.tensor.dtype, piece.shape());
+  auto dataset = h5::Dataset::create(file_, names_.of(piece), piece.tensor.dtype, piece.shape());
   record_.pieces.push_back({piece, dataset.file_offset(), {}});
   dataset.close();
   return record_.pieces.back();
@@ -53,11 +58,12 @@ void DataFile::piece(const Piece& piece, const TensorView& elements) {
 }
 
 void DataFile::virtual_tensor(const TensorRecord& tensor, const std::vector<FileRecord>& files) {
-  std::vector<h5::SourceRows> sources;
+  std::vector<h5::SourceBox> sources;
   for (const FileRecord& file : files) {
+    DatasetNames names;
     for (const PieceRecord& record : file.pieces) {
-      const Piece& piece = record.piece;
-      if (piece.tensor.name == tensor.name) sources.push_back({file.name, piece.row, piece.rows});
+      if (record.piece.tensor.name != tensor.name) continue;
+      sources.push_back({file.name, names.of(record.piece), record.piece.box});
     }
   }
   h5::create_virtual_dataset(file_, tensor.name, tensor.dtype, tensor.shape, sources);

@@ -8,7 +8,9 @@
 namespace caravan::io {
 
 /// Raised when a reader of the version before could misread what is written now.
-inline constexpr std::int64_t kCheckpointFormat = 2;
+inline constexpr std::int64_t kCheckpointFormat = 3;
+/// Its pieces were rows of axis 0.
+inline constexpr std::int64_t kOldestCheckpointFormat = 2;
 inline constexpr const char* kCheckpointFile = "checkpoint.h5";
 inline constexpr const char* kManifestFile = "manifest.json";
 

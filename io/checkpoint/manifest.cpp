@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include <filesystem>
@@ -23,13 +24,20 @@ using nlohmann::json;
 
 constexpr std::uint64_t kMostManifestBytes = 256'000'000;
 
+json to_json(const Shape& shape) {
+  json extents = json::array();
+  for (int axis = 0; axis < shape.rank(); ++axis) extents.push_back(shape[axis]);
+  return extents;
+}
+
 json to_json(const PieceRecord& record) {
   const TensorRecord& tensor = record.piece.tensor;
-  json extents = json::array(), blocks = json::array();
-  for (int axis = 0; axis < tensor.shape.rank(); ++axis) extents.push_back(tensor.shape[axis]);
+  const Box& box = record.piece.box;
+  json origin = json::array(), blocks = json::array();
+  for (int axis = 0; axis < tensor.shape.rank(); ++axis) origin.push_back(box.begin(axis));
   for (const std::uint64_t block : record.blocks) blocks.push_back(digest_to_hex(block));
-  return {{"name", tensor.name},     {"dtype", name_of(tensor.dtype)}, {"shape", extents},
-          {"row", record.piece.row}, {"rows", record.piece.rows},      {"offset", record.offset},
+  return {{"name", tensor.name},  {"dtype", name_of(tensor.dtype)},  {"shape", to_json(tensor.shape)},
+          {"origin", origin},     {"extents", to_json(box.extents)}, {"offset", record.offset},
           {"blocks_xxh3", blocks}};
 }
 
@@ -64,22 +72,48 @@ DType dtype_named(const std::string& name) {
   throw IoError(fmt::format("unknown dtype '{}'", name));
 }
 
+Shape shape_from(const json& list, const std::string& name) {
+  Shape shape;
+  for (const json& extent : list) {
+    CARAVAN_CHECK(int64_of(extent) >= 0, IoError, fmt::format("{} has a negative extent", name));
+    shape.append(int64_of(extent));
+  }
+  return shape;
+}
+
+/// Of a piece; the formats before had rows of axis 0.
+Box box_from(const json& object, const TensorRecord& tensor) {
+  Box box = Box::whole(tensor.shape);
+  if (object.contains("row")) {
+    box.origin[0] = int64_of(object.at("row"));
+    const std::int64_t rows = int64_of(object.at("rows"));
+    if (tensor.shape.rank() > 0) box.extents.set(0, rows);
+    CARAVAN_CHECK(tensor.shape.rank() > 0 || (box.origin[0] == 0 && rows == 1), IoError,
+                  fmt::format("{} has no {} rows from {} on", tensor.name, rows, box.origin[0]));
+    return box;
+  }
+  box.extents = shape_from(object.at("extents"), tensor.name);
+  const json& origin = object.at("origin");
+  CARAVAN_CHECK(
+      origin.size() == static_cast<std::size_t>(tensor.shape.rank()), IoError,
+      fmt::format("{} has {} axes and an origin of {}", tensor.name, tensor.shape.rank(), origin.size()));
+  for (std::size_t axis = 0; axis < origin.size(); ++axis) box.origin[axis] = int64_of(origin[axis]);
+  return box;
+}
+
 Piece piece_from(const json& object) {
   Piece piece;
   piece.tensor.name = object.at("name").get<std::string>();
   check_object_name(piece.tensor.name);
   piece.tensor.dtype = dtype_named(object.at("dtype").get<std::string>());
-  for (const json& extent : object.at("shape")) {
-    CARAVAN_CHECK(int64_of(extent) >= 0, IoError, fmt::format("{} has a negative extent", piece.tensor.name));
-    piece.tensor.shape.append(int64_of(extent));
-  }
+  piece.tensor.shape = shape_from(object.at("shape"), piece.tensor.name);
   piece.tensor.bytes();  // refuses a shape whose size overflows
-  piece.row = int64_of(object.at("row"));
-  piece.rows = int64_of(object.at("rows"));
-  const std::int64_t all = Piece::rows_of(piece.tensor.shape);
-  CARAVAN_CHECK(piece.row >= 0 && piece.rows >= 0 && piece.rows <= all && piece.row <= all - piece.rows,
-                IoError,
-                fmt::format("{} has no {} rows from {} on", piece.tensor.name, piece.rows, piece.row));
+  piece.box = box_from(object, piece.tensor);
+  const auto first = std::span(piece.box.origin).first(static_cast<std::size_t>(piece.tensor.shape.rank()));
+  CARAVAN_CHECK(
+      is_inside(piece.box, piece.tensor.shape), IoError,
+      fmt::format("{} with shape {} has no box of {} from [{}] on", piece.tensor.name,
+                  to_string(piece.tensor.shape), to_string(piece.box.extents), fmt::join(first, ", ")));
   return piece;
 }
 
@@ -108,13 +142,14 @@ FileRecord file_from(const json& object) {
 
 Manifest manifest_from(const json& object, const std::string& path) {
   const auto version = int64_of(object.at("format_version"));
-  CARAVAN_CHECK(
-      version == kCheckpointFormat, IoError,
-      fmt::format("{} has format version {} (this caravan reads {}). Use {} caravan?", path, version,
-                  kCheckpointFormat, version > kCheckpointFormat ? "a newer" : "an older"));
+  CARAVAN_CHECK(version >= kOldestCheckpointFormat && version <= kCheckpointFormat, IoError,
+                fmt::format("{} has format version {} (this caravan reads {} to {}). Use {} caravan?", path,
+                            version, kOldestCheckpointFormat, kCheckpointFormat,
+                            version > kCheckpointFormat ? "a newer" : "an older"));
   CARAVAN_CHECK(uint64_of(object.at("block_bytes")) == kBlockBytes, IoError,
                 fmt::format("{} has blocks of another size than {} bytes", path, kBlockBytes));
   Manifest manifest;
+  manifest.format = version;
   manifest.step = checked_count(int64_of(object.at("step")), "step");
   manifest.tokens_seen = checked_count(int64_of(object.at("tokens_seen")), "tokens_seen");
   manifest.layout = object.at("layout").get<std::string>();

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "io/checkpoint/layout.hpp"
 #include "io/checkpoint/piece.hpp"
 #include "io/checkpoint/value.hpp"
 
@@ -40,6 +41,7 @@ struct FileRecord {
 
 /// What stands in manifest.json, which is written last: a folder without one is no checkpoint.
 struct Manifest {
+  std::int64_t format = kCheckpointFormat;  ///< that it was read in
   std::int64_t step = 0;
   std::int64_t tokens_seen = 0;
   std::string layout;
@@ -55,7 +57,7 @@ struct Manifest {
   std::vector<FileRecord> files;
 };
 
-/// A stretch of a file: one piece's elements, or structure when `piece` is null.
+/// Bytes of a file: one piece's elements, or structure when `piece` is null.
 struct Region {
   std::uint64_t begin = 0, end = 0;
   const PieceRecord* piece = nullptr;
@@ -65,8 +67,8 @@ struct Region {
 /// `file`.
 std::vector<Region> regions_of(const FileRecord& file);
 
-/// The tensors of all files in the order of their first piece. IoError when rows of one are missing, stored
-/// twice, or pieces disagree about its type or shape.
+/// The tensors of all files in the order of their first piece. IoError when elements of one are missing,
+/// stored twice, or pieces disagree about its type or shape.
 std::vector<TensorRecord> tensors_of(const Manifest& manifest);
 
 void write_manifest(const std::string& folder, const Manifest& manifest);

@@ -24,11 +24,20 @@ std::map<std::string, std::uint64_t> places_of(const FileRecord& prepared) {
   return places;
 }
 
-std::uint64_t bytes_before(const Piece& piece) {
-  if (piece.row == 0) return 0;  // the only row of a tensor without axes too
-  Piece before = piece;
-  before.rows = piece.row;
-  return before.bytes();
+/// Bytes of the whole tensor before its first element in `box`.
+std::uint64_t bytes_before(const TensorRecord& tensor, const Box& box) {
+  Box first = box;
+  for (int axis = 0; axis < box.extents.rank(); ++axis) first.extents.set(axis, 1);
+  const std::int64_t element = CommonRuns(Box::whole(tensor.shape), first).place(0).in_a;
+  return static_cast<std::uint64_t>(element) * size_of(tensor.dtype);
+}
+
+/// A box of the tensor within one of its pieces.
+Box within(const Box& box, const Box& piece) {
+  Box inner = box;
+  for (std::size_t axis = 0; axis < static_cast<std::size_t>(box.extents.rank()); ++axis)
+    inner.origin[axis] -= piece.origin[axis];
+  return inner;
 }
 
 }  // namespace
@@ -56,8 +65,12 @@ FileRecord fill_file(const std::string& folder, const FileRecord& prepared, cons
   FileRecord part{prepared.name, prepared.bytes, prepared.structure, {}};
   for (std::size_t index = 0; index < pieces.size(); ++index) {
     const Piece& piece = pieces[index];
-    const std::uint64_t offset = places.at(piece.tensor.name) + bytes_before(piece);
-    part.pieces.push_back({piece, offset, write_blocks(raw, offset, elements(index))});
+    const TensorView values = elements(index);
+    for (const Box& run : runs_of(piece)) {
+      const std::uint64_t offset = places.at(piece.tensor.name) + bytes_before(piece.tensor, run);
+      const TensorView part_of_it = block_of(values, within(run, piece.box));
+      part.pieces.push_back({{piece.tensor, run}, offset, write_blocks(raw, offset, part_of_it)});
+    }
   }
   raw.sync();
   return part;
@@ -71,7 +84,7 @@ FileRecord join(FileRecord prepared, const std::vector<FileRecord>& parts) {
   whole.pieces.clear();
   for (const FileRecord& part : parts)
     whole.pieces.insert(whole.pieces.end(), part.pieces.begin(), part.pieces.end());
-  const std::size_t written = tensors_of(manifest).size();  // refuses missing rows
+  const std::size_t written = tensors_of(manifest).size();  // refuses missing elements
   CARAVAN_CHECK(
       written == places, IoError,
       fmt::format("{} has places for {} tensors, of which the ranks wrote {}", whole.name, places, written));

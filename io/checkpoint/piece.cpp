@@ -7,46 +7,85 @@
 namespace caravan::io {
 namespace {
 
-/// Rows of a tensor at [start, start + bytes) of all tensors' bytes whose first byte lies before `cut`.
-std::int64_t rows_before(std::uint64_t cut, std::uint64_t start, const TensorRecord& tensor) {
-  const auto rows = static_cast<std::uint64_t>(Piece::rows_of(tensor.shape));
+std::int64_t rows_of(const Shape& shape) {
+  return shape.rank() == 0 ? 1 : shape[0];
+}
+
+/// Rows of a piece at [start, start + bytes) of all pieces' bytes whose first byte lies before `cut`.
+std::int64_t rows_before(std::uint64_t cut, std::uint64_t start, const Piece& piece) {
+  const auto rows = static_cast<std::uint64_t>(rows_of(piece.shape()));
   if (rows == 0 || cut <= start) return 0;
-  const std::uint64_t row_bytes = std::max<std::uint64_t>(tensor.bytes() / rows, 1);
+  const std::uint64_t row_bytes = std::max<std::uint64_t>(piece.bytes() / rows, 1);
   return static_cast<std::int64_t>(std::min(rows, (cut - start + row_bytes - 1) / row_bytes));
+}
+
+Piece rows_of_piece(const Piece& piece, std::int64_t begin, std::int64_t end) {
+  Piece rows = piece;
+  if (piece.shape().rank() == 0) return rows;
+  rows.box.origin[0] += begin;
+  rows.box.extents.set(0, end - begin);
+  return rows;
 }
 
 }  // namespace
 
 Piece Piece::whole(TensorRecord tensor) {
-  const std::int64_t rows = rows_of(tensor.shape);
-  return {std::move(tensor), 0, rows};
+  const Box box = Box::whole(tensor.shape);
+  return {std::move(tensor), box};
 }
 
-Shape Piece::shape() const {
-  Shape shape;
-  for (int axis = 0; axis < tensor.shape.rank(); ++axis) shape.append(axis == 0 ? rows : tensor.shape[axis]);
-  return shape;
+Piece Piece::rows(TensorRecord tensor, std::int64_t row, std::int64_t rows) {
+  return rows_of_piece(whole(std::move(tensor)), row, row + rows);
 }
 
-std::vector<Piece> share_of(const std::vector<TensorRecord>& tensors, int writer, int writers) {
+std::vector<Piece> share_of(const std::vector<Piece>& held, int writer, int writers) {
   CARAVAN_EXPECT(writers > 0 && writer >= 0 && writer < writers);
   std::uint64_t total = 0;
-  for (const TensorRecord& tensor : tensors) total += tensor.bytes();
+  for (const Piece& piece : held) total += piece.bytes();
   const auto cut_of = [&](int index) {
     return total / static_cast<std::uint64_t>(writers) * static_cast<std::uint64_t>(index);
   };
   std::vector<Piece> share;
   std::uint64_t start = 0;
-  for (const TensorRecord& tensor : tensors) {
+  for (const Piece& piece : held) {
     // An empty tensor has no bytes to share; the first writer keeps its name and shape.
-    if (tensor.bytes() == 0 && writer == 0) share.push_back(Piece::whole(tensor));
-    const std::int64_t begin = rows_before(cut_of(writer), start, tensor);
+    if (piece.bytes() == 0 && writer == 0) share.push_back(piece);
+    const std::int64_t begin = rows_before(cut_of(writer), start, piece);
     const std::int64_t end =
-        writer + 1 == writers ? Piece::rows_of(tensor.shape) : rows_before(cut_of(writer + 1), start, tensor);
-    if (tensor.bytes() > 0 && begin < end) share.push_back({tensor, begin, end - begin});
-    start += tensor.bytes();
+        writer + 1 == writers ? rows_of(piece.shape()) : rows_before(cut_of(writer + 1), start, piece);
+    if (piece.bytes() > 0 && begin < end) share.push_back(rows_of_piece(piece, begin, end));
+    start += piece.bytes();
   }
   return share;
+}
+
+std::vector<Piece> share_of(const std::vector<TensorRecord>& tensors, int writer, int writers) {
+  std::vector<Piece> held;
+  for (const TensorRecord& tensor : tensors) held.push_back(Piece::whole(tensor));
+  return share_of(held, writer, writers);
+}
+
+std::vector<Box> runs_of(const Piece& piece) {
+  const Box& box = piece.box;
+  const Shape& whole = piece.tensor.shape;
+  int axis = std::max(whole.rank() - 1, 0);  // the outermost of which several indices lie together
+  while (axis > 0 && box.extents[axis] == whole[axis]) --axis;
+  Box run = box;
+  std::int64_t runs = 1;
+  for (int outer = 0; outer < axis; ++outer) {
+    runs *= box.extents[outer];
+    run.extents.set(outer, 1);
+  }
+  std::vector<Box> all;
+  for (std::int64_t index = 0; index < runs; ++index) {
+    for (std::int64_t outer = axis, rest = index; outer-- > 0;) {
+      const auto at = static_cast<std::size_t>(outer);
+      run.origin[at] = box.origin[at] + rest % box.extents[static_cast<int>(outer)];
+      rest /= box.extents[static_cast<int>(outer)];
+    }
+    all.push_back(run);
+  }
+  return all;
 }
 
 }  // namespace caravan::io

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "caravan/tensor.hpp"
+#include "caravan/box.hpp"
 
 namespace caravan::io {
 
@@ -16,21 +16,25 @@ struct TensorRecord {
   std::uint64_t bytes() const { return TensorView(nullptr, dtype, shape).bytes(); }
 };
 
-/// Rows [row, row + rows) of axis 0 of a tensor: what one writer stores of it. A tensor without axes is one
-/// row.
+/// What one writer stores of a tensor: a box of it.
 struct Piece {
   TensorRecord tensor;
-  std::int64_t row = 0, rows = 0;
+  Box box;
 
   static Piece whole(TensorRecord tensor);
-  Shape shape() const;  ///< of the rows
-  std::uint64_t bytes() const { return TensorView(nullptr, tensor.dtype, shape()).bytes(); }
-
-  static std::int64_t rows_of(const Shape& shape) { return shape.rank() == 0 ? 1 : shape[0]; }
+  /// Rows [row, row + rows) of axis 0.
+  static Piece rows(TensorRecord tensor, std::int64_t row, std::int64_t rows);
+  const Shape& shape() const { return box.extents; }
+  std::uint64_t bytes() const { return TensorView(nullptr, tensor.dtype, box.extents).bytes(); }
 };
 
-/// What writer `writer` of `writers` that hold the same tensors stores: a stretch of rows, equal in bytes to
-/// the others' up to one row. All shares together are every row once.
+/// What writer `writer` of `writers` that hold the same pieces stores: as many bytes of them as the others up
+/// to one index of axis 0 of a piece. All shares together are every element once.
+std::vector<Piece> share_of(const std::vector<Piece>& held, int writer, int writers);
+/// Of tensors that all writers hold whole.
 std::vector<Piece> share_of(const std::vector<TensorRecord>& tensors, int writer, int writers);
+
+/// The piece as boxes that lie together in the whole tensor, in row-major order.
+std::vector<Box> runs_of(const Piece& piece);
 
 }  // namespace caravan::io

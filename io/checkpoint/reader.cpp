@@ -89,6 +89,9 @@ CheckpointReader CheckpointReader::open(const std::string& path, Check check, Th
 const std::string& CheckpointReader::folder() const noexcept {
   return state_->folder;
 }
+std::int64_t CheckpointReader::format() const noexcept {
+  return state_->manifest.format;
+}
 std::int64_t CheckpointReader::step() const noexcept {
   return state_->manifest.step;
 }

@@ -28,6 +28,7 @@ class CheckpointReader {
   CheckpointReader(CheckpointReader&&) noexcept;
 
   const std::string& folder() const noexcept;
+  std::int64_t format() const noexcept;
   std::int64_t step() const noexcept;
   std::int64_t tokens_seen() const noexcept;
   const std::string& layout() const noexcept;

@@ -5,32 +5,20 @@
 
 #include "caravan/check.hpp"
 #include "io/checkpoint/manifest.hpp"
+#include "io/checkpoint/tiling.hpp"
 
 namespace caravan::io {
 namespace {
 
 struct Found {
   TensorRecord tensor;
-  std::vector<std::pair<std::int64_t, std::int64_t>> rows;  // [first, behind the last)
+  std::vector<Box> boxes;
 };
 
 void check_same(const TensorRecord& a, const TensorRecord& b) {
   CARAVAN_CHECK(a.dtype == b.dtype && a.shape == b.shape, IoError,
                 fmt::format("two files disagree about {}: {} {} and {} {}", a.name, name_of(a.dtype),
                             to_string(a.shape), name_of(b.dtype), to_string(b.shape)));
-}
-
-void check_complete(Found& found) {
-  std::sort(found.rows.begin(), found.rows.end());
-  std::int64_t next = 0;
-  for (const auto& [first, behind] : found.rows) {
-    CARAVAN_CHECK(first == next, IoError,
-                  fmt::format("row {} of {} is {}", std::min(first, next), found.tensor.name,
-                              first > next ? "in no file" : "stored twice"));
-    next = behind;
-  }
-  CARAVAN_CHECK(next == Piece::rows_of(found.tensor.shape), IoError,
-                fmt::format("row {} of {} is in no file", next, found.tensor.name));
 }
 
 }  // namespace
@@ -68,10 +56,10 @@ std::vector<TensorRecord> tensors_of(const Manifest& manifest) {
       auto [entry, is_new] = by_name.try_emplace(piece.tensor.name, Found{piece.tensor, {}});
       if (is_new) tensors.push_back(piece.tensor);
       check_same(entry->second.tensor, piece.tensor);
-      entry->second.rows.emplace_back(piece.row, piece.row + piece.rows);
+      entry->second.boxes.push_back(piece.box);
     }
   }
-  for (auto& [name, found] : by_name) check_complete(found);
+  for (auto& [name, found] : by_name) check_tiling(found.tensor, found.boxes);
   return tensors;
 }
 

@@ -51,13 +51,10 @@ std::string publish(StagingFolder& folder, const CheckpointHead& head, std::vect
   CARAVAN_EXPECT(!shares.empty());
   if (shares.size() > 1 || shares.front().name != kCheckpointFile)
     shares.insert(shares.begin(), write_master(folder.path(), head, shares));
-  Manifest manifest{head.step,
-                    head.tokens_seen,
-                    head.layout,
-                    head.creator,
-                    lock ? lock->generation() : "",
-                    head.job_yaml,
-                    {head.values.begin(), head.values.end()},
+  Manifest manifest{kCheckpointFormat, head.step,
+                    head.tokens_seen,  head.layout,
+                    head.creator,      lock ? lock->generation() : "",
+                    head.job_yaml,     {head.values.begin(), head.values.end()},
                     std::move(shares)};
   write_manifest(folder.path(), manifest);
   if (lock) lock->check();

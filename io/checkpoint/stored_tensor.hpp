@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -12,10 +11,8 @@
 
 namespace caravan::io {
 
-/// Where an index of each axis starts.
-using Origin = std::array<std::int64_t, Shape::kMaxRank>;
-
-/// A tensor and the files that its rows lie in, by first row. Borrows the manifest.
+/// A tensor and the files that boxes of it lie in, in the order of their first elements. Borrows the
+/// manifest.
 class StoredTensor {
  public:
   explicit StoredTensor(TensorRecord tensor) : tensor_(std::move(tensor)) {}
@@ -29,12 +26,11 @@ class StoredTensor {
 
  private:
   struct Source {
-    std::int64_t first = 0, behind = 0;  ///< elements of the whole tensor in row-major order
     const FileRecord* file = nullptr;
     const PieceRecord* piece = nullptr;
   };
-  void check_inside(const Origin& origin, const TensorView& to) const;
-  void read_run(BlockReader& reader, std::int64_t first, std::int64_t count, std::byte* to) const;
+  void check_inside(const Box& wanted) const;
+  void read_common(BlockReader& reader, const Source& source, const Box& wanted, std::byte* to) const;
 
   TensorRecord tensor_;
   std::vector<Source> sources_;

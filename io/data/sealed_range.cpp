@@ -1,4 +1,4 @@
-#include "io/data/sealed_stretch.hpp"
+#include "io/data/sealed_range.hpp"
 
 #include <fmt/format.h>
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 
+#include "caravan/box.hpp"
 #include "caravan/tensor.hpp"
 #include "io/hdf5/h5_file.hpp"
 #include "io/hdf5/space.hpp"

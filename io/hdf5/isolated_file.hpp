@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "caravan/box.hpp"
 #include "caravan/tensor.hpp"
 #include "io/files/isolated_child.hpp"
 #include "io/hdf5/node.hpp"
-#include "io/hdf5/origin.hpp"
 
 namespace caravan::io::h5 {
 

@@ -3,9 +3,9 @@
 #include <string>
 #include <vector>
 
+#include "caravan/box.hpp"
 #include "caravan/tensor.hpp"
 #include "io/hdf5/library.hpp"
-#include "io/hdf5/origin.hpp"
 
 namespace caravan::io::h5 {
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "caravan/box.hpp"
 #include "caravan/tensor.hpp"
 #include "io/hf/name_map.hpp"
 
@@ -21,8 +22,6 @@ struct NamedShape {
 /// Weights under our names and in our orientation, wherever they are stored. Reading converts to f32.
 class WeightSource {
  public:
-  using Origin = std::array<std::int64_t, Shape::kMaxRank>;
-
   virtual ~WeightSource() = default;
   /// "Hugging Face folder /models/scout"
   virtual std::string description() const = 0;

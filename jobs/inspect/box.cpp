@@ -54,14 +54,14 @@ Box whole_of(const TensorEntry& tensor) {
 
 void for_each_block(const Box& box, std::int64_t most, const BlockVisitor& visit) {
   if (box.extents.count() == 0) return;
-  if (box.extents.rank() == 0) return visit(box.begin, box.extents, 0);
+  if (box.extents.rank() == 0) return visit(box.origin, box.extents, 0);
   const int axis = split_axis(box.extents, most);
   const std::int64_t stride = std::max<std::int64_t>(1, most / inner_count(box.extents, axis));
   Shape at = zeros_like(box.extents);
   std::uint64_t first = 0;
   do {
     Shape shape = box.extents;
-    BlockOrigin origin = box.begin;
+    Origin origin = box.origin;
     for (int outer = 0; outer < axis; ++outer) shape.set(outer, 1);
     shape.set(axis, std::min(stride, box.extents[axis] - at[axis]));
     for (int a = 0; a <= axis; ++a) origin[static_cast<std::size_t>(a)] += at[a];

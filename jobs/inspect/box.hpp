@@ -9,18 +9,12 @@
 
 namespace caravan::jobs {
 
-/// A part of a tensor: `extents` elements from `begin` on, axis by axis.
-struct Box {
-  BlockOrigin begin{};
-  Shape extents;
-};
-
 /// All of it. IoError when its elements cannot be read, with the reason.
 Box whole_of(const TensorEntry& tensor);
 
-/// Splits a box into blocks of at most `most` elements (at least one), each a stretch of the box in row-major
+/// Splits a box into blocks of at most `most` elements (at least one), each a run of the box in row-major
 /// order; `first` counts the elements of the box before it.
-using BlockVisitor = std::function<void(const BlockOrigin& origin, const Shape& shape, std::uint64_t first)>;
+using BlockVisitor = std::function<void(const Origin& origin, const Shape& shape, std::uint64_t first)>;
 void for_each_block(const Box& box, std::int64_t most, const BlockVisitor& visit);
 
 /// "[3, 0, 17]": the place of element `index` in row-major order.

@@ -21,7 +21,7 @@ CheckpointTensors::CheckpointTensors(io::CheckpointReader reader) : reader_(std:
             [](const TensorEntry& a, const TensorEntry& b) { return natural_less(a.name, b.name); });
 }
 
-void CheckpointTensors::read(const TensorEntry& tensor, const BlockOrigin& origin, const Block& to) const {
+void CheckpointTensors::read(const TensorEntry& tensor, const Origin& origin, const Block& to) const {
   reader_.read_block(tensor.name, origin, TensorView(to.data, *io::dtype_of_number(to.element), to.shape));
 }
 

@@ -14,7 +14,7 @@ class CheckpointTensors final : public TensorSource {
 
   const io::CheckpointReader& reader() const noexcept { return reader_; }
   const std::vector<TensorEntry>& tensors() const override { return tensors_; }
-  void read(const TensorEntry& tensor, const BlockOrigin& origin, const Block& to) const override;
+  void read(const TensorEntry& tensor, const Origin& origin, const Block& to) const override;
 
  private:
   io::CheckpointReader reader_;

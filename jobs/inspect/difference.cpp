@@ -113,7 +113,7 @@ ValueDifference compare_values(const TensorOf& a, const TensorOf& b, const Toler
   const std::int64_t most = std::min(elements_a_block(element_a), elements_a_block(element_b));
   Comparison comparison(tolerance);
   std::vector<std::byte> bytes_a, bytes_b;
-  for_each_block(whole_of(a.tensor), most, [&](const BlockOrigin& origin, const Shape& shape, std::uint64_t) {
+  for_each_block(whole_of(a.tensor), most, [&](const Origin& origin, const Shape& shape, std::uint64_t) {
     const Block left = fitting(bytes_a, element_a, shape), right = fitting(bytes_b, element_b, shape);
     a.source.read(a.tensor, origin, left);
     b.source.read(b.tensor, origin, right);

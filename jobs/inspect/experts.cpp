@@ -47,7 +47,7 @@ void add_weights(Gathered& gathered, const TensorSource& source, const TensorEnt
   ValueStream stream(source);
   for (std::int64_t expert = 0; expert < whole.extents[0]; ++expert) {
     Box slice = whole;
-    slice.begin[0] = expert;
+    slice.origin[0] = expert;
     slice.extents.set(0, 1);
     StatisticsSum sum;
     stream.for_each_value(

@@ -18,7 +18,7 @@ ForeignTensors::ForeignTensors(const std::string& path) : file_(path) {
             [](const TensorEntry& a, const TensorEntry& b) { return natural_less(a.name, b.name); });
 }
 
-void ForeignTensors::read(const TensorEntry& tensor, const BlockOrigin& origin, const Block& to) const {
+void ForeignTensors::read(const TensorEntry& tensor, const Origin& origin, const Block& to) const {
   file_.read(*nodes_.at(tensor.name), origin, to.shape, std::span(to.data, to.bytes()));
 }
 

@@ -20,7 +20,7 @@ class ForeignTensors final : public TensorSource {
   const std::vector<TensorEntry>& tensors() const override { return tensors_; }
   /// Groups and data sets, for what is written beside them.
   const std::vector<io::h5::Node>& objects() const { return file_.nodes(); }
-  void read(const TensorEntry& tensor, const BlockOrigin& origin, const Block& to) const override;
+  void read(const TensorEntry& tensor, const Origin& origin, const Block& to) const override;
 
  private:
   io::h5::IsolatedFile file_;

@@ -85,7 +85,7 @@ ordered_json head_json(const Subject& subject) {
     const DataFiles files = data_files(subject.path);
     head["step"] = reader->step();
     head["tokens_seen"] = reader->tokens_seen();
-    head["format_version"] = io::kCheckpointFormat;
+    head["format_version"] = reader->format();
     head["layout"] = reader->layout();
     head["creator"] = reader->creator();
     head["files"] = files.count;

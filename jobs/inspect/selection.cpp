@@ -73,7 +73,7 @@ void narrow(Selection& selection, const std::string& entries_text) {
     CARAVAN_CHECK(range, ConfigError,
                   fmt::format("'{}' is no part of axis {} with {} elements (begin:end or an index is)", entry,
                               axis, extent));
-    selection.box.begin[axis] = range->begin;
+    selection.box.origin[axis] = range->begin;
     selection.box.extents.set(static_cast<int>(axis), range->end - range->begin);
     if (!range->is_single) selection.shown.push_back(static_cast<std::uint64_t>(range->end - range->begin));
   }

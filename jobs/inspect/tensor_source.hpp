@@ -1,12 +1,12 @@
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "caravan/box.hpp"
 #include "caravan/tensor.hpp"
 #include "io/files/number_type.hpp"
 
@@ -25,8 +25,6 @@ struct TensorEntry {
   Shape shape() const;
 };
 
-using BlockOrigin = std::array<std::int64_t, Shape::kMaxRank>;
-
 /// Contiguous host memory for a block of a tensor, row-major.
 struct Block {
   std::byte* data = nullptr;
@@ -44,7 +42,7 @@ class TensorSource {
   /// In natural order of their names.
   virtual const std::vector<TensorEntry>& tensors() const = 0;
   /// The block at `origin` of `to`'s shape, as the tensor's element. IoError for damage.
-  virtual void read(const TensorEntry& tensor, const BlockOrigin& origin, const Block& to) const = 0;
+  virtual void read(const TensorEntry& tensor, const Origin& origin, const Block& to) const = 0;
 };
 
 }  // namespace caravan::jobs

@@ -49,7 +49,7 @@ class FileTokens final : public TokenData {
   std::span<const std::int64_t> document_starts() const override { return starts_; }
   void read(std::int64_t begin, std::span<std::int32_t> out) const override {
     Box box = whole_of(tokens_);
-    box.begin[0] = begin;
+    box.origin[0] = begin;
     box.extents.set(0, static_cast<std::int64_t>(out.size()));
     for_each(tokens_, box, [&](std::uint64_t i, std::int64_t id) {
       CARAVAN_CHECK(

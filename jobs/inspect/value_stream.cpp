@@ -81,7 +81,7 @@ void for_each_piece(const Block& block, std::vector<double>& room,
 void ValueStream::for_each_stored(const TensorEntry& tensor, const Box& box, const BlockAction& action) {
   const io::NumberType element = tensor.element.value();
   for_each_block(box, elements_a_block(element),
-                 [&](const BlockOrigin& origin, const Shape& shape, std::uint64_t first) {
+                 [&](const Origin& origin, const Shape& shape, std::uint64_t first) {
                    block_.resize(static_cast<std::size_t>(shape.count()) * size_of(element));
                    const Block block{block_.data(), element, shape};
                    source_.read(tensor, origin, block);

@@ -45,8 +45,7 @@ CheckpointShare::CheckpointShare(TrainSetup& setup, CheckpointContent content, D
 TensorView CheckpointShare::view_of(std::size_t piece, const StateTensor& tensor,
                                     const TensorView& whole) const {
   const TensorView part = tensor.parameter ? tensor.parameter->part(whole, places_[piece].part) : whole;
-  const io::Piece& wanted = pieces_[piece];
-  return part.shape.rank() == 0 ? part : part.rows(wanted.row, wanted.row + wanted.rows);
+  return block_of(part, pieces_[piece].box);
 }
 
 TensorView CheckpointShare::elements(std::size_t piece) {

@@ -24,8 +24,7 @@ class MemoryTensors final : public jobs::TensorSource {
 
   const std::vector<jobs::TensorEntry>& tensors() const override { return entries_; }
 
-  void read(const jobs::TensorEntry& tensor, const jobs::BlockOrigin& origin,
-            const jobs::Block& to) const override {
+  void read(const jobs::TensorEntry& tensor, const Origin& origin, const jobs::Block& to) const override {
     ++reads;
     largest_read = std::max<std::size_t>(largest_read, to.bytes());
     const std::string& bytes = contents_[static_cast<std::size_t>(&tensor - entries_.data())];
@@ -40,8 +39,8 @@ class MemoryTensors final : public jobs::TensorSource {
 
  private:
   /// Of element `index` of the block in the whole tensor.
-  static std::int64_t place(const jobs::TensorEntry& tensor, const jobs::BlockOrigin& origin,
-                            const Shape& shape, std::int64_t index) {
+  static std::int64_t place(const jobs::TensorEntry& tensor, const Origin& origin, const Shape& shape,
+                            std::int64_t index) {
     std::int64_t at = 0, stride = 1;
     for (int axis = shape.rank() - 1; axis >= 0; --axis) {
       at += (origin[static_cast<std::size_t>(axis)] + index % shape[axis]) * stride;

@@ -84,7 +84,8 @@ class ShardedInspection : public InspectTest {
     io::StagingFolder staging(folder_.path() + "/checkpoints", io::step_folder(1));
     std::vector<io::FileRecord> shares;
     for (int writer : {0, 1}) {
-      const auto pieces = io::share_of({{"/model/w.weight", DType::f32, {4, 2}}}, writer, 2);
+      const auto pieces =
+          io::share_of(std::vector<io::TensorRecord>{{"/model/w.weight", DType::f32, {4, 2}}}, writer, 2);
       std::vector<float> values(8, writer == 0 ? 1.0f : 3.0f);
       shares.push_back(io::write_share(staging.path(), writer, 2, head, pieces, [&](std::size_t piece) {
         return TensorView(values.data(), DType::f32, pieces[piece].shape());

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
+
 #include <gtest/gtest.h>
+#include <limits>
 
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -88,8 +90,25 @@ TEST_F(DamagedCheckpoint, AChangedManifestIsFound) {
 }
 
 TEST_F(DamagedCheckpoint, ANewerFormatIsRefusedByItsNumber) {
-  forge([](auto& manifest) { manifest["format_version"] = 3; });
-  EXPECT_THAT(refusal(), HasSubstr("has format version 3 (this caravan reads 2). Use a newer caravan?"));
+  forge([](auto& manifest) { manifest["format_version"] = 4; });
+  EXPECT_THAT(refusal(), HasSubstr("has format version 4 (this caravan reads 2 to 3). Use a newer caravan?"));
+}
+
+TEST_F(DamagedCheckpoint, TheFormatBeforeHadRowsAndIsRead) {
+  forge([](auto& manifest) {
+    manifest["format_version"] = 2;
+    for (auto& piece : manifest["files"][0]["pieces"]) {
+      piece["row"] = piece["origin"].empty() ? nlohmann::json(0) : piece["origin"][0];
+      piece["rows"] = piece["extents"].empty() ? nlohmann::json(1) : piece["extents"][0];
+      piece.erase("origin");
+      piece.erase("extents");
+    }
+  });
+  EXPECT_EQ(refusal(), "");
+  const auto reader = CheckpointReader::open(path_);
+  EXPECT_EQ(reader.format(), 2);
+  forge([](auto& manifest) { manifest["files"][0]["pieces"][0]["rows"] = 1ll << 62; });
+  EXPECT_THAT(refusal(), HasSubstr("has no box of"));
 }
 
 TEST_F(DamagedCheckpoint, HostileManifestsAreRefused) {
@@ -116,6 +135,12 @@ TEST_F(DamagedCheckpoint, HostileManifestsAreRefused) {
         m["files"][0]["pieces"][0]["shape"] = {1ll << 61};
       },
       "its bytes do not fit 64 bits");
+  const std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  expect([&](auto& m) { m["files"][0]["pieces"][0]["origin"][0] = most; }, "has no box of");
+  expect([&](auto& m) { m["files"][0]["pieces"][0]["extents"][0] = most; }, "has no box of");
+  expect([&](auto& m) { m["files"][0]["pieces"][0]["extents"][0] = -1; }, "has a negative extent");
+  expect([&](auto& m) { m["files"][0]["pieces"][0]["extents"].push_back(1); }, "has no box of");
+  expect([&](auto& m) { m["files"][0]["pieces"][0]["origin"] = {0, 0, 0}; }, "and an origin of 3");
   expect([](auto& m) { m["files"].push_back(m["files"][0]); }, "lists checkpoint.h5 twice");
   expect(
       [](auto& m) {

@@ -33,7 +33,7 @@ void write(const std::string& run, std::int64_t step, bool one_file) {
     const auto elements = [&](std::size_t index) {
       const io::Piece& piece = pieces[index];
       auto& values = piece.tensor.name == "/model/w.weight" ? sample.weight : sample.moment;
-      return TensorView(values.data(), DType::f32, {kRows, 8}).rows(piece.row, piece.row + piece.rows);
+      return block_of(TensorView(values.data(), DType::f32, {kRows, 8}), piece.box);
     };
     shares.push_back(
         prepared ? io::fill_file(staging.path(), *prepared, pieces, elements)

@@ -11,7 +11,8 @@ namespace caravan::test {
 std::vector<nlohmann::json> results_of(const std::string& run) {
   auto metrics = read_metrics(run);
   for (auto& step : metrics) {
-    for (const char* key : {"wall_time_s", "step_s", "data_s", "tokens_per_s", "tflop_per_s", "peak_memory_bytes"})
+    for (const char* key :
+         {"wall_time_s", "step_s", "data_s", "tokens_per_s", "tflop_per_s", "peak_memory_bytes"})
       step.erase(key);
   }
   return metrics;
@@ -22,7 +23,8 @@ std::vector<std::string> digests_of(const std::string& run, std::int64_t step) {
   const io::Manifest manifest = io::read_manifest(run + "/checkpoints/" + io::step_folder(step));
   for (const io::FileRecord& each : manifest.files) {
     for (const io::PieceRecord& piece : each.pieces)
-      list.push_back(fmt::format("{} {} {}", piece.piece.tensor.name, piece.piece.row, piece.blocks));
+      list.push_back(
+          fmt::format("{} {} {}", piece.piece.tensor.name, to_string(piece.piece.box), piece.blocks));
   }
   return list;
 }
