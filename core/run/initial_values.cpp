@@ -23,7 +23,7 @@ std::array<float, 4> normals(RandomKey key, std::uint64_t block) {
   return values;
 }
 
-/// The elements of one part, in row-major order. Element i is normal i mod 4 of block i / 4.
+/// The elements of a part, in row-major order. Element i is normal i mod 4 of block i / 4.
 class Draw {
  public:
   /// Begins at element `first`.
@@ -46,47 +46,64 @@ class Draw {
   std::array<float, 4> block_{};
 };
 
-struct RowRange {
-  std::int64_t begin, end;
+/// A box of a part, and memory for it.
+struct Target {
+  const TensorView& view;
+  const Box& box;
+  const Shape& part;
 };
 
-void fill_rows(const TensorView& part, Draw draw, RowRange rows) {
-  const int rank = part.shape.rank();
-  const std::int64_t columns = part.extent(rank - 1);
+/// Where row `row` of the box's rows (its last axis) begins, in memory and in the whole part.
+struct RowPlace {
+  std::int64_t in_view = 0, in_part = 0;
+};
+
+RowPlace place_of_row(const Target& to, std::int64_t row) {
+  const int last = to.part.rank() - 1;
+  RowPlace place{0, to.box.begin(last)};
+  std::int64_t behind = to.part[last];
+  for (int axis = last; axis-- > 0;) {
+    const std::int64_t at = row % to.box.extents[axis];
+    row /= to.box.extents[axis];
+    place.in_view += at * to.view.stride(axis);
+    place.in_part += (to.box.begin(axis) + at) * behind;
+    behind *= to.part[axis];
+  }
+  return place;
+}
+
+void fill_rows(const Target& to, const Initial& rule, RandomKey key, AxisRange rows) {
+  const std::int64_t columns = to.view.extent(to.part.rank() - 1);
   for (std::int64_t row = rows.begin; row < rows.end; ++row) {
-    std::int64_t offset = 0, rest = row;
-    for (int axis = rank - 2; axis >= 0; --axis) {
-      offset += rest % part.extent(axis) * part.stride(axis);
-      rest /= part.extent(axis);
-    }
-    for (std::int64_t column = 0; column < columns; ++column) part.as<float>()[offset + column] = draw.next();
+    const RowPlace place = place_of_row(to, row);
+    Draw draw(rule, key, place.in_part);
+    float* values = to.view.as<float>() + place.in_view;
+    for (std::int64_t column = 0; column < columns; ++column) values[column] = draw.next();
   }
 }
 
 /// A normal takes 20 ns; the threads are those that this process may run on.
-void fill_part(const TensorView& part, const Initial& rule, RandomKey key) {
+void fill_box(const Target& to, const Initial& rule, RandomKey key) {
   constexpr std::int64_t kWorthAThread = 1 << 20;
-  const std::int64_t columns = part.extent(part.shape.rank() - 1),
-                     rows = part.count() / std::max<std::int64_t>(columns, 1);
+  const std::int64_t count = to.view.count(), columns = to.view.extent(to.part.rank() - 1),
+                     rows = count / std::max<std::int64_t>(columns, 1);
   const auto most = static_cast<std::int64_t>(std::max(1u, std::thread::hardware_concurrency()));
-  const std::int64_t threads = std::clamp(part.count() / kWorthAThread, std::int64_t{1}, most);
-  const auto fill_share = [&](std::int64_t index) {
-    const RowRange share{index * rows / threads, (index + 1) * rows / threads};
-    fill_rows(part, Draw(rule, key, share.begin * columns), share);
-  };
+  const auto threads = static_cast<int>(std::clamp(count / kWorthAThread, std::int64_t{1}, most));
+  const auto fill_share = [&](int index) { fill_rows(to, rule, key, share_of_axis(rows, threads, index)); };
   std::vector<std::jthread> others;
-  for (std::int64_t index = 1; index < threads; ++index) others.emplace_back(fill_share, index);
+  for (int index = 1; index < threads; ++index) others.emplace_back(fill_share, index);
   fill_share(0);
 }
 
 }  // namespace
 
 void ParameterStore::initialise(std::uint64_t seed) {
-  for (const auto& parameter : parameters_) {
-    set(*parameter, [&](const TensorView& values) {
-      for (std::size_t index = 0; index < parameter->spec().parts.size(); ++index) {
-        const ParameterPart& part = parameter->spec().parts[index];
-        fill_part(parameter->part(values, index), part.initial, {seed, hash_name(part.name)});
+  for (const Fragment& fragment : fragments_) {
+    set(fragment, [&](const TensorView& values) {
+      for (const PartOfFragment& each : parts_of(fragment, values)) {
+        const ParameterPart& part = fragment.parameter->spec().parts[each.part];
+        fill_box({each.view, each.box, fragment.parameter->part_shape(each.part)}, part.initial,
+                 {seed, hash_name(part.name)});
       }
     });
   }

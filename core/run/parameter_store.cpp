@@ -16,21 +16,9 @@ std::string_view name_of(ParameterKind kind) noexcept {
 }
 
 ParameterSpec ParameterSpec::whole(std::string name, Shape shape, ParameterKind kind, Initial initial) {
-  ParameterSpec spec{name, shape, kind, 0, {}};
+  ParameterSpec spec{name, shape, kind, 0, {}, {}};
   spec.parts.push_back({std::move(name), shape[0], initial});
   return spec;
-}
-
-TensorView Parameter::part(const TensorView& whole, std::size_t index) const {
-  std::int64_t begin = 0;
-  for (std::size_t before = 0; before < index; ++before) begin += spec_.parts[before].extent;
-  return whole.slice(spec_.part_axis, begin, begin + spec_.parts[index].extent);
-}
-
-Shape Parameter::part_shape(std::size_t index) const {
-  Shape shape = spec_.shape;
-  shape.set(spec_.part_axis, spec_.parts[index].extent);
-  return shape;
 }
 
 namespace {
@@ -63,8 +51,9 @@ Parameter& ParameterStore::declare(ParameterSpec spec) {
     ++known->uses;
     return *known;
   }
-  parameters_.push_back(std::make_unique<Parameter>(std::move(spec)));
+  parameters_.push_back(std::make_unique<Parameter>(std::move(spec), mesh_));
   parameters_.back()->uses = 1;
+  fragments_.push_back({parameters_.back().get(), 0, parameters_.back()->shape().count(), {}, {}, {}, {}});
   return *parameters_.back();
 }
 
@@ -94,8 +83,8 @@ ParameterStore::Memory ParameterStore::memory(Content content, std::size_t slots
   Arena weights = Arena::measuring("weights"), f32 = Arena::measuring("f32"),
         buffers = Arena::measuring("buffers");
   for (const auto& parameter : parameters_) {
-    weights.take(compute_, parameter->spec().shape);
-    f32.take(DType::f32, parameter->spec().shape);
+    weights.take(compute_, parameter->shape());
+    f32.take(DType::f32, parameter->shape());
   }
   for (const auto& buffer : buffers_) buffers.take(DType::f32, buffer->shape);
   const bool trains = content == Content::weights_and_gradients;
@@ -106,13 +95,14 @@ ParameterStore::Memory ParameterStore::memory(Content content, std::size_t slots
           .buffers = buffers.used()};
 }
 
-std::vector<Parameter*> ParameterStore::in_memory_order() const {
-  std::vector<Parameter*> all;
-  for (const auto& parameter : parameters_) all.push_back(parameter.get());
-  const auto place = [](const Parameter* p) {
-    return std::tuple(p->gradient_is_replaced(), p->gradient_is_squared(), p->spec().kind);
+std::vector<Fragment*> ParameterStore::in_memory_order() {
+  std::vector<Fragment*> all;
+  for (Fragment& fragment : fragments_) all.push_back(&fragment);
+  const auto key = [](const Fragment* f) {
+    return std::tuple(f->parameter->gradient_is_replaced(), f->parameter->gradient_is_squared(),
+                      f->parameter->spec().kind);
   };
-  std::stable_sort(all.begin(), all.end(), [&](const auto* a, const auto* b) { return place(a) < place(b); });
+  std::stable_sort(all.begin(), all.end(), [&](const auto* a, const auto* b) { return key(a) < key(b); });
   return all;
 }
 
@@ -122,22 +112,34 @@ Arena& ParameterStore::open(std::size_t bytes, std::string name) {
   return arenas_.back();
 }
 
+namespace {
+
+TensorView flat(const TensorView& tensor) {
+  return tensor.reshape({tensor.count()});
+}
+
+}  // namespace
+
 void ParameterStore::place_weights(const Memory& need) {
   Arena& weights = open(need.weights, "weights");
-  for (Parameter* parameter : in_memory_order()) {
-    parameter->weight = weights.take(compute_, parameter->spec().shape);
-    if (compute_ == DType::f32) parameter->master = parameter->weight;
+  for (Fragment* fragment : in_memory_order()) {
+    TensorView& weight = fragment->parameter->weight;
+    weight = weights.take(compute_, fragment->parameter->shape());
+    fragment->weight = flat(weight);
+    if (compute_ == DType::f32) fragment->master = fragment->weight;
   }
   if (need.masters == 0) return;
   Arena& masters = open(need.masters, "master weights");
-  for (Parameter* parameter : in_memory_order())
-    parameter->master = masters.take(DType::f32, parameter->spec().shape);
+  for (Fragment* fragment : in_memory_order())
+    fragment->master = masters.take(DType::f32, {fragment->count()});
 }
 
 void ParameterStore::place_gradients(Arena& arena) {
-  for (Parameter* parameter : in_memory_order()) {
-    parameter->grad = arena.take(DType::f32, parameter->spec().shape);
-    if (!parameter->gradient_is_replaced()) cleared_bytes_ = arena.used();
+  for (Fragment* fragment : in_memory_order()) {
+    TensorView& grad = fragment->parameter->grad;
+    grad = arena.take(DType::f32, fragment->parameter->shape());
+    fragment->grad = flat(grad);
+    if (!fragment->parameter->gradient_is_replaced()) cleared_bytes_ = arena.used();
   }
   all_gradients_ =
       TensorView(arena.base(), DType::f32, Shape{static_cast<std::int64_t>(arena.used() / sizeof(float))});
@@ -152,8 +154,8 @@ void ParameterStore::allocate(Device& device, Content content, std::size_t slots
   if (content == Content::weights_and_gradients) place_gradients(open(need.gradients, "gradients"));
   for (std::size_t slot = 0; slot < slots; ++slot) {
     Arena& arena = open(need.slots / slots, fmt::format("optimizer slot {}", slot));
-    for (Parameter* parameter : in_memory_order())
-      parameter->slots.push_back(arena.take(DType::f32, parameter->spec().shape));
+    for (Fragment* fragment : in_memory_order())
+      fragment->slots.push_back(arena.take(DType::f32, {fragment->count()}));
   }
   Arena& buffers = open(need.buffers, "buffers");
   for (const auto& buffer : buffers_) buffer->data = buffers.take(DType::f32, buffer->shape);

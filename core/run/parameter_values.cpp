@@ -33,17 +33,17 @@ void ParameterStore::set(const TensorView& tensor, const Fill& fill) {
   device_->copy_from_host(Lane::compute, tensor.data, room.data(), tensor.bytes());
 }
 
-void ParameterStore::set(Parameter& parameter, const Fill& fill) {
-  if (compute_ == DType::f32) return set(parameter.master, fill);
+void ParameterStore::set(const Fragment& fragment, const Fill& fill) {
+  if (compute_ == DType::f32) return set(fragment.master, fill);
   CARAVAN_EXPECT(compute_ == DType::bf16);
   const auto fill_both = [&](const TensorView& values) {
     fill(values);
-    device_->copy_from_host(Lane::compute, parameter.weight.data, rounded(values).data(),
-                            parameter.weight.bytes());
+    device_->copy_from_host(Lane::compute, fragment.weight.data, rounded(values).data(),
+                            fragment.weight.bytes());
   };
-  if (!parameter.master.empty()) return set(parameter.master, fill_both);
-  std::vector<float> room(static_cast<std::size_t>(parameter.weight.count()));
-  fill_both(TensorView(room.data(), DType::f32, parameter.weight.shape));
+  if (!fragment.master.empty()) return set(fragment.master, fill_both);
+  std::vector<float> room(static_cast<std::size_t>(fragment.count()));
+  fill_both(TensorView(room.data(), DType::f32, {fragment.count()}));
 }
 
 }  // namespace caravan

@@ -98,7 +98,7 @@ void TrainStep::update(const Posted& step) {
   parts_.pipeline.tensors.all_reduce(squares_, ReduceOp::sum);
   enter(parts_.whereabouts, "the optimizer's update");
   ops.clip_factor({squares_, clip_, step.settings.max_norm});
-  for (Parameter& group : updates_)
+  for (const UpdateGroup& group : updates_)
     parts_.optimizer.update(ops, {step.settings.step, step.settings.lr, clip_}, group);
 }
 

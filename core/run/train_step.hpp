@@ -99,7 +99,7 @@ class TrainStep {
   Arena memory_;
   TensorView squares_, clip_;
   std::optional<SharedParameters> shared_;
-  std::vector<Parameter> updates_;
+  std::vector<UpdateGroup> updates_;
   std::vector<Buffer*> counters_;
   std::array<Posted, kMostPosted> steps_;
   std::size_t oldest_ = 0, posted_ = 0;

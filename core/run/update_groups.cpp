@@ -13,47 +13,51 @@ std::int64_t distance(const TensorView& a, const TensorView& b) {
 }
 
 /// `next` follows the end of `group` after a gap of alignment, and by the same distance in every arena.
-bool follows(const Parameter& group, const Parameter& next) {
+bool follows(const UpdateGroup& group, const UpdateGroup& next) {
   constexpr std::int64_t kMostGap = 64;
   const std::int64_t by = distance(group.master, next.master), count = group.master.count();
-  if (group.spec().kind != next.spec().kind || by < count || by > count + kMostGap) return false;
-  if (distance(group.grad, next.grad) != by || distance(group.weight, next.weight) != by) return false;
+  if (group.kind != next.kind || by < count || by > count + kMostGap) return false;
+  if (distance(group.grad, next.grad) != by) return false;
+  if (!group.weight.empty() && distance(group.weight, next.weight) != by) return false;
   for (std::size_t slot = 0; slot < group.slots.size(); ++slot) {
     if (distance(group.slots[slot], next.slots[slot]) != by) return false;
   }
   return true;
 }
 
-TensorView flat(const TensorView& view, std::int64_t count) {
-  return TensorView(view.data, view.dtype, {count});
+void reshape(UpdateGroup& group, const Shape& shape) {
+  const auto to_shape = [&](TensorView& view) {
+    if (!view.empty()) view = TensorView(view.data, view.dtype, shape);
+  };
+  for (TensorView* view : {&group.master, &group.weight, &group.grad}) to_shape(*view);
+  for (TensorView& slot : group.slots) to_shape(slot);
 }
 
-/// `from`'s memory, and what follows up to `count` elements.
-Parameter flat(const Parameter& from, std::int64_t count) {
-  Parameter group(
-      ParameterSpec::whole(from.spec().name, {count}, from.spec().kind, from.spec().parts.front().initial));
-  group.weight = flat(from.weight, count);
-  group.master = flat(from.master, count);
-  group.grad = flat(from.grad, count);
-  for (const TensorView& slot : from.slots) group.slots.push_back(flat(slot, count));
-  return group;
+UpdateGroup group_of(const Fragment& fragment) {
+  const ParameterSpec& spec = fragment.parameter->spec();
+  const bool copies = fragment.weight.data != fragment.master.data;
+  return {spec.name,     spec.kind,     fragment.master, copies ? fragment.weight : TensorView{},
+          fragment.grad, fragment.slots};
 }
 
 }  // namespace
 
-std::vector<Parameter> update_groups(const ParameterStore& store, const Optimizer& optimizer) {
-  std::vector<const Parameter*> all;
-  for (const auto& parameter : store.parameters()) all.push_back(parameter.get());
+std::vector<UpdateGroup> update_groups(const ParameterStore& store, const Optimizer& optimizer) {
+  std::vector<const Fragment*> all;
+  for (const Fragment& fragment : store.fragments()) all.push_back(&fragment);
   std::sort(all.begin(), all.end(),
-            [](const Parameter* a, const Parameter* b) { return a->master.data < b->master.data; });
-  std::vector<Parameter> groups;
-  for (const Parameter* parameter : all) {
-    if (groups.empty() || !optimizer.is_elementwise() || !follows(groups.back(), *parameter)) {
-      groups.push_back(*parameter);
-      continue;
+            [](const Fragment* a, const Fragment* b) { return a->master.data < b->master.data; });
+  std::vector<UpdateGroup> groups;
+  for (const Fragment* fragment : all) {
+    UpdateGroup next = group_of(*fragment);
+    if (!optimizer.is_elementwise()) {
+      reshape(next, fragment->parameter->shape());
+      groups.push_back(std::move(next));
+    } else if (groups.empty() || !follows(groups.back(), next)) {
+      groups.push_back(std::move(next));
+    } else {
+      reshape(groups.back(), {distance(groups.back().master, next.master) + next.master.count()});
     }
-    const std::int64_t count = distance(groups.back().master, parameter->master) + parameter->master.count();
-    groups.back() = flat(groups.back(), count);
   }
   return groups;
 }

@@ -77,11 +77,19 @@ Box intersection(const Box& a, const Box& b) {
   CARAVAN_EXPECT(a.extents.rank() == b.extents.rank());
   Box common = a;
   for (int axis = 0; axis < a.extents.rank(); ++axis) {
-    const std::int64_t begin = std::max(a.begin(axis), b.begin(axis)), end = std::min(a.end(axis), b.end(axis));
+    const std::int64_t begin = std::max(a.begin(axis), b.begin(axis)),
+                       end = std::min(a.end(axis), b.end(axis));
     common.origin[static_cast<std::size_t>(axis)] = begin;
     common.extents.set(axis, std::max<std::int64_t>(end - begin, 0));
   }
   return common;
+}
+
+Box moved(const Box& box, const Origin& origin) {
+  Box seen = box;
+  for (std::size_t axis = 0; axis < static_cast<std::size_t>(box.extents.rank()); ++axis)
+    seen.origin[axis] -= origin[axis];
+  return seen;
 }
 
 std::vector<Box> boxes_of_range(const Shape& shape, std::int64_t begin, std::int64_t end) {
@@ -95,7 +103,8 @@ std::vector<Box> boxes_of_range(const Shape& shape, std::int64_t begin, std::int
 
 TensorView block_of(const TensorView& tensor, const Box& box) {
   TensorView view = tensor;
-  for (int axis = 0; axis < box.extents.rank(); ++axis) view = view.slice(axis, box.begin(axis), box.end(axis));
+  for (int axis = 0; axis < box.extents.rank(); ++axis)
+    view = view.slice(axis, box.begin(axis), box.end(axis));
   return view;
 }
 

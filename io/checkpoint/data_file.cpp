@@ -1,6 +1,7 @@
 #include "io/checkpoint/data_file.hpp"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -27,8 +28,13 @@ h5::H5File create(const std::string& folder, const std::string& path, std::uint6
 }  // namespace
 
 std::string DatasetNames::of(const Piece& piece) {
-  const int before = pieces_[piece.tensor.name]++;
-  return before == 0 ? piece.tensor.name : piece.tensor.name + "@" + std::to_string(before);
+  std::vector<Box>& boxes = named_[piece.tensor.name];
+  for (const Box& box : boxes)
+    CARAVAN_CHECK(box.extents.rank() == piece.box.extents.rank() &&
+                      intersection(box, piece.box).extents.count() == 0 && piece.bytes() > 0,
+                  IoError, fmt::format("{} of {} is stored twice", to_string(piece.box), piece.tensor.name));
+  boxes.push_back(piece.box);
+  return boxes.size() == 1 ? piece.tensor.name : fmt::format("{}@{}", piece.tensor.name, boxes.size() - 1);
 }
 
 DataFile::DataFile(const std::string& folder, std::string name, std::uint64_t space)

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "io/checkpoint/manifest.hpp"
 #include "io/checkpoint/value.hpp"
@@ -15,10 +16,11 @@ namespace caravan::io {
 /// tensor's, the others "NAME@1" and so on.
 class DatasetNames {
  public:
+  /// IoError for a piece that shares elements with an earlier one.
   std::string of(const Piece& piece);
 
  private:
-  std::map<std::string, int> pieces_;  ///< named so far
+  std::map<std::string, std::vector<Box>> named_;  ///< so far, by tensor
 };
 
 /// One HDF5 file of a checkpoint while it is written. HDF5 makes the structure; elements go as raw bytes to

@@ -32,14 +32,6 @@ std::uint64_t bytes_before(const TensorRecord& tensor, const Box& box) {
   return static_cast<std::uint64_t>(element) * size_of(tensor.dtype);
 }
 
-/// A box of the tensor within one of its pieces.
-Box within(const Box& box, const Box& piece) {
-  Box inner = box;
-  for (std::size_t axis = 0; axis < static_cast<std::size_t>(box.extents.rank()); ++axis)
-    inner.origin[axis] -= piece.origin[axis];
-  return inner;
-}
-
 }  // namespace
 
 FileRecord outline_of(const std::vector<Piece>& pieces) {
@@ -68,7 +60,7 @@ FileRecord fill_file(const std::string& folder, const FileRecord& prepared, cons
     const TensorView values = elements(index);
     for (const Box& run : runs_of(piece)) {
       const std::uint64_t offset = places.at(piece.tensor.name) + bytes_before(piece.tensor, run);
-      const TensorView part_of_it = block_of(values, within(run, piece.box));
+      const TensorView part_of_it = block_of(values, moved(run, piece.box.origin));
       part.pieces.push_back({{piece.tensor, run}, offset, write_blocks(raw, offset, part_of_it)});
     }
   }

@@ -38,31 +38,34 @@ Piece Piece::rows(TensorRecord tensor, std::int64_t row, std::int64_t rows) {
   return rows_of_piece(whole(std::move(tensor)), row, row + rows);
 }
 
-std::vector<Piece> share_of(const std::vector<Piece>& held, int writer, int writers) {
+std::vector<Share> divide(const std::vector<Piece>& held, int writer, int writers) {
   CARAVAN_EXPECT(writers > 0 && writer >= 0 && writer < writers);
   std::uint64_t total = 0;
   for (const Piece& piece : held) total += piece.bytes();
   const auto cut_of = [&](int index) {
     return total / static_cast<std::uint64_t>(writers) * static_cast<std::uint64_t>(index);
   };
-  std::vector<Piece> share;
+  std::vector<Share> shares;
   std::uint64_t start = 0;
-  for (const Piece& piece : held) {
+  for (std::size_t index = 0; index < held.size(); ++index) {
+    const Piece& piece = held[index];
     // An empty tensor has no bytes to share; the first writer keeps its name and shape.
-    if (piece.bytes() == 0 && writer == 0) share.push_back(piece);
+    if (piece.bytes() == 0 && writer == 0) shares.push_back({index, piece});
     const std::int64_t begin = rows_before(cut_of(writer), start, piece);
     const std::int64_t end =
         writer + 1 == writers ? rows_of(piece.shape()) : rows_before(cut_of(writer + 1), start, piece);
-    if (piece.bytes() > 0 && begin < end) share.push_back(rows_of_piece(piece, begin, end));
+    if (piece.bytes() > 0 && begin < end) shares.push_back({index, rows_of_piece(piece, begin, end)});
     start += piece.bytes();
   }
-  return share;
+  return shares;
 }
 
 std::vector<Piece> share_of(const std::vector<TensorRecord>& tensors, int writer, int writers) {
   std::vector<Piece> held;
   for (const TensorRecord& tensor : tensors) held.push_back(Piece::whole(tensor));
-  return share_of(held, writer, writers);
+  std::vector<Piece> pieces;
+  for (Share& share : divide(held, writer, writers)) pieces.push_back(std::move(share.piece));
+  return pieces;
 }
 
 std::vector<Box> runs_of(const Piece& piece) {

@@ -28,10 +28,15 @@ struct Piece {
   std::uint64_t bytes() const { return TensorView(nullptr, tensor.dtype, box.extents).bytes(); }
 };
 
+/// Some of a piece that several writers hold.
+struct Share {
+  std::size_t held = 0;  ///< which of the held pieces
+  Piece piece;
+};
 /// What writer `writer` of `writers` that hold the same pieces stores: as many bytes of them as the others up
 /// to one index of axis 0 of a piece. All shares together are every element once.
-std::vector<Piece> share_of(const std::vector<Piece>& held, int writer, int writers);
-/// Of tensors that all writers hold whole.
+std::vector<Share> divide(const std::vector<Piece>& held, int writer, int writers);
+/// The same of whole tensors.
 std::vector<Piece> share_of(const std::vector<TensorRecord>& tensors, int writer, int writers);
 
 /// The piece as boxes that lie together in the whole tensor, in row-major order.

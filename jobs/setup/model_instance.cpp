@@ -26,9 +26,9 @@ ModelInstance::ModelInstance(Registry& registry, const ComputeOn& where, const s
                              Config config, std::int64_t positions, const StageChoice& choice)
     : device_(where.device),
       positions_(positions),
-      parameters_(where.type),
       alone_(where.mesh ? nullptr : make_paper_mesh(MeshLayout({}, 1), 0)),
       mesh_(where.mesh ? where.mesh : alone_.get()),
+      parameters_(where.type, mesh_),
       model_(registry.create<Model>(plugin, Host::of(registry, device_, &parameters_, mesh_),
                                     with_positions(std::move(config), positions))) {
   const std::vector<LayerRange> ranges = split_model(*model_, choice.stages, choice.rule);

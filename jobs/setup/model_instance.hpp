@@ -47,9 +47,9 @@ class ModelInstance {
  private:
   Device* device_;
   std::int64_t positions_;
-  ParameterStore parameters_;
   std::unique_ptr<Mesh> alone_;
   Mesh* mesh_;
+  ParameterStore parameters_;
   Made<Model> model_;
   std::vector<std::unique_ptr<Stage>> stages_;
 };

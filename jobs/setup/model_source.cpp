@@ -62,12 +62,11 @@ std::vector<io::NamedShape> wanted(const ParameterStore& parameters) {
 }
 
 void read_all(const io::WeightSource& weights, ParameterStore& parameters, Whereabouts* whereabouts) {
-  for (const auto& parameter : parameters.parameters()) {
+  for (const Fragment& fragment : parameters.fragments()) {
     enter(whereabouts, "reading weights");
-    parameters.set(*parameter, [&](const TensorView& values) {
-      for (std::size_t part = 0; part < parameter->spec().parts.size(); ++part) {
-        weights.read(parameter->spec().parts[part].name, parameter->part(values, part));
-      }
+    parameters.set(fragment, [&](const TensorView& values) {
+      for (const PartOfFragment& each : parts_of(fragment, values))
+        weights.read_block(fragment.parameter->spec().parts[each.part].name, each.box.origin, each.view);
     });
   }
 }

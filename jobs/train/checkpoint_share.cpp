@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <iterator>
-#include <map>
 
 #include "caravan/bf16.hpp"
 #include "core/run/host_values.hpp"
@@ -27,30 +26,32 @@ CheckpointShare::CheckpointShare(TrainSetup& setup, CheckpointContent content, D
           state_tensors(setup.model().parameters(),
                         content == CheckpointContent::weights ? std::vector<std::string>{} : setup.slots(),
                         not_owned(setup.pipeline().shared, setup.mesh().coordinate(MeshAxis::pp)))) {
-  std::vector<io::TensorRecord> records;
-  std::map<std::string, Place> by_name;
+  std::vector<io::Piece> held;
+  std::vector<Source> sources;
   for (std::size_t tensor = 0; tensor < tensors_.size(); ++tensor) {
-    std::size_t part = 0;
     const DType dtype = tensors_[tensor].is_weights() ? weights : DType::f32;
-    visit_parts(tensors_[tensor], TensorView(nullptr, DType::f32, tensors_[tensor].shape),
-                [&](const std::string& name, const TensorView& view) {
-                  records.push_back({name, dtype, view.shape});
-                  by_name[name] = {tensor, part++};
-                });
+    for (const StatePart& part : parts_of(tensors_[tensor], tensors_[tensor].view)) {
+      sources.push_back(
+          {tensor, sources.empty() || sources.back().tensor != tensor ? 0 : sources.back().part + 1, {}});
+      held.push_back({{part.name, dtype, part.shape}, part.box});
+    }
   }
-  pieces_ = io::share_of(records, setup.share().data_rank, setup.share().data_ranks);
-  for (const io::Piece& piece : pieces_) places_.push_back(by_name.at(piece.tensor.name));
+  for (io::Share& share : io::divide(held, setup.share().data_rank, setup.share().data_ranks)) {
+    Source source = sources[share.held];
+    source.within = moved(share.piece.box, held[share.held].box.origin);
+    sources_.push_back(source);
+    pieces_.push_back(std::move(share.piece));
+  }
 }
 
-TensorView CheckpointShare::view_of(std::size_t piece, const StateTensor& tensor,
-                                    const TensorView& whole) const {
-  const TensorView part = tensor.parameter ? tensor.parameter->part(whole, places_[piece].part) : whole;
-  return block_of(part, pieces_[piece].box);
+TensorView CheckpointShare::view_of(std::size_t piece, const TensorView& whole) const {
+  const Source& source = sources_[piece];
+  return block_of(parts_of(tensors_[source.tensor], whole)[source.part].view, source.within);
 }
 
 TensorView CheckpointShare::elements(std::size_t piece) {
-  const StateTensor& tensor = tensors_[places_[piece].tensor];
-  const TensorView values = view_of(piece, tensor, on_host(setup_.device(), tensor.view, room_));
+  const StateTensor& tensor = tensors_[sources_[piece].tensor];
+  const TensorView values = view_of(piece, on_host(setup_.device(), tensor.view, room_));
   return pieces_[piece].tensor.dtype == DType::bf16 ? round(values) : values;
 }
 
@@ -66,8 +67,8 @@ TensorView CheckpointShare::round(const TensorView& values) {
 void CheckpointShare::copy_to(const io::Snapshot& snapshot) {
   Device& device = setup_.device();
   for (std::size_t piece = 0; piece < pieces_.size(); ++piece) {
-    const StateTensor& tensor = tensors_[places_[piece].tensor];
-    const TensorView to = snapshot.elements(piece), from = view_of(piece, tensor, tensor.view);
+    const TensorView to = snapshot.elements(piece),
+                     from = view_of(piece, tensors_[sources_[piece].tensor].view);
     if (device.memory() == Memory::device && to.dtype == from.dtype)
       copy_from_device(device, from, to);
     else

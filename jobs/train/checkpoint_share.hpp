@@ -28,15 +28,17 @@ class CheckpointShare {
 
  private:
   TensorView round(const TensorView& values);
-  struct Place {
+  /// Where the elements of a piece come from.
+  struct Source {
     std::size_t tensor = 0, part = 0;
+    Box within;  ///< of the part
   };
-  TensorView view_of(std::size_t piece, const StateTensor& tensor, const TensorView& whole) const;
+  TensorView view_of(std::size_t piece, const TensorView& whole) const;
 
   TrainSetup& setup_;
   std::vector<StateTensor> tensors_;
   std::vector<io::Piece> pieces_;
-  std::vector<Place> places_;           // [piece]
+  std::vector<Source> sources_;         // [piece]
   std::vector<float> room_;             // of a block that the device holds
   std::vector<std::uint16_t> rounded_;  // of a piece that is stored as bf16
 };

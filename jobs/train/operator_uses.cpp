@@ -81,7 +81,7 @@ void walk(Device& paper, const LocalStage& local, const Surroundings& around, Do
 void update(TrainSetup& setup, Ops& ops, ModelInstance& model, const Surroundings& around) {
   ops.sum_of_squares({model.parameters().all_gradients(), around.squares});
   ops.clip_factor({around.squares, around.clip, setup.job().train.max_norm});
-  for (Parameter& group : update_groups(model.parameters(), setup.optimizer()))
+  for (const UpdateGroup& group : update_groups(model.parameters(), setup.optimizer()))
     setup.optimizer().update(ops, {1, setup.job().train.lr.at(1), around.clip}, group);
   for (const auto& stage : model.stages()) {
     for (Layer* layer : stage->layers()) layer->end_of_step(ops, around.clip);

@@ -15,29 +15,35 @@ std::vector<StateTensor> state_tensors(const ParameterStore& store, const std::v
                                        const std::vector<std::string>& left_out) {
   std::vector<StateTensor> tensors;
   const auto add = [&](const std::string& group, auto view_of) {
-    for (const auto& parameter : store.parameters()) {
-      const ParameterSpec& spec = parameter->spec();
-      if (!contains(left_out, spec.name))
-        tensors.push_back({parameter.get(), group, spec.name, spec.shape, view_of(*parameter)});
+    for (const Fragment& fragment : store.fragments()) {
+      const std::string& name = fragment.parameter->spec().name;
+      if (contains(left_out, name)) continue;
+      const TensorView view = view_of(fragment);
+      tensors.push_back({&fragment, group, name,
+                         view.empty() ? TensorView(nullptr, DType::f32, {fragment.count()}) : view});
     }
   };
-  add(std::string(StateTensor::kWeightsGroup), [](const Parameter& p) { return p.master; });
+  add(std::string(StateTensor::kWeightsGroup), [](const Fragment& f) { return f.master; });
   for (std::size_t slot = 0; slot < slots.size(); ++slot) {
     add("/optimizer/" + slots[slot] + "/",
-        [&](const Parameter& p) { return slot < p.slots.size() ? p.slots[slot] : TensorView{}; });
+        [&](const Fragment& f) { return slot < f.slots.size() ? f.slots[slot] : TensorView{}; });
   }
   for (const auto& buffer : store.buffers()) {
-    if (buffer->role == Buffer::Role::state)
-      tensors.push_back({nullptr, "/state/", buffer->name, buffer->shape, buffer->data});
+    if (buffer->role != Buffer::Role::state) continue;
+    tensors.push_back(
+        {nullptr, "/state/", buffer->name, TensorView(buffer->data.data, DType::f32, buffer->shape)});
   }
   return tensors;
 }
 
-void visit_parts(const StateTensor& tensor, const TensorView& whole, const PartVisitor& visit) {
-  if (!tensor.parameter) return visit(tensor.group + tensor.name, whole);
-  const auto& parts = tensor.parameter->spec().parts;
-  for (std::size_t index = 0; index < parts.size(); ++index)
-    visit(tensor.group + parts[index].name, tensor.parameter->part(whole, index));
+std::vector<StatePart> parts_of(const StateTensor& tensor, const TensorView& whole) {
+  if (!tensor.fragment) return {{tensor.group + tensor.name, whole.shape, Box::whole(whole.shape), whole}};
+  std::vector<StatePart> parts;
+  const Parameter& parameter = *tensor.fragment->parameter;
+  for (const PartOfFragment& each : caravan::parts_of(*tensor.fragment, whole))
+    parts.push_back({tensor.group + parameter.spec().parts[each.part].name, parameter.part_shape(each.part),
+                     each.box, each.view});
+  return parts;
 }
 
 std::vector<std::string> not_owned(const std::vector<SharedParameter>& shared, int rank) {

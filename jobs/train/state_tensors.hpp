@@ -1,6 +1,5 @@
 #pragma once
 
-#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,13 +9,12 @@
 
 namespace caravan::jobs {
 
-/// One block of a rank's lasting state: a parameter's weights, one of its optimizer slots, or a buffer.
+/// One block of a rank's lasting state: a fragment's weights, one of its optimizer slots, or a buffer.
 struct StateTensor {
-  Parameter* parameter = nullptr;  ///< null: a buffer
-  std::string group;               ///< "/model/", "/optimizer/m/", "/state/"
-  std::string name;                ///< of the parameter or buffer
-  Shape shape;
-  TensorView view;  ///< f32 on the device; empty when the store has no memory for it
+  const Fragment* fragment = nullptr;  ///< null: a buffer
+  std::string group;                   ///< "/model/", "/optimizer/m/", "/state/"
+  std::string name;                    ///< of the parameter or buffer
+  TensorView view;  ///< f32 on the device, a fragment's flat; without memory when the store has none for it
   bool is_weights() const { return group == kWeightsGroup; }
 
   static constexpr std::string_view kWeightsGroup = "/model/";
@@ -27,9 +25,15 @@ struct StateTensor {
 std::vector<StateTensor> state_tensors(const ParameterStore& store, const std::vector<std::string>& slots,
                                        const std::vector<std::string>& left_out);
 
-using PartVisitor = std::function<void(const std::string& name, const TensorView& view)>;
-/// The named parts of a block, under their names in the file. `whole` is the block's memory.
-void visit_parts(const StateTensor& tensor, const TensorView& whole, const PartVisitor& visit);
+/// A box of a tensor of the file, and a block's elements of it.
+struct StatePart {
+  std::string name;  ///< of the tensor in the file
+  Shape shape;       ///< of the whole tensor
+  Box box;
+  TensorView view;
+};
+/// The named parts of a block. `whole` is memory of its shape, or none.
+std::vector<StatePart> parts_of(const StateTensor& tensor, const TensorView& whole);
 
 /// Parameters in `shared` that `rank` holds and does not own.
 std::vector<std::string> not_owned(const std::vector<SharedParameter>& shared, int rank);

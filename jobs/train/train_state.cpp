@@ -37,16 +37,17 @@ void check_same_tensors(const io::CheckpointReader& reader, const ParameterStore
         reader.folder(), problem));
   };
   std::set<std::string> wanted;
-  const auto check = [&](const std::string& name, const TensorView& view) {
-    if (matches(excluded, name)) return;
-    if (!reader.has(name)) refuse(name + " is missing in it");
-    const Shape stored = reader.info(name).shape;
-    if (stored != view.shape)
-      refuse(fmt::format("{} is {} instead of {}", name, to_string(stored), to_string(view.shape)));
-    wanted.insert(name);
+  const auto check = [&](const StatePart& part) {
+    if (matches(excluded, part.name)) return;
+    if (!reader.has(part.name)) refuse(part.name + " is missing in it");
+    const Shape stored = reader.info(part.name).shape;
+    if (stored != part.shape)
+      refuse(fmt::format("{} is {} instead of {}", part.name, to_string(stored), to_string(part.shape)));
+    wanted.insert(part.name);
   };
-  for (const StateTensor& tensor : state_tensors(whole_model, slots, {}))
-    visit_parts(tensor, TensorView(nullptr, DType::f32, tensor.shape), check);
+  for (const StateTensor& tensor : state_tensors(whole_model, slots, {})) {
+    for (const StatePart& part : parts_of(tensor, tensor.view)) check(part);
+  }
   for (const io::TensorRecord& tensor : reader.tensors()) {
     const bool unused = slots.empty() && tensor.name.starts_with("/optimizer/");
     if (!unused && !wanted.contains(tensor.name) && !matches(excluded, tensor.name))
@@ -56,12 +57,11 @@ void check_same_tensors(const io::CheckpointReader& reader, const ParameterStore
 
 /// Parts of a block are excluded together or not at all: a device is given whole blocks.
 bool is_excluded(const StateTensor& tensor, const Globs& excluded) {
-  int parts = 0, hits = 0;
-  visit_parts(tensor, TensorView(nullptr, DType::f32, tensor.shape),
-              [&](const std::string& name, const TensorView&) {
-                ++parts;
-                hits += matches(excluded, name);
-              });
+  const std::vector<StatePart> all = parts_of(tensor, tensor.view);
+  const std::ptrdiff_t parts = std::ssize(all),
+                       hits = std::count_if(all.begin(), all.end(), [&](const StatePart&part) {
+                         return matches(excluded, part.name);
+                       });
   CARAVAN_CHECK(
       hits == 0 || hits == parts, ConfigError,
       fmt::format("checkpoint.exclude_from_loading names {} of the {} parts of {}{} (they are one block in "
@@ -76,10 +76,10 @@ void read_tensors(const io::CheckpointReader& reader, ParameterStore& store,
     enter(whereabouts, "reading a checkpoint");
     if (is_excluded(tensor, excluded)) continue;
     const auto fill = [&](const TensorView& values) {
-      visit_parts(tensor, values,
-                  [&](const std::string& name, const TensorView& view) { reader.read(name, view); });
+      for (const StatePart& part : parts_of(tensor, values))
+        reader.read_block(part.name, part.box.origin, part.view);
     };
-    tensor.is_weights() ? store.set(*tensor.parameter, fill) : store.set(tensor.view, fill);
+    tensor.is_weights() ? store.set(*tensor.fragment, fill) : store.set(tensor.view, fill);
   }
 }
 

@@ -113,10 +113,8 @@ std::vector<io::TensorRecord> tensors_of(const std::string& preset) {
   jobs::ModelInstance model(registry, {}, "llama4", jobs::resolve_model(job.at("model")), 2048);
   std::vector<io::TensorRecord> tensors;
   for (const jobs::StateTensor& tensor : jobs::state_tensors(model.parameters(), {}, {})) {
-    jobs::visit_parts(tensor, TensorView(nullptr, DType::f32, tensor.shape),
-                      [&](const std::string& name, const TensorView& view) {
-                        tensors.push_back({name, view.dtype, view.shape});
-                      });
+    for (const jobs::StatePart& part : jobs::parts_of(tensor, tensor.view))
+      tensors.push_back({part.name, part.view.dtype, part.shape});
   }
   return tensors;
 }

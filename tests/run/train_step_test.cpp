@@ -61,9 +61,9 @@ std::vector<float> everything(TestModel& model) {
     const auto some = values(view);
     all.insert(all.end(), some.begin(), some.end());
   };
-  for (const auto& parameter : model.parameters().parameters()) {
-    take(parameter->master);
-    for (const TensorView& slot : parameter->slots) take(slot);
+  for (const Fragment& fragment : model.parameters().fragments()) {
+    take(fragment.master);
+    for (const TensorView& slot : fragment.slots) take(slot);
   }
   for (const auto& buffer : model.parameters().buffers()) {
     if (buffer->role == Buffer::Role::state) take(buffer->data);
@@ -141,22 +141,23 @@ struct Moments {
 TEST_P(OneStep, keeps_the_moments_of_adamw_over_clipped_gradients) {
   TestTrainer trainer(model_, shared(), Config::parse("{weight_decay: 0.2, decay_norms: false}"));
   std::vector<std::vector<Moments>> expected;
-  for (const auto& parameter : model_.parameters().parameters()) {
+  for (const Fragment& fragment : model_.parameters().fragments()) {
     expected.emplace_back();
-    for (float weight : values(parameter->master)) expected.back().push_back({weight});
+    for (float weight : values(fragment.master)) expected.back().push_back({weight});
   }
   for (std::int64_t step = 1; step <= 3; ++step) {
     const StepResult result = trainer.run(share(step), settings(step));
     ASSERT_GT(result.grad_norm, 1) << "nothing to clip";
     for (std::size_t p = 0; p < expected.size(); ++p) {
-      const Parameter& parameter = *model_.parameters().parameters()[p];
+      const Fragment& fragment = model_.parameters().fragments()[p];
+      const Parameter& parameter = *fragment.parameter;
       const double decay = parameter.spec().kind == ParameterKind::norm ? 0 : 0.2;
       for (std::size_t i = 0; i < expected[p].size(); ++i) {
         const auto at = static_cast<std::int64_t>(i);
         Moments& moments = expected[p][i];
         moments.step(element(parameter.grad, at) / (result.grad_norm + 1e-6), step, kRate, decay);
-        EXPECT_NEAR(element(parameter.slots[0], at), moments.m, 1e-6);
-        EXPECT_NEAR(element(parameter.slots[1], at), moments.v, 1e-6);
+        EXPECT_NEAR(element(fragment.slots[0], at), moments.m, 1e-6);
+        EXPECT_NEAR(element(fragment.slots[1], at), moments.v, 1e-6);
         ASSERT_NEAR(element(parameter.weight, at), moments.weight, 1e-5)
             << parameter.spec().name << "[" << i << "]";
       }

@@ -11,7 +11,7 @@ namespace {
 class PlainOptimizer : public Optimizer {
  public:
   std::vector<std::string> slots() const override { return {"a", "b"}; }
-  void update(Ops&, const OptimizerStep&, Parameter&) override {}
+  void update(Ops&, const OptimizerStep&, const UpdateGroup&) override {}
 };
 
 class ElementwiseOptimizer final : public PlainOptimizer {
@@ -23,16 +23,15 @@ const char* bytes(const TensorView& view) {
   return static_cast<const char*>(view.data);
 }
 
-/// The group that `parameter` lies in, in every arena by the same number of elements from its begin.
-const Parameter* group_of(const std::vector<Parameter>& groups, const Parameter& parameter) {
-  for (const Parameter& group : groups) {
-    const std::ptrdiff_t at = (bytes(parameter.master) - bytes(group.master)) / 4;
-    if (at < 0 || at + parameter.master.count() > group.master.count()) continue;
-    EXPECT_EQ(bytes(parameter.grad) - bytes(group.grad), 4 * at);
-    for (std::size_t slot = 0; slot < parameter.slots.size(); ++slot)
-      EXPECT_EQ(bytes(parameter.slots[slot]) - bytes(group.slots[slot]), 4 * at);
-    const auto width = static_cast<std::ptrdiff_t>(size_of(parameter.weight.dtype));
-    EXPECT_EQ(bytes(parameter.weight) - bytes(group.weight), width * at);
+/// The group that `fragment` lies in, in every arena by the same number of elements from its begin.
+const UpdateGroup* group_of(const std::vector<UpdateGroup>& groups, const Fragment& fragment) {
+  for (const UpdateGroup& group : groups) {
+    const std::ptrdiff_t at = (bytes(fragment.master) - bytes(group.master)) / 4;
+    if (at < 0 || at + fragment.count() > group.master.count()) continue;
+    EXPECT_EQ(bytes(fragment.grad) - bytes(group.grad), 4 * at);
+    for (std::size_t slot = 0; slot < fragment.slots.size(); ++slot)
+      EXPECT_EQ(bytes(fragment.slots[slot]) - bytes(group.slots[slot]), 4 * at);
+    EXPECT_TRUE(group.weight.empty()) << "the master is the weight";
     return &group;
   }
   return nullptr;
@@ -41,24 +40,24 @@ const Parameter* group_of(const std::vector<Parameter>& groups, const Parameter&
 TEST(UpdateGroups, holdEveryParameterOfAKindTogether) {
   TestModel model(tiny::config(), {.device = "reference", .slots = 2});
   const ParameterStore& store = model.parameters();
-  const std::vector<Parameter> groups = update_groups(store, ElementwiseOptimizer());
+  const std::vector<UpdateGroup> groups = update_groups(store, ElementwiseOptimizer());
   EXPECT_LT(groups.size(), store.parameters().size() / 2);
-  for (const auto& parameter : store.parameters()) {
-    const Parameter* group = group_of(groups, *parameter);
-    ASSERT_TRUE(group) << parameter->spec().name;
-    EXPECT_EQ(group->spec().kind, parameter->spec().kind) << parameter->spec().name;
+  for (const Fragment& fragment : store.fragments()) {
+    const UpdateGroup* group = group_of(groups, fragment);
+    ASSERT_TRUE(group) << fragment.parameter->spec().name;
+    EXPECT_EQ(group->kind, fragment.parameter->spec().kind) << fragment.parameter->spec().name;
   }
 }
 
 TEST(UpdateGroups, areTheParametersForAnOptimizerThatLooksAtThemWhole) {
   TestModel model(tiny::config(), {.device = "reference", .slots = 2});
-  const std::vector<Parameter> groups = update_groups(model.parameters(), PlainOptimizer());
+  const std::vector<UpdateGroup> groups = update_groups(model.parameters(), PlainOptimizer());
   ASSERT_EQ(groups.size(), model.parameters().parameters().size());
-  for (const auto& parameter : model.parameters().parameters()) {
-    const Parameter* group = group_of(groups, *parameter);
+  for (const Fragment& fragment : model.parameters().fragments()) {
+    const UpdateGroup* group = group_of(groups, fragment);
     ASSERT_TRUE(group);
-    EXPECT_EQ(group->master.shape, parameter->master.shape);
-    EXPECT_EQ(group->spec().name, parameter->spec().name);
+    EXPECT_EQ(group->master.shape, fragment.parameter->shape());
+    EXPECT_EQ(group->name, fragment.parameter->spec().name);
   }
 }
 

@@ -76,7 +76,8 @@ TEST(Box, CommonRunsAreTheCommonElementsInBoth) {
       std::set<std::int64_t> found;
       for_each_common_run(a, b, [&](std::int64_t first, std::int64_t second, std::int64_t count) {
         for (std::int64_t i = 0; i < count; ++i) {
-          EXPECT_EQ(in_a.at(static_cast<std::size_t>(first + i)), in_b.at(static_cast<std::size_t>(second + i)));
+          EXPECT_EQ(in_a.at(static_cast<std::size_t>(first + i)),
+                    in_b.at(static_cast<std::size_t>(second + i)));
           EXPECT_TRUE(found.insert(in_a.at(static_cast<std::size_t>(first + i))).second) << "visited twice";
         }
       });
@@ -99,7 +100,9 @@ TEST(Box, IsInsideWithoutOverflow) {
   EXPECT_FALSE(is_inside({{1, 3}, {1, 3}}, {2, 5}));
   EXPECT_FALSE(is_inside({{kMost, 0}, {kMost, 1}}, {2, 5}));
   EXPECT_FALSE(is_inside({{-1, 0}, {1, 1}}, {2, 5}));
-  EXPECT_FALSE(is_inside({{0, 0}, {-1, 1}}, {2, 5}));
+  Box negative{{0, 0}, {1, 1}};
+  negative.extents.set(0, -1);
+  EXPECT_FALSE(is_inside(negative, {2, 5}));
   EXPECT_FALSE(is_inside({{0}, {2}}, {2, 5}));
 }
 

@@ -29,14 +29,16 @@ std::string to_string(const Box& box);
 bool is_inside(const Box& box, const Shape& shape);
 /// What both cover; some extents are 0 where that is nothing. Both have as many axes.
 Box intersection(const Box& a, const Box& b);
+/// The box as seen from `origin`.
+Box moved(const Box& box, const Origin& origin);
 /// At most 2·rank − 1 boxes, in row-major order, that hold the elements [begin, end) of a tensor in row-major
 /// order.
 std::vector<Box> boxes_of_range(const Shape& shape, std::int64_t begin, std::int64_t end);
 /// The elements of the box in a tensor.
 TensorView block_of(const TensorView& tensor, const Box& box);
 
-/// Visits each longest run of elements that lie together both in a row-major block of `a`'s extents and in one
-/// of `b`'s, of what both boxes cover: its first element in `a`, in `b`, and its length.
+/// Visits each longest run of elements that lie together both in a row-major block of `a`'s extents and in
+/// one of `b`'s, of what both boxes cover: its first element in `a`, in `b`, and its length.
 template <class Visit>
 void for_each_common_run(const Box& a, const Box& b, const Visit& visit);
 

@@ -10,6 +10,7 @@
 
 #include "caravan/arena.hpp"
 #include "caravan/ops/linear.hpp"
+#include "caravan/sharding.hpp"
 #include "caravan/tensor.hpp"
 
 namespace caravan {
@@ -34,27 +35,34 @@ struct ParameterPart {
   Initial initial;
 };
 
-/// One block of weights that kernels use whole. Projections that share an input are one parameter with
-/// several parts (q|k|v, gate|up), so that they are one matrix product and still have names of their own.
+/// One block of weights that kernels use whole, under its global shape. Projections that share an input are
+/// one parameter with several parts (q|k|v, gate|up), so that they are one matrix product and still have
+/// names of their own.
 struct ParameterSpec {
   std::string name;
   Shape shape;
   ParameterKind kind = ParameterKind::dense;
   int part_axis = 0;
   std::vector<ParameterPart> parts;  ///< extents add up to shape[part_axis]
+  Sharding sharding{};
 
   static ParameterSpec whole(std::string name, Shape shape, ParameterKind kind, Initial initial);
 };
 
-/// Weight, gradient, fp32 master and optimizer state of one spec. Views into the store's arenas; null before
-/// allocation.
+/// Weight and gradient of one spec on this rank, in the shape that kernels see: the global one after its
+/// cuts. What stays from step to step are its fragments. Null before allocation.
 class Parameter {
  public:
-  explicit Parameter(ParameterSpec spec) : spec_(std::move(spec)) {}
+  /// `mesh` may be null: one rank. ConfigError for a cut that leaves a rank without elements.
+  explicit Parameter(ParameterSpec spec, const Mesh* mesh = nullptr);
   const ParameterSpec& spec() const noexcept { return spec_; }
-  /// The slice of `whole` (weight, gradient, slot …) that part `index` names.
+  const Shape& shape() const noexcept { return shape_; }
+  /// The slice of `whole` (weight, gradient …) that part `index` names.
   TensorView part(const TensorView& whole, std::size_t index) const;
+  /// The shape of the part in the model.
   Shape part_shape(std::size_t index) const;
+  /// Where this rank's slice of the part lies in it.
+  const Box& part_box(std::size_t index) const { return part_boxes_[index]; }
 
   /// By a layer that adds to the gradient only with what gradient_mode() tells: then the gradient is not
   /// cleared at the start of a step. Of no effect where several layers share the parameter.
@@ -72,19 +80,43 @@ class Parameter {
   /// How the next sum goes into `grad`: replace for the first of a step, where the layer promised to ask.
   Accumulate gradient_mode() { return std::exchange(stale_, false) ? Accumulate::replace : Accumulate::add; }
 
-  TensorView weight;              ///< what operators read, of the store's compute type
-  TensorView master;              ///< f32; the same memory as `weight` where compute is f32; see Content
-  TensorView grad;                ///< f32, summed over micro-batches
-  std::vector<TensorView> slots;  ///< f32, as the optimizer names them
-  TensorView squares;             ///< [1] f64: where Σ grad² goes with the only sum of a step; or empty
-  int uses = 0;                   ///< layers that declared it; above 1 when tied
+  TensorView weight;   ///< what operators read, of the store's compute type
+  TensorView grad;     ///< f32, summed over micro-batches
+  TensorView squares;  ///< [1] f64: where Σ grad² goes with the only sum of a step; or empty
+  int uses = 0;        ///< layers that declared it; above 1 when tied
 
  private:
   friend class ParameterStore;
   ParameterSpec spec_;
+  Shape shape_;
+  std::vector<Box> part_boxes_;
   bool replaces_ = false, squares_itself_ = false;
   bool stale_ = false;  ///< `grad` holds the last step's values
 };
+
+/// Elements [begin, end) of a parameter in the row-major order of its shape, which this rank keeps from step
+/// to step. All views are flat and have these elements. Null before allocation.
+struct Fragment {
+  Parameter* parameter = nullptr;
+  std::int64_t begin = 0, end = 0;
+  TensorView weight;              ///< of the store's compute type
+  TensorView master;              ///< f32; the same memory as `weight` where compute is f32; see Content
+  TensorView grad;                ///< f32
+  std::vector<TensorView> slots;  ///< f32, as the optimizer names them
+
+  std::int64_t count() const { return end - begin; }
+  bool is_whole() const { return begin == 0 && end == parameter->shape().count(); }
+};
+
+/// Elements of a fragment that are a box of one part.
+struct PartOfFragment {
+  std::size_t part = 0;
+  Box box;          ///< in the part, as the model has it
+  TensorView view;  ///< of the flat tensor that was asked about, in the box's shape
+};
+/// All elements of the fragment once, in its order; of a whole parameter one for each part. `flat`: a tensor
+/// of its elements, or null memory.
+std::vector<PartOfFragment> parts_of(const Fragment& fragment, const TensorView& flat);
 
 /// State that is not trained by gradients: expert bias, token counts, rotation tables.
 struct Buffer {
@@ -104,8 +136,10 @@ struct Buffer {
 /// or a load. Counting needs no allocation.
 class ParameterStore {
  public:
-  /// `compute`: the type of the weights that operators read, f32 or bf16.
-  explicit ParameterStore(DType compute = DType::f32) : compute_(compute) {}
+  /// `compute`: the type of the weights that operators read, f32 or bf16. `mesh`, borrowed: null for one
+  /// rank.
+  explicit ParameterStore(DType compute = DType::f32, const Mesh* mesh = nullptr)
+      : compute_(compute), mesh_(mesh) {}
   DType compute() const noexcept { return compute_; }
 
   /// The same name declared again gives the same parameter (tied weights); Error when the shapes differ.
@@ -113,8 +147,11 @@ class ParameterStore {
   Buffer& declare_buffer(std::string name, Shape shape, Buffer::Role role);
 
   const std::vector<std::unique_ptr<Parameter>>& parameters() const noexcept { return parameters_; }
+  /// One for each parameter, in their order.
+  const std::vector<Fragment>& fragments() const noexcept { return fragments_; }
   const std::vector<std::unique_ptr<Buffer>>& buffers() const noexcept { return buffers_; }
 
+  /// Elements of the declared parameters, of all ranks together.
   std::int64_t count() const;
   std::int64_t count(ParameterKind kind) const;
 
@@ -128,14 +165,14 @@ class ParameterStore {
   Memory memory(Content content, std::size_t slots) const;
   /// [once] Takes arenas from `device`, which must outlive this; zeroes gradients, slots and buffers.
   void allocate(Device& device, Content content, std::size_t slots);
-  /// Draws every part; see Initial.
+  /// Draws every element; see Initial.
   void initialise(std::uint64_t seed);
 
   using Fill = std::function<void(const TensorView& values)>;
-  /// Gives `fill` room for the f32 values of a parameter in host memory, contiguous and of its shape; what it
-  /// writes becomes master and, rounded, weight. The room of a parameter in host memory is the master itself.
-  void set(Parameter& parameter, const Fill& fill);
-  /// The same for a slot or buffer.
+  /// Gives `fill` room for the f32 values of a fragment in host memory, flat; what it writes becomes master
+  /// and, rounded, weight. The room of a fragment in host memory is the master itself.
+  void set(const Fragment& fragment, const Fill& fill);
+  /// The same for a slot or buffer, in its shape.
   void set(const TensorView& tensor, const Fill& fill);
   /// Starts a step: gradients are zero, or will be replaced by the first that adds to them.
   void start_gradients(Device& device);
@@ -147,14 +184,16 @@ class ParameterStore {
 
  private:
   /// The order of every arena but that of buffers: by what a step does with the gradient, then by kind.
-  std::vector<Parameter*> in_memory_order() const;
+  std::vector<Fragment*> in_memory_order();
   Arena& open(std::size_t bytes, std::string name);
   void place_weights(const Memory& need);
   void place_gradients(Arena& arena);
 
   DType compute_;
+  const Mesh* mesh_;
   Device* device_ = nullptr;
   std::vector<std::unique_ptr<Parameter>> parameters_;
+  std::vector<Fragment> fragments_;
   std::vector<std::unique_ptr<Buffer>> buffers_;
   std::vector<Arena> arenas_;
   TensorView all_gradients_;

@@ -29,12 +29,10 @@ class AdamW final : public Optimizer {
 
   bool is_elementwise() const override { return true; }
 
-  void update(Ops& ops, const OptimizerStep& step, Parameter& parameter) override {
-    const bool decays = decay_norms_ || parameter.spec().kind != ParameterKind::norm;
-    const bool copies = parameter.weight.data != parameter.master.data;
-    ops.adamw_step({parameter.master, parameter.grad, parameter.slots[0], parameter.slots[1],
-                    copies ? parameter.weight : TensorView{}, step.lr, beta1_, beta2_, eps_,
-                    decays ? weight_decay_ : 0.0, step.step, step.gradient_scale});
+  void update(Ops& ops, const OptimizerStep& step, const UpdateGroup& group) override {
+    const bool decays = decay_norms_ || group.kind != ParameterKind::norm;
+    ops.adamw_step({group.master, group.grad, group.slots[0], group.slots[1], group.weight, step.lr, beta1_,
+                    beta2_, eps_, decays ? weight_decay_ : 0.0, step.step, step.gradient_scale});
   }
 
  private:

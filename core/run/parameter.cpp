@@ -1,0 +1,105 @@
+#include "caravan/parameter.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "caravan/check.hpp"
+
+namespace caravan {
+
+AxisRange share_of_axis(std::int64_t extent, int degree, int coordinate) {
+  CARAVAN_EXPECT(degree > 0 && coordinate >= 0 && coordinate < degree);
+  const std::int64_t each = extent / degree, longer = extent % degree;
+  const auto begin_of = [&](std::int64_t at) { return at * each + std::min(at, longer); };
+  return {begin_of(coordinate), begin_of(coordinate + 1)};
+}
+
+namespace {
+
+/// What the rank has of an axis of the spec's shape or of a part.
+AxisRange cut_range(const ParameterSpec& spec, int axis, std::int64_t extent, const Mesh* mesh) {
+  for (const Cut& cut : spec.sharding.cuts) {
+    if (cut.axis != axis || !mesh) continue;
+    const AxisRange range = share_of_axis(extent, mesh->degree(cut.by), mesh->coordinate(cut.by));
+    CARAVAN_CHECK(range.size() > 0, ConfigError,
+                  fmt::format("parameter '{}' with {} elements along axis {} on {} ranks of {} (each needs one)",
+                              spec.name, extent, axis, mesh->degree(cut.by), cut.by.name()));
+    return range;
+  }
+  return {0, extent};
+}
+
+Box part_box_of(const ParameterSpec& spec, const ParameterPart& part, const Mesh* mesh) {
+  Box box;
+  for (int axis = 0; axis < spec.shape.rank(); ++axis) {
+    const AxisRange range =
+        cut_range(spec, axis, axis == spec.part_axis ? part.extent : spec.shape[axis], mesh);
+    box.origin[static_cast<std::size_t>(axis)] = range.begin;
+    box.extents.append(range.size());
+  }
+  return box;
+}
+
+}  // namespace
+
+Parameter::Parameter(ParameterSpec spec, const Mesh* mesh) : spec_(std::move(spec)), shape_(spec_.shape) {
+  std::int64_t extent = 0;
+  for (const ParameterPart& part : spec_.parts) {
+    part_boxes_.push_back(part_box_of(spec_, part, mesh));
+    shape_ = part_boxes_.back().extents;
+    extent += shape_[spec_.part_axis];
+  }
+  shape_.set(spec_.part_axis, extent);
+}
+
+TensorView Parameter::part(const TensorView& whole, std::size_t index) const {
+  std::int64_t begin = 0;
+  for (std::size_t before = 0; before < index; ++before)
+    begin += part_boxes_[before].extents[spec_.part_axis];
+  return whole.slice(spec_.part_axis, begin, begin + part_boxes_[index].extents[spec_.part_axis]);
+}
+
+Shape Parameter::part_shape(std::size_t index) const {
+  Shape shape = spec_.shape;
+  shape.set(spec_.part_axis, spec_.parts[index].extent);
+  return shape;
+}
+
+namespace {
+
+/// The block of a parameter's elements in a flat tensor that begins with element `begin` of it.
+TensorView block_in(const TensorView& flat, const Shape& shape, std::int64_t begin, const Box& block) {
+  TensorView view(nullptr, flat.dtype, shape);
+  std::int64_t first = -begin;
+  for (int axis = 0; axis < shape.rank(); ++axis) first += block.begin(axis) * view.stride(axis);
+  if (flat.data) view.data = flat.as<std::byte>() + first * static_cast<std::int64_t>(size_of(flat.dtype));
+  view.shape = block.extents;
+  return view;
+}
+
+}  // namespace
+
+std::vector<PartOfFragment> parts_of(const Fragment& fragment, const TensorView& flat) {
+  const Parameter& parameter = *fragment.parameter;
+  const int part_axis = parameter.spec().part_axis;
+  std::vector<PartOfFragment> found;
+  for (const Box& box : boxes_of_range(parameter.shape(), fragment.begin, fragment.end)) {
+    Box slab = Box::whole(parameter.shape());
+    for (std::size_t part = 0; part < parameter.spec().parts.size(); ++part) {
+      const Box& own = parameter.part_box(part);
+      slab.extents.set(part_axis, own.extents[part_axis]);
+      const Box common = intersection(box, slab);
+      if (common.extents.count() > 0) {
+        Box in_part = common;
+        for (std::size_t axis = 0; axis < static_cast<std::size_t>(box.extents.rank()); ++axis)
+          in_part.origin[axis] += own.origin[axis] - slab.origin[axis];
+        found.push_back({part, in_part, block_in(flat, parameter.shape(), fragment.begin, common)});
+      }
+      slab.origin[static_cast<std::size_t>(part_axis)] += own.extents[part_axis];
+    }
+  }
+  return found;
+}
+
+}  // namespace caravan
