@@ -151,8 +151,9 @@ bool StagedCommunicator::test(const Ticket& ticket) {
   return !ticket.pending() || host_.test(at(ticket).ticket);
 }
 
-std::unique_ptr<Communicator> make_tensor_communicator(Communicator& host, Device& device) {
+std::unique_ptr<Communicator> make_tensor_communicator(Communicator& host, Device& device, Lane lane) {
   if (device.memory() == Memory::host) return nullptr;
+  if (auto own = device.make_communicator(host, lane)) return own;
   return std::make_unique<StagedCommunicator>(host, device);
 }
 

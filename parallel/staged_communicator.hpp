@@ -69,8 +69,8 @@ class StagedCommunicator final : public Communicator {
   std::size_t last_ = 0;
 };
 
-/// What moves tensors in the memory of `device` between the ranks of `host`; null where `host` does it
-/// itself.
-std::unique_ptr<Communicator> make_tensor_communicator(Communicator& host, Device& device);
+/// [collective over the ranks of `host`] What moves tensors in the memory of `device` between them, in the
+/// order of `lane`: the device's own communicator, or one through the host. Null where `host` does it itself.
+std::unique_ptr<Communicator> make_tensor_communicator(Communicator& host, Device& device, Lane lane);
 
 }  // namespace caravan::parallel

@@ -20,6 +20,20 @@ Mesh::Group alone(MeshAxes axes) {
 
 }  // namespace
 
+Lane lane_of(MeshAxis axis) {
+  switch (axis) {
+    case MeshAxis::pp:
+      return Lane::pipeline;
+    case MeshAxis::ep:
+    case MeshAxis::etp:
+      return Lane::expert;
+    case MeshAxis::tp:
+      return Lane::compute;  // its results are needed at once
+    default:
+      return Lane::shard;
+  }
+}
+
 Mesh::Mesh(MeshLayout layout, int rank, const MakeGroup& make) : layout_(std::move(layout)), rank_(rank) {
   for (const MeshAxis axis : kGroups) {
     const auto [place, is_new] = groups_.try_emplace(layout_.divided(axis).mask());
@@ -39,7 +53,7 @@ RankGroup Mesh::group(MeshAxes axes) {
 }
 
 std::unique_ptr<Mesh> make_paper_mesh(MeshLayout layout, int rank) {
-  const auto on_paper = [&](MeshAxes axes, const std::vector<int>& ranks) {
+  const auto on_paper = [&](MeshAxis axes, const std::vector<int>& ranks) {
     return Mesh::Group{
         std::make_unique<PaperWorld>(layout.coordinate(rank, axes), static_cast<int>(ranks.size())), nullptr};
   };

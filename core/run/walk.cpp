@@ -3,9 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
-#include "caravan/error.hpp"
+#include "caravan/check.hpp"
 
 namespace caravan {
 namespace {
@@ -13,6 +14,24 @@ namespace {
 void flush(Walk& walk, std::vector<Visit>& weights) {
   walk.insert(walk.end(), weights.begin(), weights.end());
   weights.clear();
+}
+
+bool posts(const Visit& visit) {
+  return visit.segment->lane() != Lane::compute && visit.what != Visit::What::backward_weight;
+}
+
+/// Names for each visit the exchange that it needs: the last one before it, unless it says that it needs none
+/// or another visit has waited for it.
+Walk linked(Walk walk) {
+  std::optional<std::size_t> last;
+  for (std::size_t index = 0; index < walk.size(); ++index) {
+    Visit& visit = walk[index];
+    visit.waits_for.clear();
+    const bool free = visit.what == Visit::What::backward_weight || !visit.segment->needs_pending();
+    if (last && !free) visit.waits_for.push_back(*std::exchange(last, std::nullopt));
+    if (posts(visit)) last = index;
+  }
+  return walk;
 }
 
 void append(Walk& walk, const Layer& layer, std::size_t index, Visit::What what) {
@@ -30,7 +49,7 @@ void append_backward(Walk& walk, const Layer& layer, std::size_t index) {
   for (std::size_t at = segments.size(); at-- > 0;) {
     walk.push_back({segments[at], index, Visit::What::backward_input});
     weights.push_back({segments[at], index, Visit::What::backward_weight});
-    const bool next_posts = at > 0 && segments[at - 1]->lane() == Lane::comm;
+    const bool next_posts = at > 0 && segments[at - 1]->lane() != Lane::compute;
     if (!next_posts) flush(walk, weights);
   }
   walk.back().completes_weights = true;
@@ -56,7 +75,7 @@ Walk reversed_walk(const std::vector<Layer*>& layers, const RecomputePlan& recom
     append_repeated(walk, layers, recompute, index);
     append_layer(walk, *layers[index], index);
   }
-  return walk;
+  return linked(std::move(walk));
 }
 
 }  // namespace
@@ -65,7 +84,7 @@ Walk forward_walk(const std::vector<Layer*>& layers) {
   Walk walk;
   for (std::size_t index = 0; index < layers.size(); ++index)
     append(walk, *layers[index], index, Visit::What::forward);
-  return walk;
+  return linked(std::move(walk));
 }
 
 Walk backward_input_walk(const std::vector<Layer*>& layers, const RecomputePlan& recompute) {
@@ -89,7 +108,7 @@ Walk without_first_repeat(Walk walk) {
   const auto repeats = [](const Visit& visit) { return visit.what == Visit::What::repeated_forward; };
   const auto first = std::find_if(walk.begin(), walk.end(), repeats);
   walk.erase(first, std::find_if_not(first, walk.end(), repeats));
-  return walk;
+  return linked(std::move(walk));
 }
 
 void Cursor::run(const Visit& visit) {
@@ -118,26 +137,44 @@ void Cursor::visit(const Visit& visit) {
   }
 }
 
+/// At the walk's end every exchange is.
+bool Cursor::is_needed(const Posted& posted) const {
+  if (next_ == walk_.size()) return true;
+  const std::vector<std::size_t>& needed = walk_[next_].waits_for;
+  return std::find(needed.begin(), needed.end(), posted.visit) != needed.end();
+}
+
 bool Cursor::step() {
   if (next_ == walk_.size()) return false;
-  const Visit& next = walk_[next_];
-  const bool free = next.what == Visit::What::backward_weight || !next.segment->needs_pending();
-  if (posted_ && !free) return false;
-  visit(next);
+  for (const Posted& posted : under_way()) {
+    if (is_needed(posted)) return false;
+  }
+  const Visit& now = walk_[next_];
+  visit(now);
+  if (posts(now) && run_.pending.pending()) {
+    CARAVAN_EXPECT(num_posted_ < posted_.size());
+    posted_[num_posted_++] = {next_, std::move(run_.pending)};
+  }
   ++next_;
-  const bool posts = next.segment->lane() == Lane::comm && next.what != Visit::What::backward_weight;
-  if (posts && run_.pending.pending()) posted_ = next.segment;
-  if (observer_) observer_->visited(next);
+  if (observer_) observer_->visited(now);
   return true;
 }
 
 void Cursor::wait() {
-  posted_->wait(run_);
-  posted_ = nullptr;
+  std::size_t left = 0;
+  for (Posted& posted : under_way()) {
+    if (!is_needed(posted)) {
+      posted_[left++] = std::move(posted);
+      continue;
+    }
+    run_.pending = std::move(posted.ticket);
+    walk_[posted.visit].segment->wait(run_);
+  }
+  num_posted_ = left;
 }
 
 void Cursor::advance() {
-  if (posted_) wait();
+  wait();
   while (step()) {
   }
 }

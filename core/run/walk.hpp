@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <span>
 #include <vector>
 
 #include "core/run/stash.hpp"
@@ -14,6 +16,8 @@ struct Visit {
   What what = What::forward;
   /// The layer's last visit of a walk that completes its weight gradients.
   bool completes_weights = false;
+  /// Earlier visits of the walk, by their index, whose exchange must be over before this one.
+  std::vector<std::size_t> waits_for{};
 };
 using Walk = std::vector<Visit>;
 
@@ -40,21 +44,29 @@ class WalkObserver {
   virtual void visited(const Visit& visit) = 0;
 };
 
-/// A resumable walk over one micro-batch. advance() runs until the walk would have to wait for communication
-/// that it posted itself; run_overlapped() hides each walk's communication behind the other's computation.
+/// A resumable walk over one micro-batch. Several exchanges may be under way: each is waited for when the
+/// first visit that names it comes, or at the walk's end. advance() runs until the walk would have to wait
+/// for one; run_overlapped() hides each walk's exchanges behind the other's computation.
 class Cursor {
  public:
   /// Borrows everything. `set` is the micro-batch's place in the stash; `observer` may be null.
   Cursor(const Walk& walk, Run& run, Stash& stash, int set, WalkObserver* observer = nullptr)
       : walk_(walk), run_(run), stash_(stash), set_(set), observer_(observer) {}
-  bool done() const noexcept { return next_ == walk_.size() && !posted_; }
+  bool done() const noexcept { return next_ == walk_.size() && num_posted_ == 0; }
   void advance();
   void finish() {
     while (!done()) advance();
   }
 
  private:
-  bool step();  // false: the next visit needs the communication that is in flight
+  /// An exchange under way.
+  struct Posted {
+    std::size_t visit = 0;
+    Ticket ticket;
+  };
+  std::span<Posted> under_way() { return std::span(posted_).first(num_posted_); }
+  bool is_needed(const Posted& posted) const;
+  bool step();  // false: the next visit needs an exchange that is under way
   void wait();
   void visit(const Visit& visit);
   void run(const Visit& visit);
@@ -65,7 +77,8 @@ class Cursor {
   int set_;
   WalkObserver* observer_;
   std::size_t next_ = 0;
-  Segment* posted_ = nullptr;
+  std::array<Posted, 8> posted_;  // in the order of their visits; fixed, because walks allocate nothing
+  std::size_t num_posted_ = 0;
 };
 
 void run_overlapped(Cursor& forward, Cursor& backward);

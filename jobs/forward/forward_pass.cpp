@@ -66,7 +66,7 @@ class Pass {
   }
 
   void sum_gradients(Communicator& world) {
-    const auto tensors = parallel::make_tensor_communicator(world, device_);
+    const auto tensors = parallel::make_tensor_communicator(world, device_, Lane::shard);
     (tensors ? *tensors : world).all_reduce(model_.parameters().all_gradients(), ReduceOp::sum);
   }
 

@@ -184,7 +184,7 @@ TEST_F(CudaTest, CopiesManyBlocksOfEverySizeInBothDirections) {
   }
 }
 
-/// The comm lane copies what the compute lane wrote before the event; without the wait it would copy zeros.
+/// Another lane copies what the compute lane wrote before the event; without the wait it would copy zeros.
 TEST_F(CudaTest, AnEventOrdersTheLanes) {
   constexpr std::size_t kBytes = std::size_t{256} << 20;
   std::vector<unsigned char> ones(kBytes, 1);
@@ -195,10 +195,10 @@ TEST_F(CudaTest, AnEventOrdersTheLanes) {
   device().synchronize();
   device().copy(Lane::compute, between, from, kBytes);
   const Event written = device().record(Lane::compute);
-  device().wait(Lane::comm, written);
-  device().wait(Lane::comm, Event{});
-  device().copy(Lane::comm, to, between, kBytes);
-  device().wait(Lane::compute, device().record(Lane::comm));
+  device().wait(Lane::expert, written);
+  device().wait(Lane::expert, Event{});
+  device().copy(Lane::expert, to, between, kBytes);
+  device().wait(Lane::compute, device().record(Lane::expert));
   std::vector<unsigned char> back(kBytes);
   device().copy_to_host(Lane::compute, back.data(), to, kBytes);
   device().synchronize();
@@ -206,7 +206,7 @@ TEST_F(CudaTest, AnEventOrdersTheLanes) {
 }
 
 TEST_F(CudaTest, RefusesAnEventThatWasNeverRecorded) {
-  EXPECT_THAT(message_of<DeviceError>([] { device().wait(Lane::comm, Event{std::uint64_t{1} << 40}); }),
+  EXPECT_THAT(message_of<DeviceError>([] { device().wait(Lane::expert, Event{std::uint64_t{1} << 40}); }),
               HasSubstr("were recorded on its lane"));
 }
 

@@ -44,7 +44,7 @@ TEST_F(ReferenceDeviceTest, GivesAlignedMemoryAndCopiesInBothDirections) {
   void* a = device->allocate(100, "a");
   void* b = device->allocate(100, "b");
   device->copy_from_host(Lane::compute, a, text.data(), 100);
-  device->copy(Lane::comm, b, a, 100);
+  device->copy(Lane::expert, b, a, 100);
   device->fill_zero(Lane::compute, a, 100);
   device->copy_to_host(Lane::compute, back.data(), b, 100);
 

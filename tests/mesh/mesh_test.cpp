@@ -35,9 +35,9 @@ TEST(Mesh, MakesEachGroupOnceInOneOrderOnEveryRank) {
   std::vector<std::string> first;
   for (int rank = 0; rank < layout.ranks(); ++rank) {
     std::vector<std::string> made;
-    Mesh mesh(layout, rank, [&](MeshAxes axes, const std::vector<int>& ranks) {
-      EXPECT_EQ(ranks, layout.group(rank, axes));
-      made.push_back(axes.name());
+    Mesh mesh(layout, rank, [&](MeshAxis axis, const std::vector<int>& ranks) {
+      EXPECT_EQ(ranks, layout.group(rank, axis));
+      made.push_back(MeshAxes(axis).name());
       return Mesh::Group{std::make_unique<PaperWorld>(0, static_cast<int>(ranks.size())), nullptr};
     });
     if (rank == 0) first = made;

@@ -161,5 +161,28 @@ TEST(TensorCommunicator, IsTheGroupItselfWhereTheDeviceWorksInHostMemory) {
   EXPECT_EQ(&apart.tensors == &apart.host, world->size() == 1) << "nothing to move for one rank";
 }
 
+/// Says of each lane that it moves tensors itself.
+class OwnCommunicators final : public ApartDevice {
+ public:
+  std::unique_ptr<Communicator> make_communicator(Communicator& bootstrap, Lane lane) override {
+    lanes.push_back(lane);
+    return bootstrap.split(0, bootstrap.rank(), "own");
+  }
+  std::vector<Lane> lanes;
+};
+
+TEST(TensorCommunicator, OfADeviceThatHasOneIsItsOwnInTheGroupsLane) {
+  const auto world = parallel::make_world_communicator();
+  OwnCommunicators device;
+  const auto mesh =
+      parallel::make_process_mesh(*world, MeshLayout({.pp = world->size()}, world->size()), device);
+  if (world->size() == 1) {
+    EXPECT_TRUE(device.lanes.empty());
+    return;
+  }
+  EXPECT_EQ(mesh->group(MeshAxis::pp).tensors.name(), "own");
+  EXPECT_EQ(device.lanes, std::vector<Lane>{Lane::pipeline});
+}
+
 }  // namespace
 }  // namespace caravan

@@ -2,19 +2,28 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "caravan/comm.hpp"
 #include "caravan/tensor.hpp"
 
 namespace caravan {
 
 class Ops;
 
-/// An ordered queue of work on a device. On a GPU a stream; on a CPU work runs inline.
-enum class Lane { compute, comm };
+/// An ordered queue of work on a device: computation, and a queue for each kind of communication, so that one
+/// never waits behind another's. On a GPU a stream; on a CPU work runs inline.
+enum class Lane {
+  compute,
+  pipeline,  ///< between stages
+  shard,     ///< gathers of weights, sums of gradients
+  expert,    ///< rows on their way to experts and back
+};
+inline constexpr std::size_t kLanes = 4;
 
 /// A point in a lane that another lane can wait for. Value type, 0 is "already happened".
 struct Event {
@@ -39,7 +48,7 @@ struct DeviceActivity {
 class Device {
  public:
   static constexpr const char* kKind = "device";
-  static constexpr std::uint32_t kKindVersion = 2;
+  static constexpr std::uint32_t kKindVersion = 3;
   virtual ~Device() = default;
 
   virtual std::string_view name() const = 0;
@@ -72,9 +81,16 @@ class Device {
   virtual void copy(Lane lane, void* to, const void* from, std::size_t bytes) = 0;
   virtual void fill_zero(Lane lane, void* data, std::size_t bytes) = 0;
 
+  /// [collective over the ranks of `bootstrap`, which moves host memory and outlives it] What moves tensors
+  /// in this device's memory among these ranks, in the order of `lane`. Null: whoever asks copies through the
+  /// host.
+  virtual std::unique_ptr<Communicator> make_communicator(Communicator& /*bootstrap*/, Lane /*lane*/) {
+    return nullptr;
+  }
+
   [[nodiscard]] virtual Event record(Lane lane) = 0;
   virtual void wait(Lane lane, Event event) = 0;
-  /// Returns when everything posted on both lanes has finished.
+  /// Returns when everything posted on all lanes has finished.
   virtual void synchronize() = 0;
   /// Returns when everything before `event` in its lane has finished, copies to the host included; what came
   /// after it may still run.

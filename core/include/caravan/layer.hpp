@@ -104,7 +104,7 @@ struct Run {
   TensorView loss_sum;              ///< [1] f64 +=
   TensorView balance_loss;          ///< [1] f64 +=
   TensorView logits;                ///< [T, V] (decode: [1, V], the last token's), or empty: not wanted
-  Ticket pending;                   ///< posted by a segment on the comm lane
+  Ticket pending;                   ///< posted by a segment on another lane
   Pass pass = Pass::first;
 
   bool training() const { return shape.phase == Phase::train; }
@@ -130,11 +130,11 @@ class Segment {
  public:
   virtual ~Segment() = default;
   virtual std::string_view name() const = 0;
-  /// On the comm lane a segment only posts and leaves its ticket in run.pending.
+  /// On a lane of communication a segment only posts and leaves its ticket in run.pending.
   virtual Lane lane() const { return Lane::compute; }
   /// False: may run while the walk's last communication is in flight.
   virtual bool needs_pending() const { return true; }
-  /// Finishes what this comm segment posted.
+  /// Finishes what this segment posted; its ticket is in run.pending.
   virtual void wait(Run&) {}
   virtual void forward(Run& run, Frame& frame) = 0;
   /// I: from frame.dy and what forward kept to frame.dx.
@@ -148,7 +148,7 @@ class Segment {
 class Layer {
  public:
   static constexpr const char* kKind = "layer";
-  static constexpr std::uint32_t kKindVersion = 1;
+  static constexpr std::uint32_t kKindVersion = 2;
   virtual ~Layer() = default;
 
   virtual const std::vector<Segment*>& segments() const = 0;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "caravan/comm.hpp"
+#include "caravan/device.hpp"
 
 namespace caravan {
 
@@ -104,6 +105,9 @@ struct RankGroup {
   Communicator& tensors;
 };
 
+/// The order that a group's tensors travel in.
+Lane lane_of(MeshAxis axis);
+
 /// A rank's place in the layout and the groups that it belongs to: one for each axis and each name of
 /// flattened ones. All are made by the constructor, in one order on every rank. Axes of one rank are looked
 /// through: where context parallelism is off, `fsdp` and `dp_shard` are one group.
@@ -114,8 +118,8 @@ class Mesh {
     std::unique_ptr<Communicator> host, tensors;
   };
   /// [collective over the world, when its groups have more than one rank] Makes the group of `ranks`, of
-  /// which this rank is one; ascending by their coordinate on `axes`.
-  using MakeGroup = std::function<Group(MeshAxes axes, const std::vector<int>& ranks)>;
+  /// which this rank is one; ascending by their coordinate on `axis`.
+  using MakeGroup = std::function<Group(MeshAxis axis, const std::vector<int>& ranks)>;
   Mesh(MeshLayout layout, int rank, const MakeGroup& make);
 
   const MeshLayout& layout() const noexcept { return layout_; }

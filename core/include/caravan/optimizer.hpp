@@ -32,7 +32,7 @@ struct UpdateGroup {
 class Optimizer {
  public:
   static constexpr const char* kKind = "optimizer";
-  static constexpr std::uint32_t kKindVersion = 1;
+  static constexpr std::uint32_t kKindVersion = 2;
   virtual ~Optimizer() = default;
   /// Names of the fp32 tensors kept beside each parameter, e.g. {"exp_avg", "exp_avg_sq"}.
   virtual std::vector<std::string> slots() const = 0;

@@ -42,17 +42,15 @@ Context::Context(int ordinal, Determinism determinism) : ordinal_(ordinal), dete
   check_kernels_run(ordinal);
   multiprocessors_ = attribute(cudaDevAttrMultiProcessorCount, ordinal);
   shared_memory_ = static_cast<std::size_t>(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, ordinal));
-  compute_ = make_stream();
-  comm_ = make_stream();
-  workspace_ = std::make_unique<Workspace>(compute_);
+  for (cudaStream_t& stream : streams_) stream = make_stream();
+  workspace_ = std::make_unique<Workspace>(stream());
 }
 
 Context::~Context() {
   cudaDeviceSynchronize();
   kept_.clear();
   workspace_.reset();
-  cudaStreamDestroy(comm_);
-  cudaStreamDestroy(compute_);
+  for (const cudaStream_t stream : streams_) cudaStreamDestroy(stream);
 }
 
 }  // namespace caravan::cuda

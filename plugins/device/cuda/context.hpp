@@ -2,6 +2,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <array>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -15,7 +16,7 @@ namespace caravan::cuda {
 /// Whether an operator may be faster by adding in no fixed order.
 enum class Determinism { fast, exact };
 
-/// One GPU as its operators see it: the streams of both lanes, what the chip has, scratch memory, and the
+/// One GPU as its operators see it: the streams of all lanes, what the chip has, scratch memory, and the
 /// handles of libraries. Operators run on the compute lane.
 class Context {
  public:
@@ -27,9 +28,10 @@ class Context {
 
   Determinism determinism() const noexcept { return determinism_; }
   int ordinal() const noexcept { return ordinal_; }
-  cudaStream_t stream(Lane lane) const noexcept { return lane == Lane::compute ? compute_ : comm_; }
+  cudaStream_t stream(Lane lane) const noexcept { return streams_[static_cast<std::size_t>(lane)]; }
   /// The stream of the operators.
-  cudaStream_t stream() const noexcept { return compute_; }
+  cudaStream_t stream() const noexcept { return stream(Lane::compute); }
+  const std::array<cudaStream_t, kLanes>& streams() const noexcept { return streams_; }
   int multiprocessors() const noexcept { return multiprocessors_; }
   /// Largest dynamic shared memory of a block, in bytes, after cudaFuncSetAttribute.
   std::size_t shared_memory() const noexcept { return shared_memory_; }
@@ -52,8 +54,7 @@ class Context {
   Determinism determinism_;
   int multiprocessors_ = 0;
   std::size_t shared_memory_ = 0;
-  cudaStream_t compute_ = nullptr;
-  cudaStream_t comm_ = nullptr;
+  std::array<cudaStream_t, kLanes> streams_{};  ///< one a lane
   std::unique_ptr<Workspace> workspace_;
   std::unordered_map<const void*, std::shared_ptr<void>> kept_;
 };

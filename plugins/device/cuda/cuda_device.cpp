@@ -30,9 +30,9 @@ MemoryUse current_use() {
       what, gib(bytes), gib(use.free), gib(use.total)));
 }
 
-/// Events of the compute lane are odd, of the comm lane even; 0 has already happened.
-constexpr std::uint64_t lane_index(Lane lane) {
-  return lane == Lane::compute ? 0 : 1;
+/// An event is number · kLanes + lane, the numbers of a lane counted from 1; 0 has already happened.
+constexpr std::size_t index_of(Lane lane) {
+  return static_cast<std::size_t>(lane);
 }
 
 }  // namespace
@@ -93,8 +93,7 @@ void CudaDevice::fill_zero(Lane lane, void* data, std::size_t bytes) {
 }
 
 Event CudaDevice::record(Lane lane) {
-  const std::uint64_t index = lane_index(lane);
-  return {2 * events_[index].record(context_.stream(lane)) - 1 + index};
+  return {events_[index_of(lane)].record(context_.stream(lane)) * kLanes + index_of(lane)};
 }
 
 void CudaDevice::wait(Lane lane, Event event) {
@@ -104,8 +103,7 @@ void CudaDevice::wait(Lane lane, Event event) {
 }
 
 std::pair<LaneEvents&, std::uint64_t> CudaDevice::find(Event event) {
-  const std::uint64_t index = (event.id + 1) % 2;
-  return {events_[index], (event.id + 1 - index) / 2};
+  return {events_[event.id % kLanes], event.id / kLanes};
 }
 
 void CudaDevice::await(Event event) {
@@ -117,8 +115,7 @@ void CudaDevice::await(Event event) {
 }
 
 void CudaDevice::synchronize() {
-  CARAVAN_CUDA_CHECK(cudaStreamSynchronize(context_.stream(Lane::compute)));
-  CARAVAN_CUDA_CHECK(cudaStreamSynchronize(context_.stream(Lane::comm)));
+  for (const cudaStream_t stream : context_.streams()) CARAVAN_CUDA_CHECK(cudaStreamSynchronize(stream));
   staging_.deliver();
 }
 

@@ -57,7 +57,7 @@ class CudaDevice final : public Device {
 
   Context context_;
   Staging staging_;
-  std::array<LaneEvents, 2> events_;
+  std::array<LaneEvents, kLanes> events_;
   CudaOps ops_;
 };
 

@@ -13,8 +13,8 @@
 namespace caravan::moe {
 
 /// y = x + dropout(shared(n) + Σ_k expert_k(n)), n = norm(x); each token's score multiplies its expert's
-/// input or output. Segments: router | dispatch (comm) | shared, which may run while dispatch is in flight |
-/// experts | combine (comm) | merge.
+/// input or output. Segments: router | dispatch | shared, which may run while dispatch is in flight |
+/// experts | combine | merge.
 class MoeLayer final : public Layer {
  public:
   using Interface = Layer;
@@ -32,13 +32,13 @@ class MoeLayer final : public Layer {
   double forward_flops(const BatchShape& shape) const override;
 
  private:
-  /// On the comm lane: posts rows one way in forward, the other way in backward.
+  /// Posts rows one way in forward, the other way in backward.
   class Exchange final : public Segment {
    public:
     enum class Way { dispatch, combine };
     Exchange(MoeLayer& layer, Way way) : layer_(layer), way_(way) {}
     std::string_view name() const override { return way_ == Way::dispatch ? "dispatch" : "combine"; }
-    Lane lane() const override { return Lane::comm; }
+    Lane lane() const override { return Lane::expert; }
     void wait(Run& run) override { layer_.dispatcher_->wait(run.pending); }
     void forward(Run& run, Frame& frame) override;
     void backward_input(Run& run, Frame& frame) override;
