@@ -46,6 +46,7 @@ bible-kjv: the text that the quick start learns
 bible-kjv-text: the words of it
 python3-h5py: proves that Python reads the checkpoints
 shellcheck: checks the scripts
+clang-format: checks the layout of the sources
 slurmctld: a Slurm that the tests start and stop: its controller
 slurmd: its nodes
 slurm-client: sbatch and srun

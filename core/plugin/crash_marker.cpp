@@ -97,7 +97,8 @@ void stop_watching() {
 
 }  // namespace
 
-CrashMarker::CrashMarker(const std::string& doing) : line_("  " + printable(doing) + "\n"), around_(innermost) {
+CrashMarker::CrashMarker(const std::string& doing)
+    : line_("  " + printable(doing) + "\n"), around_(innermost) {
   if (!around_) watch();
   innermost = this;
 }

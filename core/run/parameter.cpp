@@ -22,9 +22,10 @@ AxisRange cut_range(const ParameterSpec& spec, int axis, std::int64_t extent, co
   for (const Cut& cut : spec.sharding.cuts) {
     if (cut.axis != axis || !mesh) continue;
     const AxisRange range = share_of_axis(extent, mesh->degree(cut.by), mesh->coordinate(cut.by));
-    CARAVAN_CHECK(range.size() > 0, ConfigError,
-                  fmt::format("parameter '{}' with {} elements along axis {} on {} ranks of {} (each needs one)",
-                              spec.name, extent, axis, mesh->degree(cut.by), cut.by.name()));
+    CARAVAN_CHECK(
+        range.size() > 0, ConfigError,
+        fmt::format("parameter '{}' with {} elements along axis {} on {} ranks of {} (each needs one)",
+                    spec.name, extent, axis, mesh->degree(cut.by), cut.by.name()));
     return range;
   }
   return {0, extent};

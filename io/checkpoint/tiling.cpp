@@ -9,8 +9,8 @@
 namespace caravan::io {
 namespace {
 
-/// Looks through the axes one after the other. Between neighbouring borders of boxes on an axis the same boxes
-/// cover every index; each such slab is looked through on the next axis.
+/// Looks through the axes one after the other. Between neighbouring borders of boxes on an axis the same
+/// boxes cover every index; each such slab is looked through on the next axis.
 class Tiling {
  public:
   explicit Tiling(const TensorRecord& tensor) : tensor_(tensor) {}

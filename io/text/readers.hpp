@@ -17,9 +17,9 @@ inline constexpr std::size_t kMostTokenizerBytes = 256u << 20;
 /// by rule. `bytes` is the file, `path` for messages. IoError with the line for anything else.
 std::unique_ptr<Tokenizer> read_tiktoken(std::string_view bytes, const std::string& path);
 
-/// Hugging Face's tokenizer.json: BPE with merges, added tokens, pre-tokenizers ByteLevel and Split. What stands
-/// around a prompt comes from its post-processor, BOS and EOS from tokenizer_config.json beside it (see
-/// name_borders). IoError names what is not supported.
+/// Hugging Face's tokenizer.json: BPE with merges, added tokens, pre-tokenizers ByteLevel and Split. What
+/// stands around a prompt comes from its post-processor, BOS and EOS from tokenizer_config.json beside it
+/// (see name_borders). IoError names what is not supported.
 std::unique_ptr<Tokenizer> read_tokenizer_json(std::string_view bytes, const std::string& path);
 
 /// A SentencePiece model. IoError when the library refuses it, or when this build lacks the library.

@@ -69,7 +69,8 @@ inline constexpr caravan_param kValidationParams[] = {
     {"every", "int", "0", "steps", ">= 0",
      "Steps between validations; 0: only at the end when `batches` is given."},
     {"batches", "int", "-1", "micro-batches", "[-1, 1e9]",
-     "Micro-batches of all ranks together, at most one pass of the split; -1: one pass when `every` is given; "
+     "Micro-batches of all ranks together, at most one pass of the split; -1: one pass when `every` is "
+     "given; "
      "0: no validation."},
     {"data", "map", "null", "", "", "Keys that differ from the data section; split defaults to validation."},
 };

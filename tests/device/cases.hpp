@@ -19,7 +19,8 @@ std::vector<Problem> update_problems(Storage storage);
 
 /// All of the above, made once in the process.
 const std::vector<Problem>& all_problems(Storage storage);
-/// Those of up to 20,000 elements in all operands: every operator with every argument, without the large shapes.
+/// Those of up to 20,000 elements in all operands: every operator with every argument, without the large
+/// shapes.
 std::vector<Problem> small_problems(Storage storage);
 
 }  // namespace caravan::testing

@@ -19,7 +19,8 @@ TEST(Tiling, EveryElementOnceIsEnough) {
   EXPECT_EQ(complaint({4, 6}, {Box::whole({4, 6})}), "");
   EXPECT_EQ(complaint({}, {Box::whole({})}), "");
   EXPECT_EQ(complaint({0, 3}, {}), "");
-  const std::vector<Box> pinwheel{{{0, 0}, {2, 3}}, {{0, 3}, {3, 2}}, {{3, 2}, {2, 3}}, {{2, 0}, {3, 2}}, {{2, 2}, {1, 1}}};
+  const std::vector<Box> pinwheel{
+      {{0, 0}, {2, 3}}, {{0, 3}, {3, 2}}, {{3, 2}, {2, 3}}, {{2, 0}, {3, 2}}, {{2, 2}, {1, 1}}};
   EXPECT_EQ(complaint({5, 5}, pinwheel), "") << "no line cuts it in two";
   for (std::size_t missing = 0; missing < pinwheel.size(); ++missing) {
     std::vector<Box> some = pinwheel;

@@ -89,9 +89,11 @@ class Ops {
   X(clip_factor, ClipFactor)                                     \
   X(expert_bias_update, ExpertBiasUpdate)
 
-#define CARAVAN_DECLARE_OP(name, Args)  \
-  virtual void name(const Args& args); \
-  virtual OperatorPath path_of(const Args&) const { return usual_path(); }
+#define CARAVAN_DECLARE_OP(name, Args)              \
+  virtual void name(const Args& args);              \
+  virtual OperatorPath path_of(const Args&) const { \
+    return usual_path();                            \
+  }
   CARAVAN_FOR_EACH_OP(CARAVAN_DECLARE_OP)
 #undef CARAVAN_DECLARE_OP
 };

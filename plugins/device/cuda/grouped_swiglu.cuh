@@ -88,7 +88,8 @@ __device__ inline float2 unpack(std::uint32_t word) {
 }
 
 /// Two neighbouring elements of each: gates and ups become their gradients.
-__device__ inline void turn_to_gradients(std::uint32_t& gates, std::uint32_t& ups, float low_dy, float high_dy) {
+__device__ inline void turn_to_gradients(std::uint32_t& gates, std::uint32_t& ups, float low_dy,
+                                         float high_dy) {
   const float2 gate = unpack(gates), up = unpack(ups);
   const SwigluGradient low = swiglu_gradient(gate.x, up.x, low_dy),
                        high = swiglu_gradient(gate.y, up.y, high_dy);

@@ -134,7 +134,8 @@ __global__ void __launch_bounds__(kThreads, kSlots > 1 || kSteps > 3 ? 2 : 3)
 /// One warp a choice: drows[row_of[t, k]] = w·dy[t]; with `rows` also dweights[t, k] = dy[t]·rows[row_of[t,
 /// k]].
 template <class T, int N>
-__global__ void __launch_bounds__(kThreads) scatter_kernel(Choices s, Rows<T> dy, Rows<T> rows, Rows<T> drows) {
+__global__ void __launch_bounds__(kThreads)
+    scatter_kernel(Choices s, Rows<T> dy, Rows<T> rows, Rows<T> drows) {
   const std::int64_t choice = warp_index();
   if (choice >= std::int64_t{s.tokens} * s.top_k) return;
   const int token = static_cast<int>(choice / s.top_k),
@@ -166,7 +167,7 @@ struct CheckedChoices {
   Matrix row_of, weights, dweights;
 
   CheckedChoices(const Call& call, const TensorView& rows, const TensorView& weight,
-               const TensorView& dweight) {
+                 const TensorView& dweight) {
     row_of = call.matrix("row_of", rows, DType::i32, kAny, kAny);
     if (row_of.columns > kMost) call.fail(std::to_string(row_of.columns) + " rows a token (at most 8)");
     weights = call.optional_matrix("weights", weight, DType::f32, row_of.rows, row_of.columns);
@@ -193,8 +194,8 @@ void gather(const Context& context, const CheckedChoices& choices, const Gather&
   const bool wide = rows_of_16_bytes({g.rows, g.base, g.x, g.out});
   const unsigned blocks = blocks_for(g.out.rows, kWarps);
   with_type_and_step(g.out.dtype, wide, [&]<class T, int N>() {
-    // A round of three or four steps, whichever leaves fewer lanes without a column; with more choices as many
-    // loads in flight as registers serve.
+    // A round of three or four steps, whichever leaves fewer lanes without a column; with more choices as
+    // many loads in flight as registers serve.
     constexpr int kRound = 3 * N * static_cast<int>(kWarp);
     const auto of_one = g.out.columns % kRound == 0 ? gather_kernel<T, N, 1, 3> : gather_kernel<T, N, 1, 4>;
     const auto kernel = choices.row_of.columns == 1 ? of_one : gather_kernel<T, N, kMost, 2>;

@@ -2,8 +2,8 @@
 
 #include "rows.cuh"
 
-// The choices token·K + k in the order of their experts: a counting sort in chunks of tokens that is stable and
-// always the same. counts[e][chunk] comes from whoever chose; add_before turns it into first rows;
+// The choices token·K + k in the order of their experts: a counting sort in chunks of tokens that is stable
+// and always the same. counts[e][chunk] comes from whoever chose; add_before turns it into first rows;
 // place_choices gives every choice its row.
 namespace caravan::cuda {
 
@@ -67,8 +67,8 @@ __device__ inline void add_before(const SlotSort& sort) {
   if (threadIdx.x == 0) sort.offsets[sort.experts] = all;
 }
 
-/// One warp a chunk, choices in order: equal experts among 32 choices are counted by a vote. Shared memory: an
-/// integer an expert.
+/// One warp a chunk, choices in order: equal experts among 32 choices are counted by a vote. Shared memory:
+/// an integer an expert.
 __global__ void __launch_bounds__(kWarp) place_choices(const SlotSort sort) {
   extern __shared__ std::int32_t next[];
   const int lane = threadIdx.x, begin = blockIdx.x * sort.chunk;
@@ -81,7 +81,8 @@ __global__ void __launch_bounds__(kWarp) place_choices(const SlotSort sort) {
     const bool has = first + lane < choices;
     const unsigned active = __ballot_sync(kWholeWarp, has);
     if (has) {
-      const int choice = begin * sort.top_k + first + lane, token = choice / sort.top_k, k = choice % sort.top_k;
+      const int choice = begin * sort.top_k + first + lane, token = choice / sort.top_k,
+                k = choice % sort.top_k;
       const int expert = *sort.chosen.at(token, k);
       const unsigned same = __match_any_sync(active, expert);
       const int row = next[expert] + __popc(same & ((1u << lane) - 1));

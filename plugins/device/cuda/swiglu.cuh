@@ -3,8 +3,8 @@
 // SwiGLU of one element: silu(gate)·up, silu(x) = x·sigmoid(x).
 namespace caravan::cuda {
 
-/// As `__fdividef(1, 1 + __expf(-x))`, without the instructions that keep denormal numbers: what they change is
-/// lost when 1 is added.
+/// As `__fdividef(1, 1 + __expf(-x))`, without the instructions that keep denormal numbers: what they change
+/// is lost when 1 is added.
 __device__ inline float sigmoid(float x) {
   constexpr float kLog2E = 1.4426950408889634f;
   float exponential, result;
