@@ -9,11 +9,7 @@
 #include "caravan/checked.hpp"
 
 namespace caravan {
-namespace {
-
-constexpr std::size_t kAlignment = 64;
-
-}  // namespace
+namespace {}  // namespace
 
 Arena::Arena(std::string name) : name_(std::move(name)) {}
 

@@ -7,8 +7,8 @@
 
 namespace caravan {
 
-/// Numbers of the stages and micro-batches of a plan, for flat arrays: "cells". And the two things that one
-/// stage makes for another: its output (by F) and the gradient of its input (by I or B).
+/// Numbers the pairs (stage, micro-batch) of a plan, its cells, for flat arrays; and the products that a
+/// stage makes for its neighbours in each cell: its output (by F) and the gradient of its input (by I or B).
 class Cells {
  public:
   static constexpr std::size_t kNone = static_cast<std::size_t>(-1);

@@ -5,7 +5,7 @@
 
 #include "caravan/check.hpp"
 #include "core/plan/cells.hpp"
-#include "core/plan/check.hpp"
+#include "core/plan/check_plan.hpp"
 #include "core/plan/for_each_action.hpp"
 #include "core/plan/where.hpp"
 

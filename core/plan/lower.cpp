@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "core/plan/check.hpp"
+#include "core/plan/check_plan.hpp"
 #include "core/plan/passes.hpp"
 
 namespace caravan {

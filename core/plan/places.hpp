@@ -26,8 +26,9 @@ struct StagePlaces {
   bool is_last = false;     ///< of the pipeline
   bool overlaps = false;    ///< a forward of it runs between the segments of its backward
 
-  /// Where F writes. With recomputation one more set, which nothing outlives; kNoPlace on the last stage,
-  /// whose F is left to its R because nobody waits for it.
+  /// The set of activations that F writes. A stage that recomputes throws F's activations away, so all its F
+  /// write the one set behind those that R fills. On the last stage F is not run at all (kNoPlace): nobody
+  /// waits for its output, and R follows.
   int forward_set(int microbatch) const {
     if (!recomputes) return stash.of[static_cast<std::size_t>(microbatch)];
     return is_last ? kNoPlace : stash.count;

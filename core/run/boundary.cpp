@@ -8,8 +8,6 @@
 namespace caravan {
 namespace {
 
-constexpr std::size_t kAlignment = 64;
-
 bool test_first(const std::vector<Ticket>& tickets, Communicator& group) {
   const auto pending =
       std::find_if(tickets.begin(), tickets.end(), [](const Ticket& ticket) { return ticket.pending(); });
@@ -23,11 +21,11 @@ bool test_first(const std::vector<Ticket>& tickets, Communicator& group) {
 std::size_t Inbox::bytes(int places, DType dtype, const Shape& shape) {
   constexpr std::string_view kWhat = "stage boundaries";
   const std::size_t one = checked_product(static_cast<std::size_t>(shape.count()), size_of(dtype), kWhat);
-  return checked_product(static_cast<std::size_t>(places), checked_sum(one, kAlignment, kWhat), kWhat);
+  return checked_product(static_cast<std::size_t>(places), checked_sum(one, Arena::kAlignment, kWhat), kWhat);
 }
 
 Inbox::Inbox(Device& device, int places, DType dtype, const Shape& shape)
-    : memory_(device, std::max(bytes(places, dtype, shape), kAlignment), "stage boundaries"),
+    : memory_(device, std::max(bytes(places, dtype, shape), Arena::kAlignment), "stage boundaries"),
       tickets_(static_cast<std::size_t>(places)) {
   for (int place = 0; place < places; ++place) places_.push_back(memory_.take(dtype, shape));
 }

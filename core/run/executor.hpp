@@ -58,7 +58,8 @@ class Executor {
    public:
     Observer(Executor& executor, const Stage& stage) : executor_(executor), stage_(stage) {}
     void visited(const Visit& visit) override;
-    /// The walk to come is the stage's last that adds to weight gradients, or not.
+    /// Whether the walk to come is the last of the stage that adds to weight gradients. In it a layer's
+    /// gradients are final, and announced, when its last visit is over.
     void expect_final_gradients(bool expected) { final_gradients_ = expected; }
 
    private:

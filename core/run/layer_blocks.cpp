@@ -102,8 +102,8 @@ void SwigluBlock::backward_input(Run& run, Frame& frame, TensorView dy, TensorVi
 }
 
 void SwigluBlock::backward_weight(Run& run, Frame& frame, TensorView x, TensorView dy) const {
-  run.ops.linear_backward_weight({frame[activated_], dy, down_.grad, {}, down_.gradient_mode()});
-  run.ops.linear_backward_weight({x, frame[dpre_], gate_up_.grad, {}, gate_up_.gradient_mode()});
+  run.ops.linear_backward_weight({frame[activated_], dy, down_.grad, {}, down_.begin_sum()});
+  run.ops.linear_backward_weight({x, frame[dpre_], gate_up_.grad, {}, gate_up_.begin_sum()});
 }
 
 double SwigluBlock::forward_flops(std::int64_t tokens) const {

@@ -168,7 +168,7 @@ void ParameterStore::start_gradients(Device& device) {
 
 void ParameterStore::finish_gradients(Device& device) {
   for (const auto& parameter : parameters_) {
-    if (parameter->gradient_mode() == Accumulate::add) continue;
+    if (parameter->begin_sum() == Accumulate::add) continue;
     device.fill_zero(Lane::compute, parameter->grad.data, parameter->grad.bytes());
   }
 }

@@ -3,11 +3,10 @@
 #include <fmt/format.h>
 
 #include "caravan/check.hpp"
+#include "core/run/message_tags.hpp"
 
 namespace caravan {
 namespace {
-
-constexpr int kForwardTag = 0, kBackwardTag = 1;
 
 int place_of(const PlaceMap& map, int microbatch) {
   return map.of[static_cast<std::size_t>(microbatch)];

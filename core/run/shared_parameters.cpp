@@ -1,12 +1,10 @@
 #include "core/run/shared_parameters.hpp"
+#include "core/run/message_tags.hpp"
 
 #include <algorithm>
 
 namespace caravan {
 namespace {
-
-constexpr int kTag = 2;
-constexpr std::size_t kAlignment = 64;
 
 const Parameter* find(const ParameterStore& store, const std::string& name) {
   const auto& all = store.parameters();
@@ -50,20 +48,20 @@ SharedParameters::SharedParameters(Device& device, const ParameterStore& store, 
   std::sort(left_out.begin(), left_out.end(),
             [](const TensorView& a, const TensorView& b) { return a.data < b.data; });
   unsquared_ = without(store.all_gradients(), left_out);
-  if (largest > 0) memory_ = std::make_unique<Arena>(device, largest + kAlignment, "shared gradients");
+  if (largest > 0) memory_ = std::make_unique<Arena>(device, largest + Arena::kAlignment, "shared gradients");
 }
 
 void SharedParameters::gather(const Copy& copy) {
   ArenaScope scope(*memory_);
   const TensorView other = memory_->take(DType::f32, copy.grad.shape);
   for (std::size_t index = 1; index < copy.ranks.size(); ++index) {
-    Ticket received = pipeline_.post_recv(other, copy.ranks[index], kTag);
+    Ticket received = pipeline_.post_recv(other, copy.ranks[index], kSharedGradientTag);
     pipeline_.wait(received);
     ops_.add({other, copy.grad});
   }
   device_.synchronize();
   for (std::size_t index = 1; index < copy.ranks.size(); ++index) {
-    Ticket sent = pipeline_.post_send(copy.grad, copy.ranks[index], kTag);
+    Ticket sent = pipeline_.post_send(copy.grad, copy.ranks[index], kSharedGradientTag);
     pipeline_.wait(sent);
   }
 }
@@ -74,9 +72,9 @@ void SharedParameters::sum_gradients() {
       gather(copy);
       continue;
     }
-    Ticket sent = pipeline_.post_send(copy.grad, copy.ranks.front(), kTag);
+    Ticket sent = pipeline_.post_send(copy.grad, copy.ranks.front(), kSharedGradientTag);
     pipeline_.wait(sent);
-    Ticket received = pipeline_.post_recv(copy.grad, copy.ranks.front(), kTag);
+    Ticket received = pipeline_.post_recv(copy.grad, copy.ranks.front(), kSharedGradientTag);
     pipeline_.wait(received);
   }
 }

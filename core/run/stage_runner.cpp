@@ -8,11 +8,7 @@
 #include "caravan/check.hpp"
 
 namespace caravan {
-namespace {
-
-constexpr std::size_t kAlignment = 64;
-
-}  // namespace
+namespace {}  // namespace
 
 std::int64_t count_valid(std::span<const MicroBatch> batches) {
   std::int64_t valid = 0;
@@ -24,7 +20,8 @@ std::int64_t count_valid(std::span<const MicroBatch> batches) {
 }
 
 std::size_t StageRunner::input_bytes(const BatchShape& shape, int sets) {
-  const std::size_t view = static_cast<std::size_t>(shape.tokens()) * sizeof(std::int32_t) + kAlignment;
+  const std::size_t view =
+      static_cast<std::size_t>(shape.tokens()) * sizeof(std::int32_t) + Arena::kAlignment;
   return static_cast<std::size_t>(sets) * 3 * view;
 }
 

@@ -9,11 +9,10 @@
 namespace caravan {
 namespace {
 
-constexpr std::size_t kAlignment = 64;
 constexpr std::string_view kWhat = "activations";
 
 std::size_t aligned(std::size_t bytes) {
-  return checked_sum(bytes, kAlignment - 1, kWhat) / kAlignment * kAlignment;
+  return checked_sum(bytes, Arena::kAlignment - 1, kWhat) / Arena::kAlignment * Arena::kAlignment;
 }
 
 }  // namespace
@@ -150,10 +149,10 @@ Stash::Stash(Device& device, StashLayout layout, const Stash& session)
 Stash::Stash(Device& device, StashLayout layout, int in_flight, const Stash* session)
     : layout_(std::move(layout)),
       in_flight_(in_flight),
-      memory_(
-          device,
-          layout_.total_bytes(in_flight) - (session ? layout_.bytes(StashLayout::session) : 0) + kAlignment,
-          "activations") {
+      memory_(device,
+              layout_.total_bytes(in_flight) - (session ? layout_.bytes(StashLayout::session) : 0) +
+                  Arena::kAlignment,
+              "activations") {
   auto* next = static_cast<char*>(memory_.base());
   for (std::size_t region = 0; region < StashLayout::kRegions; ++region) {
     if (region == StashLayout::session && session) {

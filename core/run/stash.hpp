@@ -29,13 +29,19 @@ struct StageDemand {
   RecomputePlan recompute{};  ///< in training
 };
 
-/// Places what the layers of a stage keep of one micro-batch. Regions, each one block:
-///   kept        per micro-batch in flight: entries of lifetime input and weight, and the inputs of the
-///   layers deferred    per micro-batch in flight: entries of lifetime backward_weight (split mode only)
-///   scratch     one for the forward walk, one for the backward walk, shared by all layers
-///   recomputed  shared by all groups of layers that repeat: what they do not keep. The largest group's
-///   session     per stash: keys and values
-/// Where walks overlap, a repeated forward has a forward scratch and a recomputed region of its own.
+/// Decides where in memory the layers of a stage keep what they need for one micro-batch. There is one block
+/// of memory for each region:
+/// - kept: for each micro-batch between its forward and its backward, the entries of lifetime input and
+/// weight
+///   and the layers' inputs;
+/// - deferred: for each such micro-batch, the entries of lifetime backward_weight (split mode only);
+/// - forward_scratch, backward_scratch: one each, shared by all layers in turn;
+/// - recomputed: one, shared by all groups of layers that repeat their forward, as large as the largest
+/// group's
+///   entries that are not kept;
+/// - session: one for each stash, keys and values.
+/// Where a forward runs between the segments of a backward, a repeated forward has a scratch and a recomputed
+/// region of its own.
 class StashLayout {
  public:
   enum Region { kept, deferred, forward_scratch, backward_scratch, recomputed, session, kRegions };

@@ -19,7 +19,8 @@ std::uint64_t step_seed(std::uint64_t seed, std::int64_t step) {
 
 namespace {
 
-/// Where every gradient is one sum that no other rank adds to, its squares can be added up as it is made.
+/// With one micro-batch and one data rank a gradient is final as soon as its operator has written it. The
+/// operator then adds up the squares on the way, and the norm needs no pass over this gradient.
 void square_as_made(const TrainStep::Parts& parts, TensorView squares) {
   const bool one_sum = parts.plan.microbatches == 1 && parts.data.host.size() == 1;
   for (const auto& parameter : parts.parameters.parameters())

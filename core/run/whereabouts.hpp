@@ -9,7 +9,8 @@
 namespace caravan {
 
 /// Where a rank is in its training, for a thread that watches it. The rank's thread alone writes: a few plain
-/// stores, about a nanosecond. Any thread reads; what it reads belongs together once the rank stands still.
+/// stores, about a nanosecond. Any thread reads. While the rank goes on, a reader may see a new place with an
+/// old count; once it stands still, all that is read is of one moment.
 class Whereabouts {
  public:
   struct Sight {

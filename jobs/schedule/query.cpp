@@ -10,7 +10,7 @@
 #include "caravan/registry.hpp"
 #include "core/base/config_scalar.hpp"
 #include "core/plan/cells.hpp"
-#include "core/plan/check.hpp"
+#include "core/plan/check_plan.hpp"
 #include "core/plan/passes.hpp"
 #include "io/files/file.hpp"
 #include "jobs/setup/machine.hpp"

@@ -5,12 +5,11 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "core/run/message_tags.hpp"
 #include "jobs/setup/machine.hpp"
 
 namespace caravan::jobs {
 namespace {
-
-constexpr int kTag = 4;
 
 TensorView bytes_of(std::string& text) {
   return {text.data(), DType::u8, {static_cast<std::int64_t>(text.size())}};
@@ -24,14 +23,14 @@ std::vector<std::string> gather_texts(Communicator& world, const std::string& te
   std::vector<std::int64_t> sizes(static_cast<std::size_t>(world.size()));
   world.all_gather(TensorView(&size, DType::i64, {1}), TensorView(sizes.data(), DType::i64, {world.size()}));
   if (world.rank() != 0) {
-    Ticket ticket = world.post_send(bytes_of(mine), 0, kTag);
+    Ticket ticket = world.post_send(bytes_of(mine), 0, kTextTag);
     world.wait(ticket);
     return {};
   }
   std::vector<std::string> texts{mine};
   for (int rank = 1; rank < world.size(); ++rank) {
     texts.emplace_back(static_cast<std::size_t>(sizes[static_cast<std::size_t>(rank)]), '\0');
-    Ticket ticket = world.post_recv(bytes_of(texts.back()), rank, kTag);
+    Ticket ticket = world.post_recv(bytes_of(texts.back()), rank, kTextTag);
     world.wait(ticket);
   }
   return texts;

@@ -1,13 +1,10 @@
 #include "jobs/train/pipeline_peers.hpp"
+#include "core/run/message_tags.hpp"
 
 #include <algorithm>
 
 namespace caravan::jobs {
-namespace {
-
-constexpr int kTag = 3;
-
-}  // namespace
+namespace {}  // namespace
 
 PipelinePeers::PipelinePeers(TrainSetup& setup) : setup_(setup), group_(setup.pipeline_ranks().host) {
   for (int rank = 1; is_first() && rank < group_.size(); ++rank)
@@ -20,14 +17,14 @@ ParameterStore& PipelinePeers::store(int rank) {
 }
 
 void PipelinePeers::send(const TensorView& view) {
-  Ticket ticket = group_.post_send(view, 0, kTag);
+  Ticket ticket = group_.post_send(view, 0, kPipelineReportTag);
   group_.wait(ticket);
 }
 
 TensorView PipelinePeers::receive(int rank, const Shape& shape) {
   buffer_.resize(std::max(buffer_.size(), static_cast<std::size_t>(shape.count())));
   const TensorView view(buffer_.data(), DType::f32, shape);
-  Ticket ticket = group_.post_recv(view, rank, kTag);
+  Ticket ticket = group_.post_recv(view, rank, kPipelineReportTag);
   group_.wait(ticket);
   return view;
 }

@@ -7,14 +7,13 @@
 #include "caravan/error.hpp"
 #include "caravan/log.hpp"
 #include "core/plan/measured_costs.hpp"
+#include "core/run/message_tags.hpp"
 #include "io/files/pending_file.hpp"
 #include "jobs/schedule/svg.hpp"
 #include "jobs/schedule/trace.hpp"
 
 namespace caravan::jobs {
 namespace {
-
-constexpr int kTag = 4;
 
 TensorView view_of(std::vector<double>& values) {
   return TensorView(values.data(), DType::f64, {static_cast<std::int64_t>(values.size())});
@@ -47,7 +46,7 @@ Timeline gather_timeline(const Plan& lowered, const Executor& executor, Communic
   Timeline timeline;
   std::vector<double> mine = flat(executor.spans());
   if (pipeline.rank() != 0) {
-    Ticket ticket = pipeline.post_send(view_of(mine), 0, kTag);
+    Ticket ticket = pipeline.post_send(view_of(mine), 0, kTimelineTag);
     pipeline.wait(ticket);
     return timeline;
   }
@@ -55,7 +54,7 @@ Timeline gather_timeline(const Plan& lowered, const Executor& executor, Communic
     std::vector<double> values = mine;
     if (rank > 0) {
       values.resize(2 * lowered.steps[static_cast<std::size_t>(rank)].size());
-      Ticket ticket = pipeline.post_recv(view_of(values), rank, kTag);
+      Ticket ticket = pipeline.post_recv(view_of(values), rank, kTimelineTag);
       pipeline.wait(ticket);
     }
     std::vector<Span>& spans = timeline.spans.emplace_back();

@@ -2,7 +2,7 @@
 #include "caravan/schedule.hpp"
 
 #include "core/plan/cells.hpp"
-#include "core/plan/check.hpp"
+#include "core/plan/check_plan.hpp"
 #include "core/plan/passes.hpp"
 #include "core/plan/simulate.hpp"
 #include "tests/fuzz/targets.hpp"

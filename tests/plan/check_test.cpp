@@ -1,4 +1,4 @@
-#include "core/plan/check.hpp"
+#include "core/plan/check_plan.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

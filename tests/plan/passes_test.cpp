@@ -6,7 +6,7 @@
 #include <set>
 
 #include "caravan/error.hpp"
-#include "core/plan/check.hpp"
+#include "core/plan/check_plan.hpp"
 #include "core/plan/for_each_action.hpp"
 #include "tests/plan/plans.hpp"
 #include "tests/support/message_of.hpp"

@@ -4,7 +4,7 @@
 #include <filesystem>
 
 #include "caravan/error.hpp"
-#include "core/plan/check.hpp"
+#include "core/plan/check_plan.hpp"
 #include "core/plan/passes.hpp"
 #include "tests/plan/plans.hpp"
 

@@ -3,7 +3,7 @@
 
 #include <chrono>
 
-#include "core/plan/check.hpp"
+#include "core/plan/check_plan.hpp"
 #include "core/plan/passes.hpp"
 #include "core/plan/simulate.hpp"
 #include "tests/plan/plans.hpp"

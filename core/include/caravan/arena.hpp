@@ -12,6 +12,9 @@ namespace caravan {
 /// A measuring arena has no memory: it hands out null pointers and only counts, for plans and dry runs.
 class Arena {
  public:
+  /// Of everything that it hands out, in bytes.
+  static constexpr std::size_t kAlignment = 64;
+
   /// Allocates `capacity` bytes at once; DeviceError when the device cannot.
   Arena(Device& device, std::size_t capacity, std::string name);
   /// Counts only.

@@ -64,21 +64,22 @@ class Parameter {
   /// Where this rank's slice of the part lies in it.
   const Box& part_box(std::size_t index) const { return part_boxes_[index]; }
 
-  /// By a layer that adds to the gradient only with what gradient_mode() tells: then the gradient is not
+  /// Promise of a layer to add to the gradient as begin_sum() says, each time: then the gradient is not
   /// cleared at the start of a step. Of no effect where several layers share the parameter.
   Parameter& replaces_gradient() {
     replaces_ = true;
     return *this;
   }
-  /// The same by a layer whose operator also adds up the squares of what it writes, into `squares`.
+  /// The same promise, of a layer whose operator adds the squares of what it writes to `squares` on the way.
   Parameter& squares_gradient() {
     squares_itself_ = true;
     return replaces_gradient();
   }
   bool gradient_is_squared() const noexcept { return squares_itself_ && gradient_is_replaced(); }
   bool gradient_is_replaced() const noexcept { return replaces_ && uses == 1; }
-  /// How the next sum goes into `grad`: replace for the first of a step, where the layer promised to ask.
-  Accumulate gradient_mode() { return std::exchange(stale_, false) ? Accumulate::replace : Accumulate::add; }
+  /// How the sum that begins now goes into `grad`: replace for the first of a step, where the layer promised
+  /// to say so each time.
+  Accumulate begin_sum() { return std::exchange(stale_, false) ? Accumulate::replace : Accumulate::add; }
 
   TensorView weight;   ///< what operators read, of the store's compute type
   TensorView grad;     ///< f32, summed over micro-batches

@@ -232,8 +232,8 @@ void AttentionLayer::backward_input(Run& run, Frame& frame) {
 
 void AttentionLayer::backward_weight(Run& run, Frame& frame) {
   run.ops.linear_backward_weight(
-      {frame[attended_], dropout_.gradient(frame), output_.grad, {}, output_.gradient_mode()});
-  run.ops.linear_backward_weight({norm_.output(frame), frame[dqkv_], qkv_.grad, {}, qkv_.gradient_mode()});
+      {frame[attended_], dropout_.gradient(frame), output_.grad, {}, output_.begin_sum()});
+  run.ops.linear_backward_weight({norm_.output(frame), frame[dqkv_], qkv_.grad, {}, qkv_.begin_sum()});
   norm_.backward_weight(run, frame);
 }
 

@@ -110,9 +110,9 @@ void MoeLayer::experts_backward_input(Run& run, Frame& frame) {
 
 void MoeLayer::experts_backward_weight(Run& run, Frame& frame) {
   run.ops.grouped_linear_backward_weight({frame[activated_], frame[dexpert_out_], frame[offsets_], down_.grad,
-                                          down_.gradient_mode(), down_.squares});
+                                          down_.begin_sum(), down_.squares});
   run.ops.grouped_linear_backward_weight({frame[received_], frame[dpre_], frame[offsets_], gate_up_.grad,
-                                          gate_up_.gradient_mode(), gate_up_.squares});
+                                          gate_up_.begin_sum(), gate_up_.squares});
 }
 
 void MoeLayer::merge_forward(Run& run, Frame& frame) {

@@ -3,8 +3,8 @@
 #include <cmath>
 #include <cstring>
 
-#include "cuda_error.hpp"
-#include "dtype.cuh"
+#include "plugins/device/cuda/device/cuda_error.hpp"
+#include "plugins/device/cuda/kernels/dtype.cuh"
 
 namespace caravan::testing {
 namespace {

@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "caravan/error.hpp"
-#include "cuda_error.hpp"
-#include "grouped_gemm.hpp"
+#include "plugins/device/cuda/device/cuda_error.hpp"
+#include "plugins/device/cuda/grouped/grouped_gemm.hpp"
 #include "tests/device/cuda/gpu_arrays.hpp"
 
 // The tensor cores' grouped products against the plain kernel, which device_test.cpp holds to the reference.

@@ -1,4 +1,4 @@
-#include "library_versions.hpp"
+#include "plugins/device/cuda/device/library_versions.hpp"
 
 #include <gmock/gmock.h>
 

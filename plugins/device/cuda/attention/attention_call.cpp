@@ -1,0 +1,103 @@
+#include "plugins/device/cuda/attention/attention_call.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace caravan::cuda {
+namespace {
+
+struct HeadShape {
+  std::int64_t batch, rows, heads, width;
+};
+
+HeadRows head_rows(const Call& call, const char* name, const TensorView& view, DType type,
+                   const HeadShape& shape) {
+  call.check(name, view, {type, 4, {shape.batch, shape.rows, shape.heads, shape.width}});
+  return {view.data, view.stride(0), view.stride(1), view.stride(2)};
+}
+
+/// Every head of every row starts where four elements can be read at once.
+bool allows_vectors(const HeadRows& rows, DType type) {
+  const std::size_t bytes = 4 * size_of(type);
+  return reinterpret_cast<std::uintptr_t>(rows.data) % bytes == 0 && rows.batch % 4 == 0 &&
+         rows.row % 4 == 0 && rows.head % 4 == 0;
+}
+
+HeadShape query_shape(const AttentionArgs& a) {
+  return {a.batch, a.queries, a.heads, a.width};
+}
+HeadShape key_shape(const AttentionArgs& a) {
+  return {a.batch, a.keys, a.kv_heads, a.width};
+}
+
+void check_extents(const Call& call, const AttentionArgs& a) {
+  if (a.kv_heads == 0 || a.heads % a.kv_heads != 0) {
+    call.fail(fmt::format("{} query heads on {} key/value heads (must be a multiple)", a.heads, a.kv_heads));
+  }
+  if (a.width > kWidestHead) {
+    call.fail(fmt::format("head width {} (kernels here hold up to {})", a.width, kWidestHead));
+  }
+  constexpr std::int64_t kMostBlocks = 65535;
+  if (a.batch > kMostBlocks || a.heads > kMostBlocks) {
+    call.fail(fmt::format("{} sequences of {} heads (at most {} each)", a.batch, a.heads, kMostBlocks));
+  }
+  if (!(a.dropout >= 0 && a.dropout < 1))
+    call.fail(fmt::format("dropout probability {} (must be in [0, 1))", a.dropout));
+}
+
+void take_mask(const Call& call, const AttentionMask& mask, AttentionArgs& a) {
+  a.first_query = mask.first_query;
+  a.first_key = mask.first_key;
+  a.chunk = mask.chunk;
+  if (mask.documents.empty()) return;
+  const Matrix documents = call.matrix("documents", mask.documents, DType::i32, a.batch, a.queries);
+  if (a.keys != a.queries) {
+    call.fail(fmt::format("documents with {} queries and {} keys (needs as many)", a.queries, a.keys));
+  }
+  a.documents = documents.as<std::int32_t>();
+  a.documents_row = documents.stride;
+}
+
+template <class Args>
+AttentionArgs check_shared(const Call& call, const Args& args) {
+  AttentionArgs a;
+  a.dtype = call.compute_type("q", args.q);
+  a.q = head_rows(call, "q", args.q, a.dtype, {kAny, kAny, kAny, kAny});
+  a.batch = static_cast<int>(args.q.extent(0)), a.queries = static_cast<int>(args.q.extent(1));
+  a.heads = static_cast<int>(args.q.extent(2)), a.width = static_cast<int>(args.q.extent(3));
+  a.k = head_rows(call, "k", args.k, a.dtype, {a.batch, kAny, kAny, a.width});
+  a.keys = static_cast<int>(args.k.extent(1)), a.kv_heads = static_cast<int>(args.k.extent(2));
+  a.v = head_rows(call, "v", args.v, a.dtype, key_shape(a));
+  a.out = head_rows(call, "out", args.out, a.dtype, query_shape(a));
+  call.check("lse", args.lse, {DType::f32, 3, {a.batch, a.heads, a.queries}});
+  a.lse = args.lse.template as<float>();
+  a.lse_batch = args.lse.stride(0), a.lse_head = args.lse.stride(1);
+  a.scale = args.scale;
+  a.dropout = args.dropout.probability;
+  a.dropout_key = args.dropout.key;
+  a.dropout_row = args.dropout.first_row;
+  check_extents(call, a);
+  take_mask(call, args.mask, a);
+  a.vectors = a.width % 4 == 0 && allows_vectors(a.q, a.dtype) && allows_vectors(a.k, a.dtype) &&
+              allows_vectors(a.v, a.dtype) && allows_vectors(a.out, a.dtype);
+  return a;
+}
+
+}  // namespace
+
+AttentionArgs check_attention(const Call& call, const AttentionForward& args) {
+  return check_shared(call, args);
+}
+
+AttentionArgs check_attention(const Call& call, const AttentionBackward& args) {
+  AttentionArgs a = check_shared(call, args);
+  a.dout = head_rows(call, "dout", args.dout, a.dtype, query_shape(a));
+  a.dq = head_rows(call, "dq", args.dq, a.dtype, query_shape(a));
+  a.dk = head_rows(call, "dk", args.dk, a.dtype, key_shape(a));
+  a.dv = head_rows(call, "dv", args.dv, a.dtype, key_shape(a));
+  a.vectors = a.vectors && allows_vectors(a.dout, a.dtype);
+  return a;
+}
+
+}  // namespace caravan::cuda

@@ -1,0 +1,56 @@
+#include "plugins/device/cuda/device/context.hpp"
+
+#include <fmt/format.h>
+
+#include "caravan/error.hpp"
+#include "plugins/device/cuda/device/cuda_error.hpp"
+#include "plugins/device/cuda/device/probe.hpp"
+
+namespace caravan::cuda {
+namespace {
+
+int attribute(cudaDeviceAttr which, int ordinal) {
+  int value = 0;
+  CARAVAN_CUDA_CHECK(cudaDeviceGetAttribute(&value, which, ordinal));
+  return value;
+}
+
+cudaStream_t make_stream() {
+  cudaStream_t stream = nullptr;
+  CARAVAN_CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  return stream;
+}
+
+void check_kernels_run(int ordinal) {
+  const cudaError_t error = probe_kernels();
+  if (error != cudaErrorNoKernelImageForDevice && error != cudaErrorInvalidDeviceFunction) {
+    CARAVAN_CUDA_CHECK(error);
+    return;
+  }
+  const int major = attribute(cudaDevAttrComputeCapabilityMajor, ordinal),
+            minor = attribute(cudaDevAttrComputeCapabilityMinor, ordinal);
+  throw DeviceError(fmt::format(
+      "device 'cuda' was built for architectures " CARAVAN_CUDA_ARCHITECTURES
+      " (GPU {} has compute capability {}.{}). Rebuild with -DCMAKE_CUDA_ARCHITECTURES={}{}-real?",
+      ordinal, major, minor, major, minor));
+}
+
+}  // namespace
+
+Context::Context(int ordinal, Determinism determinism) : ordinal_(ordinal), determinism_(determinism) {
+  CARAVAN_CUDA_CHECK(cudaSetDevice(ordinal));
+  check_kernels_run(ordinal);
+  multiprocessors_ = attribute(cudaDevAttrMultiProcessorCount, ordinal);
+  shared_memory_ = static_cast<std::size_t>(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, ordinal));
+  for (cudaStream_t& stream : streams_) stream = make_stream();
+  workspace_ = std::make_unique<Workspace>(stream());
+}
+
+Context::~Context() {
+  cudaDeviceSynchronize();
+  kept_.clear();
+  workspace_.reset();
+  for (const cudaStream_t stream : streams_) cudaStreamDestroy(stream);
+}
+
+}  // namespace caravan::cuda

@@ -1,0 +1,132 @@
+#include "plugins/device/cuda/device/cuda_device.hpp"
+
+#include <fmt/format.h>
+
+#include "caravan/check.hpp"
+#include "plugins/device/cuda/device/choose_gpu.hpp"
+#include "plugins/device/cuda/device/cuda_error.hpp"
+#include "plugins/device/cuda/device/library_versions.hpp"
+#include "plugins/device/cuda/device/recording.hpp"
+
+namespace caravan::cuda {
+namespace {
+
+double gib(std::size_t bytes) {
+  return static_cast<double>(bytes) / (1024.0 * 1024 * 1024);
+}
+
+MemoryUse current_use() {
+  MemoryUse use;
+  CARAVAN_CUDA_CHECK(cudaMemGetInfo(&use.free, &use.total));
+  return use;
+}
+
+[[noreturn]] void out_of_memory(std::size_t bytes, std::string_view what) {
+  (void)cudaGetLastError();
+  const MemoryUse use = current_use();
+  throw DeviceError(fmt::format(
+      "{}: no {:.2f} GiB of device memory ({:.2f} of {:.2f} GiB are free). A smaller batch, recomputation or "
+      "sharding?",
+      what, gib(bytes), gib(use.free), gib(use.total)));
+}
+
+/// An event is number · kLanes + lane, the numbers of a lane counted from 1; 0 has already happened.
+constexpr std::size_t index_of(Lane lane) {
+  return static_cast<std::size_t>(lane);
+}
+
+}  // namespace
+
+CudaDevice::CudaDevice(const Host&, const Config& config)
+    : context_(choose_gpu(), config.get_bool("deterministic") ? Determinism::exact : Determinism::fast),
+      ops_(context_) {
+  check_libraries();
+}
+
+std::string CudaDevice::description() const {
+  return describe_gpu(context_.ordinal()) + ", " + describe_libraries();
+}
+
+void* CudaDevice::allocate(std::size_t bytes, std::string_view what) {
+  void* data = nullptr;
+  const cudaError_t error = cudaMalloc(&data, bytes == 0 ? 1 : bytes);
+  if (error == cudaErrorMemoryAllocation) out_of_memory(bytes, what);
+  CARAVAN_CUDA_CHECK(error);
+  return data;
+}
+
+void CudaDevice::release(void* data) noexcept {
+  cudaFree(data);
+}
+
+std::optional<MemoryUse> CudaDevice::memory_use() const {
+  return current_use();
+}
+
+std::string CudaDevice::pin_host(void* data, std::size_t bytes) {
+  const cudaError_t error = bytes == 0 ? cudaSuccess : cudaHostRegister(data, bytes, cudaHostRegisterDefault);
+  if (error == cudaSuccess) return "";
+  (void)cudaGetLastError();  // an answer, not a failure of what comes next
+  return cudaGetErrorString(error);
+}
+
+void CudaDevice::unpin_host(void* data) noexcept {
+  if (cudaHostUnregister(data) != cudaSuccess) (void)cudaGetLastError();
+}
+
+void CudaDevice::copy_to_host(Lane lane, void* to, const void* from, std::size_t bytes) {
+  if (bytes > 0) staging_.to_host(context_.stream(lane), to, from, bytes);
+}
+
+void CudaDevice::copy_from_host(Lane lane, void* to, const void* from, std::size_t bytes) {
+  if (bytes > 0) staging_.to_device(context_.stream(lane), to, from, bytes);
+}
+
+void CudaDevice::copy(Lane lane, void* to, const void* from, std::size_t bytes) {
+  if (bytes == 0) return;
+  CARAVAN_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, context_.stream(lane)));
+}
+
+void CudaDevice::fill_zero(Lane lane, void* data, std::size_t bytes) {
+  if (bytes == 0) return;
+  CARAVAN_CUDA_CHECK(cudaMemsetAsync(data, 0, bytes, context_.stream(lane)));
+}
+
+Event CudaDevice::record(Lane lane) {
+  return {events_[index_of(lane)].record(context_.stream(lane)) * kLanes + index_of(lane)};
+}
+
+void CudaDevice::wait(Lane lane, Event event) {
+  if (event.id == 0) return;
+  const auto [events, number] = find(event);
+  events.wait(context_.stream(lane), number);
+}
+
+std::pair<LaneEvents&, std::uint64_t> CudaDevice::find(Event event) {
+  return {events_[event.id % kLanes], event.id / kLanes};
+}
+
+void CudaDevice::await(Event event) {
+  if (event.id != 0) {
+    const auto [events, number] = find(event);
+    events.synchronize(number);
+  }
+  staging_.deliver_arrived();
+}
+
+void CudaDevice::synchronize() {
+  for (const cudaStream_t stream : context_.streams()) CARAVAN_CUDA_CHECK(cudaStreamSynchronize(stream));
+  staging_.deliver();
+}
+
+void CudaDevice::start_recording() {
+  synchronize();
+  cuda::start_recording();
+}
+
+std::vector<DeviceActivity> CudaDevice::stop_recording() {
+  synchronize();
+  return cuda::stop_recording();
+}
+
+}  // namespace caravan::cuda

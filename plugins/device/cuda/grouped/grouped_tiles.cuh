@@ -1,0 +1,92 @@
+#pragma once
+
+#include <cstdint>
+
+#include "plugins/device/cuda/grouped/grouped_call.hpp"
+
+namespace caravan::cuda {
+
+/// Which operand the blocks of a cluster share: rows of A, when their tiles lie side by side, or columns of
+/// B, when they lie below each other.
+enum class Shared { a, b };
+
+/// One tile of outputs. For Product::rows `row` counts from the group's first row, for Product::weights from
+/// the first output of the group's weight.
+struct Tile {
+  int group;
+  int first, count;  ///< rows of the group in the sorted buffer
+  int row, column;
+};
+
+/// Walks the tiles of all groups in one order that every warp of every block computes for itself from the
+/// offsets, so that nobody has to hand them out: this walk takes the units first, first + step, …
+/// A unit is one tile, or kCluster neighbours that the blocks of a cluster take. Within a group the order
+/// goes down bands of kBand rows of units, so that the blocks that run together share rows and columns in L2.
+template <Product kProduct, int kRows, int kColumns, int kCluster, Shared kShared>
+class TileWalk {
+ public:
+  __device__ TileWalk(const GroupedCall& call, int first, int step, int rank)
+      : call_(call), unit_(first), step_(step), rank_(rank) {
+    open_group();
+  }
+
+  /// False after the last one.
+  __device__ bool next(Tile& tile) {
+    if (!advance(tile)) return false;
+    place(tile);
+    return true;
+  }
+  /// The same, but for the place in the group, which takes two divisions that whoever leaves the tile to
+  /// others saves.
+  __device__ bool advance(Tile& tile) {
+    while (unit_ >= group_end_) {
+      if (++group_ >= call_.groups) return false;
+      group_begin_ = group_end_;
+      open_group();
+    }
+    tile.group = group_;
+    tile.first = first_;
+    tile.count = count_;
+    current_ = unit_ - group_begin_;
+    unit_ += step_;
+    return true;
+  }
+  /// Row and column of the tile that advance() has come to.
+  __device__ void place(Tile& tile) const {
+    const int in_band = kBand * columns(), band = current_ / in_band, rest = current_ - band * in_band;
+    const int band_rows = min(kBand, rows_ - band * kBand), column = rest / band_rows;
+    const int row = band * kBand + rest - column * band_rows;
+    tile.row = row * kUnitRows + (kDown ? rank_ * kRows : 0);
+    tile.column = column * kUnitColumns + (kDown ? 0 : rank_ * kColumns);
+  }
+
+ private:
+  static constexpr bool kOfRows = kProduct == Product::rows;
+  static constexpr bool kDown = kShared == Shared::b;
+  static constexpr int kUnitRows = kDown ? kRows * kCluster : kRows;
+  static constexpr int kBand = 2048 / kUnitRows;
+  static constexpr int kUnitColumns = kDown ? kColumns : kColumns * kCluster;
+
+  __device__ static int ceil_div(int a, int b) { return (a + b - 1) / b; }
+  __device__ int offset(int group) const {
+    if (call_.offsets == nullptr) return group == 0 ? 0 : call_.rows;
+    return min(max(__ldg(call_.offsets + group), 0), call_.rows);
+  }
+  __device__ int columns() const { return ceil_div(call_.columns, kUnitColumns); }
+
+  __device__ void open_group() {
+    first_ = offset(group_);
+    count_ = max(offset(group_ + 1) - first_, 0);
+    rows_ = ceil_div(kOfRows ? count_ : call_.out_rows, kUnitRows);
+    const bool written = count_ > 0 || (!kOfRows && call_.accumulate == Accumulate::replace);
+    group_end_ = group_begin_ + (written ? rows_ * columns() : 0);
+  }
+
+  const GroupedCall& call_;
+  int unit_, step_, rank_;
+  int group_ = 0, group_begin_ = 0, group_end_ = 0;
+  int current_ = 0;  ///< unit of the group
+  int first_ = 0, count_ = 0, rows_ = 0;
+};
+
+}  // namespace caravan::cuda

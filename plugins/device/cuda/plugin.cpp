@@ -1,6 +1,0 @@
-#include "caravan/plugin.hpp"
-
-#include "cuda_device.hpp"
-
-CARAVAN_PLUGIN("device-cuda", CARAVAN_VERSION, "Apache-2.0", "The NVIDIA GPU device",
-               caravan::component<caravan::cuda::CudaDevice>());

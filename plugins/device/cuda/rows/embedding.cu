@@ -1,0 +1,81 @@
+#include <algorithm>
+#include <limits>
+#include <string>
+
+#include "plugins/device/cuda/device/cuda_ops.hpp"
+#include "plugins/device/cuda/kernels/rows.cuh"
+
+namespace caravan::cuda {
+namespace {
+
+/// A token outside the vocabulary becomes a row that is not a number, and so the loss: the host does not see
+/// the ids, and a wrong vector must not pass for a right one.
+template <class T>
+struct EmbeddingRows {
+  const std::int32_t* ids;
+  Rows<T> table, out;
+  std::int64_t vocabulary;
+
+  template <int N>
+  __device__ void at(std::int64_t row, std::int64_t column) const {
+    const std::int32_t id = __ldg(ids + row);
+    Floats<N> v;
+    if (id >= 0 && id < vocabulary) {
+      v = load<N>(table.at(id, column));
+    } else {
+#pragma unroll
+      for (int i = 0; i < N; ++i) v[i] = std::numeric_limits<float>::quiet_NaN();
+    }
+    store(out.at(row, column), v);
+  }
+};
+
+template <class T>
+struct PositionRows {
+  Rows<T> x;
+  Rows<float> table;
+  std::int64_t sequence_length, first_position;
+
+  template <int N>
+  __device__ void at(std::int64_t row, std::int64_t column) const {
+    Floats<N> v = load<N>(x.at(row, column));
+    const Floats<N> p = load<N>(table.at(first_position + row % sequence_length, column));
+#pragma unroll
+    for (int i = 0; i < N; ++i) v[i] += p[i];
+    store(x.at(row, column), v);
+  }
+};
+
+}  // namespace
+
+void CudaOps::embedding_forward(const EmbeddingForward& args) {
+  const Call call("embedding_forward");
+  const DType type = call.compute_type("table", args.table);
+  const Matrix table = call.matrix("table", args.table, type, kAny, kAny);
+  const Matrix out = call.matrix("out", args.out, type, kAny, table.columns);
+  const std::int32_t* ids = call.indices("ids", args.ids, out.rows);
+  with_type_and_step(type, rows_of_16_bytes({table, out}), [&]<class T, int N>() {
+    launch_rows<N>(context_, call, out.rows, out.columns,
+                   EmbeddingRows<T>{ids, Rows<T>(table), Rows<T>(out), table.rows});
+  });
+}
+
+void CudaOps::add_positions(const AddPositions& args) {
+  const Call call("add_positions");
+  const DType type = call.compute_type("x", args.x);
+  const Matrix x = call.matrix("x", args.x, type, kAny, kAny);
+  const Matrix table = call.matrix("table", args.table, DType::f32, kAny, x.columns);
+  if (args.sequence_length < 1 || args.first_position < 0 ||
+      args.first_position + std::min(x.rows, args.sequence_length) > table.rows) {
+    call.fail("positions from " + std::to_string(args.first_position) + " for sequences of " +
+              std::to_string(args.sequence_length) + " (the table has " + std::to_string(table.rows) +
+              " rows)");
+  }
+  with_type_and_step(type, rows_of_16_bytes({x, table}), [&]<class T, int N>() {
+    launch_rows<N>(
+        context_, call, x.rows, x.columns,
+        PositionRows<T>{Rows<T>(x), Rows<float>(table), args.sequence_length, args.first_position});
+  });
+}
+
+}  // namespace caravan::cuda
