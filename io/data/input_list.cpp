@@ -4,6 +4,8 @@
 #include <glob.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <map>
 #include <sstream>
@@ -73,21 +75,10 @@ class Expansion {
     list_.files.push_back(kStandardInput);
   }
 
-  /// Paths in a list are relative to the current folder, as if they had been typed.
   void add_list(const std::string& list) {
-    std::istringstream lines(read_text(list, kMostListBytes));
-    std::size_t found = 0;
-    for (std::string line; std::getline(lines, line);) {
-      if (line.ends_with('\r')) line.pop_back();
-      if (line.empty()) continue;
-      CARAVAN_CHECK(!line.starts_with('@') && line != kStandardInput, ConfigError,
-                    fmt::format("{}: '{}' (a list holds files, folders and globs). Name it beside the list?",
-                                list, line));
-      add_path(line);
-      ++found;
-    }
-    CARAVAN_CHECK(found > 0, IoError, fmt::format("{} lists nothing (one path a line is needed)", list));
-    list_.notes.push_back(fmt::format("{}: a list of {} inputs", list, found));
+    const std::vector<std::string> inputs = read_input_list(list);
+    for (const std::string& input : inputs) add_path(input);
+    list_.notes.push_back(fmt::format("{}: a list of {} inputs", list, inputs.size()));
   }
 
   void add_path(const std::string& path) {
@@ -106,11 +97,13 @@ class Expansion {
                     pattern));
     glob_t matches{};
     const int result = ::glob(pattern.c_str(), GLOB_ERR, nullptr, &matches);
+    const int error = errno;
     const std::vector<std::string> paths(matches.gl_pathv,
                                          matches.gl_pathv + (result == 0 ? matches.gl_pathc : 0));
     ::globfree(&matches);
     CARAVAN_CHECK(result == 0 || result == GLOB_NOMATCH, IoError,
-                  fmt::format("cannot look for {} (a folder cannot be read). May you read it?", pattern));
+                  fmt::format("cannot look for {} (a folder cannot be read: {}). Is its name right?", pattern,
+                              std::strerror(error)));
     CARAVAN_CHECK(!paths.empty(), IoError, fmt::format("{} matches no file. Is the path right?", pattern));
     for (const std::string& path : paths) {
       if (fs::is_directory(path))
@@ -158,6 +151,21 @@ class Expansion {
 };
 
 }  // namespace
+
+std::vector<std::string> read_input_list(const std::string& list) {
+  std::istringstream lines(read_text(list, kMostListBytes));
+  std::vector<std::string> inputs;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.ends_with('\r')) line.pop_back();
+    if (line.empty()) continue;
+    CARAVAN_CHECK(!line.starts_with('@') && line != kStandardInput, ConfigError,
+                  fmt::format("{}: '{}' (a list holds files, folders and globs). Name it beside the list?",
+                              list, line));
+    inputs.push_back(line);
+  }
+  CARAVAN_CHECK(!inputs.empty(), IoError, fmt::format("{} lists nothing (one path a line is needed)", list));
+  return inputs;
+}
 
 InputList expand_inputs(const std::vector<std::string>& inputs) {
   Expansion expansion;

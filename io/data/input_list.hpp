@@ -19,4 +19,8 @@ struct InputList {
 /// folder; ConfigError for standard input named twice and for lists within lists.
 InputList expand_inputs(const std::vector<std::string>& inputs);
 
+/// The lines of a list: paths, relative to the current folder as if they had been typed. IoError and
+/// ConfigError as expand_inputs.
+std::vector<std::string> read_input_list(const std::string& list);
+
 }  // namespace caravan::io

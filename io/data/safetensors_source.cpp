@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "caravan/check.hpp"
+#include "caravan/log.hpp"
 #include "io/files/digest.hpp"
 #include "io/safetensors/reader.hpp"
 
@@ -69,6 +70,22 @@ SafetensorsSource::SafetensorsSource(const Host&, const Config& config)
                   fmt::join(labels.leading, ", "), labels.length, fmt::join(rows.leading, ", "), length_));
   labels_ = read_ids(file, "labels", kIgnored);
   vocab_size_ = std::max<std::int64_t>(vocab_size_, *std::ranges::max_element(labels_) + 1);
+  warn_of_unshifted_labels();
+}
+
+/// Labels that others shift while they read look like this; a model would learn to copy its input.
+void SafetensorsSource::warn_of_unshifted_labels() const {
+  std::int64_t valid = 0, copies = 0;
+  for (std::int64_t at = 0; at < rows_ * length_; ++at) {
+    const std::int32_t label = labels_[static_cast<std::size_t>(at)];
+    valid += label != kIgnored;
+    copies += label == tokens_[static_cast<std::size_t>(at / length_ * row_tokens_ + at % length_)];
+  }
+  if (valid > 1 && copies > valid - valid / 10)
+    log_warning(
+        fmt::format("{}: {} of {} labels are the token itself (labels[t] must be what follows tokens[t]). "
+                    "Shift them by one, or leave them out?",
+                    path_, copies, valid));
 }
 
 void SafetensorsSource::read(std::int64_t index, const Sample& sample) {

@@ -20,7 +20,8 @@ class SafetensorsSource final : public DataSource {
   static constexpr const char* kSummary =
       "Rows of tokens, and labels if there are any, from a safetensors file.";
   static constexpr std::array<caravan_param, 4> kParams{{
-      {"path", "path", nullptr, "", "", "The file; its tensors tokens and labels are read."},
+      {"path", "path", nullptr, "", "",
+       "The file; its tensors tokens and labels are read. labels[t] is what follows tokens[t]."},
       {"wrap", "bool", "false", "", "", "Begin again after the last row; without it reading on is an error."},
       {"sequence_length", "int", nullptr, "tokens", "> 0", "Tokens of a sample; the trainer fills it in."},
       {"seed", "int", "0", "", ">= 0", "Not used: rows are read as they stand."},
@@ -31,11 +32,14 @@ class SafetensorsSource final : public DataSource {
   std::int64_t sequence_length() const override { return length_; }
   std::int64_t samples() const override { return rows_; }
   std::int64_t vocab_size() const override { return vocab_size_; }
+  bool repeats() const override { return wraps_; }
   bool has_documents() const override { return false; }
   void read(std::int64_t index, const Sample& sample) override;
   DataIdentity identity() const override;
 
  private:
+  void warn_of_unshifted_labels() const;
+
   std::string path_;
   bool wraps_;
   std::int64_t length_, rows_ = 0, vocab_size_ = 0;

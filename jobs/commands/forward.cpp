@@ -99,9 +99,11 @@ std::function<int()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   app.add_option("--model", options->model, "A Hugging Face folder, a checkpoint, or a run's folder")
       ->required();
-  app.add_option("--inputs", options->inputs,
-                 "safetensors with input_ids [B, T], perhaps labels and attention_mask [B, T], position_ids "
-                 "[B, T] or [1, T]")
+  app.add_option(
+         "--inputs", options->inputs,
+         "safetensors with input_ids [B, T], perhaps labels [B, T] (as transformers takes them: labels[t] "
+         "belongs to token t, which token t - 1 predicts), attention_mask [B, T], position_ids [B, T] or "
+         "[1, T]")
       ->required();
   app.add_option("--outputs", options->outputs,
                  "safetensors to write: logits [B, T, V], loss, router.<layer> [B*T, E]; 0 at masked tokens")

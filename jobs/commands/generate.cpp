@@ -93,8 +93,18 @@ class Printer {
   std::unique_ptr<StreamDecoder> decoder_;
 };
 
+/// How many of the model's tokens may be drawn: a vocabulary that was rounded up has some that stand for no
+/// text.
+std::size_t drawable(std::int64_t vocab, const Tokenizer* tokenizer) {
+  const std::int64_t known = tokenizer ? tokenizer->vocab_size() : vocab;
+  if (known < vocab)
+    log_warning(
+        fmt::format("the model has {} tokens and the tokenizer {}: the others are not drawn", vocab, known));
+  return static_cast<std::size_t>(std::min(vocab, known));
+}
+
 Outcome decode(Decoder& decoder, const std::vector<std::int32_t>& prompt, const Options& options,
-               const std::vector<std::int64_t>& eos, Printer& printer) {
+               const std::vector<std::int64_t>& eos, std::size_t tokens, Printer& printer) {
   Outcome outcome;
   Sampler sampler(options.sampling);
   auto start = std::chrono::steady_clock::now();
@@ -102,7 +112,7 @@ Outcome decode(Decoder& decoder, const std::vector<std::int32_t>& prompt, const 
   outcome.prefill_s = seconds_since(start);
   start = std::chrono::steady_clock::now();
   while (static_cast<std::int64_t>(outcome.tokens.size()) < options.max_new_tokens) {
-    const std::int32_t next = sampler.next(logits);
+    const std::int32_t next = sampler.next(logits.first(tokens));
     if (!options.ignore_eos && std::find(eos.begin(), eos.end(), next) != eos.end()) {
       outcome.stop = "eos";
       break;
@@ -153,7 +163,7 @@ int generate(const Options& options) {
   Decoder decoder(*device, model, positions);
   Printer printer(options, tokenizer.get());
   if (!options.json && tokenizer) write_standard_output(options.prompt);
-  report(options, prompt, decode(decoder, prompt, options, eos, printer));
+  report(options, prompt, decode(decoder, prompt, options, eos, drawable(vocab, tokenizer.get()), printer));
   return 0;
 }
 

@@ -96,7 +96,11 @@ const TensorEntry& tensor_named(const std::string& name, const std::vector<Tenso
       if (tensor.name == path) return tensor;
     }
   }
-  refuse(fmt::format("there is no tensor {}", printable(name)), name, tensors);
+  const bool is_value = name.find("state/") != std::string::npos;
+  refuse(fmt::format(
+             "there is no tensor {}{}", printable(name),
+             is_value ? " (numbers and texts under /state are values, which the tree and --json show)" : ""),
+         name, tensors);
 }
 
 }  // namespace caravan::jobs

@@ -5,6 +5,7 @@
 
 #include "caravan/error.hpp"
 #include "core/base/schema_type.hpp"
+#include "io/data/input_list.hpp"
 #include "jobs/job/place.hpp"
 #include "jobs/job/schema.hpp"
 
@@ -22,9 +23,11 @@ std::string absolute_path(const std::string& path) {
   return text;
 }
 
-/// One of several inputs: @LIST names a file with more of them.
-std::string absolute_input(const std::string& input) {
-  return input.starts_with('@') ? "@" + absolute_path(input.substr(1)) : absolute_path(input);
+/// One of several inputs: @LIST is what its lines say now, so that the job is the same from any folder.
+void append_input(Config& list, const std::string& input) {
+  if (!input.starts_with('@')) return list.append(Config::scalar(absolute_path(input)));
+  for (const std::string& line : io::read_input_list(input.substr(1)))
+    list.append(Config::scalar(absolute_path(line)));
 }
 
 /// Of a path or of every path of a list.
@@ -33,8 +36,7 @@ Config made_absolute(const Config& value) {
   if (value.kind() != Config::Kind::list) return value;
   Config list = Config::list();
   for (const Config& item : value.items()) {
-    const bool is_text = item.kind() == Config::Kind::scalar;
-    list.append(is_text ? Config::scalar(absolute_input(item.text())) : item);
+    item.kind() == Config::Kind::scalar ? append_input(list, item.text()) : list.append(item);
   }
   return list;
 }

@@ -66,4 +66,15 @@ BatchShare divide_batch(const Job& job, const MeshLayout& layout, int rank) {
   return share;
 }
 
+void check_enough_samples(const Job& job, const BatchShare& share, const DataSource& source) {
+  const std::int64_t needed =
+      checked_product({{"train.steps", job.train.steps}, {kSamples, share.global_batch}}, kMostNumbered,
+                      "sequences of a run");
+  CARAVAN_CHECK(
+      source.repeats() || needed <= source.samples(), ConfigError,
+      fmt::format("train.steps={} with {} sequences a step need {} samples (the data has {} and does not "
+                  "repeat them). Fewer steps, or data.wrap: true?",
+                  job.train.steps, share.global_batch, needed, source.samples()));
+}
+
 }  // namespace caravan::jobs

@@ -44,6 +44,7 @@ void check_start(TrainSetup& setup, const RunIdentity& identity) {
   if (!wanted.resume) refuse_to_mix(setup.job().output);
   if (wanted.resume && fits_newest_checkpoint(setup, identity)) return;
   if (wanted.initial_load.empty()) return;
+  check_whole_load(setup.job());
   check_same_tokenizer(wanted.initial_load, setup.job(), identity);
   check_weights_from(wanted.initial_load, setup.whole_model().parameters());
 }
@@ -82,6 +83,7 @@ RunIdentity PaperCheck::identity_of(TrainSetup& setup) {
   const auto source = setup.open_data({});
   const RunIdentity identity = identify(setup, *source, *make_single_communicator());
   check_tokenizer_of_data(identity.data);
+  check_enough_samples(job, setup.share(), *source);
   if (job.validation.is_wanted()) {
     const auto validation = open_validation_data(setup);
     validation_batches(job, *validation);

@@ -26,6 +26,20 @@ bool matches(const Globs& globs, const std::string& name) {
                      [&](const std::string& glob) { return ::fnmatch(glob.c_str(), name.c_str(), 0) == 0; });
 }
 
+void check_globs(const io::CheckpointReader& reader, const Globs& excluded) {
+  std::vector<std::string> names = reader.attribute_names();
+  for (const io::TensorRecord& tensor : reader.tensors()) names.push_back(tensor.name);
+  for (const std::string& glob : excluded) {
+    const bool fits = std::any_of(names.begin(), names.end(),
+                                  [&](const std::string& name) { return matches({glob}, name); });
+    CARAVAN_CHECK(
+        fits, ConfigError,
+        fmt::format("checkpoint.exclude_from_loading: '{}' fits nothing in {} (its names are such as {}). "
+                    "Misspelled?",
+                    glob, reader.folder(), names.back()));
+  }
+}
+
 /// Refuses a checkpoint of another model or optimizer: whatever is missing, has another shape, or would be
 /// left behind unread, unless it is excluded.
 void check_same_tensors(const io::CheckpointReader& reader, const ParameterStore& whole_model,
@@ -107,7 +121,16 @@ void refuse_to_mix(const std::string& output) {
   }
 }
 
+void check_whole_load(const Job& job) {
+  CARAVAN_CHECK(
+      job.checkpoint.exclude_from_loading.empty(), ConfigError,
+      fmt::format("checkpoint.exclude_from_loading with checkpoint.initial_load={} (it is for resuming; "
+                  "weights to start from are loaded whole). Leave one out?",
+                  job.checkpoint.initial_load));
+}
+
 void check_fits(const io::CheckpointReader& reader, TrainSetup& setup) {
+  check_globs(reader, setup.job().checkpoint.exclude_from_loading);
   check_same_tensors(reader, setup.whole_model().parameters(), setup.slots(),
                      setup.job().checkpoint.exclude_from_loading);
 }

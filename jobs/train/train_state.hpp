@@ -12,6 +12,7 @@ class CheckpointReader;
 
 namespace caravan::jobs {
 
+struct Job;
 class TrainSetup;
 
 /// How far a run has come.
@@ -26,7 +27,11 @@ bool is_ignored(const std::string& checkpoint);
 /// ConfigError where `output` holds checkpoints that the run is not to continue: it would replace some steps
 /// of the former run and keep others, and pruning would take the new for the old.
 void refuse_to_mix(const std::string& output);
-/// IoError naming what does not fit the job's model or optimizer.
+/// ConfigError where the job would leave something out of weights that a new run starts from: that is for
+/// resuming alone.
+void check_whole_load(const Job& job);
+/// IoError naming what does not fit the job's model or optimizer; ConfigError for a glob of
+/// checkpoint.exclude_from_loading that fits nothing.
 void check_fits(const io::CheckpointReader& reader, TrainSetup& setup);
 /// Reads what this rank holds, whatever layout wrote it. IoError naming what is damaged.
 Progress load_state(const io::CheckpointReader& reader, TrainSetup& setup, Whereabouts& whereabouts);

@@ -62,6 +62,7 @@ Trainer::Trainer(TrainSetup& setup, Communicator& world, const StopRequest& stop
     check_validation_tokenizer(setup.job(), identity_.data, validation);
   }
   start_weights();
+  check_enough_samples(setup.job(), setup.share(), *source_);
   if (lock_) write_run_folder(setup.job(), identity_.data);
 }
 
@@ -80,6 +81,7 @@ void Trainer::start_weights() {
     setup_.model().parameters().initialise(setup_.job().seed);
     return;
   }
+  check_whole_load(setup_.job());
   check_same_tokenizer(initial, setup_.job(), identity_);
   load_initial(initial);
 }

@@ -67,13 +67,22 @@ TEST_F(BadData, RowsOfAnotherLength) {
   expect_refused(2, "rows of 20 tokens with labels (sequence_length=16 needs 17). Set sequence_length=19?");
 }
 
-TEST_F(BadData, TooFewRowsOnOneRankIsItsMessageLast) {
+TEST_F(BadData, TooFewRowsAreRefusedBeforeTheFirstStep) {
   Batches(6, 16, 64).write(file("batches.safetensors"));
-  const Outcome outcome = run(train(job(batches_job()), "run", 2));
-  EXPECT_TRUE(ended_with(outcome, 3));
-  EXPECT_THAT(outcome.last_line(), HasSubstr("error [rank 1] "));
-  EXPECT_THAT(outcome.last_line(),
-              HasSubstr("sample 6 of 6 (the file has no more rows). Fewer steps, or data.wrap: true?"));
+  const std::string message =
+      "train.steps=6 with 4 sequences a step need 24 samples (the data has 6 and does not repeat them)";
+  expect_refused(2, message);
+  EXPECT_THAT(run(train(job(batches_job()), "run", 0, {"--dry-run"})).err, HasSubstr(message));
+  EXPECT_TRUE(ended_with(run(train(job(batches_job()), "run", 2, {"data.wrap=true"})), 0));
+}
+
+TEST_F(BadData, LabelsThatAreTheTokensThemselvesAreSaid) {
+  batches_.labels = batches_.tokens;
+  batches_.write(file("batches.safetensors"));
+  const Outcome outcome = run(train(job(batches_job()), "run", 0));
+  EXPECT_TRUE(ended_with(outcome, 0));
+  EXPECT_THAT(outcome.err,
+              HasSubstr("640 of 640 labels are the token itself (labels[t] must be what follows"));
 }
 
 TEST_F(BadData, APassOfValidationReadsNoRowBeyondTheLastAndNeedsOne) {

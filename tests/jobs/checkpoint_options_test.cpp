@@ -131,6 +131,23 @@ TEST_F(CheckpointOptions, WhatIsExcludedStartsAnew) {
   EXPECT_THAT(part.last_line(), HasSubstr("names 1 of the 3 parts of /model/layers.0.attention.wqkv"));
 }
 
+TEST_F(CheckpointOptions, AnExclusionThatDoesNothingIsRefused) {
+  succeed("run", 0, {});
+  for (const std::string glob : {"optimizer/*", "/optimiser/*", "/model"}) {
+    for (const char* how : {"--dry-run", "train.steps=7"}) {
+      const Outcome outcome =
+          run(train(job_, "run", 0, {"checkpoint.exclude_from_loading=[" + glob + "]", how}));
+      EXPECT_TRUE(ended_with(outcome, 2)) << glob;
+      EXPECT_THAT(outcome.err, HasSubstr("'" + glob + "' fits nothing in "));
+    }
+  }
+  const Outcome start = run(
+      train(job_, "new", 0,
+            {"checkpoint.exclude_from_loading=[/optimizer/*]", "checkpoint.initial_load=" + file("run")}));
+  EXPECT_TRUE(ended_with(start, 2));
+  EXPECT_THAT(start.err, HasSubstr("it is for resuming; weights to start from are loaded whole"));
+}
+
 TEST_F(CheckpointOptions, ASecondRunInTheSameFolderIsRefusedWhileTheFirstLives) {
   Program first(train(job_, "run", 0, {"train.steps=1000000", "checkpoint.every=1000"}), folder_.path());
   ASSERT_TRUE(first.wait_for("\nstep ", 60)) << first.err_so_far();

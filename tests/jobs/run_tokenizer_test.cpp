@@ -145,6 +145,28 @@ TEST_F(RunTokenizer, ValidationDataOfAnotherTokenizerIsRefusedUnlessTheJobAllows
                          0));
 }
 
+TEST_F(RunTokenizer, TokensThatTheTokenizerLacksAreNotDrawn) {
+  ASSERT_TRUE(ended_with(in("work", {"train", "job.yaml", "output=wide", "model.vocab_size=4000"}), 0));
+  const Outcome outcome =
+      in("work", {"generate", "--model", "wide", "--prompt", "the day", "--temperature", "5", "--top-p", "1",
+                  "--device", "host", "--max-new-tokens", "50", "--json"});
+  ASSERT_TRUE(ended_with(outcome, 0));
+  for (const auto& id : nlohmann::json::parse(outcome.out).at("ids")) EXPECT_LT(id.get<int>(), 270);
+  EXPECT_THAT(outcome.err, HasSubstr("the model has 4000 tokens and the tokenizer "));
+}
+
+TEST_F(RunTokenizer, AListOfTextsIsTheSameRunFromAnyFolder) {
+  spill(file("work/texts.list"), "a.txt\n");
+  fs::copy_file(file("text"), file("work/a.txt"));
+  fs::copy_file(file("other-text"), file("elsewhere/a.txt"));
+  const std::string data = "data={source: text, path: ['@texts.list'], tokenizer: shards/tokenizer.json}";
+  ASSERT_TRUE(ended_with(in("work", {"train", "job.yaml", "output=listed", data}), 0));
+  EXPECT_THAT(slurp(file("work/listed/job.yaml")), HasSubstr(file("work/a.txt")));
+  const Outcome again = in("elsewhere", {"train", file("work/listed/job.yaml"), "train.steps=3"});
+  EXPECT_TRUE(ended_with(again, 0));
+  EXPECT_THAT(again.err, HasSubstr("resumed at step 2"));
+}
+
 TEST_F(RunTokenizer, VerifyingACheckpointComparesItsTokenizer) {
   EXPECT_TRUE(ended_with(caravan({"inspect", file("work/run"), "--verify"}), 0));
   fs::remove(step("checkpoints") + "/tokenizer.json");  // a link: the run's own stays as it is

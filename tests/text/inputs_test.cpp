@@ -80,6 +80,10 @@ TEST_F(Inputs, GzipIsReadWhateverItsName) {
   EXPECT_EQ(bytes_of(make("empty", "")), "");
 }
 
+TEST_F(Inputs, AGlobInAFolderThatIsNotThereSaysSo) {
+  EXPECT_THAT(refusal_of({folder_.file("nowhere/*.txt")}), HasSubstr("No such file or directory"));
+}
+
 TEST_F(Inputs, DamagedGzipIsRefused) {
   const std::string packed = gzipped(letters(10'000));
   std::string changed = packed;

@@ -34,8 +34,12 @@ class DataSource {
   virtual ~DataSource() = default;
 
   virtual std::int64_t sequence_length() const = 0;
-  /// Samples of one pass; 0: endless. Indices beyond it start the next pass, in another order when shuffled.
+  /// Samples of one pass; 0: endless. Indices beyond it start the next pass, in another order when shuffled;
+  /// see repeats().
   virtual std::int64_t samples() const = 0;
+  /// Whether there is a sample for every index: one beyond samples() is of the next pass. False: reading it
+  /// is an IoError, so a run that would need it is refused.
+  virtual bool repeats() const { return true; }
   /// One more than the largest token id that can occur, for a check against the model.
   virtual std::int64_t vocab_size() const = 0;
   /// Whether `documents` is filled.
