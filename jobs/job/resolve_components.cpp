@@ -23,9 +23,11 @@ std::string absolute_path(const std::string& path) {
   return text;
 }
 
-/// One of several inputs: @LIST is what its lines say now, so that the job is the same from any folder.
+/// One of several inputs: @LIST is what its lines say now, so that the job is the same from any folder. A
+/// list that is on other machines alone stays a list.
 void append_input(Config& list, const std::string& input) {
   if (!input.starts_with('@')) return list.append(Config::scalar(absolute_path(input)));
+  if (!fs::exists(input.substr(1))) return list.append(Config::scalar("@" + absolute_path(input.substr(1))));
   for (const std::string& line : io::read_input_list(input.substr(1)))
     list.append(Config::scalar(absolute_path(line)));
 }

@@ -90,7 +90,8 @@ TEST_F(DryRun, RefusesWhatTrainingWouldRefuseAfterThePlan) {
 }
 
 TEST_F(DryRun, RefusesWhatThisMachineHasNoMemoryForAfterThePlan) {
-  const std::vector<std::string> large{"train.local_batch_size=1048576", "train.global_batch_size=1048576"};
+  const std::vector<std::string> large{"train.local_batch_size=1048576", "train.global_batch_size=1048576",
+                                       "train.sequence_length=1024"};
   const Outcome outcome = dry_run(large), trained = run(train(file("job.yaml"), "run", 0, large));
   EXPECT_THAT(outcome.out, HasSubstr("# parameters"));
   EXPECT_EQ(outcome.code, trained.code);
