@@ -92,9 +92,8 @@ std::vector<PartOfFragment> parts_of(const Fragment& fragment, const TensorView&
       slab.extents.set(part_axis, own.extents[part_axis]);
       const Box common = intersection(box, slab);
       if (common.extents.count() > 0) {
-        Box in_part = common;
-        for (std::size_t axis = 0; axis < static_cast<std::size_t>(box.extents.rank()); ++axis)
-          in_part.origin[axis] += own.origin[axis] - slab.origin[axis];
+        Box in_part = moved(common, slab.origin);
+        for (std::size_t axis = 0; axis < own.origin.size(); ++axis) in_part.origin[axis] += own.origin[axis];
         found.push_back({part, in_part, block_in(flat, parameter.shape(), fragment.begin, common)});
       }
       slab.origin[static_cast<std::size_t>(part_axis)] += own.extents[part_axis];
