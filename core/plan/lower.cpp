@@ -18,19 +18,24 @@ RankPlan row_of(Plan lowered, Placement placement, int microbatches, int rank) {
   return plan;
 }
 
+Plan with_unshard(Plan plan, const Placement& placement, Unsharding unsharding) {
+  return unsharding == Unsharding::none ? plan : place_unshard(plan, placement.stages());
+}
+
 }  // namespace
 
-RankPlan lower(const Plan& compute, int microbatches, int rank, Recomputation recomputation) {
+RankPlan lower(const Plan& compute, int microbatches, int rank, Recomputation recomputation,
+               Unsharding unsharding) {
   Placement placement = check(compute, microbatches);
   const bool recomputes = recomputation == Recomputation::stage;
   Plan plan = recomputes ? place_recomputation(
                                compute, std::vector<bool>(static_cast<std::size_t>(placement.stages()), true))
                          : compute;
-  plan = place_communication(place_reduction(plan));
+  plan = place_communication(place_reduction(with_unshard(std::move(plan), placement, unsharding)));
   return row_of(std::move(plan), std::move(placement), microbatches, rank);
 }
 
-RankPlan lower_evaluation(const Placement& placement, int microbatches, int rank) {
+RankPlan lower_evaluation(const Placement& placement, int microbatches, int rank, Unsharding unsharding) {
   const int ranks = static_cast<int>(placement.stages_of.size());
   Plan plan{std::vector<std::vector<Step>>(placement.stages_of.size())};
   for (int first = 0; first < microbatches; first += ranks) {
@@ -41,7 +46,8 @@ RankPlan lower_evaluation(const Placement& placement, int microbatches, int rank
         row.push_back({{stage, ActionKind::forward, microbatch}, {}});
     }
   }
-  return row_of(place_communication(plan), placement, microbatches, rank);
+  plan = place_communication(with_unshard(std::move(plan), placement, unsharding));
+  return row_of(std::move(plan), placement, microbatches, rank);
 }
 
 }  // namespace caravan

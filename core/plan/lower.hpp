@@ -27,12 +27,20 @@ enum class Recomputation {
           ///< reads it
 };
 
+/// Whether a plan says when the weights of stages are gathered.
+enum class Unsharding {
+  none,
+  once,  ///< UNSHARD before a stage's first use, RESHARD after everything
+};
+
 /// Checks a schedule's plan, adds what it leaves to core, and picks the row of `rank`. ConfigError as
 /// check().
-RankPlan lower(const Plan& compute, int microbatches, int rank, Recomputation recomputation);
+RankPlan lower(const Plan& compute, int microbatches, int rank, Recomputation recomputation,
+               Unsharding unsharding = Unsharding::none);
 
 /// Forwards alone, on the same placement: groups of as many micro-batches as there are ranks go through all
 /// stages.
-RankPlan lower_evaluation(const Placement& placement, int microbatches, int rank);
+RankPlan lower_evaluation(const Placement& placement, int microbatches, int rank,
+                          Unsharding unsharding = Unsharding::none);
 
 }  // namespace caravan

@@ -78,8 +78,8 @@ void Executor::take(RankPlan plan) {
   for (std::size_t at = 0; at < stages_.size(); ++at) {
     const LocalStage& local = stages_[at];
     const PipelineStage::Neighbours neighbours{pipeline_, rank_of(indices[at] - 1), rank_of(indices[at] + 1)};
-    members_.push_back(std::make_unique<Member>(Member{
-        {device_, local.stage, local.stash, sums_, plan_.places[at], neighbours}, {*this, local.stage}}));
+    members_.push_back(std::make_unique<Member>(
+        Member{{device_, local, sums_, plan_.places[at], neighbours}, {*this, local}, local.groups}));
     layers_.insert(layers_.end(), local.stage.layers().begin(), local.stage.layers().end());
   }
   find_last_weight_steps();
@@ -109,10 +109,18 @@ void Executor::zero_sums() {
 
 void Executor::Observer::visited(const Visit& visit) {
   if (final_gradients_ && visit.completes_weights)
-    executor_.announcer_.finished(*stage_.layers()[visit.layer]);
+    executor_.announcer_.finished(*local_.stage.layers()[visit.layer]);
   executor_.announcer_.progress();
   if (executor_.whereabouts_) executor_.whereabouts_->tick();
-  for (const auto& other : executor_.members_) other->stage.progress();
+  for (const auto& other : executor_.members_) {
+    other->stage.progress();
+    if (other->groups) other->groups->progress();
+  }
+}
+
+void Executor::Observer::expect_final_gradients(bool expected) {
+  final_gradients_ = expected;
+  if (local_.groups) local_.groups->expect_final(expected);
 }
 
 double Executor::clock() {
@@ -128,6 +136,7 @@ bool Executor::is_left_out(const Action& action) const {
 
 std::optional<Cursor> Executor::begin(const Action& action, std::size_t index) {
   Member& at = *member(action.stage);
+  if (at.groups) at.groups->require();
   at.observer.expect_final_gradients(at.last_weight_step == static_cast<std::ptrdiff_t>(index));
   return at.stage.begin(action, now_.batches, now_.scales, &at.observer);
 }
@@ -160,12 +169,20 @@ void Executor::walk(const Step& step, std::size_t index) {
   if (step.overlapped) pass_on(*step.overlapped);
 }
 
+void Executor::exchange(const Action& action) {
+  StageGroups* groups = member(action.stage)->groups;
+  if (!groups) return;  // whole parameters, whose gradients are announced while the last backward walks
+  // RESHARD has nothing to do: the room is this stage's alone, and what it holds may be used until the update.
+  if (action.kind == ActionKind::unshard) groups->unshard();
+  if (action.kind == ActionKind::reduce_gradients) groups->reduce();
+}
+
 void Executor::run_step(std::size_t index) {
   const Step& step = plan_.row[index];
   if (is_left_out(step.action)) return;
   enter(whereabouts_, step.action);
   if (is_message(step.action.kind)) return member(step.action.stage)->stage.communicate(step.action);
-  if (!is_walk(step.action.kind)) return;  // gradients are announced while the last backward walks
+  if (!is_walk(step.action.kind)) return exchange(step.action);
   member(step.action.stage)->stage.wait_for_inputs(step.action);
   if (step.overlapped) member(step.overlapped->stage)->stage.wait_for_inputs(*step.overlapped);
   spans_[index].begin = clock();

@@ -14,12 +14,6 @@
 
 namespace caravan {
 
-/// One stage of this rank with the memory for its activations. Borrowed.
-struct LocalStage {
-  Stage& stage;
-  Stash& stash;
-};
-
 /// Runs one rank's row of a plan: every step in order, messages under way meanwhile.
 class Executor {
  public:
@@ -56,20 +50,21 @@ class Executor {
   /// Lets messages advance between the segments of a walk, and announces gradients.
   class Observer final : public WalkObserver {
    public:
-    Observer(Executor& executor, const Stage& stage) : executor_(executor), stage_(stage) {}
+    Observer(Executor& executor, const LocalStage& local) : executor_(executor), local_(local) {}
     void visited(const Visit& visit) override;
     /// Whether the walk to come is the last of the stage that adds to weight gradients. In it a layer's
     /// gradients are final, and announced, when its last visit is over.
-    void expect_final_gradients(bool expected) { final_gradients_ = expected; }
+    void expect_final_gradients(bool expected);
 
    private:
     Executor& executor_;
-    const Stage& stage_;
+    LocalStage local_;
     bool final_gradients_ = false;
   };
   struct Member {
     PipelineStage stage;
     Observer observer;
+    StageGroups* groups;  ///< or null
     std::ptrdiff_t last_weight_step = -1;  ///< index in the row
   };
   /// What all actions of a run share.
@@ -84,6 +79,8 @@ class Executor {
   Member* member(int stage);
   bool is_left_out(const Action& action) const;
   void run_step(std::size_t index);
+  /// UNSHARD, RESHARD, REDUCE_GRAD.
+  void exchange(const Action& action);
   void walk(const Step& step, std::size_t index);
   std::optional<Cursor> begin(const Action& action, std::size_t index);
   void pass_on(const Action& action);

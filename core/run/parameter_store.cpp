@@ -6,6 +6,7 @@
 #include "caravan/check.hpp"
 #include "caravan/checked.hpp"
 #include "caravan/parameter.hpp"
+#include "core/run/parameter_groups.hpp"
 
 namespace caravan {
 
@@ -37,6 +38,9 @@ void check_size(const ParameterSpec& spec) {
 }
 
 }  // namespace
+
+ParameterStore::ParameterStore(DType compute, const Mesh* mesh) : compute_(compute), mesh_(mesh) {}
+ParameterStore::~ParameterStore() = default;
 
 Parameter& ParameterStore::declare(ParameterSpec spec) {
   check_size(spec);
@@ -80,19 +84,24 @@ std::int64_t ParameterStore::count(ParameterKind kind) const {
 }
 
 ParameterStore::Memory ParameterStore::memory(Content content, std::size_t slots) const {
-  Arena weights = Arena::measuring("weights"), f32 = Arena::measuring("f32"),
-        buffers = Arena::measuring("buffers");
+  Memory need = groups_ ? memory_of_groups(content, slots) : memory_of_wholes(content, slots);
+  Arena buffers = Arena::measuring("buffers");
+  for (const auto& buffer : buffers_) buffers.take(DType::f32, buffer->shape);
+  need.buffers = buffers.used();
+  return need;
+}
+
+ParameterStore::Memory ParameterStore::memory_of_wholes(Content content, std::size_t slots) const {
+  Arena weights = Arena::measuring("weights"), f32 = Arena::measuring("f32");
   for (const auto& parameter : parameters_) {
     weights.take(compute_, parameter->shape());
     f32.take(DType::f32, parameter->shape());
   }
-  for (const auto& buffer : buffers_) buffers.take(DType::f32, buffer->shape);
   const bool trains = content == Content::weights_and_gradients;
   return {.weights = weights.used(),
           .masters = trains && compute_ != DType::f32 ? f32.used() : 0,
           .gradients = trains ? f32.used() : 0,
-          .slots = slots * f32.used(),
-          .buffers = buffers.used()};
+          .slots = slots * f32.used()};
 }
 
 std::vector<Fragment*> ParameterStore::in_memory_order() {
@@ -145,32 +154,41 @@ void ParameterStore::place_gradients(Arena& arena) {
       TensorView(arena.base(), DType::f32, Shape{static_cast<std::int64_t>(arena.used() / sizeof(float))});
 }
 
+void ParameterStore::place_slot(Arena& arena) {
+  for (Fragment* fragment : in_memory_order())
+    fragment->slots.push_back(arena.take(DType::f32, {fragment->count()}));
+}
+
 void ParameterStore::allocate(Device& device, Content content, std::size_t slots) {
   CARAVAN_EXPECT(arenas_.empty());
   device_ = &device;
   const Memory need = memory(content, slots);
-  arenas_.reserve(slots + 4);
-  place_weights(need);
-  if (content == Content::weights_and_gradients) place_gradients(open(need.gradients, "gradients"));
+  arenas_.reserve(slots + 6);
+  groups_ ? place_group_weights(need) : place_weights(need);
+  if (content == Content::weights_and_gradients)
+    groups_ ? place_group_gradients(need) : place_gradients(open(need.gradients, "gradients"));
   for (std::size_t slot = 0; slot < slots; ++slot) {
     Arena& arena = open(need.slots / slots, fmt::format("optimizer slot {}", slot));
-    for (Fragment* fragment : in_memory_order())
-      fragment->slots.push_back(arena.take(DType::f32, {fragment->count()}));
+    groups_ ? place_group_slot(arena) : place_slot(arena);
   }
   Arena& buffers = open(need.buffers, "buffers");
   for (const auto& buffer : buffers_) buffer->data = buffers.take(DType::f32, buffer->shape);
 }
 
 void ParameterStore::start_gradients(Device& device) {
+  if (groups_) return;
   for (const auto& parameter : parameters_) parameter->stale_ = parameter->gradient_is_replaced();
   device.fill_zero(Lane::compute, all_gradients_.data, cleared_bytes_);
 }
 
 void ParameterStore::finish_gradients(Device& device) {
-  for (const auto& parameter : parameters_) {
-    if (parameter->begin_sum() == Accumulate::add) continue;
-    device.fill_zero(Lane::compute, parameter->grad.data, parameter->grad.bytes());
-  }
+  if (groups_) return;
+  for (const auto& parameter : parameters_) finish_gradient(device, *parameter);
+}
+
+void ParameterStore::finish_gradient(Device& device, Parameter& parameter) {
+  if (parameter.begin_sum() == Accumulate::replace)
+    device.fill_zero(Lane::compute, parameter.grad.data, parameter.grad.bytes());
 }
 
 }  // namespace caravan

@@ -12,25 +12,29 @@ int place_of(const PlaceMap& map, int microbatch) {
   return map.of[static_cast<std::size_t>(microbatch)];
 }
 
-Shape boundary_shape(const Stage& stage, const Stash& stash) {
-  return {stash.layout().shape().tokens(), stage.width()};
+DType compute_of(const LocalStage& local) {
+  return local.stash.layout().shape().compute;
+}
+
+Shape boundary_shape(const LocalStage& local) {
+  return {local.stash.layout().shape().tokens(), local.stage.width()};
 }
 
 }  // namespace
 
-PipelineStage::PipelineStage(Device& device, Stage& stage, Stash& stash, const StepSums& sums,
+PipelineStage::PipelineStage(Device& device, const LocalStage& local, const StepSums& sums,
                              const StagePlaces& places, const Neighbours& neighbours)
-    : runner_(device, stage, stash, sums),
-      stash_(stash),
+    : runner_(device, local.stage, local.stash, sums, local.groups),
+      stash_(local.stash),
       places_(places),
       neighbours_(neighbours),
-      inputs_(device, places.input.count, stash.layout().shape().compute, boundary_shape(stage, stash)),
-      gradients_(device, places.gradient.count, stash.layout().shape().compute, boundary_shape(stage, stash)),
-      outputs_(stash.in_flight()),
-      input_gradients_(stash.in_flight()) {
+      inputs_(device, places.input.count, compute_of(local), boundary_shape(local)),
+      gradients_(device, places.gradient.count, compute_of(local), boundary_shape(local)),
+      outputs_(stash_.in_flight()),
+      input_gradients_(stash_.in_flight()) {
   CARAVAN_CHECK(
-      places.sets() <= stash.in_flight(), Error,
-      fmt::format("a plan that keeps {} micro-batches on a stash of {}", places.sets(), stash.in_flight()));
+      places.sets() <= stash_.in_flight(), Error,
+      fmt::format("a plan that keeps {} micro-batches on a stash of {}", places.sets(), stash_.in_flight()));
 }
 
 TensorView PipelineStage::output(int microbatch) const {

@@ -9,6 +9,13 @@
 
 namespace caravan {
 
+/// One stage of this rank with the memory for its activations. Borrowed.
+struct LocalStage {
+  Stage& stage;
+  Stash& stash;
+  StageGroups* groups = nullptr;  ///< of parameters that ranks divide; null where all are whole
+};
+
 /// A stage of this rank in a running plan: which set and which places each micro-batch takes, and its
 /// messages with the stages before and after it.
 class PipelineStage {
@@ -17,7 +24,7 @@ class PipelineStage {
     Communicator& group;  ///< of the pipeline's ranks
     int before, after;    ///< ranks that hold the stages before and after
   };
-  PipelineStage(Device& device, Stage& stage, Stash& stash, const StepSums& sums, const StagePlaces& places,
+  PipelineStage(Device& device, const LocalStage& local, const StepSums& sums, const StagePlaces& places,
                 const Neighbours& neighbours);
 
   Stage& stage() noexcept { return runner_.stage(); }

@@ -6,11 +6,11 @@
 namespace caravan {
 namespace {
 
-const Parameter* find(const ParameterStore& store, const std::string& name) {
-  const auto& all = store.parameters();
-  const auto found = std::find_if(all.begin(), all.end(),
-                                  [&](const auto& parameter) { return parameter->spec().name == name; });
-  return found == all.end() ? nullptr : found->get();
+const Fragment* find(const ParameterStore& store, const std::string& name) {
+  const auto& all = store.fragments();
+  const auto found = std::find_if(
+      all.begin(), all.end(), [&](const Fragment& each) { return each.parameter->spec().name == name; });
+  return found == all.end() ? nullptr : &*found;
 }
 
 /// What lies between the begin of `all` and its end, without `left_out` (ascending, inside `all`).
@@ -36,11 +36,11 @@ SharedParameters::SharedParameters(Device& device, const ParameterStore& store, 
   std::vector<TensorView> left_out;
   std::size_t largest = 0;
   for (const SharedParameter& each : shared) {
-    const Parameter* parameter = find(store, each.name);
-    if (!parameter) continue;
-    copies_.push_back({parameter->grad, each.ranks});
-    largest = std::max(largest, parameter->grad.bytes());
-    if (each.ranks.front() != pipeline.rank()) left_out.push_back(parameter->grad);
+    const Fragment* fragment = find(store, each.name);
+    if (!fragment || fragment->count() == 0) continue;
+    copies_.push_back({fragment->grad, each.ranks});
+    largest = std::max(largest, fragment->grad.bytes());
+    if (each.ranks.front() != pipeline.rank()) left_out.push_back(fragment->grad);
   }
   for (const auto& parameter : store.parameters()) {
     if (!parameter->squares.empty()) left_out.push_back(parameter->grad);

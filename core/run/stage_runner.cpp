@@ -8,7 +8,13 @@
 #include "caravan/check.hpp"
 
 namespace caravan {
-namespace {}  // namespace
+namespace {
+
+Walk with_exchanges(const StageGroups* groups, Walk walk) {
+  return groups ? groups->place(walk) : walk;
+}
+
+}  // namespace
 
 std::int64_t count_valid(std::span<const MicroBatch> batches) {
   std::int64_t valid = 0;
@@ -25,17 +31,13 @@ std::size_t StageRunner::input_bytes(const BatchShape& shape, int sets) {
   return static_cast<std::size_t>(sets) * 3 * view;
 }
 
-StageRunner::StageRunner(Device& device, Stage& stage, Stash& stash, const StepSums& sums)
+StageRunner::StageRunner(Device& device, Stage& stage, Stash& stash, const StepSums& sums,
+                         const StageGroups* groups)
     : device_(device),
       stage_(stage),
       stash_(stash),
       memory_(device, input_bytes(stash.layout().shape(), stash.in_flight()), "inputs"),
-      forward_(forward_walk(stage.layers())),
-      backward_(backward_walk(stage.layers(), stash.layout().recompute())),
-      backward_input_(backward_input_walk(stage.layers(), stash.layout().recompute())),
-      backward_weight_(backward_weight_walk(stage.layers(), stash.layout().recompute())),
-      backward_at_once_(without_first_repeat(backward_)),
-      backward_input_at_once_(without_first_repeat(backward_input_)) {
+      walks_(stage.layers(), stash.layout().recompute(), groups) {
   const BatchShape& shape = stash_.layout().shape();
   for (int set = 0; set < stash.in_flight(); ++set) {
     inputs_.push_back({memory_.take(DType::i32, {shape.tokens()}), memory_.take(DType::i32, {shape.tokens()}),
@@ -52,6 +54,16 @@ StageRunner::StageRunner(Device& device, Stage& stage, Stash& stash, const StepS
                      .pending = {}});
   }
 }
+
+StageRunner::Walks::Walks(const std::vector<Layer*>& layers, const RecomputePlan& recompute,
+                          const StageGroups* groups)
+    : forward(with_exchanges(groups, forward_walk(layers))),
+      backward(with_exchanges(groups, backward_walk(layers, recompute))),
+      backward_input(with_exchanges(groups, backward_input_walk(layers, recompute))),
+      backward_weight(with_exchanges(groups, backward_weight_walk(layers, recompute))),
+      backward_at_once(with_exchanges(groups, without_first_repeat(backward_walk(layers, recompute)))),
+      backward_input_at_once(
+          with_exchanges(groups, without_first_repeat(backward_input_walk(layers, recompute)))) {}
 
 TensorView StageRunner::copy(std::span<const std::int32_t> from, TensorView to) {
   if (from.empty()) return {};
@@ -83,14 +95,14 @@ const Walk& StageRunner::walk(ActionKind kind, int set) {
       std::exchange(just_forward_, is_forward ? set : -1) == set && !stash_.layout().separates();
   switch (kind) {
     case ActionKind::backward:
-      return at_once ? backward_at_once_ : backward_;
+      return at_once ? walks_.backward_at_once : walks_.backward;
     case ActionKind::backward_input:
-      return at_once ? backward_input_at_once_ : backward_input_;
+      return at_once ? walks_.backward_input_at_once : walks_.backward_input;
     case ActionKind::backward_weight:
-      return backward_weight_;
+      return walks_.backward_weight;
     default:
       CARAVAN_EXPECT(is_forward);
-      return forward_;
+      return walks_.forward;
   }
 }
 

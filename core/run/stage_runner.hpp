@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "caravan/schedule.hpp"
+#include "core/run/sharded_parameters.hpp"
 #include "core/run/stage.hpp"
 #include "core/run/walk.hpp"
 
@@ -38,8 +39,9 @@ struct StepSums {
 /// Walks one stage over the micro-batches in the sets of its stash. Owns the inputs' device copies.
 class StageRunner {
  public:
-  /// Borrows everything.
-  StageRunner(Device& device, Stage& stage, Stash& stash, const StepSums& sums);
+  /// Borrows everything. `groups`: of parameters that ranks divide; null where all are whole.
+  StageRunner(Device& device, Stage& stage, Stash& stash, const StepSums& sums,
+              const StageGroups* groups = nullptr);
 
   Stage& stage() noexcept { return stage_; }
   Stash& stash() noexcept { return stash_; }
@@ -52,6 +54,12 @@ class StageRunner {
   static std::size_t input_bytes(const BatchShape& shape, int sets);
 
  private:
+  struct Walks {
+    Walks(const std::vector<Layer*>& layers, const RecomputePlan& recompute, const StageGroups* groups);
+    Walk forward, backward, backward_input, backward_weight;
+    // After the forward of the same micro-batch, what the last layers do not keep is still there.
+    Walk backward_at_once, backward_input_at_once;
+  };
   /// The device's copy of one micro-batch.
   struct Inputs {
     TensorView tokens, labels, documents;
@@ -65,9 +73,7 @@ class StageRunner {
   Arena memory_;
   std::vector<Inputs> inputs_;  // one a set
   std::vector<Run> runs_;       // one a set
-  Walk forward_, backward_, backward_input_, backward_weight_;
-  // After the forward of the same micro-batch, what the last layers do not keep is still there.
-  Walk backward_at_once_, backward_input_at_once_;
+  Walks walks_;
   int just_forward_ = -1;  ///< set of the last walk, if that was a forward
 };
 

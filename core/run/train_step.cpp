@@ -78,6 +78,7 @@ void TrainStep::post(std::span<const MicroBatch> batches, const Settings& settin
 void TrainStep::walk(std::span<const MicroBatch> batches, const Posted& step) {
   const Settings& settings = step.settings;
   parts_.parameters.start_gradients(parts_.device);
+  if (parts_.sharded) parts_.sharded->start_step(parts_.reducer);
   zero_counters();  // a step that failed has left its own
   executor_.zero_sums();
   parts_.device.fill_zero(Lane::compute, squares_.data, squares_.bytes());
@@ -85,9 +86,12 @@ void TrainStep::walk(std::span<const MicroBatch> batches, const Posted& step) {
                 {step_seed(settings.seed, settings.step),
                  static_cast<float>(1.0 / static_cast<double>(step.valid_tokens)),
                  static_cast<float>(1.0 / static_cast<double>(settings.global_sequences))},
-                parts_.reducer);
+                parts_.sharded ? nullptr : parts_.reducer);
   enter(parts_.whereabouts, "reduction of the gradients");
-  if (parts_.reducer) parts_.reducer->wait_all();
+  if (parts_.sharded)
+    parts_.sharded->finish_step();
+  else if (parts_.reducer)
+    parts_.reducer->wait_all();
   parts_.parameters.finish_gradients(parts_.device);
   shared_->sum_gradients();
 }
@@ -96,11 +100,13 @@ void TrainStep::update(const Posted& step) {
   Ops& ops = parts_.device.ops();
   enter(parts_.whereabouts, "all-reduce of the gradient norm");
   for (const TensorView& piece : shared_->unsquared_gradients()) ops.sum_of_squares({piece, squares_});
+  parts_.shards.tensors.all_reduce(squares_, ReduceOp::sum);
   parts_.pipeline.tensors.all_reduce(squares_, ReduceOp::sum);
   enter(parts_.whereabouts, "the optimizer's update");
   ops.clip_factor({squares_, clip_, step.settings.max_norm});
   for (const UpdateGroup& group : updates_)
     parts_.optimizer.update(ops, {step.settings.step, step.settings.lr, clip_}, group);
+  if (parts_.sharded) parts_.sharded->weights_changed();
 }
 
 void TrainStep::balance(Posted& step) {

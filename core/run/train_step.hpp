@@ -34,9 +34,11 @@ class TrainStep {
     ParameterStore& parameters;
     Optimizer& optimizer;
     RankGroup data;            ///< ranks that hold other samples
+    RankGroup shards;          ///< ranks that hold other stretches of the same parameters
     RankGroup pipeline;        ///< ranks that hold other stages
-    GradientReducer* reducer;  ///< over `data.tensors`; null for one rank
+    GradientReducer* reducer;  ///< over ranks that keep the same fragments; null where there are no others
     std::vector<SharedParameter> shared{};
+    ShardedParameters* sharded = nullptr;  ///< of parameters that ranks divide; null where all are whole
     Whereabouts* whereabouts = nullptr;  ///< told what the step does; null: nobody watches
   };
   explicit TrainStep(Parts parts);

@@ -44,7 +44,9 @@ UpdateGroup group_of(const Fragment& fragment) {
 
 std::vector<UpdateGroup> update_groups(const ParameterStore& store, const Optimizer& optimizer) {
   std::vector<const Fragment*> all;
-  for (const Fragment& fragment : store.fragments()) all.push_back(&fragment);
+  for (const Fragment& fragment : store.fragments()) {
+    if (fragment.count() > 0) all.push_back(&fragment);
+  }
   std::sort(all.begin(), all.end(),
             [](const Fragment* a, const Fragment* b) { return a->master.data < b->master.data; });
   std::vector<UpdateGroup> groups;

@@ -42,7 +42,7 @@ SyntheticTraining::SyntheticTraining(Job job, Communicator& world)
       setup_(std::move(job), world),
       data_(initialised(setup_).open_data(vocabulary_of(setup_))),
       reader_(*data_, setup_.share()),
-      reducer_(setup_.data_ranks().tensors),
+      reducer_(setup_.mesh().group(setup_.replicas()).tensors),
       memory_(setup_.device(), setup_.model(), setup_.pipeline().training, setup_.shape()),
       step_(setup_.step_parts(memory_, reducer_)) {}
 

@@ -91,6 +91,8 @@ Job::Parallel read_parallel(const Config& node) {
           node.get_int("pipeline"),
           node.get_int("context"),
           node.get_int("tensor"),
+          node.get_string("reshard"),
+          node.get_int("prefetch"),
           node.get_string("schedule"),
           options_of(node, "schedule_options", "schedule"),
           node.get_int("microbatches"),

@@ -56,6 +56,8 @@ struct Job {
   } checkpoint{};
   struct Parallel {
     std::int64_t data_replicate, data_shard, pipeline, context, tensor;
+    std::string reshard;  ///< auto, always or never
+    std::int64_t prefetch;
     std::string schedule;
     Config schedule_options;                     ///< keys of the schedule
     std::int64_t microbatches, stages_per_rank;  ///< -1: not given

@@ -28,6 +28,7 @@ ModelInstance::ModelInstance(Registry& registry, const ComputeOn& where, const s
       positions_(positions),
       alone_(where.mesh ? nullptr : make_paper_mesh(MeshLayout({}, 1), 0)),
       mesh_(where.mesh ? where.mesh : alone_.get()),
+      rooms_(where.rooms && mesh_->degree(MeshAxis::fsdp) > 1 ? where.rooms : std::nullopt),
       parameters_(where.type, mesh_),
       model_(registry.create<Model>(plugin, Host::of(registry, device_, &parameters_, mesh_),
                                     with_positions(std::move(config), positions))) {
@@ -36,6 +37,7 @@ ModelInstance::ModelInstance(Registry& registry, const ComputeOn& where, const s
     stages_.push_back(std::make_unique<Stage>(Host::of(registry, device_, &parameters_, mesh_), *model_,
                                               ranges[static_cast<std::size_t>(index)]));
   }
+  if (rooms_) parameters_.divide(parameter_groups(stages_, *mesh_, *rooms_));
 }
 
 Stage& ModelInstance::stage() {
@@ -50,6 +52,7 @@ void ModelInstance::allocate(ParameterStore::Content content, std::size_t optimi
       fmt::format("a model of {} parameters and {} positions", with_commas(parameters_.count()), positions_),
       "A smaller model, more ranks, or fewer positions?");
   parameters_.allocate(*device_, content, optimizer_slots);
+  if (rooms_) sharded_.emplace(*device_, parameters_, *mesh_, stages_, *rooms_);
   for (const auto& stage : stages_) stage->prepare(*device_, positions_);
 }
 

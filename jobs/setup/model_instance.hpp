@@ -1,12 +1,14 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "caravan/mesh.hpp"
 #include "caravan/model.hpp"
 #include "caravan/registry.hpp"
+#include "core/run/sharded_parameters.hpp"
 #include "core/run/stage.hpp"
 
 namespace caravan::jobs {
@@ -23,6 +25,7 @@ struct ComputeOn {
   Device* device = nullptr;  ///< null: for counting and planning only
   DType type = DType::f32;
   Mesh* mesh = nullptr;  ///< null: this rank alone
+  std::optional<RoomRule> rooms{};  ///< how ranks of fsdp divide the parameters; none: each holds them whole
 };
 
 /// A model made from its configuration, whole or some of its stages: the store of its parameters and the
@@ -40,6 +43,8 @@ class ModelInstance {
   ParameterStore& parameters() noexcept { return parameters_; }
   const Model& model() const noexcept { return *model_; }
   std::int64_t positions() const noexcept { return positions_; }
+  /// After allocate(): null where every parameter is whole on this rank.
+  ShardedParameters* sharded() noexcept { return sharded_ ? &*sharded_ : nullptr; }
   DType compute() const noexcept { return parameters_.compute(); }
   /// [once] Memory for weights and what else is asked, and the layers' constants.
   void allocate(ParameterStore::Content content, std::size_t optimizer_slots);
@@ -49,9 +54,11 @@ class ModelInstance {
   std::int64_t positions_;
   std::unique_ptr<Mesh> alone_;
   Mesh* mesh_;
+  std::optional<RoomRule> rooms_;
   ParameterStore parameters_;
   Made<Model> model_;
   std::vector<std::unique_ptr<Stage>> stages_;
+  std::optional<ShardedParameters> sharded_;
 };
 
 /// Layers of each stage of a model.

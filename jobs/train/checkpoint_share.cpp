@@ -26,9 +26,16 @@ CheckpointShare::CheckpointShare(TrainSetup& setup, CheckpointContent content, D
           state_tensors(setup.model().parameters(),
                         content == CheckpointContent::weights ? std::vector<std::string>{} : setup.slots(),
                         not_owned(setup.pipeline().shared, setup.mesh().coordinate(MeshAxis::pp)))) {
+  divide(weights, setup.replicas(), [](const StateTensor& tensor) { return tensor.fragment != nullptr; });
+  divide(weights, MeshAxis::batch, [](const StateTensor& tensor) { return tensor.fragment == nullptr; });
+}
+
+void CheckpointShare::divide(DType weights, MeshAxis holders,
+                             const std::function<bool(const StateTensor&)>& is_held) {
   std::vector<io::Piece> held;
   std::vector<Source> sources;
   for (std::size_t tensor = 0; tensor < tensors_.size(); ++tensor) {
+    if (!is_held(tensors_[tensor])) continue;
     const DType dtype = tensors_[tensor].is_weights() ? weights : DType::f32;
     for (const StatePart& part : parts_of(tensors_[tensor], tensors_[tensor].view)) {
       sources.push_back(
@@ -36,7 +43,8 @@ CheckpointShare::CheckpointShare(TrainSetup& setup, CheckpointContent content, D
       held.push_back({{part.name, dtype, part.shape}, part.box});
     }
   }
-  for (io::Share& share : io::divide(held, setup.share().data_rank, setup.share().data_ranks)) {
+  const int holder = setup_.mesh().coordinate(holders), all = setup_.mesh().degree(holders);
+  for (io::Share& share : io::divide(held, holder, all)) {
     Source source = sources[share.held];
     source.within = moved(share.piece.box, held[share.held].box.origin);
     sources_.push_back(source);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "io/checkpoint/snapshot.hpp"
@@ -12,7 +13,7 @@ namespace caravan::jobs {
 enum class CheckpointContent { everything, weights };
 
 /// What this rank stores of the run's lasting state, and where it is. Pipeline ranks store what they own, and
-/// data ranks, which hold the same, divide it among them. A share that is made before the model is allocated
+/// ranks that hold the same divide it among them. A share that is made before the model is allocated
 /// knows its pieces only.
 class CheckpointShare {
  public:
@@ -27,6 +28,8 @@ class CheckpointShare {
   void copy_to(const io::Snapshot& snapshot);
 
  private:
+  /// Adds this rank's share of what the ranks along `holders` hold all alike.
+  void divide(DType weights, MeshAxis holders, const std::function<bool(const StateTensor&)>& is_held);
   TensorView round(const TensorView& values);
   /// Where the elements of a piece come from.
   struct Source {

@@ -26,17 +26,19 @@ void check_tokens(const Job::Train& train, const BatchShare& share) {
 
 MeshLayout mesh_layout(const Job::Parallel& parallel, int ranks) {
   const std::pair<const char*, std::int64_t> later[] = {
-      {"data_shard", parallel.data_shard}, {"context", parallel.context}, {"tensor", parallel.tensor}};
+      {"context", parallel.context}, {"tensor", parallel.tensor}};
   for (const auto& [key, degree] : later) {
     CARAVAN_CHECK(
         degree == 1, ConfigError,
         fmt::format(
-            "parallel.{}={} (this version trains replicated data and pipeline parallel only). Set it to 1, "
-            "and parallel.data_replicate or parallel.pipeline to the number of ranks?",
+            "parallel.{}={} (this version trains data and pipeline parallel only). Set it to 1, and "
+            "parallel.data_replicate, parallel.data_shard or parallel.pipeline to the number of ranks?",
             key, degree));
   }
   MeshDegrees degrees;
   degrees.dp_replicate = narrow<int>({"parallel.data_replicate", parallel.data_replicate});
+  degrees.dp_shard = narrow<int>({"parallel.data_shard", parallel.data_shard});
+  if (degrees.dp_shard == -1 && degrees.dp_replicate == -1) degrees.dp_replicate = 1;
   degrees.pp = narrow<int>({"parallel.pipeline", parallel.pipeline});
   return MeshLayout(degrees, ranks);
 }

@@ -61,6 +61,10 @@ MemoryPlan plan_memory(ModelInstance& model, const MemoryDemand& demand) {
   MemoryPlan plan;
   plan.items = {{"weights", parameters.weights}};
   if (parameters.masters > 0) plan.items.push_back({"master weights", parameters.masters});
+  if (parameters.weight_rooms > 0) {
+    plan.items.push_back({"gathered weights", parameters.weight_rooms});
+    plan.items.push_back({"whole gradients", parameters.gradient_rooms});
+  }
   plan.items.insert(plan.items.end(), {{"gradients", parameters.gradients},
                                        {"optimizer", parameters.slots},
                                        {"constants and counters", parameters.buffers},

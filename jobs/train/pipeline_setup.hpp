@@ -8,6 +8,7 @@
 #include "core/plan/lower.hpp"
 #include "core/run/shared_parameters.hpp"
 #include "jobs/job/job.hpp"
+#include "jobs/train/room_rule.hpp"
 #include "jobs/setup/model_instance.hpp"
 
 namespace caravan::jobs {
@@ -17,6 +18,7 @@ struct PipelineSetup {
   Plan schedule;      ///< compute actions of all ranks, as the plugin gave them
   RankPlan training;  ///< this rank's
   RankPlan validation;
+  RoomRule rooms;  ///< of sharded parameters
   std::vector<LayerRange> layers;  ///< of every stage
   std::vector<SharedParameter> shared;
 };

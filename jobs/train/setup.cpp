@@ -85,11 +85,29 @@ TrainSetup::TrainSetup(Job job, Communicator& world, const MakeDevice& device, R
       shape_{job_.train.local_batch_size, job_.train.sequence_length, Phase::train, 0, compute_},
       share_(divide_batch(job_, mesh_->layout(), world.rank())),
       pipeline_(plan_pipeline(*registry_, job_, *mesh_, share_.microbatches(), whole_model_)),
-      model_(*registry_, on_device(), job_.model_plugin, job_.model, job_.train.sequence_length,
+      model_(*registry_, in_shards(*device_), job_.model_plugin, job_.model, job_.train.sequence_length,
              stages_on(mesh_->coordinate(MeshAxis::pp))) {
+  check_shards();
   resolve_batch(job_.resolved, share_.global_batch);
   if (ranks == Ranks::running) agree_on_plugins(*registry_, world);
   choose_recomputation(ranks);
+}
+
+void TrainSetup::check_shards() {
+  const int shards = mesh_->degree(MeshAxis::fsdp);
+  CARAVAN_CHECK(
+      shards == 1 || optimizer_->is_elementwise(), ConfigError,
+      fmt::format("optimizer.name={} with {} shards (its rule needs whole parameters, and a rank keeps a stretch "
+                  "of each). parallel.data_replicate instead of data_shard?",
+                  job_.optimizer_name, shards));
+  const auto most = std::max_element(
+      model_.parameters().groups().begin(), model_.parameters().groups().end(),
+      [](const ParameterGroup& a, const ParameterGroup& b) { return a.used < b.used; });
+  CARAVAN_CHECK(shards == 1 || most->used > (shards - 1) * most->stretch.size(), ConfigError,
+                fmt::format("{} shards of parameters (the largest group, {}, has {} elements, of which each rank "
+                            "keeps {}: the last would have none). At most {}?",
+                            shards, most->name, most->used, most->stretch.size(),
+                            (most->used - 1) / most->stretch.size() + 1));
 }
 
 void TrainSetup::choose_recomputation(Ranks ranks) {
@@ -105,9 +123,8 @@ StageChoice TrainSetup::stages_on(int rank) const {
 }
 
 std::unique_ptr<ModelInstance> TrainSetup::stages_of_rank(int rank, Device& device) {
-  return std::make_unique<ModelInstance>(*registry_, ComputeOn{&device, compute_, mesh_.get()},
-                                         job_.model_plugin, job_.model, job_.train.sequence_length,
-                                         stages_on(rank));
+  return std::make_unique<ModelInstance>(*registry_, in_shards(device), job_.model_plugin, job_.model,
+                                         job_.train.sequence_length, stages_on(rank));
 }
 
 MemoryPlan TrainSetup::memory() {
@@ -131,9 +148,18 @@ MemoryDemand TrainSetup::memory_demand(const RankPlan& training, const BatchShap
 
 TrainStep::Parts TrainSetup::step_parts(StageMemory& memory, GradientReducer& reducer,
                                         Whereabouts* whereabouts) {
-  return {*device_,         pipeline_.training, memory.stages(),  model_.parameters(),
-          *optimizer_,      data_ranks(),       pipeline_ranks(), share_.data_ranks > 1 ? &reducer : nullptr,
-          pipeline_.shared, whereabouts};
+  return {.device = *device_,
+          .plan = pipeline_.training,
+          .stages = memory.stages(),
+          .parameters = model_.parameters(),
+          .optimizer = *optimizer_,
+          .data = data_ranks(),
+          .shards = shards(),
+          .pipeline = pipeline_ranks(),
+          .reducer = mesh_->degree(replicas()) > 1 ? &reducer : nullptr,
+          .shared = pipeline_.shared,
+          .sharded = model_.sharded(),
+          .whereabouts = whereabouts};
 }
 
 double TrainSetup::step_flops() {

@@ -43,6 +43,12 @@ class TrainSetup {
   Registry& registry() noexcept { return *registry_; }
   Mesh& mesh() noexcept { return *mesh_; }
   RankGroup data_ranks() { return mesh_->group(MeshAxis::batch); }
+  /// Ranks that keep other stretches of the same parameters.
+  RankGroup shards() { return mesh_->group(MeshAxis::fsdp); }
+  /// The axis of ranks that see other samples and keep the same elements of every parameter.
+  MeshAxis replicas() const {
+    return mesh_->degree(MeshAxis::fsdp) > 1 ? MeshAxis::dp_replicate : MeshAxis::batch;
+  }
   RankGroup pipeline_ranks() { return mesh_->group(MeshAxis::pp); }
   Device& device() noexcept { return *device_; }
   /// Of activations and the weights that operators read.
@@ -81,8 +87,11 @@ class TrainSetup {
   TrainSetup(Job job, Communicator& world, const MakeDevice& device, Ranks ranks);
   static Job prepare(Job job, Registry& registry, Communicator& world, Ranks ranks);
   void choose_recomputation(Ranks ranks);
+  /// ConfigError where parameters cannot be divided as the job asks.
+  void check_shards();
   StageChoice stages_on(int rank) const;
   ComputeOn on_device() const { return {device_.get(), compute_, mesh_.get()}; }
+  ComputeOn in_shards(Device& device) const { return {&device, compute_, mesh_.get(), pipeline_.rooms}; }
   MemoryDemand memory_demand(const RankPlan& training, const BatchShape& shape);
 
   std::unique_ptr<Registry> registry_;

@@ -69,12 +69,21 @@ void check_same_tensors(const io::CheckpointReader& reader, const ParameterStore
   }
 }
 
+/// Of all parts, whatever this rank holds of them.
+std::vector<std::string> part_names(const StateTensor& tensor) {
+  if (!tensor.fragment) return {tensor.group + tensor.name};
+  std::vector<std::string> names;
+  for (const ParameterPart& part : tensor.fragment->parameter->spec().parts)
+    names.push_back(tensor.group + part.name);
+  return names;
+}
+
 /// Parts of a block are excluded together or not at all: a device is given whole blocks.
 bool is_excluded(const StateTensor& tensor, const Globs& excluded) {
-  const std::vector<StatePart> all = parts_of(tensor, tensor.view);
+  const std::vector<std::string> all = part_names(tensor);
   const std::ptrdiff_t parts = std::ssize(all),
-                       hits = std::count_if(all.begin(), all.end(), [&](const StatePart&part) {
-                         return matches(excluded, part.name);
+                       hits = std::count_if(all.begin(), all.end(), [&](const std::string& name) {
+                         return matches(excluded, name);
                        });
   CARAVAN_CHECK(
       hits == 0 || hits == parts, ConfigError,

@@ -47,7 +47,7 @@ Trainer::Trainer(TrainSetup& setup, Communicator& world, const StopRequest& stop
       stop_(stop),
       whereabouts_(whereabouts),
       reader_(*source_, setup.share()),
-      reducer_(setup.data_ranks().tensors),
+      reducer_(setup.mesh().group(setup.replicas()).tensors),
       memory_(setup.device(), setup.model(), setup.pipeline().training, setup.shape()),
       step_(setup.step_parts(memory_, reducer_, &whereabouts)),
       lock_(world.rank() == 0 ? std::make_unique<io::RunLock>(setup.job().output, io::RunOwner::here())

@@ -68,7 +68,7 @@ std::vector<StepResult> train(const Job& job, Communicator& world) {
   setup.model().parameters().initialise(job.seed);
   const auto data = setup.open_data({});
   BatchReader reader(*data, setup.share());
-  parallel::BucketedReducer reducer(setup.data_ranks().tensors);
+  parallel::BucketedReducer reducer(setup.mesh().group(setup.replicas()).tensors);
   StageMemory memory(setup.device(), setup.model(), setup.pipeline().training, setup.shape());
   TrainStep step(setup.step_parts(memory, reducer));
   std::vector<StepResult> results;

@@ -33,6 +33,7 @@ TestTrainer::TestTrainer(TestModel& model, const Setup& setup, const Config& opt
              *optimizer_,
              setup.data ? *setup.data : *alone_,
              *alone_,
+             *alone_,
              setup.reducer}) {}
 
 StepResult TestTrainer::run(std::span<const TestBatch> batches, const TrainStep::Settings& settings) {

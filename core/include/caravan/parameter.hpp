@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,6 +15,8 @@
 #include "caravan/tensor.hpp"
 
 namespace caravan {
+
+struct ParameterGroup;
 
 /// What a parameter belongs to: how it is counted, reported and sharded.
 enum class ParameterKind { embedding, norm, attention, dense, router, shared_expert, expert, head };
@@ -81,7 +84,7 @@ class Parameter {
   /// to say so each time.
   Accumulate begin_sum() { return std::exchange(stale_, false) ? Accumulate::replace : Accumulate::add; }
 
-  TensorView weight;   ///< what operators read, of the store's compute type
+  TensorView weight;   ///< what operators read, of the store's compute type; see ParameterStore::divide
   TensorView grad;     ///< f32, summed over micro-batches
   TensorView squares;  ///< [1] f64: where Σ grad² goes with the only sum of a step; or empty
   int uses = 0;        ///< layers that declared it; above 1 when tied
@@ -139,8 +142,8 @@ class ParameterStore {
  public:
   /// `compute`: the type of the weights that operators read, f32 or bf16. `mesh`, borrowed: null for one
   /// rank.
-  explicit ParameterStore(DType compute = DType::f32, const Mesh* mesh = nullptr)
-      : compute_(compute), mesh_(mesh) {}
+  explicit ParameterStore(DType compute = DType::f32, const Mesh* mesh = nullptr);
+  ~ParameterStore();
   DType compute() const noexcept { return compute_; }
 
   /// The same name declared again gives the same parameter (tied weights); Error when the shapes differ.
@@ -152,6 +155,13 @@ class ParameterStore {
   const std::vector<Fragment>& fragments() const noexcept { return fragments_; }
   const std::vector<std::unique_ptr<Buffer>>& buffers() const noexcept { return buffers_; }
 
+  /// [once, before memory() is asked] Of each group this rank keeps a stretch; weight and grad of its
+  /// parameters are in rooms that other groups may use too, and have values between a gather and that alone.
+  /// The groups hold every parameter once.
+  void divide(std::vector<ParameterGroup> groups);
+  /// None where every parameter is whole on this rank.
+  std::span<const ParameterGroup> groups() const noexcept;
+
   /// Elements of the declared parameters, of all ranks together.
   std::int64_t count() const;
   std::int64_t count(ParameterKind kind) const;
@@ -161,7 +171,10 @@ class ParameterStore {
   enum class Content { weights, weights_and_gradients };
   struct Memory {
     std::size_t weights = 0, masters = 0, gradients = 0, slots = 0, buffers = 0;
-    std::size_t total() const { return weights + masters + gradients + slots + buffers; }
+    std::size_t weight_rooms = 0, gradient_rooms = 0;  ///< where groups are whole for a while
+    std::size_t total() const {
+      return weights + masters + gradients + slots + buffers + weight_rooms + gradient_rooms;
+    }
   };
   Memory memory(Content content, std::size_t slots) const;
   /// [once] Takes arenas from `device`, which must outlive this; zeroes gradients, slots and buffers.
@@ -175,12 +188,16 @@ class ParameterStore {
   void set(const Fragment& fragment, const Fill& fill);
   /// The same for a slot or buffer, in its shape.
   void set(const TensorView& tensor, const Fill& fill);
-  /// Starts a step: gradients are zero, or will be replaced by the first that adds to them.
+  /// Starts a step: gradients are zero, or will be replaced by the first that adds to them. Not those of
+  /// groups.
   void start_gradients(Device& device);
   /// Ends the sums of a step: what nobody replaced becomes zero.
   void finish_gradients(Device& device);
-  /// All gradients as one contiguous view: those that a step clears first, those that can be squared as they
-  /// are made last.
+  /// The same of one group, in the room where its gradients are whole.
+  void start_gradients(Device& device, const ParameterGroup& group);
+  void finish_gradients(Device& device, const ParameterGroup& group);
+  /// The gradients of all fragments as one contiguous view: those that a step clears first, those that can be
+  /// squared as they are made last.
   TensorView all_gradients() const noexcept { return all_gradients_; }
 
  private:
@@ -189,12 +206,28 @@ class ParameterStore {
   Arena& open(std::size_t bytes, std::string name);
   void place_weights(const Memory& need);
   void place_gradients(Arena& arena);
+  void place_slot(Arena& arena);
+  Memory memory_of_wholes(Content content, std::size_t slots) const;
+  void finish_gradient(Device& device, Parameter& parameter);
+
+  Fragment& fragment_of(const Parameter* parameter);
+  Memory memory_of_groups(Content content, std::size_t slots) const;
+  /// Where the stretch of a group goes, and a fragment's part of it.
+  struct PlaceStretch {
+    std::function<TensorView&(ParameterGroup&)> of_group;
+    std::function<TensorView&(Fragment&)> of_fragment;
+  };
+  void place_stretches(Arena& arena, DType dtype, const PlaceStretch& place);
+  void place_group_weights(const Memory& need);
+  void place_group_gradients(const Memory& need);
+  void place_group_slot(Arena& arena);
 
   DType compute_;
   const Mesh* mesh_;
   Device* device_ = nullptr;
   std::vector<std::unique_ptr<Parameter>> parameters_;
   std::vector<Fragment> fragments_;
+  std::unique_ptr<std::vector<ParameterGroup>> groups_;
   std::vector<std::unique_ptr<Buffer>> buffers_;
   std::vector<Arena> arenas_;
   TensorView all_gradients_;

@@ -1,0 +1,100 @@
+#include "core/run/group_exchange.hpp"
+
+#include "caravan/check.hpp"
+
+namespace caravan {
+
+GroupExchange::Exchange::Exchange(GroupExchange& owner, std::string_view what, Lane lane, Action start,
+                                  Action finish)
+    : owner_(owner),
+      name_(std::string(what) + " " + owner.group_.name),
+      lane_(lane),
+      start_(start),
+      finish_(finish) {}
+
+GroupExchange::GroupExchange(Device& device, ParameterStore& store, const ParameterGroup& group,
+                             Communicator& ranks, WeightRoom& room)
+    : device_(device),
+      store_(store),
+      group_(group),
+      ranks_(ranks),
+      room_(room),
+      gather_(*this, "gather of", Lane::shard, &GroupExchange::start_gather, &GroupExchange::finish_gather),
+      prepare_(*this, "gradients of", Lane::compute, &GroupExchange::start_prepare,
+               &GroupExchange::start_prepare),
+      reduce_(*this, "reduction of", Lane::shard, &GroupExchange::start_reduction,
+              &GroupExchange::finish_reduction),
+      reduce_last_(*this, "reduction of", Lane::shard, &GroupExchange::start_reduction,
+                   &GroupExchange::finish_last_reduction) {}
+
+void GroupExchange::start_step(GradientReducer* replicas) {
+  replicas_ = replicas;
+  is_first_ = true;
+  stages_left_ = stages_;
+  if (!group_.shares_gradient_room) store_.start_gradients(device_, group_);
+}
+
+void GroupExchange::unshard() {
+  if (Ticket ticket = post_gather(); ticket.pending()) planned_gather_ = std::move(ticket);
+}
+
+void GroupExchange::require() {
+  CARAVAN_EXPECT(room_.holder == this);
+  if (planned_gather_.pending()) wait(planned_gather_);
+}
+
+void GroupExchange::stage_is_done() {
+  if (--stages_left_ == 0) planned_reduction_ = post_reduction();
+}
+
+void GroupExchange::finish_step() {
+  if (group_.shares_gradient_room) return;
+  CARAVAN_EXPECT(stages_left_ == 0);
+  finish_reduction(planned_reduction_);
+  announce();
+}
+
+Ticket GroupExchange::post_gather() {
+  if (room_.holder == this) return {};
+  room_.holder = this;
+  ++traffic_.gathers;
+  Ticket ticket = ranks_.post_all_gather(group_.own_weights, group_.weights);
+  under_way_ = ticket.id();
+  return ticket;
+}
+
+Ticket GroupExchange::post_reduction() {
+  store_.finish_gradients(device_, group_);
+  CARAVAN_EXPECT(is_first_ || !group_.sum.empty());
+  ++traffic_.reductions;
+  Ticket ticket = ranks_.post_reduce_scatter(group_.gradients, is_first_ ? group_.own_gradients : group_.sum,
+                                             ReduceOp::sum);
+  under_way_ = ticket.id();
+  return ticket;
+}
+
+void GroupExchange::wait(Ticket& ticket) {
+  under_way_ = 0;
+  ranks_.wait(ticket);
+}
+
+void GroupExchange::finish_reduction(Ticket& ticket) {
+  wait(ticket);
+  if (!is_first_) device_.ops().add({group_.sum, group_.own_gradients});
+  is_first_ = false;
+}
+
+void GroupExchange::finish_last_reduction(Run& run) {
+  finish_reduction(run.pending);
+  if (is_final_) announce();
+}
+
+void GroupExchange::announce() {
+  if (replicas_) replicas_->ready(group_.own_gradients);
+}
+
+void GroupExchange::progress() {
+  if (under_way_ != 0 && ranks_.test(Ticket(under_way_))) under_way_ = 0;
+}
+
+}  // namespace caravan

@@ -1,0 +1,173 @@
+// What a ParameterStore does with parameters in groups; those that are whole are in parameter_store.cpp.
+#include <algorithm>
+#include <map>
+
+#include "caravan/check.hpp"
+#include "core/run/parameter_groups.hpp"
+
+namespace caravan {
+namespace {
+
+/// The elements of `parameter` that lie in the group's stretch, none where it lies elsewhere.
+AxisRange kept_of(const ParameterGroup& group, std::size_t index) {
+  const std::int64_t begin = group.offsets[index], count = group.parameters[index]->shape().count();
+  const std::int64_t first = std::clamp<std::int64_t>(group.stretch.begin - begin, 0, count);
+  return {first, std::clamp<std::int64_t>(group.stretch.end - begin, first, count)};
+}
+
+/// Elements of the largest group that uses each room.
+using RoomSizes = std::map<int, std::int64_t>;
+
+void grow(RoomSizes& rooms, int room, std::int64_t elements) {
+  rooms[room] = std::max(rooms[room], elements);
+}
+
+struct AllRooms {
+  RoomSizes weights, gradients, sums;
+  explicit AllRooms(const std::vector<ParameterGroup>& groups) {
+    for (const ParameterGroup& group : groups) {
+      grow(weights, group.weight_room, group.elements);
+      grow(gradients, group.gradient_room, group.elements);
+      if (group.shares_gradient_room) grow(sums, group.gradient_room, group.stretch.size());
+    }
+  }
+};
+
+std::size_t elements_of(const RoomSizes& rooms) {
+  std::size_t sum = 0;
+  for (const auto& [room, elements] : rooms) sum += static_cast<std::size_t>(elements);
+  return sum;
+}
+
+std::map<int, TensorView> take_rooms(Arena& arena, DType dtype, const RoomSizes& sizes) {
+  std::map<int, TensorView> rooms;
+  for (const auto& [room, elements] : sizes) rooms[room] = arena.take(dtype, {elements});
+  return rooms;
+}
+
+/// The part of a stretch that belongs to a fragment of the group's parameter `index`.
+TensorView in_stretch(const TensorView& stretch, const ParameterGroup& group, std::size_t index,
+                      const Fragment& fragment) {
+  const std::int64_t begin = group.offsets[index] + fragment.begin - group.stretch.begin;
+  return fragment.count() == 0 ? TensorView(stretch.data, stretch.dtype, {0})
+                               : stretch.rows(begin, begin + fragment.count());
+}
+
+/// The group's parameter `index` in the room where the group is whole.
+TensorView whole_in(const TensorView& room, const ParameterGroup& group, std::size_t index) {
+  const Shape& shape = group.parameters[index]->shape();
+  return room.rows(group.offsets[index], group.offsets[index] + shape.count()).reshape(shape);
+}
+
+}  // namespace
+
+void ParameterStore::divide(std::vector<ParameterGroup> groups) {
+  CARAVAN_EXPECT(arenas_.empty() && !groups_);
+  groups_ = std::make_unique<std::vector<ParameterGroup>>(std::move(groups));
+  for (const ParameterGroup& group : *groups_) {
+    for (std::size_t index = 0; index < group.parameters.size(); ++index) {
+      Fragment& fragment = fragment_of(group.parameters[index]);
+      const AxisRange kept = kept_of(group, index);
+      fragment.begin = kept.begin;
+      fragment.end = kept.end;
+    }
+  }
+}
+
+std::span<const ParameterGroup> ParameterStore::groups() const noexcept {
+  return groups_ ? std::span<const ParameterGroup>(*groups_) : std::span<const ParameterGroup>();
+}
+
+Fragment& ParameterStore::fragment_of(const Parameter* parameter) {
+  const auto found = std::find_if(fragments_.begin(), fragments_.end(),
+                                  [&](const Fragment& each) { return each.parameter == parameter; });
+  CARAVAN_EXPECT(found != fragments_.end());
+  return *found;
+}
+
+ParameterStore::Memory ParameterStore::memory_of_groups(Content content, std::size_t slots) const {
+  const bool trains = content == Content::weights_and_gradients;
+  std::size_t kept = 0;
+  for (const ParameterGroup& group : *groups_) kept += static_cast<std::size_t>(group.stretch.size());
+  const AllRooms rooms(*groups_);
+  Memory need{.weights = kept * size_of(compute_),
+              .masters = trains && compute_ != DType::f32 ? kept * sizeof(float) : 0,
+              .gradients = trains ? kept * sizeof(float) : 0,
+              .slots = slots * kept * sizeof(float)};
+  need.weight_rooms = elements_of(rooms.weights) * size_of(compute_);
+  if (trains) need.gradient_rooms = (elements_of(rooms.gradients) + elements_of(rooms.sums)) * sizeof(float);
+  return need;
+}
+
+void ParameterStore::place_stretches(Arena& arena, DType dtype, const PlaceStretch& place) {
+  for (ParameterGroup& group : *groups_) {
+    const TensorView stretch = arena.take(dtype, {group.stretch.size()});
+    place.of_group(group) = stretch;
+    for (std::size_t index = 0; index < group.parameters.size(); ++index) {
+      Fragment& fragment = fragment_of(group.parameters[index]);
+      place.of_fragment(fragment) = in_stretch(stretch, group, index, fragment);
+    }
+  }
+}
+
+void ParameterStore::place_group_weights(const Memory& need) {
+  const auto weights = [](ParameterGroup& group) -> TensorView& { return group.own_weights; };
+  const auto weight = [](Fragment& fragment) -> TensorView& { return fragment.weight; };
+  const auto master = [](Fragment& fragment) -> TensorView& { return fragment.master; };
+  place_stretches(open(need.weights, "weights"), compute_, {weights, weight});
+  if (compute_ == DType::f32) {
+    for (Fragment& fragment : fragments_) fragment.master = fragment.weight;
+  } else if (need.masters > 0) {
+    TensorView of_group;  // a group has no use for it
+    place_stretches(open(need.masters, "master weights"), DType::f32,
+                    {[&](ParameterGroup&) -> TensorView& { return of_group; }, master});
+  }
+  Arena& arena = open(need.weight_rooms, "gathered weights");
+  const auto rooms = take_rooms(arena, compute_, AllRooms(*groups_).weights);
+  for (ParameterGroup& group : *groups_) {
+    group.weights = rooms.at(group.weight_room).rows(0, group.elements);
+    for (std::size_t index = 0; index < group.parameters.size(); ++index)
+      group.parameters[index]->weight = whole_in(group.weights, group, index);
+  }
+}
+
+void ParameterStore::place_group_gradients(const Memory& need) {
+  const auto gradients = [](ParameterGroup& group) -> TensorView& { return group.own_gradients; };
+  const auto grad = [](Fragment& fragment) -> TensorView& { return fragment.grad; };
+  Arena& stretches = open(need.gradients, "gradients");
+  place_stretches(stretches, DType::f32, {gradients, grad});
+  all_gradients_ = TensorView(stretches.base(), DType::f32,
+                              {static_cast<std::int64_t>(stretches.used() / sizeof(float))});
+  Arena& arena = open(need.gradient_rooms, "whole gradients");
+  const AllRooms sizes(*groups_);
+  const auto rooms = take_rooms(arena, DType::f32, sizes.gradients),
+             sums = take_rooms(arena, DType::f32, sizes.sums);
+  for (ParameterGroup& group : *groups_) {
+    group.gradients = rooms.at(group.gradient_room).rows(0, group.elements);
+    if (group.shares_gradient_room)
+      group.sum = sums.at(group.gradient_room).rows(0, group.stretch.size());
+    for (std::size_t index = 0; index < group.parameters.size(); ++index)
+      group.parameters[index]->grad = whole_in(group.gradients, group, index);
+  }
+}
+
+void ParameterStore::place_group_slot(Arena& arena) {
+  TensorView of_group;  // a group has no use for it
+  place_stretches(arena, DType::f32,
+                  {[&](ParameterGroup&) -> TensorView& { return of_group; },
+                   [](Fragment& fragment) -> TensorView& { return fragment.slots.emplace_back(); }});
+}
+
+void ParameterStore::start_gradients(Device& device, const ParameterGroup& group) {
+  for (Parameter* parameter : group.parameters) parameter->stale_ = parameter->gradient_is_replaced();
+  for (const AxisRange& range : group.cleared) {
+    const TensorView rows = group.gradients.rows(range.begin, range.end);
+    device.fill_zero(Lane::compute, rows.data, rows.bytes());
+  }
+}
+
+void ParameterStore::finish_gradients(Device& device, const ParameterGroup& group) {
+  for (Parameter* parameter : group.parameters) finish_gradient(device, *parameter);
+}
+
+}  // namespace caravan

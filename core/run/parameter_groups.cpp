@@ -1,0 +1,131 @@
+#include "core/run/parameter_groups.hpp"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include "caravan/check.hpp"
+#include "caravan/checked.hpp"
+
+namespace caravan {
+namespace {
+
+std::int64_t rounded_up(std::int64_t count, std::int64_t multiple) {
+  return (count + multiple - 1) / multiple * multiple;
+}
+
+}  // namespace
+
+ParameterGroup::ParameterGroup(std::string name_, std::vector<Parameter*> parameters_, MeshAxis over_,
+                               const Mesh& mesh)
+    : name(std::move(name_)), parameters(std::move(parameters_)), over(over_) {
+  CARAVAN_EXPECT(!parameters.empty());
+  const auto key = [](const Parameter* p) { return std::tuple(p->gradient_is_replaced(), p->spec().kind); };
+  std::stable_sort(parameters.begin(), parameters.end(),
+                   [&](const auto* a, const auto* b) { return key(a) < key(b); });
+  for (const Parameter* parameter : parameters) {
+    offsets.push_back(rounded_up(used, kAlignment));
+    used = offsets.back() + parameter->shape().count();
+  }
+  const std::int64_t ranks = mesh.degree(over);
+  const std::int64_t share = rounded_up((used + ranks - 1) / ranks, kAlignment);
+  elements = share * ranks;
+  stretch = {share * mesh.coordinate(over), share * (mesh.coordinate(over) + 1)};
+  for (std::size_t index = 0; index < parameters.size(); ++index) {
+    const Parameter& parameter = *parameters[index];
+    const std::int64_t end = index + 1 < offsets.size() ? offsets[index + 1] : elements;
+    const std::int64_t begin =
+        offsets[index] + (parameter.gradient_is_replaced() ? parameter.shape().count() : 0);
+    if (begin == end) continue;
+    if (cleared.empty() || cleared.back().end != begin) cleared.push_back({begin, begin});
+    cleared.back().end = end;
+  }
+}
+
+namespace {
+
+/// A group before its memory is laid out.
+struct Members {
+  std::string name;
+  std::vector<Parameter*> parameters;
+  bool is_expert = false;
+  bool is_inner = true;  ///< used by layers between the first and the last of the model only
+};
+
+class Collector {
+ public:
+  void add(const Stage& stage) {
+    for (std::size_t index = 0; index < stage.layers().size(); ++index) {
+      const bool is_end = (stage.is_first() && index == 0) ||
+                          (stage.is_last() && index + 1 == stage.layers().size());
+      for (Parameter* parameter : stage.layers()[index]->parameters())
+        group_of(*parameter, stage.name(index)).is_inner &= !is_end;
+    }
+  }
+  std::vector<Members> take() { return std::move(groups_); }
+
+ private:
+  /// The table is a group of its own on every stage that uses it, so that stretches of copies are alike.
+  static std::string name_of_group(ParameterKind kind, const std::string& layer) {
+    if (kind == ParameterKind::embedding) return "embedding";
+    return kind == ParameterKind::expert ? layer + ".experts" : layer;
+  }
+
+  Members& group_of(Parameter& parameter, const std::string& layer) {
+    if (const auto known = of_.find(&parameter); known != of_.end()) return groups_[known->second];
+    const std::string name = name_of_group(parameter.spec().kind, layer);
+    auto [named, is_new] = by_name_.try_emplace(name, groups_.size());
+    if (is_new) groups_.push_back({name, {}, parameter.spec().kind == ParameterKind::expert});
+    Members& members = groups_[named->second];
+    members.parameters.push_back(&parameter);
+    of_[&parameter] = named->second;
+    return members;
+  }
+
+  std::vector<Members> groups_;
+  std::map<std::string, std::size_t> by_name_;
+  std::map<const Parameter*, std::size_t> of_;
+};
+
+/// Rooms are numbered from 0. Groups of one class take turns in `turns` of them.
+class Rooms {
+ public:
+  explicit Rooms(int turns) : turns_(turns) {}
+  int own() { return next_++; }
+  int in_turn(bool is_expert) {
+    std::vector<int>& rooms = rooms_[is_expert];
+    int& used = used_[is_expert];
+    if (static_cast<int>(rooms.size()) < turns_) rooms.push_back(next_++);
+    return rooms[static_cast<std::size_t>(used++ % turns_)];
+  }
+
+ private:
+  int turns_, next_ = 0;
+  std::vector<int> rooms_[2];
+  int used_[2] = {0, 0};
+};
+
+}  // namespace
+
+std::vector<ParameterGroup> parameter_groups(const std::vector<std::unique_ptr<Stage>>& stages,
+                                             const Mesh& mesh, const RoomRule& rule) {
+  Collector collector;
+  for (const auto& stage : stages) collector.add(*stage);
+  constexpr int kGradientTurns = 2;  // one is summed while the next is made
+  Rooms weights(rule.prefetch + 1), gradients(kGradientTurns);
+  std::vector<ParameterGroup> groups;
+  for (Members& members : collector.take()) {
+    ParameterGroup& group =
+        groups.emplace_back(std::move(members.name), std::move(members.parameters),
+                            members.is_expert ? MeshAxis::efsdp : MeshAxis::fsdp, mesh);
+    const bool turns = rule.weights_take_turns && members.is_inner;
+    group.weight_room = turns ? weights.in_turn(members.is_expert) : weights.own();
+    group.shares_gradient_room = rule.gradients_take_turns && members.is_inner;
+    group.gradient_room =
+        group.shares_gradient_room ? gradients.in_turn(members.is_expert) : gradients.own();
+  }
+  return groups;
+}
+
+}  // namespace caravan
