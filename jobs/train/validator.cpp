@@ -32,6 +32,11 @@ BatchShape evaluation(BatchShape shape) {
 
 }  // namespace
 
+Validator::Nothing::Nothing(std::int64_t count, bool has_documents)
+    : tokens(static_cast<std::size_t>(count)),
+      labels(tokens.size(), kIgnoredLabel),
+      documents(has_documents ? tokens.size() : 0) {}
+
 Made<DataSource> open_validation_data(TrainSetup& setup) {
   return setup.open_data(validation_data(setup.job().validation.data));
 }
@@ -44,7 +49,8 @@ Validator::Validator(TrainSetup& setup, Whereabouts& whereabouts)
       reader_(*source_, one_round(setup.share(), setup.pipeline().validation.microbatches)),
       memory_(setup.device(), setup.model(), setup.pipeline().validation, evaluation(setup.shape())),
       executor_(setup.device(), setup.pipeline().validation, memory_.stages(), setup.pipeline_ranks().tensors,
-                &whereabouts) {}
+                &whereabouts),
+      nothing_(setup.shape().tokens(), source_->has_documents()) {}
 
 std::optional<Validator::Result> Validator::run(const std::function<bool()>& is_over) {
   executor_.zero_sums();
@@ -58,14 +64,23 @@ std::optional<Validator::Result> Validator::run(const std::function<bool()>& is_
   return result();
 }
 
+/// Micro-batches of a round that data rank `rank` measures.
+std::int64_t Validator::measured_by(int rank, std::int64_t round) const {
+  const std::int64_t each = reader_.share().microbatches();
+  const std::int64_t first = (round * setup_.share().data_ranks + rank) * each;
+  return std::clamp<std::int64_t>(batches_ - first, 0, each);
+}
+
 /// Every number of ranks measures the same samples.
 void Validator::run_round(std::int64_t round) {
-  const std::int64_t mine = reader_.share().microbatches();
-  const std::int64_t first = (round * setup_.share().data_ranks + setup_.share().data_rank) * mine;
-  const std::int64_t left = batches_ - first;
-  if (left <= 0) return;
+  const std::int64_t mine = measured_by(setup_.share().data_rank, round);
+  const bool is_sharded = setup_.mesh().degree(MeshAxis::fsdp) > 1;
+  const std::int64_t walked = is_sharded ? measured_by(0, round) : mine;  // rank 0 has the most
+  if (walked == 0) return;
   whereabouts_.enter("reading validation data");
-  const auto batches = reader_.read(round * reader_.share().global_batch, std::min(mine, left));
+  const auto read = reader_.read(round * reader_.share().global_batch, mine);
+  std::vector<MicroBatch> batches(read.begin(), read.end());
+  while (static_cast<std::int64_t>(batches.size()) < walked) batches.push_back(nothing_.view());
   executor_.run(batches, {}, nullptr);
   valid_tokens_ += static_cast<std::int64_t>(count_valid(batches));
   setup_.device().synchronize();  // who asks to leave is not to wait for what the host has queued ahead

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <vector>
 
 #include "caravan/error.hpp"
 #include "core/run/whereabouts.hpp"
@@ -38,8 +39,16 @@ class Validator {
   const DataSource& source() const noexcept { return *source_; }
 
  private:
+  /// A micro-batch without a label. A rank that has no samples left walks over it where weights are sharded:
+  /// the others need its stretches.
+  struct Nothing {
+    Nothing(std::int64_t count, bool has_documents);
+    MicroBatch view() const { return {.tokens = tokens, .labels = labels, .documents = documents}; }
+    std::vector<std::int32_t> tokens, labels, documents;
+  };
   /// This rank's part; a rank may have fewer samples in the last round, or none.
   void run_round(std::int64_t round);
+  std::int64_t measured_by(int rank, std::int64_t round) const;
   Result result();
 
   TrainSetup& setup_;
@@ -49,6 +58,7 @@ class Validator {
   BatchReader reader_;
   StageMemory memory_;
   Executor executor_;
+  Nothing nothing_;
   std::int64_t valid_tokens_ = 0;  // of this rank, in the run under way
 };
 
