@@ -30,9 +30,14 @@ class StageGroups {
   void expect_final(bool expected);
   void progress();
 
+  /// Those of this stage, in the order of their first use.
+  const std::vector<GroupExchange*>& exchanges() const noexcept { return exchanges_; }
+  /// What each of them does in walks.
+  const std::vector<GroupVisits>& visits() const noexcept { return visits_; }
+
  private:
-  std::vector<GroupExchange*> exchanges_;  ///< of this stage, in the order of their first use
-  std::vector<GroupVisits> visits_;        ///< of each of them
+  std::vector<GroupExchange*> exchanges_;
+  std::vector<GroupVisits> visits_;
   GroupsOfLayers layers_;
   GatherWhen gathers_;
   int prefetch_;

@@ -3,19 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <utility>
 
 #include "caravan/check.hpp"
 
 namespace caravan {
-namespace {
-
-Walk with_exchanges(const StageGroups* groups, Walk walk) {
-  return groups ? groups->place(walk) : walk;
-}
-
-}  // namespace
-
 std::int64_t count_valid(std::span<const MicroBatch> batches) {
   std::int64_t valid = 0;
   for (const MicroBatch& batch : batches) {
@@ -37,7 +28,7 @@ StageRunner::StageRunner(Device& device, Stage& stage, Stash& stash, const StepS
       stage_(stage),
       stash_(stash),
       memory_(device, input_bytes(stash.layout().shape(), stash.in_flight()), "inputs"),
-      walks_(stage.layers(), stash.layout().recompute(), groups) {
+      walks_(stage.layers(), stash.layout().recompute(), stash.layout().separates(), groups) {
   const BatchShape& shape = stash_.layout().shape();
   for (int set = 0; set < stash.in_flight(); ++set) {
     inputs_.push_back({memory_.take(DType::i32, {shape.tokens()}), memory_.take(DType::i32, {shape.tokens()}),
@@ -54,16 +45,6 @@ StageRunner::StageRunner(Device& device, Stage& stage, Stash& stash, const StepS
                      .pending = {}});
   }
 }
-
-StageRunner::Walks::Walks(const std::vector<Layer*>& layers, const RecomputePlan& recompute,
-                          const StageGroups* groups)
-    : forward(with_exchanges(groups, forward_walk(layers))),
-      backward(with_exchanges(groups, backward_walk(layers, recompute))),
-      backward_input(with_exchanges(groups, backward_input_walk(layers, recompute))),
-      backward_weight(with_exchanges(groups, backward_weight_walk(layers, recompute))),
-      backward_at_once(with_exchanges(groups, without_first_repeat(backward_walk(layers, recompute)))),
-      backward_input_at_once(
-          with_exchanges(groups, without_first_repeat(backward_input_walk(layers, recompute)))) {}
 
 TensorView StageRunner::copy(std::span<const std::int32_t> from, TensorView to) {
   if (from.empty()) return {};
@@ -89,25 +70,8 @@ void StageRunner::load(const MicroBatch& batch, int set, const StepScales& scale
   run.pass = pass;
 }
 
-const Walk& StageRunner::walk(ActionKind kind, int set) {
-  const bool is_forward = kind == ActionKind::forward || kind == ActionKind::recompute;
-  const bool at_once =
-      std::exchange(just_forward_, is_forward ? set : -1) == set && !stash_.layout().separates();
-  switch (kind) {
-    case ActionKind::backward:
-      return at_once ? walks_.backward_at_once : walks_.backward;
-    case ActionKind::backward_input:
-      return at_once ? walks_.backward_input_at_once : walks_.backward_input;
-    case ActionKind::backward_weight:
-      return walks_.backward_weight;
-    default:
-      CARAVAN_EXPECT(is_forward);
-      return walks_.forward;
-  }
-}
-
 Cursor StageRunner::cursor(ActionKind kind, int set, WalkObserver* observer) {
-  return Cursor(walk(kind, set), runs_[static_cast<std::size_t>(set)], stash_, set, observer);
+  return Cursor(walks_.next(kind, set), runs_[static_cast<std::size_t>(set)], stash_, set, observer);
 }
 
 }  // namespace caravan

@@ -4,9 +4,8 @@
 #include <vector>
 
 #include "caravan/schedule.hpp"
-#include "core/run/sharded_parameters.hpp"
 #include "core/run/stage.hpp"
-#include "core/run/walk.hpp"
+#include "core/run/stage_walks.hpp"
 
 namespace caravan {
 
@@ -54,18 +53,11 @@ class StageRunner {
   static std::size_t input_bytes(const BatchShape& shape, int sets);
 
  private:
-  struct Walks {
-    Walks(const std::vector<Layer*>& layers, const RecomputePlan& recompute, const StageGroups* groups);
-    Walk forward, backward, backward_input, backward_weight;
-    // After the forward of the same micro-batch, what the last layers do not keep is still there.
-    Walk backward_at_once, backward_input_at_once;
-  };
   /// The device's copy of one micro-batch.
   struct Inputs {
     TensorView tokens, labels, documents;
   };
   TensorView copy(std::span<const std::int32_t> from, TensorView to);
-  const Walk& walk(ActionKind kind, int set);
 
   Device& device_;
   Stage& stage_;
@@ -73,8 +65,7 @@ class StageRunner {
   Arena memory_;
   std::vector<Inputs> inputs_;  // one a set
   std::vector<Run> runs_;       // one a set
-  Walks walks_;
-  int just_forward_ = -1;  ///< set of the last walk, if that was a forward
+  StageWalks walks_;
 };
 
 }  // namespace caravan

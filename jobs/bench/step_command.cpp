@@ -103,6 +103,9 @@ std::function<int()> declare_bench_step(CLI::App& app) {
   app.add_option("--recompute", options->recompute,
                  "What backward makes again: none, full, every=2, selective, budget=0.5")
       ->capture_default_str();
+  app.add_option("--parallel", job.parallel,
+                 "Keys of the job's section parallel, e.g. data_shard=2 pipeline=2 schedule=zbv")
+      ->type_name("key=value");
   add_integer(app, "--repeats", options->benchmark.repeats, "[1, 10000]", "Steps that are timed");
   add_integer(app, "--profile", options->benchmark.profiled, "[0, 1000]",
               "Then record every kernel of this many steps: time of each, and how long the GPU idles");

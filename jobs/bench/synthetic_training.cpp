@@ -34,6 +34,7 @@ Config job_tree(const SyntheticJob& job) {
   tree.override_with("train.sequence_length=" + std::to_string(length));
   tree.override_with("train.local_batch_size=" + std::to_string(job.local_batch));
   tree.override_with("parallel.microbatches=" + std::to_string(job.microbatches));
+  for (const std::string& assignment : job.parallel) tree.override_with("parallel." + assignment);
   return tree;
 }
 

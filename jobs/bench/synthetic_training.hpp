@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <string>
+#include <vector>
 
 #include "core/run/train_step.hpp"
 #include "jobs/train/batches.hpp"
@@ -17,6 +18,7 @@ struct SyntheticJob {
   std::int64_t sequence_length = 0;                ///< 0: the model's `positions`
   std::int64_t local_batch = 1, microbatches = 1;  ///< of a data rank
   std::string recompute = "none";                  ///< of a job file, as YAML
+  std::vector<std::string> parallel;               ///< "key=value" of the section
 };
 
 /// The job file that it stands for.

@@ -84,16 +84,16 @@ PipelineSetup planned(Registry& registry, const Job& job, const Mesh& mesh, std:
                             job.parallel.schedule, setup.schedule.ranks(), request.ranks));
   setup.rooms = room_rule(job.parallel, static_cast<int>(setup.layers.size()));
   const bool is_planned = mesh.degree(MeshAxis::fsdp) > 1 && setup.rooms.gathers == GatherWhen::planned;
-  const Unsharding unsharding = is_planned ? Unsharding::once : Unsharding::none;
+  setup.unsharding = is_planned ? Unsharding::once : Unsharding::none;
   try {
     setup.training =
-        lower(setup.schedule, request.microbatches, rank, job.train.recompute.of_stages(), unsharding);
+        lower(setup.schedule, request.microbatches, rank, job.train.recompute.of_stages(), setup.unsharding);
   } catch (Error& error) {
     error.add_context(from_plugin(job.parallel));
     throw;
   }
   if (mesh.degree(MeshAxis::fsdp) > 1) check_rooms(setup.rooms, setup.training, job.parallel);
-  setup.validation = lower_evaluation(setup.training.placement, request.ranks, rank, unsharding);
+  setup.validation = lower_evaluation(setup.training.placement, request.ranks, rank, setup.unsharding);
   const int stages = setup.training.placement.stages();
   CARAVAN_CHECK(stages == static_cast<int>(setup.layers.size()), ConfigError,
                 fmt::format("schedule {} gave a plan for {} stages (asked for {} ranks x {} stages)",

@@ -36,7 +36,7 @@ Plan lowered_plan(const TrainSetup& setup) {
   Plan plan;
   for (int rank = 0; rank < pipeline.schedule.ranks(); ++rank) {
     plan.steps.push_back(lower(pipeline.schedule, pipeline.training.microbatches, rank,
-                               setup.job().train.recompute.of_stages())
+                               setup.job().train.recompute.of_stages(), pipeline.unsharding)
                              .row);
   }
   return plan;
