@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "jobs/bench/median.hpp"
-#include "jobs/train/checkpoint_saver.hpp"
+#include "jobs/state/checkpoint_saver.hpp"
 
 namespace caravan::jobs {
 namespace {

@@ -1,6 +1,6 @@
 #include "jobs/bench/synthetic_training.hpp"
 
-#include "jobs/train/memory_fit.hpp"
+#include "jobs/plan/memory_fit.hpp"
 
 namespace caravan::jobs {
 namespace {

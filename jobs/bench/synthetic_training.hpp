@@ -4,8 +4,8 @@
 #include <string>
 
 #include "core/run/train_step.hpp"
+#include "jobs/plan/train_setup.hpp"
 #include "jobs/train/batches.hpp"
-#include "jobs/train/setup.hpp"
 #include "parallel/bucketed_reducer.hpp"
 
 namespace caravan::jobs {

@@ -17,7 +17,7 @@
 #include "jobs/generate/prompt.hpp"
 #include "jobs/generate/sampler.hpp"
 #include "jobs/setup/machine.hpp"
-#include "jobs/setup/model_source.hpp"
+#include "jobs/state/model_source.hpp"
 #include "jobs/text_streams.hpp"
 
 namespace caravan::jobs {

@@ -8,14 +8,14 @@
 #include "caravan/check.hpp"
 #include "jobs/command.hpp"
 #include "jobs/command_numbers.hpp"
+#include "jobs/plan/memory_fit.hpp"
+#include "jobs/plan/paper_check.hpp"
+#include "jobs/plan/train_setup.hpp"
 #include "jobs/setup/with_world.hpp"
 #include "jobs/text_streams.hpp"
-#include "jobs/train/hasty_launcher.hpp"
-#include "jobs/train/memory_fit.hpp"
-#include "jobs/train/paper_check.hpp"
-#include "jobs/train/setup.hpp"
 #include "jobs/train/trainer.hpp"
-#include "jobs/train/watch_run.hpp"
+#include "jobs/watch/hasty_launcher.hpp"
+#include "jobs/watch/watch_run.hpp"
 
 namespace caravan::jobs {
 namespace {

@@ -6,7 +6,7 @@
 #include "io/checkpoint/reader.hpp"
 #include "jobs/identity/agree.hpp"
 #include "jobs/identity/job_changes.hpp"
-#include "jobs/train/setup.hpp"
+#include "jobs/plan/train_setup.hpp"
 
 namespace caravan::jobs {
 namespace {

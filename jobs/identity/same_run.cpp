@@ -10,7 +10,7 @@
 #include "io/hf/model_path.hpp"
 #include "jobs/identity/job_changes.hpp"
 #include "jobs/identity/stored_job.hpp"
-#include "jobs/train/setup.hpp"
+#include "jobs/plan/train_setup.hpp"
 
 namespace caravan::jobs {
 namespace {

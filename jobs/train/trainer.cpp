@@ -13,9 +13,9 @@
 #include "jobs/identity/agree.hpp"
 #include "jobs/identity/run_folder.hpp"
 #include "jobs/identity/same_run.hpp"
+#include "jobs/plan/memory_fit.hpp"
 #include "jobs/setup/gather.hpp"
-#include "jobs/setup/model_source.hpp"
-#include "jobs/train/memory_fit.hpp"
+#include "jobs/state/model_source.hpp"
 
 namespace caravan::jobs {
 namespace {

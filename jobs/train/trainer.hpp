@@ -7,15 +7,15 @@
 
 #include "core/run/train_step.hpp"
 #include "jobs/identity/run_identity.hpp"
-#include "jobs/train/checkpoint_saver.hpp"
+#include "jobs/plan/stage_memory.hpp"
+#include "jobs/plan/train_setup.hpp"
+#include "jobs/state/checkpoint_saver.hpp"
+#include "jobs/state/train_state.hpp"
 #include "jobs/train/pipeline_peers.hpp"
 #include "jobs/train/reporter.hpp"
-#include "jobs/train/setup.hpp"
-#include "jobs/train/stage_memory.hpp"
-#include "jobs/train/stop_request.hpp"
 #include "jobs/train/timeline_recorder.hpp"
-#include "jobs/train/train_state.hpp"
 #include "jobs/train/validator.hpp"
+#include "jobs/watch/stop_request.hpp"
 #include "parallel/bucketed_reducer.hpp"
 
 namespace caravan::jobs {

@@ -7,7 +7,7 @@
 
 #include "caravan/check.hpp"
 #include "caravan/ops.hpp"
-#include "jobs/train/validation_pass.hpp"
+#include "jobs/plan/validation_pass.hpp"
 
 namespace caravan::jobs {
 namespace {

@@ -6,8 +6,8 @@
 
 #include "caravan/error.hpp"
 #include "core/run/whereabouts.hpp"
-#include "jobs/train/setup.hpp"
-#include "jobs/train/stage_memory.hpp"
+#include "jobs/plan/stage_memory.hpp"
+#include "jobs/plan/train_setup.hpp"
 
 namespace caravan::jobs {
 

@@ -10,7 +10,7 @@
 #include <regex>
 
 #include "caravan/error.hpp"
-#include "jobs/train/setup.hpp"
+#include "jobs/plan/train_setup.hpp"
 #include "parallel/bucketed_reducer.hpp"
 #include "parallel/world.hpp"
 #include "tests/support/plugin_dir.hpp"
