@@ -28,7 +28,8 @@ class Rounds {
   Rounds(const StallBenchmark& benchmark, const std::string& output, Communicator& world)
       : every_(benchmark.every),
         training_(job_in(benchmark, output), world),
-        saver_(training_.setup(), world, nullptr, CheckpointSaver::checkpoints_of(training_.setup().job())) {
+        saver_(training_.setup().state(), world, nullptr,
+               checkpoints_of(training_.setup().job(), training_.setup().mesh().layout())) {
     train();  // takes memory and warms up
   }
 

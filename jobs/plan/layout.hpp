@@ -3,7 +3,7 @@
 #include "caravan/data.hpp"
 #include "caravan/mesh.hpp"
 #include "jobs/job/job.hpp"
-#include "jobs/train/batches.hpp"
+#include "jobs/plan/batch_share.hpp"
 
 namespace caravan::jobs {
 

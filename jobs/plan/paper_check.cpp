@@ -12,7 +12,6 @@
 #include "jobs/plan/validation_pass.hpp"
 #include "jobs/state/model_source.hpp"
 #include "jobs/state/train_state.hpp"
-#include "jobs/train/validator.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -29,8 +28,8 @@ bool fits_newest_checkpoint(TrainSetup& setup, const RunIdentity& identity) {
       problem = error.message();
       continue;
     }
-    check_same_run(*reader, setup, identity);
-    check_fits(*reader, setup);
+    check_same_run(*reader, setup.going_on(identity));
+    check_fits(*reader, setup.job(), setup.whole_model().parameters(), setup.slots());
     return true;
   }
   CARAVAN_CHECK(problem.empty(), IoError,
@@ -54,12 +53,17 @@ void check_start(TrainSetup& setup, const RunIdentity& identity) {
 void PaperCheck::check(const Job& job) {
   PaperWorld world(0, ranks_);
   TrainSetup setup(job, world, device_);
-  check_stages(job, setup);
+  check(setup);
+}
+
+void PaperCheck::check(TrainSetup& setup) {
+  check_stages(setup);
   check_start(setup, identity_of(setup));
 }
 
 /// A budget for activations is of each rank: stages differ in size.
-void PaperCheck::check_stages(const Job& job, TrainSetup& setup) const {
+void PaperCheck::check_stages(TrainSetup& setup) const {
+  const Job& job = setup.job();
   if (job.train.recompute.kind != RecomputeRule::Kind::budget) return;
   for (const int rank : setup.mesh().layout().group(0, MeshAxis::pp)) {
     if (rank == 0) continue;
@@ -81,7 +85,8 @@ RunIdentity PaperCheck::identity_of(TrainSetup& setup) {
       setup.whole_model().stage().vocab_size(), setup.device().name(), name_of(setup.compute()));
   if (const auto known = opened_.find(key); known != opened_.end()) return known->second;
   const auto source = setup.open_data({});
-  const RunIdentity identity = identify(setup, *source, *make_single_communicator());
+  const RunIdentity identity =
+      identify(setup.device(), setup.compute(), *source, *make_single_communicator());
   check_tokenizer_of_data(identity.data);
   check_enough_samples(job, setup.share(), *source);
   if (job.validation.is_wanted()) {

@@ -16,9 +16,11 @@ class PaperCheck {
   PaperCheck(int ranks, MakeDevice device) : ranks_(ranks), device_(std::move(device)) {}
   /// Throws what train would. Data that several jobs share are opened once.
   void check(const Job& job);
+  /// The same of rank 0's set-up on so many ranks, on paper or running.
+  void check(TrainSetup& setup);
 
  private:
-  void check_stages(const Job& job, TrainSetup& setup) const;
+  void check_stages(TrainSetup& setup) const;
   /// What the run would be; the data are opened where they were not before.
   RunIdentity identity_of(TrainSetup& setup);
 

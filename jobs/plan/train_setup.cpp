@@ -125,15 +125,36 @@ MemoryPlan TrainSetup::memory(std::int64_t local_batch, const RecomputeRule& rul
 MemoryDemand TrainSetup::memory_demand(const RankPlan& training, const BatchShape& shape) {
   const RankPlan* validation = job_.validation.is_wanted() ? &pipeline_.validation : nullptr;
   const bool copies = job_.checkpoint.enabled && job_.checkpoint.async;
-  const std::size_t copied = copies ? io::Snapshot::bytes_of(CheckpointShare(*this).pieces()) : 0;
-  return {training, validation, shape, slots_.size(), share_.data_ranks, copied, device_->memory()};
+  return {.training = training,
+          .validation = validation,
+          .shape = shape,
+          .optimizer_slots = slots_.size(),
+          .data_ranks = share_.data_ranks,
+          .snapshot = copies ? snapshot_bytes(state()) : 0,
+          .memory = device_->memory()};
+}
+
+RankState TrainSetup::state() {
+  return {.device = *device_,
+          .parameters = model_.parameters(),
+          .slots = slots_,
+          .left_out = not_owned(pipeline_.shared, mesh_->coordinate(MeshAxis::pp)),
+          .replica = share_.data_rank,
+          .replicas = share_.data_ranks};
 }
 
 TrainStep::Parts TrainSetup::step_parts(StageMemory& memory, GradientReducer& reducer,
                                         Whereabouts* whereabouts) {
-  return {*device_,         pipeline_.training, memory.stages(),  model_.parameters(),
-          *optimizer_,      data_ranks(),       pipeline_ranks(), share_.data_ranks > 1 ? &reducer : nullptr,
-          pipeline_.shared, whereabouts};
+  return {.device = *device_,
+          .plan = pipeline_.training,
+          .stages = memory.stages(),
+          .parameters = model_.parameters(),
+          .optimizer = *optimizer_,
+          .data = data_ranks(),
+          .pipeline = pipeline_ranks(),
+          .reducer = share_.data_ranks > 1 ? &reducer : nullptr,
+          .shared = pipeline_.shared,
+          .whereabouts = whereabouts};
 }
 
 double TrainSetup::step_flops() {

@@ -11,6 +11,7 @@
 #include "caravan/schedule.hpp"
 #include "core/mesh/paper_world.hpp"
 #include "core/run/train_step.hpp"
+#include "jobs/identity/same_run.hpp"
 #include "jobs/job/job.hpp"
 #include "jobs/plan/layout.hpp"
 #include "jobs/plan/memory_plan.hpp"
@@ -19,6 +20,7 @@
 #include "jobs/plan/stage_memory.hpp"
 #include "jobs/setup/machine.hpp"
 #include "jobs/setup/model_instance.hpp"
+#include "jobs/state/rank_state.hpp"
 
 namespace caravan::jobs {
 
@@ -57,6 +59,10 @@ class TrainSetup {
   std::unique_ptr<ModelInstance> stages_of_rank(int rank, Device& device);
   Optimizer& optimizer() noexcept { return *optimizer_; }
   const std::vector<std::string>& slots() const noexcept { return slots_; }
+  /// The run as one that goes on from a checkpoint. Borrows `identity`.
+  GoingOn going_on(const RunIdentity& identity) { return {job_, *registry_, mesh_->layout(), identity}; }
+  /// What this rank keeps from step to step.
+  RankState state();
   const BatchShape& shape() const noexcept { return shape_; }
   const BatchShare& share() const noexcept { return share_; }
   const PipelineSetup& pipeline() const noexcept { return pipeline_; }

@@ -7,6 +7,19 @@
 #include "jobs/setup/text.hpp"
 
 namespace caravan::jobs {
+namespace {
+
+Config validation_data(const Config& given) {
+  Config data = given.is_null() ? Config::map() : given;
+  if (!data.has("source") && !data.has("split")) data.set("split", "validation");
+  return data;
+}
+
+}  // namespace
+
+Made<DataSource> open_validation_data(TrainSetup& setup) {
+  return setup.open_data(validation_data(setup.job().validation.data));
+}
 
 std::int64_t validation_batches(const Job& job, const DataSource& source) {
   const std::int64_t wanted = job.validation.batches, sequences = job.train.local_batch_size;

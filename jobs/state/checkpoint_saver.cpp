@@ -6,7 +6,6 @@
 #include <thread>
 
 #include "caravan/check.hpp"
-#include "caravan/fingerprint.h"
 #include "caravan/log.hpp"
 #include "io/checkpoint/layout.hpp"
 #include "io/checkpoint/notes.hpp"
@@ -14,6 +13,8 @@
 #include "io/checkpoint/space.hpp"
 #include "jobs/identity/run_folder.hpp"
 #include "jobs/setup/gather.hpp"
+#include "jobs/setup/machine.hpp"
+#include "jobs/state/file_records.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -31,14 +32,8 @@ std::uint64_t space_of_all(Communicator& world, const std::vector<io::Piece>& pi
 
 std::vector<io::TensorRecord> tensors_of_all(Communicator& world, const std::vector<io::Piece>& pieces) {
   io::Manifest all;
-  for (const std::string& outline : gather_texts(world, io::to_text(io::outline_of(pieces))))
-    all.files.push_back(io::file_record_from(outline));
+  all.files = gather_records(world, io::outline_of(pieces));
   return io::tensors_of(all);
-}
-
-CheckpointSaver::Target::Files files_of(const Job& job) {
-  return job.checkpoint.one_file ? CheckpointSaver::Target::Files::one
-                                 : CheckpointSaver::Target::Files::shards;
 }
 
 constexpr const char* kPrepared = "prepared";
@@ -61,38 +56,18 @@ Outcome guarded(Body&& body) {
 
 }  // namespace
 
-CheckpointSaver::Target CheckpointSaver::checkpoints_of(const Job& job) {
-  const bool beside = job.checkpoint.enabled && job.checkpoint.async;
-  return {job.output + "/checkpoints",
-          CheckpointContent::everything,
-          DType::f32,
-          beside ? Target::Writing::beside_training : Target::Writing::at_once,
-          files_of(job),
-          {job.checkpoint.keep_latest, job.checkpoint.keep_every}};
-}
-
-CheckpointSaver::Target CheckpointSaver::export_of(const Job& job) {
-  return {job.output + "/export",
-          CheckpointContent::weights,
-          job.checkpoint.export_weights == "bf16" ? DType::bf16 : DType::f32,
-          Target::Writing::at_once,
-          files_of(job),
-          {0, 0}};
-}
-
-CheckpointSaver::CheckpointSaver(TrainSetup& setup, Communicator& world, const io::RunLock* lock,
-                                 Target target)
-    : setup_(setup),
-      world_(world),
+CheckpointSaver::CheckpointSaver(RankState state, Communicator& world, const io::RunLock* lock,
+                                 CheckpointTarget target)
+    : world_(world),
       lock_(lock),
       target_(std::move(target)),
-      share_(setup, target_.content, target_.weights),
-      snapshot_(target_.writing == Target::Writing::beside_training
+      share_(std::move(state), target_.content, target_.weights),
+      snapshot_(target_.writing == CheckpointTarget::Writing::beside_training
                     ? std::make_unique<io::Snapshot>(share_.pieces())
                     : nullptr),
       all_space_(space_of_all(world, share_.pieces())) {
-  if (snapshot_) pinned_.emplace(setup.device(), snapshot_->memory());
-  if (target_.files == Target::Files::one) tensors_ = tensors_of_all(world, share_.pieces());
+  if (snapshot_) pinned_.emplace(share_.device(), snapshot_->memory());
+  if (is_one_file()) tensors_ = tensors_of_all(world, share_.pieces());
 }
 
 CheckpointSaver::~CheckpointSaver() {
@@ -103,12 +78,9 @@ void CheckpointSaver::begin(const Progress& progress, OnFailure on_failure) {
   finish();
   on_failure_ = on_failure;
   begin_ = Clock::now();
-  head_ = {progress.step,
-           progress.tokens_seen,
-           setup_.job().resolved.to_yaml(),
-           setup_.mesh().layout().describe(),
-           "caravan " CARAVAN_VERSION,
-           target_.values};
+  head_ = target_.head;
+  head_.step = progress.step;
+  head_.tokens_seen = progress.tokens_seen;
   head_.values.emplace_back("/state/next_sample", progress.next_sample);
   if (!open_folder()) return;
   if (!snapshot_) return save_now();
@@ -144,21 +116,13 @@ bool CheckpointSaver::open_folder() {
   return problem.empty();
 }
 
-/// Before all ranks can write into one file, one of them makes it.
-CheckpointSaver::Outcome CheckpointSaver::prepare() {
-  if (world_.rank() != 0) return {};
-  return {io::to_text(io::prepare_file(folder_, head_, tensors_)), {}, {}};
-}
-
-CheckpointSaver::Outcome CheckpointSaver::write() {
-  if (share_.pieces().empty()) return {};
+std::optional<io::FileRecord> CheckpointSaver::write() {
+  if (share_.pieces().empty()) return std::nullopt;
   const auto elements = [this](std::size_t piece) {
     return snapshot_ ? snapshot_->elements(piece) : share_.elements(piece);
   };
-  const io::FileRecord record =
-      prepared_ ? io::fill_file(folder_, *prepared_, share_.pieces(), elements)
-                : io::write_share(folder_, world_.rank(), world_.size(), head_, share_.pieces(), elements);
-  return {io::to_text(record), {}, {}};
+  return prepared_ ? io::fill_file(folder_, *prepared_, share_.pieces(), elements)
+                   : io::write_share(folder_, world_.rank(), world_.size(), head_, share_.pieces(), elements);
 }
 
 /// A checkpoint without it is better than none.
@@ -172,12 +136,8 @@ CheckpointSaver::Outcome CheckpointSaver::add_tokenizer_of_run() const {
   return {{}, {}, {fmt::format("checkpoint of step {} lacks its tokenizer: {}", head_.step, added.problem)}};
 }
 
-CheckpointSaver::Outcome CheckpointSaver::publish(const std::vector<std::string>& records) {
+CheckpointSaver::Outcome CheckpointSaver::publish(std::vector<io::FileRecord> shares) {
   if (world_.rank() != 0) return {};
-  std::vector<io::FileRecord> shares;
-  for (const std::string& record : records) {
-    if (!record.empty()) shares.push_back(io::file_record_from(record));
-  }
   if (prepared_) shares = {io::join(*prepared_, shares)};
   Outcome outcome = add_tokenizer_of_run();
   outcome.result = io::publish(*staging_, head_, std::move(shares), lock_);
@@ -199,51 +159,63 @@ std::optional<CheckpointSaver::Outcome> CheckpointSaver::together(const std::fun
 
 void CheckpointSaver::save_now() {
   copied_ = Clock::now();
-  if (target_.files == Target::Files::one) {
-    const auto prepared = together([this] { return prepare(); });
-    if (!prepared) return;
-    prepared_ = io::file_record_from(broadcast_text(world_, prepared->result));
-  }
-  const auto written = together([this] { return write(); });
+  if (is_one_file() && !prepare_now()) return;
+  std::optional<io::FileRecord> record;
+  const auto written = together([&]() -> Outcome {
+    record = write();
+    return {};
+  });
   if (!written) return;
-  const std::vector<std::string> records = gather_texts(world_, written->result);
-  const auto published = together([&] { return publish(records); });
+  std::vector<io::FileRecord> shares = gather_records(world_, std::move(record));
+  const auto published = together([&] { return publish(std::move(shares)); });
   if (!published) return;
   copied_ = Clock::now();
   report(*published);
   end("");
 }
 
+/// Before all ranks can write into one file, one of them makes it.
+bool CheckpointSaver::prepare_now() {
+  std::optional<io::FileRecord> made;
+  const auto prepared = together([&]() -> Outcome {
+    if (world_.rank() == 0) made = io::prepare_file(folder_, head_, tensors_);
+    return {};
+  });
+  if (prepared) prepared_ = broadcast_record(world_, std::move(made));
+  return prepared.has_value();
+}
+
 CheckpointSaver::Outcome CheckpointSaver::save_beside() {
-  if (target_.files == Target::Files::one) {
+  if (is_one_file()) {
     prepared_ = prepare_beside();
     if (!prepared_) return {};
   }
-  const std::string record = write().result;
-  if (world_.rank() == 0) return publish_beside(record);
-  io::Notes(folder_).leave(note_of(world_.rank()), record);
+  std::optional<io::FileRecord> record = write();
+  if (world_.rank() == 0) return publish_beside(std::move(record));
+  io::Notes(folder_).leave(note_of(world_.rank()), record ? io::to_text(*record) : "");
   return {};
 }
 
 std::optional<io::FileRecord> CheckpointSaver::prepare_beside() {
   if (world_.rank() == 0) {
-    const std::string record = prepare().result;
-    io::Notes(folder_).leave(kPrepared, record);
-    return io::file_record_from(record);
+    io::FileRecord record = io::prepare_file(folder_, head_, tensors_);
+    io::Notes(folder_).leave(kPrepared, io::to_text(record));
+    return record;
   }
   const auto record = await(kPrepared);
   return record ? std::optional(io::file_record_from(*record)) : std::nullopt;
 }
 
-CheckpointSaver::Outcome CheckpointSaver::publish_beside(const std::string& record) {
-  std::vector<std::string> records{record};
+CheckpointSaver::Outcome CheckpointSaver::publish_beside(std::optional<io::FileRecord> own) {
+  std::vector<io::FileRecord> shares;
+  if (own) shares.push_back(std::move(*own));
   for (int rank = 1; rank < world_.size(); ++rank) {
     const auto theirs = await(note_of(rank));
     if (!theirs) return {};
-    records.push_back(*theirs);
+    if (!theirs->empty()) shares.push_back(io::file_record_from(*theirs));
   }
   io::Notes(folder_).remove_all();
-  return publish(records);
+  return publish(std::move(shares));
 }
 
 std::optional<std::string> CheckpointSaver::await(const std::string& note) const {

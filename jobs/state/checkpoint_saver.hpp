@@ -10,9 +10,9 @@
 #include <string>
 #include <vector>
 
-#include "io/checkpoint/catalogue.hpp"
 #include "io/checkpoint/sharded.hpp"
 #include "jobs/state/checkpoint_share.hpp"
+#include "jobs/state/checkpoint_target.hpp"
 #include "jobs/state/pinned_memory.hpp"
 #include "jobs/state/train_state.hpp"
 
@@ -27,24 +27,9 @@ namespace caravan::jobs {
 class CheckpointSaver {
  public:
   enum class OnFailure { go_on, stop };
-  /// What goes where.
-  struct Target {
-    std::string folder;  ///< of all steps
-    CheckpointContent content = CheckpointContent::everything;
-    DType weights = DType::f32;
-    enum class Writing { beside_training, at_once } writing = Writing::beside_training;
-    enum class Files { shards, one } files = Files::shards;
-    io::Keep keep;      ///< latest 0: all
-    std::string run{};  ///< whose tokenizer goes into each checkpoint; empty: none
-    std::vector<std::pair<std::string, io::CheckpointValue>> values{};  ///< of the run, for each checkpoint
-  };
-  /// The checkpoints that the run goes on from, as the job wants them.
-  static Target checkpoints_of(const Job& job);
-  /// The weights alone, for others.
-  static Target export_of(const Job& job);
 
-  /// Borrows all. `lock`: of the run, on rank 0; null elsewhere.
-  CheckpointSaver(TrainSetup& setup, Communicator& world, const io::RunLock* lock, Target target);
+  /// Borrows world and lock, and what the state borrows. `lock`: of the run, on rank 0; null elsewhere.
+  CheckpointSaver(RankState state, Communicator& world, const io::RunLock* lock, CheckpointTarget target);
   /// Waits for this rank's thread, which no longer waits for others.
   ~CheckpointSaver();
   CheckpointSaver(const CheckpointSaver&) = delete;
@@ -62,33 +47,34 @@ class CheckpointSaver {
 
  private:
   using Clock = std::chrono::steady_clock;
-  /// What a thread or a rank has to say: its share's record or the final path, or why there is none.
+  /// What a thread or a rank has to say: a path, or why there is none.
   struct Outcome {
     std::string result, problem;
     std::vector<std::string> warnings;
   };
 
+  bool is_one_file() const { return target_.files == CheckpointTarget::Files::one; }
   bool open_folder();
   /// [every rank] All in turn, and the ranks agree between.
   void save_now();
+  bool prepare_now();
   /// [the rank's thread] The same by notes.
   Outcome save_beside();
   /// Nothing when another rank failed meanwhile.
   std::optional<std::string> await(const std::string& note) const;
   std::optional<io::FileRecord> prepare_beside();
-  Outcome publish_beside(const std::string& record);
-  Outcome prepare();
-  Outcome write();
+  Outcome publish_beside(std::optional<io::FileRecord> own);
+  /// The record of this rank's share; nothing when that is empty.
+  std::optional<io::FileRecord> write();
   Outcome add_tokenizer_of_run() const;
-  Outcome publish(const std::vector<std::string>& records);
+  Outcome publish(std::vector<io::FileRecord> shares);
   std::optional<Outcome> together(const std::function<Outcome()>& body);
   void report(const Outcome& outcome);
   void end(const std::string& problem);
 
-  TrainSetup& setup_;
   Communicator& world_;
   const io::RunLock* lock_;
-  Target target_;
+  CheckpointTarget target_;
   CheckpointShare share_;
   std::unique_ptr<io::Snapshot> snapshot_;  // empty when the job waits for the disk
   std::optional<PinnedMemory> pinned_;      // the snapshot's

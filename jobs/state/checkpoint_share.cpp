@@ -18,25 +18,38 @@ void copy_from_device(Device& device, const TensorView& from, const TensorView& 
   });
 }
 
+std::vector<StateTensor> stored_tensors(const RankState& state, CheckpointContent content) {
+  const bool is_whole = content == CheckpointContent::everything;
+  return state_tensors(state.parameters, is_whole ? state.slots : std::vector<std::string>{}, state.left_out);
+}
+
+/// Every part of the tensors in their order, before ranks that hold the same divide them.
+std::vector<io::Piece> held_pieces(const std::vector<StateTensor>& tensors, DType weights) {
+  std::vector<io::Piece> held;
+  for (const StateTensor& tensor : tensors) {
+    const DType dtype = tensor.is_weights() ? weights : DType::f32;
+    for (const StatePart& part : parts_of(tensor, tensor.view))
+      held.push_back({{part.name, dtype, part.shape}, part.box});
+  }
+  return held;
+}
+
 }  // namespace
 
-CheckpointShare::CheckpointShare(TrainSetup& setup, CheckpointContent content, DType weights)
-    : setup_(setup),
-      tensors_(
-          state_tensors(setup.model().parameters(),
-                        content == CheckpointContent::weights ? std::vector<std::string>{} : setup.slots(),
-                        not_owned(setup.pipeline().shared, setup.mesh().coordinate(MeshAxis::pp)))) {
-  std::vector<io::Piece> held;
+std::uint64_t snapshot_bytes(const RankState& state) {
+  const auto held = held_pieces(stored_tensors(state, CheckpointContent::everything), DType::f32);
+  return io::Snapshot::bytes_of(io::bytes_of_shares(held, state.replica, state.replicas));
+}
+
+CheckpointShare::CheckpointShare(RankState state, CheckpointContent content, DType weights)
+    : state_(std::move(state)), tensors_(stored_tensors(state_, content)) {
   std::vector<Source> sources;
   for (std::size_t tensor = 0; tensor < tensors_.size(); ++tensor) {
-    const DType dtype = tensors_[tensor].is_weights() ? weights : DType::f32;
-    for (const StatePart& part : parts_of(tensors_[tensor], tensors_[tensor].view)) {
-      sources.push_back(
-          {tensor, sources.empty() || sources.back().tensor != tensor ? 0 : sources.back().part + 1, {}});
-      held.push_back({{part.name, dtype, part.shape}, part.box});
-    }
+    const std::size_t parts = parts_of(tensors_[tensor], tensors_[tensor].view).size();
+    for (std::size_t part = 0; part < parts; ++part) sources.push_back({tensor, part, {}});
   }
-  for (io::Share& share : io::divide(held, setup.share().data_rank, setup.share().data_ranks)) {
+  const std::vector<io::Piece> held = held_pieces(tensors_, weights);
+  for (io::Share& share : io::divide(held, state_.replica, state_.replicas)) {
     Source source = sources[share.held];
     source.within = moved(share.piece.box, held[share.held].box.origin);
     sources_.push_back(source);
@@ -51,7 +64,7 @@ TensorView CheckpointShare::view_of(std::size_t piece, const TensorView& whole) 
 
 TensorView CheckpointShare::elements(std::size_t piece) {
   const StateTensor& tensor = tensors_[sources_[piece].tensor];
-  const TensorView values = view_of(piece, on_host(setup_.device(), tensor.view, room_));
+  const TensorView values = view_of(piece, on_host(state_.device, tensor.view, room_));
   return pieces_[piece].tensor.dtype == DType::bf16 ? round(values) : values;
 }
 
@@ -65,7 +78,7 @@ TensorView CheckpointShare::round(const TensorView& values) {
 }
 
 void CheckpointShare::copy_to(const io::Snapshot& snapshot) {
-  Device& device = setup_.device();
+  Device& device = state_.device;
   for (std::size_t piece = 0; piece < pieces_.size(); ++piece) {
     const TensorView to = snapshot.elements(piece),
                      from = view_of(piece, tensors_[sources_[piece].tensor].view);

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "io/checkpoint/snapshot.hpp"
-#include "jobs/plan/train_setup.hpp"
+#include "jobs/state/rank_state.hpp"
 #include "jobs/state/state_tensors.hpp"
 
 namespace caravan::jobs {
@@ -12,14 +12,14 @@ namespace caravan::jobs {
 enum class CheckpointContent { everything, weights };
 
 /// What this rank stores of the run's lasting state, and where it is. Pipeline ranks store what they own, and
-/// data ranks, which hold the same, divide it among them. A share that is made before the model is allocated
-/// knows its pieces only.
+/// ranks that hold the same divide it among them. Borrows what the state borrows, allocated.
 class CheckpointShare {
  public:
   /// `weights`: the type that weights are stored in, f32 or bf16; other state is always f32.
-  explicit CheckpointShare(TrainSetup& setup, CheckpointContent content = CheckpointContent::everything,
+  explicit CheckpointShare(RankState state, CheckpointContent content = CheckpointContent::everything,
                            DType weights = DType::f32);
 
+  Device& device() const noexcept { return state_.device; }
   const std::vector<io::Piece>& pieces() const noexcept { return pieces_; }
   /// The elements of a piece in host memory, until the next call.
   TensorView elements(std::size_t piece);
@@ -35,12 +35,15 @@ class CheckpointShare {
   };
   TensorView view_of(std::size_t piece, const TensorView& whole) const;
 
-  TrainSetup& setup_;
+  RankState state_;
   std::vector<StateTensor> tensors_;
   std::vector<io::Piece> pieces_;
   std::vector<Source> sources_;         // [piece]
   std::vector<float> room_;             // of a block that the device holds
   std::vector<std::uint16_t> rounded_;  // of a piece that is stored as bf16
 };
+
+/// What a Snapshot of this rank's share of everything takes, counted by shapes: nothing need be allocated.
+std::uint64_t snapshot_bytes(const RankState& state);
 
 }  // namespace caravan::jobs

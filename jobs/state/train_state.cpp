@@ -13,7 +13,7 @@
 #include "io/checkpoint/layout.hpp"
 #include "io/checkpoint/misnamed.hpp"
 #include "io/checkpoint/reader.hpp"
-#include "jobs/plan/train_setup.hpp"
+#include "jobs/job/job.hpp"
 #include "jobs/state/state_tensors.hpp"
 
 namespace caravan::jobs {
@@ -129,16 +129,18 @@ void check_whole_load(const Job& job) {
                   job.checkpoint.initial_load));
 }
 
-void check_fits(const io::CheckpointReader& reader, TrainSetup& setup) {
-  check_globs(reader, setup.job().checkpoint.exclude_from_loading);
-  check_same_tensors(reader, setup.whole_model().parameters(), setup.slots(),
-                     setup.job().checkpoint.exclude_from_loading);
+void check_fits(const io::CheckpointReader& reader, const Job& job, const ParameterStore& whole_model,
+                const std::vector<std::string>& slots) {
+  const Globs& excluded = job.checkpoint.exclude_from_loading;
+  check_globs(reader, excluded);
+  check_same_tensors(reader, whole_model, slots, excluded);
 }
 
-Progress load_state(const io::CheckpointReader& reader, TrainSetup& setup, Whereabouts& whereabouts) {
-  const Globs& excluded = setup.job().checkpoint.exclude_from_loading;
-  if (!excluded.empty()) setup.model().parameters().initialise(setup.job().seed);
-  read_tensors(reader, setup.model().parameters(), setup.slots(), excluded, &whereabouts);
+Progress load_state(const io::CheckpointReader& reader, const Job& job, const RankState& state,
+                    Whereabouts& whereabouts) {
+  const Globs& excluded = job.checkpoint.exclude_from_loading;
+  if (!excluded.empty()) state.parameters.initialise(job.seed);
+  read_tensors(reader, state.parameters, state.slots, excluded, &whereabouts);
   const std::string cursor = "/state/next_sample";
   return {reader.step(), reader.tokens_seen(), matches(excluded, cursor) ? 0 : count(reader, cursor)};
 }

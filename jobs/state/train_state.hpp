@@ -2,9 +2,10 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
-#include "caravan/parameter.hpp"
 #include "core/run/whereabouts.hpp"
+#include "jobs/state/rank_state.hpp"
 
 namespace caravan::io {
 class CheckpointReader;
@@ -13,7 +14,6 @@ class CheckpointReader;
 namespace caravan::jobs {
 
 struct Job;
-class TrainSetup;
 
 /// How far a run has come.
 struct Progress {
@@ -30,11 +30,13 @@ void refuse_to_mix(const std::string& output);
 /// ConfigError where the job would leave something out of weights that a new run starts from: that is for
 /// resuming alone.
 void check_whole_load(const Job& job);
-/// IoError naming what does not fit the job's model or optimizer; ConfigError for a glob of
-/// checkpoint.exclude_from_loading that fits nothing.
-void check_fits(const io::CheckpointReader& reader, TrainSetup& setup);
+/// IoError naming what does not fit the job's model, of which `whole_model` has all layers, or its optimizer,
+/// whose slots these are; ConfigError for a glob of checkpoint.exclude_from_loading that fits nothing.
+void check_fits(const io::CheckpointReader& reader, const Job& job, const ParameterStore& whole_model,
+                const std::vector<std::string>& slots);
 /// Reads what this rank holds, whatever layout wrote it. IoError naming what is damaged.
-Progress load_state(const io::CheckpointReader& reader, TrainSetup& setup, Whereabouts& whereabouts);
+Progress load_state(const io::CheckpointReader& reader, const Job& job, const RankState& state,
+                    Whereabouts& whereabouts);
 
 /// Weights and state buffers alone.
 void load_weights(const io::CheckpointReader& reader, ParameterStore& parameters);

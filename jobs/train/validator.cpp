@@ -12,12 +12,6 @@
 namespace caravan::jobs {
 namespace {
 
-Config validation_data(const Config& given) {
-  Config data = given.is_null() ? Config::map() : given;
-  if (!data.has("source") && !data.has("split")) data.set("split", "validation");
-  return data;
-}
-
 /// As many micro-batches of every data rank at a time as the pipeline has ranks.
 BatchShare one_round(const BatchShare& training, std::int64_t microbatches) {
   BatchShare share = training;
@@ -31,10 +25,6 @@ BatchShape evaluation(BatchShape shape) {
 }
 
 }  // namespace
-
-Made<DataSource> open_validation_data(TrainSetup& setup) {
-  return setup.open_data(validation_data(setup.job().validation.data));
-}
 
 Validator::Validator(TrainSetup& setup, Whereabouts& whereabouts)
     : setup_(setup),
