@@ -10,8 +10,7 @@
 #include <regex>
 
 #include "caravan/error.hpp"
-#include "jobs/plan/train_setup.hpp"
-#include "parallel/bucketed_reducer.hpp"
+#include "jobs/train/training_steps.hpp"
 #include "parallel/world.hpp"
 #include "tests/support/plugin_dir.hpp"
 
@@ -64,18 +63,13 @@ checkpoint: {enabled: false}
 
 std::vector<StepResult> train(const Job& job, Communicator& world) {
   TrainSetup setup(job, world);
-  setup.model().allocate(ParameterStore::Content::weights_and_gradients, setup.slots().size());
-  setup.model().parameters().initialise(job.seed);
   const auto data = setup.open_data({});
-  BatchReader reader(*data, setup.share());
-  parallel::BucketedReducer reducer(setup.data_ranks().tensors);
-  StageMemory memory(setup.device(), setup.model(), setup.pipeline().training, setup.shape());
-  TrainStep step(setup.step_parts(memory, reducer));
+  TrainingSteps steps(setup, *data);
+  setup.model().parameters().initialise(job.seed);
   std::vector<StepResult> results;
   for (std::int64_t number = 1; number <= kSteps; ++number) {
-    const auto batches = reader.read((number - 1) * setup.share().global_batch);
-    results.push_back(
-        step.run(batches, {number, job.train.lr.at(number), 1, job.seed, setup.share().global_batch}));
+    steps.post(steps.read((number - 1) * setup.share().global_batch), number);
+    results.push_back(steps.step().result());
   }
   return results;
 }
