@@ -52,6 +52,18 @@ std::size_t reduction_bytes(const ParameterStore& parameters, std::size_t all_gr
   return std::min(all_gradients, static_cast<std::size_t>(copied));
 }
 
+/// `reduction`: of gradients, once.
+void add_host_items(std::vector<MemoryPlan::Item>& host, const MemoryDemand& demand, std::size_t reduction) {
+  // Gradients in a device's memory are copied to the host, and MPI copies them once more.
+  const std::size_t copies = demand.memory == Memory::device ? 2 : 1;
+  if (demand.data_ranks > 1) host.push_back({"gradient reduction", copies * reduction});
+  if (demand.snapshot > 0) host.push_back({"checkpoint snapshot", demand.snapshot});
+  const auto tokens = static_cast<std::size_t>(demand.shape.tokens()),
+             batches = static_cast<std::size_t>(demand.training.microbatches);
+  host.push_back({"batches", checked_product(3 * sizeof(std::int32_t) * tokens, batches, "batches")});
+  host.push_back({"process and libraries", static_cast<std::size_t>(process_memory().resident)});
+}
+
 }  // namespace
 
 MemoryPlan plan_memory(ModelInstance& model, const MemoryDemand& demand) {
@@ -71,18 +83,9 @@ MemoryPlan plan_memory(ModelInstance& model, const MemoryDemand& demand) {
     evaluation.phase = Phase::evaluate;
     plan.items.push_back({"validation", StageMemory::planned(model, *demand.validation, evaluation).total()});
   }
-  // Gradients in a device's memory are copied to the host, and MPI copies them once more.
   const bool apart = demand.memory == Memory::device;
-  auto& host = apart ? plan.host : plan.items;
-  if (demand.data_ranks > 1) {
-    host.push_back(
-        {"gradient reduction", (apart ? 2 : 1) * reduction_bytes(model.parameters(), parameters.gradients)});
-  }
-  if (demand.snapshot > 0) host.push_back({"checkpoint snapshot", demand.snapshot});
-  const auto tokens = static_cast<std::size_t>(demand.shape.tokens()),
-             batches = static_cast<std::size_t>(demand.training.microbatches);
-  host.push_back({"batches", checked_product(3 * sizeof(std::int32_t) * tokens, batches, "batches")});
-  host.push_back({"process and libraries", static_cast<std::size_t>(process_memory().resident)});
+  add_host_items(apart ? plan.host : plan.items, demand,
+                 reduction_bytes(model.parameters(), parameters.gradients));
   return plan;
 }
 

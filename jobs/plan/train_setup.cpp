@@ -137,10 +137,10 @@ MemoryDemand TrainSetup::memory_demand(const RankPlan& training, const BatchShap
 RankState TrainSetup::state() {
   return {.device = *device_,
           .parameters = model_.parameters(),
+          .mesh = *mesh_,
+          .replicas = MeshAxis::batch,
           .slots = slots_,
-          .left_out = not_owned(pipeline_.shared, mesh_->coordinate(MeshAxis::pp)),
-          .replica = share_.data_rank,
-          .replicas = share_.data_ranks};
+          .left_out = not_owned(pipeline_.shared, mesh_->coordinate(MeshAxis::pp))};
 }
 
 TrainStep::Parts TrainSetup::step_parts(StageMemory& memory, GradientReducer& reducer,

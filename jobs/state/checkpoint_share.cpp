@@ -38,7 +38,8 @@ std::vector<io::Piece> held_pieces(const std::vector<StateTensor>& tensors, DTyp
 
 std::uint64_t snapshot_bytes(const RankState& state) {
   const auto held = held_pieces(stored_tensors(state, CheckpointContent::everything), DType::f32);
-  return io::Snapshot::bytes_of(io::bytes_of_shares(held, state.replica, state.replicas));
+  return io::Snapshot::bytes_of(
+      io::bytes_of_shares(held, state.mesh.coordinate(state.replicas), state.mesh.degree(state.replicas)));
 }
 
 CheckpointShare::CheckpointShare(RankState state, CheckpointContent content, DType weights)
@@ -49,7 +50,8 @@ CheckpointShare::CheckpointShare(RankState state, CheckpointContent content, DTy
     for (std::size_t part = 0; part < parts; ++part) sources.push_back({tensor, part, {}});
   }
   const std::vector<io::Piece> held = held_pieces(tensors_, weights);
-  for (io::Share& share : io::divide(held, state_.replica, state_.replicas)) {
+  for (io::Share& share :
+       io::divide(held, state_.mesh.coordinate(state_.replicas), state_.mesh.degree(state_.replicas))) {
     Source source = sources[share.held];
     source.within = moved(share.piece.box, held[share.held].box.origin);
     sources_.push_back(source);

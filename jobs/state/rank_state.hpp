@@ -4,17 +4,19 @@
 #include <vector>
 
 #include "caravan/device.hpp"
+#include "caravan/mesh.hpp"
 #include "caravan/parameter.hpp"
 
 namespace caravan::jobs {
 
-/// What a rank keeps from step to step, and who keeps the same. Borrows device and store.
+/// What a rank keeps from step to step, and who keeps the same. Borrows device, store and mesh.
 struct RankState {
   Device& device;
-  ParameterStore& parameters;         ///< of this rank's stages
+  ParameterStore& parameters;  ///< of this rank's stages
+  const Mesh& mesh;
+  MeshAxis replicas;                  ///< ranks along it keep the same elements, and divide storing them
   std::vector<std::string> slots;     ///< of the optimizer
   std::vector<std::string> left_out;  ///< parameters that another pipeline rank stores
-  int replica = 0, replicas = 1;      ///< ranks that keep the same elements divide storing them
 };
 
 }  // namespace caravan::jobs
