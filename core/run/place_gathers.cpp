@@ -62,12 +62,13 @@ class Placing {
     const auto uses = [](const Visit& visit) { return visit.what != Visit::What::backward_weight; };
     const std::vector<Stay> stays =
         stays_in(walk_, layers_, groups_, [](const GroupVisits& group) { return group.weight_room; }, uses);
-    for (std::size_t index = 0; index < stays.size(); ++index) {
-      const Stay& stay = stays[index];
+    std::vector<std::size_t> firsts;  // visits that begin to use some group
+    for (const Stay& stay : stays) {
+      if (firsts.empty() || firsts.back() != stay.first) firsts.push_back(stay.first);
       const GroupVisits& group = groups_[stay.group];
       if (!group.gathers) continue;
-      const std::size_t ahead = std::min(index, static_cast<std::size_t>(prefetch));
-      const std::size_t wanted = stays[index - ahead].first;
+      const std::size_t ahead = std::min(firsts.size() - 1, static_cast<std::size_t>(prefetch));
+      const std::size_t wanted = firsts[firsts.size() - 1 - ahead];
       const std::size_t allowed = stay.before ? stays[*stay.before].last + 1 : 0;
       gathers_before_[stay.first].push_back(insert({Insertion::Kind::gather, std::max(wanted, allowed),
                                                     group.gather, walk_[stay.first].layer}));

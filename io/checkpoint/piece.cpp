@@ -27,6 +27,28 @@ Piece rows_of_piece(const Piece& piece, std::int64_t begin, std::int64_t end) {
   return rows;
 }
 
+/// Calls visit(index of the piece, begin, end) for the rows that a writer stores of each.
+template <class Visit>
+void for_each_share(const std::vector<Piece>& held, int writer, int writers, const Visit& visit) {
+  CARAVAN_EXPECT(writers > 0 && writer >= 0 && writer < writers);
+  std::uint64_t total = 0;
+  for (const Piece& piece : held) total += piece.bytes();
+  const auto cut_of = [&](int index) {
+    return total / static_cast<std::uint64_t>(writers) * static_cast<std::uint64_t>(index);
+  };
+  std::uint64_t start = 0;
+  for (std::size_t index = 0; index < held.size(); ++index) {
+    const Piece& piece = held[index];
+    const std::int64_t rows = rows_of(piece.shape());
+    // An empty tensor has no bytes to share; the first writer keeps its name and shape.
+    if (piece.bytes() == 0 && writer == 0) visit(index, std::int64_t{0}, rows);
+    const std::int64_t begin = rows_before(cut_of(writer), start, piece);
+    const std::int64_t end = writer + 1 == writers ? rows : rows_before(cut_of(writer + 1), start, piece);
+    if (piece.bytes() > 0 && begin < end) visit(index, begin, end);
+    start += piece.bytes();
+  }
+}
+
 }  // namespace
 
 Piece Piece::whole(TensorRecord tensor) {
@@ -39,25 +61,20 @@ Piece Piece::rows(TensorRecord tensor, std::int64_t row, std::int64_t rows) {
 }
 
 std::vector<Share> divide(const std::vector<Piece>& held, int writer, int writers) {
-  CARAVAN_EXPECT(writers > 0 && writer >= 0 && writer < writers);
-  std::uint64_t total = 0;
-  for (const Piece& piece : held) total += piece.bytes();
-  const auto cut_of = [&](int index) {
-    return total / static_cast<std::uint64_t>(writers) * static_cast<std::uint64_t>(index);
-  };
   std::vector<Share> shares;
-  std::uint64_t start = 0;
-  for (std::size_t index = 0; index < held.size(); ++index) {
-    const Piece& piece = held[index];
-    // An empty tensor has no bytes to share; the first writer keeps its name and shape.
-    if (piece.bytes() == 0 && writer == 0) shares.push_back({index, piece});
-    const std::int64_t begin = rows_before(cut_of(writer), start, piece);
-    const std::int64_t end =
-        writer + 1 == writers ? rows_of(piece.shape()) : rows_before(cut_of(writer + 1), start, piece);
-    if (piece.bytes() > 0 && begin < end) shares.push_back({index, rows_of_piece(piece, begin, end)});
-    start += piece.bytes();
-  }
+  for_each_share(held, writer, writers, [&](std::size_t index, std::int64_t begin, std::int64_t end) {
+    shares.push_back({index, rows_of_piece(held[index], begin, end)});
+  });
   return shares;
+}
+
+std::vector<std::uint64_t> bytes_of_shares(const std::vector<Piece>& held, int writer, int writers) {
+  std::vector<std::uint64_t> bytes;
+  for_each_share(held, writer, writers, [&](std::size_t index, std::int64_t begin, std::int64_t end) {
+    const auto rows = static_cast<std::uint64_t>(std::max<std::int64_t>(rows_of(held[index].shape()), 1));
+    bytes.push_back(held[index].bytes() / rows * static_cast<std::uint64_t>(end - begin));
+  });
+  return bytes;
 }
 
 std::vector<Piece> share_of(const std::vector<TensorRecord>& tensors, int writer, int writers) {

@@ -36,7 +36,9 @@ struct Share {
 /// What writer `writer` of `writers` that hold the same pieces stores: as many bytes of them as the others up
 /// to one index of axis 0 of a piece. All shares together are every element once.
 std::vector<Share> divide(const std::vector<Piece>& held, int writer, int writers);
-/// The same of whole tensors.
+/// Bytes of each piece that it stores, counted without making them.
+std::vector<std::uint64_t> bytes_of_shares(const std::vector<Piece>& held, int writer, int writers);
+/// divide() of whole tensors.
 std::vector<Piece> share_of(const std::vector<TensorRecord>& tensors, int writer, int writers);
 
 /// The piece as boxes that lie together in the whole tensor, in row-major order.

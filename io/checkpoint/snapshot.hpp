@@ -22,8 +22,8 @@ class Snapshot {
   TensorView elements(std::size_t piece) const;
   std::uint64_t bytes() const noexcept { return memory_.bytes().size(); }
   std::span<std::byte> memory() const noexcept { return memory_.bytes(); }
-  /// The same before there is memory.
-  static std::uint64_t bytes_of(const std::vector<Piece>& pieces);
+  /// Of pieces of so many bytes each, before there is memory.
+  static std::uint64_t bytes_of(const std::vector<std::uint64_t>& pieces);
 
  private:
   std::vector<Piece> pieces_;

@@ -20,8 +20,8 @@
 #include "io/checkpoint/snapshot.hpp"
 #include "io/files/direct_file.hpp"
 #include "jobs/bench/median.hpp"
-#include "jobs/setup/gather.hpp"
 #include "jobs/setup/machine.hpp"
+#include "jobs/state/file_records.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -135,11 +135,8 @@ class DiskRun {
     const std::string path = broadcast_text(world_, staging ? staging->path() : "");
     const auto share = io::write_share(path, world_.rank(), world_.size(), head, snapshot_.pieces(),
                                        [&](std::size_t piece) { return snapshot_.elements(piece); });
-    const auto records = gather_texts(world_, io::to_text(share));
-    if (!staging) return;
-    std::vector<io::FileRecord> shares;
-    for (const std::string& record : records) shares.push_back(io::file_record_from(record));
-    io::publish(*staging, head, std::move(shares), nullptr);
+    std::vector<io::FileRecord> shares = gather_records(world_, share);
+    if (staging) io::publish(*staging, head, std::move(shares), nullptr);
   }
 
   /// Every rank takes whole layers in turn, which lie in the files of several writers.

@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "jobs/bench/median.hpp"
-#include "jobs/train/checkpoint_saver.hpp"
+#include "jobs/state/checkpoint_saver.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -28,7 +28,8 @@ class Rounds {
   Rounds(const StallBenchmark& benchmark, const std::string& output, Communicator& world)
       : every_(benchmark.every),
         training_(job_in(benchmark, output), world),
-        saver_(training_.setup(), world, nullptr, CheckpointSaver::checkpoints_of(training_.setup().job())) {
+        saver_(training_.setup().state(), world, nullptr,
+               checkpoints_of(training_.setup().job(), training_.setup().mesh().layout())) {
     train();  // takes memory and warms up
   }
 

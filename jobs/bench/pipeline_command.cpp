@@ -10,6 +10,7 @@
 #include "commit.hpp"  // generated
 #include "jobs/bench/peak.hpp"
 #include "jobs/bench/pipeline.hpp"
+#include "jobs/bench/synthetic_options.hpp"
 #include "jobs/command_numbers.hpp"
 #include "jobs/setup/text.hpp"
 #include "jobs/setup/with_world.hpp"
@@ -19,8 +20,8 @@ namespace caravan::jobs {
 namespace {
 
 struct Options {
-  std::string preset = "cpu-512";
-  std::vector<std::string> overrides{"layers=7"}, schedules;
+  ModelOptions model{"cpu-512", {"layers=7"}};
+  std::vector<std::string> schedules;
   PipelineBenchmark benchmark;
   bool json = false;
 };
@@ -72,8 +73,8 @@ std::string as_text(const Options& options, const Results& results, int ranks) {
       "commit    {}\npeak      {:.1f} GFLOP/s of {} ranks at once ({})\nmodel     {} with {}\n"
       "step      {} micro-batches of {} sequences; medians of {} steps\n\n"
       "{:<25}{:>7}{:>9}{:>8}{:>10}{:>11}{:>7}{:>8}{:>8}{:>7}{:>13}\n",
-      CARAVAN_COMMIT, results.peak.flops_per_s / 1e9, ranks, results.peak.how, options.preset,
-      fmt::join(options.overrides, " "), options.benchmark.job.microbatches,
+      CARAVAN_COMMIT, results.peak.flops_per_s / 1e9, ranks, results.peak.how, options.model.preset,
+      fmt::join(options.model.overrides, " "), options.benchmark.job.microbatches,
       options.benchmark.job.local_batch, options.benchmark.repeats, "schedule", "stages", "step s", "peak",
       "walks s", "simulated", "diff", "idle", "sim.", "kept", "activations");
   for (const PipelineTiming& timing : results.timings) {
@@ -105,8 +106,8 @@ nlohmann::ordered_json as_json(const PipelineTiming& timing, const FmaPeak& peak
 }
 
 std::string as_json(const Options& options, const Results& results, int ranks) {
-  nlohmann::ordered_json all = {{"preset", options.preset},
-                                {"overrides", options.overrides},
+  nlohmann::ordered_json all = {{"preset", options.model.preset},
+                                {"overrides", options.model.overrides},
                                 {"commit", CARAVAN_COMMIT},
                                 {"ranks", ranks},
                                 {"microbatches", options.benchmark.job.microbatches},
@@ -120,10 +121,7 @@ std::string as_json(const Options& options, const Results& results, int ranks) {
 }
 
 int run(Options& options, Communicator& world) {
-  Config model = Config::map();
-  model.set("preset", options.preset);
-  for (const std::string& assignment : options.overrides) model.override_with(assignment);
-  options.benchmark.job.model = model;
+  options.benchmark.job.model = options.model.section();
   const Results results = measure_all(options, world);
   if (world.rank() != 0) return 0;
   write_standard_output(options.json ? as_json(options, results, world.size())
@@ -138,16 +136,10 @@ std::function<int()> declare_bench_pipeline(CLI::App& app) {
   SyntheticJob& job = options->benchmark.job;
   job.microbatches = 8;
   job.sequence_length = 128;
-  app.add_option("--preset", options->preset, "Model to train on random tokens")->capture_default_str();
-  app.add_option("overrides", options->overrides, "Keys of the model to set, e.g. layers=7")
-      ->type_name("key=value")
-      ->capture_default_str();
+  declare_model(app, options->model, "layers=7")->capture_default_str();
   app.add_option("--schedule", options->schedules, "Schedules to measure; default: all installed");
   app.add_option("--device", job.device, "auto, cuda, host or reference")->capture_default_str();
-  add_integer(app, "--sequence", job.sequence_length, "[0, 16777216]",
-              "Tokens of a sequence; 0: the preset's");
-  add_integer(app, "--batch", job.local_batch, "[1, 1048576]", "Sequences of a micro-batch");
-  add_integer(app, "--microbatches", job.microbatches, "[1, 1048575]", "Micro-batches of a step");
+  declare_batches(app, job, "a step");
   add_integer(app, "--first-stage-less", options->benchmark.split.first_less, "[0, 1000]",
               "Layers that the embedding counts for");
   add_integer(app, "--last-stage-less", options->benchmark.split.last_less, "[0, 1000]",

@@ -8,6 +8,7 @@
 
 #include "commit.hpp"  // generated
 #include "jobs/bench/recompute.hpp"
+#include "jobs/bench/synthetic_options.hpp"
 #include "jobs/command_numbers.hpp"
 #include "jobs/setup/text.hpp"
 #include "jobs/setup/with_world.hpp"
@@ -17,8 +18,7 @@ namespace caravan::jobs {
 namespace {
 
 struct Options {
-  std::string preset = "debugmodel";
-  std::vector<std::string> overrides;
+  ModelOptions model;
   RecomputeBenchmark benchmark;
   bool json = false;
 };
@@ -59,10 +59,7 @@ std::string as_text(const std::vector<RecomputeTiming>& timings) {
 }
 
 int run(Options& options, Communicator& world) {
-  Config model = Config::map();
-  model.set("preset", options.preset);
-  for (const std::string& assignment : options.overrides) model.override_with(assignment);
-  options.benchmark.job.model = model;
+  options.benchmark.job.model = options.model.section();
   const auto timings = time_recomputation(options.benchmark, world);
   if (world.rank() == 0) write_standard_output(options.json ? as_json(timings) : as_text(timings));
   return 0;
@@ -74,9 +71,7 @@ std::function<int()> declare_bench_recompute(CLI::App& app) {
   auto options = std::make_shared<Options>();
   options->benchmark.modes = {"none", "full", "every=2", "selective", "budget=0.6"};
   SyntheticJob& job = options->benchmark.job;
-  app.add_option("--preset", options->preset, "Model to train on random tokens")->capture_default_str();
-  app.add_option("overrides", options->overrides, "Keys of the model to set, e.g. dim=512")
-      ->type_name("key=value");
+  declare_model(app, options->model, "dim=512");
   app.add_option("--modes", options->benchmark.modes,
                  "What to compare with the first, e.g. none,full,every=2,selective=attention+norm,budget=0.5")
       ->delimiter(',')
@@ -84,10 +79,7 @@ std::function<int()> declare_bench_recompute(CLI::App& app) {
       ->capture_default_str();
   app.add_option("--device", job.device, "auto, cuda, host or reference")->capture_default_str();
   app.add_option("--precision", job.precision, "auto, fp32 or bf16")->capture_default_str();
-  add_integer(app, "--sequence", job.sequence_length, "[0, 16777216]",
-              "Tokens of a sequence; 0: the preset's");
-  add_integer(app, "--batch", job.local_batch, "[1, 1048576]", "Sequences of a micro-batch");
-  add_integer(app, "--microbatches", job.microbatches, "[1, 1048575]", "Micro-batches of a step on a rank");
+  declare_batches(app, job, "a step on a rank");
   add_integer(app, "--repeats", options->benchmark.repeats, "[0, 10000]",
               "Steps that are timed; 0: memory alone");
   app.add_flag("--json", options->json, "One JSON object");

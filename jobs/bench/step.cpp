@@ -36,17 +36,17 @@ StepTiming time_steps(const StepBenchmark& benchmark, Communicator& world) {
   std::sort(seconds.begin(), seconds.end());
   training.run(0);
   const FmaPeak peak = peak_of_all(setup.device(), world);
-  return {setup.device().description(),
-          std::string(name_of(setup.compute())),
-          seconds[seconds.size() / 2],
-          seconds.front(),
-          seconds.back(),
-          setup.step_flops(),
-          setup.share().global_batch * setup.shape().length,
-          setup.whole_model().parameters().count(),
-          setup.shape().length,
-          peak,
-          profile_steps(training, benchmark.profiled)};
+  return {.device = setup.device().description(),
+          .precision = std::string(name_of(setup.compute())),
+          .median_s = seconds[seconds.size() / 2],
+          .fastest_s = seconds.front(),
+          .slowest_s = seconds.back(),
+          .step_flops = setup.step_flops(),
+          .step_tokens = setup.share().global_batch * setup.shape().length,
+          .parameters = setup.whole_model().parameters().count(),
+          .sequence_length = setup.shape().length,
+          .peak = peak,
+          .profile = profile_steps(training, benchmark.profiled)};
 }
 
 }  // namespace caravan::jobs

@@ -8,6 +8,7 @@
 
 #include "commit.hpp"  // generated
 #include "jobs/bench/step.hpp"
+#include "jobs/bench/synthetic_options.hpp"
 #include "jobs/command_numbers.hpp"
 #include "jobs/setup/text.hpp"
 #include "jobs/setup/with_world.hpp"
@@ -17,8 +18,7 @@ namespace caravan::jobs {
 namespace {
 
 struct Options {
-  std::string preset = "debugmodel";
-  std::vector<std::string> overrides;
+  ModelOptions model;
   StepBenchmark benchmark;
   std::string recompute = "none";
   bool json = false;
@@ -33,8 +33,8 @@ nlohmann::ordered_json as_json(const Profile& profile) {
 
 std::string as_json(const Options& options, const StepTiming& timing, int ranks) {
   nlohmann::ordered_json all = {
-      {"preset", options.preset},
-      {"overrides", options.overrides},
+      {"preset", options.model.preset},
+      {"overrides", options.model.overrides},
       {"device", timing.device},
       {"precision", timing.precision},
       {"commit", CARAVAN_COMMIT},
@@ -65,8 +65,8 @@ std::string as_text(const Options& options, const StepTiming& timing, int ranks)
              "time      median {:.4f} s of {} (fastest {:.4f}, slowest {:.4f})\n"
              "speed     {:.0f} tokens/s, {:.1f} GFLOP/s = {:.1f} % of the peak\n",
              timing.device, timing.precision, CARAVAN_COMMIT, timing.peak.flops_per_s / 1e9, ranks,
-             timing.peak.how, options.preset, options.overrides.empty() ? "" : " with ",
-             fmt::join(options.overrides, " "), with_commas(timing.parameters), timing.step_tokens,
+             timing.peak.how, options.model.preset, options.model.overrides.empty() ? "" : " with ",
+             fmt::join(options.model.overrides, " "), with_commas(timing.parameters), timing.step_tokens,
              timing.sequence_length, timing.step_flops / 1e9, timing.median_s, options.benchmark.repeats,
              timing.fastest_s, timing.slowest_s, static_cast<double>(timing.step_tokens) / timing.median_s,
              rate / 1e9, 100 * rate / timing.peak.flops_per_s) +
@@ -74,10 +74,7 @@ std::string as_text(const Options& options, const StepTiming& timing, int ranks)
 }
 
 int run(Options& options, Communicator& world) {
-  Config model = Config::map();
-  model.set("preset", options.preset);
-  for (const std::string& assignment : options.overrides) model.override_with(assignment);
-  options.benchmark.job.model = model;
+  options.benchmark.job.model = options.model.section();
   options.benchmark.job.recompute = recompute_yaml(options.recompute);
   const StepTiming timing = time_steps(options.benchmark, world);
   if (world.rank() != 0) return 0;
@@ -91,15 +88,10 @@ int run(Options& options, Communicator& world) {
 std::function<int()> declare_bench_step(CLI::App& app) {
   auto options = std::make_shared<Options>();
   SyntheticJob& job = options->benchmark.job;
-  app.add_option("--preset", options->preset, "Model to train on random tokens")->capture_default_str();
-  app.add_option("overrides", options->overrides, "Keys of the model to set, e.g. dim=512")
-      ->type_name("key=value");
+  declare_model(app, options->model, "dim=512");
   app.add_option("--device", job.device, "auto, cuda, host or reference")->capture_default_str();
   app.add_option("--precision", job.precision, "auto, fp32 or bf16")->capture_default_str();
-  add_integer(app, "--sequence", job.sequence_length, "[0, 16777216]",
-              "Tokens of a sequence; 0: the preset's");
-  add_integer(app, "--batch", job.local_batch, "[1, 1048576]", "Sequences of a micro-batch");
-  add_integer(app, "--microbatches", job.microbatches, "[1, 1048575]", "Micro-batches of a step on a rank");
+  declare_batches(app, job, "a step on a rank");
   app.add_option("--recompute", options->recompute,
                  "What backward makes again: none, full, every=2, selective, budget=0.5")
       ->capture_default_str();

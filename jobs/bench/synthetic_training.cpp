@@ -1,16 +1,7 @@
 #include "jobs/bench/synthetic_training.hpp"
 
-#include "jobs/train/memory_fit.hpp"
-
 namespace caravan::jobs {
 namespace {
-
-TrainSetup& initialised(TrainSetup& setup) {
-  check_memory_fits(setup);
-  setup.model().allocate(ParameterStore::Content::weights_and_gradients, setup.slots().size());
-  setup.model().parameters().initialise(setup.job().seed);
-  return setup;
-}
 
 Config vocabulary_of(TrainSetup& setup) {
   Config vocabulary = Config::map();
@@ -29,6 +20,8 @@ Config job_tree(const SyntheticJob& job) {
   const std::int64_t wanted = positions.is_null() ? 2048 : positions.as_int();
   const std::int64_t length = job.sequence_length > 0 ? job.sequence_length : wanted;
   tree.override_with("train.steps=1000000");
+  for (const char* constant_rate : {"train.lr=1e-4", "train.warmup_steps=0", "train.decay_ratio=0"})
+    tree.override_with(constant_rate);
   tree.override_with("train.precision=" + job.precision);
   tree.override_with("train.recompute=" + job.recompute);
   tree.override_with("train.sequence_length=" + std::to_string(length));
@@ -41,27 +34,26 @@ Config job_tree(const SyntheticJob& job) {
 SyntheticTraining::SyntheticTraining(Job job, Communicator& world)
     : world_(world),
       setup_(std::move(job), world),
-      data_(initialised(setup_).open_data(vocabulary_of(setup_))),
-      reader_(*data_, setup_.share()),
-      reducer_(setup_.mesh().group(setup_.replicas()).tensors),
-      memory_(setup_.device(), setup_.model(), setup_.pipeline().training, setup_.shape()),
-      step_(setup_.step_parts(memory_, reducer_)) {}
+      data_(setup_.open_data(vocabulary_of(setup_))),
+      steps_(setup_, *data_) {
+  setup_.model().parameters().initialise(setup_.job().seed);
+}
 
 void SyntheticTraining::post() {
-  const auto batches = reader_.read(posted_ * setup_.share().global_batch);
-  step_.post(batches, {++posted_, 1e-4, 1.0, setup_.job().seed, setup_.share().global_batch});
+  const auto batches = steps_.read(posted_ * setup_.share().global_batch);
+  steps_.post(batches, ++posted_);
 }
 
 double SyntheticTraining::step() {
-  const std::size_t lead = setup_.device().memory() == Memory::host ? 0 : 1;
-  if (step_.posted() == 0) {
+  TrainStep& steps = steps_.step();
+  if (steps.posted() == 0) {
     world_.barrier();
     last_ = std::chrono::steady_clock::now();
   }
   do {
     post();
-  } while (step_.posted() <= lead);
-  last_result_ = step_.result();
+  } while (steps.posted() <= steps_.lead());
+  last_result_ = steps.result();
   const auto now = std::chrono::steady_clock::now();
   double elapsed = std::chrono::duration<double>(now - last_).count();
   last_ = now;
@@ -70,11 +62,12 @@ double SyntheticTraining::step() {
 }
 
 void SyntheticTraining::run(int steps) {
+  TrainStep& step = steps_.step();
   for (int posted = 0; posted < steps; ++posted) {
-    if (step_.posted() == TrainStep::kMostPosted) step_.result();
+    if (step.posted() == TrainStep::kMostPosted) step.result();
     post();
   }
-  while (step_.posted() > 0) step_.result();
+  while (step.posted() > 0) step.result();
 }
 
 }  // namespace caravan::jobs

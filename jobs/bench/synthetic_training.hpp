@@ -4,10 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "core/run/train_step.hpp"
-#include "jobs/train/batches.hpp"
-#include "jobs/train/setup.hpp"
-#include "parallel/bucketed_reducer.hpp"
+#include "jobs/plan/train_setup.hpp"
+#include "jobs/train/training_steps.hpp"
 
 namespace caravan::jobs {
 
@@ -24,8 +22,8 @@ struct SyntheticJob {
 /// The job file that it stands for.
 Config job_tree(const SyntheticJob& job);
 
-/// Runs optimizer steps with AdamW, clipping and gradient reduction, without reports and checkpoints. Takes
-/// the memory of a training run.
+/// Runs the steps of a training, without reports and checkpoints, and times them. Takes the memory of a
+/// training run.
 class SyntheticTraining {
  public:
   /// [collective]
@@ -39,7 +37,7 @@ class SyntheticTraining {
   /// Of the last step() that was read.
   const StepResult& last() const noexcept { return last_result_; }
   TrainSetup& setup() noexcept { return setup_; }
-  Executor& executor() noexcept { return step_.executor(); }
+  Executor& executor() noexcept { return steps_.step().executor(); }
 
  private:
   void post();
@@ -47,10 +45,7 @@ class SyntheticTraining {
   Communicator& world_;
   TrainSetup setup_;
   Made<DataSource> data_;
-  BatchReader reader_;
-  parallel::BucketedReducer reducer_;
-  StageMemory memory_;
-  TrainStep step_;
+  TrainingSteps steps_;
   std::int64_t posted_ = 0;
   StepResult last_result_;
   std::chrono::steady_clock::time_point last_;

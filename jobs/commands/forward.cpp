@@ -15,9 +15,9 @@
 #include "jobs/setup/finite.hpp"
 #include "jobs/setup/machine.hpp"
 #include "jobs/setup/model_files.hpp"
-#include "jobs/setup/model_source.hpp"
 #include "jobs/setup/text.hpp"
 #include "jobs/setup/with_world.hpp"
+#include "jobs/state/model_source.hpp"
 #include "jobs/text_streams.hpp"
 
 namespace caravan::jobs {

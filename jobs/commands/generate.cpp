@@ -17,7 +17,7 @@
 #include "jobs/generate/prompt.hpp"
 #include "jobs/generate/sampler.hpp"
 #include "jobs/setup/machine.hpp"
-#include "jobs/setup/model_source.hpp"
+#include "jobs/state/model_source.hpp"
 #include "jobs/text_streams.hpp"
 
 namespace caravan::jobs {
@@ -180,6 +180,18 @@ void declare_sampling(CLI::App& app, Options& options) {
   for (CLI::Option* option : of_draws) option->excludes(greedy);
 }
 
+void declare_decoding(CLI::App& app, Options& options) {
+  app.add_flag(
+      "!--no-bos", options.bos,
+      "The prompt alone: without BOS and whatever else the tokenizer's post-processor puts around a text");
+  app.add_flag("--ignore-eos", options.ignore_eos, "Go on after an end-of-text token");
+  app.add_option("--device", options.device, "auto, cuda, host or reference")->capture_default_str();
+  app.add_option("--precision", options.precision,
+                 "What activations and weights are computed in: auto (what the device prefers), fp32 or bf16")
+      ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
+      ->capture_default_str();
+}
+
 std::function<int()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   app.add_option("--model", options->model, "A Hugging Face folder, a checkpoint, or a run's folder")
@@ -195,15 +207,7 @@ std::function<int()> declare(CLI::App& app) {
   add_integer(app, "--max-new-tokens", options->max_new_tokens, "[1, 16777215]",
               "How many tokens to make at most");
   declare_sampling(app, *options);
-  app.add_flag(
-      "!--no-bos", options->bos,
-      "The prompt alone: without BOS and whatever else the tokenizer's post-processor puts around a text");
-  app.add_flag("--ignore-eos", options->ignore_eos, "Go on after an end-of-text token");
-  app.add_option("--device", options->device, "auto, cuda, host or reference")->capture_default_str();
-  app.add_option("--precision", options->precision,
-                 "What activations and weights are computed in: auto (what the device prefers), fp32 or bf16")
-      ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
-      ->capture_default_str();
+  declare_decoding(app, *options);
   app.add_flag("--json", options->json, "Print ids and text as one JSON object instead of streaming text");
   return [options, prompt, ids] {
     CARAVAN_CHECK(prompt->count() == 0 || !options->prompt.empty(), ConfigError,

@@ -89,6 +89,13 @@ void declare_fitting(CLI::App& app) {
   never_beside("--depth", {"--stats", "--histogram", "--norms", "--diff"});
 }
 
+void declare_numbers(CLI::App& app, InspectOptions& options) {
+  add_wanted_integer(app, "--depth", options.depth, "[0, 1000]", "levels of the tree; 0: all");
+  add_integer(app, "--bins", options.bins, "[1, 1000]", "of a histogram");
+  add_number(app, "--rtol", options.rtol, ">= 0", "--diff allows |a - b| <= atol + rtol |b|");
+  add_number(app, "--atol", options.atol, ">= 0", "see --rtol");
+}
+
 std::function<int()> declare(CLI::App& app) {
   auto line = std::make_shared<CommandLine>();
   InspectOptions& options = line->options;
@@ -103,10 +110,7 @@ std::function<int()> declare(CLI::App& app) {
                  "globs of tensor names; one that starts with / is compared with whole paths")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  add_wanted_integer(app, "--depth", options.depth, "[0, 1000]", "levels of the tree; 0: all");
-  add_integer(app, "--bins", options.bins, "[1, 1000]", "of a histogram");
-  add_number(app, "--rtol", options.rtol, ">= 0", "--diff allows |a - b| <= atol + rtol |b|");
-  add_number(app, "--atol", options.atol, ">= 0", "see --rtol");
+  declare_numbers(app, options);
   app.add_option("--svg", options.svg, "a file for the picture of --histogram, --norms or --experts");
   app.add_flag_callback(
       "--json", [line] { line->format = Format::json; }, "one JSON object");

@@ -58,14 +58,7 @@ int run(Options& options) {
   return 0;
 }
 
-std::function<int()> declare(CLI::App& app) {
-  const auto options = std::make_shared<Options>();
-  ScheduleQuery& query = options->query;
-  app.add_option("name", query.name, "a schedule, as `caravan plugins list` shows them")->required();
-  app.add_option("options", query.options,
-                 "KEY=VALUE: options of the schedule itself (`caravan plugins describe schedule/NAME` lists "
-                 "them), as in "
-                 "csv file=plan.csv");
+void declare_plan(CLI::App& app, ScheduleQuery& query) {
   add_wanted_integer(app, "--ranks", query.ranks, "[1, 65536]", "ranks of the pipeline");
   add_wanted_integer(app, "--microbatches", query.microbatches, "[1, 1048576]", "micro-batches of a step");
   add_wanted_integer(app, "--stages-per-rank", query.stages_per_rank, "[1, 1048576]",
@@ -74,6 +67,17 @@ std::function<int()> declare(CLI::App& app) {
                  "the same as csv file=FILE; the file says ranks and micro-batches itself");
   app.add_flag("--comms", query.lowered, "with sends, receives, gathered weights and reduction");
   app.add_flag("--recompute", query.recomputed, "every stage repeats its forward before its backward");
+}
+
+std::function<int()> declare(CLI::App& app) {
+  const auto options = std::make_shared<Options>();
+  ScheduleQuery& query = options->query;
+  app.add_option("name", query.name, "a schedule, as `caravan plugins list` shows them")->required();
+  app.add_option("options", query.options,
+                 "KEY=VALUE: options of the schedule itself (`caravan plugins describe schedule/NAME` lists "
+                 "them), as in "
+                 "csv file=plan.csv");
+  declare_plan(app, query);
   app.add_option(
          "--cost", options->costs,
          "F=1,I=1,W=1,comm=0,overlap=0: times of the actions of a stage, of a message, and the share of "

@@ -73,6 +73,19 @@ void add_many_jobs(CLI::App& app, SubmitRequest& request) {
               "Short jobs in a row, each going on where the one before stopped");
 }
 
+void add_check(CLI::App& app, SubmitRequest& request) {
+  app.add_option_function<std::string>(
+         "--check",
+         [&request](const std::string& scope) {
+           request.check = scope == "layout" ? CheckScope::layout : CheckScope::all;
+         },
+         "all: what train would refuse on so many ranks is refused here; layout: ranks and batch alone, "
+         "where "
+         "data or plugins are on the nodes only")
+      ->check(CLI::IsMember({"all", "layout"}))
+      ->default_str("all");
+}
+
 std::function<int()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   SubmitRequest& request = options->request;
@@ -88,16 +101,7 @@ std::function<int()> declare(CLI::App& app) {
   add_many_jobs(app, request);
   app.add_option("--after", request.after, "Start when that job is done")->type_name("[KIND:]JOBID");
   app.add_option("--exclude", request.exclude, "Nodes to leave out")->delimiter(',')->allow_extra_args(false);
-  app.add_option_function<std::string>(
-         "--check",
-         [&request](const std::string& scope) {
-           request.check = scope == "layout" ? CheckScope::layout : CheckScope::all;
-         },
-         "all: what train would refuse on so many ranks is refused here; layout: ranks and batch alone, "
-         "where "
-         "data or plugins are on the nodes only")
-      ->check(CLI::IsMember({"all", "layout"}))
-      ->default_str("all");
+  add_check(app, request);
   app.add_flag("--print", options->print, "Show everything; write and submit nothing");
   app.add_flag("--json", options->json, "Print one JSON object");
   app.footer(

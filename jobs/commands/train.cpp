@@ -8,14 +8,14 @@
 #include "caravan/check.hpp"
 #include "jobs/command.hpp"
 #include "jobs/command_numbers.hpp"
+#include "jobs/plan/memory_fit.hpp"
+#include "jobs/plan/paper_check.hpp"
+#include "jobs/plan/train_setup.hpp"
 #include "jobs/setup/with_world.hpp"
 #include "jobs/text_streams.hpp"
-#include "jobs/train/hasty_launcher.hpp"
-#include "jobs/train/memory_fit.hpp"
-#include "jobs/train/paper_check.hpp"
-#include "jobs/train/setup.hpp"
 #include "jobs/train/trainer.hpp"
-#include "jobs/train/watch_run.hpp"
+#include "jobs/watch/hasty_launcher.hpp"
+#include "jobs/watch/watch_run.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -27,11 +27,6 @@ struct Options {
   int ranks = 0;  ///< to plan for; 0: those that run
 };
 
-/// What the plan does not open: data, and what the run would start from.
-void check_start(const Job& job, int ranks) {
-  PaperCheck(ranks, device_of_job).check(job);
-}
-
 /// The plan of rank 0 of ranks that are not running.
 int plan_for(const Options& options, const Job& job, Communicator& world) {
   CARAVAN_CHECK(options.dry_run && world.size() == 1, ConfigError,
@@ -41,7 +36,7 @@ int plan_for(const Options& options, const Job& job, Communicator& world) {
   PaperWorld paper(0, options.ranks);
   TrainSetup setup(job, paper, device_of_job);
   write_standard_output(describe(setup));
-  check_start(job, options.ranks);
+  PaperCheck(options.ranks, device_of_job).check(setup);
   return 0;
 }
 
@@ -52,7 +47,7 @@ int print_plan(const Options& options, Communicator& world) {
   const std::string text = describe(setup);
   if (world.rank() == 0) write_standard_output(text);
   check_memory_fits(setup);
-  if (world.rank() == 0) check_start(job, world.size());
+  if (world.rank() == 0) PaperCheck(world.size(), device_of_job).check(setup);
   return 0;
 }
 

@@ -6,7 +6,7 @@
 #include "io/checkpoint/reader.hpp"
 #include "jobs/identity/agree.hpp"
 #include "jobs/identity/job_changes.hpp"
-#include "jobs/train/setup.hpp"
+#include "jobs/job/job.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -60,9 +60,9 @@ Config RunIdentity::facts() const {
   return facts;
 }
 
-RunIdentity identify(TrainSetup& setup, const DataSource& source, Communicator& world) {
-  return {agree_on_data(world, source, "training data"), std::string(setup.device().name()),
-          setup.compute() == DType::bf16 ? "bf16" : "fp32"};
+RunIdentity identify(const Device& device, DType compute, const DataSource& source, Communicator& world) {
+  return {agree_on_data(world, source, "training data"), std::string(device.name()),
+          compute == DType::bf16 ? "bf16" : "fp32"};
 }
 
 void check_validation_tokenizer(const Job& job, const DataIdentity& training,

@@ -7,6 +7,7 @@
 #include "caravan/comm.hpp"
 #include "caravan/config.hpp"
 #include "caravan/data.hpp"
+#include "caravan/device.hpp"
 #include "io/checkpoint/value.hpp"
 
 namespace caravan::io {
@@ -16,7 +17,6 @@ class CheckpointReader;
 namespace caravan::jobs {
 
 struct Job;
-class TrainSetup;
 
 /// What a run is beside the words of its job. Stored with every checkpoint.
 struct RunIdentity {
@@ -31,8 +31,8 @@ struct RunIdentity {
   Config facts() const;
 };
 
-/// [collective] Of this run. IoError when ranks read different data.
-RunIdentity identify(TrainSetup& setup, const DataSource& source, Communicator& world);
+/// [collective] Of a run that computes in `compute` on `device`. IoError when ranks read different data.
+RunIdentity identify(const Device& device, DType compute, const DataSource& source, Communicator& world);
 
 /// IoError, naming both digests, when validation would read tokens of another tokenizer than training does,
 /// unless the job's checkpoint.allow_changes names data.tokenizer_digest: the same numbers are other words.

@@ -10,7 +10,6 @@
 #include "io/hf/model_path.hpp"
 #include "jobs/identity/job_changes.hpp"
 #include "jobs/identity/stored_job.hpp"
-#include "jobs/train/setup.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -75,12 +74,13 @@ void warn_of_unknown(const io::CheckpointReader& reader, const RunIdentity& stor
 }
 
 /// Both jobs with what is known of both runs; nothing when the stored one is none.
-std::optional<std::pair<Config, Config>> to_compare(const io::CheckpointReader& reader, TrainSetup& setup,
-                                                    const RunIdentity& stored, const RunIdentity& now) {
+std::optional<std::pair<Config, Config>> to_compare(const io::CheckpointReader& reader, const GoingOn& run,
+                                                    const RunIdentity& stored) {
+  const Config known = stored.facts(), facts = run.identity.facts();
   try {
-    Config before = stored_job(reader.job_yaml(), setup.job(), setup.registry()), mine = setup.job().resolved;
-    before.merge(known_to_both(stored.facts(), now.facts()));
-    mine.merge(known_to_both(now.facts(), stored.facts()));
+    Config before = stored_job(reader.job_yaml(), run.job, run.registry), mine = run.job.resolved;
+    before.merge(known_to_both(known, facts));
+    mine.merge(known_to_both(facts, known));
     if (!has_open_batch(before)) return std::pair(before, mine);
     return std::pair(without(before, "train", "global_batch_size"),
                      without(mine, "train", "global_batch_size"));
@@ -109,19 +109,19 @@ void say(const JobChanges& changes) {
 
 }  // namespace
 
-void check_same_run(const io::CheckpointReader& reader, TrainSetup& setup, const RunIdentity& now) {
+void check_same_run(const io::CheckpointReader& reader, const GoingOn& run) {
   const RunIdentity stored = stored_identity(reader);
-  const auto jobs = to_compare(reader, setup, stored, now);
+  const auto jobs = to_compare(reader, run, stored);
   if (!jobs) return;
-  const Job& job = setup.job();
-  JobChanges changes = sort_changes(jobs->first, jobs->second, job.checkpoint.allow_changes);
+  JobChanges changes = sort_changes(jobs->first, jobs->second, run.job.checkpoint.allow_changes);
   if (!changes.refused.empty())
     refuse(reader, changes.refused,
-           is_moved(changes, stored, now) ? "; its tokens are the same by their digest" : "");
-  warn_of_unknown(reader, stored, now);
-  const std::string layout = setup.mesh().layout().describe();
+           is_moved(changes, stored, run.identity) ? "; its tokens are the same by their digest" : "");
+  warn_of_unknown(reader, stored, run.identity);
+  const std::string layout = run.layout.describe();
   if (reader.layout() != layout) changes.said.push_back({"layout", reader.layout(), layout});
-  if (const auto rate = rate_change(reader.job_yaml(), job, reader.step() + 1)) changes.said.push_back(*rate);
+  if (const auto rate = rate_change(reader.job_yaml(), run.job, reader.step() + 1))
+    changes.said.push_back(*rate);
   say(changes);
 }
 

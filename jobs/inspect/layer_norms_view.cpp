@@ -100,8 +100,18 @@ PanelScale scale_of(const std::vector<Curve>& curves) {
                                 : PanelScale{Axis::Kind::linear, {0, high}};
 }
 
+constexpr double kWidth = 720, kHeight = 340, kHead = 62, kLegend = 130;
+
+/// The name of curve `index` beside the panel, with its colour.
+void add_legend(SvgPage& page, const PanelFrame& frame, std::size_t index, const std::string& name) {
+  constexpr double kRow = 18;
+  const double top = frame.y + static_cast<double>(index) * kRow, left = frame.x + kWidth + 16;
+  page.add("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"12\" height=\"12\" fill=\"{}\"/>\n", left, top,
+           hex(series_colour(index)));
+  page.text({left + 18, top + 10, "start", "#444", SvgPage::kFont, kLegend - 46}, name);
+}
+
 std::string picture(const std::string& path, const LayerNorms& norms) {
-  constexpr double kWidth = 720, kHeight = 340, kHead = 62, kLegend = 130, kRow = 18;
   std::vector<Curve> curves;
   for (const std::string& kind : norms.kinds) curves.push_back(curve_of(norms, kind));
   const PanelScale y = scale_of(curves);
@@ -122,10 +132,7 @@ std::string picture(const std::string& path, const LayerNorms& norms) {
   Panel panel(page, frame, {Axis::Kind::whole, {first, last}}, y);
   for (std::size_t i = 0; i < curves.size(); ++i) {
     panel.curve(curves[i], series_colour(i), norms.kinds[i]);
-    const double top = frame.y + static_cast<double>(i) * kRow, left = frame.x + kWidth + 16;
-    page.add("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"12\" height=\"12\" fill=\"{}\"/>\n", left, top,
-             hex(series_colour(i)));
-    page.text({left + 18, top + 10, "start", "#444", SvgPage::kFont, kLegend - 46}, norms.kinds[i]);
+    add_legend(page, frame, i, norms.kinds[i]);
   }
   return std::move(page).finish();
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <span>
+#include <string>
 
 #include "io/files/convert.hpp"
 #include "io/files/pending_file.hpp"
@@ -11,33 +12,9 @@
 namespace caravan::jobs {
 namespace {
 
-const char* npy_name(io::NumberType element) {
-  switch (element) {
-    case io::NumberType::bf16:  // never stored
-    case io::NumberType::f32:
-      return "<f4";
-    case io::NumberType::f64:
-      return "<f8";
-    case io::NumberType::f16:
-      return "<f2";
-    case io::NumberType::i8:
-      return "|i1";
-    case io::NumberType::i16:
-      return "<i2";
-    case io::NumberType::i32:
-      return "<i4";
-    case io::NumberType::i64:
-      return "<i8";
-    case io::NumberType::u8:
-      return "|u1";
-    case io::NumberType::u16:
-      return "<u2";
-    case io::NumberType::u32:
-      return "<u4";
-    case io::NumberType::u64:
-      break;
-  }
-  return "<u8";
+/// "<f4": order of bytes, kind, bytes; not of bf16, which numpy does not have.
+std::string npy_name(io::NumberType element) {
+  return fmt::format("{}{}{}", size_of(element) == 1 ? '|' : '<', name_of(element).front(), size_of(element));
 }
 
 /// "(4, 8)", "(4,)", "()"

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
+#include <utility>
 
 #include "io/files/convert.hpp"
 
@@ -39,32 +41,18 @@ std::int64_t elements_a_block(io::NumberType element) {
 }
 
 void to_double(const Block& block, std::uint64_t first, std::span<double> to) {
-  switch (block.element) {
-    case io::NumberType::f32:
-      return convert<float>(block, first, to);
-    case io::NumberType::f64:
-      return convert<double>(block, first, to);
-    case io::NumberType::bf16:
-      return convert<io::Bf16>(block, first, to);
-    case io::NumberType::f16:
-      return convert<io::Half>(block, first, to);
-    case io::NumberType::i8:
-      return convert<std::int8_t>(block, first, to);
-    case io::NumberType::i16:
-      return convert<std::int16_t>(block, first, to);
-    case io::NumberType::i32:
-      return convert<std::int32_t>(block, first, to);
-    case io::NumberType::i64:
-      return convert<std::int64_t>(block, first, to);
-    case io::NumberType::u8:
-      return convert<std::uint8_t>(block, first, to);
-    case io::NumberType::u16:
-      return convert<std::uint16_t>(block, first, to);
-    case io::NumberType::u32:
-      return convert<std::uint32_t>(block, first, to);
-    case io::NumberType::u64:
-      return convert<std::uint64_t>(block, first, to);
-  }
+  using io::NumberType;
+  static constexpr std::pair<NumberType, void (*)(const Block&, std::uint64_t, std::span<double>)> kOfTypes[]{
+      {NumberType::f32, convert<float>},         {NumberType::f64, convert<double>},
+      {NumberType::bf16, convert<io::Bf16>},     {NumberType::f16, convert<io::Half>},
+      {NumberType::i8, convert<std::int8_t>},    {NumberType::i16, convert<std::int16_t>},
+      {NumberType::i32, convert<std::int32_t>},  {NumberType::i64, convert<std::int64_t>},
+      {NumberType::u8, convert<std::uint8_t>},   {NumberType::u16, convert<std::uint16_t>},
+      {NumberType::u32, convert<std::uint32_t>}, {NumberType::u64, convert<std::uint64_t>}};
+  static_assert(std::size(kOfTypes) == io::kNumNumberTypes);
+  const auto* of_type = std::find_if(std::begin(kOfTypes), std::end(kOfTypes),
+                                     [&](const auto& each) { return each.first == block.element; });
+  of_type->second(block, first, to);
 }
 
 void for_each_piece(const Block& block, std::vector<double>& room,

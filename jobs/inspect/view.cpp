@@ -40,21 +40,7 @@ void check(const InspectOptions& options) {
                 "--svg without a picture (--histogram, --norms and --experts have one)");
 }
 
-}  // namespace
-
-Report inspect(const InspectOptions& options, const TextStyle& style) {
-  check(options);
-  if (options.view == InspectView::verify) return verification(options, style);
-  if (options.view == InspectView::diff) return diff_view(options, style);
-  const std::string& path = options.paths.front();
-  const bool is_of_tokens =
-      options.view == InspectView::overview && std::filesystem::is_directory(path) && io::holds_shards(path);
-  CARAVAN_CHECK(!is_of_tokens || (options.patterns.empty() && options.depth == 0), ConfigError,
-                fmt::format("--tensors or --depth with {} (it holds token shards, which are shown as text). "
-                            "Leave them out?",
-                            path));
-  if (options.view == InspectView::tokens || is_of_tokens) return tokens_view(path, options, style);
-  const Subject subject = open_subject(path);
+Report view_of(const Subject& subject, const InspectOptions& options, const TextStyle& style) {
   switch (options.view) {
     case InspectView::statistics:
       return statistics_view(subject, options, style);
@@ -73,6 +59,23 @@ Report inspect(const InspectOptions& options, const TextStyle& style) {
     default:
       return overview(subject, options, style);
   }
+}
+
+}  // namespace
+
+Report inspect(const InspectOptions& options, const TextStyle& style) {
+  check(options);
+  if (options.view == InspectView::verify) return verification(options, style);
+  if (options.view == InspectView::diff) return diff_view(options, style);
+  const std::string& path = options.paths.front();
+  const bool is_of_tokens =
+      options.view == InspectView::overview && std::filesystem::is_directory(path) && io::holds_shards(path);
+  CARAVAN_CHECK(!is_of_tokens || (options.patterns.empty() && options.depth == 0), ConfigError,
+                fmt::format("--tensors or --depth with {} (it holds token shards, which are shown as text). "
+                            "Leave them out?",
+                            path));
+  if (options.view == InspectView::tokens || is_of_tokens) return tokens_view(path, options, style);
+  return view_of(open_subject(path), options, style);
 }
 
 }  // namespace caravan::jobs

@@ -34,15 +34,15 @@ LrSchedule read_lr(const Config& train) {
 }
 
 Job::Train read_train(const Config& train) {
-  return {train.get_int("steps"),
-          train.get_int("sequence_length"),
-          train.get_int("local_batch_size"),
-          train.get_int("global_batch_size"),
-          train.get_float("max_norm"),
-          train.get_int("log_every"),
-          read_recompute(train.at("recompute")),
-          read_lr(train),
-          train.get_string("precision")};
+  return {.steps = train.get_int("steps"),
+          .sequence_length = train.get_int("sequence_length"),
+          .local_batch_size = train.get_int("local_batch_size"),
+          .global_batch_size = train.get_int("global_batch_size"),
+          .max_norm = train.get_float("max_norm"),
+          .log_every = train.get_int("log_every"),
+          .recompute = read_recompute(train.at("recompute")),
+          .lr = read_lr(train),
+          .precision = train.get_string("precision")};
 }
 
 std::vector<std::string> strings_or_none(const Config& node, const char* key) {
@@ -51,19 +51,19 @@ std::vector<std::string> strings_or_none(const Config& node, const char* key) {
 }
 
 Job::Checkpoint read_checkpoint(const Config& node) {
-  return {node.get_bool("enabled"),
-          node.get_int("every"),
-          node.get_int("keep_latest"),
-          node.get_int("keep_every"),
-          text_or(node, "initial_load", ""),
-          node.get_bool("resume"),
-          node.get_string("on_failure") == "stop",
-          node.get_bool("async"),
-          node.get_bool("create_seed"),
-          strings_or_none(node, "exclude_from_loading"),
-          node.get_string("export"),
-          node.get_string("files") == "one",
-          strings_or_none(node, "allow_changes")};
+  return {.enabled = node.get_bool("enabled"),
+          .every = node.get_int("every"),
+          .keep_latest = node.get_int("keep_latest"),
+          .keep_every = node.get_int("keep_every"),
+          .initial_load = text_or(node, "initial_load", ""),
+          .resume = node.get_bool("resume"),
+          .stop_on_failure = node.get_string("on_failure") == "stop",
+          .async = node.get_bool("async"),
+          .create_seed = node.get_bool("create_seed"),
+          .exclude_from_loading = strings_or_none(node, "exclude_from_loading"),
+          .export_weights = node.get_string("export"),
+          .one_file = node.get_string("files") == "one",
+          .allow_changes = strings_or_none(node, "allow_changes")};
 }
 
 SplitRule read_split(const Config& node) {
@@ -86,18 +86,18 @@ Config options_of(const Config& section, const char* options_key, const char* na
 }
 
 Job::Parallel read_parallel(const Config& node) {
-  return {node.get_int("data_replicate"),
-          node.get_int("data_shard"),
-          node.get_int("pipeline"),
-          node.get_int("context"),
-          node.get_int("tensor"),
-          node.get_string("reshard"),
-          node.get_int("prefetch"),
-          node.get_string("schedule"),
-          options_of(node, "schedule_options", "schedule"),
-          node.get_int("microbatches"),
-          node.get_int("stages_per_rank"),
-          read_split(node)};
+  return {.data_replicate = node.get_int("data_replicate"),
+          .data_shard = node.get_int("data_shard"),
+          .pipeline = node.get_int("pipeline"),
+          .context = node.get_int("context"),
+          .tensor = node.get_int("tensor"),
+          .reshard = node.get_string("reshard"),
+          .prefetch = node.get_int("prefetch"),
+          .schedule = node.get_string("schedule"),
+          .schedule_options = options_of(node, "schedule_options", "schedule"),
+          .microbatches = node.get_int("microbatches"),
+          .stages_per_rank = node.get_int("stages_per_rank"),
+          .split = read_split(node)};
 }
 
 /// Takes the plugin's name out of a component's section.

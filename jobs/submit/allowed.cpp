@@ -74,6 +74,11 @@ struct Rule {
   std::string text;
 };
 
+std::string text_of_variables() {
+  return fmt::format("letters, digits and _, not a digit first, not SLURM_…, {} or {}",
+                     fmt::join(kOfBash, ", "), fmt::join(kOfTheScript, ", "));
+}
+
 Rule rule_of(WordKind kind) {
   switch (kind) {
     case WordKind::name:
@@ -92,8 +97,7 @@ Rule rule_of(WordKind kind) {
     case WordKind::option:
       return {is_option, "--name or --name=value in one word, one line of UTF-8 without control characters"};
     case WordKind::variable:
-      return {is_variable, fmt::format("letters, digits and _, not a digit first, not SLURM_…, {} or {}",
-                                       fmt::join(kOfBash, ", "), fmt::join(kOfTheScript, ", "))};
+      return {is_variable, text_of_variables()};
     case WordKind::operand:
       return {[](std::string_view word) { return word[0] != '-' && is_line(word); },
               "one line of UTF-8 without control characters, not - first"};

@@ -12,6 +12,7 @@
 #include "io/files/file.hpp"
 #include "io/files/pending_file.hpp"
 #include "jobs/job/job.hpp"
+#include "jobs/plan/paper_check.hpp"
 #include "jobs/submit/allowed.hpp"
 #include "jobs/submit/failing_nodes.hpp"
 #include "jobs/submit/node_device.hpp"
@@ -20,7 +21,6 @@
 #include "jobs/submit/sbatch_options.hpp"
 #include "jobs/submit/scoped_environment.hpp"
 #include "jobs/submit/sweep.hpp"
-#include "jobs/train/paper_check.hpp"
 
 namespace caravan::jobs {
 namespace {

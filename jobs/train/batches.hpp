@@ -5,18 +5,9 @@
 
 #include "caravan/data.hpp"
 #include "core/run/executor.hpp"
+#include "jobs/plan/batch_share.hpp"
 
 namespace caravan::jobs {
-
-/// Which sequences of a global batch a rank takes: data rank r of R takes the r-th of R equal stretches, in
-/// micro-batches.
-struct BatchShare {
-  std::int64_t global_batch = 1;  ///< sequences of a step over all ranks
-  std::int64_t local_batch = 1;   ///< sequences of a micro-batch
-  int data_rank = 0, data_ranks = 1;
-  std::int64_t microbatches() const { return global_batch / (local_batch * data_ranks); }
-  std::int64_t first(std::int64_t cursor) const { return cursor + global_batch / data_ranks * data_rank; }
-};
 
 /// Reads a rank's micro-batches of a step into buffers that are allocated once.
 class BatchReader {

@@ -3,7 +3,7 @@
 #include <memory>
 #include <vector>
 
-#include "jobs/train/setup.hpp"
+#include "jobs/plan/train_setup.hpp"
 
 namespace caravan::jobs {
 

@@ -6,9 +6,9 @@
 
 #include "caravan/metrics.hpp"
 #include "core/run/train_step.hpp"
+#include "jobs/plan/train_setup.hpp"
+#include "jobs/state/train_state.hpp"
 #include "jobs/train/pipeline_peers.hpp"
-#include "jobs/train/setup.hpp"
-#include "jobs/train/train_state.hpp"
 
 namespace caravan::jobs {
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "core/plan/simulate.hpp"
-#include "jobs/train/setup.hpp"
+#include "jobs/plan/train_setup.hpp"
 
 namespace caravan::jobs {
 

@@ -14,8 +14,7 @@
 #include "jobs/identity/run_folder.hpp"
 #include "jobs/identity/same_run.hpp"
 #include "jobs/setup/gather.hpp"
-#include "jobs/setup/model_source.hpp"
-#include "jobs/train/memory_fit.hpp"
+#include "jobs/state/model_source.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -26,13 +25,6 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// Memory first, so that what follows may read and write tensors.
-TrainSetup& allocated(TrainSetup& setup) {
-  check_memory_fits(setup);
-  setup.model().allocate(ParameterStore::Content::weights_and_gradients, setup.slots().size());
-  return setup;
-}
-
 bool due(std::int64_t every, std::int64_t step, std::int64_t last) {
   return step == last || (every > 0 && step % every == 0);
 }
@@ -41,18 +33,16 @@ bool due(std::int64_t every, std::int64_t step, std::int64_t last) {
 
 Trainer::Trainer(TrainSetup& setup, Communicator& world, const StopRequest& stop, Whereabouts& whereabouts)
     : source_(setup.open_data({})),
-      identity_(identify(setup, *source_, world)),
-      setup_(allocated(setup)),
+      identity_(identify(setup.device(), setup.compute(), *source_, world)),
+      setup_(setup),
       world_(world),
       stop_(stop),
       whereabouts_(whereabouts),
-      reader_(*source_, setup.share()),
-      reducer_(setup.mesh().group(setup.replicas()).tensors),
-      memory_(setup.device(), setup.model(), setup.pipeline().training, setup.shape()),
-      step_(setup.step_parts(memory_, reducer_, &whereabouts)),
+      steps_(setup, *source_, &whereabouts),
       lock_(world.rank() == 0 ? std::make_unique<io::RunLock>(setup.job().output, io::RunOwner::here())
                               : nullptr),
-      saver_(setup, world, lock_.get(), with_identity(CheckpointSaver::checkpoints_of(setup.job()))),
+      saver_(setup.state(), world, lock_.get(),
+             with_identity(checkpoints_of(setup.job(), setup.mesh().layout()))),
       peers_(setup),
       reporter_(setup, peers_, world.rank()),
       timeline_(setup) {
@@ -66,9 +56,9 @@ Trainer::Trainer(TrainSetup& setup, Communicator& world, const StopRequest& stop
   if (lock_) write_run_folder(setup.job(), identity_.data);
 }
 
-CheckpointSaver::Target Trainer::with_identity(CheckpointSaver::Target target) const {
+CheckpointTarget Trainer::with_identity(CheckpointTarget target) const {
   target.run = setup_.job().output;
-  target.values = identity_.values();
+  target.head.values = identity_.values();
   return target;
 }
 
@@ -146,9 +136,11 @@ std::string Trainer::try_load(const std::string& path) {
   const std::string problem = problem_anywhere(
       [&] { reader.emplace(io::CheckpointReader::open(path, io::Check::structure, through)); });
   if (!problem.empty()) return problem;
-  check_same_run(*reader, setup_, identity_);  // first: a key says more than a tensor's shape
-  check_fits(*reader, setup_);  // the same on all ranks, and no damage: an older one would not fit either
-  return problem_anywhere([&] { progress_ = load_state(*reader, setup_, whereabouts_); });
+  check_same_run(*reader, setup_.going_on(identity_));  // first: a key says more than a tensor's shape
+  // The same on all ranks, and no damage: an older one would not fit either.
+  check_fits(*reader, setup_.job(), setup_.whole_model().parameters(), setup_.slots());
+  return problem_anywhere(
+      [&] { progress_ = load_state(*reader, setup_.job(), setup_.state(), whereabouts_); });
 }
 
 ExitCode Trainer::run() {
@@ -169,7 +161,7 @@ ExitCode Trainer::run() {
 /// A run that was asked to leave after its last step has no export yet.
 ExitCode Trainer::finish_former() {
   const std::int64_t last = setup_.job().train.steps;
-  const std::string folder = CheckpointSaver::export_of(setup_.job()).folder;
+  const std::string folder = export_of(setup_.job(), setup_.mesh().layout()).folder;
   const bool is_exported =
       is_true_anywhere(world_, std::filesystem::exists(folder + "/" + io::step_folder(progress_.step)));
   if (exports() && progress_.step == last && !is_exported) {
@@ -194,8 +186,8 @@ ExitCode Trainer::save_seed() {
 
 void Trainer::export_weights() {
   whereabouts_.enter("exporting the weights");
-  CheckpointSaver writer(setup_, world_, lock_.get(),
-                         with_identity(CheckpointSaver::export_of(setup_.job())));
+  CheckpointSaver writer(setup_.state(), world_, lock_.get(),
+                         with_identity(export_of(setup_.job(), setup_.mesh().layout())));
   writer.begin(progress_, CheckpointSaver::OnFailure::stop);
 }
 
@@ -210,9 +202,9 @@ void Trainer::train() {
   while (!is_last_step() && stopped_by_ == 0) {
     post_step();
     is_asked_to_stop();
-    while (step_.posted() > lead()) finish_step();
+    while (steps_.step().posted() > lead()) finish_step();
     saver_.poll();
-    if (step_.posted() > 0) continue;
+    if (steps_.step().posted() > 0) continue;
     save_when_due();
     last_finish_ = Clock::now();
   }
@@ -232,18 +224,16 @@ void Trainer::post_step() {
   whereabouts_.start_step(progress_.step + 1);
   whereabouts_.enter("reading data");
   const auto start = Clock::now();
-  const auto batches = reader_.read(progress_.next_sample);
+  const auto batches = steps_.read(progress_.next_sample);
   const double waited = seconds_since(start);
-  const Job& job = setup_.job();
   const std::int64_t number = progress_.step + 1;
-  const double lr = job.train.lr.at(number);
-  timeline_.before(number, step_.executor());
-  step_.post(batches, {number, lr, job.train.max_norm, job.seed, setup_.share().global_batch});
+  timeline_.before(number, steps_.step().executor());
+  steps_.post(batches, number);
   progress_.step = number;
   progress_.next_sample += setup_.share().global_batch;
   progress_.tokens_seen += setup_.share().global_batch * setup_.shape().length;
-  timeline_.after(number, step_.executor());
-  posted_.push_back({progress_, {}, lr, 0, waited, {}});
+  timeline_.after(number, steps_.step().executor());
+  posted_.push_back({.progress = progress_, .lr = setup_.job().train.lr.at(number), .data_seconds = waited});
 }
 
 std::size_t Trainer::lead() const {
@@ -251,17 +241,17 @@ std::size_t Trainer::lead() const {
   const bool looks = due(job.validation.every, progress_.step, job.train.steps) ||
                      due(job.checkpoint.every, progress_.step, job.train.steps) ||
                      job.metrics.expert_counts || stopped_by_ != 0;
-  return looks || setup_.device().memory() == Memory::host ? 0 : 1;
+  return looks ? 0 : steps_.lead();
 }
 
 void Trainer::finish_step() {
   StepReport report = posted_.front();
   posted_.pop_front();
-  report.result = step_.result();
+  report.result = steps_.step().result();
   report.seconds = seconds_since(last_finish_);
   last_finish_ = Clock::now();
-  if (step_.posted() == 0) validate_when_due(report);
-  reporter_.write(report, step_);
+  if (steps_.step().posted() == 0) validate_when_due(report);
+  reporter_.write(report, steps_.step());
 }
 
 void Trainer::validate_when_due(StepReport& report) {

@@ -5,18 +5,16 @@
 #include <functional>
 #include <optional>
 
-#include "core/run/train_step.hpp"
 #include "jobs/identity/run_identity.hpp"
-#include "jobs/train/checkpoint_saver.hpp"
+#include "jobs/plan/train_setup.hpp"
+#include "jobs/state/checkpoint_saver.hpp"
+#include "jobs/state/train_state.hpp"
 #include "jobs/train/pipeline_peers.hpp"
 #include "jobs/train/reporter.hpp"
-#include "jobs/train/setup.hpp"
-#include "jobs/train/stage_memory.hpp"
-#include "jobs/train/stop_request.hpp"
 #include "jobs/train/timeline_recorder.hpp"
-#include "jobs/train/train_state.hpp"
+#include "jobs/train/training_steps.hpp"
 #include "jobs/train/validator.hpp"
-#include "parallel/bucketed_reducer.hpp"
+#include "jobs/watch/stop_request.hpp"
 
 namespace caravan::jobs {
 
@@ -31,7 +29,7 @@ class Trainer {
   ExitCode run();
 
  private:
-  CheckpointSaver::Target with_identity(CheckpointSaver::Target target) const;
+  CheckpointTarget with_identity(CheckpointTarget target) const;
   void start_weights();
   void load_initial(const std::string& initial);
   bool resume();
@@ -66,10 +64,7 @@ class Trainer {
   int stopped_by_ = 0;  // signal
   Whereabouts& whereabouts_;
   Progress progress_;
-  BatchReader reader_;
-  parallel::BucketedReducer reducer_;
-  StageMemory memory_;
-  TrainStep step_;
+  TrainingSteps steps_;
   std::unique_ptr<io::RunLock> lock_;  // on rank 0; nothing is made before the job has proved sound
   CheckpointSaver saver_;
   PipelinePeers peers_;

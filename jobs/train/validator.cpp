@@ -7,16 +7,10 @@
 
 #include "caravan/check.hpp"
 #include "caravan/ops.hpp"
-#include "jobs/train/validation_pass.hpp"
+#include "jobs/plan/validation_pass.hpp"
 
 namespace caravan::jobs {
 namespace {
-
-Config validation_data(const Config& given) {
-  Config data = given.is_null() ? Config::map() : given;
-  if (!data.has("source") && !data.has("split")) data.set("split", "validation");
-  return data;
-}
 
 /// As many micro-batches of every data rank at a time as the pipeline has ranks.
 BatchShare one_round(const BatchShare& training, std::int64_t microbatches) {
@@ -36,10 +30,6 @@ Validator::Nothing::Nothing(std::int64_t count, bool has_documents)
     : tokens(static_cast<std::size_t>(count)),
       labels(tokens.size(), kIgnoredLabel),
       documents(has_documents ? tokens.size() : 0) {}
-
-Made<DataSource> open_validation_data(TrainSetup& setup) {
-  return setup.open_data(validation_data(setup.job().validation.data));
-}
 
 Validator::Validator(TrainSetup& setup, Whereabouts& whereabouts)
     : setup_(setup),

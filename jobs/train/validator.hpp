@@ -7,13 +7,11 @@
 
 #include "caravan/error.hpp"
 #include "core/run/whereabouts.hpp"
-#include "jobs/train/setup.hpp"
-#include "jobs/train/stage_memory.hpp"
+#include "jobs/plan/stage_memory.hpp"
+#include "jobs/plan/train_setup.hpp"
+#include "jobs/train/batches.hpp"
 
 namespace caravan::jobs {
-
-/// The data that a validation reads: the job's, with its differences. IoError.
-Made<DataSource> open_validation_data(TrainSetup& setup);
 
 /// The loss of validation left the numbers while training goes on.
 class ValidationError final : public NumericalError {

@@ -6,15 +6,20 @@ file(WRITE ${tree}/io/sideways.cpp "#include \"caravan/error.hpp\"\n#include \"p
 file(WRITE ${tree}/plugins/data/x/inner.cpp "#  include <core/plugin/trust.hpp>\n")
 file(WRITE ${tree}/core/include/caravan/public.hpp "#include \"core/base/private.hpp\"\n")
 file(WRITE ${tree}/core/up.cpp "#include \"../jobs/main.hpp\"\n#include \"core/base/right.hpp\"\n")
+file(WRITE ${tree}/jobs/state/up.cpp "#include \"jobs/plan/layout.hpp\"\n#include \"jobs/identity/right_below.hpp\"\n")
+file(WRITE ${tree}/jobs/watch/sideways.hpp "#include \"jobs/state/rank_state.hpp\"\n#include \"jobs/watch/right_here.hpp\"\n")
+file(WRITE ${tree}/jobs/outputs.hpp "#include \"jobs/plan/layout.hpp\"\n")
+file(WRITE ${tree}/jobs/unheard/new.cpp "#include \"jobs/job/job.hpp\"\n")
 execute_process(COMMAND ${CMAKE_COMMAND} -DROOT=${tree} -P ${CMAKE_CURRENT_LIST_DIR}/include_directions.cmake
   RESULT_VARIABLE result ERROR_VARIABLE text)
 foreach(expected "io/sideways.cpp" "io must not know parallel" "plugins must not know core" "core must not know core"
-        "paths begin at the root")
+        "paths begin at the root" "jobs/state must not know jobs/plan" "jobs/watch must not know jobs/state"
+        "jobs/outputs must not know jobs/plan" "what jobs/unheard may know")
   if(result EQUAL 0 OR NOT text MATCHES "${expected}")
     message(FATAL_ERROR "the check did not say '${expected}' but: ${text}")
   endif()
 endforeach()
-foreach(right "right.hpp" "caravan/error.hpp")
+foreach(right "right.hpp" "right_below.hpp" "right_here.hpp" "caravan/error.hpp")
   if(text MATCHES "${right}")
     message(FATAL_ERROR "the check refused what is right: ${text}")
   endif()

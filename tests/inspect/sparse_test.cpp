@@ -14,7 +14,7 @@
 #include "caravan/error.hpp"
 #include "jobs/job/job.hpp"
 #include "jobs/setup/model_instance.hpp"
-#include "jobs/train/state_tensors.hpp"
+#include "jobs/state/state_tensors.hpp"
 #include "tests/io/temporary_folder.hpp"
 #include "tests/support/plugin_dir.hpp"
 

@@ -169,6 +169,16 @@ TEST_P(Sharded, SharesAreEveryRowOnceAndEqualInBytes) {
   EXPECT_LE(most, total / writers() + 2 * 64 * 79 * 4);
 }
 
+TEST_P(Sharded, SharesAreCountedWithoutMakingThem) {
+  std::vector<Piece> held;
+  for (const TensorRecord& tensor : kTensors) held.push_back(Piece::whole(tensor));
+  for (int writer = 0; writer < writers(); ++writer) {
+    std::vector<std::uint64_t> bytes;
+    for (const io::Share& share : io::divide(held, writer, writers())) bytes.push_back(share.piece.bytes());
+    EXPECT_EQ(io::bytes_of_shares(held, writer, writers()), bytes) << writer;
+  }
+}
+
 TEST_P(Sharded, ReadersSeeWholeTensors) {
   const auto reader = open(io::Check::everything);
   ASSERT_EQ(reader.tensors().size(), kTensors.size());

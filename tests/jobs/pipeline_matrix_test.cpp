@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -10,13 +11,12 @@
 #include <regex>
 
 #include "caravan/error.hpp"
-#include "jobs/train/setup.hpp"
-#include "parallel/bucketed_reducer.hpp"
+#include "jobs/train/training_steps.hpp"
 #include "parallel/world.hpp"
 #include "tests/support/plugin_dir.hpp"
 
 // Every schedule on every number of ranks gives the losses and norms of one rank: experts, balancing,
-// dropout, accumulation, and in turn recomputation and a tied head. Runs on 2, 3, 4 and 8 ranks.
+// dropout, accumulation, and in turn recomputation and a tied head; with shards too. Runs on 2, 3, 4 and 8 ranks.
 namespace caravan::jobs {
 namespace {
 
@@ -29,11 +29,13 @@ struct Case {
   bool tied = false;
   std::string recompute = "none";
   std::string file = {};  ///< of schedule csv
+  int shards = 1;
+  std::vector<std::string> keys = {};  ///< of the section parallel
 
   std::string name() const {
-    return fmt::format("{}{} on {} ranks x {} stages, {} micro-batches, {} layers{}{}", schedule, file,
-                       pipeline, stages_per_rank, microbatches, layers, tied ? ", tied" : "",
-                       recompute == "none" ? "" : ", recompute " + recompute);
+    return fmt::format("{}{} on {} ranks x {} stages, {} micro-batches, {} layers{}{}, {} shards {}", schedule,
+                       file, pipeline, stages_per_rank, microbatches, layers, tied ? ", tied" : "",
+                       recompute == "none" ? "" : ", recompute " + recompute, shards, fmt::join(keys, " "));
   }
 };
 
@@ -59,23 +61,20 @@ checkpoint: {enabled: false}
   set("parallel.schedule", test.schedule);
   if (!test.file.empty()) set("parallel.schedule_options.file", test.file);
   if (test.pipeline > 1) set("parallel.stages_per_rank", test.stages_per_rank);
+  if (test.shards > 1) set("parallel.data_shard", test.shards);
+  for (const std::string& key : test.keys) tree.override_with("parallel." + key);
   return resolve_job(std::move(tree));
 }
 
 std::vector<StepResult> train(const Job& job, Communicator& world) {
   TrainSetup setup(job, world);
-  setup.model().allocate(ParameterStore::Content::weights_and_gradients, setup.slots().size());
-  setup.model().parameters().initialise(job.seed);
   const auto data = setup.open_data({});
-  BatchReader reader(*data, setup.share());
-  parallel::BucketedReducer reducer(setup.mesh().group(setup.replicas()).tensors);
-  StageMemory memory(setup.device(), setup.model(), setup.pipeline().training, setup.shape());
-  TrainStep step(setup.step_parts(memory, reducer));
+  TrainingSteps steps(setup, *data);
+  setup.model().parameters().initialise(job.seed);
   std::vector<StepResult> results;
   for (std::int64_t number = 1; number <= kSteps; ++number) {
-    const auto batches = reader.read((number - 1) * setup.share().global_batch);
-    results.push_back(
-        step.run(batches, {number, job.train.lr.at(number), 1, job.seed, setup.share().global_batch}));
+    steps.post(steps.read((number - 1) * setup.share().global_batch), number);
+    results.push_back(steps.step().result());
   }
   return results;
 }
@@ -86,7 +85,8 @@ const std::vector<StepResult>& alone(const Case& test, int sequences) {
   Case single = test;
   single.schedule = "1f1b";
   single.file.clear();
-  single.pipeline = 1;
+  single.pipeline = single.shards = 1;
+  single.keys.clear();
   single.recompute = "none";
   single.microbatches = sequences;
   auto& results = known[single.name()];
@@ -240,6 +240,38 @@ TEST_F(Pipelines, give_them_with_data_ranks_too) {
       test.tied = tied;
       test.recompute = tied ? "none" : next_recompute();
       expect_equal(test);
+    }
+  }
+}
+
+TEST_F(Pipelines, give_them_with_shards) {
+  if (ranks() < 4) GTEST_SKIP() << "needs 2 stages x 2 shards";
+  for (const Family& family : families()) {
+    Case test{family.schedule, 2, family.stages_per_rank.front(), 4, 5};
+    test.shards = 2;  // with 8 ranks 2 replicas of them
+    for (bool tied : {false, true}) {
+      test.tied = tied;
+      test.recompute = tied ? "none" : next_recompute();
+      expect_equal(test);
+    }
+    if (family.schedule == "dualpipev") continue;
+    test.keys = {"reshard=always"};
+    expect_equal(test);
+  }
+}
+
+TEST_F(Pipelines, of_one_stage_give_them_with_shards) {
+  const std::vector<std::vector<std::string>> all{{}, {"reshard=never"}, {"prefetch=0"}, {"prefetch=3"}};
+  for (const char* schedule : {"1f1b", "gpipe", "zb_h1"}) {
+    for (const std::vector<std::string>& keys : all) {
+      Case test{schedule, 1, 1, 2, 5};
+      test.shards = ranks();
+      test.keys = keys;
+      for (const char* recompute : {"none", "full", "{every: 3}", "stage"}) {
+        test.tied = !test.tied;
+        test.recompute = recompute;
+        expect_equal(test);
+      }
     }
   }
 }

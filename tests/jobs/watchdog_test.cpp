@@ -1,4 +1,4 @@
-#include "jobs/train/watchdog.hpp"
+#include "jobs/watch/watchdog.hpp"
 
 #include <gmock/gmock.h>
 

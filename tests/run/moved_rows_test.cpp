@@ -67,24 +67,20 @@ TEST_P(MovedRows, evaluate_as_rows_in_place_do) {
 struct HandRun {
   HandRun(TestModel& model, const TestBatch& from, TensorView loss)
       : batch(from),
-        run{model.device(),
-            model.device().ops(),
-            batch.shape(Phase::train),
-            {},
-            {},
-            {},
-            0,
-            batch.first_sample,
-            4,
-            1.0f / 24,
-            0.25f,
-            loss,
-            loss,
-            {},
-            {}} {
-    run.tokens = TensorView(batch.tokens.data(), DType::i32, {batch.length});
-    run.labels = TensorView(batch.labels.data(), DType::i32, {batch.length});
-  }
+        run{.device = model.device(),
+            .ops = model.device().ops(),
+            .shape = batch.shape(Phase::train),
+            .tokens = TensorView(batch.tokens.data(), DType::i32, {batch.length}),
+            .labels = TensorView(batch.labels.data(), DType::i32, {batch.length}),
+            .documents = {},
+            .first_sample = batch.first_sample,
+            .seed = 4,
+            .gradient_scale = 1.0f / 24,
+            .sequence_scale = 0.25f,
+            .loss_sum = loss,
+            .balance_loss = loss,
+            .logits = {},
+            .pending = {}} {}
   TestBatch batch;
   Run run;
 };

@@ -1,0 +1,83 @@
+#include "jobs/plan/exchanges.hpp"
+
+#include <fmt/format.h>
+
+#include "core/run/step_traffic.hpp"
+#include "jobs/setup/text.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+StepTraffic traffic_of(TrainSetup& setup) {
+  ModelInstance& model = setup.model();
+  const RankPlan& plan = setup.pipeline().training;
+  ShardedParameters sharded(setup.device(), model.parameters(), setup.mesh(), model.stages(),
+                            setup.pipeline().rooms);
+  std::vector<StageWalks> walks;
+  for (std::size_t at = 0; at < model.stages().size(); ++at)
+    walks.emplace_back(model.stages()[at]->layers(),
+                       plan.recompute.empty() ? RecomputePlan{} : plan.recompute[at],
+                       plan.places[at].overlaps, &sharded.stage(at));
+  return step_traffic(plan, plan.stages(setup.mesh().coordinate(MeshAxis::pp)), walks, sharded);
+}
+
+/// Of `elements`, all but the rank's own stretch go to others or come from them.
+double moved_bytes(const ParameterGroup& group, std::size_t size) {
+  return static_cast<double>(group.elements - group.stretch.size()) * static_cast<double>(size);
+}
+
+void add_groups(StepExchanges& all, TrainSetup& setup) {
+  for (const auto& [group, traffic] : traffic_of(setup)) {
+    all.gathers.times += traffic.gathers;
+    all.gathers.bytes += static_cast<double>(traffic.gathers) * moved_bytes(*group, size_of(setup.compute()));
+    all.reductions.times += traffic.reductions;
+    all.reductions.bytes += static_cast<double>(traffic.reductions) * moved_bytes(*group, sizeof(float));
+  }
+}
+
+/// A sum over n ranks sends each element 2·(n − 1) / n times from a rank, whatever the algorithm.
+void add_replicas(StepExchanges& all, TrainSetup& setup) {
+  const int replicas = setup.mesh().degree(setup.replicas());
+  double elements = 0;
+  for (const Fragment& fragment : setup.model().parameters().fragments())
+    elements += static_cast<double>(fragment.count());
+  if (replicas > 1) all.replicas = {1, 2 * elements * sizeof(float) * (replicas - 1) / replicas};
+}
+
+void add_messages(StepExchanges& all, TrainSetup& setup) {
+  const Shape shape{setup.shape().tokens(), setup.whole_model().stage().width()};
+  const auto bytes = static_cast<double>(shape.count()) * size_of(setup.compute());
+  for (const Step& step : setup.pipeline().training.row) {
+    const bool sends =
+        step.action.kind == ActionKind::send_forward || step.action.kind == ActionKind::send_backward;
+    if (!sends) continue;
+    ++all.messages.times;
+    all.messages.bytes += bytes;
+  }
+}
+
+}  // namespace
+
+StepExchanges step_exchanges(TrainSetup& setup) {
+  StepExchanges all;
+  if (!setup.model().parameters().groups().empty()) add_groups(all, setup);
+  add_replicas(all, setup);
+  add_messages(all, setup);
+  return all;
+}
+
+std::string describe(const StepExchanges& exchanges) {
+  std::string text;
+  const auto add = [&](const char* what, const StepExchanges::Item& item, bool is_counted) {
+    if (item.times == 0) return;
+    text += fmt::format("  {:<28}{:>8}{:>12}\n", what, is_counted ? std::to_string(item.times) : "",
+                        bytes_text(item.bytes));
+  };
+  add("gathers of weights", exchanges.gathers, true);
+  add("sums into stretches", exchanges.reductions, true);
+  add("sums over replicas", exchanges.replicas, false);
+  add("to other stages", exchanges.messages, true);
+  return text.empty() ? text : "\n# exchanges of a step, sent by rank 0\n" + text;
+}
+
+}  // namespace caravan::jobs

@@ -1,0 +1,82 @@
+#include "jobs/plan/layout.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "caravan/check.hpp"
+#include "caravan/checked.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+/// Samples of a run are numbered in 63 bits, and so are its tokens.
+constexpr std::int64_t kMostNumbered = std::int64_t{1} << 62;
+constexpr const char* kSamples = "sequences of a step";
+
+void check_tokens(const Job::Train& train, const BatchShare& share) {
+  const Size length{"train.sequence_length", train.sequence_length};
+  checked_product({{"train.local_batch_size", share.local_batch}, length}, kMostRows,
+                  "tokens of a micro-batch");
+  checked_product({{"train.steps", train.steps}, {kSamples, share.global_batch}, length}, kMostNumbered,
+                  "tokens in a run");
+}
+
+}  // namespace
+
+MeshLayout mesh_layout(const Job::Parallel& parallel, int ranks) {
+  const std::pair<const char*, std::int64_t> later[] = {
+      {"context", parallel.context}, {"tensor", parallel.tensor}};
+  for (const auto& [key, degree] : later) {
+    CARAVAN_CHECK(
+        degree == 1, ConfigError,
+        fmt::format(
+            "parallel.{}={} (this version trains data and pipeline parallel only). Set it to 1, and "
+            "parallel.data_replicate, parallel.data_shard or parallel.pipeline to the number of ranks?",
+            key, degree));
+  }
+  MeshDegrees degrees;
+  degrees.dp_replicate = narrow<int>({"parallel.data_replicate", parallel.data_replicate});
+  degrees.dp_shard = narrow<int>({"parallel.data_shard", parallel.data_shard});
+  if (degrees.dp_shard == -1 && degrees.dp_replicate == -1) degrees.dp_replicate = 1;
+  degrees.pp = narrow<int>({"parallel.pipeline", parallel.pipeline});
+  return MeshLayout(degrees, ranks);
+}
+
+BatchShare divide_batch(const Job& job, const MeshLayout& layout, int rank) {
+  BatchShare share;
+  share.local_batch = job.train.local_batch_size;
+  share.data_ranks = layout.degree(MeshAxis::batch);
+  share.data_rank = layout.coordinate(rank, MeshAxis::batch);
+  const std::int64_t wanted = job.parallel.microbatches;
+  const Size local{"train.local_batch_size", share.local_batch}, ranks{"data ranks", share.data_ranks};
+  const std::int64_t smallest = checked_product({local, ranks}, kMostNumbered, kSamples);
+  const std::int64_t by_pipeline = checked_product(
+      {local, ranks, {"parallel.microbatches", std::max<std::int64_t>(wanted, 1)}}, kMostNumbered, kSamples);
+  share.global_batch = job.train.global_batch_size < 0 ? by_pipeline : job.train.global_batch_size;
+  CARAVAN_CHECK(
+      share.global_batch > 0 && share.global_batch % smallest == 0, ConfigError,
+      fmt::format(
+          "train.global_batch_size={} (must be a multiple of local_batch_size={} x {} data ranks = {})",
+          share.global_batch, share.local_batch, share.data_ranks, smallest));
+  CARAVAN_CHECK(
+      wanted < 1 || share.microbatches() == wanted, ConfigError,
+      fmt::format("parallel.microbatches={} and train.global_batch_size={} (that is {} micro-batches "
+                  "of {} sequences on {} data ranks). Leave one out?",
+                  wanted, share.global_batch, share.microbatches(), share.local_batch, share.data_ranks));
+  check_tokens(job.train, share);
+  return share;
+}
+
+void check_enough_samples(const Job& job, const BatchShare& share, const DataSource& source) {
+  const std::int64_t needed =
+      checked_product({{"train.steps", job.train.steps}, {kSamples, share.global_batch}}, kMostNumbered,
+                      "sequences of a run");
+  CARAVAN_CHECK(
+      source.repeats() || needed <= source.samples(), ConfigError,
+      fmt::format("train.steps={} with {} sequences a step need {} samples (the data has {} and does not "
+                  "repeat them). Fewer steps, or data.wrap: true?",
+                  job.train.steps, share.global_batch, needed, source.samples()));
+}
+
+}  // namespace caravan::jobs

@@ -1,0 +1,175 @@
+#include "jobs/plan/memory_fit.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "caravan/check.hpp"
+#include "caravan/log.hpp"
+#include "jobs/setup/host_memory.hpp"
+#include "jobs/setup/text.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+std::string text_of(std::size_t bytes) {
+  return bytes_text(static_cast<double>(bytes));
+}
+
+/// "activations kept 3.00 GiB, optimizer 1.00 GiB, …", the largest first.
+std::string largest_items(const MemoryPlan& plan) {
+  constexpr std::size_t kShown = 3;
+  std::vector<MemoryPlan::Item> items = plan.items;
+  std::stable_sort(items.begin(), items.end(),
+                   [](const auto& a, const auto& b) { return a.bytes > b.bytes; });
+  items.resize(std::min(items.size(), kShown));
+  std::string text;
+  for (const auto& item : items)
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", item.what, text_of(item.bytes));
+  return text;
+}
+
+/// The keys that memory grows with, as the job has them.
+std::string sizes_of(const Job& job) {
+  std::string text;
+  for (const char* key : {"layers", "dim", "vocab_size", "experts"}) {
+    if (const Config& node = job.model.find(key); node.kind() == Config::Kind::scalar)
+      text += fmt::format("model.{}={}, ", key, node.text());
+  }
+  return text + fmt::format("train.local_batch_size={}, train.sequence_length={}", job.train.local_batch_size,
+                            job.train.sequence_length);
+}
+
+void keep(void*) {}
+
+/// The most that any rank of the job with other values would hold, on `ranks` ranks of this device; nothing
+/// where such a job would be refused.
+std::optional<std::size_t> bytes_with(TrainSetup& setup, const std::vector<std::string>& changes,
+                                      std::int64_t ranks) {
+  Config tree = setup.job().resolved;
+  for (const std::string& change : changes) tree.override_with(change);
+  const auto device = [&](Registry&, const Job&) { return Made<Device>(&setup.device(), keep); };
+  std::size_t most = 0;
+  try {
+    const Job job = resolve_job(std::move(tree));
+    const MeshLayout layout = mesh_layout(job.parallel, static_cast<int>(ranks));
+    for (const int rank : layout.group(0, MeshAxis::pp)) {
+      PaperWorld world(rank, layout.ranks());
+      most = std::max(most, TrainSetup(job, world, device).memory().total());
+    }
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+  return most;
+}
+
+/// Changes of the job that let it fit, each as it would be typed, with what it takes then. Only what such a
+/// job would not be refused for.
+class Advice {
+ public:
+  Advice(TrainSetup& setup, std::size_t room)
+      : setup_(setup),
+        room_(room),
+        parameters_(setup.model()
+                        .parameters()
+                        .memory(ParameterStore::Content::weights_and_gradients, setup.slots().size())
+                        .total()) {}
+
+  std::vector<std::string> ways() {
+    // What a budget keeps is measured, which this is not the place for.
+    const bool is_planned = setup_.job().train.recompute.kind != RecomputeRule::Kind::budget;
+    if (parameters_ <= room_) {
+      if (is_planned) smaller_batch({});
+      if (!fits({kFull}, ranks())) smaller_batch({kFull});
+    }
+    more_stages(is_planned ? std::vector<std::string>{} : std::vector<std::string>{kFull});
+    return ways_;
+  }
+
+ private:
+  static constexpr const char* kFull = "train.recompute=full";
+
+  std::int64_t ranks() { return setup_.mesh().layout().ranks(); }
+  std::int64_t pipeline_ranks() { return setup_.mesh().degree(MeshAxis::pp); }
+
+  /// A model of a thousand layers takes its time on paper, and whoever waits for a refusal should not.
+  bool affords(std::int64_t ranks) {
+    const std::int64_t stages = pipeline_ranks() * ranks / this->ranks();
+    left_ -= stages * std::ssize(setup_.whole_model().model().layers());
+    return left_ >= 0;
+  }
+
+  /// Adds the way when it is one.
+  bool fits(const std::vector<std::string>& changes, std::int64_t ranks) {
+    if (!affords(ranks)) return false;
+    const auto bytes = bytes_with(setup_, changes, ranks);
+    if (!bytes || *bytes > room_) return false;
+    ways_.push_back(fmt::format("{}{} takes {}", fmt::join(changes, " "),
+                                ranks == this->ranks() ? "" : fmt::format(" on {} ranks", ranks),
+                                text_of(*bytes)));
+    return true;
+  }
+
+  /// The largest micro-batch below the job's, halved and halved again.
+  void smaller_batch(std::vector<std::string> changes) {
+    changes.insert(changes.begin(), "");
+    for (std::int64_t batch = setup_.shape().sequences / 2; batch >= 1; batch /= 2) {
+      changes[0] = fmt::format("train.local_batch_size={}", batch);
+      if (fits(changes, ranks())) return;
+    }
+  }
+
+  /// The fewest pipeline ranks, doubled and doubled again.
+  void more_stages(std::vector<std::string> changes) {
+    constexpr std::int64_t kMost = 64;
+    const std::int64_t now = pipeline_ranks();
+    changes.insert(changes.begin(), "");
+    for (std::int64_t pipeline = 2 * now; pipeline <= kMost; pipeline *= 2) {
+      if (parameters_ / static_cast<std::size_t>(pipeline / now) > room_) continue;
+      changes[0] = fmt::format("parallel.pipeline={}", pipeline);
+      if (fits(changes, ranks() / now * pipeline)) return;
+    }
+  }
+
+  TrainSetup& setup_;
+  std::size_t room_, parameters_;
+  std::int64_t left_ = 16'000;  // layers to be made on paper
+  std::vector<std::string> ways_;
+};
+
+/// Memory that a rank may fill, and what to call it. A host that promises more than it has kills later: its
+/// memory is the limit, and less that is available now is said, since it may come back.
+struct Room {
+  std::size_t most;
+  std::string text;
+};
+
+std::optional<Room> room_of(const Device& device, std::size_t needed) {
+  if (const auto use = device.memory_use())
+    return Room{use->free, fmt::format("of device memory, and {} of {} are free", text_of(use->free),
+                                       text_of(use->total))};
+  if (device.memory() != Memory::host) return std::nullopt;
+  const auto host = host_memory();
+  if (!host) return std::nullopt;
+  if (needed > host->available && needed <= host->total)
+    log_warning(fmt::format("this rank needs {} of memory, and {} of {} are available now: it may be killed",
+                            text_of(needed), text_of(host->available), text_of(host->total)));
+  return Room{host->total, fmt::format("of memory, and this machine has {}", text_of(host->total))};
+}
+
+}  // namespace
+
+void check_memory_fits(TrainSetup& setup) {
+  const MemoryPlan plan = setup.memory();
+  const auto room = room_of(setup.device(), plan.total());
+  if (!room || plan.total() <= room->most) return;
+  const std::vector<std::string> ways = Advice(setup, room->most).ways();
+  throw DeviceError(fmt::format("this rank needs {} {} ({}; with {}). {}?", text_of(plan.total()), room->text,
+                                largest_items(plan), sizes_of(setup.job()),
+                                ways.empty() ? "A smaller model, or devices with more memory"
+                                             : fmt::format("{}", fmt::join(ways, "; "))));
+}
+
+}  // namespace caravan::jobs

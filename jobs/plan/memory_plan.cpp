@@ -1,0 +1,96 @@
+#include "jobs/plan/memory_plan.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "caravan/checked.hpp"
+#include "jobs/plan/stage_memory.hpp"
+#include "jobs/setup/machine.hpp"
+#include "jobs/setup/text.hpp"
+#include "parallel/bucketed_reducer.hpp"
+
+namespace caravan::jobs {
+
+namespace {
+
+std::size_t sum_of(const std::vector<MemoryPlan::Item>& items) {
+  std::size_t sum = 0;
+  for (const MemoryPlan::Item& item : items) sum = checked_sum(sum, item.bytes, item.what);
+  return sum;
+}
+
+std::string table(const std::vector<MemoryPlan::Item>& items, const char* total) {
+  std::string text;
+  const auto row = [&](const std::string& what, std::size_t bytes) {
+    text += fmt::format("  {:<28}{:>12}\n", what, bytes_text(static_cast<double>(bytes)));
+  };
+  for (const MemoryPlan::Item& item : items) row(item.what, item.bytes);
+  row(total, sum_of(items));
+  return text;
+}
+
+}  // namespace
+
+std::size_t MemoryPlan::total() const {
+  return sum_of(items);
+}
+
+std::string MemoryPlan::describe() const {
+  return table(items, "peak a rank") + (host.empty() ? "" : table(host, "of the host, a rank"));
+}
+
+namespace {
+
+/// What MPI copies while gradients are summed over the data ranks.
+std::size_t reduction_bytes(const ParameterStore& parameters, std::size_t all_gradients) {
+  std::int64_t largest = 0;
+  for (const auto& parameter : parameters.parameters())
+    largest = std::max(largest, parameter->spec().shape.count());
+  const auto copied =
+      parallel::BucketedReducer::most_copied_bytes(largest * static_cast<std::int64_t>(sizeof(float)));
+  return std::min(all_gradients, static_cast<std::size_t>(copied));
+}
+
+/// `reduction`: of gradients, once.
+void add_host_items(std::vector<MemoryPlan::Item>& host, const MemoryDemand& demand, std::size_t reduction) {
+  // Gradients in a device's memory are copied to the host, and MPI copies them once more.
+  const std::size_t copies = demand.memory == Memory::device ? 2 : 1;
+  if (demand.data_ranks > 1) host.push_back({"gradient reduction", copies * reduction});
+  if (demand.snapshot > 0) host.push_back({"checkpoint snapshot", demand.snapshot});
+  const auto tokens = static_cast<std::size_t>(demand.shape.tokens()),
+             batches = static_cast<std::size_t>(demand.training.microbatches);
+  host.push_back({"batches", checked_product(3 * sizeof(std::int32_t) * tokens, batches, "batches")});
+  host.push_back({"process and libraries", static_cast<std::size_t>(process_memory().resident)});
+}
+
+}  // namespace
+
+MemoryPlan plan_memory(ModelInstance& model, const MemoryDemand& demand) {
+  using Content = ParameterStore::Content;
+  const auto parameters = model.parameters().memory(Content::weights_and_gradients, demand.optimizer_slots);
+  const ActivationBytes activations = StageMemory::planned(model, demand.training, demand.shape);
+  MemoryPlan plan;
+  plan.items = {{"weights", parameters.weights}};
+  if (parameters.masters > 0) plan.items.push_back({"master weights", parameters.masters});
+  if (parameters.weight_rooms > 0) {
+    plan.items.push_back({"gathered weights", parameters.weight_rooms});
+    plan.items.push_back({"whole gradients", parameters.gradient_rooms});
+  }
+  plan.items.insert(plan.items.end(), {{"gradients", parameters.gradients},
+                                       {"optimizer", parameters.slots},
+                                       {"constants and counters", parameters.buffers},
+                                       {"activations kept", activations.kept},
+                                       {"activations in work", activations.working}});
+  if (demand.validation) {
+    BatchShape evaluation = demand.shape;
+    evaluation.phase = Phase::evaluate;
+    plan.items.push_back({"validation", StageMemory::planned(model, *demand.validation, evaluation).total()});
+  }
+  const bool apart = demand.memory == Memory::device;
+  add_host_items(apart ? plan.host : plan.items, demand,
+                 reduction_bytes(model.parameters(), parameters.gradients));
+  return plan;
+}
+
+}  // namespace caravan::jobs

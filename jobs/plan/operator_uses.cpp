@@ -1,0 +1,127 @@
+#include "jobs/plan/operator_uses.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "caravan/error.hpp"
+#include "core/run/stage_runner.hpp"
+#include "core/run/update_groups.hpp"
+#include "jobs/plan/paper_device.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+class Uses {
+ public:
+  void add(std::string_view name, const OperatorPath& path) {
+    const auto same = [&](const OperatorUse& use) {
+      return use.name == name && use.path.path == path.path && use.path.why == path.why;
+    };
+    const auto found = std::find_if(uses_.begin(), uses_.end(), same);
+    if (found == uses_.end()) {
+      uses_.push_back({std::string(name), path, 1});
+    } else {
+      ++found->calls;
+    }
+  }
+  std::vector<OperatorUse> take() { return std::exchange(uses_, {}); }
+
+ private:
+  std::vector<OperatorUse> uses_;
+};
+
+/// Scalars and boundaries that a stage reads and writes beside its stash.
+struct Surroundings {
+  Arena memory;
+  StepSums sums;
+  TensorView squares, clip, input, output_gradient, ids;
+
+  Surroundings(Device& paper, const BatchShape& shape, std::int64_t width)
+      : memory(paper, bytes(shape, width), "surroundings"),
+        sums{memory.take(DType::f64, {1}), memory.take(DType::f64, {1})},
+        squares(memory.take(DType::f64, {1})),
+        clip(memory.take(DType::f32, {1})),
+        input(memory.take(shape.compute, {shape.tokens(), width})),
+        output_gradient(memory.take(shape.compute, {shape.tokens(), width})),
+        ids(memory.take(DType::i32, {shape.tokens()})) {}
+
+  static std::size_t bytes(const BatchShape& shape, std::int64_t width) {
+    Arena all = Arena::measuring("surroundings");
+    all.take(DType::f64, {8, 8});
+    for (int boundary = 0; boundary < 2; ++boundary) all.take(shape.compute, {shape.tokens(), width});
+    all.take(DType::i32, {shape.tokens()});
+    return all.used();
+  }
+  /// Nobody reads them, so they take no memory either.
+  std::span<const std::int32_t> tokens() const {
+    return {ids.as<const std::int32_t>(), static_cast<std::size_t>(ids.count())};
+  }
+};
+
+void walk(Device& paper, const LocalStage& local, const Surroundings& around, Documents documents) {
+  const StashLayout& layout = local.stash.layout();
+  local.stash.bind(0, local.stage.is_first() ? TensorView{} : around.input,
+                   local.stage.is_last() ? TensorView{} : around.output_gradient);
+  StageRunner runner(paper, local.stage, local.stash, around.sums);
+  const auto ids = around.tokens();
+  MicroBatch batch{.tokens = ids, .labels = ids};
+  if (documents == Documents::yes) batch.documents = ids;
+  runner.load(batch, 0, StepScales{}, Pass::first);
+  runner.cursor(ActionKind::forward, 0, nullptr).finish();
+  if (layout.mode() == StashMode::split) {
+    runner.cursor(ActionKind::backward_input, 0, nullptr).finish();
+    runner.cursor(ActionKind::backward_weight, 0, nullptr).finish();
+  } else {
+    runner.cursor(ActionKind::backward, 0, nullptr).finish();
+  }
+}
+
+void update(TrainSetup& setup, Ops& ops, ModelInstance& model, const Surroundings& around) {
+  ops.sum_of_squares({model.parameters().all_gradients(), around.squares});
+  ops.clip_factor({around.squares, around.clip, setup.job().train.max_norm});
+  for (const UpdateGroup& group : update_groups(model.parameters(), setup.optimizer()))
+    setup.optimizer().update(ops, {1, setup.job().train.lr.at(1), around.clip}, group);
+  for (const auto& stage : model.stages()) {
+    for (Layer* layer : stage->layers()) layer->end_of_step(ops, around.clip);
+  }
+}
+
+std::string row(const OperatorUse& use) {
+  const bool plain = use.path.pace == OperatorPath::Pace::plain;
+  return fmt::format("  {:<31}{:>4}  {}{}{}\n", use.name, use.calls, use.path.path, plain ? ", slow" : "",
+                     use.path.why.empty() ? "" : " (" + use.path.why + ")");
+}
+
+}  // namespace
+
+std::vector<OperatorUse> operator_uses(TrainSetup& setup, Documents documents) {
+  Uses uses;
+  PaperDevice paper(setup.device(),
+                    [&](std::string_view name, const OperatorPath& path) { uses.add(name, path); });
+  const auto model = setup.stages_of_rank(setup.mesh().coordinate(MeshAxis::pp), paper);
+  // Not the layers' constants, which are computed: a table of rotations may be long.
+  model->parameters().allocate(paper, ParameterStore::Content::weights_and_gradients, setup.slots().size());
+  StageMemory memory(paper, *model, setup.pipeline().training, setup.shape());
+  const Surroundings around(paper, setup.shape(), model->stages().front()->width());
+  for (const LocalStage& local : memory.stages()) walk(paper, local, around, documents);
+  update(setup, paper.ops(), *model, around);
+  return uses.take();
+}
+
+std::string describe_operators(TrainSetup& setup) {
+  std::string text =
+      fmt::format("\n# operators on {}: calls of a micro-batch and the update, and what runs them\n",
+                  setup.device().name());
+  Documents documents = Documents::no;
+  try {
+    if (setup.open_data({})->has_documents()) documents = Documents::yes;
+  } catch (const Error& error) {
+    text += fmt::format("  without documents, as the data cannot be opened: {}\n", error.message());
+  }
+  for (const OperatorUse& use : operator_uses(setup, documents)) text += row(use);
+  return text;
+}
+
+}  // namespace caravan::jobs

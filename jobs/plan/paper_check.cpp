@@ -1,0 +1,104 @@
+#include "jobs/plan/paper_check.hpp"
+
+#include <fmt/format.h>
+
+#include <optional>
+
+#include "caravan/check.hpp"
+#include "io/checkpoint/catalogue.hpp"
+#include "io/checkpoint/reader.hpp"
+#include "jobs/identity/run_folder.hpp"
+#include "jobs/identity/same_run.hpp"
+#include "jobs/plan/validation_pass.hpp"
+#include "jobs/state/model_source.hpp"
+#include "jobs/state/train_state.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+/// The newest checkpoint of the output that is whole fits the job; false when there is none at all.
+bool fits_newest_checkpoint(TrainSetup& setup, const RunIdentity& identity) {
+  std::string problem;
+  for (const std::string& path : io::newest_first(setup.job().output)) {
+    if (is_ignored(path)) continue;
+    std::optional<io::CheckpointReader> reader;
+    try {
+      reader.emplace(io::CheckpointReader::open(path, io::Check::structure));
+    } catch (const IoError& error) {
+      problem = error.message();
+      continue;
+    }
+    check_same_run(*reader, setup.going_on(identity));
+    check_fits(*reader, setup.job(), setup.whole_model().parameters(), setup.slots());
+    return true;
+  }
+  CARAVAN_CHECK(problem.empty(), IoError,
+                fmt::format("no checkpoint of {} can be read: {}. Restore one, or move them away?",
+                            setup.job().output, problem));
+  return false;
+}
+
+void check_start(TrainSetup& setup, const RunIdentity& identity) {
+  const Job::Checkpoint& wanted = setup.job().checkpoint;
+  if (!wanted.resume) refuse_to_mix(setup.job().output);
+  if (wanted.resume && fits_newest_checkpoint(setup, identity)) return;
+  if (wanted.initial_load.empty()) return;
+  check_whole_load(setup.job());
+  check_same_tokenizer(wanted.initial_load, setup.job(), identity);
+  check_weights_from(wanted.initial_load, setup.whole_model().parameters());
+}
+
+}  // namespace
+
+void PaperCheck::check(const Job& job) {
+  PaperWorld world(0, ranks_);
+  TrainSetup setup(job, world, device_);
+  check(setup);
+}
+
+void PaperCheck::check(TrainSetup& setup) {
+  check_stages(setup);
+  check_start(setup, identity_of(setup));
+}
+
+/// A budget for activations is of each rank: stages differ in size.
+void PaperCheck::check_stages(TrainSetup& setup) const {
+  const Job& job = setup.job();
+  if (job.train.recompute.kind != RecomputeRule::Kind::budget) return;
+  for (const int rank : setup.mesh().layout().group(0, MeshAxis::pp)) {
+    if (rank == 0) continue;
+    PaperWorld world(rank, ranks_);
+    try {
+      TrainSetup(job, world, device_);
+    } catch (Error& error) {
+      error.add_context(fmt::format("rank {}", rank));
+      throw;
+    }
+  }
+}
+
+RunIdentity PaperCheck::identity_of(TrainSetup& setup) {
+  const Job& job = setup.job();
+  const std::string key = fmt::format(
+      "{}\n{}\n{} {} {} {} {} {} {}", job.resolved.at("data").to_yaml(), job.validation.data.to_yaml(),
+      job.validation.every, job.validation.batches, job.train.local_batch_size, job.train.sequence_length,
+      setup.whole_model().stage().vocab_size(), setup.device().name(), name_of(setup.compute()));
+  if (const auto known = opened_.find(key); known != opened_.end()) return known->second;
+  const auto source = setup.open_data({});
+  const RunIdentity identity =
+      identify(setup.device(), setup.compute(), *source, *make_single_communicator());
+  check_tokenizer_of_data(identity.data);
+  check_enough_samples(job, setup.share(), *source);
+  if (job.validation.is_wanted()) {
+    const auto validation = open_validation_data(setup);
+    validation_batches(job, *validation);
+    check_validation_tokenizer(job, identity.data, validation->identity());
+  }
+  return opened_.emplace(key, identity).first->second;
+}
+
+void check_layout(const Job& job, int ranks) {
+  divide_batch(job, mesh_layout(job.parallel, ranks), 0);
+}
+
+}  // namespace caravan::jobs

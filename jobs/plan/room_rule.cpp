@@ -1,0 +1,37 @@
+#include "jobs/plan/room_rule.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "caravan/check.hpp"
+#include "caravan/checked.hpp"
+
+namespace caravan::jobs {
+
+RoomRule room_rule(const Job::Parallel& parallel, int stages) {
+  const bool is_default = parallel.reshard == "auto" && parallel.prefetch == 1;
+  CARAVAN_CHECK(
+      parallel.data_shard != 1 || is_default, ConfigError,
+      fmt::format("parallel.reshard={} and parallel.prefetch={} with parallel.data_shard=1 (no parameter is "
+                  "sharded). Leave them out, or set parallel.data_shard?",
+                  parallel.reshard, parallel.prefetch));
+  RoomRule rule;
+  rule.prefetch = narrow<int>({"parallel.prefetch", parallel.prefetch});
+  rule.weights_take_turns = parallel.reshard == "always" || (parallel.reshard == "auto" && stages == 1);
+  rule.gradients_take_turns = stages == 1;
+  rule.gathers = rule.weights_take_turns || stages == 1 ? GatherWhen::used : GatherWhen::planned;
+  return rule;
+}
+
+void check_rooms(const RoomRule& rule, const RankPlan& plan, const Job::Parallel& parallel) {
+  const bool overlaps =
+      std::any_of(plan.places.begin(), plan.places.end(), [](const auto& stage) { return stage.overlaps; });
+  CARAVAN_CHECK(
+      !overlaps || !rule.weights_take_turns, ConfigError,
+      fmt::format("parallel.reshard={} with parallel.schedule={} (it runs a forward between the layers of a "
+                  "backward, and both would need the rooms of gathered weights). reshard: never?",
+                  parallel.reshard, parallel.schedule));
+}
+
+}  // namespace caravan::jobs

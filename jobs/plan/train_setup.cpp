@@ -1,0 +1,261 @@
+#include "jobs/plan/train_setup.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "caravan/check.hpp"
+#include "jobs/identity/agree.hpp"
+#include "jobs/identity/job_changes.hpp"
+#include "jobs/job/place.hpp"
+#include "jobs/job/resolve_components.hpp"
+#include "jobs/outputs.hpp"
+#include "jobs/plan/exchanges.hpp"
+#include "jobs/plan/operator_uses.hpp"
+#include "jobs/setup/text.hpp"
+#include "jobs/state/checkpoint_share.hpp"
+#include "parallel/process_mesh.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+std::unique_ptr<Mesh> make_mesh(const Job& job, Communicator& world, Device& device, bool is_running) {
+  const MeshLayout layout = mesh_layout(job.parallel, world.size());
+  return is_running ? parallel::make_process_mesh(world, layout, device)
+                    : make_paper_mesh(layout, world.rank());
+}
+
+/// What -1 stands for depends on the number of ranks.
+void resolve_batch(Config& resolved, std::int64_t sequences) {
+  Config train = resolved.at("train");
+  train.set("global_batch_size", std::to_string(sequences));
+  resolved.set("train", std::move(train));
+}
+
+void check_contradictions(const Job& job) {
+  CARAVAN_CHECK(
+      job.checkpoint.enabled || !job.checkpoint.create_seed, ConfigError,
+      "checkpoint.create_seed with checkpoint.enabled=false (a seed is a checkpoint). Leave one out?");
+  CARAVAN_CHECK(
+      job.metrics.timeline_step <= job.train.steps, ConfigError,
+      fmt::format("metrics.timeline_step={} with train.steps={} (it is never reached). An earlier step?",
+                  job.metrics.timeline_step, job.train.steps));
+}
+
+}  // namespace
+
+/// Ranks are compared before the first of them takes memory or makes a group that the others do not expect.
+Job TrainSetup::prepare(Job job, Registry& registry, Communicator& world, Ranks ranks) {
+  resolve_components(job, registry);
+  check_allowed(job.checkpoint.allow_changes, job.resolved);
+  check_contradictions(job);
+  if (ranks == Ranks::running) agree_on_job(world, job.resolved);
+  check_run_output(job.output);
+  return job;
+}
+
+Made<Device> device_of_job(Registry& registry, const Job& job) {
+  return choose_device(registry, job.device, job.device_options);
+}
+
+TrainSetup::TrainSetup(Job job, Communicator& world)
+    : TrainSetup(std::move(job), world, device_of_job, Ranks::running) {}
+
+TrainSetup::TrainSetup(Job job, PaperWorld& world, const MakeDevice& device)
+    : TrainSetup(std::move(job), world, device, Ranks::on_paper) {}
+
+TrainSetup::TrainSetup(Job job, Communicator& world, const MakeDevice& device, Ranks ranks)
+    : registry_(make_registry()),
+      job_(prepare(std::move(job), *registry_, world, ranks)),
+      world_(world),
+      device_(at_place(place_of(job_.resolved, {"device"}), [&] { return device(*registry_, job_); })),
+      mesh_(make_mesh(job_, world, *device_, ranks == Ranks::running)),
+      compute_(at_place(place_of(job_.resolved, {"train", "precision"}),
+                        [&] { return choose_precision(*device_, job_.train.precision); })),
+      whole_model_(at_place(place_of(job_.resolved, {"model", "plugin"}),
+                            [&] {
+                              return ModelInstance(*registry_, on_device(), job_.model_plugin, job_.model,
+                                                   job_.train.sequence_length);
+                            })),
+      optimizer_(at_place(place_of(job_.resolved, {"optimizer", "name"}),
+                          [&] {
+                            return registry_->create<Optimizer>(
+                                job_.optimizer_name, Host::of(*registry_, device_.get()), job_.optimizer);
+                          })),
+      slots_(optimizer_->slots()),
+      shape_{job_.train.local_batch_size, job_.train.sequence_length, Phase::train, 0, compute_},
+      share_(divide_batch(job_, mesh_->layout(), world.rank())),
+      pipeline_(plan_pipeline(*registry_, job_, *mesh_, share_.microbatches(), whole_model_)),
+      model_(*registry_, in_shards(*device_), job_.model_plugin, job_.model, job_.train.sequence_length,
+             stages_on(mesh_->coordinate(MeshAxis::pp))) {
+  check_shards();
+  resolve_batch(job_.resolved, share_.global_batch);
+  if (ranks == Ranks::running) agree_on_plugins(*registry_, world);
+  choose_recomputation(ranks);
+}
+
+void TrainSetup::check_shards() {
+  const int shards = mesh_->degree(MeshAxis::fsdp);
+  CARAVAN_CHECK(
+      shards == 1 || optimizer_->is_elementwise(), ConfigError,
+      fmt::format("optimizer.name={} with {} shards (its rule needs whole parameters, and a rank keeps a stretch "
+                  "of each). parallel.data_replicate instead of data_shard?",
+                  job_.optimizer_name, shards));
+  const auto most = std::max_element(
+      model_.parameters().groups().begin(), model_.parameters().groups().end(),
+      [](const ParameterGroup& a, const ParameterGroup& b) { return a.used < b.used; });
+  CARAVAN_CHECK(shards == 1 || most->used > (shards - 1) * most->stretch.size(), ConfigError,
+                fmt::format("{} shards of parameters (the largest group, {}, has {} elements, of which each rank "
+                            "keeps {}: the last would have none). At most {}?",
+                            shards, most->name, most->used, most->stretch.size(),
+                            (most->used - 1) / most->stretch.size() + 1));
+}
+
+void TrainSetup::choose_recomputation(Ranks ranks) {
+  const RecomputeRule& rule = job_.train.recompute;
+  if (rule.kind == RecomputeRule::Kind::budget && ranks == Ranks::running)
+    section_costs_.emplace(*registry_, *device_, whole_model_, shape_, world_);
+  pipeline_.training.recompute = choose_recompute(rule, {model_, pipeline_.training, shape_}, whole_model_,
+                                                  section_costs_ ? &*section_costs_ : nullptr);
+}
+
+StageChoice TrainSetup::stages_on(int rank) const {
+  return {static_cast<int>(pipeline_.layers.size()), job_.parallel.split, pipeline_.training.stages(rank)};
+}
+
+std::unique_ptr<ModelInstance> TrainSetup::stages_of_rank(int rank, Device& device) {
+  return std::make_unique<ModelInstance>(*registry_, in_shards(device), job_.model_plugin, job_.model,
+                                         job_.train.sequence_length, stages_on(rank));
+}
+
+MemoryPlan TrainSetup::memory() {
+  return plan_memory(model_, memory_demand(pipeline_.training, shape_));
+}
+
+MemoryPlan TrainSetup::memory(std::int64_t local_batch, const RecomputeRule& rule) {
+  BatchShape shape = shape_;
+  shape.sequences = local_batch;
+  RankPlan plan = pipeline_.training;
+  plan.recompute = choose_recompute(rule, {model_, plan, shape}, whole_model_, nullptr);
+  return plan_memory(model_, memory_demand(plan, shape));
+}
+
+MemoryDemand TrainSetup::memory_demand(const RankPlan& training, const BatchShape& shape) {
+  const RankPlan* validation = job_.validation.is_wanted() ? &pipeline_.validation : nullptr;
+  const bool copies = job_.checkpoint.enabled && job_.checkpoint.async;
+  return {.training = training,
+          .validation = validation,
+          .shape = shape,
+          .optimizer_slots = slots_.size(),
+          .data_ranks = share_.data_ranks,
+          .snapshot = copies ? snapshot_bytes(state()) : 0,
+          .memory = device_->memory()};
+}
+
+RankState TrainSetup::state() {
+  return {.device = *device_,
+          .parameters = model_.parameters(),
+          .mesh = *mesh_,
+          .replicas = replicas(),
+          .samples = MeshAxis::batch,
+          .slots = slots_,
+          .left_out = not_owned(pipeline_.shared, mesh_->coordinate(MeshAxis::pp))};
+}
+
+TrainStep::Parts TrainSetup::step_parts(StageMemory& memory, GradientReducer& reducer,
+                                        Whereabouts* whereabouts) {
+  return {.device = *device_,
+          .plan = pipeline_.training,
+          .stages = memory.stages(),
+          .parameters = model_.parameters(),
+          .optimizer = *optimizer_,
+          .data = data_ranks(),
+          .shards = shards(),
+          .pipeline = pipeline_ranks(),
+          .reducer = mesh_->degree(replicas()) > 1 ? &reducer : nullptr,
+          .shared = pipeline_.shared,
+          .sharded = model_.sharded(),
+          .whereabouts = whereabouts};
+}
+
+double TrainSetup::step_flops() {
+  BatchShape whole = shape_;
+  whole.sequences = share_.global_batch;
+  return 3 * whole_model_.stage().forward_flops(whole);
+}
+
+Made<DataSource> TrainSetup::open_data(const Config& differences) {
+  const Config& source = differences.find("source");
+  const std::string name = source.is_null() ? job_.data_source : source.as_string();
+  Config data = name == job_.data_source ? job_.data : Config::map();  // another source has other keys
+  data.merge(differences);
+  data.erase("source");
+  data.set("sequence_length", std::to_string(job_.train.sequence_length));
+  if (!data.has("seed")) data.set("seed", std::to_string(job_.seed));
+  auto opened = at_place(source.is_null() ? place_of(job_.resolved, {"data", "source"}) : source, [&] {
+    return registry_->create<DataSource>(name, Host::of(*registry_, device_.get()), data);
+  });
+  CARAVAN_CHECK(
+      opened->vocab_size() <= whole_model_.stage().vocab_size(), ConfigError,
+      fmt::format("the data has token ids up to {} (the model's vocab_size is {}). Set model.vocab_size, or "
+                  "prepare the data with this model's tokenizer?",
+                  opened->vocab_size() - 1, whole_model_.stage().vocab_size()));
+  return opened;
+}
+
+namespace {
+
+/// Stages with their layers and ranks, and the first steps of the plan of rank 0.
+std::string describe_pipeline(TrainSetup& setup) {
+  const PipelineSetup& pipeline = setup.pipeline();
+  const std::vector<Step>& row = pipeline.training.row;
+  std::string text = "\n# stages\n";
+  for (std::size_t stage = 0; stage < pipeline.layers.size(); ++stage) {
+    const auto& names = setup.whole_model().model().layers();
+    const LayerRange& range = pipeline.layers[stage];
+    text +=
+        fmt::format("  {} on pipeline rank {}: {} .. {}\n", stage, pipeline.training.placement.rank_of[stage],
+                    names[static_cast<std::size_t>(range.begin)].name,
+                    names[static_cast<std::size_t>(range.end - 1)].name);
+  }
+  text += fmt::format("\n# plan of rank 0 (schedule {})\n ", setup.job().parallel.schedule);
+  const std::size_t shown = std::min<std::size_t>(row.size(), 24);
+  for (std::size_t index = 0; index < shown; ++index) text += " " + to_string(row[index]);
+  if (shown < row.size()) text += fmt::format(" ... ({} steps)", row.size());
+  return text + "\n";
+}
+
+std::string describe_recomputation(TrainSetup& setup) {
+  std::string text;
+  if (setup.section_costs()) {
+    text += "\n# forward of each section, measured\n" + setup.section_costs()->describe();
+  } else if (setup.job().train.recompute.kind == RecomputeRule::Kind::budget) {
+    text +=
+        "\n# forward of each section: measured where the ranks run; here as if everything were repeated\n";
+  }
+  if (setup.pipeline().training.recompute.empty()) return text;
+  return text + "\n# recomputation on rank 0\n" +
+         describe_recompute({setup.model(), setup.pipeline().training, setup.shape()});
+}
+
+}  // namespace
+
+std::string describe(TrainSetup& setup) {
+  const BatchShare& share = setup.share();
+  std::string text = "# resolved job\n" + setup.job().resolved.to_yaml();
+  text += fmt::format("\n# layout\n  {}: {}\n  device: {}; computes in {}\n",
+                      counted(setup.mesh().layout().ranks(), "rank"), setup.mesh().layout().describe(),
+                      setup.device().description(), name_of(setup.compute()));
+  text += fmt::format("  a step: {} of {}, {} a micro-batch, {} a rank, {:.3g} TFLOP\n",
+                      counted(share.global_batch, "sequence"), counted(setup.shape().length, "token"),
+                      share.local_batch, counted(share.microbatches(), "micro-batch", "micro-batches"),
+                      setup.step_flops() * 1e-12);
+  text += describe_pipeline(setup);
+  text += describe_recomputation(setup);
+  text += describe_operators(setup);
+  text += describe(step_exchanges(setup));
+  text += "\n# memory of rank 0\n" + setup.memory().describe();
+  return text + "\n# parameters\n  " + describe_parameters(setup.whole_model().parameters()) + "\n";
+}
+
+}  // namespace caravan::jobs

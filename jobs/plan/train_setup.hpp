@@ -1,0 +1,122 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "caravan/data.hpp"
+#include "caravan/mesh.hpp"
+#include "caravan/optimizer.hpp"
+#include "caravan/schedule.hpp"
+#include "core/mesh/paper_world.hpp"
+#include "core/run/train_step.hpp"
+#include "jobs/identity/same_run.hpp"
+#include "jobs/job/job.hpp"
+#include "jobs/plan/layout.hpp"
+#include "jobs/plan/memory_plan.hpp"
+#include "jobs/plan/pipeline_setup.hpp"
+#include "jobs/plan/recompute_choice.hpp"
+#include "jobs/plan/stage_memory.hpp"
+#include "jobs/setup/machine.hpp"
+#include "jobs/setup/model_instance.hpp"
+#include "jobs/state/rank_state.hpp"
+
+namespace caravan::jobs {
+
+/// Makes the device that a job's ranks compute on, or what stands for it.
+using MakeDevice = std::function<Made<Device>(Registry&, const Job&)>;
+/// The job's device on this machine.
+Made<Device> device_of_job(Registry& registry, const Job& job);
+
+/// Everything of a training job that can be decided, checked and described before memory is taken. Borrows
+/// the world.
+class TrainSetup {
+ public:
+  /// [collective] ConfigError and PluginError before anything is allocated, also when ranks have other jobs
+  /// or plugins.
+  TrainSetup(Job job, Communicator& world);
+  /// The same for one rank of ranks that are not running. Nothing is measured: a budget for activations is
+  /// checked, and planned as if everything were repeated.
+  TrainSetup(Job job, PaperWorld& world, const MakeDevice& device);
+
+  /// Resolved to the last key.
+  const Job& job() const noexcept { return job_; }
+  Registry& registry() noexcept { return *registry_; }
+  Mesh& mesh() noexcept { return *mesh_; }
+  RankGroup data_ranks() { return mesh_->group(MeshAxis::batch); }
+  /// Ranks that keep other stretches of the same parameters.
+  RankGroup shards() { return mesh_->group(MeshAxis::fsdp); }
+  /// The axis of ranks that see other samples and keep the same elements of every parameter.
+  MeshAxis replicas() const {
+    return mesh_->degree(MeshAxis::fsdp) > 1 ? MeshAxis::dp_replicate : MeshAxis::batch;
+  }
+  RankGroup pipeline_ranks() { return mesh_->group(MeshAxis::pp); }
+  Device& device() noexcept { return *device_; }
+  /// Of activations and the weights that operators read.
+  DType compute() const noexcept { return compute_; }
+  /// The stages of this rank.
+  ModelInstance& model() noexcept { return model_; }
+  /// All layers, for counting: never allocated.
+  ModelInstance& whole_model() noexcept { return whole_model_; }
+  /// The stages of another pipeline rank, for their names and shapes.
+  std::unique_ptr<ModelInstance> stages_of_rank(int rank) { return stages_of_rank(rank, *device_); }
+  /// The same, to be allocated on `device`.
+  std::unique_ptr<ModelInstance> stages_of_rank(int rank, Device& device);
+  Optimizer& optimizer() noexcept { return *optimizer_; }
+  const std::vector<std::string>& slots() const noexcept { return slots_; }
+  /// The run as one that goes on from a checkpoint. Borrows `identity`.
+  GoingOn going_on(const RunIdentity& identity) { return {job_, *registry_, mesh_->layout(), identity}; }
+  /// What this rank keeps from step to step.
+  RankState state();
+  const BatchShape& shape() const noexcept { return shape_; }
+  const BatchShare& share() const noexcept { return share_; }
+  const PipelineSetup& pipeline() const noexcept { return pipeline_; }
+  /// Measured where a budget for activations chooses what is kept.
+  const std::optional<SectionCosts>& section_costs() const noexcept { return section_costs_; }
+  MemoryPlan memory();
+  /// What it would be with other micro-batches and another recomputation.
+  MemoryPlan memory(std::int64_t local_batch, const RecomputeRule& rule);
+  /// What a TrainStep is made of, on activations in `memory`. The model must be allocated. `whereabouts` is
+  /// told what the step does.
+  TrainStep::Parts step_parts(StageMemory& memory, GradientReducer& reducer,
+                              Whereabouts* whereabouts = nullptr);
+  /// FLOPs of a step of all ranks, forward and backward, without recomputation.
+  double step_flops();
+
+  /// `differences`: keys that override the data section, e.g. for validation.
+  Made<DataSource> open_data(const Config& differences);
+
+ private:
+  /// Ranks on paper exchange nothing: they are not compared, and no costs are measured.
+  enum class Ranks { running, on_paper };
+  TrainSetup(Job job, Communicator& world, const MakeDevice& device, Ranks ranks);
+  static Job prepare(Job job, Registry& registry, Communicator& world, Ranks ranks);
+  void choose_recomputation(Ranks ranks);
+  /// ConfigError where parameters cannot be divided as the job asks.
+  void check_shards();
+  StageChoice stages_on(int rank) const;
+  ComputeOn on_device() const { return {device_.get(), compute_, mesh_.get()}; }
+  ComputeOn in_shards(Device& device) const { return {&device, compute_, mesh_.get(), pipeline_.rooms}; }
+  MemoryDemand memory_demand(const RankPlan& training, const BatchShape& shape);
+
+  std::unique_ptr<Registry> registry_;
+  Job job_;
+  Communicator& world_;
+  Made<Device> device_;
+  std::unique_ptr<Mesh> mesh_;
+  DType compute_;
+  ModelInstance whole_model_;
+  Made<Optimizer> optimizer_;
+  std::vector<std::string> slots_;
+  BatchShape shape_;
+  BatchShare share_;
+  PipelineSetup pipeline_;
+  ModelInstance model_;
+  std::optional<SectionCosts> section_costs_;
+};
+
+/// [collective] The text of --dry-run: job, layout, plan, operators, memory, parameters.
+std::string describe(TrainSetup& setup);
+
+}  // namespace caravan::jobs

@@ -1,0 +1,123 @@
+#include "jobs/state/model_source.hpp"
+
+#include <fmt/format.h>
+
+#include "caravan/check.hpp"
+#include "caravan/log.hpp"
+#include "io/checkpoint/reader.hpp"
+#include "io/hf/checkpoint_source.hpp"
+#include "io/hf/config_json.hpp"
+#include "io/hf/model_path.hpp"
+#include "io/text/load_tokenizer.hpp"
+#include "io/text/tokenizer_files.hpp"
+#include "jobs/identity/model_tokenizer.hpp"
+#include "jobs/job/job.hpp"
+#include "jobs/state/train_state.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+void warn(const std::vector<std::string>& sentences) {
+  for (const std::string& sentence : sentences) log_warning(sentence);
+}
+
+ModelSource from_hugging_face(const std::string& folder) {
+  io::HfConfig config = io::read_hf_config(folder);
+  auto weights = io::open_weight_source(folder);
+  for (const std::string& note : config.notes) log_info(folder + ": " + note);
+  warn(config.warnings);
+  warn(weights->warnings());
+  if (config.model.get_bool("tied_head") && weights->has("output.weight"))
+    config.model.set("tied_head", Config::scalar("false"));
+  return {"llama4", std::move(config.model), std::move(weights), "", folder, std::move(config.eos)};
+}
+
+ModelSource from_checkpoint(const std::string& folder) {
+  auto weights = std::make_unique<io::CheckpointSource>(folder);
+  const Job job = resolve_job(Config::parse(weights->reader().job_yaml(), folder + " (job)"));
+  return {job.model_plugin, job.model, std::move(weights), folder, "", {}};
+}
+
+/// Null for a model that is no checkpoint of ours.
+const io::CheckpointReader* reader_of(const ModelSource& source) {
+  const auto* ours = dynamic_cast<const io::CheckpointSource*>(source.weights.get());
+  return ours ? &ours->reader() : nullptr;
+}
+
+/// What the model says of its tokenizer.
+ModelTokenizer own_tokenizer(const ModelSource& source) {
+  const io::CheckpointReader* reader = reader_of(source);
+  if (!reader) return {io::find_tokenizer_file(source.folder), ""};
+  return tokenizer_of(*reader, resolve_job(Config::parse(reader->job_yaml(), source.checkpoint + " (job)")));
+}
+
+std::vector<io::NamedShape> wanted(const ParameterStore& parameters) {
+  std::vector<io::NamedShape> shapes;
+  for (const auto& parameter : parameters.parameters()) {
+    for (std::size_t part = 0; part < parameter->spec().parts.size(); ++part) {
+      shapes.push_back({parameter->spec().parts[part].name, parameter->part_shape(part)});
+    }
+  }
+  return shapes;
+}
+
+void read_all(const io::WeightSource& weights, ParameterStore& parameters, Whereabouts* whereabouts) {
+  for (const Fragment& fragment : parameters.fragments()) {
+    enter(whereabouts, "reading weights");
+    parameters.set(fragment, [&](const TensorView& values) {
+      for (const PartOfFragment& each : parts_of(fragment, values))
+        weights.read_block(fragment.parameter->spec().parts[each.part].name, each.box.origin, each.view);
+    });
+  }
+}
+
+}  // namespace
+
+void check_weights_from(const std::string& path, const ParameterStore& whole_model) {
+  io::check_weights(*io::open_weight_source(path), wanted(whole_model));
+}
+
+ModelSource open_model(const std::string& path) {
+  return io::open_model_path(path, [&](const io::ModelPath& resolved) {
+    for (const auto& skipped : resolved.skipped)
+      log_warning(fmt::format("skipped {}: {}", skipped.path, skipped.why));
+    CARAVAN_CHECK(
+        resolved.kind != io::ModelPath::Kind::safetensors, IoError,
+        fmt::format("{} holds weights alone (nothing says which model they are). Give the folder with its "
+                    "config.json?",
+                    path));
+    return resolved.kind == io::ModelPath::Kind::checkpoint ? from_checkpoint(resolved.path)
+                                                            : from_hugging_face(resolved.path);
+  });
+}
+
+std::unique_ptr<Tokenizer> open_tokenizer(const ModelSource& source, const std::string& given) {
+  if (given.empty()) {
+    const ModelTokenizer own = own_tokenizer(source);
+    return own.path.empty() ? nullptr : io::load_tokenizer(own.path);
+  }
+  if (!source.checkpoint.empty()) check_tokenizer(given, tokenizer_digest_of(source.checkpoint));
+  return io::load_tokenizer(given);
+}
+
+/// A checkpoint is read through the files that were opened with it: its run may prune it meanwhile.
+void load_weights(const ModelSource& source, ParameterStore& parameters) {
+  if (const io::CheckpointReader* reader = reader_of(source)) return load_weights(*reader, parameters);
+  const auto surplus = io::check_weights(*source.weights, wanted(parameters), io::Surplus::left_out);
+  if (!surplus.empty())
+    log_warning(
+        fmt::format("{} holds what the model of its config.json does not have: {}; left out, as in "
+                    "transformers",
+                    source.weights->description(), io::first_few(surplus)));
+  return read_all(*source.weights, parameters, nullptr);
+}
+
+void load_weights_from(const std::string& path, ParameterStore& parameters, const ParameterStore& whole_model,
+                       Whereabouts* whereabouts) {
+  const auto weights = io::open_weight_source(path);
+  warn(weights->warnings());
+  io::check_weights(*weights, wanted(whole_model));
+  read_all(*weights, parameters, whereabouts);
+}
+
+}  // namespace caravan::jobs

@@ -1,0 +1,162 @@
+#include "jobs/state/train_state.hpp"
+
+#include <fmt/format.h>
+#include <fnmatch.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+#include "caravan/check.hpp"
+#include "caravan/log.hpp"
+#include "io/checkpoint/catalogue.hpp"
+#include "io/checkpoint/layout.hpp"
+#include "io/checkpoint/misnamed.hpp"
+#include "io/checkpoint/reader.hpp"
+#include "jobs/job/job.hpp"
+#include "jobs/state/state_tensors.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+using Globs = std::vector<std::string>;
+
+bool matches(const Globs& globs, const std::string& name) {
+  return std::any_of(globs.begin(), globs.end(),
+                     [&](const std::string& glob) { return ::fnmatch(glob.c_str(), name.c_str(), 0) == 0; });
+}
+
+void check_globs(const io::CheckpointReader& reader, const Globs& excluded) {
+  std::vector<std::string> names = reader.attribute_names();
+  for (const io::TensorRecord& tensor : reader.tensors()) names.push_back(tensor.name);
+  for (const std::string& glob : excluded) {
+    const bool fits = std::any_of(names.begin(), names.end(),
+                                  [&](const std::string& name) { return matches({glob}, name); });
+    CARAVAN_CHECK(
+        fits, ConfigError,
+        fmt::format("checkpoint.exclude_from_loading: '{}' fits nothing in {} (its names are such as {}). "
+                    "Misspelled?",
+                    glob, reader.folder(), names.back()));
+  }
+}
+
+/// Refuses a checkpoint of another model or optimizer: whatever is missing, has another shape, or would be
+/// left behind unread, unless it is excluded.
+void check_same_tensors(const io::CheckpointReader& reader, const ParameterStore& whole_model,
+                        const std::vector<std::string>& slots, const Globs& excluded) {
+  const auto refuse = [&](const std::string& problem) {
+    throw IoError(fmt::format(
+        "{} does not fit the job: {} (it holds another model or optimizer). Another output, or the job "
+        "that caravan inspect --job prints?",
+        reader.folder(), problem));
+  };
+  std::set<std::string> wanted;
+  const auto check = [&](const StatePart& part) {
+    if (matches(excluded, part.name)) return;
+    if (!reader.has(part.name)) refuse(part.name + " is missing in it");
+    const Shape stored = reader.info(part.name).shape;
+    if (stored != part.shape)
+      refuse(fmt::format("{} is {} instead of {}", part.name, to_string(stored), to_string(part.shape)));
+    wanted.insert(part.name);
+  };
+  for (const StateTensor& tensor : state_tensors(whole_model, slots, {})) {
+    for (const StatePart& part : parts_of(tensor, tensor.view)) check(part);
+  }
+  for (const io::TensorRecord& tensor : reader.tensors()) {
+    const bool unused = slots.empty() && tensor.name.starts_with("/optimizer/");
+    if (!unused && !wanted.contains(tensor.name) && !matches(excluded, tensor.name))
+      refuse(tensor.name + " is not in the job");
+  }
+}
+
+/// Of all parts, whatever this rank holds of them.
+std::vector<std::string> part_names(const StateTensor& tensor) {
+  if (!tensor.fragment) return {tensor.group + tensor.name};
+  std::vector<std::string> names;
+  for (const ParameterPart& part : tensor.fragment->parameter->spec().parts)
+    names.push_back(tensor.group + part.name);
+  return names;
+}
+
+/// Parts of a block are excluded together or not at all: a device is given whole blocks.
+bool is_excluded(const StateTensor& tensor, const Globs& excluded) {
+  const std::vector<std::string> all = part_names(tensor);
+  const std::ptrdiff_t parts = std::ssize(all),
+                       hits = std::count_if(all.begin(), all.end(), [&](const std::string& name) {
+                         return matches(excluded, name);
+                       });
+  CARAVAN_CHECK(
+      hits == 0 || hits == parts, ConfigError,
+      fmt::format("checkpoint.exclude_from_loading names {} of the {} parts of {}{} (they are one block in "
+                  "memory). Name all of them?",
+                  hits, parts, tensor.group, tensor.name));
+  return hits > 0;
+}
+
+void read_tensors(const io::CheckpointReader& reader, ParameterStore& store,
+                  const std::vector<std::string>& slots, const Globs& excluded, Whereabouts* whereabouts) {
+  for (const StateTensor& tensor : state_tensors(store, slots, {})) {
+    enter(whereabouts, "reading a checkpoint");
+    if (is_excluded(tensor, excluded)) continue;
+    const auto fill = [&](const TensorView& values) {
+      for (const StatePart& part : parts_of(tensor, values))
+        reader.read_block(part.name, part.box.origin, part.view);
+    };
+    tensor.is_weights() ? store.set(*tensor.fragment, fill) : store.set(tensor.view, fill);
+  }
+}
+
+std::int64_t count(const io::CheckpointReader& reader, const std::string& name) {
+  const io::CheckpointValue value = reader.attribute(name);
+  const auto* number = std::get_if<std::int64_t>(&value);
+  CARAVAN_CHECK(number, IoError, fmt::format("{} of {} is no whole number", name, reader.folder()));
+  return io::checked_count(*number, fmt::format("{} of {}", name, reader.folder()));
+}
+
+}  // namespace
+
+bool is_ignored(const std::string& checkpoint) {
+  const auto why = io::misnamed(checkpoint);
+  if (why) log_warning(fmt::format("ignored {}: {}", checkpoint, *why));
+  return why.has_value();
+}
+
+void refuse_to_mix(const std::string& output) {
+  for (const std::string& path : io::newest_first(output)) {
+    CARAVAN_CHECK(is_ignored(path), ConfigError,
+                  fmt::format("{} holds checkpoints up to step {} and checkpoint.resume is false (two runs "
+                              "would mix). Name another output, or move them away?",
+                              output, *io::step_of(std::filesystem::path(path).filename().string())));
+  }
+}
+
+void check_whole_load(const Job& job) {
+  CARAVAN_CHECK(
+      job.checkpoint.exclude_from_loading.empty(), ConfigError,
+      fmt::format("checkpoint.exclude_from_loading with checkpoint.initial_load={} (it is for resuming; "
+                  "weights to start from are loaded whole). Leave one out?",
+                  job.checkpoint.initial_load));
+}
+
+void check_fits(const io::CheckpointReader& reader, const Job& job, const ParameterStore& whole_model,
+                const std::vector<std::string>& slots) {
+  const Globs& excluded = job.checkpoint.exclude_from_loading;
+  check_globs(reader, excluded);
+  check_same_tensors(reader, whole_model, slots, excluded);
+}
+
+Progress load_state(const io::CheckpointReader& reader, const Job& job, const RankState& state,
+                    Whereabouts& whereabouts) {
+  const Globs& excluded = job.checkpoint.exclude_from_loading;
+  if (!excluded.empty()) state.parameters.initialise(job.seed);
+  read_tensors(reader, state.parameters, state.slots, excluded, &whereabouts);
+  const std::string cursor = "/state/next_sample";
+  return {reader.step(), reader.tokens_seen(), matches(excluded, cursor) ? 0 : count(reader, cursor)};
+}
+
+void load_weights(const io::CheckpointReader& reader, ParameterStore& parameters) {
+  check_same_tensors(reader, parameters, {}, {});
+  read_tensors(reader, parameters, {}, {}, nullptr);
+}
+
+}  // namespace caravan::jobs
