@@ -9,17 +9,19 @@ file(WRITE ${tree}/core/up.cpp "#include \"../jobs/main.hpp\"\n#include \"core/b
 file(WRITE ${tree}/jobs/state/up.cpp "#include \"jobs/plan/layout.hpp\"\n#include \"jobs/identity/right_below.hpp\"\n")
 file(WRITE ${tree}/jobs/watch/sideways.hpp "#include \"jobs/state/rank_state.hpp\"\n#include \"jobs/watch/right_here.hpp\"\n")
 file(WRITE ${tree}/jobs/outputs.hpp "#include \"jobs/plan/layout.hpp\"\n")
-file(WRITE ${tree}/jobs/unheard/new.cpp "#include \"jobs/job/job.hpp\"\n")
+file(WRITE ${tree}/jobs/new_verb/part.cpp "#include \"jobs/train/right_of_a_verb.hpp\"\n#include \"jobs/commands/verb.hpp\"\n")
+file(WRITE ${tree}/jobs/commands/verb.cpp "#include \"jobs/new_verb/right_of_commands.hpp\"\n")
+file(WRITE ${tree}/jobs/plan/new.cpp "#include \"jobs/new_verb/part.hpp\"\n")
 execute_process(COMMAND ${CMAKE_COMMAND} -DROOT=${tree} -P ${CMAKE_CURRENT_LIST_DIR}/include_directions.cmake
   RESULT_VARIABLE result ERROR_VARIABLE text)
 foreach(expected "io/sideways.cpp" "io must not know parallel" "plugins must not know core" "core must not know core"
         "paths begin at the root" "jobs/state must not know jobs/plan" "jobs/watch must not know jobs/state"
-        "jobs/outputs must not know jobs/plan" "what jobs/unheard may know")
+        "jobs/outputs must not know jobs/plan" "jobs/new_verb must not know jobs/commands" "jobs/plan must not know jobs/new_verb")
   if(result EQUAL 0 OR NOT text MATCHES "${expected}")
     message(FATAL_ERROR "the check did not say '${expected}' but: ${text}")
   endif()
 endforeach()
-foreach(right "right.hpp" "right_below.hpp" "right_here.hpp" "caravan/error.hpp")
+foreach(right "right.hpp" "right_below.hpp" "right_here.hpp" "right_of_a_verb.hpp" "right_of_commands.hpp" "caravan/error.hpp")
   if(text MATCHES "${right}")
     message(FATAL_ERROR "the check refused what is right: ${text}")
   endif()
