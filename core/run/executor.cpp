@@ -172,7 +172,8 @@ void Executor::walk(const Step& step, std::size_t index) {
 void Executor::exchange(const Action& action) {
   StageGroups* groups = member(action.stage)->groups;
   if (!groups) return;  // whole parameters, whose gradients are announced while the last backward walks
-  // RESHARD has nothing to do: the room is this stage's alone, and what it holds may be used until the update.
+  // RESHARD has nothing to do: the room is this stage's alone, and what it holds may be used until the
+  // update.
   if (action.kind == ActionKind::unshard) groups->unshard();
   if (action.kind == ActionKind::reduce_gradients) groups->reduce();
 }

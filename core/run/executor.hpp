@@ -64,7 +64,7 @@ class Executor {
   struct Member {
     PipelineStage stage;
     Observer observer;
-    StageGroups* groups;  ///< or null
+    StageGroups* groups;                   ///< or null
     std::ptrdiff_t last_weight_step = -1;  ///< index in the row
   };
   /// What all actions of a run share.

@@ -136,16 +136,15 @@ void ParameterStore::place_group_gradients(const Memory& need) {
   const auto grad = [](Fragment& fragment) -> TensorView& { return fragment.grad; };
   Arena& stretches = open(need.gradients, "gradients");
   place_stretches(stretches, DType::f32, {gradients, grad});
-  all_gradients_ = TensorView(stretches.base(), DType::f32,
-                              {static_cast<std::int64_t>(stretches.used() / sizeof(float))});
+  all_gradients_ =
+      TensorView(stretches.base(), DType::f32, {static_cast<std::int64_t>(stretches.used() / sizeof(float))});
   Arena& arena = open(need.gradient_rooms, "whole gradients");
   const AllRooms sizes(*groups_);
   const auto rooms = take_rooms(arena, DType::f32, sizes.gradients),
              sums = take_rooms(arena, DType::f32, sizes.sums);
   for (ParameterGroup& group : *groups_) {
     group.gradients = rooms.at(group.gradient_room).rows(0, group.elements);
-    if (group.shares_gradient_room)
-      group.sum = sums.at(group.gradient_room).rows(0, group.stretch.size());
+    if (group.shares_gradient_room) group.sum = sums.at(group.gradient_room).rows(0, group.stretch.size());
     for (std::size_t index = 0; index < group.parameters.size(); ++index)
       group.parameters[index]->grad = whole_in(group.gradients, group, index);
   }

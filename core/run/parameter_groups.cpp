@@ -57,8 +57,8 @@ class Collector {
  public:
   void add(const Stage& stage) {
     for (std::size_t index = 0; index < stage.layers().size(); ++index) {
-      const bool is_end = (stage.is_first() && index == 0) ||
-                          (stage.is_last() && index + 1 == stage.layers().size());
+      const bool is_end =
+          (stage.is_first() && index == 0) || (stage.is_last() && index + 1 == stage.layers().size());
       for (Parameter* parameter : stage.layers()[index]->parameters())
         group_of(*parameter, stage.name(index)).is_inner &= !is_end;
     }
@@ -116,14 +116,12 @@ std::vector<ParameterGroup> parameter_groups(const std::vector<std::unique_ptr<S
   Rooms weights(rule.prefetch + 1), gradients(kGradientTurns);
   std::vector<ParameterGroup> groups;
   for (Members& members : collector.take()) {
-    ParameterGroup& group =
-        groups.emplace_back(std::move(members.name), std::move(members.parameters),
-                            members.is_expert ? MeshAxis::efsdp : MeshAxis::fsdp, mesh);
+    ParameterGroup& group = groups.emplace_back(std::move(members.name), std::move(members.parameters),
+                                                members.is_expert ? MeshAxis::efsdp : MeshAxis::fsdp, mesh);
     const bool turns = rule.weights_take_turns && members.is_inner;
     group.weight_room = turns ? weights.in_turn(members.is_expert) : weights.own();
     group.shares_gradient_room = rule.gradients_take_turns && members.is_inner;
-    group.gradient_room =
-        group.shares_gradient_room ? gradients.in_turn(members.is_expert) : gradients.own();
+    group.gradient_room = group.shares_gradient_room ? gradients.in_turn(members.is_expert) : gradients.own();
   }
   return groups;
 }

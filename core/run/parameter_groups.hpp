@@ -10,8 +10,8 @@
 namespace caravan {
 
 /// Parameters that ranks divide together: flat memory in which each begins at a multiple of kAlignment
-/// elements, cut into equal stretches. Each rank keeps one stretch of weights, gradients and slots. While layers
-/// use the parameters, weights and gradients are whole in a room.
+/// elements, cut into equal stretches. Each rank keeps one stretch of weights, gradients and slots. While
+/// layers use the parameters, weights and gradients are whole in a room.
 struct ParameterGroup {
   static constexpr std::int64_t kAlignment = 64;  ///< elements: 64 bytes also of a type of one byte
 

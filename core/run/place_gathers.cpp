@@ -60,8 +60,8 @@ class Placing {
 
   void place_gathers(int prefetch) {
     const auto uses = [](const Visit& visit) { return visit.what != Visit::What::backward_weight; };
-    const std::vector<Stay> stays =
-        stays_in(walk_, layers_, groups_, [](const GroupVisits& group) { return group.weight_room; }, uses);
+    const std::vector<Stay> stays = stays_in(
+        walk_, layers_, groups_, [](const GroupVisits& group) { return group.weight_room; }, uses);
     std::vector<std::size_t> firsts;  // visits that begin to use some group
     for (const Stay& stay : stays) {
       if (firsts.empty() || firsts.back() != stay.first) firsts.push_back(stay.first);
@@ -70,8 +70,8 @@ class Placing {
       const std::size_t ahead = std::min(firsts.size() - 1, static_cast<std::size_t>(prefetch));
       const std::size_t wanted = firsts[firsts.size() - 1 - ahead];
       const std::size_t allowed = stay.before ? stays[*stay.before].last + 1 : 0;
-      gathers_before_[stay.first].push_back(insert({Insertion::Kind::gather, std::max(wanted, allowed),
-                                                    group.gather, walk_[stay.first].layer}));
+      gathers_before_[stay.first].push_back(insert(
+          {Insertion::Kind::gather, std::max(wanted, allowed), group.gather, walk_[stay.first].layer}));
     }
   }
 
@@ -79,8 +79,8 @@ class Placing {
     const auto uses = [](const Visit& visit) {
       return visit.what == Visit::What::backward_input || visit.what == Visit::What::backward_weight;
     };
-    const std::vector<Stay> stays =
-        stays_in(walk_, layers_, groups_, [](const GroupVisits& group) { return group.gradient_room; }, uses);
+    const std::vector<Stay> stays = stays_in(
+        walk_, layers_, groups_, [](const GroupVisits& group) { return group.gradient_room; }, uses);
     std::vector<std::size_t> reductions(stays.size());
     std::map<std::size_t, std::size_t> last_of_group;
     for (std::size_t index = 0; index < stays.size(); ++index) last_of_group[stays[index].group] = index;
@@ -113,7 +113,8 @@ class Placing {
       index_of[at] = placed.size();
       Visit visit = walk_[at];
       for (std::size_t& waited : visit.waits_for) waited = index_of[waited];
-      for (const std::size_t gather : gathers_before_[at]) visit.waits_for.push_back(index_of_inserted[gather]);
+      for (const std::size_t gather : gathers_before_[at])
+        visit.waits_for.push_back(index_of_inserted[gather]);
       placed.push_back(std::move(visit));
     }
     take_until(walk_.size());

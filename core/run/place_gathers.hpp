@@ -15,16 +15,17 @@ struct GroupVisits {
   Segment* reduce_last = nullptr;  ///< the same, where it is the walk's last of this group
   int weight_room = 0, gradient_room = 0;
   bool gathers = true;  ///< in walks; false where the plan says when
-  bool reduces = true;  ///< at the end of its backward; false where gradients of several walks are summed first
+  bool reduces =
+      true;  ///< at the end of its backward; false where gradients of several walks are summed first
 };
 
 /// Which groups each layer of a stage uses, by their index.
 using GroupsOfLayers = std::vector<std::vector<std::size_t>>;
 
-/// The walk with the exchanges of its groups: each is gathered before its first use, as many first uses of groups
-/// ahead as `prefetch` says and the room's former user allows; its gradients are prepared before the backward of its
-/// first layer and summed after that of its last. A room that several groups use in turns serves each as long
-/// as the visits between its first and its last.
+/// The walk with the exchanges of its groups: each is gathered before its first use, as many first uses of
+/// groups ahead as `prefetch` says and the room's former user allows; its gradients are prepared before the
+/// backward of its first layer and summed after that of its last. A room that several groups use in turns
+/// serves each as long as the visits between its first and its last.
 Walk place_gathers(const Walk& walk, const GroupsOfLayers& layers, const std::vector<GroupVisits>& groups,
                    int prefetch);
 

@@ -12,8 +12,8 @@
 
 namespace caravan {
 
-/// The parameter groups of one stage's layers: where in its walks they travel, and what the actions UNSHARD and
-/// REDUCE_GRAD of a plan come to.
+/// The parameter groups of one stage's layers: where in its walks they travel, and what the actions UNSHARD
+/// and REDUCE_GRAD of a plan come to.
 class StageGroups {
  public:
   /// `exchanges`: of all stages of the rank; borrowed.

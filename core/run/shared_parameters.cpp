@@ -8,8 +8,8 @@ namespace {
 
 const Fragment* find(const ParameterStore& store, const std::string& name) {
   const auto& all = store.fragments();
-  const auto found = std::find_if(
-      all.begin(), all.end(), [&](const Fragment& each) { return each.parameter->spec().name == name; });
+  const auto found = std::find_if(all.begin(), all.end(),
+                                  [&](const Fragment& each) { return each.parameter->spec().name == name; });
   return found == all.end() ? nullptr : &*found;
 }
 

@@ -18,7 +18,8 @@ struct SharedParameter {
 };
 
 /// Keeps the copies of shared parameters equal: every copy starts with the same values and gets the sum of
-/// all copies' gradients. Ranks that divide a copy keep the same elements of it on every stage, and sum those. For norms and checkpoints the owner's counts.
+/// all copies' gradients. Ranks that divide a copy keep the same elements of it on every stage, and sum
+/// those. For norms and checkpoints the owner's counts.
 class SharedParameters {
  public:
   /// `shared`: equal on all ranks of `pipeline`. Takes memory for the largest that this rank holds.

@@ -16,8 +16,8 @@ class Count {
   }
 
   void add(const Action& action) {
-    const auto at = static_cast<std::size_t>(std::find(stages_.begin(), stages_.end(), action.stage) -
-                                             stages_.begin());
+    const auto at =
+        static_cast<std::size_t>(std::find(stages_.begin(), stages_.end(), action.stage) - stages_.begin());
     switch (action.kind) {
       case ActionKind::forward:
       case ActionKind::recompute:

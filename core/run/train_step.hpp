@@ -39,7 +39,7 @@ class TrainStep {
     GradientReducer* reducer;  ///< over ranks that keep the same fragments; null where there are no others
     std::vector<SharedParameter> shared{};
     ShardedParameters* sharded = nullptr;  ///< of parameters that ranks divide; null where all are whole
-    Whereabouts* whereabouts = nullptr;  ///< told what the step does; null: nobody watches
+    Whereabouts* whereabouts = nullptr;    ///< told what the step does; null: nobody watches
   };
   explicit TrainStep(Parts parts);
   ~TrainStep();

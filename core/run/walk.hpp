@@ -77,7 +77,7 @@ class Cursor {
   int set_;
   WalkObserver* observer_;
   std::size_t next_ = 0;
-  std::array<Posted, 8> posted_;  // in the order of their visits; fixed, because walks allocate nothing
+  std::array<Posted, 16> posted_;  // in the order of their visits; fixed, because walks allocate nothing
   std::size_t num_posted_ = 0;
 };
 

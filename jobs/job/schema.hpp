@@ -110,13 +110,16 @@ inline constexpr caravan_param kCheckpointParams[] = {
 
 inline constexpr caravan_param kParallelParams[] = {
     {"data_replicate", "int", "-1", "ranks", "[-1, 1048576]",
-     "Copies of the model that see different samples; -1: all ranks that are left, or 1 where data_shard takes "
+     "Copies of the model that see different samples; -1: all ranks that are left, or 1 where data_shard "
+     "takes "
      "them."},
     {"data_shard", "int", "1", "ranks", "[-1, 1048576]",
-     "Ranks that divide one copy: each keeps a part of weights, gradients and optimizer state, and sees samples "
+     "Ranks that divide one copy: each keeps a part of weights, gradients and optimizer state, and sees "
+     "samples "
      "of its own; -1: all that are left."},
     {"reshard", "auto|always|never", "auto", "", "",
-     "Whether layers take turns in the memory of gathered weights, and gather again for the backward: auto does "
+     "Whether layers take turns in the memory of gathered weights, and gather again for the backward: auto "
+     "does "
      "where there is one pipeline stage, never holds them from their first use to the update."},
     {"prefetch", "int", "1", "groups", "[0, 3]",
      "Parameter groups that are gathered ahead of their use; 0: each when it is used."},

@@ -7,8 +7,8 @@
 
 namespace caravan::jobs {
 
-/// What a rank exchanges with others in one step, besides single numbers. Bytes are those that it sends, which
-/// are as many as it receives.
+/// What a rank exchanges with others in one step, besides single numbers. Bytes are those that it sends,
+/// which are as many as it receives.
 struct StepExchanges {
   struct Item {
     std::int64_t times = 0;

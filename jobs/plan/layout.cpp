@@ -25,8 +25,8 @@ void check_tokens(const Job::Train& train, const BatchShare& share) {
 }  // namespace
 
 MeshLayout mesh_layout(const Job::Parallel& parallel, int ranks) {
-  const std::pair<const char*, std::int64_t> later[] = {
-      {"context", parallel.context}, {"tensor", parallel.tensor}};
+  const std::pair<const char*, std::int64_t> later[] = {{"context", parallel.context},
+                                                        {"tensor", parallel.tensor}};
   for (const auto& [key, degree] : later) {
     CARAVAN_CHECK(
         degree == 1, ConfigError,

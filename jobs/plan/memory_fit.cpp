@@ -84,7 +84,10 @@ class Advice {
       if (is_planned) smaller_batch({});
       if (!fits({kFull}, ranks())) smaller_batch({kFull});
     }
-    more_stages(is_planned ? std::vector<std::string>{} : std::vector<std::string>{kFull});
+    const std::vector<std::string> planned =
+        is_planned ? std::vector<std::string>{} : std::vector<std::string>{kFull};
+    more_shards(planned);
+    more_stages(planned);
     return ways_;
   }
 
@@ -130,6 +133,17 @@ class Advice {
       if (parameters_ / static_cast<std::size_t>(pipeline / now) > room_) continue;
       changes[0] = fmt::format("parallel.pipeline={}", pipeline);
       if (fits(changes, ranks() / now * pipeline)) return;
+    }
+  }
+
+  /// The fewest shards, doubled and doubled again: of replicas that there are, or of more ranks.
+  void more_shards(std::vector<std::string> changes) {
+    constexpr std::int64_t kMost = 64;
+    const std::int64_t now = setup_.mesh().degree(MeshAxis::fsdp);
+    changes.insert(changes.begin(), {"", "parallel.data_replicate=-1"});
+    for (std::int64_t shards = 2 * now; shards <= kMost; shards *= 2) {
+      changes[0] = fmt::format("parallel.data_shard={}", shards);
+      if (fits(changes, std::max(ranks(), pipeline_ranks() * shards))) return;
     }
   }
 

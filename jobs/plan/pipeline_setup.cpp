@@ -92,7 +92,7 @@ PipelineSetup planned(Registry& registry, const Job& job, const Mesh& mesh, std:
     error.add_context(from_plugin(job.parallel));
     throw;
   }
-  if (mesh.degree(MeshAxis::fsdp) > 1) check_rooms(setup.rooms, setup.training, job.parallel);
+  if (mesh.degree(MeshAxis::fsdp) > 1) check_rooms(setup.rooms, setup.schedule, job.parallel);
   setup.validation = lower_evaluation(setup.training.placement, request.ranks, rank, setup.unsharding);
   const int stages = setup.training.placement.stages();
   CARAVAN_CHECK(stages == static_cast<int>(setup.layers.size()), ConfigError,

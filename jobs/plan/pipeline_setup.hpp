@@ -18,9 +18,9 @@ struct PipelineSetup {
   Plan schedule;      ///< compute actions of all ranks, as the plugin gave them
   RankPlan training;  ///< this rank's
   RankPlan validation;
-  RoomRule rooms;         ///< of sharded parameters
+  RoomRule rooms;                            ///< of sharded parameters
   Unsharding unsharding = Unsharding::none;  ///< of both plans
-  std::vector<LayerRange> layers;  ///< of every stage
+  std::vector<LayerRange> layers;            ///< of every stage
   std::vector<SharedParameter> shared;
 };
 

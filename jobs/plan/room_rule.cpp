@@ -24,9 +24,11 @@ RoomRule room_rule(const Job::Parallel& parallel, int stages) {
   return rule;
 }
 
-void check_rooms(const RoomRule& rule, const RankPlan& plan, const Job::Parallel& parallel) {
-  const bool overlaps =
-      std::any_of(plan.places.begin(), plan.places.end(), [](const auto& stage) { return stage.overlaps; });
+void check_rooms(const RoomRule& rule, const Plan& plan, const Job::Parallel& parallel) {
+  const auto overlaps_in = [](const std::vector<Step>& row) {
+    return std::any_of(row.begin(), row.end(), [](const Step& step) { return step.overlapped.has_value(); });
+  };
+  const bool overlaps = std::any_of(plan.steps.begin(), plan.steps.end(), overlaps_in);
   CARAVAN_CHECK(
       !overlaps || !rule.weights_take_turns, ConfigError,
       fmt::format("parallel.reshard={} with parallel.schedule={} (it runs a forward between the layers of a "

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "core/plan/lower.hpp"
+#include "caravan/schedule.hpp"
 #include "core/run/parameter_groups.hpp"
 #include "jobs/job/job.hpp"
 
@@ -10,6 +10,6 @@ namespace caravan::jobs {
 /// nothing is sharded for.
 RoomRule room_rule(const Job::Parallel& parallel, int stages);
 /// ConfigError where a plan runs two walks at once and the job lets their layers take turns in one room.
-void check_rooms(const RoomRule& rule, const RankPlan& plan, const Job::Parallel& parallel);
+void check_rooms(const RoomRule& rule, const Plan& plan, const Job::Parallel& parallel);
 
 }  // namespace caravan::jobs

@@ -34,8 +34,8 @@ StageMemory::StageMemory(Device& device, ModelInstance& model, const RankPlan& p
 std::vector<LocalStage> StageMemory::stages() {
   std::vector<LocalStage> stages;
   for (std::size_t at = 0; at < stashes_.size(); ++at)
-    stages.push_back({*model_.stages()[at], *stashes_[at],
-                      model_.sharded() ? &model_.sharded()->stage(at) : nullptr});
+    stages.push_back(
+        {*model_.stages()[at], *stashes_[at], model_.sharded() ? &model_.sharded()->stage(at) : nullptr});
   return stages;
 }
 

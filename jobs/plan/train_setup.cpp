@@ -98,17 +98,19 @@ void TrainSetup::check_shards() {
   const int shards = mesh_->degree(MeshAxis::fsdp);
   CARAVAN_CHECK(
       shards == 1 || optimizer_->is_elementwise(), ConfigError,
-      fmt::format("optimizer.name={} with {} shards (its rule needs whole parameters, and a rank keeps a stretch "
-                  "of each). parallel.data_replicate instead of data_shard?",
-                  job_.optimizer_name, shards));
-  const auto most = std::max_element(
-      model_.parameters().groups().begin(), model_.parameters().groups().end(),
-      [](const ParameterGroup& a, const ParameterGroup& b) { return a.used < b.used; });
-  CARAVAN_CHECK(shards == 1 || most->used > (shards - 1) * most->stretch.size(), ConfigError,
-                fmt::format("{} shards of parameters (the largest group, {}, has {} elements, of which each rank "
-                            "keeps {}: the last would have none). At most {}?",
-                            shards, most->name, most->used, most->stretch.size(),
-                            (most->used - 1) / most->stretch.size() + 1));
+      fmt::format(
+          "optimizer.name={} with {} shards (its rule needs whole parameters, and a rank keeps a stretch "
+          "of each). parallel.data_replicate instead of data_shard?",
+          job_.optimizer_name, shards));
+  const auto most =
+      std::max_element(model_.parameters().groups().begin(), model_.parameters().groups().end(),
+                       [](const ParameterGroup& a, const ParameterGroup& b) { return a.used < b.used; });
+  CARAVAN_CHECK(
+      shards == 1 || most->used > (shards - 1) * most->stretch.size(), ConfigError,
+      fmt::format("{} shards of parameters (the largest group, {}, has {} elements, of which each rank "
+                  "keeps {}: the last would have none). At most {}?",
+                  shards, most->name, most->used, most->stretch.size(),
+                  (most->used - 1) / most->stretch.size() + 1));
 }
 
 void TrainSetup::choose_recomputation(Ranks ranks) {

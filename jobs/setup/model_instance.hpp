@@ -24,7 +24,7 @@ struct StageChoice {
 struct ComputeOn {
   Device* device = nullptr;  ///< null: for counting and planning only
   DType type = DType::f32;
-  Mesh* mesh = nullptr;  ///< null: this rank alone
+  Mesh* mesh = nullptr;             ///< null: this rank alone
   std::optional<RoomRule> rooms{};  ///< how ranks of fsdp divide the parameters; none: each holds them whole
 };
 

@@ -30,7 +30,8 @@ struct Held {
   std::vector<std::pair<std::size_t, std::size_t>> origins;  ///< [piece]: tensor, part of it
 };
 
-Held held_along(MeshAxis axis, const RankState& state, const std::vector<StateTensor>& tensors, DType weights) {
+Held held_along(MeshAxis axis, const RankState& state, const std::vector<StateTensor>& tensors,
+                DType weights) {
   Held held{axis, {}, {}};
   for (std::size_t index = 0; index < tensors.size(); ++index) {
     const StateTensor& tensor = tensors[index];
@@ -38,7 +39,8 @@ Held held_along(MeshAxis axis, const RankState& state, const std::vector<StateTe
     const std::vector<StatePart> parts = parts_of(tensor, tensor.view);
     for (std::size_t part = 0; part < parts.size(); ++part) {
       held.pieces.push_back(
-          {{parts[part].name, tensor.is_weights() ? weights : DType::f32, parts[part].shape}, parts[part].box});
+          {{parts[part].name, tensor.is_weights() ? weights : DType::f32, parts[part].shape},
+           parts[part].box});
       held.origins.emplace_back(index, part);
     }
   }
@@ -56,8 +58,7 @@ std::vector<Held> all_held(const RankState& state, const std::vector<StateTensor
 
 std::uint64_t snapshot_bytes(const RankState& state) {
   std::vector<std::uint64_t> bytes;
-  for (const Held& held :
-       all_held(state, stored_tensors(state, CheckpointContent::everything), DType::f32)) {
+  for (const Held& held : all_held(state, stored_tensors(state, CheckpointContent::everything), DType::f32)) {
     const auto more =
         io::bytes_of_shares(held.pieces, state.mesh.coordinate(held.by), state.mesh.degree(held.by));
     bytes.insert(bytes.end(), more.begin(), more.end());

@@ -82,9 +82,8 @@ std::vector<std::string> part_names(const StateTensor& tensor) {
 bool is_excluded(const StateTensor& tensor, const Globs& excluded) {
   const std::vector<std::string> all = part_names(tensor);
   const std::ptrdiff_t parts = std::ssize(all),
-                       hits = std::count_if(all.begin(), all.end(), [&](const std::string& name) {
-                         return matches(excluded, name);
-                       });
+                       hits = std::count_if(all.begin(), all.end(),
+                                            [&](const std::string&name) { return matches(excluded, name); });
   CARAVAN_CHECK(
       hits == 0 || hits == parts, ConfigError,
       fmt::format("checkpoint.exclude_from_loading names {} of the {} parts of {}{} (they are one block in "

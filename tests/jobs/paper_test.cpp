@@ -59,7 +59,8 @@ TEST_F(OnPaper, TheDryRunIsThatOfRanksThatAreStarted) {
 TEST_F(OnPaper, WhatRanksRefuseIsRefusedBeforeTheyAreStarted) {
   for (const Overrides& overrides :
        std::vector<Overrides>{{"train.global_batch_size=3"},
-                              {"parallel.data_shard=2"},
+                              {"parallel.data_shard=3"},
+                              {"parallel.tensor=2"},
                               {"parallel.pipeline=2", "parallel.stages_per_rank=7"},
                               {"parallel.pipeline=2", "parallel.schedule_options={x: 1}"},
                               {"train.precision=bf16"},

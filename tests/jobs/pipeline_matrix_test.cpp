@@ -16,7 +16,8 @@
 #include "tests/support/plugin_dir.hpp"
 
 // Every schedule on every number of ranks gives the losses and norms of one rank: experts, balancing,
-// dropout, accumulation, and in turn recomputation and a tied head; with shards too. Runs on 2, 3, 4 and 8 ranks.
+// dropout, accumulation, and in turn recomputation and a tied head; with shards too. Runs on 2, 3, 4 and 8
+// ranks.
 namespace caravan::jobs {
 namespace {
 
@@ -33,8 +34,8 @@ struct Case {
   std::vector<std::string> keys = {};  ///< of the section parallel
 
   std::string name() const {
-    return fmt::format("{}{} on {} ranks x {} stages, {} micro-batches, {} layers{}{}, {} shards {}", schedule,
-                       file, pipeline, stages_per_rank, microbatches, layers, tied ? ", tied" : "",
+    return fmt::format("{}{} on {} ranks x {} stages, {} micro-batches, {} layers{}{}, {} shards {}",
+                       schedule, file, pipeline, stages_per_rank, microbatches, layers, tied ? ", tied" : "",
                        recompute == "none" ? "" : ", recompute " + recompute, shards, fmt::join(keys, " "));
   }
 };

@@ -40,7 +40,13 @@ TEST_F(Submit, WhatTrainWouldRefuseOnSoManyRanksIsRefused) {
   EXPECT_THAT(refusal({"train.global_batch_size=6"}),
               HasSubstr("must be a multiple of local_batch_size=1 x 4 data"));
   EXPECT_THAT(refusal({"parallel.microbatches=3", "train.global_batch_size=4"}), HasSubstr("Leave one out?"));
-  EXPECT_THAT(refusal({"parallel.data_shard=4"}), HasSubstr("parallel.data_shard=4 (this version"));
+  EXPECT_THAT(refusal({"parallel.context=4"}), HasSubstr("parallel.context=4 (this version"));
+  EXPECT_EQ(refusal({"parallel.data_shard=4"}), "");
+  EXPECT_THAT(refusal({"parallel.data_shard=3"}), HasSubstr("4 ranks"));
+  EXPECT_THAT(refusal({"parallel.reshard=always"}), HasSubstr("data_shard=1 (no parameter is sharded)"));
+  EXPECT_THAT(refusal({"parallel.data_shard=2", "parallel.pipeline=2", "parallel.schedule=dualpipev",
+                       "parallel.microbatches=4", "parallel.reshard=always"}),
+              HasSubstr("reshard=always with parallel.schedule=dualpipev (it runs a forward between"));
   EXPECT_THAT(refusal({"parallel.pipeline=4"}),
               HasSubstr("microbatches=1 (1f1b with 4 ranks needs at least 4)"));
   EXPECT_THAT(refusal({"parallel.pipeline=4", "parallel.schedule=zbv", "parallel.microbatches=8"}),
