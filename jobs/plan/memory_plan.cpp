@@ -42,9 +42,11 @@ std::string MemoryPlan::describe() const {
 
 namespace {
 
-/// What MPI copies while gradients are summed over the data ranks.
+/// What MPI copies while gradients are summed over the ranks: of groups one at a time, else of buckets.
 std::size_t reduction_bytes(const ParameterStore& parameters, std::size_t all_gradients) {
   std::int64_t largest = 0;
+  for (const ParameterGroup& group : parameters.groups()) largest = std::max(largest, group.elements);
+  if (largest > 0) return static_cast<std::size_t>(largest) * sizeof(float);
   for (const auto& parameter : parameters.parameters())
     largest = std::max(largest, parameter->spec().shape.count());
   const auto copied =
