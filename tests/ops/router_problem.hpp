@@ -21,18 +21,19 @@ struct RouterProblem {
 
   void forward() {
     ReferenceOps ops;
-    ops.route_forward({.rule = rule,
-                       .logits = logits,
-                       .noise_std = noise_std,
-                       .noise_key = noise_key,
-                       .first_token = first_token,
-                       .bias = bias,
-                       .experts = experts,
-                       .weights = weights,
-                       .offsets = offsets,
-                       .row_of = row_of,
-                       .choice_of = choice_of,
-                       .counts = counts});
+    ops.route_forward(
+        {.routed = routed(), .offsets = offsets, .row_of = row_of, .choice_of = choice_of, .counts = counts});
+  }
+
+  RoutedTokens routed() {
+    return {.rule = rule,
+            .logits = logits,
+            .noise_std = noise_std,
+            .noise_key = noise_key,
+            .first_token = first_token,
+            .bias = bias,
+            .experts = experts,
+            .weights = weights};
   }
 
   RouterRule rule;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <string>
@@ -7,13 +8,14 @@
 #include <type_traits>
 
 #include "caravan/tensor.hpp"
+#include "caravan/view_check.hpp"
 #include "core/ops/reference/array.hpp"
 #include "core/ops/reference/widened.hpp"
 
 namespace caravan::reference {
 
 /// In an expected shape: any extent.
-inline constexpr std::int64_t kAny = -1;
+inline constexpr std::int64_t kAny = kAnyExtent;
 
 /// One call of an operator. Turns its views into arrays after checking dtype and shape; DeviceError
 /// otherwise. Arrays of float stand for views of the compute type, f32 or bf16, which must be one for the
@@ -92,7 +94,9 @@ class Call {
   template <class T, int Rank>
   Array<T, Rank> typed(std::string_view name, const TensorView& view,
                        const std::array<std::int64_t, Rank>& shape, DType dtype) const {
-    check(name, view, dtype, shape.data(), Rank);
+    ExpectedView expected{dtype, Rank, {}};
+    std::copy(shape.begin(), shape.end(), expected.shape);
+    check(name, view, expected);
     const TensorView seen = dtype == DType::bf16 ? widened_.f32_of(view) : view;
     Array<T, Rank> result{seen.as<T>(), {}, {}};
     for (int axis = 0; axis < Rank; ++axis) {
@@ -101,8 +105,7 @@ class Call {
     }
     return result;
   }
-  void check(std::string_view name, const TensorView& view, DType dtype, const std::int64_t* shape,
-             int rank) const;
+  void check(std::string_view name, const TensorView& view, const ExpectedView& expected) const;
   void check_compute_type(std::string_view name, const TensorView& view) const;
   /// `view` as one axis.
   TensorView check_flat(std::string_view name, const TensorView& view, std::int64_t count) const;

@@ -6,14 +6,14 @@ namespace caravan::moe {
 void MoeLayer::route(Run& run, Frame& frame) {
   const TensorView noise = run.training() && noise_ ? frame[noise_std_] : TensorView{};
   RouteForward args{};
-  args.rule = options_.rule;
-  args.logits = frame[logits_];
-  args.noise_std = noise;
-  args.noise_key = run.key(stream_, ".moe.router.noise");
-  args.first_token = run.first_sample * run.shape.length;
-  args.bias = bias_ ? bias_->data : TensorView{};
-  args.experts = frame[experts_];
-  args.weights = frame[weights_];
+  args.routed.rule = options_.rule;
+  args.routed.logits = frame[logits_];
+  args.routed.noise_std = noise;
+  args.routed.noise_key = run.key(stream_, ".moe.router.noise");
+  args.routed.first_token = run.first_sample * run.shape.length;
+  args.routed.bias = bias_ ? bias_->data : TensorView{};
+  args.routed.experts = frame[experts_];
+  args.routed.weights = frame[weights_];
   args.offsets = frame[offsets_];
   args.row_of = frame[row_of_];
   args.choice_of = frame[choice_of_];
@@ -45,14 +45,14 @@ void MoeLayer::score(Run& run, Frame& frame, TensorView normed) {
 
 void MoeLayer::route_backward(Run& run, Frame& frame) {
   RouteBackward args{};
-  args.rule = options_.rule;
-  args.logits = frame[logits_];
-  args.noise_std = noise_ ? frame[noise_std_] : TensorView{};
-  args.noise_key = run.key(stream_, ".moe.router.noise");
-  args.first_token = run.first_sample * run.shape.length;
-  args.bias = bias_ ? bias_->data : TensorView{};
-  args.experts = frame[experts_];
-  args.weights = frame[weights_];
+  args.routed.rule = options_.rule;
+  args.routed.logits = frame[logits_];
+  args.routed.noise_std = noise_ ? frame[noise_std_] : TensorView{};
+  args.routed.noise_key = run.key(stream_, ".moe.router.noise");
+  args.routed.first_token = run.first_sample * run.shape.length;
+  args.routed.bias = bias_ ? bias_->data : TensorView{};
+  args.routed.experts = frame[experts_];
+  args.routed.weights = frame[weights_];
   args.dweights = frame[dweights_];
   args.dlogits = frame[dlogits_];
   args.dnoise = noise_ ? frame[dnoise_] : TensorView{};
