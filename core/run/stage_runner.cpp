@@ -48,6 +48,7 @@ StageRunner::StageRunner(Device& device, Stage& stage, Stash& stash, const StepS
                      .documents = {},
                      .loss_sum = sums.loss,
                      .balance_loss = sums.balance,
+                     .overflow = sums.overflow,
                      .logits = {},
                      .pending = {}});
   }

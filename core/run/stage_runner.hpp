@@ -31,8 +31,9 @@ struct StepScales {
 
 /// Sums over the micro-batches of a step, on the device.
 struct StepSums {
-  TensorView loss;     ///< [1] f64
-  TensorView balance;  ///< [1] f64
+  TensorView loss;      ///< [1] f64
+  TensorView balance;   ///< [1] f64
+  TensorView overflow;  ///< [1] f64 rows that had no room at their experts
 };
 
 /// Walks one stage over the micro-batches in the sets of its stash. Owns the inputs' device copies.

@@ -112,7 +112,8 @@ void StashLayout::place_entries(std::size_t index, const StashPlan& plan) {
   const std::vector<std::string>& keeps = recompute_of(index).keeps;
   addresses.repeats_output = !repeats(index) || (!is_last && !keeps_input(index + 1));
   for (const StashPlan::Declaration& entry : plan.entries()) {
-    const bool is_kept = std::find(keeps.begin(), keeps.end(), entry.section) != keeps.end();
+    const bool is_kept =
+        entry.section == kKeptSection || std::find(keeps.begin(), keeps.end(), entry.section) != keeps.end();
     addresses.names.push_back(entry.name);
     addresses.repeats.push_back(entry.section == kOutputSection ? addresses.repeats_output : !is_kept);
     addresses.entries.push_back(address_of(index, entry));

@@ -123,6 +123,7 @@ void TrainStep::read_back(Posted& step) {
   read(step.loss_sum, executor_.sums().loss);
   read(step.balance_loss, executor_.sums().balance);
   read(step.squares, squares_);
+  read(step.overflow, executor_.sums().overflow);
   step.done = parts_.device.record(Lane::compute);
 }
 
@@ -133,9 +134,10 @@ StepResult TrainStep::result() {
   parts_.device.await(step.done);
   oldest_ ^= 1;
   --posted_;
-  double sums[2] = {step.loss_sum, step.balance_loss};
+  double sums[3] = {step.loss_sum, step.balance_loss, step.overflow};
   enter(parts_.whereabouts, "all-reduce of the loss");
-  sum_over_ranks(TensorView(sums, DType::f64, {2}));
+  sum_over_ranks(TensorView(sums, DType::f64, {3}));
+  step.overflow = sums[2];
   const StepResult result{sums[0] / static_cast<double>(step.valid_tokens), sums[1], std::sqrt(step.squares),
                           step.valid_tokens};
   check_finite(result, step);
@@ -148,9 +150,14 @@ void TrainStep::sum_over_ranks(TensorView values) {
 }
 
 void TrainStep::check_finite(const StepResult& result, const Posted& step) {
-  if (std::isfinite(result.loss) && std::isfinite(result.grad_norm)) return;
+  if (std::isfinite(result.loss) && std::isfinite(result.grad_norm) && step.overflow == 0) return;
   posted_ = 0;
   start_clip();
+  CARAVAN_CHECK(
+      step.overflow == 0, NumericalError,
+      fmt::format("step {}: {} rows had no room at their experts (the dispatcher receives fewer, and "
+                  "nothing was updated). Another model.dispatch, or a smaller train.local_batch_size?",
+                  step.settings.step, step.overflow));
   std::int64_t first = step.first_sample;
   parts_.data.host.all_reduce(TensorView(&first, DType::i64, {1}), ReduceOp::min);
   throw NumericalError(

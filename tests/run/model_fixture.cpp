@@ -59,8 +59,8 @@ std::vector<T> slice(const std::vector<T>& from, std::int64_t begin, std::int64_
 
 Registry& registry() {
   static Registry* const kRegistry = [] {
-    auto* made =
-        new Registry({test::plugin_dir()});  // plugins stay open until the process ends, and so does this
+    // Plugins stay open until the process ends, and so does this.
+    auto* made = new Registry({test::plugin_dir(), CARAVAN_TEST_DISPATCHERS});
     made->add(reference_device_component());
     return made;
   }();

@@ -44,6 +44,9 @@ enum class Lifetime {
 /// The section of forward that makes a layer's output, and entries that nothing else needs.
 inline constexpr std::string_view kOutputSection = "output";
 
+/// The section of entries that stay whatever is repeated: a repeated forward reads what the first one wrote.
+inline constexpr std::string_view kKeptSection = "kept";
+
 /// Handle of a declared entry of the stash.
 struct Entry {
   int index = -1;
@@ -103,6 +106,7 @@ struct Run {
   float sequence_scale = 1;         ///< 1 / sequences of the optimizer step over all ranks
   TensorView loss_sum;              ///< [1] f64 +=
   TensorView balance_loss;          ///< [1] f64 +=
+  TensorView overflow;              ///< [1] f64 += rows that a dispatcher had no room for
   TensorView logits;                ///< [T, V] (decode: [1, V], the last token's), or empty: not wanted
   Ticket pending;                   ///< posted by a segment on another lane
   Pass pass = Pass::first;
@@ -148,7 +152,7 @@ class Segment {
 class Layer {
  public:
   static constexpr const char* kKind = "layer";
-  static constexpr std::uint32_t kKindVersion = 2;
+  static constexpr std::uint32_t kKindVersion = 3;
   virtual ~Layer() = default;
 
   virtual const std::vector<Segment*>& segments() const = 0;
