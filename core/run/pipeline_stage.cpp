@@ -13,7 +13,7 @@ int place_of(const PlaceMap& map, int microbatch) {
 }
 
 Shape boundary_shape(const Stage& stage, const Stash& stash) {
-  return {stash.layout().shape().tokens(), stage.width()};
+  return {stash.layout().shape().rows(), stage.width()};
 }
 
 }  // namespace

@@ -61,7 +61,7 @@ void TrainStep::post(std::span<const MicroBatch> batches, const Settings& settin
   Posted& step = steps_[(oldest_ + posted_) % kMostPosted];
   step.settings = settings;
   step.first_sample =
-      batches.empty() ? std::numeric_limits<std::int64_t>::max() : batches.front().first_sample;
+      batches.empty() ? std::numeric_limits<std::int64_t>::max() : batches.front().token_map.first_sample;
   step.valid_tokens = count_valid(batches);
   enter(parts_.whereabouts, "all-reduce of the token count");
   parts_.data.host.all_reduce(TensorView(&step.valid_tokens, DType::i64, {1}), ReduceOp::sum);

@@ -48,9 +48,10 @@ class LayerTimer {
     const TensorView rows = memory_.take(shape.compute, stash_.output(0).shape);
     fill_random(device, rows);
     stash_.bind(0, rows, {});
-    runner_.load({}, 0, {kSeed}, Pass::first);
+    const MicroBatch batch{.token_map = TokenMap::whole(0, shape.length)};
+    runner_.load(batch, 0, {kSeed}, Pass::first);
     forward();
-    runner_.load({}, 0, {kSeed}, Pass::recomputation);
+    runner_.load(batch, 0, {kSeed}, Pass::recomputation);
   }
 
   /// Median of some forwards that do nothing else.

@@ -87,14 +87,17 @@ TensorView only_if(Option option, TensorView view) {
 }
 
 constexpr RandomKey kNoiseKey{11, 12};
-constexpr std::int64_t kFirstToken = 100;
+/// Rows of the first of two context ranks, so that their tokens are no neighbours.
+TokenMap rows_of_blocks() {
+  return TokenMap::context(100, 13, 2, 0);
+}
 
 RoutedTokens routed(const RouterCase& c, const RouterOperands& o, const Views& v) {
   return {.rule = c.rule,
           .logits = v[o.logits],
           .noise_std = only_if(c.noise, v[o.noise_std]),
           .noise_key = kNoiseKey,
-          .first_token = kFirstToken,
+          .rows = rows_of_blocks(),
           .bias = only_if(c.bias, v[o.bias]),
           .experts = v[o.experts],
           .weights = v[o.weights]};

@@ -34,7 +34,7 @@ class RouterGradients : public ::testing::TestWithParam<Case> {
     RouterProblem p(GetParam().rule, clean);
     if (GetParam().biased) p.bias = bias;
     if (GetParam().noisy) p.noise_std = noise_std;
-    p.first_token = 17;
+    p.rows = TokenMap::whole(17, 1);
     p.forward();
     return p;
   }

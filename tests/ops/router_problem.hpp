@@ -30,7 +30,7 @@ struct RouterProblem {
             .logits = logits,
             .noise_std = noise_std,
             .noise_key = noise_key,
-            .first_token = first_token,
+            .rows = rows,
             .bias = bias,
             .experts = experts,
             .weights = weights};
@@ -41,7 +41,7 @@ struct RouterProblem {
   std::int64_t tokens, num_experts;
   TensorView noise_std, bias;
   RandomKey noise_key{11, 12};
-  std::int64_t first_token = 0;
+  TokenMap rows = TokenMap::whole(0, 1);
   Ids experts;
   Tensor weights;
   Ids offsets, row_of, choice_of;

@@ -29,7 +29,7 @@ class LateDispatcher final : public Dispatcher {
 
   LateDispatcher(const Host&, const Config&) {}
   DispatchNeeds needs(const DispatchSpec& spec) const override {
-    const std::int64_t rows = spec.shape.tokens() * spec.top_k;
+    const std::int64_t rows = spec.shape.rows() * spec.top_k;
     return {.local_experts = spec.experts,
             .most_received = rows + 5,
             .scratch_bytes = static_cast<std::size_t>(rows * spec.width) * sizeof(float)};

@@ -71,7 +71,7 @@ struct TestBatch {
 
   BatchShape shape(Phase phase) const { return {sequences, length, phase}; }
   MicroBatch view(TensorView logits = {}) const {
-    return {tokens, labels, documents, first_sample, 0, logits};
+    return {tokens, labels, documents, TokenMap::whole(first_sample, length), logits};
   }
   std::int64_t valid() const;
 };

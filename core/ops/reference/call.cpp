@@ -34,18 +34,6 @@ TensorView Call::check_flat(std::string_view name, const TensorView& view, std::
   return TensorView(view.data, view.dtype, {view.count()});
 }
 
-void Call::check_positions(std::int64_t rows, std::int64_t sequence_length, std::int64_t first_position,
-                           std::int64_t table_rows) const {
-  if (sequence_length < 1 || first_position < 0) {
-    fail(fmt::format("sequence_length {}, first_position {} (need at least 1 and 0)", sequence_length,
-                     first_position));
-  }
-  const std::int64_t end = first_position + std::min(rows, sequence_length);
-  if (end > table_rows) {
-    fail(fmt::format("position {} (the table of positions has {} rows)", end - 1, table_rows));
-  }
-}
-
 void Call::check_offsets(const Vector<std::int32_t>& offsets, std::int64_t rows) const {
   std::int32_t previous = 0;
   for (std::int64_t e = 0; e < offsets.extent(0); ++e) {

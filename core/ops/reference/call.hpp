@@ -79,9 +79,6 @@ class Call {
     return f32_vector(name, check_flat(name, view, count), kAny);
   }
 
-  /// Rows at positions first_position + row mod sequence_length must lie inside a table of positions.
-  void check_positions(std::int64_t rows, std::int64_t sequence_length, std::int64_t first_position,
-                       std::int64_t table_rows) const;
   /// Ascending row offsets of experts within [0, rows].
   void check_offsets(const Vector<std::int32_t>& offsets, std::int64_t rows) const;
   /// A probability of dropout in [0, 1).

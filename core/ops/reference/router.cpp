@@ -16,7 +16,7 @@ namespace {
 void add_noise(const RoutedTokens& args, const Matrix<float>& logits, const Matrix<float>& noise_std) {
   for (std::int64_t t = 0; t < logits.extent(0); ++t) {
     for (std::int64_t e = 0; e < logits.extent(1); ++e) {
-      const double noise = softplus(noise_std(t, e)) * normal(args.noise_key, args.first_token + t, e);
+      const double noise = softplus(noise_std(t, e)) * normal(args.noise_key, args.rows.token(t), e);
       logits(t, e) = static_cast<float>(logits(t, e) + noise);
     }
   }
@@ -125,7 +125,7 @@ void ReferenceOps::route_backward(const RouteBackward& args) {
     for (std::int64_t e = 0; e < num_experts; ++e) {
       dlogits(t, e) = static_cast<float>(gradient[e]);
       if (!dnoise) continue;
-      const double draw = normal(args.routed.noise_key, args.routed.first_token + t, e);
+      const double draw = normal(args.routed.noise_key, args.routed.rows.token(t), e);
       dnoise(t, e) = static_cast<float>(gradient[e] * draw * sigmoid(noise_std(t, e)));
     }
   }

@@ -37,7 +37,7 @@ void add_noise(const RoutedTokens& args, const Matrix& logits, const Matrix& noi
   for_each(logits.rows, [&](std::int64_t t, std::int64_t) {
     float* row = logits.row(t);
     for (std::int64_t e = 0; e < logits.columns; ++e) {
-      const double noise = softplus(noise_std.row(t)[e]) * normal(args.noise_key, args.first_token + t, e);
+      const double noise = softplus(noise_std.row(t)[e]) * normal(args.noise_key, args.rows.token(t), e);
       row[e] = static_cast<float>(row[e] + noise);
     }
   });
@@ -109,7 +109,7 @@ void store_gradient(const RoutedTokens& args, const Routed& routed, const Gradie
   for (std::int64_t e = 0; e < to.dlogits.columns; ++e) {
     to.dlogits.row(t)[e] = static_cast<float>(gradient[e]);
     if (!to.dnoise) continue;
-    const double draw = normal(args.noise_key, args.first_token + t, e);
+    const double draw = normal(args.noise_key, args.rows.token(t), e);
     const double slope = 1 / (1 + std::exp(-double{routed.noise_std.row(t)[e]}));
     to.dnoise.row(t)[e] = static_cast<float>(gradient[e] * draw * slope);
   }

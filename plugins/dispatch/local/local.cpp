@@ -17,9 +17,8 @@ class LocalDispatcher final : public Dispatcher {
   LocalDispatcher(const Host&, const Config&) {}
 
   DispatchNeeds needs(const DispatchSpec& spec) const override {
-    return {.local_experts = spec.experts,
-            .most_received = spec.shape.tokens() * spec.top_k,
-            .keeps_order = true};
+    return {
+        .local_experts = spec.experts, .most_received = spec.shape.rows() * spec.top_k, .keeps_order = true};
   }
   Ticket post_dispatch(Run& run, const Routing& routing, const Received& received, TensorView x) override {
     sorted_rows::permute(run.ops, routing, x, received.rows);

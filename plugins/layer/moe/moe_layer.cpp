@@ -80,7 +80,7 @@ void MoeLayer::plan(const BatchShape& shape, StashPlan& plan) {
 }
 
 void MoeLayer::declare_entries(const BatchShape& shape, StashPlan& plan) {
-  const std::int64_t tokens = shape.tokens(), top_k = options_.rule.top_k;
+  const std::int64_t tokens = shape.rows(), top_k = options_.rule.top_k;
   const std::int64_t rows =
       checked_product({{"tokens of a micro-batch", tokens}, {"top_k", top_k}}, kMostRows, "rows of experts");
   const std::int64_t E = options_.experts;

@@ -8,7 +8,7 @@ RoutedTokens MoeLayer::routed(const Run& run, const Frame& frame, TensorView noi
           .logits = frame[logits_],
           .noise_std = noise_std,
           .noise_key = run.key(stream_, ".moe.router.noise"),
-          .first_token = run.first_sample * run.shape.length,
+          .rows = run.row_map(),
           .bias = bias_ ? bias_->data : TensorView{},
           .experts = frame[experts_],
           .weights = frame[weights_]};

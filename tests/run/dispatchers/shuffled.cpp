@@ -67,7 +67,7 @@ class ShuffledDispatcher final : public Dispatcher {
 
   DispatchNeeds needs(const DispatchSpec& spec) const override {
     const std::int64_t first = kManner.second_half ? spec.experts / 2 : 0, held = spec.experts - first;
-    const std::int64_t choices = spec.shape.tokens() * spec.top_k;
+    const std::int64_t choices = spec.shape.rows() * spec.top_k;
     return {.local_experts = held,
             .first_expert = first,
             .most_received = kManner.room < 0 ? choices + 6 * held : kManner.room,

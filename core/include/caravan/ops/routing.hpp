@@ -5,6 +5,7 @@
 
 #include "caravan/random.hpp"
 #include "caravan/tensor.hpp"
+#include "caravan/token_map.hpp"
 
 // From router logits to sorted rows and back. Arguments of operators; the conventions stand in
 // caravan/ops.hpp.
@@ -38,10 +39,10 @@ struct RoutedTokens {
   TensorView logits;     ///< [T, E] f32; the forward adds noise in place when noise_std is given
   TensorView noise_std;  ///< [T, E] f32 logits of the noise, σ = softplus; or empty
   RandomKey noise_key;
-  std::int64_t first_token = 0;  ///< global index of token 0: row of the noise stream
-  TensorView bias;               ///< [E] or empty
-  TensorView experts;            ///< [T, K] selected experts, by falling score; written by the forward
-  TensorView weights;            ///< [T, K] f32; written by the forward
+  TokenMap rows;       ///< row t of the noise stream is rows.token(t)
+  TensorView bias;     ///< [E] or empty
+  TensorView experts;  ///< [T, K] selected experts, by falling score; written by the forward
+  TensorView weights;  ///< [T, K] f32; written by the forward
 };
 
 /// The routing of one micro-batch. Sorting is stable: rows of an expert keep the order of token·K + k.

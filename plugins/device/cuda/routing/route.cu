@@ -102,7 +102,7 @@ Router router_of(const Call& call, const RoutedTokens& args) {
           Rows<float>(logits),
           Rows<float>(noise),
           args.noise_key,
-          args.first_token,
+          args.rows,
           call.optional_floats("bias", args.bias, logits.columns)};
 }
 
