@@ -86,6 +86,7 @@ TestModel::TestModel(const Config& config, const ModelSetup& setup)
   host.registry = &registry();
   host.device = device_;
   host.parameters = &store_;
+  host.mesh = setup.mesh;
   const auto model = registry().create<Model>("llama4", host, config);
   stage_ = std::make_unique<Stage>(host, EditedModel(*model, setup.edit));
   store_.allocate(*device_, ParameterStore::Content::weights_and_gradients, setup.slots);

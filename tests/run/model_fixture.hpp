@@ -25,6 +25,7 @@ struct ModelSetup {
   Device* on = nullptr;                       ///< this device instead; outlives the model
   std::function<void(LayerSpec&)> edit = {};  ///< changes a layer before it is made
   std::size_t slots = 0;                      ///< of the optimizer
+  Mesh* mesh = nullptr;                       ///< of the layers' Host; outlives the model
 };
 
 /// A model with weights and gradients in memory. Weights are reached by the global names of their parts.
