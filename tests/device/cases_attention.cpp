@@ -148,7 +148,9 @@ Problem attention_backward(const AttentionCase& c, Storage storage) {
   const AttentionOperands forward = operands(b, c);
   const BackwardOperands o = backward_operands(b, c, forward);
   // Their terms are dscores × keys or queries; dout·out, in which `out` may be rounded, cancels in each.
-  b.cancels(o.dq, 3), b.cancels(o.dk, 3);
+  // Dropout enlarges what it keeps, and with it every term.
+  const double terms = 3 / (1 - static_cast<double>(c.dropout));
+  b.cancels(o.dq, terms), b.cancels(o.dk, terms);
   if (c.heads != c.kv_heads) b.cancels(o.dv, terms_of_dv(c, b, forward));
   return b.build([=](Ops& ops, const Views& v) { run_backward(c, o, ops, v); });
 }

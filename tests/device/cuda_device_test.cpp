@@ -219,7 +219,7 @@ TEST_F(CudaTest, NamesOperatorAndArgumentOfAViewThatDoesNotFit) {
   EXPECT_THAT(message_of<DeviceError>([&] {
                 device().ops().add({x.rows(0, 3), x});
               }),
-              HasSubstr("'x' has shape [3] (needs [4])"));
+              HasSubstr("'x' has 3 elements (needs 4)"));
 }
 
 /// The ids are not seen by the host, so what is outside the vocabulary must show in the loss.
