@@ -23,7 +23,8 @@ constexpr double kLeft = 104, kTop = 62, kRight = 16, kGap = 4, kAxis = 26, kLeg
 constexpr const char* kIdleColour = "#ececec";
 constexpr double kDigit = 6.4;  // width of a digit of that size
 constexpr const char *kGatherColour = "#334155", *kReductionColour = "#c026d3";
-constexpr double kLaneBar = 4;  // height of an exchange below its rank's row
+constexpr double kLaneBar = 4;            // height of an exchange below its rank's row
+constexpr std::size_t kMostLaneRows = 8;  // a pipeline gathers all groups of a stage at once
 
 std::string stages_text(const std::vector<int>& stages) {
   constexpr std::size_t kMost = 3;
@@ -50,11 +51,17 @@ struct Subject {
       for (const StepDetails::Item& exchange : rank.exchanges) end = std::max(end, exchange.span.end);
     return end;
   }
+  /// Where exchanges of a rank are drawn; those beyond the last row lie on it.
+  static std::vector<std::size_t> lane_rows(const StepDetails& rank) {
+    std::vector<std::size_t> rows = rows_of(rank.exchanges);
+    for (std::size_t& row : rows) row = std::min(row, kMostLaneRows - 1);
+    return rows;
+  }
   /// Rows that the exchanges of any rank take.
   double lane_rows() const {
     std::size_t most = 0;
     for (const StepDetails& rank : details)
-      for (const std::size_t row : rows_of(rank.exchanges)) most = std::max(most, row + 1);
+      for (const std::size_t row : lane_rows(rank)) most = std::max(most, row + 1);
     return static_cast<double>(most);
   }
 };
@@ -149,7 +156,7 @@ class Picture {
   /// The exchanges of a rank, below its row.
   void lane(std::size_t rank) {
     const std::vector<StepDetails::Item>& exchanges = subject_.details[rank].exchanges;
-    const std::vector<std::size_t> rows = rows_of(exchanges);
+    const std::vector<std::size_t> rows = Subject::lane_rows(subject_.details[rank]);
     for (std::size_t index = 0; index < rows.size(); ++index) {
       const StepDetails::Item& item = exchanges[index];
       const double x = scale_.x(item.span.begin), width = scale_.x(item.span.end) - x,
