@@ -9,7 +9,7 @@
 namespace caravan {
 namespace {
 
-constexpr std::size_t kScalarBytes = 128;  // two sums on lines of their own
+constexpr std::size_t kScalarBytes = 192;  // three sums on lines of their own
 
 constexpr Step kForward{{0, ActionKind::forward, 0}, {}};
 
@@ -48,7 +48,7 @@ Executor::Executor(Device& device, Stage& stage, Stash& stash)
       alone_(make_single_communicator()),
       pipeline_(*alone_),
       memory_(device, kScalarBytes, "sums"),
-      sums_{memory_.take(DType::f64, {1}), memory_.take(DType::f64, {1})},
+      sums_{memory_.take(DType::f64, {1}), memory_.take(DType::f64, {1}), memory_.take(DType::f64, {1})},
       recorder_(device) {
   take(plan_alone(std::span(&kForward, 1), 1));
   zero_sums();
@@ -60,7 +60,7 @@ Executor::Executor(Device& device, RankPlan plan, std::vector<LocalStage> stages
       stages_(std::move(stages)),
       pipeline_(pipeline),
       memory_(device, kScalarBytes, "sums"),
-      sums_{memory_.take(DType::f64, {1}), memory_.take(DType::f64, {1})},
+      sums_{memory_.take(DType::f64, {1}), memory_.take(DType::f64, {1}), memory_.take(DType::f64, {1})},
       whereabouts_(whereabouts),
       recorder_(device) {
   take(std::move(plan));
@@ -105,8 +105,8 @@ Executor::Member* Executor::member(int stage) {
 }
 
 void Executor::zero_sums() {
-  device_.fill_zero(Lane::compute, sums_.loss.data, sums_.loss.bytes());
-  device_.fill_zero(Lane::compute, sums_.balance.data, sums_.balance.bytes());
+  for (const TensorView& sum : {sums_.loss, sums_.balance, sums_.overflow})
+    device_.fill_zero(Lane::compute, sum.data, sum.bytes());
 }
 
 /// What posts an exchange of parameters is seen on its lane.

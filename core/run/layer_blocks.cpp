@@ -10,9 +10,9 @@ PreNorm::PreNorm(ParameterStore& store, const std::string& name, std::int64_t wi
       gradient_lifetime_(gradient) {}
 
 void PreNorm::plan(const BatchShape& shape, StashPlan& plan) {
-  output_ = plan.add("norm", shape.compute, {shape.tokens(), width_}, Lifetime::weight);
-  rstd_ = plan.add("norm.rstd", DType::f32, {shape.tokens()}, Lifetime::weight, "norm");
-  const std::int64_t trained = shape.phase == Phase::train ? shape.tokens() : 0;
+  output_ = plan.add("norm", shape.compute, {shape.rows(), width_}, Lifetime::weight);
+  rstd_ = plan.add("norm.rstd", DType::f32, {shape.rows()}, Lifetime::weight, "norm");
+  const std::int64_t trained = shape.phase == Phase::train ? shape.rows() : 0;
   gradient_ = plan.add("norm.gradient", shape.compute, {trained, width_}, gradient_lifetime_);
 }
 
@@ -36,12 +36,12 @@ std::string random_stream(const Config& config) {
 }
 
 void OutputDropout::plan(const BatchShape& shape, StashPlan& plan) {
-  gradient_ = plan.add("output.gradient", shape.compute, {probability_ > 0 ? shape.tokens() : 0, width_},
+  gradient_ = plan.add("output.gradient", shape.compute, {probability_ > 0 ? shape.rows() : 0, width_},
                        Lifetime::backward_weight);
 }
 
 Dropout OutputDropout::mask(const Run& run, TensorView x) const {
-  return {x, probability_, run.key(layer_, stream_), run.first_sample * run.shape.length};
+  return {x, probability_, run.key(layer_, stream_), run.row_map()};
 }
 
 void OutputDropout::finish(Run& run, Frame& frame) const {

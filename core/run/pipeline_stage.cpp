@@ -17,7 +17,7 @@ DType compute_of(const LocalStage& local) {
 }
 
 Shape boundary_shape(const LocalStage& local) {
-  return {local.stash.layout().shape().tokens(), local.stage.width()};
+  return {local.stash.layout().shape().rows(), local.stage.width()};
 }
 
 }  // namespace

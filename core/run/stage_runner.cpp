@@ -39,8 +39,10 @@ StageRunner::StageRunner(Device& device, Stage& stage, Stash& stash, const StepS
                      .tokens = {},
                      .labels = {},
                      .documents = {},
+                     .token_map = {},
                      .loss_sum = sums.loss,
                      .balance_loss = sums.balance,
+                     .overflow = sums.overflow,
                      .logits = {},
                      .pending = {}});
   }
@@ -61,8 +63,11 @@ void StageRunner::load(const MicroBatch& batch, int set, const StepScales& scale
   run.tokens = copy(batch.tokens, inputs.tokens);
   run.labels = copy(batch.labels, inputs.labels);
   run.documents = copy(batch.documents, inputs.documents);
-  run.first_sample = batch.first_sample;
-  run.first_position = batch.first_position;
+  const std::int64_t length = stash_.layout().shape().length;
+  CARAVAN_CHECK(batch.token_map.length() == length, Error,
+                fmt::format("a micro-batch of sequences of {} tokens (the stage is planned for {})",
+                            batch.token_map.length(), length));
+  run.token_map = batch.token_map;
   run.logits = batch.logits;
   run.seed = scales.seed;
   run.gradient_scale = scales.gradient_scale;

@@ -14,8 +14,7 @@ struct MicroBatch {
   std::span<const std::int32_t> tokens;     ///< [B·S]
   std::span<const std::int32_t> labels;     ///< [B·S], kIgnoredLabel where there is none
   std::span<const std::int32_t> documents;  ///< [B·S], or empty
-  std::int64_t first_sample = 0;            ///< global index of its first sequence
-  std::int64_t first_position = 0;          ///< decode: position of its first token
+  TokenMap token_map;                       ///< which tokens of the data these are
   TensorView logits;                        ///< on the device: where to put them, or empty (see Run::logits)
 };
 
@@ -31,8 +30,9 @@ struct StepScales {
 
 /// Sums over the micro-batches of a step, on the device.
 struct StepSums {
-  TensorView loss;     ///< [1] f64
-  TensorView balance;  ///< [1] f64
+  TensorView loss;      ///< [1] f64
+  TensorView balance;   ///< [1] f64
+  TensorView overflow;  ///< [1] f64 rows that had no room at their experts
 };
 
 /// Walks one stage over the micro-batches in the sets of its stash. Owns the inputs' device copies.

@@ -72,7 +72,7 @@ StashLayout::Region StashLayout::region_of(Lifetime lifetime) const {
 // alternate between two otherwise; gradients alternate when W follows I at once and are kept when W is
 // deferred.
 void StashLayout::place_boundaries(std::int64_t width) {
-  const Shape shape{shape_.tokens(), width};
+  const Shape shape{shape_.rows(), width};
   const std::size_t inner = layers_.empty() ? 0 : layers_.size() - 1;
   std::vector<Address> activations, gradients;
   for (std::size_t boundary = 0; boundary < inner; ++boundary) {
@@ -94,7 +94,7 @@ void StashLayout::place_boundaries(std::int64_t width) {
 }
 
 void StashLayout::place_ends(std::int64_t width) {
-  const Shape shape{shape_.tokens(), width};
+  const Shape shape{shape_.rows(), width};
   if (demand_.has_output) layers_.back().y = take(kept, shape_.compute, shape);
   if (demand_.has_input && mode_ != StashMode::inference)
     layers_.front().dx = take(kept, shape_.compute, shape);
@@ -102,7 +102,7 @@ void StashLayout::place_ends(std::int64_t width) {
 
 void StashLayout::place_repeated_input(std::size_t index, std::int64_t width) {
   CARAVAN_EXPECT(index > 0 && repeats(index) && repeats(index - 1));
-  layers_[index].x = layers_[index - 1].y = take(recomputed, shape_.compute, Shape{shape_.tokens(), width});
+  layers_[index].x = layers_[index - 1].y = take(recomputed, shape_.compute, Shape{shape_.rows(), width});
 }
 
 void StashLayout::place_entries(std::size_t index, const StashPlan& plan) {
@@ -112,7 +112,8 @@ void StashLayout::place_entries(std::size_t index, const StashPlan& plan) {
   const std::vector<std::string>& keeps = recompute_of(index).keeps;
   addresses.repeats_output = !repeats(index) || (!is_last && !keeps_input(index + 1));
   for (const StashPlan::Declaration& entry : plan.entries()) {
-    const bool is_kept = std::find(keeps.begin(), keeps.end(), entry.section) != keeps.end();
+    const bool is_kept =
+        entry.section == kKeptSection || std::find(keeps.begin(), keeps.end(), entry.section) != keeps.end();
     addresses.names.push_back(entry.name);
     addresses.repeats.push_back(entry.section == kOutputSection ? addresses.repeats_output : !is_kept);
     addresses.entries.push_back(address_of(index, entry));

@@ -61,7 +61,7 @@ void TrainStep::post(std::span<const MicroBatch> batches, const Settings& settin
   Posted& step = steps_[(oldest_ + posted_) % kMostPosted];
   step.settings = settings;
   step.first_sample =
-      batches.empty() ? std::numeric_limits<std::int64_t>::max() : batches.front().first_sample;
+      batches.empty() ? std::numeric_limits<std::int64_t>::max() : batches.front().token_map.first_sample;
   step.valid_tokens = count_valid(batches);
   enter(parts_.whereabouts, "all-reduce of the token count");
   parts_.data.host.all_reduce(TensorView(&step.valid_tokens, DType::i64, {1}), ReduceOp::sum);
@@ -129,6 +129,7 @@ void TrainStep::read_back(Posted& step) {
   read(step.loss_sum, executor_.sums().loss);
   read(step.balance_loss, executor_.sums().balance);
   read(step.squares, squares_);
+  read(step.overflow, executor_.sums().overflow);
   step.done = parts_.device.record(Lane::compute);
 }
 
@@ -139,9 +140,10 @@ StepResult TrainStep::result() {
   parts_.device.await(step.done);
   oldest_ ^= 1;
   --posted_;
-  double sums[2] = {step.loss_sum, step.balance_loss};
+  double sums[3] = {step.loss_sum, step.balance_loss, step.overflow};
   enter(parts_.whereabouts, "all-reduce of the loss");
-  sum_over_ranks(TensorView(sums, DType::f64, {2}));
+  sum_over_ranks(TensorView(sums, DType::f64, {3}));
+  step.overflow = sums[2];
   const StepResult result{sums[0] / static_cast<double>(step.valid_tokens), sums[1], std::sqrt(step.squares),
                           step.valid_tokens};
   check_finite(result, step);
@@ -154,9 +156,14 @@ void TrainStep::sum_over_ranks(TensorView values) {
 }
 
 void TrainStep::check_finite(const StepResult& result, const Posted& step) {
-  if (std::isfinite(result.loss) && std::isfinite(result.grad_norm)) return;
+  if (std::isfinite(result.loss) && std::isfinite(result.grad_norm) && step.overflow == 0) return;
   posted_ = 0;
   start_clip();
+  CARAVAN_CHECK(
+      step.overflow == 0, NumericalError,
+      fmt::format("step {}: {} rows had no room at their experts (the dispatcher receives fewer, and "
+                  "nothing was updated). Another model.dispatch, or a smaller train.local_batch_size?",
+                  step.settings.step, step.overflow));
   std::int64_t first = step.first_sample;
   parts_.data.host.all_reduce(TensorView(&first, DType::i64, {1}), ReduceOp::min);
   throw NumericalError(

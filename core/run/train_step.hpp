@@ -80,7 +80,7 @@ class TrainStep {
   struct Posted {
     Settings settings;
     std::int64_t valid_tokens = 0, first_sample = 0;
-    double loss_sum = 0, balance_loss = 0, squares = 0;
+    double loss_sum = 0, balance_loss = 0, squares = 0, overflow = 0;
     std::vector<std::vector<float>> expert_counts;
     Event done;
   };

@@ -110,7 +110,7 @@ QkPrepare preparation(BenchMemory& memory, const OpsShape& s) {
   how.heads = s.heads;
   how.kv_heads = s.kv_heads;
   how.head_dim = s.head_dim;
-  how.sequence_length = s.sequence;
+  how.tokens = TokenMap::whole(0, s.sequence);
   how.norm_eps = 1e-5f;
   return how;
 }

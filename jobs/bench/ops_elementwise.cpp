@@ -101,7 +101,9 @@ OpCase gelu_backward(BenchMemory& memory, const OpsShape& s) {
 
 OpCase dropout(BenchMemory& memory, const OpsShape& s) {
   const TensorView x = memory.random({s.tokens(), s.width});
-  return {bytes_of({x, x}), 0, [=](Ops& ops) { ops.dropout({x, 1e-3f, {3, 4}, 0}); }};
+  return {bytes_of({x, x}), 0, [=](Ops& ops) {
+            ops.dropout({x, 1e-3f, {3, 4}, TokenMap::whole(0, x.extent(0))});
+          }};
 }
 
 OpCase add(BenchMemory& memory, const OpsShape& s) {

@@ -161,11 +161,11 @@ OpCase combine_backward(BenchMemory& memory, const OpsShape& s) {
 
 RouteForward routing_args(BenchMemory& memory, const OpsShape& s) {
   RouteForward args;
-  args.rule.top_k = s.top_k;
-  args.logits = memory.random_f32({s.tokens(), s.experts});
-  args.bias = memory.random_f32({s.experts}, 1e-3f);
-  args.experts = memory.zeros(DType::i32, {s.tokens(), s.top_k});
-  args.weights = memory.zeros(DType::f32, {s.tokens(), s.top_k});
+  args.routed.rule.top_k = s.top_k;
+  args.routed.logits = memory.random_f32({s.tokens(), s.experts});
+  args.routed.bias = memory.random_f32({s.experts}, 1e-3f);
+  args.routed.experts = memory.zeros(DType::i32, {s.tokens(), s.top_k});
+  args.routed.weights = memory.zeros(DType::f32, {s.tokens(), s.top_k});
   args.offsets = memory.zeros(DType::i32, {s.experts + 1});
   args.row_of = memory.zeros(DType::i32, {s.tokens(), s.top_k});
   args.choice_of = memory.zeros(DType::i32, {s.routed()});
@@ -185,11 +185,7 @@ OpCase route_backward(BenchMemory& memory, const OpsShape& s) {
   const RouteForward f = routing_args(memory, s);
   memory.device().ops().route_forward(f);
   RouteBackward args;
-  args.rule = f.rule;
-  args.logits = f.logits;
-  args.bias = f.bias;
-  args.experts = f.experts;
-  args.weights = f.weights;
+  args.routed = f.routed;
   args.dweights = memory.random_f32({s.tokens(), s.top_k});
   args.dlogits = memory.output({s.tokens(), s.experts});
   return {routing_bytes(s) + static_cast<double>(args.dlogits.bytes()), 0,
@@ -201,17 +197,17 @@ OpCase balance_loss_forward(BenchMemory& memory, const OpsShape& s) {
   memory.device().ops().route_forward(f);
   const TensorView loss = memory.zeros(DType::f64, {1});
   return {routing_bytes(s), 0, [f, loss, length = s.sequence](Ops& ops) {
-            ops.balance_loss_forward({f.logits, f.experts, length, 0.01f, loss});
+            ops.balance_loss_forward({f.routed.logits, f.routed.experts, length, 0.01f, loss});
           }};
 }
 
 OpCase balance_loss_backward(BenchMemory& memory, const OpsShape& s) {
   const RouteForward f = routing_args(memory, s);
   memory.device().ops().route_forward(f);
-  const TensorView dlogits = memory.output(f.logits.shape);
+  const TensorView dlogits = memory.output(f.routed.logits.shape);
   return {routing_bytes(s) + 2.0 * static_cast<double>(dlogits.bytes()), 0,
           [f, dlogits, length = s.sequence](Ops& ops) {
-            ops.balance_loss_backward({f.logits, f.experts, length, 0.01f, dlogits});
+            ops.balance_loss_backward({f.routed.logits, f.routed.experts, length, 0.01f, dlogits});
           }};
 }
 

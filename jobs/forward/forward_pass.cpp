@@ -96,7 +96,7 @@ class Pass {
     batch.tokens = tokens;
     batch.labels = labels;
     if (piece.has_holes || piece.lead > 0) batch.documents = documents;
-    batch.first_position = piece.first_position();
+    batch.token_map = TokenMap::piece(piece.first_position(), rows_);
     batch.logits = logits_;
     if (rotations_) rotations_->place(piece.begin, piece.rotations);
     execute(batch);

@@ -80,7 +80,7 @@ std::span<const float> Decoder::feed(std::span<const std::int32_t> tokens) {
     const std::int64_t length = next_length(static_cast<std::int64_t>(tokens.size() - done));
     MicroBatch batch;
     batch.tokens = tokens.subspan(done, static_cast<std::size_t>(length));
-    batch.first_position = position_;
+    batch.token_map = TokenMap::piece(position_, length);
     done += static_cast<std::size_t>(length);
     if (done == tokens.size()) batch.logits = device_logits_;
     piece(length).executor.forward(batch);

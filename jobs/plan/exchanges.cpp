@@ -45,7 +45,7 @@ void add_replicas(StepExchanges& all, TrainSetup& setup) {
 }
 
 void add_messages(StepExchanges& all, TrainSetup& setup) {
-  const Shape shape{setup.shape().tokens(), setup.whole_model().stage().width()};
+  const Shape shape{setup.shape().rows(), setup.whole_model().stage().width()};
   const auto bytes = static_cast<double>(shape.count()) * size_of(setup.compute());
   for (const Step& step : setup.pipeline().training.row) {
     const bool sends =

@@ -40,17 +40,17 @@ struct Surroundings {
 
   Surroundings(Device& paper, const BatchShape& shape, std::int64_t width)
       : memory(paper, bytes(shape, width), "surroundings"),
-        sums{memory.take(DType::f64, {1}), memory.take(DType::f64, {1})},
+        sums{memory.take(DType::f64, {1}), memory.take(DType::f64, {1}), memory.take(DType::f64, {1})},
         squares(memory.take(DType::f64, {1})),
         clip(memory.take(DType::f32, {1})),
-        input(memory.take(shape.compute, {shape.tokens(), width})),
-        output_gradient(memory.take(shape.compute, {shape.tokens(), width})),
+        input(memory.take(shape.compute, {shape.rows(), width})),
+        output_gradient(memory.take(shape.compute, {shape.rows(), width})),
         ids(memory.take(DType::i32, {shape.tokens()})) {}
 
   static std::size_t bytes(const BatchShape& shape, std::int64_t width) {
     Arena all = Arena::measuring("surroundings");
     all.take(DType::f64, {8, 8});
-    for (int boundary = 0; boundary < 2; ++boundary) all.take(shape.compute, {shape.tokens(), width});
+    for (int boundary = 0; boundary < 2; ++boundary) all.take(shape.compute, {shape.rows(), width});
     all.take(DType::i32, {shape.tokens()});
     return all.used();
   }
@@ -66,7 +66,7 @@ void walk(Device& paper, const LocalStage& local, const Surroundings& around, Do
                    local.stage.is_last() ? TensorView{} : around.output_gradient);
   StageRunner runner(paper, local.stage, local.stash, around.sums);
   const auto ids = around.tokens();
-  MicroBatch batch{.tokens = ids, .labels = ids};
+  MicroBatch batch{.tokens = ids, .labels = ids, .token_map = TokenMap::whole(0, layout.shape().length)};
   if (documents == Documents::yes) batch.documents = ids;
   runner.load(batch, 0, StepScales{}, Pass::first);
   runner.cursor(ActionKind::forward, 0, nullptr).finish();

@@ -74,7 +74,7 @@ std::vector<Candidate> candidates_of(const RankStages& stages, const SectionCost
   std::vector<Candidate> found;
   for (std::size_t at = 0; at < stages.model.stages().size(); ++at) {
     const Stage& stage = *stages.model.stages()[at];
-    const Shape input{stages.shape.tokens(), stage.width()};
+    const Shape input{stages.shape.rows(), stage.width()};
     const auto input_bytes = static_cast<double>(input.count()) * size_of(stages.shape.compute);
     for (std::size_t index = 0; index < stage.layers().size(); ++index) {
       if (!may_repeat(stage, index)) continue;

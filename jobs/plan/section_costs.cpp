@@ -41,15 +41,17 @@ class LayerTimer {
         store_(shape.compute),
         stage_(Host::of(registry, &device, &store_), model.model(), {index, index + 1}),
         stash_(device, layout(shape), 1),
-        memory_(device, stash_.output(0).bytes() + 256, "rows of a measured layer"),
-        runner_(device, allocated(model.positions()), stash_,
-                {memory_.take(DType::f64, {1}), memory_.take(DType::f64, {1})}) {
+        memory_(device, stash_.output(0).bytes() + 320, "rows of a measured layer"),
+        runner_(
+            device, allocated(model.positions()), stash_,
+            {memory_.take(DType::f64, {1}), memory_.take(DType::f64, {1}), memory_.take(DType::f64, {1})}) {
     const TensorView rows = memory_.take(shape.compute, stash_.output(0).shape);
     fill_random(device, rows);
     stash_.bind(0, rows, {});
-    runner_.load({}, 0, {kSeed}, Pass::first);
+    const MicroBatch batch{.token_map = TokenMap::whole(0, shape.length)};
+    runner_.load(batch, 0, {kSeed}, Pass::first);
     forward();
-    runner_.load({}, 0, {kSeed}, Pass::recomputation);
+    runner_.load(batch, 0, {kSeed}, Pass::recomputation);
   }
 
   /// Median of some forwards that do nothing else.
@@ -106,7 +108,7 @@ std::vector<LayerSection> sections_of(Layer& layer, const BatchShape& shape) {
   std::vector<LayerSection> sections;
   for (const StashPlan::Declaration& entry : plan.entries()) {
     const std::size_t bytes = static_cast<std::size_t>(entry.shape.count()) * size_of(entry.dtype);
-    if (!entry.outlives_forward() || bytes == 0) continue;
+    if (!entry.outlives_forward() || bytes == 0 || entry.section == kKeptSection) continue;
     const auto known = std::find_if(sections.begin(), sections.end(), [&](const LayerSection& section) {
       return section.name == entry.section;
     });

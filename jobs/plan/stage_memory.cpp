@@ -51,7 +51,7 @@ ActivationBytes StageMemory::planned(const ModelInstance& model, const RankPlan&
     bytes.kept = checked_sum(bytes.kept, kept, "activations");
     for (const std::size_t more : {all - kept,
                                    Inbox::bytes(places.input.count + places.gradient.count, shape.compute,
-                                                {shape.tokens(), stage.width()}),
+                                                {shape.rows(), stage.width()}),
                                    StageRunner::input_bytes(shape, places.sets())})
       bytes.working = checked_sum(bytes.working, more, "activations");
   }

@@ -29,7 +29,8 @@ std::span<const MicroBatch> BatchReader::read(std::int64_t cursor, std::int64_t 
     source_.read(first + static_cast<std::int64_t>(row), sample);
   }
   for (std::size_t index = 0; index < batches_.size(); ++index) {
-    batches_[index].first_sample = first + static_cast<std::int64_t>(index) * share_.local_batch;
+    batches_[index].token_map = TokenMap::whole(first + static_cast<std::int64_t>(index) * share_.local_batch,
+                                                static_cast<std::int64_t>(length_));
   }
   return std::span(batches_).first(static_cast<std::size_t>(count));
 }

@@ -26,10 +26,11 @@ BatchShape evaluation(BatchShape shape) {
 
 }  // namespace
 
-Validator::Nothing::Nothing(std::int64_t count, bool has_documents)
-    : tokens(static_cast<std::size_t>(count)),
+Validator::Nothing::Nothing(const BatchShape& shape, bool has_documents)
+    : tokens(static_cast<std::size_t>(shape.tokens())),
       labels(tokens.size(), kIgnoredLabel),
-      documents(has_documents ? tokens.size() : 0) {}
+      documents(has_documents ? tokens.size() : 0),
+      token_map(TokenMap::whole(0, shape.length)) {}
 
 Validator::Validator(TrainSetup& setup, Whereabouts& whereabouts)
     : setup_(setup),
@@ -40,7 +41,7 @@ Validator::Validator(TrainSetup& setup, Whereabouts& whereabouts)
       memory_(setup.device(), setup.model(), setup.pipeline().validation, evaluation(setup.shape())),
       executor_(setup.device(), setup.pipeline().validation, memory_.stages(), setup.pipeline_ranks().tensors,
                 &whereabouts),
-      nothing_(setup.shape().tokens(), source_->has_documents()) {}
+      nothing_(setup.shape(), source_->has_documents()) {}
 
 std::optional<Validator::Result> Validator::run(const std::function<bool()>& is_over) {
   executor_.zero_sums();

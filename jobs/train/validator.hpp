@@ -40,9 +40,12 @@ class Validator {
   /// A micro-batch without a label. A rank that has no samples left walks over it where weights are sharded:
   /// the others need its stretches.
   struct Nothing {
-    Nothing(std::int64_t count, bool has_documents);
-    MicroBatch view() const { return {.tokens = tokens, .labels = labels, .documents = documents}; }
+    Nothing(const BatchShape& shape, bool has_documents);
+    MicroBatch view() const {
+      return {.tokens = tokens, .labels = labels, .documents = documents, .token_map = token_map};
+    }
     std::vector<std::int32_t> tokens, labels, documents;
+    TokenMap token_map;
   };
   /// This rank's part; a rank may have fewer samples in the last round, or none.
   void run_round(std::int64_t round);

@@ -34,6 +34,7 @@ constexpr AttentionCase kCases[] = {
     {"documents", 2, 75, 75, 4, 2, 8, 0, 0, 0, Documents::some},
     {"chunks_documents", 2, 75, 75, 4, 2, 8, 0, 0, 9, Documents::some},
     {"dropout", 2, 33, 33, 4, 2, 8, 0, 0, 0, Documents::none, 0.2f},
+    {"dropout_block", 2, 9, 17, 2, 1, 8, 16, 4, 0, Documents::none, 0.4f},
     {"dropout_chunks", 1, 65, 65, 2, 2, 8, 0, 0, 16, Documents::none, 0.5f},
     {"decode", 2, 1, 40, 4, 2, 16, 39},
     {"prefill_piece", 1, 6, 40, 4, 2, 16, 34},
@@ -67,7 +68,10 @@ AttentionForward forward_args(const AttentionCase& c, const AttentionOperands& o
   AttentionForward args{.q = v[o.q], .k = v[o.k], .v = v[o.v], .out = v[o.out], .lse = v[o.lse]};
   args.mask = {.first_query = c.first_query, .first_key = c.first_key, .chunk = c.chunk};
   if (c.documents == Documents::some) args.mask.documents = v[o.documents];
-  args.dropout = {.probability = c.dropout, .key = {3, 4}, .first_row = 5};
+  args.dropout = {.probability = c.dropout,
+                  .key = {3, 4},
+                  .first_sample = 5,
+                  .global_length = std::max(c.first_query + c.queries, c.first_key + c.keys) + 3};
   args.scale = 1 / std::sqrt(static_cast<float>(c.head_dim));
   return args;
 }

@@ -48,8 +48,7 @@ Problem add_positions(const RowShape& s, Storage storage, std::int64_t first_pos
   const Handle x = b.random("x", {s.rows, s.width}),
                table = b.f32_random("table", {length + first_position, s.width});
   return b.build([=](Ops& ops, const Views& v) {
-    ops.add_positions(
-        {.x = v[x], .table = v[table], .sequence_length = length, .first_position = first_position});
+    ops.add_positions({.x = v[x], .table = v[table], .tokens = TokenMap::piece(first_position, length)});
   });
 }
 
@@ -85,11 +84,17 @@ Problem gelu_backward(const RowShape& s, Storage storage, bool in_place) {
       [=](Ops& ops, const Views& v) { ops.gelu_backward({.x = v[x], .dout = v[dout], .dx = v[dx]}); });
 }
 
-Problem dropout(const RowShape& s, Storage storage, float probability) {
-  ProblemBuilder b(name_of("dropout", s, fmt::format("_p{}", probability)), storage);
+/// What the first of two context ranks has of sequences of 13 tokens: positions 0 to 3 and 10 to 12.
+TokenMap two_blocks(std::int64_t first_sample) {
+  return TokenMap::context(first_sample, 13, 2, 0);
+}
+
+Problem dropout(const RowShape& s, Storage storage, float probability, const TokenMap& rows) {
+  ProblemBuilder b(
+      name_of("dropout", s, fmt::format("_p{}{}", probability, rows.is_whole() ? "" : "_blocks")), storage);
   const Handle x = b.random("x", {s.rows, s.width});
   return b.build([=](Ops& ops, const Views& v) {
-    ops.dropout({.x = v[x], .probability = probability, .key = {7, 9}, .first_row = 1000});
+    ops.dropout({.x = v[x], .probability = probability, .key = {7, 9}, .rows = rows});
   });
 }
 
@@ -113,7 +118,9 @@ std::vector<Problem> elementwise_problems(Storage storage) {
     for (std::int64_t first : {0, 4}) problems.push_back(add_positions(shape, storage, first));
     for (bool in_place : {false, true}) problems.push_back(swiglu_backward(shape, storage, in_place));
     for (bool in_place : {false, true}) problems.push_back(gelu_backward(shape, storage, in_place));
-    for (float probability : {0.0f, 0.3f}) problems.push_back(dropout(shape, storage, probability));
+    for (float probability : {0.0f, 0.3f})
+      problems.push_back(dropout(shape, storage, probability, TokenMap::whole(1000, 1)));
+    problems.push_back(dropout(shape, storage, 0.3f, two_blocks(1000)));
   }
   return problems;
 }

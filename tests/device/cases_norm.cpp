@@ -64,6 +64,12 @@ struct QkCase {
   std::int64_t batch, sequence_length, heads, kv_heads, head_dim, first_position;
   bool rotate;
   float norm_eps, temperature_scale, floor_scale;
+  bool blocks = false;  ///< of twice as long sequences, as the first of two context ranks has them
+
+  TokenMap tokens() const {
+    return blocks ? TokenMap::context(0, 2 * sequence_length, 2, 0)
+                  : TokenMap::piece(first_position, sequence_length);
+  }
 };
 
 constexpr QkCase kQkCases[] = {
@@ -73,6 +79,7 @@ constexpr QkCase kQkCases[] = {
     {"norm_only", 1, 3, 2, 2, 64, 0, false, 1e-5f, 0, 0},
     {"temperature", 2, 7, 4, 2, 8, 3, false, 0, 0.1f, 4},
     {"everything_from_5", 3, 1, 6, 2, 32, 5, true, 1e-6f, 0.1f, 3},
+    {"blocks", 3, 6, 4, 2, 16, 0, true, 1e-5f, 0.1f, 3, true},
     {"nothing", 1, 4, 2, 1, 8, 0, false, 0, 0, 0},
     {"odd_head", 1, 5, 2, 1, 7, 0, false, 1e-5f, 0, 0},
     {"head_64", 2, 9, 4, 2, 64, 1, true, 1e-5f, 0.1f, 4},
@@ -86,8 +93,7 @@ struct QkOperands {
 };
 
 QkOperands qk_operands(ProblemBuilder& b, const QkCase& c) {
-  const std::int64_t positions = c.first_position + c.sequence_length + 2,
-                     tokens = c.batch * c.sequence_length;
+  const std::int64_t positions = c.tokens().positions() + 2, tokens = c.batch * c.sequence_length;
   std::vector<double> cosines, sines;
   for (std::int64_t p = 0; p < positions; ++p) {
     for (std::int64_t i = 0; i < c.head_dim / 2; ++i) {
@@ -107,8 +113,7 @@ QkPrepare how(const QkCase& c, const QkOperands& o, const Views& v) {
   QkPrepare result{.heads = c.heads,
                    .kv_heads = c.kv_heads,
                    .head_dim = c.head_dim,
-                   .sequence_length = c.sequence_length,
-                   .first_position = c.first_position,
+                   .tokens = c.tokens(),
                    .norm_eps = c.norm_eps,
                    .temperature_scale = c.temperature_scale,
                    .floor_scale = c.floor_scale};

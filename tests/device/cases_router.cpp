@@ -87,17 +87,24 @@ TensorView only_if(Option option, TensorView view) {
 }
 
 constexpr RandomKey kNoiseKey{11, 12};
-constexpr std::int64_t kFirstToken = 100;
+/// Rows of the first of two context ranks, so that their tokens are no neighbours.
+TokenMap rows_of_blocks() {
+  return TokenMap::context(100, 13, 2, 0);
+}
 
-RouteForward forward_args(const RouterCase& c, const RouterOperands& o, const Views& v) {
+RoutedTokens routed(const RouterCase& c, const RouterOperands& o, const Views& v) {
   return {.rule = c.rule,
           .logits = v[o.logits],
           .noise_std = only_if(c.noise, v[o.noise_std]),
           .noise_key = kNoiseKey,
-          .first_token = kFirstToken,
+          .rows = rows_of_blocks(),
           .bias = only_if(c.bias, v[o.bias]),
           .experts = v[o.experts],
-          .weights = v[o.weights],
+          .weights = v[o.weights]};
+}
+
+RouteForward forward_args(const RouterCase& c, const RouterOperands& o, const Views& v) {
+  return {.routed = routed(c, o, v),
           .offsets = v[o.offsets],
           .row_of = v[o.row_of],
           .choice_of = v[o.choice_of],
@@ -118,14 +125,7 @@ Problem route_backward(const RouterCase& c, Storage storage) {
   const Handle dlogits = b.cancels(b.output("dlogits", {c.tokens, c.experts}), 0.1);
   const Handle dnoise = b.output("dnoise", {c.tokens, c.experts});
   return b.build([=](Ops& ops, const Views& v) {
-    ops.route_backward({.rule = c.rule,
-                        .logits = v[o.logits],
-                        .noise_std = only_if(c.noise, v[o.noise_std]),
-                        .noise_key = kNoiseKey,
-                        .first_token = kFirstToken,
-                        .bias = only_if(c.bias, v[o.bias]),
-                        .experts = v[o.experts],
-                        .weights = v[o.weights],
+    ops.route_backward({.routed = routed(c, o, v),
                         .dweights = v[dweights],
                         .dlogits = v[dlogits],
                         .dnoise = only_if(c.noise, v[dnoise])});

@@ -129,7 +129,7 @@ TEST_F(CudaTest, NamesThePathOfAttentionAndWhyItIsSlow) {
   says(attention(block, DType::f32, 96), "plain kernel", "fp32");
   says(attention(block, DType::bf16, 92), "plain kernel", "heads not a multiple of 8 wide");
   args = attention(block, DType::bf16, 96);
-  args.dropout.probability = 0.5;
+  args.dropout.probability = 0.5, args.dropout.global_length = 64;
   says(args, "plain kernel", "dropout of probabilities");
   args = attention(block, DType::bf16, 96);
   args.mask.documents = TensorView(block.data, DType::i32, {2, 64});
@@ -261,7 +261,8 @@ TEST_F(CudaTest, DropoutDrawsTheStreamOfCoreToTheBit) {
   const RandomKey key{123456789012345ull, 77};
   for (std::int64_t width : {kColumns, kColumns - 3}) {
     const TensorView x = place(std::vector<float>(kRows * width, 1.0f)).reshape({kRows, width});
-    device().ops().dropout({.x = x, .probability = 0.4f, .key = key, .first_row = 1'000'000'000'000});
+    device().ops().dropout(
+        {.x = x, .probability = 0.4f, .key = key, .rows = TokenMap::whole(1'000'000'000'000, 1)});
     const std::vector<float> values = read<float>(x);
     for (std::int64_t i = 0; i < kRows * width; ++i) {
       const auto row = static_cast<std::uint64_t>(1'000'000'000'000 + i / width);

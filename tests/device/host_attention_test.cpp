@@ -75,6 +75,7 @@ AttentionForward forward_args(const Case& c, const Operands& o, const Views& v) 
   if (c.documents == Documents::some) args.mask.documents = v[o.documents];
   args.dropout.probability = c.dropout;
   args.dropout.key = {3, 4};
+  args.dropout.global_length = c.sequence;
   args.scale = c.scale / std::sqrt(static_cast<float>(c.head_dim));
   return args;
 }

@@ -85,7 +85,7 @@ TEST(HostOps, names_operator_and_argument_of_a_wrong_call) {
               HasSubstr("linear_forward on device 'host': 'w' has shape [1, 3] (needs [any, 2])"));
   args.w = TensorView(w, DType::bf16, {1, 2});
   EXPECT_THAT(message_of<DeviceError>([&] { host_device().ops().linear_forward(args); }),
-              HasSubstr("'w' is bf16 (only f32 is computed here)"));
+              HasSubstr("'w' is bf16 (needs f32)"));
 }
 
 /// Loss over `vocabulary` words with one logit replaced.

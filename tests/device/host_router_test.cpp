@@ -54,13 +54,13 @@ struct Routed {
 
   void run(Ops& ops, const RouterRule& rule, bool noisy) {
     RouteForward args;
-    args.rule = rule;
-    args.logits = TensorView(logits.data(), DType::f32, {kTokens, kExperts});
-    if (noisy) args.noise_std = TensorView(noise.data(), DType::f32, {kTokens, kExperts});
-    args.noise_key = {5, 6};
-    args.bias = TensorView(bias.data(), DType::f32, {kExperts});
-    args.experts = TensorView(experts.data(), DType::i32, {kTokens, rule.top_k});
-    args.weights = TensorView(weights.data(), DType::f32, {kTokens, rule.top_k});
+    args.routed.rule = rule;
+    args.routed.logits = TensorView(logits.data(), DType::f32, {kTokens, kExperts});
+    if (noisy) args.routed.noise_std = TensorView(noise.data(), DType::f32, {kTokens, kExperts});
+    args.routed.noise_key = {5, 6};
+    args.routed.bias = TensorView(bias.data(), DType::f32, {kExperts});
+    args.routed.experts = TensorView(experts.data(), DType::i32, {kTokens, rule.top_k});
+    args.routed.weights = TensorView(weights.data(), DType::f32, {kTokens, rule.top_k});
     args.offsets = TensorView(offsets.data(), DType::i32, {kExperts + 1});
     args.row_of = TensorView(row_of.data(), DType::i32, {kTokens, rule.top_k});
     args.choice_of = TensorView(choice_of.data(), DType::i32, {kTokens * rule.top_k});
@@ -156,8 +156,8 @@ TEST(HostRouterErrors, name_an_expert_that_does_not_exist) {
   EXPECT_THAT(message_of<DeviceError>([&] { host_device().ops().balance_loss_backward(args); }),
               HasSubstr("balance_loss_backward on device 'host': expert 3 of token 0 (there are 3)"));
   RouteBackward back;
-  back.logits = args.logits, back.experts = args.experts, back.dlogits = args.dlogits;
-  back.weights = back.dweights = TensorView(&loss, DType::f32, {1, 1});
+  back.routed.logits = args.logits, back.routed.experts = args.experts, back.dlogits = args.dlogits;
+  back.routed.weights = back.dweights = TensorView(&loss, DType::f32, {1, 1});
   chosen = -1;
   EXPECT_THAT(message_of<DeviceError>([&] { host_device().ops().route_backward(back); }),
               HasSubstr("route_backward on device 'host': expert -1 of token 0 (there are 3)"));

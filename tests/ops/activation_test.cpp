@@ -100,10 +100,23 @@ TEST(Dropout, DependsOnTheGlobalRowAlone) {
   ReferenceOps ops;
   Tensor whole({4, 6}, std::vector<float>(24, 1)), half({2, 6}, std::vector<float>(12, 1));
 
-  ops.dropout({.x = whole, .probability = 0.5f, .key = {1, 2}, .first_row = 10});
-  ops.dropout({.x = half, .probability = 0.5f, .key = {1, 2}, .first_row = 12});
+  ops.dropout({.x = whole, .probability = 0.5f, .key = {1, 2}, .rows = TokenMap::whole(10, 1)});
+  ops.dropout({.x = half, .probability = 0.5f, .key = {1, 2}, .rows = TokenMap::whole(12, 1)});
 
   for (std::int64_t i = 0; i < 12; ++i) EXPECT_EQ(half[i], whole[12 + i]) << i;
+}
+
+/// Two sequences of 8 tokens, of which a context rank has positions 0, 1, 6 and 7.
+TEST(Dropout, OfBlocksDrawsWhatThoseTokensDrawInWholeSequences) {
+  ReferenceOps ops;
+  Tensor whole({16, 6}, std::vector<float>(96, 1)), blocks({8, 6}, std::vector<float>(48, 1));
+  const TokenMap rows = TokenMap::context(5, 8, 2, 0);
+
+  ops.dropout({.x = whole, .probability = 0.5f, .key = {1, 2}, .rows = TokenMap::whole(5, 8)});
+  ops.dropout({.x = blocks, .probability = 0.5f, .key = {1, 2}, .rows = rows});
+
+  for (std::int64_t i = 0; i < 48; ++i)
+    EXPECT_EQ(blocks[i], whole[(rows.token(i / 6) - 5 * 8) * 6 + i % 6]) << i;
 }
 
 TEST(Dropout, RefusesToDropEverything) {

@@ -26,7 +26,7 @@ class AttentionGradients : public ::testing::TestWithParam<Case> {
     p.mask = {
         .first_query = GetParam().first_query, .first_key = GetParam().first_key, .chunk = GetParam().chunk};
     if (!GetParam().documents.empty()) p.mask.documents = documents;
-    p.dropout = {.probability = GetParam().dropout, .key = {5, 6}, .first_row = 3};
+    p.dropout = {.probability = GetParam().dropout, .key = {5, 6}, .first_sample = 3, .global_length = 64};
     p.forward();
     ops.attention_backward({.q = p.q,
                             .k = p.k,

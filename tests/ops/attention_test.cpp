@@ -181,7 +181,7 @@ INSTANTIATE_TEST_SUITE_P(Cases, AttentionWithCache,
 TEST(AttentionDropout, KeepsTheMeanOfTheOutput) {
   AttentionProblem p({.batch = 2000, .queries = 1, .keys = 1, .head_dim = 1});
   p.v = Tensor({2000, 1, 1, 1}, std::vector<float>(2000, 1));
-  p.dropout = {.probability = 0.25f, .key = {1, 2}};
+  p.dropout = {.probability = 0.25f, .key = {1, 2}, .global_length = 1};
 
   p.forward();
 
@@ -194,7 +194,7 @@ TEST(AttentionDropout, DrawsTheDocumentedElementForEachProbability) {
   AttentionProblem p({.batch = 2, .queries = 4, .keys = 4, .heads = 3, .kv_heads = 3, .head_dim = 4});
   p.q = Tensor({2, 4, 3, 4});
   for (std::int64_t i = 0; i < p.v.size(); ++i) p.v[i] = i / 12 % 4 == i % 4 ? 1 : 0;
-  p.dropout = {.probability = 0.5f, .key = {1, 2}, .first_row = 7};
+  p.dropout = {.probability = 0.5f, .key = {1, 2}, .first_sample = 7, .global_length = 4};
 
   p.forward();
 
@@ -207,9 +207,9 @@ TEST(AttentionDropout, DrawsTheDocumentedElementForEachProbability) {
 
 TEST(AttentionDropout, DependsOnTheGlobalSequenceAlone) {
   AttentionProblem whole({.batch = 3, .queries = 4, .keys = 4, .heads = 2, .kv_heads = 2});
-  whole.dropout = {.probability = 0.5f, .key = {1, 2}, .first_row = 7};
+  whole.dropout = {.probability = 0.5f, .key = {1, 2}, .first_sample = 7, .global_length = 4};
   AttentionProblem last({.batch = 1, .queries = 4, .keys = 4, .heads = 2, .kv_heads = 2});
-  last.dropout = {.probability = 0.5f, .key = {1, 2}, .first_row = 9};
+  last.dropout = {.probability = 0.5f, .key = {1, 2}, .first_sample = 9, .global_length = 4};
   for (std::int64_t i = 0; i < 16; ++i) last.q[i] = whole.q[32 + i];
   for (std::int64_t i = 0; i < 16; ++i) last.k[i] = whole.k[32 + i], last.v[i] = whole.v[32 + i];
 
@@ -217,6 +217,29 @@ TEST(AttentionDropout, DependsOnTheGlobalSequenceAlone) {
   last.forward();
 
   for (std::int64_t i = 0; i < 16; ++i) EXPECT_EQ(last.out[i], whole.out[32 + i]) << i;
+}
+
+/// The last four queries of eight, with the keys that they see.
+TEST(AttentionDropout, OfABlockDrawsWhatItsPositionsDrawInTheWholeSequence) {
+  AttentionProblem whole({.queries = 8, .keys = 8, .heads = 2, .kv_heads = 2});
+  AttentionProblem block({.queries = 4, .keys = 8, .heads = 2, .kv_heads = 2});
+  whole.dropout = block.dropout = {.probability = 0.5f, .key = {1, 2}, .first_sample = 7, .global_length = 8};
+  block.mask.first_query = 4;
+  for (std::int64_t i = 0; i < 16; ++i) block.q[i] = whole.q[16 + i];
+  for (std::int64_t i = 0; i < 32; ++i) block.k[i] = whole.k[i], block.v[i] = whole.v[i];
+
+  whole.forward();
+  block.forward();
+
+  for (std::int64_t i = 0; i < 16; ++i) EXPECT_EQ(block.out[i], whole.out[16 + i]) << i;
+}
+
+TEST(AttentionDropout, BeyondTheSequenceIsRefused) {
+  AttentionProblem p({.queries = 4, .keys = 4});
+  p.dropout = {.probability = 0.5f, .global_length = 3};
+
+  EXPECT_EQ(message_of<DeviceError>([&] { p.forward(); }),
+            "attention_forward on device 'reference': dropout at position 3 (sequences have 3 tokens)");
 }
 
 TEST(Attention, RefusesHeadsThatDoNotShareEvenly) {

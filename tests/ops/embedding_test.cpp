@@ -64,7 +64,7 @@ TEST(Positions, RepeatForEachSequenceFromTheFirst) {
   ReferenceOps ops;
   Tensor x({4, 1}, {100, 200, 300, 400}), table({4, 1}, {1, 2, 3, 4});
 
-  ops.add_positions({.x = x, .table = table, .sequence_length = 2, .first_position = 1});
+  ops.add_positions({.x = x, .table = table, .tokens = TokenMap::piece(1, 2)});
 
   EXPECT_THAT(x.values(), ElementsAre(102, 203, 302, 403));
 }
@@ -73,9 +73,8 @@ TEST(Positions, BeyondTheTableAreRefused) {
   ReferenceOps ops;
   Tensor x({2, 1}), table({4, 1});
 
-  EXPECT_EQ(message_of<DeviceError>([&] {
-              ops.add_positions({.x = x, .table = table, .sequence_length = 2, .first_position = 3});
-            }),
+  EXPECT_EQ(message_of<DeviceError>(
+                [&] { ops.add_positions({.x = x, .table = table, .tokens = TokenMap::piece(3, 2)}); }),
             "add_positions on device 'reference': position 4 (the table of positions has 4 rows)");
 }
 

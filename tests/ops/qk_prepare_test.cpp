@@ -34,8 +34,7 @@ Tensor rotated(Angles& angles, std::vector<float> qkv, std::int64_t position) {
                                   .heads = 1,
                                   .kv_heads = 1,
                                   .head_dim = 4,
-                                  .sequence_length = 1,
-                                  .first_position = position},
+                                  .tokens = TokenMap::piece(position, 1)},
                           .qkv = x});
   return x;
 }
@@ -109,8 +108,7 @@ TEST_P(Temperature, ScalesQueriesOnly) {
   ops.qk_prepare_forward({.how = {.heads = 1,
                                   .kv_heads = 1,
                                   .head_dim = 1,
-                                  .sequence_length = 1,
-                                  .first_position = GetParam().position,
+                                  .tokens = TokenMap::piece(GetParam().position, 1),
                                   .temperature_scale = 0.1f,
                                   .floor_scale = 8192},
                           .qkv = x});
@@ -134,7 +132,7 @@ TEST(QkNorm, GivesEachHeadAMeanSquareOfOne) {
   const Tensor before = x;
 
   ops.qk_prepare_forward(
-      {.how = {.heads = 2, .kv_heads = 1, .head_dim = 4, .sequence_length = 2, .norm_eps = 1e-12f},
+      {.how = {.heads = 2, .kv_heads = 1, .head_dim = 4, .tokens = TokenMap::whole(0, 2), .norm_eps = 1e-12f},
        .qkv = x,
        .rstd = rstd});
 
@@ -167,8 +165,7 @@ class QkPrepareGradients : public ::testing::TestWithParam<Preparation> {
     QkPrepare result{.heads = 2,
                      .kv_heads = 1,
                      .head_dim = 4,
-                     .sequence_length = 3,
-                     .first_position = p.first_position,
+                     .tokens = TokenMap::piece(p.first_position, 3),
                      .norm_eps = p.norm_eps,
                      .temperature_scale = p.temperature_scale,
                      .floor_scale = p.floor_scale};

@@ -34,7 +34,7 @@ class RouterGradients : public ::testing::TestWithParam<Case> {
     RouterProblem p(GetParam().rule, clean);
     if (GetParam().biased) p.bias = bias;
     if (GetParam().noisy) p.noise_std = noise_std;
-    p.first_token = 17;
+    p.rows = TokenMap::whole(17, 1);
     p.forward();
     return p;
   }
@@ -55,14 +55,7 @@ TEST_P(RouterGradients, MatchDifferences) {
   ReferenceOps ops;
   RouterProblem p = routed();
 
-  ops.route_backward({.rule = p.rule,
-                      .logits = p.logits,
-                      .noise_std = p.noise_std,
-                      .noise_key = p.noise_key,
-                      .first_token = p.first_token,
-                      .bias = p.bias,
-                      .experts = p.experts,
-                      .weights = p.weights,
+  ops.route_backward({.routed = p.routed(),
                       .dweights = dweights,
                       .dlogits = dlogits,
                       .dnoise = GetParam().noisy ? TensorView(dnoise) : TensorView()});

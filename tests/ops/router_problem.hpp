@@ -21,18 +21,19 @@ struct RouterProblem {
 
   void forward() {
     ReferenceOps ops;
-    ops.route_forward({.rule = rule,
-                       .logits = logits,
-                       .noise_std = noise_std,
-                       .noise_key = noise_key,
-                       .first_token = first_token,
-                       .bias = bias,
-                       .experts = experts,
-                       .weights = weights,
-                       .offsets = offsets,
-                       .row_of = row_of,
-                       .choice_of = choice_of,
-                       .counts = counts});
+    ops.route_forward(
+        {.routed = routed(), .offsets = offsets, .row_of = row_of, .choice_of = choice_of, .counts = counts});
+  }
+
+  RoutedTokens routed() {
+    return {.rule = rule,
+            .logits = logits,
+            .noise_std = noise_std,
+            .noise_key = noise_key,
+            .rows = rows,
+            .bias = bias,
+            .experts = experts,
+            .weights = weights};
   }
 
   RouterRule rule;
@@ -40,7 +41,7 @@ struct RouterProblem {
   std::int64_t tokens, num_experts;
   TensorView noise_std, bias;
   RandomKey noise_key{11, 12};
-  std::int64_t first_token = 0;
+  TokenMap rows = TokenMap::whole(0, 1);
   Ids experts;
   Tensor weights;
   Ids offsets, row_of, choice_of;

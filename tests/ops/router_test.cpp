@@ -171,18 +171,22 @@ TEST(RouterNoise, IsNormalWithTheSoftplusAsDeviation) {
   EXPECT_NEAR(std::sqrt(squares / 4000), deviation, 4 * deviation / std::sqrt(8000.0));
 }
 
+/// A sequence of 6 tokens, of which a context rank has positions 0, 1 and 5.
 TEST(RouterNoise, DependsOnTheGlobalTokenAlone) {
-  Tensor noise_std({6, 3}), half_std({3, 3});
-  RouterProblem whole({.top_k = 1}, Tensor({6, 3})), half({.top_k = 1}, Tensor({3, 3}));
+  Tensor noise_std({6, 3}), blocks_std({3, 3});
+  RouterProblem whole({.top_k = 1}, Tensor({6, 3})), blocks({.top_k = 1}, Tensor({3, 3}));
   whole.noise_std = noise_std;
-  half.noise_std = half_std;
-  whole.first_token = 40;
-  half.first_token = 43;
+  blocks.noise_std = blocks_std;
+  whole.rows = TokenMap::whole(7, 6);
+  blocks.rows = TokenMap::context(7, 6, 2, 0);
 
   whole.forward();
-  half.forward();
+  blocks.forward();
 
-  for (std::int64_t i = 0; i < 9; ++i) EXPECT_EQ(half.logits[i], whole.logits[9 + i]) << i;
+  for (std::int64_t i = 0; i < 9; ++i) {
+    const std::int64_t token = blocks.rows.token(i / 3) - 7 * 6;
+    EXPECT_EQ(blocks.logits[i], whole.logits[token * 3 + i % 3]) << i;
+  }
 }
 
 TEST(Router, RefusesMoreSelectionsThanExperts) {

@@ -24,7 +24,7 @@ std::vector<float> CachedForward::feed(std::span<const std::int32_t> tokens) {
   std::vector<float> logits(static_cast<std::size_t>(vocabulary));
   MicroBatch batch;
   batch.tokens = tokens;
-  batch.first_position = position_;
+  batch.token_map = TokenMap::piece(position_, static_cast<std::int64_t>(tokens.size()));
   batch.logits = TensorView(logits.data(), DType::f32, {1, vocabulary});
   piece_of(static_cast<std::int64_t>(tokens.size())).executor.forward(batch);
   position_ += static_cast<std::int64_t>(tokens.size());

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <vector>
 
@@ -27,38 +28,73 @@ class LateDispatcher final : public Dispatcher {
   static constexpr std::array<caravan_param, 0> kParams{};
 
   LateDispatcher(const Host&, const Config&) {}
-  std::int64_t local_experts(std::int64_t experts) const override { return experts; }
-  std::int64_t receive_bound(std::int64_t rows) const override { return rows + 5; }
-  bool in_place() const override { return false; }
-  Ticket post_dispatch(const Routing& routing, TensorView sent, TensorView received) override {
-    return post(routing, sent, received);
+  DispatchNeeds needs(const DispatchSpec& spec) const override {
+    const std::int64_t rows = spec.shape.rows() * spec.top_k;
+    return {.local_experts = spec.experts,
+            .most_received = rows + 5,
+            .scratch_bytes = static_cast<std::size_t>(rows * spec.width) * sizeof(float)};
   }
-  Ticket post_combine(const Routing& routing, TensorView rows, TensorView returned) override {
-    return post(routing, rows, returned);
+  Ticket post_dispatch(Run& run, const Routing& routing, const Received& received, TensorView x) override {
+    const TensorView sent = sorted(routing, received);
+    sorted_rows::permute(run.ops, routing, x, sent);
+    poison(received.rows);
+    return post([=] {
+      copy(sent, received.rows);
+      copy(routing.offsets, received.offsets);
+    });
   }
-  void wait(Ticket& ticket) override {
-    const Copy& copy = copies_.at(ticket.id() - 1);
-    std::memcpy(copy.to.data, copy.from.data, copy.bytes);
+  Ticket post_combine(Run& run, const Routing& routing, const Received& received,
+                      const Combine& args) override {
+    return post([=, &ops = run.ops] {
+      const TensorView returned = sorted(routing, received);
+      copy(args.rows.rows(0, returned.extent(0)), returned);
+      sorted_rows::combine(ops, routing, {returned, args.base, args.y});
+    });
+  }
+  Ticket post_combine_gradient(Run& run, const Routing& routing, const Received& received,
+                               const CombineGradient& args) override {
+    const TensorView sent = sorted(routing, received);
+    CombineGradient sender = args;
+    if (!args.rows.empty()) sender.rows = args.rows.rows(0, sent.extent(0));
+    sorted_rows::combine_gradient(run.ops, routing, sender, sent);
+    poison(received.rows);
+    return post([=] { copy(sent, received.rows); });
+  }
+  Ticket post_dispatch_gradient(Run& run, const Routing& routing, const Received& received,
+                                const DispatchGradient& args) override {
+    return post([=, &ops = run.ops] {
+      const TensorView returned = sorted(routing, received);
+      copy(received.rows.rows(0, returned.extent(0)), returned);
+      sorted_rows::permute_gradient(ops, routing, args, returned);
+    });
+  }
+  void wait(Run&, Ticket& ticket) override {
+    posted_.at(ticket.id() - 1)();
     ++traffic.waited;
     ticket = Ticket{};
   }
 
  private:
-  struct Copy {
-    TensorView from, to;
-    std::size_t bytes;
-  };
-
-  Ticket post(const Routing& routing, TensorView from, TensorView to) {
-    const auto rows = static_cast<std::size_t>(routing.choice_of.count());
-    copies_.push_back({from, to, rows * static_cast<std::size_t>(from.extent(1)) * sizeof(float)});
-    for (std::int64_t i = 0; i < to.count(); ++i) element(to, i) = std::numeric_limits<float>::quiet_NaN();
+  static void copy(const TensorView& from, const TensorView& to) {
+    std::memcpy(to.data, from.data, from.bytes());
+  }
+  static void poison(const TensorView& rows) {
+    for (std::int64_t i = 0; i < rows.count(); ++i)
+      element(rows, i) = std::numeric_limits<float>::quiet_NaN();
+  }
+  /// Rows in the router's order, [R, H].
+  static TensorView sorted(const Routing& routing, const Received& received) {
+    return TensorView(received.scratch.data, DType::f32,
+                      {routing.choice_of.count(), received.rows.extent(1)});
+  }
+  Ticket post(std::function<void()> finish) {
+    posted_.push_back(std::move(finish));
     ++traffic.posted;
     traffic.most_in_flight = std::max(traffic.most_in_flight, traffic.posted - traffic.waited);
-    return Ticket(copies_.size());
+    return Ticket(posted_.size());
   }
 
-  std::vector<Copy> copies_;
+  std::vector<std::function<void()>> posted_;
 };
 
 /// [once a process, later calls do nothing]

@@ -91,7 +91,10 @@ TEST_P(DecodeAllocations, of_a_token_happen_in_the_first_only) {
   batch.logits = TensorView(logits.data(), DType::f32, {1, tiny::kVocabulary});
   executor.forward(batch);
   AllocationCount heap(left_out(GetParam()));
-  for (batch.first_position = 1; batch.first_position < 16; ++batch.first_position) executor.forward(batch);
+  for (std::int64_t position = 1; position < 16; ++position) {
+    batch.token_map = TokenMap::piece(position, 1);
+    executor.forward(batch);
+  }
   // Attention's scratch grows with the positions that it sees.
   const long count = heap.count();
   EXPECT_EQ(count, 0) << heap.first_caller();

@@ -59,8 +59,8 @@ std::vector<T> slice(const std::vector<T>& from, std::int64_t begin, std::int64_
 
 Registry& registry() {
   static Registry* const kRegistry = [] {
-    auto* made =
-        new Registry({test::plugin_dir()});  // plugins stay open until the process ends, and so does this
+    // Plugins stay open until the process ends, and so does this.
+    auto* made = new Registry({test::plugin_dir(), CARAVAN_TEST_DISPATCHERS});
     made->add(reference_device_component());
     return made;
   }();
@@ -86,6 +86,7 @@ TestModel::TestModel(const Config& config, const ModelSetup& setup)
   host.registry = &registry();
   host.device = device_;
   host.parameters = &store_;
+  host.mesh = setup.mesh;
   const auto model = registry().create<Model>("llama4", host, config);
   stage_ = std::make_unique<Stage>(host, EditedModel(*model, setup.edit));
   store_.allocate(*device_, ParameterStore::Content::weights_and_gradients, setup.slots);

@@ -25,6 +25,7 @@ struct ModelSetup {
   Device* on = nullptr;                       ///< this device instead; outlives the model
   std::function<void(LayerSpec&)> edit = {};  ///< changes a layer before it is made
   std::size_t slots = 0;                      ///< of the optimizer
+  Mesh* mesh = nullptr;                       ///< of the layers' Host; outlives the model
 };
 
 /// A model with weights and gradients in memory. Weights are reached by the global names of their parts.
@@ -71,7 +72,7 @@ struct TestBatch {
 
   BatchShape shape(Phase phase) const { return {sequences, length, phase}; }
   MicroBatch view(TensorView logits = {}) const {
-    return {tokens, labels, documents, first_sample, 0, logits};
+    return {tokens, labels, documents, TokenMap::whole(first_sample, length), logits};
   }
   std::int64_t valid() const;
 };

@@ -73,7 +73,7 @@ struct HandRun {
             .tokens = TensorView(batch.tokens.data(), DType::i32, {batch.length}),
             .labels = TensorView(batch.labels.data(), DType::i32, {batch.length}),
             .documents = {},
-            .first_sample = batch.first_sample,
+            .token_map = TokenMap::whole(batch.first_sample, batch.length),
             .seed = 4,
             .gradient_scale = 1.0f / 24,
             .sequence_scale = 0.25f,

@@ -26,18 +26,9 @@ constexpr double kRate = 0.003;
 class TrainStepOnRanks : public ::testing::Test {
  protected:
   static std::vector<TestBatch> sequences(std::int64_t step) {
-    TestBatch batch =
-        random_batch(kSequences, kLength, tiny::kVocabulary, 100 + static_cast<std::uint64_t>(step));
-    batch.first_sample = (step - 1) * kSequences;
-    for (std::size_t token : {7, 8, 9, 10, 11, 15}) batch.labels[token] = kIgnoredLabel;
-    return split_sequences(batch);
+    return step_sequences(step, kSequences, kLength);
   }
-  std::vector<TestBatch> share(std::int64_t step) const {
-    const std::vector<TestBatch> all = sequences(step);
-    const auto mine = all.size() / static_cast<std::size_t>(world_->size());
-    const auto first = all.begin() + static_cast<std::ptrdiff_t>(mine) * world_->rank();
-    return {first, first + static_cast<std::ptrdiff_t>(mine)};
-  }
+  std::vector<TestBatch> share(std::int64_t step) const { return share_of(sequences(step), *world_); }
   TestTrainer::Setup shared() {
     return {{1, kLength, Phase::train},
             static_cast<int>(kSequences) / world_->size(),

@@ -1,5 +1,7 @@
 #include "tests/run/trainer_fixture.hpp"
 
+#include "tests/run/tiny_model.hpp"
+
 namespace caravan::testing {
 namespace {
 
@@ -40,6 +42,20 @@ StepResult TestTrainer::run(std::span<const TestBatch> batches, const TrainStep:
   std::vector<MicroBatch> views;
   for (const TestBatch& batch : batches) views.push_back(batch.view());
   return step_.run(views, settings);
+}
+
+std::vector<TestBatch> step_sequences(std::int64_t step, std::int64_t sequences, std::int64_t length) {
+  TestBatch batch =
+      random_batch(sequences, length, tiny::kVocabulary, 100 + static_cast<std::uint64_t>(step));
+  batch.first_sample = (step - 1) * sequences;
+  for (std::size_t token : {7, 8, 9, 10, 11, 15}) batch.labels[token] = kIgnoredLabel;
+  return split_sequences(batch);
+}
+
+std::vector<TestBatch> share_of(const std::vector<TestBatch>& all, const Communicator& ranks) {
+  const auto mine = all.size() / static_cast<std::size_t>(ranks.size());
+  const auto first = all.begin() + static_cast<std::ptrdiff_t>(mine) * ranks.rank();
+  return {first, first + static_cast<std::ptrdiff_t>(mine)};
 }
 
 std::vector<std::vector<float>> buffers_ending(TestModel& model, const std::string& ending) {

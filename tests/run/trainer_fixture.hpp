@@ -37,6 +37,11 @@ class TestTrainer {
   TrainStep step_;
 };
 
+/// The sequences of a step that all layouts train on; labels are ignored unevenly.
+std::vector<TestBatch> step_sequences(std::int64_t step, std::int64_t sequences, std::int64_t length);
+/// This rank's of them, in order.
+std::vector<TestBatch> share_of(const std::vector<TestBatch>& all, const Communicator& ranks);
+
 /// The buffers of the model whose name ends so ("expert_bias"), in layer order.
 std::vector<std::vector<float>> buffers_ending(TestModel& model, const std::string& ending);
 

@@ -48,7 +48,7 @@ struct DeviceActivity {
 class Device {
  public:
   static constexpr const char* kKind = "device";
-  static constexpr std::uint32_t kKindVersion = 3;
+  static constexpr std::uint32_t kKindVersion = 4;
   virtual ~Device() = default;
 
   virtual std::string_view name() const = 0;

@@ -9,6 +9,7 @@
 #include "caravan/device.hpp"
 #include "caravan/ops.hpp"
 #include "caravan/parameter.hpp"
+#include "caravan/token_map.hpp"
 
 namespace caravan {
 
@@ -24,11 +25,14 @@ enum class Pass { first, recomputation };
 /// Extents of one micro-batch on one rank.
 struct BatchShape {
   std::int64_t sequences = 1;  ///< B
-  std::int64_t length = 1;     ///< S: tokens of each sequence
+  std::int64_t length = 1;     ///< S: tokens of each sequence that this rank has
   Phase phase = Phase::train;
   std::int64_t cache_length = 0;  ///< decode: the most positions that the session will hold
   DType compute = DType::f32;     ///< of activations and their gradients; see caravan/ops.hpp
   std::int64_t tokens() const { return sequences * length; }
+  /// Of the input and output of a layer on this rank; [T, H] of a layer's ends have so many. Not every token
+  /// need have one here.
+  std::int64_t rows() const { return tokens(); }
 };
 
 /// How long a stash entry is needed; it decides where the entry lives and when its memory is reused.
@@ -43,6 +47,9 @@ enum class Lifetime {
 
 /// The section of forward that makes a layer's output, and entries that nothing else needs.
 inline constexpr std::string_view kOutputSection = "output";
+
+/// The section of entries that stay whatever is repeated: a repeated forward reads what the first one wrote.
+inline constexpr std::string_view kKeptSection = "kept";
 
 /// Handle of a declared entry of the stash.
 struct Entry {
@@ -93,20 +100,22 @@ struct Run {
   Device& device;
   Ops& ops;
   BatchShape shape;
-  TensorView tokens;                ///< [T] i32
-  TensorView labels;                ///< [T] i32, empty where there is no loss
-  TensorView documents;             ///< [B, S] i32, or empty: one document a sequence
-  std::int64_t first_position = 0;  ///< decode: position of token 0
-  std::int64_t first_sample = 0;    ///< global index of sequence 0; keys dropout and noise
-  std::uint64_t seed = 0;           ///< of this optimizer step
-  float gradient_scale = 1;         ///< 1 / valid tokens of the optimizer step over all ranks
-  float sequence_scale = 1;         ///< 1 / sequences of the optimizer step over all ranks
-  TensorView loss_sum;              ///< [1] f64 +=
-  TensorView balance_loss;          ///< [1] f64 +=
-  TensorView logits;                ///< [T, V] (decode: [1, V], the last token's), or empty: not wanted
-  Ticket pending;                   ///< posted by a segment on another lane
+  TensorView tokens;         ///< [T] i32
+  TensorView labels;         ///< [T] i32, empty where there is no loss
+  TensorView documents;      ///< [B, S] i32, or empty: one document a sequence
+  TokenMap token_map;        ///< which tokens of the data `tokens` are
+  std::uint64_t seed = 0;    ///< of this optimizer step
+  float gradient_scale = 1;  ///< 1 / valid tokens of the optimizer step over all ranks
+  float sequence_scale = 1;  ///< 1 / sequences of the optimizer step over all ranks
+  TensorView loss_sum;       ///< [1] f64 +=
+  TensorView balance_loss;   ///< [1] f64 +=
+  TensorView overflow;       ///< [1] f64 += rows that a dispatcher had no room for
+  TensorView logits;         ///< [T, V] (decode: [1, V], the last token's), or empty: not wanted
+  Ticket pending;            ///< posted by a segment on another lane
   Pass pass = Pass::first;
 
+  /// Which tokens the rows of a layer's input and output are: keys dropout and noise.
+  TokenMap row_map() const { return token_map; }
   bool training() const { return shape.phase == Phase::train; }
   /// Sums and counters of training are to be added to.
   bool counts() const { return training() && pass == Pass::first; }
@@ -148,7 +157,7 @@ class Segment {
 class Layer {
  public:
   static constexpr const char* kKind = "layer";
-  static constexpr std::uint32_t kKindVersion = 2;
+  static constexpr std::uint32_t kKindVersion = 3;
   virtual ~Layer() = default;
 
   virtual const std::vector<Segment*>& segments() const = 0;

@@ -35,7 +35,8 @@ class Scores {
       call.fail(
           fmt::format("{} query heads on {} key/value heads (must be a multiple)", q.extent(2), k.extent(2)));
     }
-    call.check_probability(args.dropout.probability);
+    const std::string problem = problem_with(dropout_, mask_, q.extent(1), k.extent(1));
+    if (!problem.empty()) call.fail(problem);
     if (mask_.documents.empty()) return;
     documents_ = call.matrix<std::int32_t>("documents", mask_.documents, q.extent(0), q.extent(1));
     if (k.extent(1) != q.extent(1)) {
@@ -74,8 +75,9 @@ class Scores {
   /// 0 or 1/(1−p) of probability j.
   double kept(const Row& row, std::int64_t j) const {
     if (dropout_.probability == 0) return 1;
-    const std::int64_t column = (row.head * q.extent(1) + row.i) * k.extent(1) + j;
-    return dropout_factor(dropout_.key, dropout_.first_row + row.b, column, dropout_.probability);
+    const std::int64_t length = dropout_.global_length, query = mask_.first_query + row.i;
+    const std::int64_t column = (row.head * length + query) * length + mask_.first_key + j;
+    return dropout_factor(dropout_.key, dropout_.first_sample + row.b, column, dropout_.probability);
   }
 
   const Heads q, k, v;

@@ -7,41 +7,12 @@
 #include "caravan/error.hpp"
 
 namespace caravan::reference {
-namespace {
-
-std::string describe(const std::int64_t* shape, int rank) {
-  std::string text = "[";
-  for (int axis = 0; axis < rank; ++axis) {
-    text += fmt::format("{}{}", axis ? ", " : "", shape[axis] == kAny ? "any" : std::to_string(shape[axis]));
-  }
-  return text + "]";
-}
-
-bool fits(const TensorView& view, const std::int64_t* shape, int rank) {
-  if (view.shape.rank() != rank) return false;
-  for (int axis = 0; axis < rank; ++axis) {
-    if (shape[axis] != kAny && shape[axis] != view.extent(axis)) return false;
-  }
-  return true;
-}
-
-}  // namespace
-
 void Call::fail(const std::string& problem) const {
   throw DeviceError(fmt::format("{} on device 'reference': {}", operator_, problem));
 }
 
-void Call::check(std::string_view name, const TensorView& view, DType dtype, const std::int64_t* shape,
-                 int rank) const {
-  if (view.dtype != dtype) {
-    fail(fmt::format("'{}' is {} (only {} is computed here)", name, name_of(view.dtype), name_of(dtype)));
-  }
-  if (!fits(view, shape, rank)) {
-    fail(fmt::format("'{}' has shape {} (needs {})", name, to_string(view.shape), describe(shape, rank)));
-  }
-  if (view.empty() && view.count() > 0) {
-    fail(fmt::format("'{}' of shape {} is empty (needs memory)", name, to_string(view.shape)));
-  }
+void Call::check(std::string_view name, const TensorView& view, const ExpectedView& expected) const {
+  if (const std::string problem = problem_with(name, view, expected); !problem.empty()) fail(problem);
 }
 
 void Call::check_compute_type(std::string_view name, const TensorView& view) const {
@@ -59,24 +30,8 @@ void Call::check_compute_type(std::string_view name, const TensorView& view) con
 }
 
 TensorView Call::check_flat(std::string_view name, const TensorView& view, std::int64_t count) const {
-  const std::int64_t elements = view.count();
-  if (!view.contiguous()) fail(fmt::format("'{}' has gaps between its rows (needs contiguous memory)", name));
-  if (count != kAny && elements != count) {
-    fail(fmt::format("'{}' has {} elements (needs {})", name, elements, count));
-  }
-  return TensorView(view.data, view.dtype, {elements});
-}
-
-void Call::check_positions(std::int64_t rows, std::int64_t sequence_length, std::int64_t first_position,
-                           std::int64_t table_rows) const {
-  if (sequence_length < 1 || first_position < 0) {
-    fail(fmt::format("sequence_length {}, first_position {} (need at least 1 and 0)", sequence_length,
-                     first_position));
-  }
-  const std::int64_t end = first_position + std::min(rows, sequence_length);
-  if (end > table_rows) {
-    fail(fmt::format("position {} (the table of positions has {} rows)", end - 1, table_rows));
-  }
+  if (const std::string problem = problem_with_flat(name, view, count); !problem.empty()) fail(problem);
+  return TensorView(view.data, view.dtype, {view.count()});
 }
 
 void Call::check_offsets(const Vector<std::int32_t>& offsets, std::int64_t rows) const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <string>
@@ -7,13 +8,14 @@
 #include <type_traits>
 
 #include "caravan/tensor.hpp"
+#include "caravan/view_check.hpp"
 #include "core/ops/reference/array.hpp"
 #include "core/ops/reference/widened.hpp"
 
 namespace caravan::reference {
 
 /// In an expected shape: any extent.
-inline constexpr std::int64_t kAny = -1;
+inline constexpr std::int64_t kAny = kAnyExtent;
 
 /// One call of an operator. Turns its views into arrays after checking dtype and shape; DeviceError
 /// otherwise. Arrays of float stand for views of the compute type, f32 or bf16, which must be one for the
@@ -77,9 +79,6 @@ class Call {
     return f32_vector(name, check_flat(name, view, count), kAny);
   }
 
-  /// Rows at positions first_position + row mod sequence_length must lie inside a table of positions.
-  void check_positions(std::int64_t rows, std::int64_t sequence_length, std::int64_t first_position,
-                       std::int64_t table_rows) const;
   /// Ascending row offsets of experts within [0, rows].
   void check_offsets(const Vector<std::int32_t>& offsets, std::int64_t rows) const;
   /// A probability of dropout in [0, 1).
@@ -92,7 +91,9 @@ class Call {
   template <class T, int Rank>
   Array<T, Rank> typed(std::string_view name, const TensorView& view,
                        const std::array<std::int64_t, Rank>& shape, DType dtype) const {
-    check(name, view, dtype, shape.data(), Rank);
+    ExpectedView expected{dtype, Rank, {}};
+    std::copy(shape.begin(), shape.end(), expected.shape);
+    check(name, view, expected);
     const TensorView seen = dtype == DType::bf16 ? widened_.f32_of(view) : view;
     Array<T, Rank> result{seen.as<T>(), {}, {}};
     for (int axis = 0; axis < Rank; ++axis) {
@@ -101,8 +102,7 @@ class Call {
     }
     return result;
   }
-  void check(std::string_view name, const TensorView& view, DType dtype, const std::int64_t* shape,
-             int rank) const;
+  void check(std::string_view name, const TensorView& view, const ExpectedView& expected) const;
   void check_compute_type(std::string_view name, const TensorView& view) const;
   /// `view` as one axis.
   TensorView check_flat(std::string_view name, const TensorView& view, std::int64_t count) const;

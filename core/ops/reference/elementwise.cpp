@@ -12,7 +12,7 @@ void ReferenceOps::dropout(const Dropout& args) {
 
   for (std::int64_t row = 0; row < x.extent(0); ++row) {
     for (std::int64_t column = 0; column < x.extent(1); ++column) {
-      x(row, column) *= dropout_factor(args.key, args.first_row + row, column, args.probability);
+      x(row, column) *= dropout_factor(args.key, args.rows.token(row), column, args.probability);
     }
   }
 }

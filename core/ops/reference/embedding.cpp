@@ -56,10 +56,11 @@ void ReferenceOps::add_positions(const AddPositions& args) {
   const Call call("add_positions");
   const auto x = call.matrix("x", args.x, kAny, kAny);
   const auto table = call.f32_matrix("table", args.table, kAny, x.extent(1));
-  call.check_positions(x.extent(0), args.sequence_length, args.first_position, table.extent(0));
+  if (const std::string problem = problem_with(args.tokens, table.extent(0)); !problem.empty())
+    call.fail(problem);
 
   for (std::int64_t t = 0; t < x.extent(0); ++t) {
-    const std::int64_t position = args.first_position + t % args.sequence_length;
+    const std::int64_t position = args.tokens.position(t);
     for (std::int64_t h = 0; h < x.extent(1); ++h) x(t, h) += table(position, h);
   }
 }

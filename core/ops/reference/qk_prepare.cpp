@@ -32,14 +32,14 @@ struct Preparation {
     if (!cos != !sin) call.fail("one of cos and sin is given (rotation needs both)");
     if (cos && how.head_dim % 2 != 0)
       call.fail(fmt::format("head_dim {} (rotation needs pairs)", how.head_dim));
-    call.check_positions(qkv.extent(0), how.sequence_length, how.first_position,
-                         cos ? cos.extent(0) : how.first_position + how.sequence_length);
+    const std::string problem = problem_with(how.tokens, cos ? cos.extent(0) : how.tokens.positions());
+    if (!problem.empty()) call.fail(problem);
     if (how.norm_eps > 0) rstd = call.f32_matrix("rstd", rstd_view, qkv.extent(0), num_heads());
   }
 
   /// Query heads, then key heads.
   std::int64_t num_heads() const { return how.heads + how.kv_heads; }
-  std::int64_t position(std::int64_t t) const { return how.first_position + t % how.sequence_length; }
+  std::int64_t position(std::int64_t t) const { return how.tokens.position(t); }
   double temperature(std::int64_t t, std::int64_t head) const {
     if (how.floor_scale <= 0 || head >= how.heads) return 1;
     return 1 + how.temperature_scale *

@@ -2,8 +2,6 @@
 
 #include "core/ops/reference/scalar_functions.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <functional>
 
@@ -34,18 +32,7 @@ double best_two(const std::vector<double>& value, std::int64_t begin, std::int64
 TokenRouter::TokenRouter(const Call& call, const RouterRule& rule, std::int64_t experts,
                          const Vector<float>& bias)
     : rule_(rule), experts_(experts), bias_(bias), logits_(experts) {
-  std::int64_t candidates = experts;
-  if (rule.groups > 0) {
-    if (experts % rule.groups != 0 || rule.limited_groups < 1 || rule.limited_groups > rule.groups) {
-      call.fail(
-          fmt::format("{} of {} groups of {} experts (groups must divide the experts, at least one stays)",
-                      rule.limited_groups, rule.groups, experts));
-    }
-    candidates = experts / rule.groups * rule.limited_groups;
-  }
-  if (rule.top_k < 1 || rule.top_k > candidates) {
-    call.fail(fmt::format("top_k {} of {} eligible experts", rule.top_k, candidates));
-  }
+  if (const std::string problem = problem_with(rule, experts); !problem.empty()) call.fail(problem);
 }
 
 void TokenRouter::load(const Matrix<float>& logits, std::int64_t token) {

@@ -29,9 +29,8 @@ void AttentionCall::take(const Call& call, const Views& views) {
   if (kv_heads == 0 || heads % kv_heads != 0) {
     call.fail(fmt::format("{} query heads on {} key/value heads (must be a multiple)", heads, kv_heads));
   }
-  if (!(dropout.probability >= 0 && dropout.probability < 1)) {
-    call.fail(fmt::format("dropout probability {} (must be in [0, 1))", dropout.probability));
-  }
+  if (const std::string problem = problem_with(dropout, mask, queries, keys); !problem.empty())
+    call.fail(problem);
   padded_width = (width + kLanes - 1) / kLanes * kLanes;
   padded_keys = (keys + kPanel - 1) / kPanel * kPanel;
   if (mask.documents.empty()) return;

@@ -12,11 +12,12 @@ namespace {
 template <class Visit>
 void for_each_factor(const AttentionCall& call, const QueryRows& which, const KeyRange& keys,
                      const Visit& visit) {
-  const auto row = static_cast<std::uint64_t>(call.dropout.first_row + which.sequence);
+  const auto row = static_cast<std::uint64_t>(call.dropout.first_sample + which.sequence);
   const std::int64_t queries = std::min<std::int64_t>(kQueries, call.queries - which.first);
   const std::int64_t count = std::min(keys.end, call.keys) - keys.begin;
   for (std::int64_t i = 0; i < queries; ++i) {
-    const std::int64_t start = (which.head * call.queries + which.first + i) * call.keys + keys.begin;
+    const std::int64_t query = call.mask.first_query + which.first + i, length = call.dropout.global_length;
+    const std::int64_t start = (which.head * length + query) * length + call.mask.first_key + keys.begin;
     float factors[kTileKeys];
     dropout_factors(call.dropout.key, {row, static_cast<std::uint64_t>(start), count},
                     call.dropout.probability, factors);

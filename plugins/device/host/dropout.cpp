@@ -90,7 +90,7 @@ void HostOps::dropout(const Dropout& args) {
     for (std::int64_t c = 0; c < x.columns; c += kPart) {
       const std::int64_t count = std::min(kPart, x.columns - c);
       dropout_factors(args.key,
-                      {static_cast<std::uint64_t>(args.first_row + r), static_cast<std::uint64_t>(c), count},
+                      {static_cast<std::uint64_t>(args.rows.token(r)), static_cast<std::uint64_t>(c), count},
                       args.probability, factors);
       Line(x.row(r) + c, count) *= ConstLine(factors, count);
     }

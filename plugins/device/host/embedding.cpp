@@ -43,14 +43,8 @@ void HostOps::add_positions(const AddPositions& args) {
   const Call call("add_positions");
   const Matrix x = call.matrix("x", args.x, kAny, kAny);
   const Matrix table = call.matrix("table", args.table, kAny, x.columns);
-  if (args.sequence_length < 1 || args.first_position < 0 ||
-      args.first_position + std::min(x.rows, args.sequence_length) > table.rows) {
-    call.fail(fmt::format("positions from {} for sequences of {} (the table has {} rows)",
-                          args.first_position, args.sequence_length, table.rows));
-  }
-  for_each(x.rows, [&](std::int64_t t, std::int64_t) {
-    x.line(t) += table.line(args.first_position + t % args.sequence_length);
-  });
+  if (const std::string problem = problem_with(args.tokens, table.rows); !problem.empty()) call.fail(problem);
+  for_each(x.rows, [&](std::int64_t t, std::int64_t) { x.line(t) += table.line(args.tokens.position(t)); });
 }
 
 }  // namespace caravan::host

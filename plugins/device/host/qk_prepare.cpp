@@ -27,21 +27,15 @@ class Preparation {
     if (!cos_ != !sin_) call.fail("one of cos and sin is given (rotation needs both)");
     if (cos_ && how.head_dim % 2 != 0)
       call.fail(fmt::format("head_dim {} (rotation needs pairs)", how.head_dim));
-    if (how.sequence_length < 1 || how.first_position < 0) {
-      call.fail(fmt::format("sequence_length {}, first_position {} (need at least 1 and 0)",
-                            how.sequence_length, how.first_position));
-    }
-    const std::int64_t end = how.first_position + std::min(qkv.rows, how.sequence_length);
-    if (cos_ && end > cos_.rows) {
-      call.fail(fmt::format("position {} (the table of positions has {} rows)", end - 1, cos_.rows));
-    }
+    const std::string problem = problem_with(how.tokens, cos_ ? cos_.rows : how.tokens.positions());
+    if (!problem.empty()) call.fail(problem);
     if (how.norm_eps > 0) rstd = call.matrix("rstd", rstd_view, qkv.rows, heads());
   }
 
   /// Query heads, then key heads.
   std::int64_t heads() const { return how_.heads + how_.kv_heads; }
   bool rotates() const { return static_cast<bool>(cos_); }
-  std::int64_t position(std::int64_t t) const { return how_.first_position + t % how_.sequence_length; }
+  std::int64_t position(std::int64_t t) const { return how_.tokens.position(t); }
 
   float temperature(std::int64_t t) const {
     if (how_.floor_scale <= 0) return 1;

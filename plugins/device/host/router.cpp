@@ -18,11 +18,26 @@ double softplus(double x) {
   return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x)));
 }
 
-void add_noise(const RouteForward& args, const Matrix& logits, const Matrix& noise_std) {
+/// What forward and backward read alike, checked.
+struct Routed {
+  Matrix logits, noise_std;
+  Rows<std::int32_t> experts;
+  const float* bias;
+
+  Routed(const Call& call, const RoutedTokens& args)
+      : logits(call.matrix("logits", args.logits, kAny, kAny)),
+        noise_std(call.optional_matrix("noise_std", args.noise_std, logits.rows, logits.columns)),
+        experts(call.index_matrix("experts", args.experts, logits.rows, args.rule.top_k)),
+        bias(call.optional_vector("bias", args.bias, logits.columns)) {
+    call.check_rule(args.rule, logits.columns);
+  }
+};
+
+void add_noise(const RoutedTokens& args, const Matrix& logits, const Matrix& noise_std) {
   for_each(logits.rows, [&](std::int64_t t, std::int64_t) {
     float* row = logits.row(t);
     for (std::int64_t e = 0; e < logits.columns; ++e) {
-      const double noise = softplus(noise_std.row(t)[e]) * normal(args.noise_key, args.first_token + t, e);
+      const double noise = softplus(noise_std.row(t)[e]) * normal(args.noise_key, args.rows.token(t), e);
       row[e] = static_cast<float>(row[e] + noise);
     }
   });
@@ -58,23 +73,20 @@ void sort_by_expert(const Rows<std::int32_t>& experts, std::int64_t num_experts,
 
 void HostOps::route_forward(const RouteForward& args) {
   const Call call("route_forward");
-  const Matrix logits = call.matrix("logits", args.logits, kAny, kAny);
-  const std::int64_t tokens = logits.rows, num_experts = logits.columns, top_k = args.rule.top_k;
-  const Matrix noise_std = call.optional_matrix("noise_std", args.noise_std, tokens, num_experts);
-  const auto experts = call.index_matrix("experts", args.experts, tokens, top_k);
-  const Matrix weights = call.matrix("weights", args.weights, tokens, top_k);
+  const Routed routed(call, args.routed);
+  const std::int64_t tokens = routed.logits.rows, num_experts = routed.logits.columns;
+  const Rows<std::int32_t>& experts = routed.experts;
+  const Matrix weights = call.matrix("weights", args.routed.weights, tokens, experts.columns);
   float* counts = call.optional_vector("counts", args.counts, num_experts);
   const Sorted sorted{call.indices("offsets", args.offsets, num_experts + 1),
-                      call.index_matrix("row_of", args.row_of, tokens, top_k),
-                      call.indices("choice_of", args.choice_of, tokens * top_k)};
-  const float* bias = call.optional_vector("bias", args.bias, num_experts);
-  check_rule(call, args.rule, num_experts);
+                      call.index_matrix("row_of", args.row_of, tokens, experts.columns),
+                      call.indices("choice_of", args.choice_of, tokens * experts.columns)};
 
-  if (noise_std) add_noise(args, logits, noise_std);
+  if (routed.noise_std) add_noise(args.routed, routed.logits, routed.noise_std);
   for_ranges(tokens, [&](std::int64_t begin, std::int64_t end, std::int64_t worker) {
-    TokenRouter router(args.rule, num_experts, bias, workspace(worker));
+    TokenRouter router(args.routed.rule, num_experts, routed.bias, workspace(worker));
     for (std::int64_t t = begin; t < end; ++t) {
-      router.load(logits.row(t));
+      router.load(routed.logits.row(t));
       router.choose(experts.row(t));
       router.weights(experts.row(t), weights.row(t));
     }
@@ -88,16 +100,17 @@ void HostOps::route_forward(const RouteForward& args) {
 namespace {
 
 struct Gradients {
-  Matrix dweights, dlogits, dnoise, noise_std;
+  Matrix dweights, dlogits, dnoise;
 };
 
 /// The gradient of a token's logits, and of its noise.
-void store_gradient(const RouteBackward& args, const Gradients& to, std::int64_t t, const double* gradient) {
+void store_gradient(const RoutedTokens& args, const Routed& routed, const Gradients& to, std::int64_t t,
+                    const double* gradient) {
   for (std::int64_t e = 0; e < to.dlogits.columns; ++e) {
     to.dlogits.row(t)[e] = static_cast<float>(gradient[e]);
     if (!to.dnoise) continue;
-    const double draw = normal(args.noise_key, args.first_token + t, e);
-    const double slope = 1 / (1 + std::exp(-double{to.noise_std.row(t)[e]}));
+    const double draw = normal(args.noise_key, args.rows.token(t), e);
+    const double slope = 1 / (1 + std::exp(-double{routed.noise_std.row(t)[e]}));
     to.dnoise.row(t)[e] = static_cast<float>(gradient[e] * draw * slope);
   }
 }
@@ -106,23 +119,20 @@ void store_gradient(const RouteBackward& args, const Gradients& to, std::int64_t
 
 void HostOps::route_backward(const RouteBackward& args) {
   const Call call("route_backward");
-  const Matrix logits = call.matrix("logits", args.logits, kAny, kAny);
-  const std::int64_t tokens = logits.rows, num_experts = logits.columns, top_k = args.rule.top_k;
-  const auto experts = call.index_matrix("experts", args.experts, tokens, top_k);
-  const Gradients to{call.matrix("dweights", args.dweights, tokens, top_k),
+  const Routed routed(call, args.routed);
+  const std::int64_t tokens = routed.logits.rows, num_experts = routed.logits.columns;
+  const Gradients to{call.matrix("dweights", args.dweights, tokens, routed.experts.columns),
                      call.matrix("dlogits", args.dlogits, tokens, num_experts),
-                     call.optional_matrix("dnoise", args.dnoise, tokens, num_experts),
-                     call.optional_matrix("noise_std", args.noise_std, tokens, num_experts)};
-  if (to.dnoise && !to.noise_std) call.fail("'dnoise' without 'noise_std'");
-  const float* bias = call.optional_vector("bias", args.bias, num_experts);
-  check_rule(call, args.rule, num_experts);
-  call.check_experts(experts, num_experts);
+                     call.optional_matrix("dnoise", args.dnoise, tokens, num_experts)};
+  if (to.dnoise && !routed.noise_std) call.fail("'dnoise' without 'noise_std'");
+  call.check_experts(routed.experts, num_experts);
 
   for_ranges(tokens, [&](std::int64_t begin, std::int64_t end, std::int64_t worker) {
-    TokenRouter router(args.rule, num_experts, bias, workspace(worker));
+    TokenRouter router(args.routed.rule, num_experts, routed.bias, workspace(worker));
     for (std::int64_t t = begin; t < end; ++t) {
-      router.load(logits.row(t));
-      store_gradient(args, to, t, router.backward(experts.row(t), to.dweights.row(t)));
+      router.load(routed.logits.row(t));
+      const double* gradient = router.backward(routed.experts.row(t), to.dweights.row(t));
+      store_gradient(args.routed, routed, to, t, gradient);
     }
   });
 }

@@ -1,7 +1,5 @@
 #include "token_router.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 
@@ -44,21 +42,6 @@ double best_two(const double* value, std::int64_t count) {
 }
 
 }  // namespace
-
-void check_rule(const Call& call, const RouterRule& rule, std::int64_t experts) {
-  std::int64_t candidates = experts;
-  if (rule.groups > 0) {
-    if (experts % rule.groups != 0 || rule.limited_groups < 1 || rule.limited_groups > rule.groups) {
-      call.fail(
-          fmt::format("{} of {} groups of {} experts (groups must divide the experts, at least one stays)",
-                      rule.limited_groups, rule.groups, experts));
-    }
-    candidates = experts / rule.groups * rule.limited_groups;
-  }
-  if (rule.top_k < 1 || rule.top_k > candidates) {
-    call.fail(fmt::format("top_k {} of {} eligible experts", rule.top_k, candidates));
-  }
-}
 
 TokenRouter::TokenRouter(const RouterRule& rule, std::int64_t experts, const float* bias, Workspace& scratch)
     : rule_(rule), experts_(experts), bias_(bias) {

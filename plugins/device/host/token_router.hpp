@@ -4,7 +4,6 @@
 
 #include "caravan/ops.hpp"
 #include "memory.hpp"
-#include "view.hpp"
 
 namespace caravan::host {
 
@@ -44,8 +43,5 @@ class TokenRouter {
   double* group_score_;                  ///< [groups]
   std::int64_t *open_, *open_group_;     ///< [E], [groups]: whether it may still be chosen
 };
-
-/// DeviceError when the rule and the number of experts do not fit.
-void check_rule(const Call& call, const RouterRule& rule, std::int64_t experts);
 
 }  // namespace caravan::host

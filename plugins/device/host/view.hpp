@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <string_view>
 
+#include "caravan/ops/routing.hpp"
 #include "caravan/tensor.hpp"
+#include "caravan/view_check.hpp"
 
 namespace caravan::host {
 
@@ -25,7 +27,7 @@ struct Rows {
 };
 using Matrix = Rows<float>;
 
-inline constexpr std::int64_t kAny = -1;
+inline constexpr std::int64_t kAny = kAnyExtent;
 
 /// Turns the views of one call into what loops use, after checking dtype and shape; DeviceError names both
 /// otherwise.
@@ -69,12 +71,9 @@ class Call {
   /// The experts [T, K] that tokens have chosen must exist.
   void check_experts(const Rows<std::int32_t>& chosen, std::int64_t experts) const;
 
-  struct Expected {
-    DType dtype;
-    int rank;
-    std::int64_t shape[Shape::kMaxRank];
-  };
-  void check(std::string_view name, const TensorView& view, const Expected& expected) const;
+  /// The rule must fit the experts.
+  void check_rule(const RouterRule& rule, std::int64_t experts) const;
+  void check(std::string_view name, const TensorView& view, const ExpectedView& expected) const;
   /// DeviceError "operator on device 'host': problem"
   [[noreturn]] void fail(std::string_view problem) const;
 

@@ -6,7 +6,7 @@
 namespace caravan {
 namespace {
 
-/// Every expert is on this rank: rows stay where they are.
+/// Every expert is on this rank: the router's order is that of the experts.
 class LocalDispatcher final : public Dispatcher {
  public:
   using Interface = Dispatcher;
@@ -15,12 +15,30 @@ class LocalDispatcher final : public Dispatcher {
   static constexpr std::array<caravan_param, 0> kParams{};
 
   LocalDispatcher(const Host&, const Config&) {}
-  std::int64_t local_experts(std::int64_t experts) const override { return experts; }
-  std::int64_t receive_bound(std::int64_t rows) const override { return rows; }
-  bool in_place() const override { return true; }
-  Ticket post_dispatch(const Routing&, TensorView, TensorView) override { return {}; }
-  Ticket post_combine(const Routing&, TensorView, TensorView) override { return {}; }
-  void wait(Ticket&) override {}
+
+  DispatchNeeds needs(const DispatchSpec& spec) const override {
+    return {
+        .local_experts = spec.experts, .most_received = spec.shape.rows() * spec.top_k, .keeps_order = true};
+  }
+  Ticket post_dispatch(Run& run, const Routing& routing, const Received& received, TensorView x) override {
+    sorted_rows::permute(run.ops, routing, x, received.rows);
+    return {};
+  }
+  Ticket post_combine(Run& run, const Routing& routing, const Received&, const Combine& args) override {
+    sorted_rows::combine(run.ops, routing, args);
+    return {};
+  }
+  Ticket post_combine_gradient(Run& run, const Routing& routing, const Received& received,
+                               const CombineGradient& args) override {
+    sorted_rows::combine_gradient(run.ops, routing, args, received.rows);
+    return {};
+  }
+  Ticket post_dispatch_gradient(Run& run, const Routing& routing, const Received& received,
+                                const DispatchGradient& args) override {
+    sorted_rows::permute_gradient(run.ops, routing, args, received.rows);
+    return {};
+  }
+  void wait(Run&, Ticket&) override {}
 };
 
 }  // namespace

@@ -149,8 +149,7 @@ QkPrepare AttentionLayer::how(const Run& run) const {
   how.heads = options_.heads;
   how.kv_heads = options_.kv_heads;
   how.head_dim = options_.head_dim;
-  how.sequence_length = run.shape.length;
-  how.first_position = run.first_position;
+  how.tokens = run.token_map;
   how.norm_eps = options_.qk_norm ? options_.norm_eps : 0;
   how.temperature_scale = options_.temperature_scale;
   how.floor_scale = options_.temperature_floor;
@@ -159,7 +158,8 @@ QkPrepare AttentionLayer::how(const Run& run) const {
 
 AttentionDropout AttentionLayer::attention_dropout(const Run& run) const {
   if (!run.training() || options_.attention_dropout == 0) return {};
-  return {options_.attention_dropout, run.key(stream_, ".attention.probabilities"), run.first_sample};
+  return {options_.attention_dropout, run.key(stream_, ".attention.probabilities"),
+          run.token_map.first_sample, run.token_map.global_length};
 }
 
 void AttentionLayer::attend(Run& run, Frame& frame) const {
@@ -176,12 +176,11 @@ void AttentionLayer::attend_cached(Run& run, Frame& frame) const {
   const TensorView qkv = frame[qkv_entry_], cache = frame[cache_];
   const std::int64_t chunk = options_.chunk, length = run.shape.length,
                      row = 2 * options_.kv_heads * options_.head_dim;
-  const std::int64_t first_key = chunk > 0 ? run.first_position / chunk * chunk : 0;
-  const std::int64_t at = run.first_position - first_key;
+  const std::int64_t first = run.token_map.first.begin, first_key = chunk > 0 ? first / chunk * chunk : 0;
+  const std::int64_t at = first - first_key;
   CARAVAN_CHECK(at + length <= cache.extent(0), Error,
-                "a piece of " + std::to_string(length) + " tokens at position " +
-                    std::to_string(run.first_position) + " (leaves its chunk or the cache of " +
-                    std::to_string(cache.extent(0)) + " positions)");
+                "a piece of " + std::to_string(length) + " tokens at position " + std::to_string(first) +
+                    " (leaves its chunk or the cache of " + std::to_string(cache.extent(0)) + " positions)");
   const TensorView kept = qkv.slice(1, options_.heads * options_.head_dim, options_.width());
   for (std::int64_t token = 0; token < length; ++token) {
     const TensorView from = kept.rows(token, token + 1);
@@ -196,7 +195,7 @@ void AttentionLayer::attend_cached(Run& run, Frame& frame) const {
                              values,
                              attended(run, frame[attended_]),
                              frame[lse_],
-                             AttentionMask{run.first_position, first_key, chunk, {}},
+                             AttentionMask{first, first_key, chunk, {}},
                              {},
                              1 / std::sqrt(static_cast<float>(options_.head_dim))});
 }

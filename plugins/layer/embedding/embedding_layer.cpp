@@ -73,7 +73,7 @@ class EmbeddingLayer final : public Layer {
 
   void forward(Run& run, Frame& frame) {
     run.ops.embedding_forward({run.tokens, table_.weight, frame.y});
-    if (positions_) run.ops.add_positions({frame.y, positions_->data, run.shape.length, run.first_position});
+    if (positions_) run.ops.add_positions({frame.y, positions_->data, run.token_map});
     dropout_.finish(run, frame);
   }
 

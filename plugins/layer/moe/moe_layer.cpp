@@ -20,6 +20,7 @@ Parameter& declare_gate_up(ParameterStore& store, const Options& options) {
 MoeLayer::MoeLayer(const Host& host, const Config& config)
     : options_(config),
       dispatcher_(host.registry->create<Dispatcher>(config.get_string("dispatch"), host, Config::map())),
+      held_(dispatch_needs({})),
       norm_(*host.parameters, options_.name + ".ffn_norm.weight", options_.dim, options_.norm_eps),
       stream_(random_stream(config)),
       dropout_(stream_, ".moe.dropout", options_.dropout, options_.dim),
@@ -43,12 +44,16 @@ MoeLayer::MoeLayer(const Host& host, const Config& config)
                        {&MoeLayer::experts_forward, &MoeLayer::experts_backward_input,
                         &MoeLayer::experts_backward_weight}),
       merge_(*this, "merge", {&MoeLayer::merge_forward, &MoeLayer::merge_backward_input}),
-      dispatch_(*this, Exchange::Way::dispatch),
-      combine_(*this, Exchange::Way::combine),
+      dispatch_(*this),
+      combine_(*this),
       segments_{&router_, &dispatch_, &shared_segment_, &experts_segment_, &combine_, &merge_},
       parameters_{&norm_.weight(), &gate_, &gate_up_, &down_} {
-  gate_up_.squares_gradient();
-  down_.squares_gradient();
+  check_experts();
+  // Sums over a part of the experts cannot stand for the whole gradient.
+  if (held_.local_experts == gate_up_.shape()[0]) {
+    gate_up_.squares_gradient();
+    down_.squares_gradient();
+  }
   if (options_.noisy) {
     noise_ = &host.parameters->declare(
         ParameterSpec::whole(options_.name + ".moe.router.noise.weight", {options_.experts, options_.dim},
@@ -75,15 +80,11 @@ void MoeLayer::plan(const BatchShape& shape, StashPlan& plan) {
 }
 
 void MoeLayer::declare_entries(const BatchShape& shape, StashPlan& plan) {
-  const std::int64_t tokens = shape.tokens(), top_k = options_.rule.top_k;
+  const std::int64_t tokens = shape.rows(), top_k = options_.rule.top_k;
   const std::int64_t rows =
       checked_product({{"tokens of a micro-batch", tokens}, {"top_k", top_k}}, kMostRows, "rows of experts");
-  const std::int64_t bound = dispatcher_->receive_bound(rows), moved = dispatcher_->in_place() ? 0 : rows;
-  const std::int64_t E = options_.experts, H = options_.dim, F = options_.hidden;
+  const std::int64_t E = options_.experts;
   const std::int64_t noisy = options_.noisy && shape.phase == Phase::train ? tokens : 0;
-  const DType T = shape.compute;
-  const Lifetime results = options_.score_on_input ? Lifetime::forward : Lifetime::input;
-  const std::string_view results_section = options_.score_on_input ? kOutputSection : "combine";
   logits_ = plan.add("router.logits", DType::f32, {tokens, E}, Lifetime::input, "router");
   clean_logits_ =
       plan.add("router.clean", DType::f32, {balances() ? noisy : 0, E}, Lifetime::input, "router");
@@ -93,22 +94,36 @@ void MoeLayer::declare_entries(const BatchShape& shape, StashPlan& plan) {
   offsets_ = plan.add("routing.offsets", DType::i32, {E + 1}, Lifetime::weight, "router");
   row_of_ = plan.add("routing.row_of", DType::i32, {tokens, top_k}, Lifetime::input, "router");
   choice_of_ = plan.add("routing.choice_of", DType::i32, {rows}, Lifetime::input, "router");
-  sent_ = plan.add("sent", T, {moved, H}, Lifetime::forward, "dispatch");
+  declare_exchange(dispatch_needs(shape), shape, plan);
+  dweights_ = plan.add("routing.weights.gradient", DType::f32, {tokens, top_k}, Lifetime::backward);
+  dlogits_ = plan.add("router.logits.gradient", shape.compute, {tokens, E}, Lifetime::backward_weight);
+  dnoise_ = plan.add("router.noise.gradient", shape.compute, {noisy, E}, Lifetime::backward_weight);
+}
+
+void MoeLayer::declare_exchange(const DispatchNeeds& needs, const BatchShape& shape, StashPlan& plan) {
+  const std::int64_t bound = needs.most_received, H = options_.dim, F = options_.hidden;
+  const DType T = shape.compute;
+  const bool on_output = options_.score_side == ScoreSide::output;
+  const auto bytes = [](std::size_t count) { return Shape{static_cast<std::int64_t>(count)}; };
+  handle_ = plan.add("dispatch.handle", DType::u8, bytes(needs.handle_bytes), Lifetime::input, kKeptSection);
+  scratch_ =
+      plan.add("dispatch.scratch", DType::u8, bytes(needs.scratch_bytes), Lifetime::forward, "dispatch");
   received_ = plan.add("received", T, {bound, H}, Lifetime::weight, "dispatch");
+  received_weights_ = plan.add("received.weights", DType::f32, {needs.weights_travel ? bound : 0},
+                               Lifetime::input, "dispatch");
+  received_offsets_ =
+      plan.add("received.offsets", DType::i32, {needs.keeps_order ? 0 : needs.local_experts + 1},
+               Lifetime::weight, "dispatch");
   pre_ = plan.add("experts.in", T, {bound, 2 * F}, Lifetime::input);
   activated_ = plan.add("experts.activated", T, {bound, F}, Lifetime::weight);
-  expert_out_ =
-      plan.add("experts.out", T, {bound, H}, moved > 0 ? Lifetime::forward : results, results_section);
-  returned_ = plan.add("returned", T, {moved, H}, results, results_section);
-  dweights_ = plan.add("routing.weights.gradient", DType::f32, {tokens, top_k}, Lifetime::backward);
-  dlogits_ = plan.add("router.logits.gradient", T, {tokens, E}, Lifetime::backward_weight);
-  dnoise_ = plan.add("router.noise.gradient", T, {noisy, E}, Lifetime::backward_weight);
-  dreturned_ = plan.add("returned.gradient", T, {moved, H}, Lifetime::backward);
+  expert_out_ = plan.add("experts.out", T, {bound, H}, on_output ? Lifetime::input : Lifetime::forward,
+                         on_output ? "combine" : kOutputSection);
+  backward_scratch_ =
+      plan.add("dispatch.scratch.gradient", DType::u8, bytes(needs.scratch_bytes), Lifetime::backward);
   dexpert_out_ = plan.add("experts.out.gradient", T, {bound, H}, Lifetime::backward_weight);
   dactivated_ = plan.add("experts.activated.gradient", T, {bound, F}, Lifetime::backward);
   dpre_ = plan.add("experts.in.gradient", T, {bound, 2 * F}, Lifetime::backward_weight);
   dreceived_ = plan.add("received.gradient", T, {bound, H}, Lifetime::backward);
-  dsent_ = plan.add("sent.gradient", T, {moved, H}, Lifetime::backward);
 }
 
 void MoeLayer::end_of_step(Ops& ops, TensorView proceed) {
@@ -122,28 +137,6 @@ double MoeLayer::forward_flops(const BatchShape& shape) const {
   const double routed =
       6 * tokens * static_cast<double>(options_.rule.top_k) * dim * static_cast<double>(options_.hidden);
   return router + routed + (shared_ ? shared_->forward_flops(shape.tokens()) : 0);
-}
-
-Routing MoeLayer::routing(const Frame& frame) const {
-  return {frame[experts_], frame[weights_], frame[offsets_], frame[row_of_], frame[choice_of_]};
-}
-
-void MoeLayer::Exchange::forward(Run& run, Frame& frame) {
-  const Entry result = way_ == Way::dispatch ? layer_.received_ : layer_.returned_;
-  if (layer_.dispatcher_->in_place() || !run.makes(frame, result)) return;
-  const Routing routing = layer_.routing(frame);
-  run.pending = way_ == Way::dispatch
-                    ? layer_.dispatcher_->post_dispatch(routing, frame[layer_.sent_], frame[result])
-                    : layer_.dispatcher_->post_combine(routing, frame[layer_.expert_out_], frame[result]);
-}
-
-void MoeLayer::Exchange::backward_input(Run& run, Frame& frame) {
-  if (layer_.dispatcher_->in_place()) return;
-  const Routing routing = layer_.routing(frame);
-  run.pending =
-      way_ == Way::dispatch
-          ? layer_.dispatcher_->post_combine(routing, frame[layer_.dreceived_], frame[layer_.dsent_])
-          : layer_.dispatcher_->post_dispatch(routing, frame[layer_.dreturned_], frame[layer_.dexpert_out_]);
 }
 
 }  // namespace caravan::moe

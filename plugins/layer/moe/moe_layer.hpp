@@ -14,7 +14,8 @@ namespace caravan::moe {
 
 /// y = x + dropout(shared(n) + Σ_k expert_k(n)), n = norm(x); each token's score multiplies its expert's
 /// input or output. Segments: router | dispatch | shared, which may run while dispatch is in flight |
-/// experts | combine | merge.
+/// experts | combine | merge. Products go by the rows that the dispatcher has brought here, never by those
+/// that the router sorted.
 class MoeLayer final : public Layer {
  public:
   using Interface = Layer;
@@ -32,23 +33,35 @@ class MoeLayer final : public Layer {
   double forward_flops(const BatchShape& shape) const override;
 
  private:
-  /// Posts rows one way in forward, the other way in backward.
-  class Exchange final : public Segment {
+  /// Rows to their experts; in backward the gradients of these rows back.
+  class DispatchSegment final : public Segment {
    public:
-    enum class Way { dispatch, combine };
-    Exchange(MoeLayer& layer, Way way) : layer_(layer), way_(way) {}
-    std::string_view name() const override { return way_ == Way::dispatch ? "dispatch" : "combine"; }
+    explicit DispatchSegment(MoeLayer& layer) : layer_(layer) {}
+    std::string_view name() const override { return "dispatch"; }
     Lane lane() const override { return Lane::expert; }
-    void wait(Run& run) override { layer_.dispatcher_->wait(run.pending); }
+    void wait(Run& run) override { layer_.dispatcher_->wait(run, run.pending); }
     void forward(Run& run, Frame& frame) override;
     void backward_input(Run& run, Frame& frame) override;
 
    private:
     MoeLayer& layer_;
-    Way way_;
+  };
+  /// The experts' results back to their tokens; in backward the gradients of the tokens to the experts.
+  class CombineSegment final : public Segment {
+   public:
+    explicit CombineSegment(MoeLayer& layer) : layer_(layer) {}
+    std::string_view name() const override { return "combine"; }
+    Lane lane() const override { return Lane::expert; }
+    void wait(Run& run) override { layer_.dispatcher_->wait(run, run.pending); }
+    void forward(Run& run, Frame& frame) override;
+    void backward_input(Run& run, Frame& frame) override;
+
+   private:
+    MoeLayer& layer_;
   };
 
   void declare_entries(const BatchShape& shape, StashPlan& plan);
+  void declare_exchange(const DispatchNeeds& needs, const BatchShape& shape, StashPlan& plan);
   void route(Run& run, Frame& frame);
   void score(Run& run, Frame& frame, TensorView normed);
   void router_forward(Run& run, Frame& frame);
@@ -64,22 +77,23 @@ class MoeLayer final : public Layer {
   void merge_forward(Run& run, Frame& frame);
   void merge_backward_input(Run& run, Frame& frame);
 
+  DispatchNeeds dispatch_needs(const BatchShape& shape) const;
+  void check_experts() const;
+  /// Of the weights of this rank's experts, or of their gradients, those of the experts that rows come to.
+  TensorView of_held_experts(const Parameter& parameter, const TensorView& whole) const;
   Routing routing(const Frame& frame) const;
+  /// [L+1] first received row of each held expert: what the products go by.
+  TensorView received_offsets(const Frame& frame) const;
+  Received received(const Frame& frame) const;
+  Received received_gradient(const Frame& frame, TensorView rows) const;
+  RoutedTokens routed(const Run& run, const Frame& frame, TensorView noise_std) const;
   /// What the balance loss reads: logits before the noise, so that its gradient has one way back.
   TensorView balanced_logits(const Frame& frame) const { return frame[noise_ ? clean_logits_ : logits_]; }
   bool balances() const { return options_.balance_loss > 0; }
-  // With a dispatcher that works in place, the rows before and after an exchange are the same memory.
-  TensorView sent(const Frame& frame) const { return frame[dispatcher_->in_place() ? received_ : sent_]; }
-  TensorView returned(const Frame& frame) const {
-    return frame[dispatcher_->in_place() ? expert_out_ : returned_];
-  }
-  TensorView dreturned(const Frame& frame) const {
-    return frame[dispatcher_->in_place() ? dexpert_out_ : dreturned_];
-  }
-  TensorView dsent(const Frame& frame) const { return frame[dispatcher_->in_place() ? dreceived_ : dsent_]; }
 
   Options options_;
   Made<Dispatcher> dispatcher_;
+  DispatchNeeds held_;  ///< of it what is the same for every shape
   PreNorm norm_;
   std::string stream_;
   OutputDropout dropout_;
@@ -91,10 +105,12 @@ class MoeLayer final : public Layer {
   Buffer& counts_;          // [E]
   Buffer* bias_ = nullptr;  // [E]
   Entry logits_, clean_logits_, noise_std_, experts_, weights_, offsets_, row_of_, choice_of_;
-  Entry sent_, received_, pre_, activated_, expert_out_, returned_;
-  Entry dweights_, dlogits_, dnoise_, dreturned_, dexpert_out_, dactivated_, dpre_, dreceived_, dsent_;
+  Entry handle_, received_, received_weights_, received_offsets_, pre_, activated_, expert_out_;
+  Entry dweights_, dlogits_, dnoise_, dexpert_out_, dactivated_, dpre_, dreceived_;
+  Entry scratch_, backward_scratch_;
   SegmentOf<MoeLayer> router_, shared_segment_, experts_segment_, merge_;
-  Exchange dispatch_, combine_;
+  DispatchSegment dispatch_;
+  CombineSegment combine_;
   std::vector<Segment*> segments_;
   std::vector<Parameter*> parameters_;
 };

@@ -3,30 +3,29 @@
 // Forward, I and W of the layer's segments, in the order of forward.
 namespace caravan::moe {
 
+RoutedTokens MoeLayer::routed(const Run& run, const Frame& frame, TensorView noise_std) const {
+  return {.rule = options_.rule,
+          .logits = frame[logits_],
+          .noise_std = noise_std,
+          .noise_key = run.key(stream_, ".moe.router.noise"),
+          .rows = run.row_map(),
+          .bias = bias_ ? bias_->data : TensorView{},
+          .experts = frame[experts_],
+          .weights = frame[weights_]};
+}
+
 void MoeLayer::route(Run& run, Frame& frame) {
   const TensorView noise = run.training() && noise_ ? frame[noise_std_] : TensorView{};
-  RouteForward args{};
-  args.rule = options_.rule;
-  args.logits = frame[logits_];
-  args.noise_std = noise;
-  args.noise_key = run.key(stream_, ".moe.router.noise");
-  args.first_token = run.first_sample * run.shape.length;
-  args.bias = bias_ ? bias_->data : TensorView{};
-  args.experts = frame[experts_];
-  args.weights = frame[weights_];
-  args.offsets = frame[offsets_];
-  args.row_of = frame[row_of_];
-  args.choice_of = frame[choice_of_];
-  args.counts = run.counts() ? counts_.data : TensorView{};
-  run.ops.route_forward(args);
+  run.ops.route_forward({.routed = routed(run, frame, noise),
+                         .offsets = frame[offsets_],
+                         .row_of = frame[row_of_],
+                         .choice_of = frame[choice_of_],
+                         .counts = run.counts() ? counts_.data : TensorView{}});
 }
 
 void MoeLayer::router_forward(Run& run, Frame& frame) {
   const TensorView normed = norm_.forward(run, frame);
   if (run.makes(frame, logits_)) score(run, frame, normed);
-  if (!run.makes(frame, received_)) return;
-  const TensorView scores = options_.score_on_input ? frame[weights_] : TensorView{};
-  run.ops.permute_forward({normed, frame[choice_of_], scores, options_.rule.top_k, sent(frame)});
 }
 
 void MoeLayer::score(Run& run, Frame& frame, TensorView normed) {
@@ -44,19 +43,10 @@ void MoeLayer::score(Run& run, Frame& frame, TensorView normed) {
 }
 
 void MoeLayer::route_backward(Run& run, Frame& frame) {
-  RouteBackward args{};
-  args.rule = options_.rule;
-  args.logits = frame[logits_];
-  args.noise_std = noise_ ? frame[noise_std_] : TensorView{};
-  args.noise_key = run.key(stream_, ".moe.router.noise");
-  args.first_token = run.first_sample * run.shape.length;
-  args.bias = bias_ ? bias_->data : TensorView{};
-  args.experts = frame[experts_];
-  args.weights = frame[weights_];
-  args.dweights = frame[dweights_];
-  args.dlogits = frame[dlogits_];
-  args.dnoise = noise_ ? frame[dnoise_] : TensorView{};
-  run.ops.route_backward(args);
+  run.ops.route_backward({.routed = routed(run, frame, noise_ ? frame[noise_std_] : TensorView{}),
+                          .dweights = frame[dweights_],
+                          .dlogits = frame[dlogits_],
+                          .dnoise = noise_ ? frame[dnoise_] : TensorView{}});
   if (balances()) {
     run.ops.balance_loss_backward({balanced_logits(frame), frame[experts_], run.shape.length,
                                    options_.balance_loss * run.sequence_scale, frame[dlogits_]});
@@ -64,11 +54,7 @@ void MoeLayer::route_backward(Run& run, Frame& frame) {
 }
 
 void MoeLayer::router_backward_input(Run& run, Frame& frame) {
-  const bool on_input = options_.score_on_input;
   const TensorView gradient = norm_.gradient(frame);
-  run.ops.permute_backward({on_input ? norm_.output(frame) : TensorView{}, dsent(frame), frame[row_of_],
-                            on_input ? frame[weights_] : TensorView{}, gradient,
-                            on_input ? frame[dweights_] : TensorView{}, shared_.has_value()});
   route_backward(run, frame);
   run.ops.linear_backward_input({frame[dlogits_], gate_.weight, gradient, true});
   if (noise_) run.ops.linear_backward_input({frame[dnoise_], noise_->weight, gradient, true});
@@ -97,38 +83,38 @@ void MoeLayer::shared_backward_weight(Run& run, Frame& frame) {
 }
 
 void MoeLayer::experts_forward(Run& run, Frame& frame) {
-  forward_gate_up(run, frame, {frame[received_], frame[offsets_], gate_up_.weight, pre_, activated_});
-  if (run.makes(frame, expert_out_))
-    run.ops.grouped_linear_forward({frame[activated_], frame[offsets_], down_.weight, frame[expert_out_]});
+  const TensorView offsets = received_offsets(frame);
+  forward_gate_up(run, frame,
+                  {frame[received_], offsets, of_held_experts(gate_up_, gate_up_.weight), pre_, activated_});
+  if (!run.makes(frame, expert_out_)) return;
+  run.ops.grouped_linear_forward(
+      {frame[activated_], offsets, of_held_experts(down_, down_.weight), frame[expert_out_]});
 }
 
 void MoeLayer::experts_backward_input(Run& run, Frame& frame) {
-  run.ops.down_backward_input(
-      {frame[dexpert_out_], frame[offsets_], down_.weight, frame[pre_], frame[dactivated_], frame[dpre_]});
-  run.ops.grouped_linear_backward_input({frame[dpre_], frame[offsets_], gate_up_.weight, frame[dreceived_]});
+  const TensorView offsets = received_offsets(frame);
+  run.ops.down_backward_input({frame[dexpert_out_], offsets, of_held_experts(down_, down_.weight),
+                               frame[pre_], frame[dactivated_], frame[dpre_]});
+  run.ops.grouped_linear_backward_input(
+      {frame[dpre_], offsets, of_held_experts(gate_up_, gate_up_.weight), frame[dreceived_]});
 }
 
 void MoeLayer::experts_backward_weight(Run& run, Frame& frame) {
-  run.ops.grouped_linear_backward_weight({frame[activated_], frame[dexpert_out_], frame[offsets_], down_.grad,
-                                          down_.begin_sum(), down_.squares});
-  run.ops.grouped_linear_backward_weight({frame[received_], frame[dpre_], frame[offsets_], gate_up_.grad,
-                                          gate_up_.begin_sum(), gate_up_.squares});
+  const TensorView offsets = received_offsets(frame);
+  run.ops.grouped_linear_backward_weight({frame[activated_], frame[dexpert_out_], offsets,
+                                          of_held_experts(down_, down_.grad), down_.begin_sum(),
+                                          down_.squares});
+  run.ops.grouped_linear_backward_weight({frame[received_], frame[dpre_], offsets,
+                                          of_held_experts(gate_up_, gate_up_.grad), gate_up_.begin_sum(),
+                                          gate_up_.squares});
 }
 
 void MoeLayer::merge_forward(Run& run, Frame& frame) {
-  if (!run.makes_output(frame)) return;
-  const TensorView scores = options_.score_on_input ? TensorView{} : frame[weights_];
-  run.ops.combine_forward(
-      {returned(frame), frame[row_of_], scores, shared_ ? frame.y : dropout_.residual(run, frame), frame.y});
   dropout_.finish(run, frame);
 }
 
 void MoeLayer::merge_backward_input(Run& run, Frame& frame) {
   dropout_.backward_input(run, frame);
-  const bool on_input = options_.score_on_input;
-  run.ops.combine_backward({dropout_.gradient(frame), on_input ? TensorView{} : returned(frame),
-                            frame[row_of_], on_input ? TensorView{} : frame[weights_], dreturned(frame),
-                            on_input ? TensorView{} : frame[dweights_]});
 }
 
 }  // namespace caravan::moe

@@ -45,7 +45,7 @@ Options::Options(const Config& config)
       hidden(config.get_int("hidden")),
       shared_hidden(config.get_int("shared_hidden")),
       rule(read_rule(config)),
-      score_on_input(config.get_string("score_on") == "input"),
+      score_side(config.get_string("score_on") == "input" ? ScoreSide::input : ScoreSide::output),
       noisy(config.get_bool("noisy")),
       centre(config.get_bool("load_balance_centre")),
       norm_eps(number(config, "norm_eps")),

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "caravan/config.hpp"
-#include "caravan/ops.hpp"
+#include "caravan/dispatch.hpp"
 
 namespace caravan::moe {
 
@@ -15,7 +15,8 @@ struct Options {
   std::string name;
   std::int64_t dim, experts, hidden, shared_hidden;
   RouterRule rule;
-  bool score_on_input, noisy, centre;
+  ScoreSide score_side;
+  bool noisy, centre;
   float norm_eps, bias_rate, balance_loss, dropout, init_std, out_std;
 };
 

@@ -1,23 +1,25 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "caravan/random.hpp"
 #include "caravan/tensor.hpp"
+#include "caravan/token_map.hpp"
 
 // From projected queries, keys and values to attended values. Arguments of operators; the conventions stand
 // in caravan/ops.hpp.
 namespace caravan {
 
-/// What happens to queries and keys between projection and attention. Row t has position p = first_position +
-/// t mod S. q and k: rotate adjacent pairs (2i, 2i+1) by angle p·ω_i when cos/sin are given; then, with
-/// norm_eps > 0, multiply each head by rstd = 1/sqrt(mean(x²) + norm_eps); then, with floor_scale > 0,
+/// What happens to queries and keys between projection and attention. Row t has position p =
+/// tokens.position(t). q and k: rotate adjacent pairs (2i, 2i+1) by angle p·ω_i when cos/sin are given; then,
+/// with norm_eps > 0, multiply each head by rstd = 1/sqrt(mean(x²) + norm_eps); then, with floor_scale > 0,
 /// queries only: × 1 + temperature_scale·ln(1 + ⌊(p+1)/floor_scale⌋). Source: Llama 4 reference, see docs of
 /// the attention layer.
 struct QkPrepare {
   TensorView cos, sin;  ///< [P, D/2] f32 at absolute positions, or empty: no rotation
   std::int64_t heads = 0, kv_heads = 0, head_dim = 0;
-  std::int64_t sequence_length = 0, first_position = 0;
+  TokenMap tokens;
   float norm_eps = 0;  ///< 0: no norm
   float temperature_scale = 0;
   float floor_scale = 0;  ///< 0: no temperature
@@ -42,12 +44,17 @@ struct AttentionMask {
   TensorView documents;          ///< [B, S] of queries and keys alike (needs S = Skv), or empty
 };
 
-/// Dropout of probabilities; element (first_row + b, (head·S + i)·Skv + j) of the stream.
+/// Dropout of probabilities; element (first_sample + b, (head·L + query)·L + key) of the stream, query and
+/// key by their positions in sequences of L tokens.
 struct AttentionDropout {
   float probability = 0;
   RandomKey key;
-  std::int64_t first_row = 0;  ///< global index of the first sequence
+  std::int64_t first_sample = 0;   ///< global index of the first sequence
+  std::int64_t global_length = 0;  ///< L
 };
+/// Empty, or why the probability or L does not serve these queries and keys.
+std::string problem_with(const AttentionDropout& dropout, const AttentionMask& mask, std::int64_t queries,
+                         std::int64_t keys);
 
 /// out = softmax(scale·q·kᵀ + mask)·v; query head h reads key/value head ⌊h·G/A⌋.
 struct AttentionForward {

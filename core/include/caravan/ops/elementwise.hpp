@@ -1,9 +1,8 @@
 #pragma once
 
-#include <cstdint>
-
 #include "caravan/random.hpp"
 #include "caravan/tensor.hpp"
+#include "caravan/token_map.hpp"
 
 // Activations, dropout, sums. Arguments of operators; the conventions stand in caravan/ops.hpp.
 namespace caravan {
@@ -30,13 +29,13 @@ struct GeluBackward {
   TensorView dx;    ///< [R, F]; may be dout itself
 };
 
-/// Multiplies by 0 or 1/(1−p); element (first_row + row, column) of the stream. Forward and backward are the
+/// Multiplies by 0 or 1/(1−p); element (rows.token(row), column) of the stream. Forward and backward are the
 /// same call.
 struct Dropout {
   TensorView x;  ///< [T, H] in and out
   float probability = 0;
   RandomKey key;
-  std::int64_t first_row = 0;
+  TokenMap rows;
 };
 
 /// y += x

@@ -1,8 +1,7 @@
 #pragma once
 
-#include <cstdint>
-
 #include "caravan/tensor.hpp"
+#include "caravan/token_map.hpp"
 
 // Tokens to vectors. Arguments of operators; the conventions stand in caravan/ops.hpp.
 namespace caravan {
@@ -19,12 +18,11 @@ struct EmbeddingBackwardWeight {
   TensorView dtable;  ///< [V, H] +=
 };
 
-/// x[t] += table[first_position + t mod S]; the gradient passes through unchanged.
+/// x[t] += table[tokens.position(t)]; the gradient passes through unchanged.
 struct AddPositions {
   TensorView x;      ///< [T, H] in and out
   TensorView table;  ///< [P, H] f32
-  std::int64_t sequence_length = 0;
-  std::int64_t first_position = 0;
+  TokenMap tokens;
 };
 
 }  // namespace caravan

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "caravan/random.hpp"
 #include "caravan/tensor.hpp"
+#include "caravan/token_map.hpp"
 
 // From router logits to sorted rows and back. Arguments of operators; the conventions stand in
 // caravan/ops.hpp.
@@ -28,30 +30,31 @@ struct RouterRule {
   std::int64_t limited_groups = 0;  ///< groups that stay eligible
 };
 
-/// The routing of one micro-batch. Sorting is stable: rows of an expert keep the order of token·K + k.
-struct RouteForward {
+/// Empty when top_k and groups fit the experts, else what does not: "top_k 5 of 4 eligible experts".
+std::string problem_with(const RouterRule& rule, std::int64_t experts);
+
+/// What forward and backward of a router know alike: the rule, and tokens with their choices.
+struct RoutedTokens {
   RouterRule rule;
-  TensorView logits;     ///< [T, E] f32 in; noise is added in place when noise_std is given
+  TensorView logits;     ///< [T, E] f32; the forward adds noise in place when noise_std is given
   TensorView noise_std;  ///< [T, E] f32 logits of the noise, σ = softplus; or empty
   RandomKey noise_key;
-  std::int64_t first_token = 0;  ///< global index of token 0: row of the noise stream
-  TensorView bias;               ///< [E] or empty
-  TensorView experts;            ///< [T, K] selected experts, by falling score
-  TensorView weights;            ///< [T, K] f32
-  TensorView offsets;            ///< [E+1] first row of each expert
-  TensorView row_of;             ///< [T, K] row of (token, k)
-  TensorView choice_of;          ///< [R] token·K + k of a row
-  TensorView counts;             ///< [E] f32 += rows of each expert, or empty
+  TokenMap rows;       ///< row t of the noise stream is rows.token(t)
+  TensorView bias;     ///< [E] or empty
+  TensorView experts;  ///< [T, K] selected experts, by falling score; written by the forward
+  TensorView weights;  ///< [T, K] f32; written by the forward
+};
+
+/// The routing of one micro-batch. Sorting is stable: rows of an expert keep the order of token·K + k.
+struct RouteForward {
+  RoutedTokens routed;
+  TensorView offsets;    ///< [E+1] first row of each expert
+  TensorView row_of;     ///< [T, K] row of (token, k)
+  TensorView choice_of;  ///< [R] token·K + k of a row
+  TensorView counts;     ///< [E] f32 += rows of each expert, or empty
 };
 struct RouteBackward {
-  RouterRule rule;
-  TensorView logits;     ///< [T, E] f32 as the forward left it
-  TensorView noise_std;  ///< [T, E] f32 or empty
-  RandomKey noise_key;
-  std::int64_t first_token = 0;
-  TensorView bias;      ///< [E] or empty
-  TensorView experts;   ///< [T, K]
-  TensorView weights;   ///< [T, K] f32
+  RoutedTokens routed;
   TensorView dweights;  ///< [T, K] f32
   TensorView dlogits;   ///< [T, E] of the compute type
   TensorView dnoise;    ///< [T, E] of the compute type or empty: gradient of noise_std

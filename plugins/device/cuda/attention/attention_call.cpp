@@ -42,8 +42,6 @@ void check_extents(const Call& call, const AttentionArgs& a) {
   if (a.batch > kMostBlocks || a.heads > kMostBlocks) {
     call.fail(fmt::format("{} sequences of {} heads (at most {} each)", a.batch, a.heads, kMostBlocks));
   }
-  if (!(a.dropout >= 0 && a.dropout < 1))
-    call.fail(fmt::format("dropout probability {} (must be in [0, 1))", a.dropout));
 }
 
 void take_mask(const Call& call, const AttentionMask& mask, AttentionArgs& a) {
@@ -76,9 +74,11 @@ AttentionArgs check_shared(const Call& call, const Args& args) {
   a.scale = args.scale;
   a.dropout = args.dropout.probability;
   a.dropout_key = args.dropout.key;
-  a.dropout_row = args.dropout.first_row;
+  a.dropout_sample = args.dropout.first_sample, a.dropout_length = args.dropout.global_length;
   check_extents(call, a);
   take_mask(call, args.mask, a);
+  const std::string problem = problem_with(args.dropout, args.mask, a.queries, a.keys);
+  if (!problem.empty()) call.fail(problem);
   a.vectors = a.width % 4 == 0 && allows_vectors(a.q, a.dtype) && allows_vectors(a.k, a.dtype) &&
               allows_vectors(a.v, a.dtype) && allows_vectors(a.out, a.dtype);
   return a;

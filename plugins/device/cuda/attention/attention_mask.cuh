@@ -63,8 +63,9 @@ __device__ inline bool any_document_in(const std::int32_t* documents, const Docu
 /// What dropout multiplies the probability of (query, key) by. Not inlined: ten rounds of Philox at each of a
 /// thread's unrolled elements would fill the instruction cache.
 __device__ __noinline__ inline float kept(const AttentionArgs& a, int b, int head, int query, int key) {
-  const std::int64_t column = (static_cast<std::int64_t>(head) * a.queries + query) * a.keys + key;
-  return dropout_factor(a.dropout_key, static_cast<std::uint64_t>(a.dropout_row + b),
+  const std::int64_t column =
+      (head * a.dropout_length + a.first_query + query) * a.dropout_length + a.first_key + key;
+  return dropout_factor(a.dropout_key, static_cast<std::uint64_t>(a.dropout_sample + b),
                         static_cast<std::uint64_t>(column), a.dropout);
 }
 

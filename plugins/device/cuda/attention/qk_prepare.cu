@@ -19,7 +19,7 @@ struct Preparation {
   Rows<float> cos, sin, rstd;
   std::int64_t tokens;
   int heads, all_heads, width;  ///< queries; queries and keys; of a head
-  int sequence_length, first_position;
+  TokenMap tokens_of_rows;
   float norm_eps, temperature_scale;
   double floor_scale;
 };
@@ -36,7 +36,7 @@ struct Spot {
     if (!valid) group = 0;
     token = group / p.all_heads;
     head = static_cast<int>(group - token * p.all_heads);
-    position = p.first_position + static_cast<int>(token % p.sequence_length);
+    position = static_cast<int>(p.tokens_of_rows.position(token));
   }
 };
 
@@ -116,7 +116,7 @@ struct Checked {
   bool wide;
 };
 
-void check_how(const Call& call, const QkPrepare& how, std::int64_t tokens) {
+void check_how(const Call& call, const QkPrepare& how) {
   const auto text = [](std::int64_t number) { return std::to_string(number); };
   if (how.heads < 1 || how.kv_heads < 1 || how.head_dim < 1) {
     call.fail("heads " + text(how.heads) + ", kv_heads " + text(how.kv_heads) + ", head_dim " +
@@ -129,22 +129,16 @@ void check_how(const Call& call, const QkPrepare& how, std::int64_t tokens) {
   if (!how.cos.empty() && how.head_dim % 2 != 0) {
     call.fail("head_dim " + text(how.head_dim) + " (rotation needs pairs)");
   }
-  if (how.sequence_length < 1 || how.first_position < 0) {
-    call.fail("sequence_length " + text(how.sequence_length) + ", first_position " +
-              text(how.first_position) + " (need at least 1 and 0)");
-  }
-  const std::int64_t end = how.first_position + std::min(tokens, how.sequence_length);
-  if (!how.cos.empty() && end > how.cos.extent(0)) {
-    call.fail("position " + text(end - 1) + " (the table of positions has " + text(how.cos.extent(0)) +
-              " rows)");
-  }
+  const std::string problem =
+      problem_with(how.tokens, how.cos.empty() ? how.tokens.positions() : how.cos.extent(0));
+  if (!problem.empty()) call.fail(problem);
 }
 
 Checked check(const Call& call, const QkPrepare& how, const TensorView& qkv, const TensorView& dqkv,
               const TensorView& rstd) {
   Checked c{call.compute_type("qkv", qkv), {}, {}, {}, {}, {}, false};
   c.qkv = call.matrix("qkv", qkv, c.type, kAny, (how.heads + 2 * how.kv_heads) * how.head_dim);
-  check_how(call, how, c.qkv.rows);
+  check_how(call, how);
   c.dqkv = call.optional_matrix("dqkv", dqkv, c.type, c.qkv.rows, c.qkv.columns);
   c.cos = call.optional_matrix("cos", how.cos, DType::f32, kAny, how.head_dim / 2);
   c.sin = call.optional_matrix("sin", how.sin, DType::f32, c.cos.rows, how.head_dim / 2);
@@ -167,8 +161,7 @@ Preparation<T> preparation(const Checked& c, const QkPrepare& how) {
           static_cast<int>(how.heads),
           static_cast<int>(how.heads + how.kv_heads),
           static_cast<int>(how.head_dim),
-          static_cast<int>(how.sequence_length),
-          static_cast<int>(how.first_position),
+          how.tokens,
           how.norm_eps,
           how.temperature_scale,
           how.floor_scale};

@@ -6,10 +6,11 @@
 #include <string_view>
 
 #include "caravan/tensor.hpp"
+#include "caravan/view_check.hpp"
 
 namespace caravan::cuda {
 
-inline constexpr std::int64_t kAny = -1;
+inline constexpr std::int64_t kAny = kAnyExtent;
 
 /// A checked 2-D view: rows may have a stride, columns are adjacent. Null when the optional member is off.
 struct Matrix {
@@ -71,12 +72,7 @@ class Call {
   /// Any shape, contiguous, as one row; `count` other than kAny must agree.
   Matrix flat(std::string_view name, const TensorView& view, DType dtype, std::int64_t count) const;
 
-  struct Expected {
-    DType dtype;
-    int rank;
-    std::int64_t shape[Shape::kMaxRank];
-  };
-  void check(std::string_view name, const TensorView& view, const Expected& expected) const;
+  void check(std::string_view name, const TensorView& view, const ExpectedView& expected) const;
   /// DeviceError "operator on device 'cuda': problem"
   [[noreturn]] void fail(const std::string& problem) const;
 

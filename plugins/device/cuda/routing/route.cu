@@ -82,28 +82,12 @@ __global__ void __launch_bounds__(kBackwardWarps* static_cast<int>(kWarp))
   }
 }
 
-void check_rule(const Call& call, const RouterRule& rule, std::int64_t experts) {
-  std::int64_t candidates = experts;
-  if (rule.groups > 0) {
-    if (experts % rule.groups != 0 || rule.limited_groups < 1 || rule.limited_groups > rule.groups) {
-      call.fail(std::to_string(rule.limited_groups) + " of " + std::to_string(rule.groups) + " groups of " +
-                std::to_string(experts) + " experts (groups must divide the experts, at least one stays)");
-    }
-    candidates = experts / rule.groups * rule.limited_groups;
-  }
-  if (rule.top_k < 1 || rule.top_k > candidates) {
-    call.fail("top_k " + std::to_string(rule.top_k) + " of " + std::to_string(candidates) +
-              " eligible experts");
-  }
-  if (rule.top_k > kMostSelected) {
-    call.fail("top_k " + std::to_string(rule.top_k) + " (at most " + std::to_string(kMostSelected) + ")");
-  }
-}
-
-template <class Args>
-Router router_of(const Call& call, const Args& args, const Matrix& logits) {
+Router router_of(const Call& call, const RoutedTokens& args) {
+  const Matrix logits = call.matrix("logits", args.logits, DType::f32, kAny, kAny);
   const RouterRule& rule = args.rule;
-  check_rule(call, rule, logits.columns);
+  if (const std::string problem = problem_with(rule, logits.columns); !problem.empty()) call.fail(problem);
+  if (rule.top_k > kMostSelected)
+    call.fail("top_k " + std::to_string(rule.top_k) + " (at most " + std::to_string(kMostSelected) + ")");
   const Matrix noise =
       call.optional_matrix("noise_std", args.noise_std, DType::f32, logits.rows, logits.columns);
   return {rule.score,
@@ -118,7 +102,7 @@ Router router_of(const Call& call, const Args& args, const Matrix& logits) {
           Rows<float>(logits),
           Rows<float>(noise),
           args.noise_key,
-          args.first_token,
+          args.rows,
           call.optional_floats("bias", args.bias, logits.columns)};
 }
 
@@ -140,7 +124,8 @@ SlotSort sort_of(const Call& call, const RouteForward& args, const Router& route
           chunk,
           static_cast<int>(ceil_div(router.tokens, chunk)),
           nullptr,
-          Rows<std::int32_t>(call.matrix("experts", args.experts, DType::i32, router.tokens, router.top_k)),
+          Rows<std::int32_t>(
+              call.matrix("experts", args.routed.experts, DType::i32, router.tokens, router.top_k)),
           Rows<std::int32_t>(call.matrix("row_of", args.row_of, DType::i32, router.tokens, router.top_k)),
           call.indices("offsets", args.offsets, router.experts + 1),
           call.indices("choice_of", args.choice_of, std::int64_t{router.tokens} * router.top_k),
@@ -151,9 +136,8 @@ SlotSort sort_of(const Call& call, const RouteForward& args, const Router& route
 
 void CudaOps::route_forward(const RouteForward& args) {
   const Call call("route_forward");
-  const Matrix logits = call.matrix("logits", args.logits, DType::f32, kAny, kAny);
-  const Router router = router_of(call, args, logits);
-  const Matrix weights = call.matrix("weights", args.weights, DType::f32, logits.rows, router.top_k);
+  const Router router = router_of(call, args.routed);
+  const Matrix weights = call.matrix("weights", args.routed.weights, DType::f32, router.tokens, router.top_k);
   if (router.tokens == 0) call.fail("no tokens (offsets would not be written)");
   SlotSort sort = sort_of(call, args, router);
   const int warps = choosing_warps(call, router);
@@ -172,13 +156,12 @@ void CudaOps::route_forward(const RouteForward& args) {
 
 void CudaOps::route_backward(const RouteBackward& args) {
   const Call call("route_backward");
-  const Matrix logits = call.matrix("logits", args.logits, DType::f32, kAny, kAny);
-  const Router router = router_of(call, args, logits);
+  const Router router = router_of(call, args.routed);
   const DType type = call.compute_type("dlogits", args.dlogits);
-  const Matrix experts = call.matrix("experts", args.experts, DType::i32, logits.rows, router.top_k);
-  const Matrix dweights = call.matrix("dweights", args.dweights, DType::f32, logits.rows, router.top_k);
-  const Matrix dlogits = call.matrix("dlogits", args.dlogits, type, logits.rows, logits.columns);
-  const Matrix dnoise = call.optional_matrix("dnoise", args.dnoise, type, logits.rows, logits.columns);
+  const Matrix experts = call.matrix("experts", args.routed.experts, DType::i32, router.tokens, router.top_k);
+  const Matrix dweights = call.matrix("dweights", args.dweights, DType::f32, router.tokens, router.top_k);
+  const Matrix dlogits = call.matrix("dlogits", args.dlogits, type, router.tokens, router.experts);
+  const Matrix dnoise = call.optional_matrix("dnoise", args.dnoise, type, router.tokens, router.experts);
   if (dnoise && !router.noise_std.data) call.fail("'dnoise' without 'noise_std'");
   if (router.tokens == 0) return;
   with_type(type, [&]<class T>() {

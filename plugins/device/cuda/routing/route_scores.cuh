@@ -20,7 +20,7 @@ struct Router {
   double scale;
   Rows<float> logits, noise_std;
   RandomKey noise_key;
-  std::int64_t first_token;
+  TokenMap rows;
   const float* bias;
 };
 
@@ -116,7 +116,7 @@ class TokenRouter {
     __syncwarp();
   }
   __device__ float draw(int e) const {
-    return device_normal(router_.noise_key, static_cast<std::uint64_t>(router_.first_token + token_), e);
+    return device_normal(router_.noise_key, static_cast<std::uint64_t>(router_.rows.token(token_)), e);
   }
 
   /// The selected experts by falling score.

@@ -13,13 +13,13 @@ template <class T>
 struct DropoutRows {
   Rows<T> x;
   RandomKey key;
-  std::uint64_t first_row;
+  TokenMap rows;
   float probability, kept;
 
   template <int N>
   __device__ void at(std::int64_t row, std::int64_t column) const {
     Floats<N> v = load<N>(x.at(row, column));
-    const Floats<N> unit = uniforms<N>(key, first_row + static_cast<std::uint64_t>(row), column);
+    const Floats<N> unit = uniforms<N>(key, static_cast<std::uint64_t>(rows.token(row)), column);
 #pragma unroll
     for (int i = 0; i < N; ++i) v[i] *= unit[i] < probability ? 0.0f : kept;
     store(x.at(row, column), v);
@@ -85,9 +85,9 @@ void CudaOps::dropout(const Dropout& args) {
     call.fail("dropout probability " + std::to_string(args.probability) + " (must be in [0, 1))");
   }
   with_type_and_step(type, rows_of_16_bytes({x}), [&]<class T, int N>() {
-    launch_rows<N>(context_, call, x.rows, x.columns,
-                   DropoutRows<T>{Rows<T>(x), args.key, static_cast<std::uint64_t>(args.first_row),
-                                  args.probability, 1.0f / (1.0f - args.probability)});
+    launch_rows<N>(
+        context_, call, x.rows, x.columns,
+        DropoutRows<T>{Rows<T>(x), args.key, args.rows, args.probability, 1.0f / (1.0f - args.probability)});
   });
 }
 

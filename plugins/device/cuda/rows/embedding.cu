@@ -34,12 +34,12 @@ template <class T>
 struct PositionRows {
   Rows<T> x;
   Rows<float> table;
-  std::int64_t sequence_length, first_position;
+  TokenMap tokens;
 
   template <int N>
   __device__ void at(std::int64_t row, std::int64_t column) const {
     Floats<N> v = load<N>(x.at(row, column));
-    const Floats<N> p = load<N>(table.at(first_position + row % sequence_length, column));
+    const Floats<N> p = load<N>(table.at(tokens.position(row), column));
 #pragma unroll
     for (int i = 0; i < N; ++i) v[i] += p[i];
     store(x.at(row, column), v);
@@ -65,16 +65,10 @@ void CudaOps::add_positions(const AddPositions& args) {
   const DType type = call.compute_type("x", args.x);
   const Matrix x = call.matrix("x", args.x, type, kAny, kAny);
   const Matrix table = call.matrix("table", args.table, DType::f32, kAny, x.columns);
-  if (args.sequence_length < 1 || args.first_position < 0 ||
-      args.first_position + std::min(x.rows, args.sequence_length) > table.rows) {
-    call.fail("positions from " + std::to_string(args.first_position) + " for sequences of " +
-              std::to_string(args.sequence_length) + " (the table has " + std::to_string(table.rows) +
-              " rows)");
-  }
+  if (const std::string problem = problem_with(args.tokens, table.rows); !problem.empty()) call.fail(problem);
   with_type_and_step(type, rows_of_16_bytes({x, table}), [&]<class T, int N>() {
-    launch_rows<N>(
-        context_, call, x.rows, x.columns,
-        PositionRows<T>{Rows<T>(x), Rows<float>(table), args.sequence_length, args.first_position});
+    launch_rows<N>(context_, call, x.rows, x.columns,
+                   PositionRows<T>{Rows<T>(x), Rows<float>(table), args.tokens});
   });
 }
 

@@ -1,0 +1,19 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "caravan/ops/attention.hpp"
+
+namespace caravan {
+
+std::string problem_with(const AttentionDropout& dropout, const AttentionMask& mask, std::int64_t queries,
+                         std::int64_t keys) {
+  if (!(dropout.probability >= 0 && dropout.probability < 1))
+    return fmt::format("dropout probability {} (must be in [0, 1))", dropout.probability);
+  const std::int64_t end = std::max(mask.first_query + queries, mask.first_key + keys);
+  if (dropout.probability > 0 && end > dropout.global_length)
+    return fmt::format("dropout at position {} (sequences have {} tokens)", end - 1, dropout.global_length);
+  return {};
+}
+
+}  // namespace caravan

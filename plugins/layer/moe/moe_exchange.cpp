@@ -1,0 +1,86 @@
+#include "caravan/check.hpp"
+#include "caravan/checked.hpp"
+#include "plugins/layer/moe/moe_layer.hpp"
+
+// What the layer and its dispatcher agree on, and the rows on their way.
+namespace caravan::moe {
+
+DispatchNeeds MoeLayer::dispatch_needs(const BatchShape& shape) const {
+  const DispatchNeeds needs = dispatcher_->needs({.experts = options_.experts,
+                                                  .top_k = options_.rule.top_k,
+                                                  .width = options_.dim,
+                                                  .score_side = options_.score_side,
+                                                  .shape = shape});
+  checked_product({{"received rows", needs.most_received}}, kMostRows, "rows of experts");
+  return needs;
+}
+
+/// The dispatcher's experts must be among those whose weights this rank has.
+void MoeLayer::check_experts() const {
+  const std::int64_t first = gate_up_.part_box(0).origin[0], end = first + gate_up_.shape()[0];
+  const std::int64_t asked_end = held_.first_expert + held_.local_experts;
+  CARAVAN_CHECK(held_.local_experts > 0 && held_.first_expert >= first && asked_end <= end, ConfigError,
+                "layer '" + options_.name + "': its dispatcher brings rows to experts [" +
+                    std::to_string(held_.first_expert) + ", " + std::to_string(asked_end) +
+                    ") (this rank has the weights of [" + std::to_string(first) + ", " + std::to_string(end) +
+                    "))");
+}
+
+TensorView MoeLayer::of_held_experts(const Parameter& parameter, const TensorView& whole) const {
+  const std::int64_t begin = held_.first_expert - parameter.part_box(0).origin[0];
+  return whole.rows(begin, begin + held_.local_experts);
+}
+
+Routing MoeLayer::routing(const Frame& frame) const {
+  return {frame[experts_], frame[weights_],   frame[offsets_],
+          frame[row_of_],  frame[choice_of_], options_.score_side};
+}
+
+TensorView MoeLayer::received_offsets(const Frame& frame) const {
+  return frame[held_.keeps_order ? offsets_ : received_offsets_];
+}
+
+Received MoeLayer::received(const Frame& frame) const {
+  return {frame[received_], frame[received_weights_], received_offsets(frame), frame[handle_],
+          frame[scratch_]};
+}
+
+Received MoeLayer::received_gradient(const Frame& frame, TensorView rows) const {
+  Received gradient = received(frame);
+  gradient.rows = rows;
+  gradient.scratch = frame[backward_scratch_];
+  return gradient;
+}
+
+void MoeLayer::DispatchSegment::forward(Run& run, Frame& frame) {
+  if (!run.makes(frame, layer_.received_)) return;
+  run.pending = layer_.dispatcher_->post_dispatch(run, layer_.routing(frame), layer_.received(frame),
+                                                  layer_.norm_.output(frame));
+}
+
+void MoeLayer::DispatchSegment::backward_input(Run& run, Frame& frame) {
+  run.pending = layer_.dispatcher_->post_dispatch_gradient(
+      run, layer_.routing(frame), layer_.received_gradient(frame, frame[layer_.dreceived_]),
+      {.x = layer_.norm_.output(frame),
+       .dx = layer_.norm_.gradient(frame),
+       .accumulate = layer_.shared_.has_value(),
+       .dweights = frame[layer_.dweights_]});
+}
+
+void MoeLayer::CombineSegment::forward(Run& run, Frame& frame) {
+  if (!run.makes_output(frame)) return;
+  const TensorView base = layer_.shared_ ? frame.y : layer_.dropout_.residual(run, frame);
+  run.pending = layer_.dispatcher_->post_combine(run, layer_.routing(frame), layer_.received(frame),
+                                                 {frame[layer_.expert_out_], base, frame.y});
+}
+
+void MoeLayer::CombineSegment::backward_input(Run& run, Frame& frame) {
+  const bool on_output = layer_.options_.score_side == ScoreSide::output;
+  run.pending = layer_.dispatcher_->post_combine_gradient(
+      run, layer_.routing(frame), layer_.received_gradient(frame, frame[layer_.dexpert_out_]),
+      {.dy = layer_.dropout_.gradient(frame),
+       .rows = on_output ? frame[layer_.expert_out_] : TensorView{},
+       .dweights = frame[layer_.dweights_]});
+}
+
+}  // namespace caravan::moe
