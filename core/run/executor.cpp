@@ -48,7 +48,8 @@ Executor::Executor(Device& device, Stage& stage, Stash& stash)
       alone_(make_single_communicator()),
       pipeline_(*alone_),
       memory_(device, kScalarBytes, "sums"),
-      sums_{memory_.take(DType::f64, {1}), memory_.take(DType::f64, {1}), memory_.take(DType::f64, {1})} {
+      sums_{memory_.take(DType::f64, {1}), memory_.take(DType::f64, {1}), memory_.take(DType::f64, {1})},
+      recorder_(device) {
   take(plan_alone(std::span(&kForward, 1), 1));
   zero_sums();
 }
@@ -60,7 +61,8 @@ Executor::Executor(Device& device, RankPlan plan, std::vector<LocalStage> stages
       pipeline_(pipeline),
       memory_(device, kScalarBytes, "sums"),
       sums_{memory_.take(DType::f64, {1}), memory_.take(DType::f64, {1}), memory_.take(DType::f64, {1})},
-      whereabouts_(whereabouts) {
+      whereabouts_(whereabouts),
+      recorder_(device) {
   take(std::move(plan));
   zero_sums();
 }
@@ -107,7 +109,17 @@ void Executor::zero_sums() {
     device_.fill_zero(Lane::compute, sum.data, sum.bytes());
 }
 
+/// What posts an exchange of parameters is seen on its lane.
+bool Executor::Observer::is_recorded(const Visit& visit) const {
+  return executor_.timing_ == Timing::visits && visit.segment->lane() != Lane::shard;
+}
+
+void Executor::Observer::starts(const Visit& visit) {
+  if (is_recorded(visit)) executor_.recorder_.visit_begins();
+}
+
 void Executor::Observer::visited(const Visit& visit) {
+  if (is_recorded(visit)) executor_.recorder_.visited(visit, local_.stage.name(visit.layer));
   if (final_gradients_ && visit.completes_weights)
     executor_.announcer_.finished(*local_.stage.layers()[visit.layer]);
   executor_.announcer_.progress();
@@ -123,10 +135,16 @@ void Executor::Observer::expect_final_gradients(bool expected) {
   if (local_.groups) local_.groups->expect_final(expected);
 }
 
+void Executor::measure(Timing timing) {
+  timing_ = timing;
+  for (const LocalStage& local : stages_)
+    if (local.groups) local.groups->record(timing == Timing::visits ? &recorder_ : nullptr);
+}
+
 double Executor::clock() {
   if (timing_ == Timing::off) return 0;
   device_.synchronize();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - now_.start).count();
+  return recorder_.seconds();
 }
 
 bool Executor::is_left_out(const Action& action) const {
@@ -192,7 +210,8 @@ void Executor::run_step(std::size_t index) {
 }
 
 void Executor::run(std::span<const MicroBatch> batches, const StepScales& scales, GradientReducer* reducer) {
-  now_ = {batches, scales, std::chrono::steady_clock::now()};
+  now_ = {batches, scales};
+  recorder_.start();
   announcer_.start(reducer, layers_);
   for (std::size_t index = 0; index < plan_.row.size(); ++index) {
     try {

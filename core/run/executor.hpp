@@ -1,15 +1,14 @@
 #pragma once
 
-#include <chrono>
 #include <memory>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "core/plan/lower.hpp"
-#include "core/plan/simulate.hpp"
 #include "core/run/gradient_announcer.hpp"
 #include "core/run/pipeline_stage.hpp"
+#include "core/run/run_recorder.hpp"
 #include "core/run/whereabouts.hpp"
 
 namespace caravan {
@@ -38,12 +37,15 @@ class Executor {
   const StepSums& sums() const noexcept { return sums_; }
   void zero_sums();
 
-  /// Measuring waits for the device at every step, so it is off unless asked for.
-  enum class Timing { off, on };
-  void measure(Timing timing) { timing_ = timing; }
+  /// Measuring waits for the device: around every action of the plan, or around every visit of a segment too.
+  enum class Timing { off, actions, visits };
+  void measure(Timing timing);
   /// Seconds since the start of the last measured run, for each step of the row: when its inputs were there,
   /// and when it was over.
   const std::vector<Span>& spans() const noexcept { return spans_; }
+  /// Visits and exchanges of the last run whose visits were measured; exchanges that a plan placed are over
+  /// when the step's gradients are.
+  const RunRecorder& recorder() const noexcept { return recorder_; }
   const RankPlan& plan() const noexcept { return plan_; }
 
  private:
@@ -51,12 +53,15 @@ class Executor {
   class Observer final : public WalkObserver {
    public:
     Observer(Executor& executor, const LocalStage& local) : executor_(executor), local_(local) {}
+    void starts(const Visit& visit) override;
     void visited(const Visit& visit) override;
     /// Whether the walk to come is the last of the stage that adds to weight gradients. In it a layer's
     /// gradients are final, and announced, when its last visit is over.
     void expect_final_gradients(bool expected);
 
    private:
+    bool is_recorded(const Visit& visit) const;
+
     Executor& executor_;
     LocalStage local_;
     bool final_gradients_ = false;
@@ -71,7 +76,6 @@ class Executor {
   struct Current {
     std::span<const MicroBatch> batches;
     StepScales scales;
-    std::chrono::steady_clock::time_point start;
   };
 
   void take(RankPlan plan);
@@ -99,6 +103,7 @@ class Executor {
   Whereabouts* whereabouts_ = nullptr;
   Current now_;
   Timing timing_ = Timing::off;
+  RunRecorder recorder_;
   std::vector<Span> spans_;
 };
 

@@ -1,5 +1,7 @@
 #include "core/run/group_exchange.hpp"
 
+#include <utility>
+
 #include "caravan/check.hpp"
 
 namespace caravan {
@@ -58,8 +60,9 @@ Ticket GroupExchange::post_gather() {
   if (room_.holder == this) return {};
   room_.holder = this;
   ++traffic_.gathers;
+  begins(ActionKind::unshard, gather_);
   Ticket ticket = ranks_.post_all_gather(group_.own_weights, group_.weights);
-  under_way_ = ticket.id();
+  is_posted(ticket);
   return ticket;
 }
 
@@ -67,15 +70,30 @@ Ticket GroupExchange::post_reduction() {
   store_.finish_gradients(device_, group_);
   CARAVAN_EXPECT(is_first_ || !group_.sum.empty());
   ++traffic_.reductions;
+  begins(ActionKind::reduce_gradients, reduce_);
   Ticket ticket = ranks_.post_reduce_scatter(group_.gradients, is_first_ ? group_.own_gradients : group_.sum,
                                              ReduceOp::sum);
-  under_way_ = ticket.id();
+  is_posted(ticket);
   return ticket;
 }
 
-void GroupExchange::wait(Ticket& ticket) {
+void GroupExchange::begins(ActionKind kind, const Exchange& exchange) {
+  if (recorder_) recorded_ = recorder_->exchange_begins(kind, exchange.name());
+}
+
+void GroupExchange::is_posted(const Ticket& ticket) {
+  under_way_ = ticket.id();
+  if (!ticket.pending()) is_over();
+}
+
+void GroupExchange::is_over() {
   under_way_ = 0;
+  if (recorded_) recorder_->exchange_is_over(*std::exchange(recorded_, std::nullopt));
+}
+
+void GroupExchange::wait(Ticket& ticket) {
   ranks_.wait(ticket);
+  is_over();
 }
 
 void GroupExchange::finish_reduction(Ticket& ticket) {
@@ -94,7 +112,7 @@ void GroupExchange::announce() {
 }
 
 void GroupExchange::progress() {
-  if (under_way_ != 0 && ranks_.test(Ticket(under_way_))) under_way_ = 0;
+  if (under_way_ != 0 && ranks_.test(Ticket(under_way_))) is_over();
 }
 
 }  // namespace caravan

@@ -2,11 +2,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "caravan/gradient_reducer.hpp"
 #include "caravan/layer.hpp"
 #include "core/run/parameter_groups.hpp"
+#include "core/run/run_recorder.hpp"
 
 namespace caravan {
 
@@ -56,7 +58,10 @@ class GroupExchange {
   Segment& reduce() noexcept { return reduce_; }
   /// Of the last layers of a walk that use the group.
   Segment& reduce_last() noexcept { return reduce_last_; }
+  /// Since it was made.
   const GroupTraffic& traffic() const noexcept { return traffic_; }
+  /// Told when exchanges begin and are over, between steps; null: nobody measures.
+  void record(RunRecorder* recorder) { recorder_ = recorder; }
 
  private:
   /// Posts, or does at once, what needs no activations.
@@ -83,6 +88,10 @@ class GroupExchange {
   Ticket post_reduction();
   /// The stretch then holds the sum of all reductions of the step, the first of which replaces what it held.
   void finish_reduction(Ticket& ticket);
+  /// Around a post: what is under way from here on.
+  void begins(ActionKind kind, const Exchange& exchange);
+  void is_posted(const Ticket& ticket);
+  void is_over();
   void wait(Ticket& ticket);
   void announce();
 
@@ -104,6 +113,8 @@ class GroupExchange {
   bool is_first_ = true, is_final_ = false;
   std::uint64_t under_way_ = 0;  ///< id of the last ticket that is not known to be over
   GroupTraffic traffic_;
+  RunRecorder* recorder_ = nullptr;
+  std::optional<std::size_t> recorded_{};  ///< what is under way, by the recorder's number
   Exchange gather_, prepare_, reduce_, reduce_last_;
 };
 

@@ -138,7 +138,7 @@ class Placing {
   }
 
   static Visit visit_of(const Insertion& insertion, const std::vector<std::size_t>& index_of_inserted) {
-    Visit visit{insertion.segment, insertion.layer, Visit::What::forward};
+    Visit visit{insertion.segment, insertion.layer, Visit::What::exchange};
     for (const std::size_t waited : insertion.waits_for) visit.waits_for.push_back(index_of_inserted[waited]);
     return visit;
   }

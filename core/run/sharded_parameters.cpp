@@ -63,6 +63,10 @@ void StageGroups::progress() {
   for (GroupExchange* exchange : exchanges_) exchange->progress();
 }
 
+void StageGroups::record(RunRecorder* recorder) {
+  for (GroupExchange* exchange : exchanges_) exchange->record(recorder);
+}
+
 ShardedParameters::ShardedParameters(Device& device, ParameterStore& store, Mesh& mesh,
                                      const std::vector<std::unique_ptr<Stage>>& stages,
                                      const RoomRule& rule) {

@@ -29,6 +29,8 @@ class StageGroups {
   /// The walk to come is the last of the stage that adds to weight gradients.
   void expect_final(bool expected);
   void progress();
+  /// See GroupExchange.
+  void record(RunRecorder* recorder);
 
   /// Those of this stage, in the order of their first use.
   const std::vector<GroupExchange*>& exchanges() const noexcept { return exchanges_; }

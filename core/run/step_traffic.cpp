@@ -8,8 +8,9 @@ namespace {
 
 class Count {
  public:
-  Count(const std::vector<int>& stages, std::vector<StageWalks>& walks, ShardedParameters& sharded)
-      : stages_(stages), walks_(walks), sharded_(sharded) {
+  Count(const RankPlan& plan, const std::vector<int>& stages, std::vector<StageWalks>& walks,
+        ShardedParameters& sharded)
+      : plan_(plan), stages_(stages), walks_(walks), sharded_(sharded) {
     for (std::size_t at = 0; at < stages.size(); ++at) {
       for (const GroupExchange* exchange : sharded.stage(at).exchanges()) ++stages_left_[exchange];
     }
@@ -24,6 +25,7 @@ class Count {
       case ActionKind::backward:
       case ActionKind::backward_input:
       case ActionKind::backward_weight:
+        if (is_left_to_repetition(at, action)) return;
         return walk(at, walks_[at].next(action.kind, action.microbatch));
       case ActionKind::unshard:
         for (const GroupExchange* exchange : sharded_.stage(at).exchanges()) gather(*exchange);
@@ -37,6 +39,10 @@ class Count {
   StepTraffic take() { return std::move(traffic_); }
 
  private:
+  bool is_left_to_repetition(std::size_t at, const Action& action) const {
+    return action.kind == ActionKind::forward && plan_.places[at].forward_set(action.microbatch) == kNoPlace;
+  }
+
   void gather(const GroupExchange& exchange) {
     const ParameterGroup& group = exchange.group();
     if (std::exchange(holders_[group.weight_room], &group) != &group) ++traffic_[&group].gathers;
@@ -61,6 +67,7 @@ class Count {
     }
   }
 
+  const RankPlan& plan_;
   const std::vector<int>& stages_;
   std::vector<StageWalks>& walks_;
   ShardedParameters& sharded_;
@@ -73,7 +80,7 @@ class Count {
 
 StepTraffic step_traffic(const RankPlan& plan, const std::vector<int>& stages, std::vector<StageWalks>& walks,
                          ShardedParameters& sharded) {
-  Count count(stages, walks, sharded);
+  Count count(plan, stages, walks, sharded);
   for (const Step& step : plan.row) {
     count.add(step.action);
     if (step.overlapped) count.add(*step.overlapped);

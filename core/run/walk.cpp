@@ -114,6 +114,7 @@ Walk without_first_repeat(Walk walk) {
 void Cursor::run(const Visit& visit) {
   switch (visit.what) {
     case Visit::What::forward:
+    case Visit::What::exchange:
       return visit.segment->forward(run_, stash_.forward_frame(visit.layer, set_));
     case Visit::What::repeated_forward: {
       const Pass pass = std::exchange(run_.pass, Pass::recomputation);
@@ -150,6 +151,7 @@ bool Cursor::step() {
     if (is_needed(posted)) return false;
   }
   const Visit& now = walk_[next_];
+  if (observer_) observer_->starts(now);
   visit(now);
   if (posts(now) && run_.pending.pending()) {
     CARAVAN_EXPECT(num_posted_ < posted_.size());

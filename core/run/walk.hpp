@@ -10,7 +10,13 @@ namespace caravan {
 
 /// One visit of a walk: what to do with which segment of which layer.
 struct Visit {
-  enum class What { forward, repeated_forward, backward_input, backward_weight };
+  enum class What {
+    forward,
+    repeated_forward,
+    backward_input,
+    backward_weight,
+    exchange  ///< of parameters or their gradients: its segment belongs to no layer
+  };
   Segment* segment = nullptr;
   std::size_t layer = 0;
   What what = What::forward;
@@ -36,11 +42,12 @@ Walk backward_walk(const std::vector<Layer*>& layers, const RecomputePlan& recom
 /// A backward walk that begins where the forward has just ended: without its first group's repeated forward.
 Walk without_first_repeat(Walk walk);
 
-/// Sees every visit that a walk has made; the executor hooks gradient reduction and the progress of messages
-/// in here.
+/// Sees every visit that a walk makes; the executor hooks gradient reduction, the progress of messages and
+/// measurement in here.
 class WalkObserver {
  public:
   virtual ~WalkObserver() = default;
+  virtual void starts(const Visit&) {}
   virtual void visited(const Visit& visit) = 0;
 };
 

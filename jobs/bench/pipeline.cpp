@@ -32,7 +32,7 @@ struct Measured {
 
 Measured measure(const PipelineBenchmark& benchmark, SyntheticTraining& training, const Plan& plan) {
   Measured measured;
-  training.executor().measure(Executor::Timing::on);
+  training.executor().measure(Executor::Timing::actions);
   for (int index = 0; index < benchmark.warmup + benchmark.repeats; ++index) {
     const double seconds = training.step();
     Timeline timeline = gather_timeline(plan, training.executor(), training.setup().pipeline_ranks().host);

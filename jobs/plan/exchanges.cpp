@@ -2,13 +2,11 @@
 
 #include <fmt/format.h>
 
-#include "core/run/step_traffic.hpp"
 #include "jobs/setup/text.hpp"
 
 namespace caravan::jobs {
-namespace {
 
-StepTraffic traffic_of(TrainSetup& setup) {
+StepTraffic planned_traffic(TrainSetup& setup) {
   ModelInstance& model = setup.model();
   const RankPlan& plan = setup.pipeline().training;
   ShardedParameters sharded(setup.device(), model.parameters(), setup.mesh(), model.stages(),
@@ -21,13 +19,15 @@ StepTraffic traffic_of(TrainSetup& setup) {
   return step_traffic(plan, plan.stages(setup.mesh().coordinate(MeshAxis::pp)), walks, sharded);
 }
 
+namespace {
+
 /// Of `elements`, all but the rank's own stretch go to others or come from them.
 double moved_bytes(const ParameterGroup& group, std::size_t size) {
   return static_cast<double>(group.elements - group.stretch.size()) * static_cast<double>(size);
 }
 
 void add_groups(StepExchanges& all, TrainSetup& setup) {
-  for (const auto& [group, traffic] : traffic_of(setup)) {
+  for (const auto& [group, traffic] : planned_traffic(setup)) {
     all.gathers.times += traffic.gathers;
     all.gathers.bytes += static_cast<double>(traffic.gathers) * moved_bytes(*group, size_of(setup.compute()));
     all.reductions.times += traffic.reductions;

@@ -3,9 +3,13 @@
 #include <cstdint>
 #include <string>
 
+#include "core/run/step_traffic.hpp"
 #include "jobs/plan/train_setup.hpp"
 
 namespace caravan::jobs {
+
+/// What a step of this rank's plan will gather and sum, of each parameter group that ranks divide.
+StepTraffic planned_traffic(TrainSetup& setup);
 
 /// What a rank exchanges with others in one step, besides single numbers. Bytes are those that it sends,
 /// which are as many as it receives.

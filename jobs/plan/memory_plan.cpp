@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <span>
 
 #include "caravan/checked.hpp"
 #include "jobs/plan/stage_memory.hpp"
@@ -42,11 +43,27 @@ std::string MemoryPlan::describe() const {
 
 namespace {
 
-/// What MPI copies while gradients are summed over the ranks: of groups one at a time, else of buckets.
+/// Elements of the groups whose gradients are summed at once: of a block its dense parameters and its
+/// experts; those that have rooms of their own all together, when the last of a step have been made.
+std::int64_t summed_at_once(std::span<const ParameterGroup> groups) {
+  std::int64_t dense = 0, experts = 0, own = 0;
+  for (const ParameterGroup& group : groups) {
+    std::int64_t& largest = group.over == MeshAxis::efsdp ? experts : dense;
+    if (group.shares_gradient_room)
+      largest = std::max(largest, group.elements);
+    else
+      own += group.elements;
+  }
+  return std::max(dense + experts, own);
+}
+
+/// What MPI copies while gradients are summed over the ranks, at most. Open MPI reduces a group on its first
+/// rank before it divides the sum, in memory of twice the size; the other ranks hold less.
 std::size_t reduction_bytes(const ParameterStore& parameters, std::size_t all_gradients) {
+  constexpr std::size_t kCopies = 2;
+  if (!parameters.groups().empty())
+    return kCopies * static_cast<std::size_t>(summed_at_once(parameters.groups())) * sizeof(float);
   std::int64_t largest = 0;
-  for (const ParameterGroup& group : parameters.groups()) largest = std::max(largest, group.elements);
-  if (largest > 0) return static_cast<std::size_t>(largest) * sizeof(float);
   for (const auto& parameter : parameters.parameters())
     largest = std::max(largest, parameter->spec().shape.count());
   const auto copied =

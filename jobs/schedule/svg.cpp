@@ -22,6 +22,9 @@ constexpr std::size_t kMostSteps = 100'000;
 constexpr double kLeft = 104, kTop = 62, kRight = 16, kGap = 4, kAxis = 26, kLegendRow = 20;
 constexpr const char* kIdleColour = "#ececec";
 constexpr double kDigit = 6.4;  // width of a digit of that size
+constexpr const char *kGatherColour = "#334155", *kReductionColour = "#c026d3";
+constexpr double kLaneBar = 4;            // height of an exchange below its rank's row
+constexpr std::size_t kMostLaneRows = 8;  // a pipeline gathers all groups of a stage at once
 
 std::string stages_text(const std::vector<int>& stages) {
   constexpr std::size_t kMost = 3;
@@ -31,19 +34,52 @@ std::string stages_text(const std::vector<int>& stages) {
                      more);
 }
 
+/// What is drawn of a step.
+struct Subject {
+  const Plan& plan;
+  const Timeline& timeline;
+  const std::vector<StepDetails>& details;
+
+  bool has_exchanges() const {
+    return std::any_of(details.begin(), details.end(),
+                       [](const auto& each) { return !each.exchanges.empty(); });
+  }
+  /// Sums of gradients may end after the last action.
+  double end() const {
+    double end = timeline.makespan;
+    for (const StepDetails& rank : details)
+      for (const StepDetails::Item& exchange : rank.exchanges) end = std::max(end, exchange.span.end);
+    return end;
+  }
+  /// Where exchanges of a rank are drawn; those beyond the last row lie on it.
+  static std::vector<std::size_t> lane_rows(const StepDetails& rank) {
+    std::vector<std::size_t> rows = rows_of(rank.exchanges);
+    for (std::size_t& row : rows) row = std::min(row, kMostLaneRows - 1);
+    return rows;
+  }
+  /// Rows that the exchanges of any rank take.
+  double lane_rows() const {
+    std::size_t most = 0;
+    for (const StepDetails& rank : details)
+      for (const std::size_t row : lane_rows(rank)) most = std::max(most, row + 1);
+    return static_cast<double>(most);
+  }
+};
+
 /// How time and ranks become points of the picture.
 struct Scale {
-  Scale(const Plan& plan, const Timeline& timeline) : ranks(plan.ranks()), makespan(timeline.makespan) {
+  explicit Scale(const Subject& subject) : ranks(subject.plan.ranks()), end(subject.end()) {
     constexpr double kNarrowest = 760, kWidest = 1680, kReadable = 24;
-    width = std::clamp(kReadable * makespan / shortest_span(timeline), kNarrowest, kWidest);
+    width = std::clamp(kReadable * end / shortest_span(subject.timeline), kNarrowest, kWidest);
     row = std::clamp(1600.0 / ranks, 6.0, 32.0);
+    pitch = row + kGap + subject.lane_rows() * kLaneBar;
   }
-  double x(double time) const { return kLeft + (makespan > 0 ? time / makespan * width : 0); }
-  double y(std::size_t rank) const { return kTop + static_cast<double>(rank) * (row + kGap); }
-  double bottom() const { return kTop + ranks * (row + kGap) - kGap; }
+  double x(double time) const { return kLeft + (end > 0 ? time / end * width : 0); }
+  double y(std::size_t rank) const { return kTop + static_cast<double>(rank) * pitch; }
+  double bottom() const { return kTop + ranks * pitch - kGap; }
 
   int ranks;
-  double makespan, width = 0, row = 0;
+  double end, width = 0, row = 0, pitch = 0;
 };
 
 struct Box {
@@ -52,19 +88,21 @@ struct Box {
 
 class Picture {
  public:
-  Picture(const Plan& plan, const Timeline& timeline, const Caption& caption)
-      : plan_(plan),
-        timeline_(timeline),
+  Picture(const Subject& subject, const Caption& caption)
+      : subject_(subject),
+        plan_(subject.plan),
+        timeline_(subject.timeline),
         caption_(caption),
-        unit_(readable_unit(caption.unit, timeline.makespan)),
-        scale_(plan, timeline),
-        placement_(placement_of(plan)),
-        shades_(plan) {}
+        unit_(readable_unit(caption.unit, timeline_.makespan)),
+        scale_(subject),
+        placement_(placement_of(plan_)),
+        shades_(plan_) {}
 
   std::string draw() && {
     legend();
     begin();
     for (std::size_t rank = 0; rank < plan_.steps.size(); ++rank) row(rank);
+    for (std::size_t rank = 0; rank < subject_.details.size(); ++rank) lane(rank);
     axis();
     add("{}", legend_);
     return (*std::move(page_)).finish();
@@ -115,6 +153,22 @@ class Picture {
     add("</g>\n");
   }
 
+  /// The exchanges of a rank, below its row.
+  void lane(std::size_t rank) {
+    const std::vector<StepDetails::Item>& exchanges = subject_.details[rank].exchanges;
+    const std::vector<std::size_t> rows = Subject::lane_rows(subject_.details[rank]);
+    for (std::size_t index = 0; index < rows.size(); ++index) {
+      const StepDetails::Item& item = exchanges[index];
+      const double x = scale_.x(item.span.begin), width = scale_.x(item.span.end) - x,
+                   y = scale_.y(rank) + scale_.row + 1 + static_cast<double>(rows[index]) * kLaneBar;
+      add("<g><title>rank {}: {}, {:.6g} to {:.6g} {}</title><rect x=\"{:.2f}\" y=\"{:.2f}\" "
+          "width=\"{:.2f}\" height=\"{:.1f}\" fill=\"{}\"/></g>\n",
+          rank, escaped(item.name), item.span.begin * unit_.count, item.span.end * unit_.count, unit_.name, x,
+          y, std::max(width, 0.5), kLaneBar - 1,
+          item.kind == ActionKind::unshard ? kGatherColour : kReductionColour);
+    }
+  }
+
   void cell(const Action& action, Paint paint, const Box& box) {
     const Colour colour = colour_of(paint, shades_.of(action.stage));
     add("<rect x=\"{:.2f}\" y=\"{:.2f}\" width=\"{:.2f}\" height=\"{:.2f}\" fill=\"{}\" stroke=\"#fff\" "
@@ -130,9 +184,9 @@ class Picture {
 
   void axis() {
     constexpr int kTicks = 12;
-    const double makespan = scale_.makespan * unit_.count, tick = tick_distance(makespan, kTicks);
+    const double end = scale_.end * unit_.count, tick = tick_distance(end, kTicks);
     page_->text({kLeft - 8, scale_.bottom() + 17, "end", "#666", SvgPage::kFont, kLeft - 12}, unit_.name);
-    for (int i = 0; i * tick <= makespan && i < 100; ++i) {
+    for (int i = 0; i * tick <= end && i < 100; ++i) {
       add("<path d=\"M{0:.1f} {1:.1f}v4\" stroke=\"#666\"/><text x=\"{0:.1f}\" y=\"{2:.1f}\" fill=\"#666\" "
           "text-anchor=\"middle\">{3:.6g}</text>\n",
           scale_.x(i * tick / unit_.count), scale_.bottom() + 1, scale_.bottom() + 17, i * tick);
@@ -162,6 +216,10 @@ class Picture {
     const auto& stages = placement_.stages_of;
     if (std::any_of(stages.begin(), stages.end(), [](const auto& own) { return own.size() > 1; }))
       legend_entry(hex(colour_of(Paint::forward, 1)), "lighter: later stages of a rank");
+    if (subject_.has_exchanges()) {
+      legend_entry(kGatherColour, "below: gathers");
+      legend_entry(kReductionColour, "below: sums of gradients");
+    }
     legend_entry("none", "numbers: micro-batch");
   }
 
@@ -178,6 +236,7 @@ class Picture {
     legend_x_ += width;
   }
 
+  const Subject& subject_;
   const Plan& plan_;
   const Timeline& timeline_;
   const Caption& caption_;
@@ -192,14 +251,16 @@ class Picture {
 
 }  // namespace
 
-std::string draw_svg(const Plan& plan, const Timeline& timeline, const Caption& caption) {
+std::string draw_svg(const Plan& plan, const Timeline& timeline, const Caption& caption,
+                     const std::vector<StepDetails>& details) {
   std::size_t steps = 0;
   for (const std::vector<Step>& row : plan.steps) steps += row.size();
   CARAVAN_CHECK(
       steps <= kMostSteps, ConfigError,
       fmt::format("a picture of {} steps (at most {}). Draw fewer ranks or micro-batches, or write a trace?",
                   steps, kMostSteps));
-  return Picture(plan, timeline, caption).draw();
+  const Subject subject{plan, timeline, details};
+  return Picture(subject, caption).draw();
 }
 
 }  // namespace caravan::jobs

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iterator>
+#include <nlohmann/json.hpp>
 
 #include "core/plan/action_text.hpp"
 
@@ -33,9 +35,40 @@ void append_event(std::string& text, std::size_t rank, const Step& step, const S
                  step.action.microbatch);
 }
 
+enum Row : std::size_t { kActions, kLayers, kShardLane };
+
+void append_row_name(std::string& text, std::size_t rank, std::size_t row, const std::string& name) {
+  fmt::format_to(std::back_inserter(text), R"(,
+{{"name":"thread_name","ph":"M","pid":{0},"tid":{1},"args":{{"name":"{2}"}}}},
+{{"name":"thread_sort_index","ph":"M","pid":{0},"tid":{1},"args":{{"sort_index":{1}}}}})",
+                 rank, row, name);
+}
+
+void append_item(std::string& text, std::size_t rank, std::size_t row, const StepDetails::Item& item) {
+  const auto quoted = [](const std::string& name) { return nlohmann::json(name).dump(); };
+  fmt::format_to(std::back_inserter(text), R"(,
+{{"name":{},"cat":"{}","pid":{},"tid":{},"ts":{:.3f},"ph":"X","dur":{:.3f},"args":{{"layer":{}}}}})",
+                 quoted(item.name), name_of(item.kind), rank, row, item.span.begin * kMicroseconds,
+                 (item.span.end - item.span.begin) * kMicroseconds, quoted(item.layer));
+}
+
+/// Slices of one row must not overlap.
+void append_details(std::string& text, std::size_t rank, const StepDetails& details) {
+  append_row_name(text, rank, kActions, "actions");
+  append_row_name(text, rank, kLayers, "layers");
+  for (const StepDetails::Item& visit : details.visits) append_item(text, rank, kLayers, visit);
+  const std::vector<std::size_t> rows = rows_of(details.exchanges);
+  for (std::size_t index = 0; index < rows.size(); ++index)
+    append_item(text, rank, kShardLane + rows[index], details.exchanges[index]);
+  const std::size_t lanes = rows.empty() ? 0 : *std::max_element(rows.begin(), rows.end()) + 1;
+  for (std::size_t row = 0; row < lanes; ++row)
+    append_row_name(text, rank, kShardLane + row,
+                    row == 0 ? "shard lane" : fmt::format("shard lane, {} under way", row + 1));
+}
+
 }  // namespace
 
-std::string to_trace(const Plan& plan, const Timeline& timeline) {
+std::string to_trace(const Plan& plan, const Timeline& timeline, const std::vector<StepDetails>& details) {
   std::string text = R"({"displayTimeUnit":"ms","traceEvents":[
 {"name":"trace","ph":"M","pid":0,"args":{"name":"caravan"}})";
   for (std::size_t rank = 0; rank < plan.steps.size(); ++rank) {
@@ -45,6 +78,7 @@ std::string to_trace(const Plan& plan, const Timeline& timeline) {
                    rank);
     for (std::size_t i = 0; i < plan.steps[rank].size(); ++i)
       append_event(text, rank, plan.steps[rank][i], timeline.spans.at(rank).at(i));
+    if (!details.empty()) append_details(text, rank, details.at(rank));
   }
   return text + "\n]}\n";
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "caravan/error.hpp"
 #include "caravan/log.hpp"
@@ -11,6 +12,7 @@
 #include "io/files/pending_file.hpp"
 #include "jobs/schedule/svg.hpp"
 #include "jobs/schedule/trace.hpp"
+#include "jobs/setup/gather.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -23,6 +25,20 @@ std::vector<double> flat(const std::vector<Span>& spans) {
   std::vector<double> values;
   for (const Span& span : spans) values.insert(values.end(), {span.begin, span.end});
   return values;
+}
+
+nlohmann::json json_of(const std::vector<RunRecorder::Item>& items) {
+  nlohmann::json json = nlohmann::json::array();
+  for (const RunRecorder::Item& item : items)
+    json.push_back({static_cast<int>(item.kind), item.name, item.layer, item.span.begin, item.span.end});
+  return json;
+}
+
+std::vector<StepDetails::Item> items_of(const nlohmann::json& json) {
+  std::vector<StepDetails::Item> items;
+  for (const nlohmann::json& item : json)
+    items.push_back({static_cast<ActionKind>(item[0].get<int>()), item[1], item[2], {item[3], item[4]}});
+  return items;
 }
 
 void write_file(const std::string& path, const std::string& text) {
@@ -64,20 +80,32 @@ Timeline gather_timeline(const Plan& lowered, const Executor& executor, Communic
   return timeline;
 }
 
+std::vector<StepDetails> gather_details(const RunRecorder& recorder, Communicator& pipeline) {
+  const auto mine = nlohmann::json::array({json_of(recorder.visits()), json_of(recorder.exchanges())});
+  std::vector<StepDetails> details;
+  for (const std::string& text : gather_texts(pipeline, mine.dump())) {
+    const auto both = nlohmann::json::parse(text);
+    details.push_back({items_of(both[0]), items_of(both[1])});
+  }
+  return details;
+}
+
 void TimelineRecorder::before(std::int64_t step, Executor& executor) {
   if (!is_chosen(step)) return;
-  executor.measure(Executor::Timing::on);
+  executor.measure(Executor::Timing::visits);
   setup_.pipeline_ranks().host.barrier();
 }
 
 void TimelineRecorder::after(std::int64_t step, Executor& executor) {
-  if (!is_chosen(step) || setup_.share().data_rank != 0) return;
+  if (!is_chosen(step)) return;
   executor.measure(Executor::Timing::off);
+  if (setup_.share().data_rank != 0) return;
   const Plan plan = lowered_plan(setup_);
   const Timeline timeline = gather_timeline(plan, executor, setup_.pipeline_ranks().host);
+  const auto details = gather_details(executor.recorder(), setup_.pipeline_ranks().host);
   if (setup_.pipeline_ranks().host.rank() != 0) return;
   try {
-    write(step, {plan, timeline});
+    write(step, {plan, timeline, details});
   } catch (const IoError& error) {
     log_warning(fmt::format("the timeline of step {} is lost, training goes on: {}", step, error.what()));
   }
@@ -87,8 +115,9 @@ void TimelineRecorder::write(std::int64_t step, const MeasuredStep& measured) {
   const std::string title = fmt::format("{}, step {}", setup_.job().parallel.schedule, step);
   const std::string& output = setup_.job().output;
   const std::string stem = output + "/timeline-" + std::to_string(step);
-  write_file(stem + ".svg", draw_svg(measured.plan, measured.timeline, {title + ", measured", "s"}));
-  write_file(stem + ".json", to_trace(measured.plan, measured.timeline));
+  write_file(stem + ".svg",
+             draw_svg(measured.plan, measured.timeline, {title + ", measured", "s"}, measured.details));
+  write_file(stem + ".json", to_trace(measured.plan, measured.timeline, measured.details));
   const Timeline simulated = simulate(measured.plan, measured_costs(measured.plan, {measured.timeline}));
   write_file(output + "/plan-" + std::to_string(step) + ".svg",
              draw_svg(measured.plan, simulated, {title + ", simulated with the measured costs", "s"}));

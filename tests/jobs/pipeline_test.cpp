@@ -120,7 +120,7 @@ TEST_F(Pipeline, DrawsAMeasuredStepBesideItsPlan) {
   std::ifstream trace(file("drawn/timeline-4.json"));
   const auto events = nlohmann::json::parse(trace).at("traceEvents");
   const auto walks = std::count_if(events.begin(), events.end(), [](const auto& event) {
-    return event.value("ph", "") == "X" && event.value("dur", 0.0) > 0;
+    return event.value("ph", "") == "X" && event.value("tid", -1) == 0 && event.value("dur", 0.0) > 0;
   });
   EXPECT_EQ(walks, 4 * 3 * 8) << "four stages, F, I and W, eight micro-batches";
 }

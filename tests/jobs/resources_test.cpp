@@ -1,8 +1,8 @@
 #include <algorithm>
-#include <cmath>
 #include <iostream>
 
 #include "tests/jobs/job_test.hpp"
+#include "tests/jobs/memory_table.hpp"
 
 // What a run of the preset debugmodel on two ranks takes: memory as announced, and a quick start.
 namespace caravan::test {
@@ -22,17 +22,6 @@ checkpoint: {enabled: false}
 metrics: {tensorboard: false}
 )";
 
-/// "  peak a rank    123.45 MiB" of --dry-run.
-double announced_bytes(const std::string& text) {
-  const std::size_t at = text.find("peak a rank");
-  if (at == std::string::npos) return NAN;
-  char unit[8] = "";
-  double value = 0;
-  if (std::sscanf(text.c_str() + at, "peak a rank %lf %7s", &value, unit) != 2) return NAN;
-  const std::string name = unit;
-  return value * (name == "GiB" ? 1 << 30 : name == "MiB" ? 1 << 20 : name == "KiB" ? 1 << 10 : 1);
-}
-
 class Memory : public JobTest, public ::testing::WithParamInterface<int> {};
 
 TEST_P(Memory, TheDryRunAnnouncesThePeak) {
@@ -45,7 +34,7 @@ TEST_P(Memory, TheDryRunAnnouncesThePeak) {
   EXPECT_FALSE(std::filesystem::exists(file("run"))) << "a dry run writes nothing";
   ASSERT_TRUE(ended_with(run(train(file_name, "run", 2, {length})), 0));
 
-  const double announced = announced_bytes(plan.out),
+  const double announced = planned_bytes(plan.out, "peak a rank"),
                measured = series(read_metrics(file("run")), "peak_memory_bytes")[1];
   std::cout << "sequence length " << GetParam() << ": announced " << announced / 1e6 << " MB, measured "
             << measured / 1e6 << " MB, " << (announced / measured - 1) * 100 << " %\n";

@@ -172,6 +172,55 @@ TEST(Trace, StepsWithoutTimeAreInstants) {
   EXPECT_EQ(instants, 2);
 }
 
+/// Two gathers that are under way at once, and one after them.
+std::vector<jobs::StepDetails> details_of_two_ranks() {
+  const ActionKind gather = ActionKind::unshard, sum = ActionKind::reduce_gradients;
+  jobs::StepDetails details{{{ActionKind::forward, "attention", "layers.\"0\"", {0, 1}}},
+                            {{gather, "gather of a", "", {0, 2}},
+                             {gather, "gather of b", "", {1, 3}},
+                             {sum, "sum of <a>", "", {2, 10}}}};
+  return {details, {}};
+}
+
+TEST(Details, OfWhatIsUnderWayAtOnceLieInRowsOfTheirOwn) {
+  EXPECT_THAT(jobs::rows_of(details_of_two_ranks()[0].exchanges), ::testing::ElementsAre(0, 1, 0));
+  EXPECT_THAT(jobs::rows_of({}), ::testing::IsEmpty());
+}
+
+TEST(Details, AreRowsOfTheTraceOfTheirRank) {
+  const Plan plan = plan_of(kTwoRanks);
+  const auto trace =
+      nlohmann::json::parse(jobs::to_trace(plan, simulate(plan, {{{}}}), details_of_two_ranks()));
+  std::map<std::string, nlohmann::json> slices;
+  std::map<int, std::string> rows;
+  for (const auto& event : trace.at("traceEvents")) {
+    if (event.at("ph") == "X") slices[event.at("name")] = event;
+    if (event.at("name") == "thread_name" && event.at("pid") == 0)
+      rows[event.at("tid")] = event.at("args").at("name");
+  }
+  EXPECT_THAT(rows,
+              ::testing::ElementsAre(std::pair(0, "actions"), std::pair(1, "layers"),
+                                     std::pair(2, "shard lane"), std::pair(3, "shard lane, 2 under way")));
+  EXPECT_EQ(slices.at("attention").at("args").at("layer"), "layers.\"0\"");
+  EXPECT_EQ(slices.at("attention").at("tid"), 1);
+  EXPECT_EQ(slices.at("gather of b").at("tid"), 3);
+  EXPECT_EQ(slices.at("gather of b").at("dur"), 2e6);
+  EXPECT_EQ(slices.at("gather of b").at("cat"), "UNSHARD");
+}
+
+TEST(Details, AreBarsBelowTheActionsAndStretchTheTimeAxis) {
+  const Plan plan = plan_of(kTwoRanks);
+  const Timeline timeline = simulate(plan, {{{}}});
+  const std::string svg = jobs::draw_svg(plan, timeline, {"a title", "s"}, details_of_two_ranks());
+  EXPECT_THAT(svg, HasSubstr("<title>rank 0: gather of b, 1 to 3 s</title>"));
+  EXPECT_THAT(svg, HasSubstr("<title>rank 0: sum of &lt;a>, 2 to 10 s</title>"));
+  EXPECT_THAT(svg, HasSubstr("below: sums of gradients"));
+  EXPECT_THAT(svg, HasSubstr(">10</text>")) << "the sum ends after the last action, at 9 s";
+  EXPECT_THAT(svg, HasSubstr("makespan 9 s"));
+  EXPECT_EQ(open_tags(svg), 0);
+  EXPECT_THAT(svg_of(kTwoRanks), Not(HasSubstr("below:")));
+}
+
 TEST(Summary, SaysWhatTheTimelineSays) {
   const Plan plan = plan_of(kTwoRanks);
   const Timeline timeline = simulate(plan, {{{}}});
