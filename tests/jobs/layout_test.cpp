@@ -51,7 +51,8 @@ TEST_F(Layouts, EveryDivisionOfAStepGivesTheLossesNormsAndExpertsOfOneRank) {
 TEST_F(Layouts, TheReferenceDeviceTakesTheSameSteps) {
   const auto host = steps_of({1, 4}), reference = steps_of({2, 2}, "reference");
   for (const char* key : {"loss", "grad_norm"}) {
-    EXPECT_LE(largest_relative_difference(series(reference, key), series(host, key)), kLayoutTolerance) << key;
+    EXPECT_LE(largest_relative_difference(series(reference, key), series(host, key)), kLayoutTolerance)
+        << key;
   }
 }
 
