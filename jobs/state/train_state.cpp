@@ -149,8 +149,12 @@ Progress load_state(const io::CheckpointReader& reader, const Job& job, const Ra
   const Globs& excluded = job.checkpoint.exclude_from_loading;
   if (!excluded.empty()) state.parameters.initialise(job.seed);
   read_tensors(reader, state.parameters, state.slots, excluded, &whereabouts);
-  const std::string cursor = "/state/next_sample";
-  return {reader.step(), reader.tokens_seen(), matches(excluded, cursor) ? 0 : count(reader, cursor)};
+  const auto is_wanted = [&](const char* name) { return !matches(excluded, name); };
+  return {.step = reader.step(),
+          .tokens_seen = reader.tokens_seen(),
+          .next_sample = is_wanted(Progress::kNextSample) ? count(reader, Progress::kNextSample) : 0,
+          .owes_validation =
+              is_wanted(Progress::kOwesValidation) && reader.has_attribute(Progress::kOwesValidation)};
 }
 
 void load_weights(const io::CheckpointReader& reader, ParameterStore& parameters,

@@ -20,6 +20,11 @@ struct Progress {
   std::int64_t step = 0;         ///< optimizer steps done
   std::int64_t tokens_seen = 0;  ///< over all ranks
   std::int64_t next_sample = 0;  ///< global data cursor
+  /// A signal cut the validation of this step: whoever goes on from here makes it up first.
+  bool owes_validation = false;
+
+  static constexpr const char* kNextSample = "/state/next_sample";
+  static constexpr const char* kOwesValidation = "/state/owes_validation";  ///< 1, or absent
 };
 
 /// True, and said, of a folder that has a step's name and is not its checkpoint (io::misnamed).
