@@ -15,11 +15,11 @@
 #include "caravan/check.hpp"
 #include "caravan/log.hpp"
 #include "io/files/lines.hpp"
+#include "io/metrics/json_lines_record.hpp"
 
 namespace caravan::io {
 namespace {
 
-constexpr std::size_t kMostLineBytes = std::size_t{64} << 20;
 constexpr std::string_view kPrefix = "{\"step\": ";
 
 std::optional<std::int64_t> step_of(std::string_view line) {
@@ -36,7 +36,7 @@ std::uint64_t bytes_before(const std::string& path, std::int64_t first_step) {
   if (!std::filesystem::exists(path)) return 0;
   std::uint64_t kept = 0;
   std::size_t number = 0;
-  for_each_line(path, kMostLineBytes, [&](std::string_view line, std::uint64_t begin) {
+  for_each_line(path, kMostRecordBytes, [&](std::string_view line, std::uint64_t begin) {
     const auto step = step_of(line);
     ++number;
     CARAVAN_CHECK(

@@ -69,6 +69,12 @@ void check_files(const Options& options) {
   check_user_outputs({{"--outputs", options.outputs}, {"--gradients", options.gradients}}, inputs);
 }
 
+void print_loss(const Sequences& sequences, double loss) {
+  write_standard_output(fmt::format("loss {:.8f} over {} of {}{}\n", loss,
+                                    counted(sequences.count, "sequence"), counted(sequences.length, "token"),
+                                    sequences.has_labels ? "" : " (no labels given: of each next token)"));
+}
+
 int forward(const Options& options, Communicator& world) {
   check_files(options);
   ModelSource source = open_model(options.model);
@@ -76,12 +82,14 @@ int forward(const Options& options, Communicator& world) {
   const auto device = choose_device(*registry, options.device);
   const DType compute = choose_precision(*device, options.precision);
   const Sequences sequences = read_sequences(options.inputs, source.model.get_int("vocab_size"));
-  ModelInstance model(*registry, {device.get(), compute}, source.plugin, without_randomness(source.model),
-                      positions_for(sequences));
+  const std::int64_t positions = positions_for(sequences);
+  const ComputeOn where{device.get(), compute};
+  ModelInstance stored(*registry, where, source.plugin, source.model, positions);  // never allocated
+  ModelInstance model(*registry, where, source.plugin, without_randomness(source.model), positions);
   const bool differentiates = !options.gradients.empty();
   using Content = ParameterStore::Content;
   model.allocate(differentiates ? Content::weights_and_gradients : Content::weights, 0);
-  load_weights(source, model.parameters());
+  load_weights(source, model.parameters(), stored.parameters());
   Answers answers =
       answer(*device, model, world, sequences, differentiates ? Gradients::of_mean_loss : Gradients::none);
   if (world.rank() != 0) return 0;
@@ -89,9 +97,7 @@ int forward(const Options& options, Communicator& world) {
   write_answers(options.outputs, sequences, answers, model.stage().vocab_size());
   if (differentiates)
     write_gradients(options.gradients, *device, model.parameters(), source.weights->hf_style());
-  write_standard_output(fmt::format("loss {:.8f} over {} of {}{}\n", answers.loss,
-                                    counted(sequences.count, "sequence"), counted(sequences.length, "token"),
-                                    sequences.has_labels ? "" : " (no labels given: of each next token)"));
+  print_loss(sequences, answers.loss);
   return 0;
 }
 

@@ -157,7 +157,7 @@ int generate(const Options& options) {
   ModelInstance model(*registry, {device.get(), choose_precision(*device, options.precision)}, source.plugin,
                       source.model, positions);
   model.allocate(ParameterStore::Content::weights, 0);
-  load_weights(source, model.parameters());
+  load_weights(source, model.parameters(), model.parameters());
   std::vector<std::int64_t> eos = source.eos;
   if (tokenizer && tokenizer->eos()) eos.push_back(*tokenizer->eos());
   Decoder decoder(*device, model, positions);

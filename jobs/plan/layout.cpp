@@ -6,6 +6,7 @@
 
 #include "caravan/check.hpp"
 #include "caravan/checked.hpp"
+#include "jobs/job/place.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -22,9 +23,7 @@ void check_tokens(const Job::Train& train, const BatchShare& share) {
                   "tokens in a run");
 }
 
-}  // namespace
-
-MeshLayout mesh_layout(const Job::Parallel& parallel, int ranks) {
+MeshDegrees degrees_of(const Job::Parallel& parallel) {
   const std::pair<const char*, std::int64_t> later[] = {{"context", parallel.context},
                                                         {"tensor", parallel.tensor}};
   for (const auto& [key, degree] : later) {
@@ -40,7 +39,14 @@ MeshLayout mesh_layout(const Job::Parallel& parallel, int ranks) {
   degrees.dp_shard = narrow<int>({"parallel.data_shard", parallel.data_shard});
   if (degrees.dp_shard == -1 && degrees.dp_replicate == -1) degrees.dp_replicate = 1;
   degrees.pp = narrow<int>({"parallel.pipeline", parallel.pipeline});
-  return MeshLayout(degrees, ranks);
+  return degrees;
+}
+
+}  // namespace
+
+MeshLayout mesh_layout(const Job& job, int ranks) {
+  return at_place(place_of(job.resolved, {"parallel"}),
+                  [&] { return MeshLayout(degrees_of(job.parallel), ranks); });
 }
 
 BatchShare divide_batch(const Job& job, const MeshLayout& layout, int rank) {

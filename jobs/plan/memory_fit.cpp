@@ -54,7 +54,7 @@ std::optional<std::size_t> bytes_with(TrainSetup& setup, const std::vector<std::
   std::size_t most = 0;
   try {
     const Job job = resolve_job(std::move(tree));
-    const MeshLayout layout = mesh_layout(job.parallel, static_cast<int>(ranks));
+    const MeshLayout layout = mesh_layout(job, static_cast<int>(ranks));
     for (const int rank : layout.group(0, MeshAxis::pp)) {
       PaperWorld world(rank, layout.ranks());
       most = std::max(most, TrainSetup(job, world, device).memory().total());

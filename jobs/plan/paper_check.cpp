@@ -98,7 +98,7 @@ RunIdentity PaperCheck::identity_of(TrainSetup& setup) {
 }
 
 void check_layout(const Job& job, int ranks) {
-  divide_batch(job, mesh_layout(job.parallel, ranks), 0);
+  divide_batch(job, mesh_layout(job, ranks), 0);
 }
 
 }  // namespace caravan::jobs

@@ -70,6 +70,16 @@ PlanRequest request_of(const Schedule& schedule, const Job::Parallel& parallel, 
   return request;
 }
 
+/// Where gathered weights stand while the plan runs, and whether it says when they are gathered.
+void choose_rooms(PipelineSetup& setup, const Job& job, bool is_sharded) {
+  at_place(place_of(job.resolved, {"parallel"}), [&] {
+    setup.rooms = room_rule(job.parallel, static_cast<int>(setup.layers.size()));
+    if (is_sharded) check_rooms(setup.rooms, setup.schedule, job.parallel);
+  });
+  const bool is_planned = is_sharded && setup.rooms.gathers == GatherWhen::planned;
+  setup.unsharding = is_planned ? Unsharding::once : Unsharding::none;
+}
+
 PipelineSetup planned(Registry& registry, const Job& job, const Mesh& mesh, std::int64_t microbatches,
                       ModelInstance& whole) {
   const auto schedule = make_schedule(registry, job.parallel);
@@ -82,9 +92,7 @@ PipelineSetup planned(Registry& registry, const Job& job, const Mesh& mesh, std:
   CARAVAN_CHECK(setup.schedule.ranks() == request.ranks, ConfigError,
                 fmt::format("schedule {} gave a plan for {} ranks (the job has {} pipeline ranks)",
                             job.parallel.schedule, setup.schedule.ranks(), request.ranks));
-  setup.rooms = room_rule(job.parallel, static_cast<int>(setup.layers.size()));
-  const bool is_planned = mesh.degree(MeshAxis::fsdp) > 1 && setup.rooms.gathers == GatherWhen::planned;
-  setup.unsharding = is_planned ? Unsharding::once : Unsharding::none;
+  choose_rooms(setup, job, mesh.degree(MeshAxis::fsdp) > 1);
   try {
     setup.training =
         lower(setup.schedule, request.microbatches, rank, job.train.recompute.of_stages(), setup.unsharding);
@@ -92,7 +100,6 @@ PipelineSetup planned(Registry& registry, const Job& job, const Mesh& mesh, std:
     error.add_context(from_plugin(job.parallel));
     throw;
   }
-  if (mesh.degree(MeshAxis::fsdp) > 1) check_rooms(setup.rooms, setup.schedule, job.parallel);
   setup.validation = lower_evaluation(setup.training.placement, request.ranks, rank, setup.unsharding);
   const int stages = setup.training.placement.stages();
   CARAVAN_CHECK(stages == static_cast<int>(setup.layers.size()), ConfigError,

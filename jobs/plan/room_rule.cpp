@@ -8,14 +8,21 @@
 #include "caravan/checked.hpp"
 
 namespace caravan::jobs {
+namespace {
+
+void check_sharded(const Job::Parallel& parallel, bool is_usual, const std::string& key) {
+  CARAVAN_CHECK(
+      parallel.data_shard != 1 || is_usual, ConfigError,
+      fmt::format("parallel.{} with parallel.data_shard=1 (no parameter is sharded). Leave it out, or "
+                  "set parallel.data_shard?",
+                  key));
+}
+
+}  // namespace
 
 RoomRule room_rule(const Job::Parallel& parallel, int stages) {
-  const bool is_default = parallel.reshard == "auto" && parallel.prefetch == 1;
-  CARAVAN_CHECK(
-      parallel.data_shard != 1 || is_default, ConfigError,
-      fmt::format("parallel.reshard={} and parallel.prefetch={} with parallel.data_shard=1 (no parameter is "
-                  "sharded). Leave them out, or set parallel.data_shard?",
-                  parallel.reshard, parallel.prefetch));
+  check_sharded(parallel, parallel.reshard == "auto", "reshard=" + parallel.reshard);
+  check_sharded(parallel, parallel.prefetch == 1, fmt::format("prefetch={}", parallel.prefetch));
   RoomRule rule;
   rule.prefetch = narrow<int>({"parallel.prefetch", parallel.prefetch});
   rule.weights_take_turns = parallel.reshard == "always" || (parallel.reshard == "auto" && stages == 1);

@@ -20,7 +20,7 @@ namespace caravan::jobs {
 namespace {
 
 std::unique_ptr<Mesh> make_mesh(const Job& job, Communicator& world, Device& device, bool is_running) {
-  const MeshLayout layout = mesh_layout(job.parallel, world.size());
+  const MeshLayout layout = mesh_layout(job, world.size());
   return is_running ? parallel::make_process_mesh(world, layout, device)
                     : make_paper_mesh(layout, world.rank());
 }
@@ -94,23 +94,35 @@ TrainSetup::TrainSetup(Job job, Communicator& world, const MakeDevice& device, R
   choose_recomputation(ranks);
 }
 
+namespace {
+
+/// ConfigError where some rank would keep nothing of the stages whose parameters these are.
+void check_stretches(const ParameterStore& parameters, int shards) {
+  const auto most =
+      std::max_element(parameters.groups().begin(), parameters.groups().end(),
+                       [](const ParameterGroup& a, const ParameterGroup& b) { return a.used < b.used; });
+  CARAVAN_CHECK(
+      most->used > (shards - 1) * most->stretch.size(), ConfigError,
+      fmt::format("parallel.data_shard of {} (the largest group of parameters, {}, has {} elements, of which "
+                  "each rank keeps {}: the last would have none). At most {}?",
+                  shards, most->name, most->used, most->stretch.size(),
+                  (most->used - 1) / most->stretch.size() + 1));
+}
+
+}  // namespace
+
 void TrainSetup::check_shards() {
   const int shards = mesh_->degree(MeshAxis::fsdp);
+  if (shards == 1) return;
   CARAVAN_CHECK(
-      shards == 1 || optimizer_->is_elementwise(), ConfigError,
+      optimizer_->is_elementwise(), ConfigError,
       fmt::format(
           "optimizer.name={} with {} shards (its rule needs whole parameters, and a rank keeps a stretch "
           "of each). parallel.data_replicate instead of data_shard?",
           job_.optimizer_name, shards));
-  const auto most =
-      std::max_element(model_.parameters().groups().begin(), model_.parameters().groups().end(),
-                       [](const ParameterGroup& a, const ParameterGroup& b) { return a.used < b.used; });
-  CARAVAN_CHECK(
-      shards == 1 || most->used > (shards - 1) * most->stretch.size(), ConfigError,
-      fmt::format("{} shards of parameters (the largest group, {}, has {} elements, of which each rank "
-                  "keeps {}: the last would have none). At most {}?",
-                  shards, most->name, most->used, most->stretch.size(),
-                  (most->used - 1) / most->stretch.size() + 1));
+  const int mine = mesh_->coordinate(MeshAxis::pp);
+  for (int rank = 0; rank < mesh_->degree(MeshAxis::pp); ++rank)
+    check_stretches(rank == mine ? model_.parameters() : stages_of_rank(rank)->parameters(), shards);
 }
 
 void TrainSetup::choose_recomputation(Ranks ranks) {

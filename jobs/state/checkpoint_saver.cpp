@@ -81,7 +81,8 @@ void CheckpointSaver::begin(const Progress& progress, OnFailure on_failure) {
   head_ = target_.head;
   head_.step = progress.step;
   head_.tokens_seen = progress.tokens_seen;
-  head_.values.emplace_back("/state/next_sample", progress.next_sample);
+  head_.values.emplace_back(Progress::kNextSample, progress.next_sample);
+  if (progress.owes_validation) head_.values.emplace_back(Progress::kOwesValidation, std::int64_t{1});
   if (!open_folder()) return;
   if (!snapshot_) return save_now();
   share_.copy_to(*snapshot_);

@@ -101,8 +101,9 @@ std::unique_ptr<Tokenizer> open_tokenizer(const ModelSource& source, const std::
 }
 
 /// A checkpoint is read through the files that were opened with it: its run may prune it meanwhile.
-void load_weights(const ModelSource& source, ParameterStore& parameters) {
-  if (const io::CheckpointReader* reader = reader_of(source)) return load_weights(*reader, parameters);
+void load_weights(const ModelSource& source, ParameterStore& parameters, const ParameterStore& stored) {
+  if (const io::CheckpointReader* reader = reader_of(source))
+    return load_weights(*reader, parameters, stored);
   const auto surplus = io::check_weights(*source.weights, wanted(parameters), io::Surplus::left_out);
   if (!surplus.empty())
     log_warning(

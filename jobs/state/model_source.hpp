@@ -31,8 +31,9 @@ ModelSource open_model(const std::string& path);
 /// both digests, when the model was trained with another one.
 std::unique_ptr<Tokenizer> open_tokenizer(const ModelSource& source, const std::string& given);
 
-/// Fills an allocated store; IoError lists what is missing or has another shape.
-void load_weights(const ModelSource& source, ParameterStore& parameters);
+/// Fills an allocated store; IoError lists what is missing or has another shape. `stored`: the parameters of
+/// source.model, of which some that only training uses may be left out.
+void load_weights(const ModelSource& source, ParameterStore& parameters, const ParameterStore& stored);
 /// The same for a run's start from `path`, which may also be a safetensors file with caravan's or Hugging
 /// Face's names. `parameters` may hold some stages of `whole_model`, which the file must fit. `whereabouts`
 /// may be null.

@@ -40,35 +40,6 @@ void check_globs(const io::CheckpointReader& reader, const Globs& excluded) {
   }
 }
 
-/// Refuses a checkpoint of another model or optimizer: whatever is missing, has another shape, or would be
-/// left behind unread, unless it is excluded.
-void check_same_tensors(const io::CheckpointReader& reader, const ParameterStore& whole_model,
-                        const std::vector<std::string>& slots, const Globs& excluded) {
-  const auto refuse = [&](const std::string& problem) {
-    throw IoError(fmt::format(
-        "{} does not fit the job: {} (it holds another model or optimizer). Another output, or the job "
-        "that caravan inspect --job prints?",
-        reader.folder(), problem));
-  };
-  std::set<std::string> wanted;
-  const auto check = [&](const StatePart& part) {
-    if (matches(excluded, part.name)) return;
-    if (!reader.has(part.name)) refuse(part.name + " is missing in it");
-    const Shape stored = reader.info(part.name).shape;
-    if (stored != part.shape)
-      refuse(fmt::format("{} is {} instead of {}", part.name, to_string(stored), to_string(part.shape)));
-    wanted.insert(part.name);
-  };
-  for (const StateTensor& tensor : state_tensors(whole_model, slots, {})) {
-    for (const StatePart& part : parts_of(tensor, tensor.view)) check(part);
-  }
-  for (const io::TensorRecord& tensor : reader.tensors()) {
-    const bool unused = slots.empty() && tensor.name.starts_with("/optimizer/");
-    if (!unused && !wanted.contains(tensor.name) && !matches(excluded, tensor.name))
-      refuse(tensor.name + " is not in the job");
-  }
-}
-
 /// Of all parts, whatever this rank holds of them.
 std::vector<std::string> part_names(const StateTensor& tensor) {
   if (!tensor.fragment) return {tensor.group + tensor.name};
@@ -90,6 +61,35 @@ bool is_excluded(const StateTensor& tensor, const Globs& excluded) {
                   "memory). Name all of them?",
                   hits, parts, tensor.group, tensor.name));
   return hits > 0;
+}
+
+/// Refuses a checkpoint of another model or optimizer: whatever is missing, has another shape, or would be
+/// left behind unread, unless it is excluded.
+void check_same_tensors(const io::CheckpointReader& reader, const ParameterStore& whole_model,
+                        const std::vector<std::string>& slots, const Globs& excluded) {
+  const auto refuse = [&](const std::string& problem) {
+    throw IoError(fmt::format(
+        "{} does not fit the job: {} (it holds another model or optimizer). Another output, or the job "
+        "that caravan inspect --job prints?",
+        reader.folder(), problem));
+  };
+  std::set<std::string> wanted;
+  const auto check = [&](const StatePart& part) {
+    if (!reader.has(part.name)) refuse(part.name + " is missing in it");
+    const Shape stored = reader.info(part.name).shape;
+    if (stored != part.shape)
+      refuse(fmt::format("{} is {} instead of {}", part.name, to_string(stored), to_string(part.shape)));
+    wanted.insert(part.name);
+  };
+  for (const StateTensor& tensor : state_tensors(whole_model, slots, {})) {
+    if (is_excluded(tensor, excluded)) continue;
+    for (const StatePart& part : parts_of(tensor, tensor.view)) check(part);
+  }
+  for (const io::TensorRecord& tensor : reader.tensors()) {
+    const bool unused = slots.empty() && tensor.name.starts_with("/optimizer/");
+    if (!unused && !wanted.contains(tensor.name) && !matches(excluded, tensor.name))
+      refuse(tensor.name + " is not in the job");
+  }
 }
 
 void read_tensors(const io::CheckpointReader& reader, ParameterStore& store,
@@ -149,12 +149,17 @@ Progress load_state(const io::CheckpointReader& reader, const Job& job, const Ra
   const Globs& excluded = job.checkpoint.exclude_from_loading;
   if (!excluded.empty()) state.parameters.initialise(job.seed);
   read_tensors(reader, state.parameters, state.slots, excluded, &whereabouts);
-  const std::string cursor = "/state/next_sample";
-  return {reader.step(), reader.tokens_seen(), matches(excluded, cursor) ? 0 : count(reader, cursor)};
+  const auto is_wanted = [&](const char* name) { return !matches(excluded, name); };
+  return {.step = reader.step(),
+          .tokens_seen = reader.tokens_seen(),
+          .next_sample = is_wanted(Progress::kNextSample) ? count(reader, Progress::kNextSample) : 0,
+          .owes_validation =
+              is_wanted(Progress::kOwesValidation) && reader.has_attribute(Progress::kOwesValidation)};
 }
 
-void load_weights(const io::CheckpointReader& reader, ParameterStore& parameters) {
-  check_same_tensors(reader, parameters, {}, {});
+void load_weights(const io::CheckpointReader& reader, ParameterStore& parameters,
+                  const ParameterStore& stored) {
+  check_same_tensors(reader, stored, {}, {});
   read_tensors(reader, parameters, {}, {}, nullptr);
 }
 

@@ -8,6 +8,7 @@
 #include "caravan/check.hpp"
 #include "caravan/log.hpp"
 #include "core/run/host_values.hpp"
+#include "io/metrics/json_lines_record.hpp"
 #include "io/metrics/json_lines_sink.hpp"
 #include "io/metrics/step_line.hpp"
 #include "io/metrics/tensorboard_sink.hpp"
@@ -35,18 +36,29 @@ void Reporter::open_files(std::int64_t first_step) {
   std::filesystem::create_directories(output, problem);
   CARAVAN_CHECK(!problem, IoError, fmt::format("cannot make the folder {} ({})", output, problem.message()));
   if (setup_.job().metrics.jsonl) {
-    files_.push_back(std::make_unique<io::JsonLinesSink>(output + "/metrics.jsonl", first_step));
+    files_.push_back(std::make_unique<io::JsonLinesSink>(json_lines(), first_step));
   }
   if (setup_.job().metrics.tensorboard) {
     files_.push_back(std::make_unique<io::TensorBoardSink>(output + "/tensorboard", first_step));
   }
 }
 
-void Reporter::start(const Progress& progress) {
+void Reporter::start(const Progress& progress, std::optional<double> made_up) {
   first_step_ = progress.step + 1;
   if (!active_) return;
-  open_files(first_step_);
+  const auto former = made_up ? io::find_record(json_lines(), progress.step) : std::nullopt;
+  open_files(former ? progress.step : first_step_);
   line_ = std::make_unique<io::StepLine>(stderr, setup_.job().train.steps, io::StepLine::detect(stderr));
+  print_header();
+  if (!made_up) return;
+  if (former) record_ = *former;
+  record_.step = progress.step;
+  record_.set(metric::kValidationLoss, *made_up);
+  write_record();
+  line_->write(record_);
+}
+
+void Reporter::print_header() {
   const BatchShare& share = setup_.share();
   log_info(fmt::format("run {}: {} ({}), {}", setup_.job().name,
                        counted(setup_.mesh().layout().ranks(), "rank"), setup_.mesh().layout().describe(),
@@ -100,11 +112,15 @@ void Reporter::add_experts(const TrainStep& step) {
   }
 }
 
+void Reporter::write_record() {
+  for (const auto& file : files_) file->write(record_);
+}
+
 void Reporter::write(const StepReport& report, const TrainStep& step) {
   fill(report);
   if (setup_.job().metrics.expert_counts && setup_.share().data_rank == 0) add_experts(step);
   if (!active_) return;
-  for (const auto& file : files_) file->write(record_);
+  write_record();
   const std::int64_t number = report.progress.step;
   const bool edge = number == first_step_ || number == setup_.job().train.steps;
   if (edge || report.validation_loss || number % setup_.job().train.log_every == 0) line_->write(record_);

@@ -28,13 +28,17 @@ class Reporter {
  public:
   Reporter(TrainSetup& setup, PipelinePeers& peers, int rank);
   /// Opens the files, dropping records after `progress` that a run which died has left, and prints the run's
-  /// header.
-  void start(const Progress& progress);
+  /// header. `made_up`: the validation loss that the record of progress.step lacks; it is written once more,
+  /// with it.
+  void start(const Progress& progress, std::optional<double> made_up);
   /// [collective over the pipeline that holds rank 0, when metrics.expert_counts]
   void write(const StepReport& report, const TrainStep& step);
 
  private:
+  std::string json_lines() const { return setup_.job().output + "/metrics.jsonl"; }
   void open_files(std::int64_t first_step);
+  void print_header();
+  void write_record();
   void fill(const StepReport& report);
   void add_experts(const TrainStep& step);
   void add(const Buffer& buffer, int rank, const TensorView& mine);

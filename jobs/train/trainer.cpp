@@ -144,16 +144,19 @@ std::string Trainer::try_load(const std::string& path) {
 }
 
 ExitCode Trainer::run() {
-  if (is_last_step()) return finish_former();
+  if (is_done()) return finish_former();
   if (setup_.job().checkpoint.create_seed) return save_seed();
-  reporter_.start(progress_);
+  const auto made_up = owes_validation() ? make_up_validation() : std::nullopt;
+  if (stopped_by_ != 0) return leave();
+  reporter_.start(progress_, made_up);
   try {
+    if (made_up && is_last_step()) save_when_due();  // it owes nothing now
     train();
   } catch (const NumericalError&) {
     saver_.finish();  // all ranks are here, and what was copied before is sound
     throw;
   }
-  if (stopped_by_ != 0 && (!is_last_step() || exports())) return leave();
+  if (stopped_by_ != 0 && (!is_done() || exports())) return leave();
   if (exports()) export_weights();
   return ExitCode::success;
 }
@@ -250,20 +253,28 @@ void Trainer::finish_step() {
   report.result = steps_.step().result();
   report.seconds = seconds_since(last_finish_);
   last_finish_ = Clock::now();
-  if (steps_.step().posted() == 0) validate_when_due(report);
+  const Job& job = setup_.job();
+  if (validator_ && steps_.step().posted() == 0 && due(job.validation.every, progress_.step, job.train.steps))
+    report.validation_loss = validate();
   reporter_.write(report, steps_.step());
 }
 
-void Trainer::validate_when_due(StepReport& report) {
-  if (!validator_ || !due(setup_.job().validation.every, progress_.step, setup_.job().train.steps)) return;
+std::optional<double> Trainer::validate() {
   std::optional<Validator::Result> result;
   if (stopped_by_ == 0) result = validator_->run([this] { return is_asked_to_stop(); });
-  if (result) {
-    report.validation_loss = result->loss;
-    return;
-  }
-  log_warning(fmt::format("signal {} asked to stop: the validation of step {} was left, without a loss",
-                          stopped_by_, progress_.step));
+  progress_.owes_validation = !result;
+  if (result) return result->loss;
+  log_warning(fmt::format("signal {} asked to stop: the validation of step {} was left, without a loss{}",
+                          stopped_by_, progress_.step,
+                          setup_.job().checkpoint.enabled ? "; the next start makes it up" : ""));
+  return std::nullopt;
+}
+
+std::optional<double> Trainer::make_up_validation() {
+  log_info(
+      fmt::format("validating step {} first, as a signal kept the start before from it", progress_.step));
+  whereabouts_.start_step(progress_.step);
+  return validate();
 }
 
 void Trainer::save_when_due() {

@@ -23,7 +23,8 @@ class Trainer {
  public:
   /// Borrows all. Tells `whereabouts` where it is, for whoever watches.
   Trainer(TrainSetup& setup, Communicator& world, const StopRequest& stop, Whereabouts& whereabouts);
-  /// Trains until job.train.steps, validating, reporting and saving on the way; leaves earlier, saved, when a
+  /// Trains until job.train.steps, validating, reporting and saving on the way, after a validation that the
+  /// start before was kept from; leaves earlier, saved, when a
   /// rank was asked to stop. success, requeue, or no_progress where a run that may not save had to leave.
   /// IoError when the state with which it ends is not on the disk.
   ExitCode run();
@@ -47,7 +48,13 @@ class Trainer {
   /// [every rank] The same on all ranks; once true it stays so.
   bool is_asked_to_stop();
   bool is_last_step() const { return progress_.step >= setup_.job().train.steps; }
-  void validate_when_due(StepReport& report);
+  /// Left undone by whoever saved the state; nobody makes it up without validation data.
+  bool owes_validation() const { return progress_.owes_validation && validator_; }
+  bool is_done() const { return is_last_step() && !owes_validation(); }
+  /// [every rank] The loss; nothing, and the step owes it, when a signal asks to leave before its end.
+  std::optional<double> validate();
+  /// Before the first step. Nothing when a signal asks to leave again.
+  std::optional<double> make_up_validation();
   void save_when_due();
   void train();
   ExitCode save_seed();

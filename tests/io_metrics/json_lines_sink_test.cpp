@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <cmath>
 #include <ctime>
 #include <filesystem>
 #include <limits>
@@ -9,7 +10,9 @@
 #include <sstream>
 #include <vector>
 
+#include "io/metrics/json_lines_record.hpp"
 #include "tests/io/temporary_folder.hpp"
+#include "tests/support/message_of.hpp"
 
 namespace caravan::io {
 namespace {
@@ -124,6 +127,32 @@ TEST_F(JsonLines, ATornLastLineIsCut) {
   spill(path, slurp(path) + "{\"step\": 4, \"lo");
   write_steps(4, 5);
   EXPECT_EQ(steps_in(path), (std::vector<std::int64_t>{1, 2, 3, 4, 5}));
+}
+
+TEST_F(JsonLines, ARecordIsFoundAndWrittenAgainAsItWas) {
+  StepRecord odd = record(2, 1.0 / 3.0);
+  odd.set("balance_loss", std::numeric_limits<double>::quiet_NaN());
+  JsonLinesSink(path, 2).write(odd);
+  JsonLinesSink(path, 20).write(record(20, 1.5));
+
+  const auto found = find_record(path, 2);
+
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->step, 2);
+  ASSERT_EQ(found->values().size(), 3u);
+  EXPECT_EQ(*found->find(metric::kLoss), MetricValue(1.0 / 3.0));
+  EXPECT_EQ(*found->find(metric::kTokensSeen), MetricValue(std::int64_t{200}));
+  EXPECT_TRUE(std::isnan(std::get<double>(*found->find("balance_loss"))));
+  EXPECT_FALSE(find_record(path, 3));
+  EXPECT_FALSE(find_record(folder.file("nowhere"), 2));
+}
+
+TEST_F(JsonLines, ALineThatIsNoRecordIsNamed) {
+  for (const char* line : {"{\"step\": 2, \"loss\": }", "{\"step\": 2, \"loss\": \"high\"}"}) {
+    spill(path, std::string(line) + "\n");
+    EXPECT_THAT(testing::message_of([&] { find_record(path, 2); }),
+                ::testing::HasSubstr("the line of step 2 in " + path + " is no step record"));
+  }
 }
 
 TEST_F(JsonLines, ALongFileIsReadInPiecesAndKeepsWhatIsBefore) {

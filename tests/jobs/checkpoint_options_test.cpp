@@ -7,6 +7,7 @@
 #include "io/checkpoint/layout.hpp"
 #include "io/checkpoint/reader.hpp"
 #include "tests/jobs/job_test.hpp"
+#include "tests/jobs/run_results.hpp"
 
 // What a job may ask of its checkpoints.
 namespace caravan::test {
@@ -28,18 +29,6 @@ class CheckpointOptions : public JobTest {
   std::string step_path(const std::string& name, std::int64_t step) const {
     return file(name) + "/checkpoints/" + io::step_folder(step);
   }
-  /// All values of a checkpoint's tensors whose names start so.
-  static std::vector<float> values(const std::string& path, const std::string& prefix) {
-    const auto reader = io::CheckpointReader::open(path);
-    std::vector<float> all;
-    for (const io::TensorRecord& tensor : reader.tensors()) {
-      if (!tensor.name.starts_with(prefix)) continue;
-      std::vector<float> one(static_cast<std::size_t>(tensor.shape.count()));
-      reader.read(tensor.name, TensorView(one.data(), DType::f32, tensor.shape));
-      all.insert(all.end(), one.begin(), one.end());
-    }
-    return all;
-  }
   std::string job_;
 };
 
@@ -47,7 +36,7 @@ TEST_F(CheckpointOptions, WritingBesideTrainingStoresWhatWaitingStores) {
   succeed("beside", 2, {});
   succeed("waiting", 2, {"checkpoint.async=false"});
   for (std::int64_t step : {2, 4, 6})
-    EXPECT_EQ(values(step_path("beside", step), "/"), values(step_path("waiting", step), "/")) << step;
+    EXPECT_EQ(values_of(step_path("beside", step), "/"), values_of(step_path("waiting", step), "/")) << step;
 }
 
 TEST_F(CheckpointOptions, OneFileOfAllRanksHoldsWhatShardsHold) {
@@ -58,7 +47,7 @@ TEST_F(CheckpointOptions, OneFileOfAllRanksHoldsWhatShardsHold) {
             {"parallel.pipeline=2", "checkpoint.files=one", "checkpoint.async=" + async,
              "checkpoint.export=fp32"});
     for (std::int64_t step : {2, 4, 6})
-      EXPECT_EQ(values(step_path(name, step), "/"), values(step_path("shards", step), "/")) << step;
+      EXPECT_EQ(values_of(step_path(name, step), "/"), values_of(step_path("shards", step), "/")) << step;
     for (const std::string& path : {step_path(name, 6), file(name) + "/export/" + io::step_folder(6)}) {
       EXPECT_FALSE(std::filesystem::exists(path + "/shard-00000.h5")) << path;
       EXPECT_TRUE(ended_with(caravan({"inspect", "--verify", path}), 0)) << path;
@@ -71,16 +60,16 @@ TEST_F(CheckpointOptions, EveryLayoutReadsEveryOther) {
       {"one", {}}, {"data", {"checkpoint.files=one"}}, {"pipeline", {"parallel.pipeline=2"}}};
   for (const auto& [name, overrides] : layouts) succeed(name, name == "one" ? 0 : 2, overrides);
   for (const auto& [from, ignored] : layouts) {
-    const auto written = values(step_path(from, 6), "/");
+    const auto written = values_of(step_path(from, 6), "/");
     for (const auto& [to, overrides] : layouts) {
       const std::string name = from + "-" + to;
       std::filesystem::copy(file(from), file(name), std::filesystem::copy_options::recursive);
       auto more = overrides;
       more.insert(more.end(), {"train.steps=7", "train.lr=1e-30", "train.schedule_steps=100"});
       succeed(name, to == "one" ? 0 : 2, more);
-      const auto read = values(step_path(name, 7), "/model/");
-      EXPECT_EQ(read.size(), values(step_path(from, 6), "/model/").size());
-      EXPECT_LE(norm_of_difference(read, values(step_path(from, 6), "/model/")), 1e-6) << name;
+      const auto read = values_of(step_path(name, 7), "/model/");
+      EXPECT_EQ(read.size(), values_of(step_path(from, 6), "/model/").size());
+      EXPECT_LE(norm_of_difference(read, values_of(step_path(from, 6), "/model/")), 1e-6) << name;
     }
   }
 }
@@ -96,7 +85,7 @@ TEST_F(CheckpointOptions, ASeedIsTheInitialStateOfEveryLayout) {
   EXPECT_THAT(io::list_steps(file("run")), ElementsAre(0));
   succeed("run", 0, {});
   succeed("plain", 0, {});
-  EXPECT_EQ(values(step_path("run", 6), "/"), values(step_path("plain", 6), "/"));
+  EXPECT_EQ(values_of(step_path("run", 6), "/"), values_of(step_path("plain", 6), "/"));
   const Outcome late = run(train(job_, "run", 0, {"checkpoint.create_seed=true", "train.steps=8"}));
   EXPECT_TRUE(ended_with(late, 2));
   EXPECT_THAT(late.last_line(), HasSubstr("(a seed is the checkpoint of step 0)"));
@@ -110,7 +99,7 @@ TEST_F(CheckpointOptions, TheExportHoldsTheWeightsAloneInTheTypeThatWasAskedFor)
     EXPECT_FALSE(tensor.name.starts_with("/optimizer/")) << tensor.name;
     EXPECT_EQ(tensor.dtype, tensor.name.starts_with("/model/") ? DType::bf16 : DType::f32) << tensor.name;
   }
-  EXPECT_LE(norm_of_difference(values(path, "/model/"), values(step_path("run", 6), "/model/")), 3e-3);
+  EXPECT_LE(norm_of_difference(values_of(path, "/model/"), values_of(step_path("run", 6), "/model/")), 3e-3);
   const Outcome use =
       caravan({"generate", "--model", path, "--prompt-ids", "1 2 3", "--max-new-tokens", "2", "--greedy"});
   EXPECT_TRUE(ended_with(use, 0)) << use.err;
@@ -119,12 +108,12 @@ TEST_F(CheckpointOptions, TheExportHoldsTheWeightsAloneInTheTypeThatWasAskedFor)
 TEST_F(CheckpointOptions, WhatIsExcludedStartsAnew) {
   succeed("run", 0, {});
   succeed("run", 0, {"train.steps=7", "train.lr=1e-30", "checkpoint.exclude_from_loading=[/optimizer/*]"});
-  const auto before = values(step_path("run", 6), "/optimizer/exp_avg/"),
-             after = values(step_path("run", 7), "/optimizer/exp_avg/");
+  const auto before = values_of(step_path("run", 6), "/optimizer/exp_avg/"),
+             after = values_of(step_path("run", 7), "/optimizer/exp_avg/");
   EXPECT_GT(norm_of_difference(after, before), 0.5) << "a first moment of one step, not of seven";
-  EXPECT_LE(
-      norm_of_difference(values(step_path("run", 7), "/model/"), values(step_path("run", 6), "/model/")),
-      1e-6);
+  EXPECT_LE(norm_of_difference(values_of(step_path("run", 7), "/model/"),
+                               values_of(step_path("run", 6), "/model/")),
+            1e-6);
   const Outcome part = run(train(
       job_, "run", 0, {"train.steps=8", "checkpoint.exclude_from_loading=[/model/layers.0.attention.wq*]"}));
   EXPECT_TRUE(ended_with(part, 2));

@@ -14,17 +14,14 @@ using Overrides = std::vector<std::string>;
 
 class OnPaper : public JobTest {
  protected:
-  void SetUp() override {
-    JobTest::SetUp();
-    spill(file("site.yaml"), "tasks_per_node: 2\n");
-  }
   Outcome dry_run(const Overrides& overrides, int started, const Overrides& more = {}) const {
     Command command = train(job(kMiniJob), "run", started, overrides);
     command.arguments.emplace_back("--dry-run");
     command.arguments.insert(command.arguments.end(), more.begin(), more.end());
     return run(command);
   }
-  Outcome submit(const Overrides& overrides) const {
+  Outcome submit(const Overrides& overrides, int ranks = 2) const {
+    spill(file("site.yaml"), fmt::format("tasks_per_node: {}\n", ranks));
     Overrides words{"submit", job(kMiniJob), "output=" + file("run"), "--site", file("site.yaml"), "--print"};
     words.insert(words.end(), overrides.begin(), overrides.end());
     return caravan(words);
@@ -74,6 +71,94 @@ TEST_F(OnPaper, WhatRanksRefuseIsRefusedBeforeTheyAreStarted) {
     EXPECT_NE(refusal(started), "");
     EXPECT_EQ(refusal(submitted), refusal(started));
   }
+}
+
+struct Mistake {
+  const char* name;
+  int ranks;
+  Overrides overrides;
+  const char* message;
+};
+
+void PrintTo(const Mistake& mistake, std::ostream* out) {
+  *out << mistake.name;
+}
+
+class Shards : public OnPaper, public ::testing::WithParamInterface<Mistake> {};
+
+TEST_P(Shards, ThatCannotBeAreRefusedAlikeByRanksOnPaperAndBySubmit) {
+  const auto& [name, ranks, overrides, message] = GetParam();
+  const Outcome started = run(train(job(kMiniJob), "run", ranks, overrides)),
+                paper = dry_run(overrides, 0, {"--ranks", std::to_string(ranks)}),
+                submitted = submit(overrides, ranks);
+  for (const Outcome& outcome : {started, paper, submitted}) {
+    EXPECT_TRUE(ended_with(outcome, 2));
+    EXPECT_EQ(outcome.errors(), 1) << outcome.err;
+    EXPECT_EQ(refusal(outcome), message);
+  }
+  EXPECT_FALSE(std::filesystem::exists(file("run")));
+}
+
+const Mistake kMistakes[] = {
+    {"TooFewForTheRanks",
+     4,
+     {"parallel.data_replicate=1", "parallel.data_shard=2"},
+     "pp=1 x dp_replicate=1 x dp_shard=2 x cp=1 x tp=1 = 2, but the job has 4 ranks (each rank needs exactly "
+     "one place). Start 2 ranks, or set one degree to -1?"},
+    {"NoDivisorOfTheRanks",
+     4,
+     {"parallel.data_shard=3"},
+     "pp=1 x dp_replicate=-1 x dp_shard=3 x cp=1 x tp=1 on 4 ranks (the degree -1 cannot be inferred: 4 is "
+     "no "
+     "multiple of 3). Start a multiple of 3 ranks?"},
+    {"MoreThanElements",
+     8,
+     {"parallel.data_shard=-1", "train.global_batch_size=8", "model.dim=2", "model.heads=1",
+      "model.experts=0", "model.width_multiple_of=1"},
+     "parallel.data_shard of 8 (the largest group of parameters, layers.0, has 330 elements, of which each "
+     "rank "
+     "keeps 64: the last would have none). At most 6?"},
+    {"MoreThanElementsOfALaterStage",
+     8,
+     {"parallel.data_shard=4", "parallel.pipeline=2", "train.global_batch_size=8", "model.moe_layers=[0]",
+      "model.dim=2", "model.heads=1", "model.dense_width=8", "model.expert_width=32"},
+     "parallel.data_shard of 4 (the largest group of parameters, layers.1, has 336 elements, of which each "
+     "rank "
+     "keeps 128: the last would have none). At most 3?"},
+    {"AlwaysReshardedUnderAnOverlap",
+     4,
+     {"parallel.data_shard=2", "parallel.pipeline=2", "parallel.schedule=dualpipev",
+      "parallel.reshard=always", "train.global_batch_size=8", "model.layers=4"},
+     "parallel.reshard=always with parallel.schedule=dualpipev (it runs a forward between the layers of a "
+     "backward, and both would need the rooms of gathered weights). reshard: never?"},
+    {"ReshardWithoutShards",
+     2,
+     {"parallel.reshard=never"},
+     "parallel.reshard=never with parallel.data_shard=1 (no parameter is sharded). Leave it out, or set "
+     "parallel.data_shard?"},
+    {"PrefetchWithoutShards",
+     2,
+     {"parallel.prefetch=0"},
+     "parallel.prefetch=0 with parallel.data_shard=1 (no parameter is sharded). Leave it out, or set "
+     "parallel.data_shard?"},
+    {"PrefetchBeyondTheRange",
+     2,
+     {"parallel.data_shard=2", "parallel.prefetch=4"},
+     "command line: parallel.prefetch=4 (must be in [0, 3])"},
+    {"UnknownReshard",
+     2,
+     {"parallel.data_shard=2", "parallel.reshard=sometimes"},
+     "command line: parallel.reshard='sometimes' (must be one of: auto, always, never)"},
+};
+
+INSTANTIATE_TEST_SUITE_P(Mistakes, Shards, ::testing::ValuesIn(kMistakes),
+                         [](const auto& test) { return test.param.name; });
+
+TEST_F(OnPaper, AllRanksThatAreLeftAreShardsWhereBothDegreesAreOpen) {
+  const Overrides open{"parallel.data_shard=-1", "parallel.data_replicate=-1", "parallel.reshard=always"};
+  EXPECT_THAT(dry_run(open, 0, {"--ranks", "4"}).out, HasSubstr("\n  4 ranks: dp_shard=4\n"));
+  EXPECT_THAT(dry_run(open, 2).out, HasSubstr("\n  2 ranks: dp_shard=2\n"));
+  EXPECT_TRUE(ended_with(dry_run(open, 0), 0)) << "a job of any number of ranks, on one";
 }
 
 TEST_F(OnPaper, WhatMayNotGoOnFromItsCheckpointIsNotSubmitted) {

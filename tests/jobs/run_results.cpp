@@ -4,6 +4,7 @@
 
 #include "io/checkpoint/layout.hpp"
 #include "io/checkpoint/manifest.hpp"
+#include "io/checkpoint/reader.hpp"
 #include "tests/jobs/job_test.hpp"
 
 namespace caravan::test {
@@ -16,6 +17,18 @@ std::vector<nlohmann::json> results_of(const std::string& run) {
       step.erase(key);
   }
   return metrics;
+}
+
+std::vector<float> values_of(const std::string& checkpoint, const std::string& prefix) {
+  const auto reader = io::CheckpointReader::open(checkpoint);
+  std::vector<float> all;
+  for (const io::TensorRecord& tensor : reader.tensors()) {
+    if (!tensor.name.starts_with(prefix)) continue;
+    std::vector<float> one(static_cast<std::size_t>(tensor.shape.count()));
+    reader.read(tensor.name, TensorView(one.data(), DType::f32, tensor.shape));
+    all.insert(all.end(), one.begin(), one.end());
+  }
+  return all;
 }
 
 std::vector<std::string> digests_of(const std::string& run, std::int64_t step) {

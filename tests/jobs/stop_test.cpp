@@ -7,6 +7,7 @@
 
 #include "io/checkpoint/catalogue.hpp"
 #include "tests/jobs/job_test.hpp"
+#include "tests/jobs/run_results.hpp"
 
 // Runs that are asked to leave: saved at a step boundary, exit code 75, and the next start goes on.
 namespace caravan::test {
@@ -104,6 +105,27 @@ class StopInValidation : public Stop {
     all.insert(all.end(), overrides.begin(), overrides.end());
     return endless("run", ranks, all);
   }
+  /// The same run with validations that end.
+  Command to_the_end(const std::string& name, int ranks, int steps,
+                     const std::vector<std::string>& overrides = {}) const {
+    std::vector<std::string> all{"validation.every=2", "validation.batches=3",
+                                 "train.steps=" + std::to_string(steps)};
+    all.insert(all.end(), overrides.begin(), overrides.end());
+    return endless(name, ranks, all);
+  }
+  /// A run that was asked to leave the validation of step 2.
+  void leave_validation(int ranks, const std::vector<std::string>& overrides = {}) const {
+    Program program(validating(ranks, overrides), folder_.path());
+    ASSERT_TRUE(wait_for_validation(program)) << program.err_so_far();
+    ASSERT_EQ(::kill(program.process_of_rank(ranks - 1), SIGUSR1), 0);
+    expect_left(program.wait(), SIGUSR1);
+  }
+  void expect_records_of_undisturbed(int ranks, int steps,
+                                     const std::vector<std::string>& overrides = {}) const {
+    ASSERT_TRUE(ended_with(run(to_the_end("undisturbed", ranks, steps, overrides)), 0));
+    EXPECT_EQ(results_of(file("run")), results_of(file("undisturbed")));
+    EXPECT_EQ(digests_of(file("run"), steps), digests_of(file("undisturbed"), steps));
+  }
   /// The action that the heartbeat names.
   nlohmann::json heartbeat() const {
     const std::string text = slurp(file("run/heartbeat.json"));
@@ -117,10 +139,17 @@ class StopInValidation : public Stop {
     }
     return false;
   }
+  /// Stops the start that would have made it up.
+  void leave_validation_again(const std::vector<std::string>& overrides) const {
+    Program program(validating(2, overrides), folder_.path());
+    ASSERT_TRUE(program.wait_for("validating step 2 first", 60)) << program.err_so_far();
+    ASSERT_EQ(::kill(program.process_of_rank(0), SIGTERM), 0);
+    expect_left(program.wait(), SIGTERM);
+  }
   void expect_left(const Outcome& outcome, int signal) const {
     ASSERT_TRUE(ended_with(outcome, 75));
     EXPECT_THAT(outcome.err, HasSubstr(fmt::format("signal {} asked to stop: the validation of step 2 was "
-                                                   "left, without a loss",
+                                                   "left, without a loss; the next start makes it up",
                                                    signal)));
     EXPECT_EQ(io::find_latest(file("run")).step, 2);
     const auto metrics = read_metrics(file("run"));
@@ -146,6 +175,37 @@ TEST_F(StopInValidation, IsLeftByAPipelineToo) {
   ASSERT_TRUE(wait_for_validation(program)) << program.err_so_far();
   EXPECT_EQ(::kill(program.process_of_rank(0), SIGTERM), 0);
   expect_left(program.wait(), SIGTERM);
+}
+
+TEST_F(StopInValidation, TheNextStartMakesItUpBeforeItsFirstStep) {
+  leave_validation(2);
+
+  const Outcome resumed = run(to_the_end("run", 2, 5));
+
+  ASSERT_TRUE(ended_with(resumed, 0));
+  EXPECT_THAT(resumed.err, HasSubstr("validating step 2 first, as a signal kept the start before from it"));
+  EXPECT_THAT(resumed.err, ::testing::ContainsRegex("\nstep 2/5  loss [0-9.]+  validation loss "));
+  expect_records_of_undisturbed(2, 5);
+}
+
+TEST_F(StopInValidation, ALastStepIsOverWhenItsValidationIs) {
+  const std::vector<std::string> shards{"parallel.data_shard=2", "checkpoint.async=false"};
+  std::vector<std::string> last = shards;
+  last.emplace_back("train.steps=2");
+  leave_validation(2, last);
+  leave_validation_again(last);
+
+  ASSERT_TRUE(ended_with(run(to_the_end("run", 2, 2, shards)), 0));
+  expect_records_of_undisturbed(2, 2, shards);
+  EXPECT_THAT(run(to_the_end("run", 2, 2, shards)).last_line(),
+              HasSubstr("nothing to do: step 2 of 2 is done"));
+}
+
+TEST_F(StopInValidation, WithoutValidationDataNothingIsMadeUp) {
+  leave_validation(2, {"train.steps=2"});
+  const Outcome outcome = run(to_the_end("run", 2, 2, {"validation.batches=0"}));
+  EXPECT_TRUE(ended_with(outcome, 0));
+  EXPECT_THAT(outcome.last_line(), HasSubstr("nothing to do: step 2 of 2 is done"));
 }
 
 /// mpirun reads nothing of its ranks meanwhile, and they write more than a pipe holds.
