@@ -63,7 +63,7 @@ class ExchangedDispatcher final : public Dispatcher {
         for (std::int64_t h = 0; h < out.width; ++h) to[1 + h] = weight * from[h];
       }
     }
-    return post(out, in, [=, this, in = in] { sort(routing, received, in); });
+    return post(out, in, [=, this, in = in] { sort(received, in); });
   }
 
   /// A result's message: its row.
@@ -160,7 +160,7 @@ class ExchangedDispatcher final : public Dispatcher {
   }
 
   /// Rows by expert, of equal experts by sender and choice.
-  void sort(const Routing& routing, const Received& received, const Messages& in) const {
+  void sort(const Received& received, const Messages& in) const {
     std::int32_t* offsets = received.offsets.as<std::int32_t>();
     const std::int64_t held = received.offsets.count() - 1, first = held * group_.rank();
     std::int32_t next = 0;
