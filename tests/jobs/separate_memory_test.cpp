@@ -80,6 +80,11 @@ INSTANTIATE_TEST_SUITE_P(All, OnEveryLayout,
                                                   {"parallel.pipeline=2", "parallel.schedule=zb_h1",
                                                    "model.layers=4", "model.tied_head=true",
                                                    "metrics.timeline_step=2"}},
+                                           Layout{"shards", 2, {"parallel.data_shard=2", "model.layers=4"}},
+                                           Layout{"tied_stages_of_shards",
+                                                  4,
+                                                  {"parallel.pipeline=2", "parallel.data_shard=2",
+                                                   "model.layers=4", "model.tied_head=true"}},
                                            Layout{"recomputed", 1, {"train.recompute=full"}},
                                            Layout{"budget", 1, {"train.recompute={budget: 0.85}"}}),
                          [](const auto& test) { return test.param.name; });
@@ -93,14 +98,20 @@ TEST_F(SeparateMemory, AutoMeansWhatTheDevicePrefers) {
 }
 
 TEST_F(SeparateMemory, ABf16RunResumesToTheBitAndLoadsOnAnotherDevice) {
-  const Overrides often{"device=apart", "validation.every=3"};
-  run_job("undisturbed", 1, often);
-  ASSERT_TRUE(ended_with(start(train(job_, "resumed", 1, {often[0], often[1], "train.steps=3"})), 0));
-  run_job("resumed", 1, often);
-  expect_same_run("resumed", "undisturbed");
+  for (const auto& [ranks, shards] : {std::pair(1, "1"), std::pair(2, "2")}) {
+    const Overrides often{"device=apart", "validation.every=3", std::string("parallel.data_shard=") + shards};
+    const std::string undisturbed = std::string("undisturbed-") + shards,
+                      resumed = std::string("resumed-") + shards;
+    run_job(undisturbed, ranks, often);
+    Overrides first = often;
+    first.emplace_back("train.steps=3");
+    ASSERT_TRUE(ended_with(start(train(job_, resumed, ranks, first)), 0));
+    run_job(resumed, ranks, often);
+    expect_same_run(resumed, undisturbed);
 
-  ASSERT_TRUE(ended_with(start(train(job_, "resumed", 1, {"device=reference", "train.steps=7"})), 0));
-  EXPECT_EQ(results_of(file("resumed")).size(), 7u);
+    ASSERT_TRUE(ended_with(start(train(job_, resumed, 1, {"device=reference", "train.steps=7"})), 0));
+    EXPECT_EQ(results_of(file(resumed)).size(), 7u);
+  }
 }
 
 TEST_F(SeparateMemory, WithoutPinnedMemoryTheRunIsTheSameAndSaysWhy) {
