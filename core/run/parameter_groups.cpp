@@ -17,6 +17,10 @@ std::int64_t rounded_up(std::int64_t count, std::int64_t multiple) {
 
 }  // namespace
 
+std::int64_t ParameterGroup::share_of(std::int64_t elements, std::int64_t ranks) {
+  return rounded_up((elements + ranks - 1) / ranks, kAlignment);
+}
+
 ParameterGroup::ParameterGroup(std::string name_, std::vector<Parameter*> parameters_, MeshAxis over_,
                                const Mesh& mesh)
     : name(std::move(name_)), parameters(std::move(parameters_)), over(over_) {
@@ -29,7 +33,7 @@ ParameterGroup::ParameterGroup(std::string name_, std::vector<Parameter*> parame
     used = offsets.back() + parameter->shape().count();
   }
   const std::int64_t ranks = mesh.degree(over);
-  const std::int64_t share = rounded_up((used + ranks - 1) / ranks, kAlignment);
+  const std::int64_t share = share_of(used, ranks);
   elements = share * ranks;
   stretch = {share * mesh.coordinate(over), share * (mesh.coordinate(over) + 1)};
   for (std::size_t index = 0; index < parameters.size(); ++index) {

@@ -18,6 +18,9 @@ struct ParameterGroup {
   /// At least one parameter. `over`: the axis that it is divided along.
   ParameterGroup(std::string name, std::vector<Parameter*> parameters, MeshAxis over, const Mesh& mesh);
 
+  /// What each of `ranks` keeps of so many elements, gaps included.
+  static std::int64_t share_of(std::int64_t elements, std::int64_t ranks);
+
   std::string name;  ///< "layers.3", "layers.3.experts"
   std::vector<Parameter*> parameters;
   MeshAxis over;

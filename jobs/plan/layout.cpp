@@ -34,6 +34,11 @@ MeshDegrees degrees_of(const Job::Parallel& parallel) {
             "parallel.data_replicate, parallel.data_shard or parallel.pipeline to the number of ranks?",
             key, degree));
   }
+  const std::pair<const char*, std::int64_t> data[] = {{"data_replicate", parallel.data_replicate},
+                                                       {"data_shard", parallel.data_shard}};
+  for (const auto& [key, degree] : data)
+    CARAVAN_CHECK(degree != 0, ConfigError,
+                  fmt::format("parallel.{}=0 (must be at least 1, or -1 for all ranks that are left)", key));
   MeshDegrees degrees;
   degrees.dp_replicate = narrow<int>({"parallel.data_replicate", parallel.data_replicate});
   degrees.dp_shard = narrow<int>({"parallel.data_shard", parallel.data_shard});

@@ -8,6 +8,8 @@
 
 #include "caravan/check.hpp"
 #include "caravan/log.hpp"
+#include "caravan/random.hpp"
+#include "io/files/host_name.hpp"
 #include "jobs/setup/host_memory.hpp"
 #include "jobs/setup/text.hpp"
 
@@ -49,6 +51,7 @@ void keep(void*) {}
 std::optional<std::size_t> bytes_with(TrainSetup& setup, const std::vector<std::string>& changes,
                                       std::int64_t ranks) {
   Config tree = setup.job().resolved;
+  if (setup.job().train.global_batch_size < 0) tree.override_with("train.global_batch_size=-1");
   for (const std::string& change : changes) tree.override_with(change);
   const auto device = [&](Registry&, const Job&) { return Made<Device>(&setup.device(), keep); };
   std::size_t most = 0;
@@ -98,15 +101,17 @@ class Advice {
   std::int64_t pipeline_ranks() { return setup_.mesh().degree(MeshAxis::pp); }
 
   /// A model of a thousand layers takes its time on paper, and whoever waits for a refusal should not.
-  bool affords(std::int64_t ranks) {
-    const std::int64_t stages = pipeline_ranks() * ranks / this->ranks();
-    left_ -= stages * std::ssize(setup_.whole_model().model().layers());
+  bool affords(std::int64_t pipeline) {
+    left_ -= pipeline * std::ssize(setup_.whole_model().model().layers());
     return left_ >= 0;
   }
 
   /// Adds the way when it is one.
   bool fits(const std::vector<std::string>& changes, std::int64_t ranks) {
-    if (!affords(ranks)) return false;
+    return fits(changes, ranks, pipeline_ranks());
+  }
+  bool fits(const std::vector<std::string>& changes, std::int64_t ranks, std::int64_t pipeline) {
+    if (!affords(pipeline)) return false;
     const auto bytes = bytes_with(setup_, changes, ranks);
     if (!bytes || *bytes > room_) return false;
     ways_.push_back(fmt::format("{}{} takes {}", fmt::join(changes, " "),
@@ -132,18 +137,25 @@ class Advice {
     for (std::int64_t pipeline = 2 * now; pipeline <= kMost; pipeline *= 2) {
       if (parameters_ / static_cast<std::size_t>(pipeline / now) > room_) continue;
       changes[0] = fmt::format("parallel.pipeline={}", pipeline);
-      if (fits(changes, ranks() / now * pipeline)) return;
+      if (fits(changes, ranks() / now * pipeline, pipeline)) return;
     }
   }
 
-  /// The fewest shards, doubled and doubled again: of replicas that there are, or of more ranks.
+  /// The fewest shards of the ranks that there are; else of more ranks, doubled and doubled again.
   void more_shards(std::vector<std::string> changes) {
-    constexpr std::int64_t kMost = 64;
-    const std::int64_t now = setup_.mesh().degree(MeshAxis::fsdp);
+    constexpr std::int64_t kMost = 1024;
+    const std::int64_t now = setup_.mesh().degree(MeshAxis::fsdp), data = ranks() / pipeline_ranks();
     changes.insert(changes.begin(), {"", "parallel.data_replicate=-1"});
-    for (std::int64_t shards = 2 * now; shards <= kMost; shards *= 2) {
+    const auto fits_with = [&](std::int64_t shards, std::int64_t ranks) {
       changes[0] = fmt::format("parallel.data_shard={}", shards);
-      if (fits(changes, std::max(ranks(), pipeline_ranks() * shards))) return;
+      return fits(changes, ranks);
+    };
+    for (std::int64_t shards = now + 1; shards <= data; ++shards) {
+      if (data % shards == 0 && fits_with(shards, ranks())) return;
+    }
+    for (std::int64_t shards = 2 * data; shards <= kMost; shards *= 2) {
+      if (parameters_ / static_cast<std::size_t>(shards / now) > room_) continue;
+      if (fits_with(shards, pipeline_ranks() * shards)) return;
     }
   }
 
@@ -160,24 +172,50 @@ struct Room {
   std::string text;
 };
 
-std::optional<Room> room_of(const Device& device, std::size_t needed) {
+/// The ranks of one machine, and what they need together.
+struct Neighbours {
+  std::int64_t ranks = 1, bytes = 0;
+};
+
+/// [every rank]
+Neighbours on_this_machine(Communicator& world, std::size_t needed) {
+  const auto machine = static_cast<int>(hash_name(io::host_name("")) & 0x7fffffffu);
+  const auto ranks = world.split(machine, world.rank(), "machine");
+  std::int64_t sums[2] = {1, static_cast<std::int64_t>(needed)};
+  ranks->all_reduce(TensorView(sums, DType::i64, {2}), ReduceOp::sum);
+  return {sums[0], sums[1]};
+}
+
+/// What a rank may fill of a machine that its neighbours fill too.
+Room room_on_host(const HostMemory& host, std::size_t needed, const Neighbours& all) {
+  const auto bytes = static_cast<std::size_t>(all.bytes);
+  const std::string who = all.ranks == 1 ? "this rank needs" : fmt::format("{} ranks need", all.ranks);
+  if (bytes > host.available && bytes <= host.total)
+    log_warning(fmt::format("{} {} of memory, and {} of {} are available now: {} may be killed", who,
+                            text_of(bytes), text_of(host.available), text_of(host.total),
+                            all.ranks == 1 ? "it" : "they"));
+  const double share = static_cast<double>(host.total) / static_cast<double>(bytes);
+  return {share >= 1 ? needed : static_cast<std::size_t>(share * static_cast<double>(needed)),
+          fmt::format("of memory{}, and this machine has {}",
+                      all.ranks == 1 ? "" : fmt::format(", the {} here {}", all.ranks, text_of(bytes)),
+                      text_of(host.total))};
+}
+
+std::optional<Room> room_of(const Device& device, std::size_t needed, Communicator& world) {
   if (const auto use = device.memory_use())
     return Room{use->free, fmt::format("of device memory, and {} of {} are free", text_of(use->free),
                                        text_of(use->total))};
   if (device.memory() != Memory::host) return std::nullopt;
   const auto host = host_memory();
   if (!host) return std::nullopt;
-  if (needed > host->available && needed <= host->total)
-    log_warning(fmt::format("this rank needs {} of memory, and {} of {} are available now: it may be killed",
-                            text_of(needed), text_of(host->available), text_of(host->total)));
-  return Room{host->total, fmt::format("of memory, and this machine has {}", text_of(host->total))};
+  return room_on_host(*host, needed, on_this_machine(world, needed));
 }
 
 }  // namespace
 
 void check_memory_fits(TrainSetup& setup) {
   const MemoryPlan plan = setup.memory();
-  const auto room = room_of(setup.device(), plan.total());
+  const auto room = room_of(setup.device(), plan.total(), setup.world());
   if (!room || plan.total() <= room->most) return;
   const std::vector<std::string> ways = Advice(setup, room->most).ways();
   throw DeviceError(fmt::format("this rank needs {} {} ({}; with {}). {}?", text_of(plan.total()), room->text,

@@ -28,6 +28,12 @@ RoomRule room_rule(const Job::Parallel& parallel, int stages) {
   rule.weights_take_turns = parallel.reshard == "always" || (parallel.reshard == "auto" && stages == 1);
   rule.gradients_take_turns = stages == 1;
   rule.gathers = rule.weights_take_turns || stages == 1 ? GatherWhen::used : GatherWhen::planned;
+  CARAVAN_CHECK(
+      rule.gathers == GatherWhen::used || parallel.prefetch == 1, ConfigError,
+      fmt::format(
+          "parallel.prefetch={} with {} stages and parallel.reshard={} (the plan gathers each stage before "
+          "its first use). Leave it out, or reshard: always?",
+          parallel.prefetch, stages, parallel.reshard));
   return rule;
 }
 

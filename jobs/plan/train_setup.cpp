@@ -96,17 +96,23 @@ TrainSetup::TrainSetup(Job job, Communicator& world, const MakeDevice& device, R
 
 namespace {
 
+/// Whether every rank would keep something of so many elements.
+bool divide(std::int64_t elements, std::int64_t shards) {
+  return elements > (shards - 1) * ParameterGroup::share_of(elements, shards);
+}
+
 /// ConfigError where some rank would keep nothing of the stages whose parameters these are.
 void check_stretches(const ParameterStore& parameters, int shards) {
   const auto most =
       std::max_element(parameters.groups().begin(), parameters.groups().end(),
                        [](const ParameterGroup& a, const ParameterGroup& b) { return a.used < b.used; });
+  std::int64_t fewer = shards;
+  while (!divide(most->used, fewer)) --fewer;
   CARAVAN_CHECK(
-      most->used > (shards - 1) * most->stretch.size(), ConfigError,
+      fewer == shards, ConfigError,
       fmt::format("parallel.data_shard of {} (the largest group of parameters, {}, has {} elements, of which "
-                  "each rank keeps {}: the last would have none). At most {}?",
-                  shards, most->name, most->used, most->stretch.size(),
-                  (most->used - 1) / most->stretch.size() + 1));
+                  "each rank keeps {}: the last would have none). parallel.data_shard={}?",
+                  shards, most->name, most->used, most->stretch.size(), fewer));
 }
 
 }  // namespace

@@ -44,6 +44,8 @@ class TrainSetup {
   const Job& job() const noexcept { return job_; }
   Registry& registry() noexcept { return *registry_; }
   Mesh& mesh() noexcept { return *mesh_; }
+  /// All ranks of the job.
+  Communicator& world() noexcept { return world_; }
   RankGroup data_ranks() { return mesh_->group(MeshAxis::batch); }
   /// Ranks that keep other stretches of the same parameters.
   RankGroup shards() { return mesh_->group(MeshAxis::fsdp); }

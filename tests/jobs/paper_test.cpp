@@ -117,14 +117,14 @@ const Mistake kMistakes[] = {
       "model.experts=0", "model.width_multiple_of=1"},
      "parallel.data_shard of 8 (the largest group of parameters, layers.0, has 330 elements, of which each "
      "rank "
-     "keeps 64: the last would have none). At most 6?"},
+     "keeps 64: the last would have none). parallel.data_shard=6?"},
     {"MoreThanElementsOfALaterStage",
      8,
      {"parallel.data_shard=4", "parallel.pipeline=2", "train.global_batch_size=8", "model.moe_layers=[0]",
       "model.dim=2", "model.heads=1", "model.dense_width=8", "model.expert_width=32"},
      "parallel.data_shard of 4 (the largest group of parameters, layers.1, has 336 elements, of which each "
      "rank "
-     "keeps 128: the last would have none). At most 3?"},
+     "keeps 128: the last would have none). parallel.data_shard=3?"},
     {"AlwaysReshardedUnderAnOverlap",
      4,
      {"parallel.data_shard=2", "parallel.pipeline=2", "parallel.schedule=dualpipev",
@@ -141,6 +141,17 @@ const Mistake kMistakes[] = {
      {"parallel.prefetch=0"},
      "parallel.prefetch=0 with parallel.data_shard=1 (no parameter is sharded). Leave it out, or set "
      "parallel.data_shard?"},
+    {"PrefetchOfAPlan",
+     4,
+     {"parallel.data_shard=2", "parallel.pipeline=2", "parallel.prefetch=3", "train.global_batch_size=8",
+      "model.layers=4"},
+     "parallel.prefetch=3 with 2 stages and parallel.reshard=auto (the plan gathers each stage before its "
+     "first "
+     "use). Leave it out, or reshard: always?"},
+    {"NoShards",
+     2,
+     {"parallel.data_shard=0"},
+     "parallel.data_shard=0 (must be at least 1, or -1 for all ranks that are left)"},
     {"PrefetchBeyondTheRange",
      2,
      {"parallel.data_shard=2", "parallel.prefetch=4"},
