@@ -80,6 +80,7 @@ void check_word(const Config& value, const std::vector<std::string>& words) {
 
 void check_single(const Config& value, const ParamType& type, const ParamRange& range,
                   std::string_view range_text) {
+  if (type.or_map && value.kind() == Config::Kind::map) return;
   switch (type.value) {
     case ParamType::Value::integer:
     case ParamType::Value::number:
@@ -89,7 +90,6 @@ void check_single(const Config& value, const ParamType& type, const ParamRange& 
     case ParamType::Value::text:
       return static_cast<void>(value.as_string());
     case ParamType::Value::word:
-      if (type.or_map && value.kind() == Config::Kind::map) return;
       return check_word(value, type.words);
     case ParamType::Value::map:
       break;
@@ -114,7 +114,7 @@ std::optional<ParamType> ParamType::parse(std::string_view text) {
   if (or_map) text.remove_suffix(7);
   if (!or_map && text == "int") return ParamType{Value::integer, is_list, {}};
   if (!or_map && text == "float") return ParamType{Value::number, is_list, {}};
-  if (!or_map && text == "string") return ParamType{Value::text, is_list, {}};
+  if (text == "string") return ParamType{Value::text, is_list, {}, or_map};
   if (!or_map && text == "path") return ParamType{Value::text, is_list, {}, false, true};
   if (is_list) return std::nullopt;
   if (!or_map && text == "bool") return ParamType{Value::truth, false, {}};

@@ -16,7 +16,7 @@ struct ParamType {
   Value value = Value::text;
   bool is_list = false;
   std::vector<std::string> words;  // of Value::word
-  bool or_map = false;             // in place of a word; whoever reads it knows its keys
+  bool or_map = false;             // in place of a word or text; whoever reads it knows its keys
   bool is_path = false;            // a text that names a file or folder
 
   bool is_numeric() const { return value == Value::integer || value == Value::number; }

@@ -41,6 +41,7 @@ void GroupExchange::unshard() {
 }
 
 void GroupExchange::require() {
+  if (!group_.is_divided()) return;
   CARAVAN_EXPECT(room_.holder == this);
   if (planned_gather_.pending()) wait(planned_gather_);
 }
@@ -57,7 +58,7 @@ void GroupExchange::finish_step() {
 }
 
 Ticket GroupExchange::post_gather() {
-  if (room_.holder == this) return {};
+  if (!group_.is_divided() || room_.holder == this) return {};
   room_.holder = this;
   ++traffic_.gathers;
   begins(ActionKind::unshard, gather_);
@@ -68,6 +69,7 @@ Ticket GroupExchange::post_gather() {
 
 Ticket GroupExchange::post_reduction() {
   store_.finish_gradients(device_, group_);
+  if (!group_.is_divided()) return {};
   CARAVAN_EXPECT(is_first_ || !group_.sum.empty());
   ++traffic_.reductions;
   begins(ActionKind::reduce_gradients, reduce_);

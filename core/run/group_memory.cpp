@@ -26,6 +26,7 @@ struct AllRooms {
   RoomSizes weights, gradients, sums;
   explicit AllRooms(const std::vector<ParameterGroup>& groups) {
     for (const ParameterGroup& group : groups) {
+      if (!group.is_divided()) continue;
       grow(weights, group.weight_room, group.elements);
       grow(gradients, group.gradient_room, group.elements);
       if (group.shares_gradient_room) grow(sums, group.gradient_room, group.stretch.size());
@@ -125,7 +126,8 @@ void ParameterStore::place_group_weights(const Memory& need) {
   Arena& arena = open(need.weight_rooms, "gathered weights");
   const auto rooms = take_rooms(arena, compute_, AllRooms(*groups_).weights);
   for (ParameterGroup& group : *groups_) {
-    group.weights = rooms.at(group.weight_room).rows(0, group.elements);
+    group.weights =
+        group.is_divided() ? rooms.at(group.weight_room).rows(0, group.elements) : group.own_weights;
     for (std::size_t index = 0; index < group.parameters.size(); ++index)
       group.parameters[index]->weight = whole_in(group.weights, group, index);
   }
@@ -143,7 +145,8 @@ void ParameterStore::place_group_gradients(const Memory& need) {
   const auto rooms = take_rooms(arena, DType::f32, sizes.gradients),
              sums = take_rooms(arena, DType::f32, sizes.sums);
   for (ParameterGroup& group : *groups_) {
-    group.gradients = rooms.at(group.gradient_room).rows(0, group.elements);
+    group.gradients =
+        group.is_divided() ? rooms.at(group.gradient_room).rows(0, group.elements) : group.own_gradients;
     if (group.shares_gradient_room) group.sum = sums.at(group.gradient_room).rows(0, group.stretch.size());
     for (std::size_t index = 0; index < group.parameters.size(); ++index)
       group.parameters[index]->grad = whole_in(group.gradients, group, index);

@@ -122,9 +122,10 @@ std::vector<ParameterGroup> parameter_groups(const std::vector<std::unique_ptr<S
   for (Members& members : collector.take()) {
     ParameterGroup& group = groups.emplace_back(std::move(members.name), std::move(members.parameters),
                                                 members.is_expert ? MeshAxis::efsdp : MeshAxis::fsdp, mesh);
-    const bool turns = rule.weights_take_turns && members.is_inner;
+    const bool is_inner = members.is_inner && group.is_divided();
+    const bool turns = rule.weights_take_turns && is_inner;
     group.weight_room = turns ? weights.in_turn(members.is_expert) : weights.own();
-    group.shares_gradient_room = rule.gradients_take_turns && members.is_inner;
+    group.shares_gradient_room = rule.gradients_take_turns && is_inner;
     group.gradient_room = group.shares_gradient_room ? gradients.in_turn(members.is_expert) : gradients.own();
   }
   return groups;

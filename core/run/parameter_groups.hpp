@@ -11,7 +11,8 @@ namespace caravan {
 
 /// Parameters that ranks divide together: flat memory in which each begins at a multiple of kAlignment
 /// elements, cut into equal stretches. Each rank keeps one stretch of weights, gradients and slots. While
-/// layers use the parameters, weights and gradients are whole in a room.
+/// layers use the parameters, weights and gradients are whole in a room. Where the axis has one rank its
+/// stretch is the whole: it needs no room, and nothing travels.
 struct ParameterGroup {
   static constexpr std::int64_t kAlignment = 64;  ///< elements: 64 bytes also of a type of one byte
 
@@ -20,6 +21,9 @@ struct ParameterGroup {
 
   /// What each of `ranks` keeps of so many elements, gaps included.
   static std::int64_t share_of(std::int64_t elements, std::int64_t ranks);
+
+  /// Several ranks share it.
+  bool is_divided() const { return stretch.size() < elements; }
 
   std::string name;  ///< "layers.3", "layers.3.experts"
   std::vector<Parameter*> parameters;
@@ -33,7 +37,7 @@ struct ParameterGroup {
   /// Other groups use the gradients' room too, so every backward ends with a sum into the stretches.
   bool shares_gradient_room = false;
 
-  // Null before allocation. In rooms: [elements].
+  // Null before allocation. In rooms, or the stretches themselves where that is all: [elements].
   TensorView weights;    ///< of the store's compute type
   TensorView gradients;  ///< f32
   // [stretch]

@@ -19,7 +19,7 @@ GroupVisits visits_of(GroupExchange& exchange, const RoomRule& rule) {
           .reduce_last = &exchange.reduce_last(),
           .weight_room = group.weight_room,
           .gradient_room = group.gradient_room,
-          .gathers = rule.gathers == GatherWhen::used,
+          .gathers = group.is_divided() && rule.gathers == GatherWhen::used,
           .reduces = group.shares_gradient_room};
 }
 

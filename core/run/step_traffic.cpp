@@ -45,12 +45,14 @@ class Count {
 
   void gather(const GroupExchange& exchange) {
     const ParameterGroup& group = exchange.group();
+    if (!group.is_divided()) return;
     if (std::exchange(holders_[group.weight_room], &group) != &group) ++traffic_[&group].gathers;
   }
 
   void reduce(std::size_t at) {
     for (const GroupExchange* exchange : sharded_.stage(at).exchanges()) {
-      if (exchange->group().shares_gradient_room || --stages_left_[exchange] > 0) continue;
+      const ParameterGroup& group = exchange->group();
+      if (!group.is_divided() || group.shares_gradient_room || --stages_left_[exchange] > 0) continue;
       ++traffic_[&exchange->group()].reductions;
     }
   }

@@ -91,6 +91,8 @@ Job::Parallel read_parallel(const Config& node) {
           .pipeline = node.get_int("pipeline"),
           .context = node.get_int("context"),
           .tensor = node.get_int("tensor"),
+          .expert = node.get_int("expert"),
+          .divides_experts_by_tensor = node.get_string("expert_tensor") == "tensor",
           .reshard = node.get_string("reshard"),
           .prefetch = node.get_int("prefetch"),
           .schedule = node.get_string("schedule"),

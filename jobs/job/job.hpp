@@ -55,7 +55,8 @@ struct Job {
     std::vector<std::string> allow_changes;  ///< globs over keys of the resolved job
   } checkpoint{};
   struct Parallel {
-    std::int64_t data_replicate, data_shard, pipeline, context, tensor;
+    std::int64_t data_replicate, data_shard, pipeline, context, tensor, expert;
+    bool divides_experts_by_tensor;  ///< expert_tensor: tensor
     std::string reshard;  ///< auto, always or never
     std::int64_t prefetch;
     std::string schedule;

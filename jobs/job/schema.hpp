@@ -126,6 +126,12 @@ inline constexpr caravan_param kParallelParams[] = {
     {"pipeline", "int", "1", "ranks", "[1, 65536]", "Pipeline ranks."},
     {"context", "int", "1", "ranks", "[1, 1048576]", "Ranks among which a sequence is divided."},
     {"tensor", "int", "1", "ranks", "[1, 1048576]", "Ranks among which matrices are divided."},
+    {"expert", "int", "1", "ranks", "[1, 65536]",
+     "Ranks among which the experts of a layer are divided: they are taken from those of data_shard (and "
+     "context and "
+     "tensor), and tokens travel to them."},
+    {"expert_tensor", "1|tensor", "1", "", "",
+     "Ranks among which the matrices of one expert are divided: none, or those of parallel.tensor."},
     {"schedule", "string", "1f1b", "", "",
      "Plugin that orders the actions of pipeline ranks (caravan plugins list)."},
     {"schedule_options", "map", "null", "", "",

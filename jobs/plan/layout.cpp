@@ -44,6 +44,8 @@ MeshDegrees degrees_of(const Job::Parallel& parallel) {
   degrees.dp_shard = narrow<int>({"parallel.data_shard", parallel.data_shard});
   if (degrees.dp_shard == -1 && degrees.dp_replicate == -1) degrees.dp_replicate = 1;
   degrees.pp = narrow<int>({"parallel.pipeline", parallel.pipeline});
+  degrees.ep = narrow<int>({"parallel.expert", parallel.expert});
+  if (parallel.divides_experts_by_tensor) degrees.etp = narrow<int>({"parallel.tensor", parallel.tensor});
   return degrees;
 }
 

@@ -103,9 +103,12 @@ bool divide(std::int64_t elements, std::int64_t shards) {
 
 /// ConfigError where some rank would keep nothing of the stages whose parameters these are.
 void check_stretches(const ParameterStore& parameters, int shards) {
-  const auto most =
-      std::max_element(parameters.groups().begin(), parameters.groups().end(),
-                       [](const ParameterGroup& a, const ParameterGroup& b) { return a.used < b.used; });
+  const auto elements = [](const ParameterGroup& group) {
+    return group.over == MeshAxis::fsdp ? group.used : 0;
+  };
+  const auto most = std::max_element(
+      parameters.groups().begin(), parameters.groups().end(),
+      [&](const ParameterGroup& a, const ParameterGroup& b) { return elements(a) < elements(b); });
   std::int64_t fewer = shards;
   while (!divide(most->used, fewer)) --fewer;
   CARAVAN_CHECK(

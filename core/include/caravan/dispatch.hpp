@@ -2,9 +2,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "caravan/comm.hpp"
 #include "caravan/layer.hpp"
+#include "caravan/registry.hpp"
 #include "caravan/tensor.hpp"
 
 namespace caravan {
@@ -107,6 +109,18 @@ class Dispatcher {
   /// Afterwards the compute lane may use what the exchange wrote.
   virtual void wait(Run& run, Ticket& ticket) = 0;
 };
+
+/// A dispatcher, and how it came to be the one.
+struct ChosenDispatcher {
+  std::string name;  ///< of the plugin
+  Made<Dispatcher> made;
+  std::string refused;  ///< of `auto`: better ones that do not work here, each with its reason; or empty
+};
+
+/// The dispatcher that `wanted` asks for: the name of a plugin, a map of `name` and the plugin's keys, or
+/// `auto`: `local` where every rank holds all experts, else the best installed that works here. ConfigError
+/// and PluginError where there is none.
+ChosenDispatcher choose_dispatcher(const Host& host, const Config& wanted);
 
 /// The usual permutation: this rank's rows in Routing's order. Scores are applied here. What each exchange of
 /// a dispatcher does before its rows travel, or after they have; `rows` and `drows` are [R, H].

@@ -23,7 +23,7 @@ void MoeLayer::check_experts() const {
                 "layer '" + options_.name + "': its dispatcher brings rows to experts [" +
                     std::to_string(held_.first_expert) + ", " + std::to_string(asked_end) +
                     ") (this rank has the weights of [" + std::to_string(first) + ", " + std::to_string(end) +
-                    "))");
+                    ")). Another model.dispatch, such as auto?");
 }
 
 TensorView MoeLayer::of_held_experts(const Parameter& parameter, const TensorView& whole) const {

@@ -5,6 +5,11 @@
 namespace caravan::moe {
 namespace {
 
+/// Each rank of an expert group has the same number of experts.
+Sharding over_expert_ranks() {
+  return {{{0, MeshAxis::ep}}};
+}
+
 Parameter& declare_gate_up(ParameterStore& store, const Options& options) {
   const std::string name = options.name + ".moe.experts.";
   return store.declare({name + "w13",
@@ -12,14 +17,23 @@ Parameter& declare_gate_up(ParameterStore& store, const Options& options) {
                         ParameterKind::expert,
                         1,
                         {{name + "w1", options.hidden, {.std = options.init_std}},
-                         {name + "w3", options.hidden, {.std = options.out_std}}}});
+                         {name + "w3", options.hidden, {.std = options.out_std}}},
+                        over_expert_ranks()});
+}
+
+Parameter& declare_down(ParameterStore& store, const Options& options) {
+  ParameterSpec spec =
+      ParameterSpec::whole(options.name + ".moe.experts.w2", {options.experts, options.dim, options.hidden},
+                           ParameterKind::expert, {.std = options.out_std});
+  spec.sharding = over_expert_ranks();
+  return store.declare(std::move(spec));
 }
 
 }  // namespace
 
 MoeLayer::MoeLayer(const Host& host, const Config& config)
-    : options_(config),
-      dispatcher_(host.registry->create<Dispatcher>(config.get_string("dispatch"), host, Config::map())),
+    : options_(config, host.mesh),
+      dispatcher_(choose_dispatcher(host, config.at("dispatch")).made),
       held_(dispatch_needs({})),
       norm_(*host.parameters, options_.name + ".ffn_norm.weight", options_.dim, options_.norm_eps),
       stream_(random_stream(config)),
@@ -28,9 +42,7 @@ MoeLayer::MoeLayer(const Host& host, const Config& config)
                                                           {options_.experts, options_.dim},
                                                           ParameterKind::router, {.std = options_.out_std}))),
       gate_up_(declare_gate_up(*host.parameters, options_)),
-      down_(host.parameters->declare(ParameterSpec::whole(options_.name + ".moe.experts.w2",
-                                                          {options_.experts, options_.dim, options_.hidden},
-                                                          ParameterKind::expert, {.std = options_.out_std}))),
+      down_(declare_down(*host.parameters, options_)),
       counts_(host.parameters->declare_buffer(options_.name + ".moe.tokens_per_expert", {options_.experts},
                                               Buffer::Role::counter)),
       router_(

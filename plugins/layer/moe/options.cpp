@@ -36,9 +36,17 @@ void check_groups(const RouterRule& rule, std::int64_t experts) {
                     std::to_string(rule.groups) + ", the number of groups)");
 }
 
+void check_ranks(std::int64_t experts, const Mesh* mesh) {
+  const std::int64_t ranks = mesh ? mesh->degree(MeshAxis::ep) : 1;
+  CARAVAN_CHECK(experts % ranks == 0, ConfigError,
+                "experts=" + std::to_string(experts) + " with parallel.expert=" + std::to_string(ranks) +
+                    " (each rank has the same number of experts). A divisor of " + std::to_string(experts) +
+                    "?");
+}
+
 }  // namespace
 
-Options::Options(const Config& config)
+Options::Options(const Config& config, const Mesh* mesh)
     : name(config.get_string("name")),
       dim(config.get_int("dim")),
       experts(config.get_int("experts")),
@@ -58,6 +66,7 @@ Options::Options(const Config& config)
       rule.top_k <= experts, ConfigError,
       "top_k=" + std::to_string(rule.top_k) + " (there are only experts=" + std::to_string(experts) + ")");
   check_groups(rule, experts);
+  check_ranks(experts, mesh);
 }
 
 }  // namespace caravan::moe

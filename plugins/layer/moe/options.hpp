@@ -5,13 +5,15 @@
 
 #include "caravan/config.hpp"
 #include "caravan/dispatch.hpp"
+#include "caravan/mesh.hpp"
 
 namespace caravan::moe {
 
 /// What a job says about one mixture-of-experts layer. ConfigError when top_k, groups and experts do not fit
-/// together.
+/// together, or experts not with the ranks that divide them.
 struct Options {
-  explicit Options(const Config& config);
+  /// `mesh` may be null: one rank.
+  Options(const Config& config, const Mesh* mesh);
   std::string name;
   std::int64_t dim, experts, hidden, shared_hidden;
   RouterRule rule;

@@ -28,7 +28,8 @@ inline constexpr caravan_param kParams[] = {
     {"noisy", "bool", "false", "", "", "Add learned noise to the logits in training (Shazeer et al. 2017)."},
     {"balance_loss", "float", "0", "", ">= 0", "Coefficient of the load-balance loss; 0: none."},
     {"dropout", "float", "0", "", "[0, 1)", "Dropout of the block's output."},
-    {"dispatch", "string", "local", "", "", "Plugin that brings tokens to their experts."},
+    {"dispatch", "string or map", "auto", "", "",
+     "Plugin that brings tokens to their experts: auto, a name, or a map of name and keys."},
     {"init_std", "float", "0.02", "", ">= 0", "Standard deviation of w1."},
     {"out_init_std", "float", "0.02", "", ">= 0", "Standard deviation of w2, w3 and the router."},
 };

@@ -58,7 +58,10 @@ inline constexpr caravan_param kParams[] = {
     {"noisy", "bool", "false", "", "", "Learned noise on router logits in training."},
     {"balance_loss", "float", "0", "", ">= 0",
      "Coefficient of the load-balance loss, mean over layers; 0: none."},
-    {"dispatch", "string", "local", "", "", "Plugin that brings tokens to their experts."},
+    {"dispatch", "string or map", "auto", "", "",
+     "Plugin that brings tokens to their experts, or {name: ..., keys of it}. auto: local where each rank "
+     "holds all "
+     "experts, else the best installed that works here."},
     {"tied_head", "bool", "false", "", "",
      "The head uses the embedding table, which then starts small and cut at three deviations, as a head "
      "does."},
