@@ -78,7 +78,7 @@ std::optional<Cursor> PipelineStage::begin_forward(const Action& action, std::sp
   if (set == kNoPlace) return std::nullopt;
   outputs_.wait(set, neighbours_.group);
   input_gradients_.wait(set, neighbours_.group);
-  const Pass pass = again && !places_.is_last ? Pass::recomputation : Pass::first;
+  const Pass pass = again && !places_.is_last ? Pass::stage_recomputation : Pass::first;
   runner_.load(batches[static_cast<std::size_t>(microbatch)], set, scales, pass);
   stash_.bind(set, input_place(microbatch), gradient_place(microbatch));
   return runner_.cursor(ActionKind::forward, set, observer);

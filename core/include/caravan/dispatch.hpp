@@ -86,10 +86,10 @@ struct DispatchGradient {
 /// applied by the dispatcher, at the sender or at the expert; their gradient `dweights` is written when the
 /// backward of dispatch is over, by whichever of the two backward exchanges has it.
 ///
-/// In a repeated forward (run.pass, at the post) and in backward the handle holds what the first dispatch
-/// wrote, so that rows go where they went. Where more rows than `most_received` would come, the number of the
-/// others is added to run.overflow and their tokens' rows come back as NaN, so that the step fails and
-/// updates nothing.
+/// Where run.makes_kept(), at the post, a dispatch writes the handle. In other repeated forwards and in
+/// backward it holds what that dispatch wrote, so that rows go where they went. Where more rows than
+/// `most_received` would come, the number of the others is added to run.overflow and their tokens' rows come
+/// back as NaN, so that the step fails and updates nothing.
 class Dispatcher {
  public:
   static constexpr const char* kKind = "dispatch";

@@ -20,7 +20,11 @@ enum class Phase {
 };
 
 /// Which forward of a micro-batch this is. Sums and counters are added to in the first only.
-enum class Pass { first, recomputation };
+enum class Pass {
+  first,
+  recomputation,       ///< of layers: entries of kept sections are as the first one left them
+  stage_recomputation  ///< of a whole stage: nothing is left of the first one
+};
 
 /// Extents of one micro-batch on one rank.
 struct BatchShape {
@@ -48,7 +52,8 @@ enum class Lifetime {
 /// The section of forward that makes a layer's output, and entries that nothing else needs.
 inline constexpr std::string_view kOutputSection = "output";
 
-/// The section of entries that stay whatever is repeated: a repeated forward reads what the first one wrote.
+/// The section of entries that stay when sections are repeated: a repeated forward reads what the first one
+/// wrote, unless a whole stage is repeated, of which nothing is kept (Run::makes_kept).
 inline constexpr std::string_view kKeptSection = "kept";
 
 /// Handle of a declared entry of the stash.
@@ -124,6 +129,8 @@ struct Run {
   bool makes(const Frame& frame, Entry entry) const {
     return pass == Pass::first || frame.repeats[static_cast<std::size_t>(entry.index)];
   }
+  /// The same for the entries of kKeptSection.
+  bool makes_kept() const { return pass != Pass::recomputation; }
   /// The same for y and the entries of kOutputSection.
   bool makes_output(const Frame& frame) const { return pass == Pass::first || frame.repeats_output; }
   /// Key of a random stream that belongs to this step and to `name`.

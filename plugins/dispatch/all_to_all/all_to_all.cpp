@@ -39,6 +39,11 @@ void lose(Device& device, const TensorView& rows) {
   device.copy_from_host(Lane::compute, rows.data, all_ones.data(), all_ones.size());
 }
 
+/// Copies indices to the device.
+void write(Device& device, const TensorView& to, std::span<const std::int32_t> from) {
+  device.copy_from_host(Lane::compute, to.data, from.data(), from.size_bytes());
+}
+
 Sizes sizes_of(const Routing& routing, const Received& received) {
   return {.sent = routing.choice_of.count(),
           .received = received.rows.extent(0),
@@ -89,24 +94,19 @@ void AllToAllDispatcher::exchange_counts(Device& device, const Routing& routing)
   group_.host.all_gather(TensorView(sent.data(), DType::i32, {count}), all);
 }
 
-const RowPlan& AllToAllDispatcher::plan_of(Run& run, const Routing& routing, const Received& received) {
-  RowPlan& plan = plans_[received.handle.data];
-  if (run.pass != Pass::first) return plan;
+void AllToAllDispatcher::plan(Run& run, const Routing& routing, const Received& received) {
   exchange_counts(run.device, routing);
+  RowPlan& plan = plans_[received.handle.data];
   plan.make({.ranks = ranks_,
              .rank = rank_,
              .experts = routing.offsets.count() - 1,
              .most_received = received.rows.extent(0)},
             first_rows_);
-  if (plan.without_room() > 0) add_to(run.device, run.overflow, plan.without_room());
+  if (plan.without_room() > 0 && run.pass == Pass::first)
+    add_to(run.device, run.overflow, plan.without_room());
   const Handle handle = views_in<Handle>(received.handle, sizes_of(routing, received));
-  const auto write = [&](const TensorView& to, std::span<const std::int32_t> from) {
-    run.device.copy_from_host(Lane::compute, to.data, from.data(), from.size_bytes());
-  };
-  write(handle.arrival_of, plan.arrival_of());
-  write(handle.place_of, plan.place_of());
-  write(received.offsets, plan.offsets());
-  return plan;
+  write(run.device, handle.arrival_of, plan.arrival_of());
+  write(run.device, handle.place_of, plan.place_of());
 }
 
 AllToAllDispatcher::Exchange AllToAllDispatcher::exchange(const Routing& routing,
@@ -149,8 +149,9 @@ void AllToAllDispatcher::wait(Run&, Ticket& ticket) {
 
 Ticket AllToAllDispatcher::post_dispatch(Run& run, const Routing& routing, const Received& received,
                                          TensorView x) {
-  plan_of(run, routing, received);
+  if (run.makes_kept()) plan(run, routing, received);
   const Exchange now = exchange(routing, received);
+  write(run.device, received.offsets, now.plan.offsets());
   sorted_rows::permute(run.ops, routing, x, now.scratch.sent);
   TensorView scores;
   if (routing.score_side == ScoreSide::output) {

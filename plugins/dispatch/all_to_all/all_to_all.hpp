@@ -61,8 +61,8 @@ class AllToAllDispatcher final : public Dispatcher {
   enum class Way { to_experts, back };
 
   std::int64_t most_received(const DispatchSpec& spec) const;
-  /// The plan of the micro-batch whose handle this is; made anew in the first forward.
-  const RowPlan& plan_of(Run& run, const Routing& routing, const Received& received);
+  /// Of a micro-batch that is sent for the first time: what its exchanges will go by.
+  void plan(Run& run, const Routing& routing, const Received& received);
   void exchange_counts(Device& device, const Routing& routing);
   Exchange exchange(const Routing& routing, const Received& received) const;
   Ticket post(const Exchange& exchange, Way way, std::function<void()> finish, const TensorView& scores = {});

@@ -77,8 +77,8 @@ class ShuffledDispatcher final : public Dispatcher {
 
   Ticket post_dispatch(Run& run, const Routing& routing, const Received& received, TensorView x) override {
     fill(received.rows, kPoison);
-    return post([=, this, &run, is_first = run.pass == Pass::first] {
-      if (is_first) give_places(run, routing, received);
+    return post([=, this, &run, makes_handle = run.makes_kept()] {
+      if (makes_handle) give_places(run, routing, received);
       write_offsets(routing, received);
       zero_padding(received);
       for_each_choice(routing, received, [&](std::int64_t t, std::int64_t k, std::int64_t row) {

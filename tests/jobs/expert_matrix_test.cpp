@@ -1,0 +1,194 @@
+#include <gtest/gtest.h>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <cstdlib>
+#include <map>
+
+#include "parallel/world.hpp"
+#include "tests/jobs/steps_taken.hpp"
+#include "tests/support/plugin_dir.hpp"
+
+// Experts over ranks take the steps of one rank: every layout with models, recomputations and routings in
+// turn, or with CARAVAN_ALL_EXPERT_CASES=1 with all of them. Runs on 2, 4 and 8 ranks.
+namespace caravan::jobs {
+namespace {
+
+using Keys = std::vector<std::string>;
+
+constexpr double kTolerance = 1e-5;
+constexpr int kSteps = 10;
+constexpr std::int64_t kSequences = 16;
+
+/// The ranks of one data replica of one stage are `expert` x `shards`.
+struct Layout {
+  int expert = 1, shards = 1, pipeline = 1;
+  std::string schedule = "1f1b";
+  Keys keys{};
+};
+
+/// Where tokens go: as the router says; all to expert 0; nobody to the last.
+enum class Skew { none, one_expert, unchosen_expert };
+
+/// A choice of one value of every factor.
+struct Model {
+  Keys keys;
+  Skew skew = Skew::none;
+  std::string recompute = "none";
+};
+
+const std::vector<std::vector<Keys>>& factors() {
+  static const std::vector<std::vector<Keys>> kAll{
+      {{"model.top_k=1"}, {"model.top_k=2"}},
+      {{"model.score_on=input"}, {"model.score_on=output"}},
+      {{"model.shared_experts=1"}, {"model.shared_experts=0"}},
+      {{}, {"model.groups=4", "model.limited_groups=2"}},
+      {{"model.load_balance_rate=0"}, {"model.load_balance_rate=0.01", "model.balance_loss=0.01"}}};
+  return kAll;
+}
+
+std::vector<Model> all_models() {
+  std::vector<Model> all{{}};
+  for (const auto& factor : factors()) {
+    std::vector<Model> more;
+    for (const Model& model : all) {
+      for (const Keys& keys : factor) {
+        more.push_back(model);
+        more.back().keys.insert(more.back().keys.end(), keys.begin(), keys.end());
+      }
+    }
+    all = std::move(more);
+  }
+  std::vector<Model> with_ways;
+  for (const Model& model : all) {
+    for (const Skew skew : {Skew::none, Skew::one_expert, Skew::unchosen_expert}) {
+      for (const char* recompute : {"none", "full", "selective", "stage"})
+        with_ways.push_back({model.keys, skew, recompute});
+    }
+  }
+  return with_ways;
+}
+
+Job job_of(const Layout& layout, const Model& model, int ranks) {
+  Config tree = Config::parse(R"(
+seed: 5
+device: host
+model: {plugin: llama4, vocab_size: 61, dim: 28, layers: 4, heads: 2, kv_heads: 1, width_multiple_of: 12, experts: 8, noisy: true,
+        dropout: 0.1, init_std: 0.3}
+data: {source: synthetic, vocab_size: 61}
+train: {steps: 100, sequence_length: 9, lr: 3e-3, warmup_steps: 3}
+checkpoint: {enabled: false}
+)");
+  Keys keys{fmt::format("train.global_batch_size={}", kSequences), "train.recompute=" + model.recompute,
+            fmt::format("parallel.pipeline={}", layout.pipeline), "parallel.schedule=" + layout.schedule};
+  const int shards = layout.expert * layout.shards;
+  if (shards > 1)
+    keys.insert(keys.end(), {fmt::format("parallel.data_shard={}", shards),
+                             fmt::format("parallel.expert={}", layout.expert)});
+  if (layout.pipeline > 1)
+    keys.push_back(fmt::format("parallel.microbatches={}", kSequences / (ranks / layout.pipeline)));
+  keys.insert(keys.end(), layout.keys.begin(), layout.keys.end());
+  keys.insert(keys.end(), model.keys.begin(), model.keys.end());
+  for (const std::string& key : keys) tree.override_with(key);
+  return resolve_job(std::move(tree));
+}
+
+/// Biases that decide whatever the scores are, which lie between 0 and 1.
+void skew_routing(ParameterStore& store, Skew skew) {
+  for (const auto& buffer : store.buffers()) {
+    if (!buffer->name.ends_with("expert_bias") || skew == Skew::none) continue;
+    float* bias = buffer->data.as<float>();
+    (skew == Skew::one_expert ? bias[0] : bias[buffer->data.count() - 1]) = skew == Skew::one_expert ? 9 : -9;
+  }
+}
+
+class Experts : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    const std::string path = test::plugin_dir() + ":" + CARAVAN_TEST_DISPATCHERS;
+    setenv("CARAVAN_PLUGIN_PATH", path.c_str(), 1);
+  }
+
+  int ranks() const { return world_->size(); }
+
+  static StepsTaken taken(const Job& job, Communicator& world, Skew skew) {
+    return take_steps(job, world, kSteps, [&](ParameterStore& store) { skew_routing(store, skew); });
+  }
+  /// Of one rank, computed once for each model and routing.
+  static const StepsTaken& alone(Model model) {
+    static std::map<std::string, StepsTaken> known;
+    model.recompute = "none";
+    StepsTaken& steps = known[fmt::format("{} {}", fmt::join(model.keys, " "), static_cast<int>(model.skew))];
+    if (steps.results.empty()) {
+      const auto self = make_single_communicator();
+      steps = taken(job_of({}, model, 1), *self, model.skew);
+    }
+    return steps;
+  }
+
+  void expect_equal(const Layout& layout, const Model& model) {
+    SCOPED_TRACE(fmt::format("expert {} x {} shards, {} stages, {} {}; {} recompute {} skew {}",
+                             layout.expert, layout.shards, layout.pipeline, layout.schedule,
+                             fmt::join(layout.keys, " "), fmt::join(model.keys, " "), model.recompute,
+                             static_cast<int>(model.skew)));
+    const StepsTaken& expected = alone(model);
+    const StepsTaken ours = taken(job_of(layout, model, ranks()), *world_, model.skew);
+    EXPECT_LE(largest_difference(ours.results, expected.results), kTolerance);
+    EXPECT_LE(largest_difference(ours.gradients, expected.gradients), kTolerance);
+    if (layout.pipeline == 1) {
+      EXPECT_EQ(ours.expert_counts, expected.expert_counts);
+    }
+    for (const auto& [name, values] : ours.buffers) {
+      ASSERT_TRUE(expected.buffers.contains(name)) << name;
+      EXPECT_EQ(values, expected.buffers.at(name)) << name;
+    }
+    ++compared_;
+  }
+  /// Models in turn, each factor as often with each value of every other; in the long form all of them.
+  void expect_equal(const std::vector<Layout>& layouts, int models) {
+    static const std::vector<Model> kAll = all_models();
+    constexpr std::size_t kStride = 149;  // shares no factor with their number
+    const bool long_form = std::getenv("CARAVAN_ALL_EXPERT_CASES") != nullptr;
+    std::size_t turn = 0;
+    for (const Layout& layout : layouts) {
+      const std::size_t count = long_form ? kAll.size() : static_cast<std::size_t>(models);
+      for (std::size_t i = 0; i < count; ++i) expect_equal(layout, kAll[turn++ * kStride % kAll.size()]);
+    }
+  }
+
+  std::unique_ptr<Communicator> world_ = parallel::make_world_communicator();
+  int compared_ = 0;
+};
+
+TEST_F(Experts, over_ranks_and_shards_take_the_steps_of_one_rank) {
+  std::vector<Layout> layouts;
+  for (int expert = 2; expert <= ranks(); expert *= 2) {
+    layouts.push_back({expert, ranks() / expert});
+    if (expert < ranks()) layouts.push_back({expert, 1});  // replicas
+    layouts.push_back({expert, ranks() / expert, 1, "1f1b", {"parallel.reshard=never"}});
+  }
+  expect_equal(layouts, 12);
+}
+
+TEST_F(Experts, of_pipelines_do_too) {
+  if (ranks() < 4) GTEST_SKIP() << "needs 2 stages x 2 experts' ranks";
+  std::vector<Layout> layouts;
+  for (const char* schedule : {"1f1b", "zbv", "dualpipev"}) {
+    for (int expert = 2; expert <= ranks() / 2; expert *= 2)
+      layouts.push_back({expert, ranks() / 2 / expert, 2, schedule});
+  }
+  expect_equal(layouts, 6);
+}
+
+TEST_F(Experts, whose_dispatcher_is_another_do_too) {
+  for (const char* dispatch : {"model.dispatch=exchanged", "model.dispatch={name: all_to_all, room: 8}"})
+    expect_equal({{ranks(), 1, 1, "1f1b", {dispatch}}}, 6);
+}
+
+TEST_F(Experts, of_the_reference_device_do_too) {
+  expect_equal({{ranks(), 1, 1, "1f1b", {"device=reference"}}}, 4);
+}
+
+}  // namespace
+}  // namespace caravan::jobs

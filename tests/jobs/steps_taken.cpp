@@ -1,0 +1,109 @@
+#include "tests/jobs/steps_taken.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace caravan::jobs {
+namespace {
+
+/// Calls visit(index in the box's row-major order, index in the whole's).
+template <class Visit>
+void for_each_element(const Box& box, const Shape& whole, const Visit& visit) {
+  for (std::int64_t at = 0; at < box.extents.count(); ++at) {
+    std::int64_t rest = at, index = 0, behind = 1;
+    for (int axis = whole.rank(); axis-- > 0;) {
+      index += (box.begin(axis) + rest % box.extents[axis]) * behind;
+      rest /= box.extents[axis];
+      behind *= whole[axis];
+    }
+    visit(static_cast<std::size_t>(at), static_cast<std::size_t>(index));
+  }
+}
+
+std::vector<float> values_of(const TensorView& view) {
+  std::vector<float> values;
+  for (std::int64_t at = 0; at < view.count(); ++at) {
+    std::int64_t rest = at, offset = 0;
+    for (int axis = view.shape.rank(); axis-- > 0; rest /= view.extent(axis))
+      offset += rest % view.extent(axis) * view.stride(axis);
+    values.push_back(view.as<float>()[offset]);
+  }
+  return values;
+}
+
+std::vector<PartValues> gradients_of(const ParameterStore& store) {
+  std::vector<PartValues> all;
+  for (const Fragment& fragment : store.fragments()) {
+    for (const PartOfFragment& part : parts_of(fragment, fragment.grad)) {
+      const Parameter& parameter = *fragment.parameter;
+      all.push_back({parameter.spec().parts[part.part].name, parameter.part_shape(part.part), part.box,
+                     values_of(part.view)});
+    }
+  }
+  return all;
+}
+
+double norm_of(const std::vector<float>& values) {
+  double sum = 0;
+  for (const float value : values) sum += double{value} * value;
+  return std::sqrt(sum);
+}
+
+double relative(double a, double b) {
+  return a == b ? 0 : std::abs(a - b) / std::abs(b);
+}
+
+}  // namespace
+
+StepsTaken take_steps(const Job& job, Communicator& world, int steps,
+                      const std::function<void(ParameterStore&)>& prepare) {
+  TrainSetup setup(job, world);
+  const auto data = setup.open_data({});
+  TrainingSteps training(setup, *data);
+  ParameterStore& store = setup.model().parameters();
+  store.initialise(static_cast<std::uint64_t>(job.seed));
+  if (prepare) prepare(store);
+  StepsTaken taken;
+  for (std::int64_t number = 1; number <= steps; ++number) {
+    training.post(training.read((number - 1) * setup.share().global_batch), number);
+    taken.results.push_back(training.step().result());
+    taken.expert_counts.push_back(training.step().expert_counts());
+    if (number == 1) taken.gradients = gradients_of(store);
+  }
+  for (const auto& buffer : store.buffers()) taken.buffers[buffer->name] = values_of(buffer->data);
+  return taken;
+}
+
+double largest_difference(const std::vector<PartValues>& ours, const std::vector<PartValues>& whole) {
+  std::map<std::string, const PartValues*> by_name;
+  for (const PartValues& part : whole) by_name[part.name] = &part;
+  std::map<std::string, double> squares;
+  for (const PartValues& part : ours) {
+    const auto known = by_name.find(part.name);
+    if (known == by_name.end() || known->second->whole != part.whole)
+      return std::numeric_limits<double>::infinity();
+    for_each_element(part.box, part.whole, [&](std::size_t here, std::size_t there) {
+      const double difference = double{part.values[here]} - known->second->values[there];
+      squares[part.name] += difference * difference;
+    });
+  }
+  double largest = 0;
+  for (const auto& [name, square] : squares) {
+    if (square > 0) largest = std::max(largest, std::sqrt(square) / norm_of(by_name[name]->values));
+  }
+  return largest;
+}
+
+double largest_difference(const std::vector<StepResult>& ours, const std::vector<StepResult>& alone) {
+  if (ours.size() != alone.size()) return std::numeric_limits<double>::infinity();
+  double worst = 0;
+  for (std::size_t step = 0; step < alone.size(); ++step) {
+    worst = std::max({worst, relative(ours[step].loss, alone[step].loss),
+                      relative(ours[step].grad_norm, alone[step].grad_norm),
+                      relative(ours[step].balance_loss, alone[step].balance_loss)});
+  }
+  return worst;
+}
+
+}  // namespace caravan::jobs
