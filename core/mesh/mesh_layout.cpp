@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <numeric>
 #include <string_view>
 
 #include "caravan/check.hpp"
@@ -11,6 +12,9 @@ namespace {
 
 constexpr std::array<std::string_view, 11> kNames = {"pp", "dp_replicate", "dp_shard", "cp",   "tp",  "efsdp",
                                                      "ep", "etp",          "batch",    "fsdp", "loss"};
+/// What jobs call the degrees of the first five, in the section `parallel`.
+constexpr std::array<std::string_view, 5> kKeys = {"pipeline", "data_replicate", "data_shard", "context",
+                                                   "tensor"};
 constexpr std::uint8_t kDenseOnly = 0b0001'1100;   // dp_shard cp tp
 constexpr std::uint8_t kExpertOnly = 0b1110'0000;  // efsdp ep etp
 
@@ -32,23 +36,22 @@ std::array<int*, 5> world_axes(MeshDegrees& d) {
 }
 
 std::string product_text(const MeshDegrees& d) {
-  return fmt::format("pp={} x dp_replicate={} x dp_shard={} x cp={} x tp={}", d.pp, d.dp_replicate,
-                     d.dp_shard, d.cp, d.tp);
+  return fmt::format("pipeline={} x data_replicate={} x data_shard={} x context={} x tensor={}", d.pp,
+                     d.dp_replicate, d.dp_shard, d.cp, d.tp);
 }
 
 void check_each(MeshDegrees& degrees) {
   int inferred = 0, index = 0;
   for (const int* degree : world_axes(degrees)) {
-    CARAVAN_CHECK(
-        *degree >= 1 || *degree == -1, ConfigError,
-        fmt::format("{}={} (a degree is at least 1, or -1 to be inferred)", kNames[index], *degree));
+    CARAVAN_CHECK(*degree >= 1 || *degree == -1, ConfigError,
+                  fmt::format("{}={} (a degree is at least 1, or -1 to be inferred)", kKeys[index], *degree));
     inferred += *degree == -1;
     ++index;
   }
   CARAVAN_CHECK(inferred <= 1, ConfigError,
                 fmt::format("{} ({} degrees are -1, only one can be inferred). Give the others a number?",
                             product_text(degrees), inferred));
-  CARAVAN_CHECK(degrees.ep >= 1, ConfigError, fmt::format("ep={} (a degree is at least 1)", degrees.ep));
+  CARAVAN_CHECK(degrees.ep >= 1, ConfigError, fmt::format("expert={} (a degree is at least 1)", degrees.ep));
 }
 
 /// Replaces -1, and checks that the product is the number of ranks.
@@ -78,18 +81,17 @@ void resolve_world(MeshDegrees& degrees, int ranks) {
 }
 
 void check_experts(const MeshDegrees& d) {
-  CARAVAN_CHECK(
-      d.etp == 1 || d.etp == d.tp, ConfigError,
-      fmt::format(
-          "etp={} with tp={} (experts are split like the dense layers or not at all). Set etp to 1 or {}?",
-          d.etp, d.tp, d.tp));
-  const std::int64_t inner = std::int64_t{d.dp_shard} * d.cp * d.tp;
-  CARAVAN_CHECK(
-      inner % (std::int64_t{d.ep} * d.etp) == 0, ConfigError,
-      fmt::format(
-          "ep={} x etp={} with dp_shard={} x cp={} x tp={} = {} (expert groups must tile these ranks, and "
-          "{} does not divide {})",
-          d.ep, d.etp, d.dp_shard, d.cp, d.tp, inner, std::int64_t{d.ep} * d.etp, inner));
+  CARAVAN_CHECK(d.etp == 1 || d.etp == d.tp, ConfigError,
+                fmt::format("expert_tensor={} with tensor={} (experts are split like the dense layers or not "
+                            "at all). Set it to 1 or {}?",
+                            d.etp, d.tp, d.tp));
+  const std::int64_t inner = std::int64_t{d.dp_shard} * d.cp * d.tp, experts = std::int64_t{d.ep} * d.etp;
+  CARAVAN_CHECK(inner % experts == 0, ConfigError,
+                fmt::format("expert={} x expert_tensor={} with data_shard={} x context={} x tensor={} = {} "
+                            "(expert groups must tile "
+                            "these ranks, and {} does not divide {}). data_shard={}?",
+                            d.ep, d.etp, d.dp_shard, d.cp, d.tp, inner, experts, inner,
+                            std::lcm(inner, experts) / (std::int64_t{d.cp} * d.tp)));
 }
 
 }  // namespace

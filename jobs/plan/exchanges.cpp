@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "jobs/plan/row_exchanges.hpp"
 #include "jobs/setup/text.hpp"
 
 namespace caravan::jobs {
@@ -62,6 +63,7 @@ StepExchanges step_exchanges(TrainSetup& setup) {
   StepExchanges all;
   if (!setup.model().parameters().groups().empty()) add_groups(all, setup);
   add_replicas(all, setup);
+  all.rows = row_exchanges(setup);
   add_messages(all, setup);
   return all;
 }
@@ -76,6 +78,7 @@ std::string describe(const StepExchanges& exchanges) {
   add("gathers of weights", exchanges.gathers, true);
   add("sums into stretches", exchanges.reductions, true);
   add("sums over replicas", exchanges.replicas, false);
+  add("rows to experts and back", exchanges.rows, true);
   add("to other stages", exchanges.messages, true);
   return text.empty() ? text : "\n# exchanges of a step, sent by rank 0\n" + text;
 }

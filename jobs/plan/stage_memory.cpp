@@ -12,22 +12,21 @@ StashMode mode_of(const StagePlaces& places, const BatchShape& shape) {
   return places.splits ? StashMode::split : StashMode::fused;
 }
 
-/// Of the stage `at` of the rank.
-StashLayout layout_of(const Stage& stage, const RankPlan& plan, std::size_t at, const BatchShape& shape) {
+}  // namespace
+
+StashLayout stash_layout(const Stage& stage, const RankPlan& plan, std::size_t at, const BatchShape& shape) {
   const StagePlaces& places = plan.places[at];
   StageDemand demand{!stage.is_first(), !stage.is_last(), places.overlaps};
   if (!plan.recompute.empty()) demand.recompute = plan.recompute[at];
   return StashLayout(stage.layers(), shape, mode_of(places, shape), stage.width(), std::move(demand));
 }
 
-}  // namespace
-
 StageMemory::StageMemory(Device& device, ModelInstance& model, const RankPlan& plan, const BatchShape& shape)
     : model_(model) {
   for (std::size_t at = 0; at < plan.places.size(); ++at) {
     const Stage& stage = *model.stages()[at];
     stashes_.push_back(
-        std::make_unique<Stash>(device, layout_of(stage, plan, at, shape), plan.places[at].sets()));
+        std::make_unique<Stash>(device, stash_layout(stage, plan, at, shape), plan.places[at].sets()));
   }
 }
 
@@ -45,7 +44,7 @@ ActivationBytes StageMemory::planned(const ModelInstance& model, const RankPlan&
   for (std::size_t at = 0; at < plan.places.size(); ++at) {
     const StagePlaces& places = plan.places[at];
     const Stage& stage = *model.stages()[at];
-    const StashLayout layout = layout_of(stage, plan, at, shape);
+    const StashLayout layout = stash_layout(stage, plan, at, shape);
     const std::size_t all = layout.total_bytes(places.sets());  // checked, and at least what is kept
     const std::size_t kept = static_cast<std::size_t>(places.sets()) * layout.bytes_of_microbatch();
     bytes.kept = checked_sum(bytes.kept, kept, "activations");

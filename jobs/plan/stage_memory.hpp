@@ -15,6 +15,9 @@ struct ActivationBytes {
   std::size_t total() const { return kept + working; }
 };
 
+/// Where in memory the activations of the rank's stage `at` are under `plan`.
+StashLayout stash_layout(const Stage& stage, const RankPlan& plan, std::size_t at, const BatchShape& shape);
+
 /// The memory for activations of this rank's stages under a plan. Owns it; borrows device and model.
 class StageMemory {
  public:

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "caravan/check.hpp"
+#include "caravan/dispatch.hpp"
 #include "jobs/identity/agree.hpp"
 #include "jobs/identity/job_changes.hpp"
 #include "jobs/job/place.hpp"
@@ -248,6 +249,22 @@ std::string describe_pipeline(TrainSetup& setup) {
   return text + "\n";
 }
 
+/// Who has which experts, and how rows come to them. Empty where the model has no such choice.
+std::string describe_experts(TrainSetup& setup) {
+  const Config& model = setup.job().resolved.at("model");
+  if (!model.has("dispatch") || model.find("experts").is_null() || model.at("experts").as_int() == 0)
+    return "";
+  const ChosenDispatcher chosen = choose_dispatcher(
+      Host::of(setup.registry(), &setup.device(), nullptr, &setup.mesh()), model.at("dispatch"));
+  const int ranks = setup.mesh().degree(MeshAxis::ep);
+  const std::string where =
+      ranks == 1 ? "all on every rank"
+                 : fmt::format("{} of {} on each of {} ranks", model.at("experts").as_int() / ranks,
+                               model.at("experts").as_int(), ranks);
+  return fmt::format("  experts: {}; dispatch {}{}\n", where, chosen.name,
+                     chosen.refused.empty() ? "" : " (" + chosen.refused + ")");
+}
+
 std::string describe_recomputation(TrainSetup& setup) {
   std::string text;
   if (setup.section_costs()) {
@@ -273,6 +290,7 @@ std::string describe(TrainSetup& setup) {
                       counted(share.global_batch, "sequence"), counted(setup.shape().length, "token"),
                       share.local_batch, counted(share.microbatches(), "micro-batch", "micro-batches"),
                       setup.step_flops() * 1e-12);
+  text += describe_experts(setup);
   text += describe_pipeline(setup);
   text += describe_recomputation(setup);
   text += describe_operators(setup);

@@ -88,7 +88,7 @@ const Mistake kMistakes[] = {
     {"UnknownOptimizer", "seed: 5", "optimizer: {name: adam}", "no optimizer 'adam' (searched: "},
     {"UnknownSchedule", "seed: 5", "parallel: {schedule: 1f1bb}", "no schedule '1f1bb' (searched: "},
     {"DegreesThatAreNotTheRanks", "seed: 5", "parallel: {data_replicate: 3}",
-     "pp=1 x dp_replicate=3 x dp_shard=1 x cp=1 x tp=1 = 3, but the job has 1 rank "},
+     "pipeline=1 x data_replicate=3 x data_shard=1 x context=1 x tensor=1 = 3, but the job has 1 rank "},
     {"IndivisibleBatch", "local_batch_size: 1", "local_batch_size: 3",
      "train.global_batch_size=4 (must be a multiple of local_batch_size=3 x 1 data ranks = 3)"},
     {"ZeroBatch", "global_batch_size: 4", "global_batch_size: 0",

@@ -103,12 +103,14 @@ const Mistake kMistakes[] = {
     {"TooFewForTheRanks",
      4,
      {"parallel.data_replicate=1", "parallel.data_shard=2"},
-     "pp=1 x dp_replicate=1 x dp_shard=2 x cp=1 x tp=1 = 2, but the job has 4 ranks (each rank needs exactly "
+     "pipeline=1 x data_replicate=1 x data_shard=2 x context=1 x tensor=1 = 2, but the job has 4 ranks (each "
+     "rank needs exactly "
      "one place). Start 2 ranks, or set one degree to -1?"},
     {"NoDivisorOfTheRanks",
      4,
      {"parallel.data_shard=3"},
-     "pp=1 x dp_replicate=-1 x dp_shard=3 x cp=1 x tp=1 on 4 ranks (the degree -1 cannot be inferred: 4 is "
+     "pipeline=1 x data_replicate=-1 x data_shard=3 x context=1 x tensor=1 on 4 ranks (the degree -1 cannot "
+     "be inferred: 4 is "
      "no "
      "multiple of 3). Start a multiple of 3 ranks?"},
     {"MoreThanElements",

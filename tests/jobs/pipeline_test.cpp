@@ -193,7 +193,7 @@ const Mistake kMistakes[] = {
      {"parallel.schedule=csv"},
      "key 'file' in parallel.schedule_options is missing (schedule 'csv' needs it"},
     {"AFileWithoutCsv", 2, {"parallel.schedule_options.file=x.csv"}, "unknown key 'file'"},
-    {"MoreRanksThanThereAre", 2, {"parallel.data_replicate=2"}, "pp=2 x dp_replicate=2"},
+    {"MoreRanksThanThereAre", 2, {"parallel.data_replicate=2"}, "pipeline=2 x data_replicate=2"},
 };
 
 INSTANTIATE_TEST_SUITE_P(Mistakes, BadPipeline, ::testing::ValuesIn(kMistakes),

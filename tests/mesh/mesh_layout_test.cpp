@@ -149,45 +149,50 @@ std::string refusal(MeshDegrees degrees, int ranks) {
 
 TEST(MeshLayoutErrors, ProductAndRanksDiffer) {
   EXPECT_EQ(refusal({.pp = 2, .dp_shard = 2, .tp = 2}, 6),
-            "pp=2 x dp_replicate=1 x dp_shard=2 x cp=1 x tp=2 = 8, but the job has 6 ranks (each rank needs "
+            "pipeline=2 x data_replicate=1 x data_shard=2 x context=1 x tensor=2 = 8, but the job has 6 "
+            "ranks (each rank needs "
             "exactly one "
             "place). Start 8 ranks, or set one degree to -1?");
 }
 
 TEST(MeshLayoutErrors, NothingCanBeInferred) {
   EXPECT_EQ(refusal({.pp = 4, .dp_shard = -1}, 6),
-            "pp=4 x dp_replicate=1 x dp_shard=-1 x cp=1 x tp=1 on 6 ranks (the degree -1 cannot be inferred: "
+            "pipeline=4 x data_replicate=1 x data_shard=-1 x context=1 x tensor=1 on 6 ranks (the degree -1 "
+            "cannot be inferred: "
             "6 is no "
             "multiple of 4). Start a multiple of 4 ranks?");
 }
 
 TEST(MeshLayoutErrors, TwoDegreesAreMinusOne) {
   EXPECT_EQ(refusal({.pp = -1, .tp = -1}, 4),
-            "pp=-1 x dp_replicate=1 x dp_shard=1 x cp=1 x tp=-1 (2 degrees are -1, only one can be "
+            "pipeline=-1 x data_replicate=1 x data_shard=1 x context=1 x tensor=-1 (2 degrees are -1, only "
+            "one can be "
             "inferred). Give the "
             "others a number?");
 }
 
 TEST(MeshLayoutErrors, ADegreeIsNoCount) {
-  EXPECT_EQ(refusal({.cp = 0}, 4), "cp=0 (a degree is at least 1, or -1 to be inferred)");
-  EXPECT_EQ(refusal({.ep = -1}, 1), "ep=-1 (a degree is at least 1)");
+  EXPECT_EQ(refusal({.cp = 0}, 4), "context=0 (a degree is at least 1, or -1 to be inferred)");
+  EXPECT_EQ(refusal({.ep = -1}, 1), "expert=-1 (a degree is at least 1)");
 }
 
 TEST(MeshLayoutErrors, ExpertTensorParallelIsNeitherOneNorTp) {
   EXPECT_EQ(refusal({.tp = 4, .etp = 2}, 4),
-            "etp=2 with tp=4 (experts are split like the dense layers or not at all). Set etp to 1 or 4?");
+            "expert_tensor=2 with tensor=4 (experts are split like the dense layers or not at all). Set it "
+            "to 1 or 4?");
 }
 
 TEST(MeshLayoutErrors, ExpertGroupsDoNotTile) {
   EXPECT_EQ(refusal({.dp_shard = 4, .ep = 3}, 4),
-            "ep=3 x etp=1 with dp_shard=4 x cp=1 x tp=1 = 4 (expert groups must tile these ranks, and 3 does "
-            "not divide "
-            "4)");
+            "expert=3 x expert_tensor=1 with data_shard=4 x context=1 x tensor=1 = 4 (expert groups must "
+            "tile these "
+            "ranks, and 3 does not divide 4). data_shard=12?");
 }
 
 TEST(MeshLayoutErrors, AProductBeyond63BitsIsCaught) {
   constexpr int big = 2'000'000'000;
-  EXPECT_EQ(refusal({.pp = big, .dp_replicate = big, .dp_shard = big}, 8).substr(0, 13), "pp=2000000000");
+  EXPECT_EQ(refusal({.pp = big, .dp_replicate = big, .dp_shard = big}, 8).substr(0, 19),
+            "pipeline=2000000000");
 }
 
 TEST(MeshLayoutErrors, TwoViewsCannotBeFlattened) {

@@ -93,7 +93,7 @@ struct DispatchGradient {
 class Dispatcher {
  public:
   static constexpr const char* kKind = "dispatch";
-  static constexpr std::uint32_t kKindVersion = 2;
+  static constexpr std::uint32_t kKindVersion = 3;
   virtual ~Dispatcher() = default;
 
   /// Asked often, and for ranks that are not running: it neither allocates nor communicates.

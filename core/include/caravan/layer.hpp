@@ -150,6 +150,10 @@ class Segment {
   virtual Lane lane() const { return Lane::compute; }
   /// False: may run while the walk's last communication is in flight.
   virtual bool needs_pending() const { return true; }
+  /// What a post sends to other ranks, for plans: where routing decides, as if it were even.
+  virtual double sent_bytes(const BatchShape&) const { return 0; }
+  /// Whether it posts in a repeated forward with this frame too.
+  virtual bool posts_again(const Frame&) const { return false; }
   /// Finishes what this segment posted; its ticket is in run.pending.
   virtual void wait(Run&) {}
   virtual void forward(Run& run, Frame& frame) = 0;
@@ -164,7 +168,7 @@ class Segment {
 class Layer {
  public:
   static constexpr const char* kKind = "layer";
-  static constexpr std::uint32_t kKindVersion = 3;
+  static constexpr std::uint32_t kKindVersion = 4;
   virtual ~Layer() = default;
 
   virtual const std::vector<Segment*>& segments() const = 0;

@@ -31,6 +31,17 @@ TensorView MoeLayer::of_held_experts(const Parameter& parameter, const TensorVie
   return whole.rows(begin, begin + held_.local_experts);
 }
 
+/// Of even routing, the rows whose experts are on other ranks.
+double MoeLayer::sent_bytes(const BatchShape& shape) const {
+  const auto all = static_cast<double>(options_.experts), here = static_cast<double>(held_.local_experts);
+  const auto numbers = static_cast<double>(shape.rows() * options_.rule.top_k * options_.dim);
+  return numbers * static_cast<double>(size_of(shape.compute)) * (1 - here / all);
+}
+
+bool MoeLayer::sends_again(const Frame& frame) const {
+  return frame.repeats[static_cast<std::size_t>(received_.index)];
+}
+
 Routing MoeLayer::routing(const Frame& frame) const {
   return {frame[experts_], frame[weights_],   frame[offsets_],
           frame[row_of_],  frame[choice_of_], options_.score_side};

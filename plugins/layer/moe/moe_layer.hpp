@@ -39,6 +39,8 @@ class MoeLayer final : public Layer {
     explicit DispatchSegment(MoeLayer& layer) : layer_(layer) {}
     std::string_view name() const override { return "dispatch"; }
     Lane lane() const override { return Lane::expert; }
+    double sent_bytes(const BatchShape& shape) const override { return layer_.sent_bytes(shape); }
+    bool posts_again(const Frame& frame) const override { return layer_.sends_again(frame); }
     void wait(Run& run) override { layer_.dispatcher_->wait(run, run.pending); }
     void forward(Run& run, Frame& frame) override;
     void backward_input(Run& run, Frame& frame) override;
@@ -52,6 +54,8 @@ class MoeLayer final : public Layer {
     explicit CombineSegment(MoeLayer& layer) : layer_(layer) {}
     std::string_view name() const override { return "combine"; }
     Lane lane() const override { return Lane::expert; }
+    double sent_bytes(const BatchShape& shape) const override { return layer_.sent_bytes(shape); }
+    bool posts_again(const Frame& frame) const override { return frame.repeats_output; }
     void wait(Run& run) override { layer_.dispatcher_->wait(run, run.pending); }
     void forward(Run& run, Frame& frame) override;
     void backward_input(Run& run, Frame& frame) override;
@@ -79,6 +83,8 @@ class MoeLayer final : public Layer {
 
   DispatchNeeds dispatch_needs(const BatchShape& shape) const;
   void check_experts() const;
+  double sent_bytes(const BatchShape& shape) const;
+  bool sends_again(const Frame& frame) const;
   /// Of the weights of this rank's experts, or of their gradients, those of the experts that rows come to.
   TensorView of_held_experts(const Parameter& parameter, const TensorView& whole) const;
   Routing routing(const Frame& frame) const;
