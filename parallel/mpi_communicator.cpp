@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <exception>
 #include <utility>
 
@@ -45,8 +46,9 @@ MpiCommunicator::~MpiCommunicator() {
     }
   }
   // While an exception unwinds, the job is about to be aborted: the others may never come to a collective
-  // free.
+  // free, and messages may still be coming.
   if (!unwinding) MPI_Comm_free(&comm_);
+  if (unwinding) std::ranges::for_each(pool_.all(), [](PostedRequests& posted) { posted.sum.abandon(); });
 }
 
 void MpiCommunicator::check(int status, const char* call) const {
@@ -65,8 +67,9 @@ void MpiCommunicator::check_peer(int peer, int tag, const char* what) const {
                 fmt::format("{} on group '{}': rank {} talks to rank {} (must be another rank below {})",
                             what, name_, rank_, peer, size_));
   CARAVAN_CHECK(
-      tag >= 0 && tag <= 32767, CommError,
-      fmt::format("{} on group '{}': tag {} (every MPI has tags 0 to 32767 only)", what, name_, tag));
+      tag >= 0 && tag < kSumTag, CommError,
+      fmt::format("{} on group '{}': tag {} (every MPI has tags 0 to {} only, and the last is that of sums)",
+                  what, name_, tag, kSumTag));
 }
 
 MPI_Request* MpiCommunicator::next_request(PostedRequests& posted) {
@@ -114,9 +117,12 @@ void MpiCommunicator::wait(Ticket& ticket) {
     status = MPI_Wait(&posted.requests[i], MPI_STATUS_IGNORE);
   }
   const char* what = posted.what;
+  RankSum sum = std::move(posted.sum);
   pool_.release(ticket);
   ticket = Ticket();
+  if (status != MPI_SUCCESS) sum.abandon();
   check(status, what);
+  sum.finish();
 }
 
 bool MpiCommunicator::test(const Ticket& ticket) {

@@ -55,7 +55,8 @@ class MpiCommunicator final : public Communicator {
   void check_view(const TensorView& view, const char* what) const;
   void check_peer(int peer, int tag, const char* what) const;
   void check_blocks(const TensorView& block, const TensorView& blocks, const char* what) const;
-  void post_reduce_to_owners(PostedRequests& posted, TensorView in, TensorView out, ReduceOp op);
+  /// Of the messages of sums; those of callers are below it.
+  static constexpr int kSumTag = 32767;
   template <class Post>
   void in_block_pieces(std::int64_t block_bytes, Post&& post);
   void check_counts(std::span<const std::int64_t> counts, std::int64_t rows, const char* what) const;

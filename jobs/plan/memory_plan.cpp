@@ -43,39 +43,43 @@ std::string MemoryPlan::describe() const {
 
 namespace {
 
-/// Elements of the groups whose gradients are summed at once: of a block its dense parameters and its
-/// experts; those that have rooms of their own all together, when the last of a step have been made.
-std::int64_t summed_at_once(std::span<const ParameterGroup> groups) {
+/// What the host holds of a group while its gradients are summed over the ranks: what other ranks send; where
+/// they are in a device's memory also a copy of all, and the sum.
+std::int64_t summed_elements(const ParameterGroup& group, Memory memory) {
+  const std::int64_t others = group.elements - group.stretch.size();
+  return memory == Memory::host || others == 0 ? others : 2 * group.elements;
+}
+
+/// The same of all that are summed at once: of a block its dense parameters and its experts; those that have
+/// rooms of their own all together, when the last of a step have been made.
+std::int64_t summed_at_once(std::span<const ParameterGroup> groups, Memory memory) {
   std::int64_t dense = 0, experts = 0, own = 0;
   for (const ParameterGroup& group : groups) {
     std::int64_t& largest = group.over == MeshAxis::efsdp ? experts : dense;
     if (group.shares_gradient_room)
-      largest = std::max(largest, group.elements);
+      largest = std::max(largest, summed_elements(group, memory));
     else
-      own += group.elements;
+      own += summed_elements(group, memory);
   }
   return std::max(dense + experts, own);
 }
 
-/// What MPI copies while gradients are summed over the ranks, at most. Open MPI reduces a group on its first
-/// rank before it divides the sum, in memory of twice the size; the other ranks hold less.
-std::size_t reduction_bytes(const ParameterStore& parameters, std::size_t all_gradients) {
-  constexpr std::size_t kCopies = 2;
+/// What is received or copied in host memory while gradients are summed over the ranks, at most.
+std::size_t reduction_bytes(const ParameterStore& parameters, std::size_t all_gradients, Memory memory) {
   if (!parameters.groups().empty())
-    return kCopies * static_cast<std::size_t>(summed_at_once(parameters.groups())) * sizeof(float);
+    return static_cast<std::size_t>(summed_at_once(parameters.groups(), memory)) * sizeof(float);
   std::int64_t largest = 0;
   for (const auto& parameter : parameters.parameters())
     largest = std::max(largest, parameter->spec().shape.count());
   const auto copied =
       parallel::BucketedReducer::most_copied_bytes(largest * static_cast<std::int64_t>(sizeof(float)));
-  return std::min(all_gradients, static_cast<std::size_t>(copied));
+  // Gradients in a device's memory are copied to the host, and MPI copies them once more.
+  const std::size_t copies = memory == Memory::device ? 2 : 1;
+  return copies * std::min(all_gradients, static_cast<std::size_t>(copied));
 }
 
-/// `reduction`: of gradients, once.
 void add_host_items(std::vector<MemoryPlan::Item>& host, const MemoryDemand& demand, std::size_t reduction) {
-  // Gradients in a device's memory are copied to the host, and MPI copies them once more.
-  const std::size_t copies = demand.memory == Memory::device ? 2 : 1;
-  if (demand.data_ranks > 1) host.push_back({"gradient reduction", copies * reduction});
+  if (demand.data_ranks > 1) host.push_back({"gradient reduction", reduction});
   if (demand.snapshot > 0) host.push_back({"checkpoint snapshot", demand.snapshot});
   const auto tokens = static_cast<std::size_t>(demand.shape.tokens()),
              batches = static_cast<std::size_t>(demand.training.microbatches);
@@ -108,7 +112,7 @@ MemoryPlan plan_memory(ModelInstance& model, const MemoryDemand& demand) {
   }
   const bool apart = demand.memory == Memory::device;
   add_host_items(apart ? plan.host : plan.items, demand,
-                 reduction_bytes(model.parameters(), parameters.gradients));
+                 reduction_bytes(model.parameters(), parameters.gradients, demand.memory));
   return plan;
 }
 

@@ -104,8 +104,9 @@ bool divide(std::int64_t elements, std::int64_t shards) {
 
 /// ConfigError where some rank would keep nothing of the stages whose parameters these are.
 void check_stretches(const ParameterStore& parameters, int shards) {
-  const auto elements = [](const ParameterGroup& group) {
-    return group.over == MeshAxis::fsdp ? group.used : 0;
+  // Experts may be divided among fewer.
+  const auto elements = [&](const ParameterGroup& group) {
+    return group.elements == shards * group.stretch.size() ? group.used : 0;
   };
   const auto most = std::max_element(
       parameters.groups().begin(), parameters.groups().end(),

@@ -63,6 +63,42 @@ TYPED_TEST(Collectives, ReduceScatterGivesEachRankItsBlockOfTheSum) {
   }
 }
 
+/// Sums of numbers of very different size depend on their order. `scale` tells two exchanges apart.
+template <class T>
+std::vector<T> uneven_numbers(std::int64_t count, int from, int scale) {
+  std::vector<T> numbers;
+  for (std::int64_t at = 0; at < count; ++at) {
+    const std::int64_t large = from % 2 == 0 ? 1 : 10'000'019,
+                       small = (at + from) % 13;  // whose sums fit a byte
+    const std::int64_t number = sizeof(T) == 1 ? small : ((at * 31 + from * 17) % 101 - 50) * large;
+    numbers.push_back(static_cast<T>(static_cast<T>(number * scale) / T{3}));
+  }
+  return numbers;
+}
+
+TYPED_TEST(Collectives, ReduceScatterAddsInTheOrderOfRanks) {
+  constexpr std::int64_t block = 1001;
+  std::vector<std::vector<TypeParam>> in, out(2, std::vector<TypeParam>(block));
+  for (int scale : {1, 2}) in.push_back(uneven_numbers<TypeParam>(block * this->size, this->rank, scale));
+
+  Ticket one = this->world->post_reduce_scatter(view_of(in[0]), view_of(out[0]), ReduceOp::sum);
+  Ticket other = this->world->post_reduce_scatter(view_of(in[1]), view_of(out[1]), ReduceOp::sum);
+  while (!this->world->test(other)) {
+  }
+  this->world->wait(other);
+  this->world->wait(one);
+
+  for (int scale : {1, 2}) {
+    auto sum = uneven_numbers<TypeParam>(block * this->size, 0, scale);
+    for (int from = 1; from < this->size; ++from) {
+      const auto more = uneven_numbers<TypeParam>(block * this->size, from, scale);
+      for (std::size_t at = 0; at < sum.size(); ++at) sum[at] = static_cast<TypeParam>(sum[at] + more[at]);
+    }
+    const auto own = sum.begin() + this->rank * block;
+    EXPECT_EQ(out[static_cast<std::size_t>(scale - 1)], std::vector<TypeParam>(own, own + block)) << scale;
+  }
+}
+
 TYPED_TEST(Collectives, ReduceScatterMayWriteOverItsOwnBlock) {
   constexpr std::int64_t block = 33;
   auto in = filled<TypeParam>(block * this->size, this->rank);

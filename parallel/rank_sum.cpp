@@ -1,0 +1,48 @@
+#include "parallel/rank_sum.hpp"
+
+#include <climits>
+#include <cstring>
+
+#include "parallel/mpi_call.hpp"
+#include "parallel/pieces.hpp"
+
+namespace caravan::parallel {
+namespace {
+
+/// to = from + to
+void add(const TensorView& from, const TensorView& to, ReduceOp op) {
+  const auto element = static_cast<std::int64_t>(size_of(to.dtype));
+  in_pieces(to.count(), INT_MAX, [&](std::int64_t begin, int count) {
+    check_mpi(MPI_Reduce_local(at_byte(from, begin * element), at_byte(to, begin * element), count,
+                               reduction_type(to.dtype), mpi_op(op)),
+              "MPI_Reduce_local", "reduce_scatter");
+  });
+}
+
+}  // namespace
+
+RankSum::RankSum(const TensorView& own, const TensorView& out, ReduceOp op, int rank, int ranks)
+    : own_(own),
+      out_(out),
+      op_(op),
+      rank_(rank),
+      ranks_(ranks),
+      blocks_(std::make_unique_for_overwrite<std::byte[]>(bytes(out.bytes(), ranks))) {}
+
+TensorView RankSum::block_of(int rank) const {
+  const auto index = static_cast<std::size_t>(rank < rank_ ? rank : rank - 1);
+  return {blocks_.get() + index * out_.bytes(), out_.dtype, {out_.count()}};
+}
+
+/// The first rank's block becomes the sum, where that is no other's; the first rank's own may have to stay as
+/// it is.
+void RankSum::finish() {
+  if (!blocks_) return;
+  const TensorView sum = rank_ == 0 ? out_ : block_of(0);
+  if (rank_ == 0 && own_.data != out_.data) std::memcpy(out_.data, own_.data, out_.bytes());
+  for (int rank = 1; rank < ranks_; ++rank) add(rank == rank_ ? own_ : block_of(rank), sum, op_);
+  if (rank_ != 0) std::memcpy(out_.data, sum.data, out_.bytes());
+  blocks_.reset();
+}
+
+}  // namespace caravan::parallel

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+#include "caravan/comm.hpp"
+#include "caravan/tensor.hpp"
+
+namespace caravan::parallel {
+
+/// Blocks of all ranks on the one that adds them up, in the order of ranks, so that the sum is the same
+/// however they came. Without blocks it does nothing.
+class RankSum {
+ public:
+  RankSum() = default;
+  /// Memory for the blocks of the other ranks. `own` and `out` are this rank's block and the sum; they may be
+  /// the same.
+  RankSum(const TensorView& own, const TensorView& out, ReduceOp op, int rank, int ranks);
+
+  /// Where the block of another rank goes.
+  TensorView block_of(int rank) const;
+  /// Writes the sum, and gives the memory back.
+  void finish();
+  /// Of a sum whose blocks may still be on their way: their memory is never given back.
+  void abandon() noexcept { static_cast<void>(blocks_.release()); }
+
+  /// What the constructor takes for a block of so many bytes.
+  static std::size_t bytes(std::size_t block, int ranks) {
+    return block * static_cast<std::size_t>(ranks - 1);
+  }
+
+ private:
+  TensorView own_, out_;
+  ReduceOp op_ = ReduceOp::sum;
+  int rank_ = 0, ranks_ = 0;
+  std::unique_ptr<std::byte[]> blocks_;
+};
+
+}  // namespace caravan::parallel
