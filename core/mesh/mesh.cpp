@@ -52,10 +52,11 @@ RankGroup Mesh::group(MeshAxes axes) {
   return {*group.host, group.tensors ? *group.tensors : *group.host};
 }
 
-std::unique_ptr<Mesh> make_paper_mesh(MeshLayout layout, int rank) {
+std::unique_ptr<Mesh> make_paper_mesh(MeshLayout layout, int rank, PaperExchanges exchanges) {
   const auto on_paper = [&](MeshAxis axes, const std::vector<int>& ranks) {
-    return Mesh::Group{
-        std::make_unique<PaperWorld>(layout.coordinate(rank, axes), static_cast<int>(ranks.size())), nullptr};
+    return Mesh::Group{std::make_unique<PaperWorld>(layout.coordinate(rank, axes),
+                                                    static_cast<int>(ranks.size()), exchanges),
+                       nullptr};
   };
   return std::make_unique<Mesh>(layout, rank, on_paper);
 }

@@ -3,15 +3,16 @@
 #include <string>
 
 #include "caravan/comm.hpp"
+#include "caravan/mesh.hpp"
 
 namespace caravan {
 
 /// A rank of a world that is not running: it knows its place, and whatever would need another rank is a
-/// CommError. For decisions that every rank comes to alone, made beforehand.
+/// CommError, or not done at all. For decisions that every rank comes to alone, made beforehand.
 class PaperWorld final : public Communicator {
  public:
   /// ConfigError unless 0 <= rank < size.
-  PaperWorld(int rank, int size);
+  PaperWorld(int rank, int size, PaperExchanges exchanges = PaperExchanges::refused);
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
@@ -32,8 +33,11 @@ class PaperWorld final : public Communicator {
 
  private:
   [[noreturn]] void refuse(const char* what) const;
+  /// Leaves every view as it is.
+  Ticket exchange(const char* what) const;
 
   int rank_, size_;
+  PaperExchanges exchanges_;
 };
 
 }  // namespace caravan

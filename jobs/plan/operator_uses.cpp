@@ -100,7 +100,8 @@ std::vector<OperatorUse> operator_uses(TrainSetup& setup, Documents documents) {
   Uses uses;
   PaperDevice paper(setup.device(),
                     [&](std::string_view name, const OperatorPath& path) { uses.add(name, path); });
-  const auto model = setup.stages_of_rank(setup.mesh().coordinate(MeshAxis::pp), paper);
+  const auto mesh = make_paper_mesh(setup.mesh().layout(), setup.mesh().rank(), PaperExchanges::none);
+  const auto model = setup.stages_of_rank(mesh->coordinate(MeshAxis::pp), paper, *mesh);
   // Not the layers' constants, which are computed: a table of rotations may be long.
   model->parameters().allocate(paper, ParameterStore::Content::weights_and_gradients, setup.slots().size());
   StageMemory memory(paper, *model, setup.pipeline().training, setup.shape());

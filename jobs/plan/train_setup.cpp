@@ -87,8 +87,8 @@ TrainSetup::TrainSetup(Job job, Communicator& world, const MakeDevice& device, R
       shape_{job_.train.local_batch_size, job_.train.sequence_length, Phase::train, 0, compute_},
       share_(divide_batch(job_, mesh_->layout(), world.rank())),
       pipeline_(plan_pipeline(*registry_, job_, *mesh_, share_.microbatches(), whole_model_)),
-      model_(*registry_, in_shards(*device_), job_.model_plugin, job_.model, job_.train.sequence_length,
-             stages_on(mesh_->coordinate(MeshAxis::pp))) {
+      model_(*registry_, in_shards(*device_, *mesh_), job_.model_plugin, job_.model,
+             job_.train.sequence_length, stages_on(mesh_->coordinate(MeshAxis::pp))) {
   check_shards();
   resolve_batch(job_.resolved, share_.global_batch);
   if (ranks == Ranks::running) agree_on_plugins(*registry_, world);
@@ -148,8 +148,8 @@ StageChoice TrainSetup::stages_on(int rank) const {
   return {static_cast<int>(pipeline_.layers.size()), job_.parallel.split, pipeline_.training.stages(rank)};
 }
 
-std::unique_ptr<ModelInstance> TrainSetup::stages_of_rank(int rank, Device& device) {
-  return std::make_unique<ModelInstance>(*registry_, in_shards(device), job_.model_plugin, job_.model,
+std::unique_ptr<ModelInstance> TrainSetup::stages_of_rank(int rank, Device& device, Mesh& mesh) {
+  return std::make_unique<ModelInstance>(*registry_, in_shards(device, mesh), job_.model_plugin, job_.model,
                                          job_.train.sequence_length, stages_on(rank));
 }
 

@@ -62,9 +62,9 @@ class TrainSetup {
   /// All layers, for counting: never allocated.
   ModelInstance& whole_model() noexcept { return whole_model_; }
   /// The stages of another pipeline rank, for their names and shapes.
-  std::unique_ptr<ModelInstance> stages_of_rank(int rank) { return stages_of_rank(rank, *device_); }
-  /// The same, to be allocated on `device`.
-  std::unique_ptr<ModelInstance> stages_of_rank(int rank, Device& device);
+  std::unique_ptr<ModelInstance> stages_of_rank(int rank) { return stages_of_rank(rank, *device_, *mesh_); }
+  /// The same, to be allocated on `device`; exchanges go over `mesh`.
+  std::unique_ptr<ModelInstance> stages_of_rank(int rank, Device& device, Mesh& mesh);
   Optimizer& optimizer() noexcept { return *optimizer_; }
   const std::vector<std::string>& slots() const noexcept { return slots_; }
   /// The run as one that goes on from a checkpoint. Borrows `identity`.
@@ -99,7 +99,9 @@ class TrainSetup {
   void check_shards();
   StageChoice stages_on(int rank) const;
   ComputeOn on_device() const { return {device_.get(), compute_, mesh_.get()}; }
-  ComputeOn in_shards(Device& device) const { return {&device, compute_, mesh_.get(), pipeline_.rooms}; }
+  ComputeOn in_shards(Device& device, Mesh& mesh) const {
+    return {&device, compute_, &mesh, pipeline_.rooms};
+  }
   MemoryDemand memory_demand(const RankPlan& training, const BatchShape& shape);
 
   std::unique_ptr<Registry> registry_;

@@ -136,7 +136,13 @@ class Mesh {
   std::map<std::uint8_t, Group> groups_;  ///< by the axes that have several ranks
 };
 
-/// The mesh of a rank that is not running, or of one rank alone: what would need another rank is a CommError.
-std::unique_ptr<Mesh> make_paper_mesh(MeshLayout layout, int rank);
+/// What becomes of an exchange between ranks that are not running.
+enum class PaperExchanges {
+  refused,  ///< CommError
+  none      ///< nothing, where whoever posts it is only watched
+};
+/// The mesh of a rank that is not running, or of one rank alone.
+std::unique_ptr<Mesh> make_paper_mesh(MeshLayout layout, int rank,
+                                      PaperExchanges exchanges = PaperExchanges::refused);
 
 }  // namespace caravan
