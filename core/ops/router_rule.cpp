@@ -4,6 +4,13 @@
 
 namespace caravan {
 
+std::string problem_with(const ExpertCapacity& capacity) {
+  const bool fits = capacity.choices == 0 || (capacity.choices > 0 && capacity.sequence_length > 0);
+  return fits ? ""
+              : "capacity " + std::to_string(capacity.choices) + " of sequences of " +
+                    std::to_string(capacity.sequence_length) + " tokens";
+}
+
 std::string problem_with(const RouterRule& rule, std::int64_t experts) {
   std::int64_t candidates = experts;
   if (rule.groups > 0) {

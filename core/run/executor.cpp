@@ -9,8 +9,6 @@
 namespace caravan {
 namespace {
 
-constexpr std::size_t kScalarBytes = 192;  // three sums on lines of their own
-
 constexpr Step kForward{{0, ActionKind::forward, 0}, {}};
 
 Placement whole_model() {
@@ -47,8 +45,8 @@ Executor::Executor(Device& device, Stage& stage, Stash& stash)
       stages_{{stage, stash}},
       alone_(make_single_communicator()),
       pipeline_(*alone_),
-      memory_(device, kScalarBytes, "sums"),
-      sums_{memory_.take(DType::f64, {1}), memory_.take(DType::f64, {1}), memory_.take(DType::f64, {1})},
+      memory_(device, StepSums::kBytes, "sums"),
+      sums_(memory_),
       recorder_(device) {
   take(plan_alone(std::span(&kForward, 1), 1));
   zero_sums();
@@ -59,8 +57,8 @@ Executor::Executor(Device& device, RankPlan plan, std::vector<LocalStage> stages
     : device_(device),
       stages_(std::move(stages)),
       pipeline_(pipeline),
-      memory_(device, kScalarBytes, "sums"),
-      sums_{memory_.take(DType::f64, {1}), memory_.take(DType::f64, {1}), memory_.take(DType::f64, {1})},
+      memory_(device, StepSums::kBytes, "sums"),
+      sums_(memory_),
       whereabouts_(whereabouts),
       recorder_(device) {
   take(std::move(plan));
@@ -105,7 +103,7 @@ Executor::Member* Executor::member(int stage) {
 }
 
 void Executor::zero_sums() {
-  for (const TensorView& sum : {sums_.loss, sums_.balance, sums_.overflow})
+  for (const TensorView& sum : {sums_.loss, sums_.balance, sums_.overflow, sums_.dropped})
     device_.fill_zero(Lane::compute, sum.data, sum.bytes());
 }
 

@@ -7,6 +7,13 @@
 #include "caravan/check.hpp"
 
 namespace caravan {
+
+StepSums::StepSums(Arena& arena)
+    : loss(arena.take(DType::f64, {1})),
+      balance(arena.take(DType::f64, {1})),
+      overflow(arena.take(DType::f64, {1})),
+      dropped(arena.take(DType::f64, {1})) {}
+
 std::int64_t count_valid(std::span<const MicroBatch> batches) {
   std::int64_t valid = 0;
   for (const MicroBatch& batch : batches) {
@@ -43,6 +50,7 @@ StageRunner::StageRunner(Device& device, Stage& stage, Stash& stash, const StepS
                      .loss_sum = sums.loss,
                      .balance_loss = sums.balance,
                      .overflow = sums.overflow,
+                     .dropped = sums.dropped,
                      .logits = {},
                      .pending = {}});
   }

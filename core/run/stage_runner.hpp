@@ -33,6 +33,10 @@ struct StepSums {
   TensorView loss;      ///< [1] f64
   TensorView balance;   ///< [1] f64
   TensorView overflow;  ///< [1] f64 rows that had no room at their experts
+  TensorView dropped;   ///< [1] f64 choices beyond their experts' capacity
+  /// Takes them from `arena`, each on a line of its own.
+  explicit StepSums(Arena& arena);
+  static constexpr std::size_t kBytes = 4 * Arena::kAlignment;
 };
 
 /// Walks one stage over the micro-batches in the sets of its stash. Owns the inputs' device copies.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "caravan/check.hpp"
 #include "caravan/random.hpp"
@@ -130,7 +131,32 @@ void TrainStep::read_back(Posted& step) {
   read(step.balance_loss, executor_.sums().balance);
   read(step.squares, squares_);
   read(step.overflow, executor_.sums().overflow);
+  read(step.dropped, executor_.sums().dropped);
   step.done = parts_.device.record(Lane::compute);
+}
+
+/// This rank's part of all choices: the counts are sums over the data ranks, each of which has them.
+double TrainStep::choices_of(const Posted& step) const {
+  double choices = 0;
+  for (const std::vector<float>& counts : step.expert_counts)
+    choices += std::accumulate(counts.begin(), counts.end(), 0.0);
+  return choices / parts_.data.host.size();
+}
+
+void TrainStep::add_rows(StepResult& result, const Posted& step) {
+  if (parts_.expert_ranks == 1) return;
+  std::vector<double> received(static_cast<std::size_t>(parts_.expert_ranks));
+  for (const std::vector<float>& counts : step.expert_counts) {
+    const std::size_t held = counts.size() / received.size();
+    for (std::size_t expert = 0; expert < counts.size(); ++expert) received[expert / held] += counts[expert];
+  }
+  // As many groups of these ranks share the counts as there are data ranks for each.
+  const double groups = static_cast<double>(parts_.data.host.size()) / parts_.expert_ranks;
+  double most[2] = {std::accumulate(received.begin(), received.end(), 0.0) / parts_.data.host.size(),
+                    *std::max_element(received.begin(), received.end()) / groups};
+  parts_.pipeline.host.all_reduce(TensorView(most, DType::f64, {2}), ReduceOp::max);
+  result.rows_sent = most[0];
+  result.most_rows_received = most[1];
 }
 
 StepResult TrainStep::result() {
@@ -140,12 +166,17 @@ StepResult TrainStep::result() {
   parts_.device.await(step.done);
   oldest_ ^= 1;
   --posted_;
-  double sums[3] = {step.loss_sum, step.balance_loss, step.overflow};
+  double sums[5] = {step.loss_sum, step.balance_loss, step.overflow, step.dropped, choices_of(step)};
   enter(parts_.whereabouts, "all-reduce of the loss");
-  sum_over_ranks(TensorView(sums, DType::f64, {3}));
+  sum_over_ranks(TensorView(sums, DType::f64, {5}));
   step.overflow = sums[2];
-  const StepResult result{sums[0] / static_cast<double>(step.valid_tokens), sums[1], std::sqrt(step.squares),
-                          step.valid_tokens};
+  StepResult result{sums[0] / static_cast<double>(step.valid_tokens),
+                    sums[1],
+                    std::sqrt(step.squares),
+                    step.valid_tokens,
+                    sums[3],
+                    sums[4]};
+  add_rows(result, step);
   check_finite(result, step);
   return result;
 }

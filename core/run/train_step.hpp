@@ -20,6 +20,11 @@ struct StepResult {
   double balance_loss = 0;  ///< load-balance loss, coefficient included
   double grad_norm = 0;     ///< before clipping, every parameter once
   std::int64_t valid_tokens = 0;
+  double dropped = 0;  ///< choices of experts beyond their capacity, of all layers
+  double chosen = 0;   ///< all choices of experts, dropped ones too
+  /// Where experts are divided among ranks: rows that a rank sends, those to its own experts included, and
+  /// that the rank with most receives, dropped ones counted; of all its layers. Else 0.
+  double rows_sent = 0, most_rows_received = 0;
 };
 
 /// One optimizer step over one rank's row of a plan: forward and backward of all micro-batches, reduction
@@ -40,6 +45,7 @@ class TrainStep {
     std::vector<SharedParameter> shared{};
     ShardedParameters* sharded = nullptr;  ///< of parameters that ranks divide; null where all are whole
     Whereabouts* whereabouts = nullptr;    ///< told what the step does; null: nobody watches
+    int expert_ranks = 1;                  ///< that divide the experts among them
   };
   explicit TrainStep(Parts parts);
   ~TrainStep();
@@ -80,7 +86,7 @@ class TrainStep {
   struct Posted {
     Settings settings;
     std::int64_t valid_tokens = 0, first_sample = 0;
-    double loss_sum = 0, balance_loss = 0, squares = 0, overflow = 0;
+    double loss_sum = 0, balance_loss = 0, squares = 0, overflow = 0, dropped = 0;
     std::vector<std::vector<float>> expert_counts;
     Event done;
   };
@@ -89,6 +95,8 @@ class TrainStep {
   void update(const Posted& step);
   void balance(Posted& step);
   void read_back(Posted& step);
+  double choices_of(const Posted& step) const;
+  void add_rows(StepResult& result, const Posted& step);
   void check_finite(const StepResult& result, const Posted& step);
   void start_clip();
   void zero_counters();

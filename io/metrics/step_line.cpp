@@ -19,6 +19,7 @@ struct Part {
 constexpr Part kParts[] = {
     {metric::kLoss, "  loss {:.4f}", 1},
     {metric::kValidationLoss, "  validation loss {:.4f}", 1},
+    {metric::kDroppedShare, "  dropped {:.2f} %", 0.01},
     {metric::kGradNorm, "  grad norm {:.3f}", 1},
     {metric::kLearningRate, "  lr {:.2e}", 1},
     {metric::kTokensPerSecond, "  {:.0f} tokens/s", 1},

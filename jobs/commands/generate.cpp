@@ -151,6 +151,8 @@ int generate(const Options& options) {
   const auto tokenizer = tokenizer_for(options, source);
   const auto registry = make_registry();
   const auto device = choose_device(*registry, options.device);
+  if (!source.model.find("capacity_factor").is_null())
+    log_info("experts take every token here: model.capacity_factor is for whole sequences");
   const std::int64_t vocab = source.model.get_int("vocab_size");
   const auto prompt = prompt_tokens(options, tokenizer.get(), vocab);
   const std::int64_t positions = static_cast<std::int64_t>(prompt.size()) + options.max_new_tokens;

@@ -40,7 +40,7 @@ struct Surroundings {
 
   Surroundings(Device& paper, const BatchShape& shape, std::int64_t width)
       : memory(paper, bytes(shape, width), "surroundings"),
-        sums{memory.take(DType::f64, {1}), memory.take(DType::f64, {1}), memory.take(DType::f64, {1})},
+        sums(memory),
         squares(memory.take(DType::f64, {1})),
         clip(memory.take(DType::f32, {1})),
         input(memory.take(shape.compute, {shape.rows(), width})),

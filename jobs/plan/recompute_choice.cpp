@@ -29,7 +29,19 @@ bool starts_block(const Stage& stage, std::size_t index) {
   return index == 0 || !may_repeat(stage, index - 1) || stage.name(index) != stage.name(index - 1);
 }
 
-RecomputePlan plan_by_rule(const RecomputeRule& rule, const Stage& stage) {
+/// Of the usual sections' rule also what other ranks have sent: repeating it would send it again. A segment
+/// that posts has the name of the section that it fills.
+std::vector<std::string> kept_of(const Layer& layer, const RecomputeRule& rule, const BatchShape& shape) {
+  std::vector<std::string> keeps = rule.keeps;
+  if (keeps != usually_kept()) return keeps;
+  for (const Segment* segment : layer.segments()) {
+    const std::string name(segment->name());
+    if (segment->sent_bytes(shape) > 0 && !contains(keeps, name)) keeps.push_back(name);
+  }
+  return keeps;
+}
+
+RecomputePlan plan_by_rule(const RecomputeRule& rule, const Stage& stage, const BatchShape& shape) {
   RecomputePlan plan(stage.layers().size());
   const bool keeps_inputs = contains(rule.keeps, kInputSection);
   std::int64_t block = -1;
@@ -37,14 +49,15 @@ RecomputePlan plan_by_rule(const RecomputeRule& rule, const Stage& stage) {
     if (!may_repeat(stage, index)) continue;
     const bool starts = starts_block(stage, index);
     if (starts) ++block;
-    plan[index] = {true, keeps_inputs || (starts && block % rule.every == 0), rule.keeps};
+    plan[index] = {true, keeps_inputs || (starts && block % rule.every == 0),
+                   kept_of(*stage.layers()[index], rule, shape)};
   }
   return plan;
 }
 
-std::vector<RecomputePlan> plans_by_rule(const RecomputeRule& rule, const ModelInstance& model) {
+std::vector<RecomputePlan> plans_by_rule(const RecomputeRule& rule, const RankStages& stages) {
   std::vector<RecomputePlan> plans;
-  for (const auto& stage : model.stages()) plans.push_back(plan_by_rule(rule, *stage));
+  for (const auto& stage : stages.model.stages()) plans.push_back(plan_by_rule(rule, *stage, stages.shape));
   return plans;
 }
 
@@ -140,7 +153,7 @@ std::vector<RecomputePlan> choose_recompute(const RecomputeRule& rule, const Ran
       return {};
     case RecomputeRule::Kind::every:
       check_sections(rule.keeps, whole, stages.shape);
-      return plans_by_rule(rule, stages.model);
+      return plans_by_rule(rule, stages);
     case RecomputeRule::Kind::budget:
       return plans_within(rule.budget, stages, costs);
   }

@@ -41,10 +41,9 @@ class LayerTimer {
         store_(shape.compute),
         stage_(Host::of(registry, &device, &store_), model.model(), {index, index + 1}),
         stash_(device, layout(shape), 1),
-        memory_(device, stash_.output(0).bytes() + 320, "rows of a measured layer"),
-        runner_(
-            device, allocated(model.positions()), stash_,
-            {memory_.take(DType::f64, {1}), memory_.take(DType::f64, {1}), memory_.take(DType::f64, {1})}) {
+        memory_(device, stash_.output(0).bytes() + StepSums::kBytes + Arena::kAlignment,
+                "rows of a measured layer"),
+        runner_(device, allocated(model.positions()), stash_, StepSums(memory_)) {
     const TensorView rows = memory_.take(shape.compute, stash_.output(0).shape);
     fill_random(device, rows);
     stash_.bind(0, rows, {});

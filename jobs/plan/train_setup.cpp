@@ -200,7 +200,8 @@ TrainStep::Parts TrainSetup::step_parts(StageMemory& memory, GradientReducer& re
           .reducer = mesh_->degree(replicas()) > 1 ? &reducer : nullptr,
           .shared = pipeline_.shared,
           .sharded = model_.sharded(),
-          .whereabouts = whereabouts};
+          .whereabouts = whereabouts,
+          .expert_ranks = mesh_->degree(MeshAxis::ep)};
 }
 
 double TrainSetup::step_flops() {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 
@@ -28,7 +29,10 @@ std::int64_t memory_in_use(const Device& device) {
 }  // namespace
 
 Reporter::Reporter(TrainSetup& setup, PipelinePeers& peers, int rank)
-    : setup_(setup), peers_(peers), active_(rank == 0) {}
+    : setup_(setup),
+      peers_(peers),
+      active_(rank == 0),
+      drops_(!setup.job().resolved.at("model").find("capacity_factor").is_null()) {}
 
 void Reporter::open_files(std::int64_t first_step) {
   const std::string& output = setup_.job().output;
@@ -70,12 +74,24 @@ void Reporter::print_header() {
                        setup_.job().train.steps));
 }
 
+void Reporter::add_routing(const StepResult& result) {
+  if (drops_) {
+    record_.set("dropped_rows", result.dropped);
+    record_.set(metric::kDroppedShare, result.dropped / std::max(result.chosen, 1.0));
+  }
+  if (result.rows_sent == 0) return;
+  record_.set("expert_rows_sent", result.rows_sent);
+  record_.set("expert_rows_received_most", result.most_rows_received);
+  record_.set("expert_rank_imbalance", result.most_rows_received / result.rows_sent);
+}
+
 void Reporter::fill(const StepReport& report) {
   record_.clear();
   record_.step = report.progress.step;
   record_.set(metric::kLoss, report.result.loss);
   if (report.validation_loss) record_.set(metric::kValidationLoss, *report.validation_loss);
   if (report.result.balance_loss != 0) record_.set("balance_loss", report.result.balance_loss);
+  add_routing(report.result);
   record_.set(metric::kGradNorm, report.result.grad_norm);
   record_.set(metric::kLearningRate, report.lr);
   record_.set(metric::kStepSeconds, report.seconds);

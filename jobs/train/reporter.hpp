@@ -40,12 +40,14 @@ class Reporter {
   void print_header();
   void write_record();
   void fill(const StepReport& report);
+  void add_routing(const StepResult& result);
   void add_experts(const TrainStep& step);
   void add(const Buffer& buffer, int rank, const TensorView& mine);
 
   TrainSetup& setup_;
   PipelinePeers& peers_;
   bool active_;
+  bool drops_;  ///< the model's experts have a capacity
   StepRecord record_;
   std::vector<float> room_;
   std::int64_t first_step_ = 1;

@@ -139,15 +139,19 @@ Problem down_backward_input(const Halves& h, Storage storage) {
 struct PermuteCase {
   std::int64_t tokens, top_k, width;
   bool weighted;
+  bool drops = false;  ///< every third choice has no row
 };
 
 constexpr PermuteCase kPermuteCases[] = {
-    {1, 1, 1, true},     {5, 1, 7, true},     {5, 1, 7, false},     {7, 3, 9, true},    {33, 2, 130, true},
-    {33, 2, 130, false}, {37, 1, 1160, true}, {37, 1, 1160, false}, {21, 2, 520, true}, {19, 8, 264, true}};
+    {1, 1, 1, true},          {5, 1, 7, true},         {5, 1, 7, false},         {7, 3, 9, true},
+    {33, 2, 130, true},       {33, 2, 130, false},     {37, 1, 1160, true},      {37, 1, 1160, false},
+    {21, 2, 520, true},       {19, 8, 264, true},      {13, 1, 264, true, true}, {13, 1, 264, false, true},
+    {33, 2, 130, true, true}, {19, 8, 72, true, true}, {19, 3, 9, false, true}};
 
 std::string name_of(std::string_view op, const PermuteCase& c, std::string_view variant = "") {
   return fmt::format("{}/T{}_K{}_H{}{}{}", op, c.tokens, c.top_k, c.width, c.weighted ? "_weights" : "",
-                     variant);
+                     c.drops ? "_drops" : "") +
+         std::string(variant);
 }
 
 struct Order {
@@ -161,10 +165,18 @@ Order order(ProblemBuilder& b, const PermuteCase& c) {
   std::vector<std::int32_t> row_of(rows), choice_of(rows);
   for (std::int64_t choice = 0; choice < rows; ++choice) {
     row_of[choice] = static_cast<std::int32_t>((step * choice + 3) % rows);
-    choice_of[row_of[choice]] = static_cast<std::int32_t>(choice);
+    const bool is_dropped = c.drops && choice % 3 == 1;
+    choice_of[row_of[choice]] = is_dropped ? -1 : static_cast<std::int32_t>(choice);
+    if (is_dropped) row_of[choice] = -1;
   }
   return {b.indices("row_of", {c.tokens, c.top_k}, row_of), b.indices("choice_of", {rows}, choice_of),
           b.contiguous(b.f32_random("weights", {c.tokens, c.top_k}))};
+}
+
+/// Rows that are written, but for those that no choice has, which stay.
+Handle some_rows(ProblemBuilder& b, const char* name, const PermuteCase& c) {
+  const Shape shape{c.tokens * c.top_k, c.width};
+  return c.drops ? b.random(name, shape) : b.output(name, shape);
 }
 
 TensorView only_if(bool wanted, TensorView view) {
@@ -174,7 +186,7 @@ TensorView only_if(bool wanted, TensorView view) {
 Problem permute_forward(const PermuteCase& c, Storage storage) {
   ProblemBuilder b(name_of("permute_forward", c), storage);
   const Order o = order(b, c);
-  const Handle x = b.random("x", {c.tokens, c.width}), out = b.output("out", {c.tokens * c.top_k, c.width});
+  const Handle x = b.random("x", {c.tokens, c.width}), out = some_rows(b, "out", c);
   return b.build([=](Ops& ops, const Views& v) {
     ops.permute_forward({.x = v[x],
                          .choice_of = v[o.choice_of],
@@ -224,7 +236,7 @@ Problem combine_backward(const PermuteCase& c, Storage storage) {
   const Order o = order(b, c);
   const Handle dy = b.random("dy", {c.tokens, c.width}),
                rows = b.random("rows", {c.tokens * c.top_k, c.width});
-  const Handle drows = b.output("drows", {c.tokens * c.top_k, c.width});
+  const Handle drows = some_rows(b, "drows", c);
   const Handle dweights = b.contiguous(b.f32_output("dweights", {c.tokens, c.top_k}));
   return b.build([=](Ops& ops, const Views& v) {
     ops.combine_backward({.dy = v[dy],

@@ -12,6 +12,7 @@ struct RouterCase {
   std::int64_t tokens, experts;
   RouterRule rule;
   Option bias = Option::off, noise = Option::off, ties = Option::off;
+  ExpertCapacity capacity{};
 };
 
 using enum Option;
@@ -50,12 +51,60 @@ const std::vector<RouterCase>& router_cases() {
        off,
        off,
        on},
+      {"capacity",
+       70,
+       5,
+       {.score = sigmoid, .top_k = 2},
+       on,
+       off,
+       off,
+       {.choices = 3, .sequence_length = 10}},
+      {"capacity_of_uneven_ends",
+       33,
+       6,
+       {.score = sigmoid, .top_k = 1},
+       off,
+       off,
+       on,
+       {.choices = 4, .sequence_length = 16}},
+      {"capacity_of_one",
+       1000,
+       16,
+       {.score = softmax, .top_k = 4},
+       on,
+       off,
+       off,
+       {.choices = 1, .sequence_length = 500}},
+      {"capacity_for_all",
+       60,
+       4,
+       {.score = sigmoid, .top_k = 2},
+       off,
+       off,
+       off,
+       {.choices = 60, .sequence_length = 60}},
+      {"capacity_many",
+       2048,
+       128,
+       {.score = sigmoid, .top_k = 1},
+       on,
+       off,
+       off,
+       {.choices = 9, .sequence_length = 1024}},
+      {"capacity_of_one_expert",
+       700,
+       6,
+       {.score = sigmoid, .top_k = 1},
+       off,
+       off,
+       on,
+       {.choices = 300, .sequence_length = 350}},
   };
   return kCases;
 }
 
 struct RouterOperands {
-  Handle logits, noise_std, bias, experts, weights, offsets, row_of, choice_of, counts;
+  Handle logits, noise_std, bias, experts, weights, offsets, row_of, choice_of, counts, dropped;
 };
 
 /// Logits with equals among them; the last case wants the first expert everywhere.
@@ -77,7 +126,8 @@ RouterOperands operands(ProblemBuilder& b, const RouterCase& c) {
                    b.index_output("offsets", {c.experts + 1}),
                    b.index_output("row_of", choices),
                    b.index_output("choice_of", {c.tokens * c.rule.top_k}),
-                   b.given("counts", DType::f32, {c.experts}, std::vector<double>(c.experts, 3.0))};
+                   b.given("counts", DType::f32, {c.experts}, std::vector<double>(c.experts, 3.0)),
+                   b.given("dropped", DType::f64, {1}, {5.0})};
   if (c.ties == on) b.set(o.logits, tied_logits(c));
   return o;
 }
@@ -108,7 +158,9 @@ RouteForward forward_args(const RouterCase& c, const RouterOperands& o, const Vi
           .offsets = v[o.offsets],
           .row_of = v[o.row_of],
           .choice_of = v[o.choice_of],
-          .counts = v[o.counts]};
+          .counts = v[o.counts],
+          .capacity = c.capacity,
+          .dropped = v[o.dropped]};
 }
 
 Problem route_forward(const RouterCase& c, Storage storage) {

@@ -44,6 +44,7 @@ const std::vector<std::vector<Keys>>& factors() {
       {{"model.score_on=input"}, {"model.score_on=output"}},
       {{"model.shared_experts=1"}, {"model.shared_experts=0"}},
       {{}, {"model.groups=4", "model.limited_groups=2"}},
+      {{}, {"model.capacity_factor=0.7"}},
       {{"model.load_balance_rate=0"}, {"model.load_balance_rate=0.01", "model.balance_loss=0.01"}}};
   return kAll;
 }
@@ -136,6 +137,8 @@ class Experts : public ::testing::Test {
     const StepsTaken ours = taken(job_of(layout, model, ranks()), *world_, model.skew);
     EXPECT_LE(largest_difference(ours.results, expected.results), kTolerance);
     EXPECT_LE(largest_difference(ours.gradients, expected.gradients), kTolerance);
+    for (std::size_t step = 0; step < kSteps; ++step)
+      EXPECT_EQ(ours.results[step].dropped, expected.results[step].dropped) << "step " << step + 1;
     if (layout.pipeline == 1) {
       EXPECT_EQ(ours.expert_counts, expected.expert_counts);
     }
@@ -184,6 +187,22 @@ TEST_F(Experts, of_pipelines_do_too) {
 TEST_F(Experts, whose_dispatcher_is_another_do_too) {
   for (const char* dispatch : {"model.dispatch=exchanged", "model.dispatch={name: all_to_all, room: 8}"})
     expect_equal({{ranks(), 1, 1, "1f1b", {dispatch}}}, 6);
+}
+
+TEST_F(Experts, with_room_for_every_choice_do_what_they_do_without_a_limit) {
+  Model all{{"model.top_k=2"}}, roomy = all, few = all;
+  roomy.keys.emplace_back("model.capacity_factor=8");
+  few.keys.emplace_back("model.capacity_factor=0.7");
+  const Layout layout{ranks(), 1};
+  const StepsTaken without = taken(job_of(layout, all, ranks()), *world_, Skew::none),
+                   with = taken(job_of(layout, roomy, ranks()), *world_, Skew::none),
+                   dropping = taken(job_of(layout, few, ranks()), *world_, Skew::none);
+  EXPECT_EQ(largest_difference(with.results, without.results), 0);
+  for (std::size_t part = 0; part < without.gradients.size(); ++part)
+    EXPECT_EQ(with.gradients[part].values, without.gradients[part].values) << without.gradients[part].name;
+  EXPECT_EQ(with.results.front().dropped, 0);
+  EXPECT_GT(dropping.results.front().dropped, 0);
+  EXPECT_GT(largest_difference(dropping.results, without.results), kTolerance);
 }
 
 TEST_F(Experts, of_the_reference_device_do_too) {

@@ -21,8 +21,13 @@ struct RouterProblem {
 
   void forward() {
     ReferenceOps ops;
-    ops.route_forward(
-        {.routed = routed(), .offsets = offsets, .row_of = row_of, .choice_of = choice_of, .counts = counts});
+    ops.route_forward({.routed = routed(),
+                       .offsets = offsets,
+                       .row_of = row_of,
+                       .choice_of = choice_of,
+                       .counts = counts,
+                       .capacity = capacity,
+                       .dropped = TensorView(&dropped, DType::f64, {1})});
   }
 
   RoutedTokens routed() {
@@ -46,6 +51,8 @@ struct RouterProblem {
   Tensor weights;
   Ids offsets, row_of, choice_of;
   Tensor counts;
+  ExpertCapacity capacity{};
+  double dropped = 0;
 };
 
 }  // namespace caravan::testing

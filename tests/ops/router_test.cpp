@@ -226,5 +226,67 @@ TEST(ExpertBias, IsCentredOnRequest) {
   EXPECT_THAT(plain.values(), ElementsAre(-0.5f, 0.5f, 0.5f, 0.5f));
 }
 
+/// Choices of experts that are drawn at random: [T, K].
+RouterProblem crowded(std::int64_t tokens, std::int64_t experts, std::int64_t top_k) {
+  std::vector<float> logits;
+  for (std::int64_t i = 0; i < tokens * experts; ++i)
+    logits.push_back(static_cast<float>((i * 7919 + i / experts * 104'729) % 1009) *
+                     (i % experts == 1 ? 2.f : 1.f));
+  return {{.top_k = top_k}, Tensor({tokens, experts}, logits)};
+}
+
+/// The plain definition: going through a sequence token by token and choice by choice, an expert that has
+/// taken `capacity` takes no more.
+std::vector<bool> taken_by_hand(const RouterProblem& p) {
+  std::vector<bool> taken;
+  for (std::int64_t choice = 0; choice < p.tokens * p.rule.top_k; ++choice) {
+    const std::int64_t sequence = choice / p.rule.top_k / p.capacity.sequence_length;
+    std::int64_t before = 0;
+    for (std::int64_t other = sequence * p.capacity.sequence_length * p.rule.top_k; other < choice; ++other)
+      before += p.experts.values()[other] == p.experts.values()[choice] && taken[other];
+    taken.push_back(before < p.capacity.choices);
+  }
+  return taken;
+}
+
+TEST(Router, DropsTheLastChoicesOfEachSequenceBeyondTheCapacity) {
+  RouterProblem p = crowded(60, 5, 2), all = crowded(60, 5, 2);
+  p.capacity = {.choices = 7, .sequence_length = 20};
+
+  p.forward();
+  all.forward();
+
+  EXPECT_EQ(p.experts.values(), all.experts.values());
+  EXPECT_EQ(p.weights.values(), all.weights.values());  // not normalised anew
+  EXPECT_EQ(p.counts.values(), all.counts.values());    // counted before dropping
+  const std::vector<bool> taken = taken_by_hand(p);
+  const auto rows = std::count(taken.begin(), taken.end(), true);
+  EXPECT_LT(rows, 100);
+  EXPECT_EQ(p.dropped, 120 - rows);
+  EXPECT_EQ(p.offsets.values().back(), rows);
+  for (std::size_t choice = 0; choice < taken.size(); ++choice) {
+    const std::int32_t row = p.row_of.values()[choice];
+    ASSERT_EQ(row >= 0, taken[choice]) << choice;
+    if (row < 0) continue;
+    EXPECT_EQ(p.choice_of.values()[row], static_cast<std::int32_t>(choice));
+    EXPECT_GE(row, p.offsets.values()[p.experts.values()[choice]]);
+    EXPECT_LT(row, p.offsets.values()[p.experts.values()[choice] + 1]);
+  }
+  for (auto row = static_cast<std::size_t>(rows); row < taken.size(); ++row)
+    EXPECT_EQ(p.choice_of.values()[row], -1);
+}
+
+TEST(Router, ACapacityForAllDropsNothing) {
+  RouterProblem p = crowded(60, 5, 2), all = crowded(60, 5, 2);
+  p.capacity = {.choices = 20, .sequence_length = 20};
+
+  p.forward();
+  all.forward();
+
+  EXPECT_EQ(p.dropped, 0);
+  EXPECT_EQ(p.row_of.values(), all.row_of.values());
+  EXPECT_EQ(p.offsets.values(), all.offsets.values());
+}
+
 }  // namespace
 }  // namespace caravan::testing

@@ -15,13 +15,14 @@ namespace caravan {
 enum class ScoreSide { input, output };
 
 /// The router's result for one micro-batch, on the device. The choices are sorted by expert as the router did
-/// it; a dispatcher may use that order or its own.
+/// it; a dispatcher may use that order or its own. Choices beyond an expert's capacity are dropped: they have
+/// no row, and nobody sends them.
 struct Routing {
   TensorView experts;    ///< [T, K] i32
   TensorView weights;    ///< [T, K] f32 scores
   TensorView offsets;    ///< [E+1] i32 first row of each expert in this order, of this rank's choices
-  TensorView row_of;     ///< [T, K] i32 row of (token, k) in this order
-  TensorView choice_of;  ///< [R] i32 token·K + k of a row, R = T·K
+  TensorView row_of;     ///< [T, K] i32 row of (token, k) in this order, −1 where it is dropped
+  TensorView choice_of;  ///< [R] i32 token·K + k of a row, R = T·K; −1 from offsets[E] on
   ScoreSide score_side = ScoreSide::input;
 };
 
@@ -31,7 +32,8 @@ struct DispatchSpec {
   std::int64_t top_k = 1;    ///< K
   std::int64_t width = 0;    ///< H
   ScoreSide score_side = ScoreSide::input;
-  BatchShape shape{};  ///< of this rank
+  std::int64_t capacity = 0;  ///< the most rows of one sequence that an expert takes; 0: all
+  BatchShape shape{};         ///< of this rank
 };
 
 /// What a dispatcher needs of the layer. What is not about rows or bytes is the same for every shape.

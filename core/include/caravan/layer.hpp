@@ -115,6 +115,7 @@ struct Run {
   TensorView loss_sum;       ///< [1] f64 +=
   TensorView balance_loss;   ///< [1] f64 +=
   TensorView overflow;       ///< [1] f64 += rows that a dispatcher had no room for
+  TensorView dropped;        ///< [1] f64 += choices beyond their experts' capacity, in the first forward
   TensorView logits;         ///< [T, V] (decode: [1, V], the last token's), or empty: not wanted
   Ticket pending;            ///< posted by a segment on another lane
   Pass pass = Pass::first;

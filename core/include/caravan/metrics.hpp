@@ -17,6 +17,7 @@ namespace caravan {
 namespace metric {
 inline constexpr std::string_view kLoss = "loss";
 inline constexpr std::string_view kValidationLoss = "validation_loss";
+inline constexpr std::string_view kDroppedShare = "dropped_share";  ///< of all choices of experts
 inline constexpr std::string_view kGradNorm = "grad_norm";
 inline constexpr std::string_view kLearningRate = "learning_rate";
 inline constexpr std::string_view kStepSeconds = "step_s";

@@ -23,7 +23,7 @@ struct Choices {
         rows(rows_) {
     for (std::int64_t t = 0; t < tokens; ++t) {
       for (std::int64_t k = 0; k < top_k(); ++k) {
-        if (row_of(t, k) < 0 || row_of(t, k) >= rows) {
+        if (row_of(t, k) < -1 || row_of(t, k) >= rows) {
           call.fail(fmt::format("row {} of token {} (there are {})", row_of(t, k), t, rows));
         }
       }
@@ -31,13 +31,15 @@ struct Choices {
   }
 
   std::int64_t top_k() const { return row_of.extent(1); }
+  bool has_row(std::int64_t t, std::int64_t k) const { return row_of(t, k) >= 0; }
   double weight(std::int64_t t, std::int64_t k) const { return weights ? weights(t, k) : 1.0; }
 };
 
-/// dweights[t, k] = tokens[t]·rows[row_of[t, k]]
+/// dweights[t, k] = tokens[t]·rows[row_of[t, k]], or 0
 void weight_gradients(const Choices& choices, const Matrix<float>& tokens, const Matrix<float>& rows,
                       const Matrix<float>& dweights) {
   fill(dweights, [&](std::int64_t t, std::int64_t k) {
+    if (!choices.has_row(t, k)) return 0.0;
     return sum(tokens.extent(1),
                [&](std::int64_t h) { return double{tokens(t, h)} * rows(choices.row_of(t, k), h); });
   });
@@ -45,8 +47,9 @@ void weight_gradients(const Choices& choices, const Matrix<float>& tokens, const
 
 /// Σ_k w·rows[row_of[t, k], h]
 double gather(const Choices& choices, const Matrix<float>& rows, std::int64_t t, std::int64_t h) {
-  return sum(choices.top_k(),
-             [&](std::int64_t k) { return choices.weight(t, k) * rows(choices.row_of(t, k), h); });
+  return sum(choices.top_k(), [&](std::int64_t k) {
+    return choices.has_row(t, k) ? choices.weight(t, k) * rows(choices.row_of(t, k), h) : 0.0;
+  });
 }
 
 }  // namespace
@@ -60,6 +63,7 @@ void ReferenceOps::permute_forward(const PermuteForward& args) {
 
   for (std::int64_t r = 0; r < out.extent(0); ++r) {
     const std::int64_t choice = choice_of(r);
+    if (choice == -1) continue;
     if (choice < 0 || choice >= x.extent(0) * args.top_k) {
       call.fail(fmt::format("choice {} of row {} (there are {} tokens with top_k {})", choice, r, x.extent(0),
                             args.top_k));
@@ -111,7 +115,7 @@ void ReferenceOps::combine_backward(const CombineBackward& args) {
   }
   for (std::int64_t t = 0; t < dy.extent(0); ++t) {
     for (std::int64_t k = 0; k < choices.top_k(); ++k) {
-      for (std::int64_t h = 0; h < dy.extent(1); ++h) {
+      for (std::int64_t h = 0; h < dy.extent(1) && choices.has_row(t, k); ++h) {
         drows(choices.row_of(t, k), h) = static_cast<float>(choices.weight(t, k) * dy(t, h));
       }
     }

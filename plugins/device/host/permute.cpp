@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "host_ops.hpp"
 #include "parallel.hpp"
 #include "view.hpp"
@@ -22,11 +24,12 @@ struct Choices {
   }
   float weight(std::int64_t t, std::int64_t k) const { return weights ? weights.row(t)[k] : 1.0f; }
   std::int64_t row(std::int64_t t, std::int64_t k) const { return row_of.row(t)[k]; }
+  bool has_row(std::int64_t t, std::int64_t k) const { return row(t, k) >= 0; }
   /// Before the loop, because an exception must not leave a worker.
   void check_rows(const Call& call, std::int64_t rows) const {
     for (std::int64_t t = 0; t < row_of.rows; ++t) {
       for (std::int64_t k = 0; k < top_k; ++k) {
-        if (row(t, k) < 0 || row(t, k) >= rows) {
+        if (row(t, k) < -1 || row(t, k) >= rows) {
           call.fail(fmt::format("row_of[{}, {}] is {} (there are {} rows)", t, k, row(t, k), rows));
         }
       }
@@ -43,13 +46,14 @@ void HostOps::permute_forward(const PermuteForward& args) {
   const std::int32_t* choice_of = call.indices("choice_of", args.choice_of, out.rows);
   const Matrix weights = call.optional_matrix("weights", args.weights, x.rows, args.top_k);
   for (std::int64_t r = 0; r < out.rows; ++r) {
-    if (choice_of[r] < 0 || choice_of[r] >= x.rows * args.top_k) {
+    if (choice_of[r] < -1 || choice_of[r] >= x.rows * args.top_k) {
       call.fail(
           fmt::format("choice_of[{}] is {} ({} tokens with top_k {})", r, choice_of[r], x.rows, args.top_k));
     }
   }
   for_each(out.rows, [&](std::int64_t r, std::int64_t) {
     const std::int64_t choice = choice_of[r];
+    if (choice < 0) return;
     const std::int64_t token = choice / args.top_k;
     if (weights) {
       out.line(r) = x.line(token) * weights.row(token)[choice % args.top_k];
@@ -67,15 +71,19 @@ void HostOps::permute_backward(const PermuteBackward& args) {
   const Matrix x = choices.weights ? call.matrix("x", args.x, dx.rows, dx.columns) : Matrix{};
   choices.check_rows(call, dout.rows);
   for_each(dx.rows, [&](std::int64_t t, std::int64_t) {
+    bool is_sum = args.accumulate;
     for (std::int64_t k = 0; k < choices.top_k; ++k) {
+      if (choices.dweights) choices.dweights.row(t)[k] = 0;
+      if (!choices.has_row(t, k)) continue;
       const Line from = dout.line(choices.row(t, k));
       if (choices.dweights) choices.dweights.row(t)[k] = (x.line(t) * from).sum();
-      if (k > 0 || args.accumulate) {
+      if (std::exchange(is_sum, true)) {
         dx.line(t) += choices.weight(t, k) * from;
       } else {
         dx.line(t) = choices.weight(t, k) * from;
       }
     }
+    if (!is_sum) dx.line(t) = 0;
   });
 }
 
@@ -87,16 +95,24 @@ void HostOps::combine_forward(const CombineForward& args) {
   const Matrix base = call.optional_matrix("base", args.base, y.rows, y.columns);
   choices.check_rows(call, rows.rows);
   for_each(y.rows, [&](std::int64_t t, std::int64_t) {
+    bool is_sum = false;
     for (std::int64_t k = 0; k < choices.top_k; ++k) {
+      if (!choices.has_row(t, k)) continue;
       const Line from = rows.line(choices.row(t, k));
       const float weight = choices.weight(t, k);
-      if (k > 0) {
+      if (std::exchange(is_sum, true)) {
         y.line(t) += weight * from;
       } else if (base) {
         y.line(t) = base.line(t) + weight * from;
       } else {
         y.line(t) = weight * from;
       }
+    }
+    if (is_sum) return;
+    if (!base) {
+      y.line(t) = 0;
+    } else if (args.base.data != args.y.data) {
+      y.line(t) = base.line(t);
     }
   });
 }
@@ -111,6 +127,8 @@ void HostOps::combine_backward(const CombineBackward& args) {
   for_each(dy.rows, [&](std::int64_t t, std::int64_t) {
     for (std::int64_t k = 0; k < choices.top_k; ++k) {
       const std::int64_t r = choices.row(t, k);
+      if (choices.dweights) choices.dweights.row(t)[k] = 0;
+      if (r < 0) continue;
       if (choices.dweights) choices.dweights.row(t)[k] = (dy.line(t) * rows.line(r)).sum();
       drows.line(r) = choices.weight(t, k) * dy.line(t);
     }

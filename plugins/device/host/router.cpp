@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "caravan/random.hpp"
 #include "host_ops.hpp"
@@ -49,17 +50,50 @@ struct Sorted {
   std::int32_t* choice_of;
 };
 
-/// Counting sort of the choices token·K + k by expert; stable because choices are visited in order. While
-/// rows are given out, offsets[e] is the next free row of e, which at the end is the first of e + 1.
+/// Adds how often each expert is chosen: whole numbers, so that large counts stay exact.
+void add_choices(const Rows<std::int32_t>& experts, std::int64_t num_experts, float* counts) {
+  std::vector<std::int64_t> chosen(static_cast<std::size_t>(num_experts));
+  for (std::int64_t t = 0; t < experts.rows; ++t) {
+    for (std::int64_t k = 0; k < experts.columns; ++k) ++chosen[static_cast<std::size_t>(experts.row(t)[k])];
+  }
+  for (std::size_t e = 0; e < chosen.size(); ++e) counts[e] += static_cast<float>(chosen[e]);
+}
+
+/// Marks the choices that their experts take by 0, the others by −1. Returns how many are dropped.
+std::int64_t drop(const Rows<std::int32_t>& experts, std::int64_t num_experts, const ExpertCapacity& capacity,
+                  const Rows<std::int32_t>& row_of) {
+  if (capacity.choices == 0) {
+    for (std::int64_t t = 0; t < experts.rows; ++t) std::fill_n(row_of.row(t), experts.columns, 0);
+    return 0;
+  }
+  std::vector<std::int64_t> taken(static_cast<std::size_t>(num_experts));
+  std::int64_t dropped = 0;
+  for (std::int64_t t = 0; t < experts.rows; ++t) {
+    if (t % capacity.sequence_length == 0) std::fill(taken.begin(), taken.end(), 0);
+    for (std::int64_t k = 0; k < experts.columns; ++k) {
+      const bool is_taken = taken[static_cast<std::size_t>(experts.row(t)[k])]++ < capacity.choices;
+      row_of.row(t)[k] = is_taken ? 0 : -1;
+      dropped += !is_taken;
+    }
+  }
+  return dropped;
+}
+
+/// Counting sort of the choices token·K + k by expert; stable because choices are visited in order. Those
+/// that row_of marks as dropped get no row. While rows are given out, offsets[e] is the next free row of e,
+/// which at the end is the first of e + 1.
 void sort_by_expert(const Rows<std::int32_t>& experts, std::int64_t num_experts, const Sorted& to) {
   const std::int64_t top_k = experts.columns;
   std::fill_n(to.offsets, num_experts + 1, 0);
   for (std::int64_t t = 0; t < experts.rows; ++t) {
-    for (std::int64_t k = 0; k < top_k; ++k) ++to.offsets[experts.row(t)[k] + 1];
+    for (std::int64_t k = 0; k < top_k; ++k) to.offsets[experts.row(t)[k] + 1] += to.row_of.row(t)[k] >= 0;
   }
   for (std::int64_t e = 0; e < num_experts; ++e) to.offsets[e + 1] += to.offsets[e];
+  const std::int64_t rows = to.offsets[num_experts];
+  std::fill(to.choice_of + rows, to.choice_of + experts.rows * top_k, -1);
   for (std::int64_t t = 0; t < experts.rows; ++t) {
     for (std::int64_t k = 0; k < top_k; ++k) {
+      if (to.row_of.row(t)[k] < 0) continue;
       const std::int32_t row = to.offsets[experts.row(t)[k]]++;
       to.row_of.row(t)[k] = row;
       to.choice_of[row] = static_cast<std::int32_t>(t * top_k + k);
@@ -73,6 +107,7 @@ void sort_by_expert(const Rows<std::int32_t>& experts, std::int64_t num_experts,
 
 void HostOps::route_forward(const RouteForward& args) {
   const Call call("route_forward");
+  if (const std::string problem = problem_with(args.capacity); !problem.empty()) call.fail(problem);
   const Routed routed(call, args.routed);
   const std::int64_t tokens = routed.logits.rows, num_experts = routed.logits.columns;
   const Rows<std::int32_t>& experts = routed.experts;
@@ -91,10 +126,10 @@ void HostOps::route_forward(const RouteForward& args) {
       router.weights(experts.row(t), weights.row(t));
     }
   });
+  if (counts) add_choices(experts, num_experts, counts);
+  const std::int64_t dropped = drop(experts, num_experts, args.capacity, sorted.row_of);
+  if (!args.dropped.empty()) *args.dropped.as<double>() += static_cast<double>(dropped);
   sort_by_expert(experts, num_experts, sorted);
-  for (std::int64_t e = 0; counts && e < num_experts; ++e) {
-    counts[e] += static_cast<float>(sorted.offsets[e + 1] - sorted.offsets[e]);
-  }
 }
 
 namespace {

@@ -4,16 +4,8 @@
 #include <cmath>
 #include <utility>
 
-#include "caravan/check.hpp"
-
 namespace caravan::all_to_all {
 namespace {
-
-RankGroup expert_group(const Host& host) {
-  CARAVAN_CHECK(host.mesh != nullptr, ConfigError,
-                "dispatch all_to_all outside a mesh of ranks (there is nobody to send rows to). local?");
-  return host.mesh->group(MeshAxis::ep);
-}
 
 /// As a column of rows of one number.
 TensorView as_column(const TensorView& view) {
@@ -55,17 +47,20 @@ Sizes sizes_of(const Routing& routing, const Received& received) {
 }  // namespace
 
 AllToAllDispatcher::AllToAllDispatcher(const Host& host, const Config& config)
-    : group_(expert_group(host)),
+    : alone_(host.mesh ? nullptr : make_single_communicator("experts")),
+      group_(alone_ ? RankGroup(*alone_) : host.mesh->group(MeshAxis::ep)),
       ranks_(group_.host.size()),
       rank_(group_.host.rank()),
       room_(config.at("room").is_null() ? 0 : config.get_float("room")) {}
 
-/// At most every token of the group comes, with as many choices as there are experts here.
+/// At most every token of the group comes, with as many choices as there are experts here, and of each
+/// sequence no more than they take.
 std::int64_t AllToAllDispatcher::most_received(const DispatchSpec& spec) const {
   const std::int64_t tokens = spec.shape.rows(), local = spec.experts / ranks_;
-  const std::int64_t all = ranks_ * tokens * std::min(spec.top_k, local);
-  if (room_ == 0) return all;
-  return std::min(all,
+  std::int64_t most = ranks_ * tokens * std::min(spec.top_k, local);
+  if (spec.capacity > 0) most = std::min(most, ranks_ * spec.shape.sequences * local * spec.capacity);
+  if (room_ == 0) return most;
+  return std::min(most,
                   static_cast<std::int64_t>(std::ceil(room_ * static_cast<double>(tokens * spec.top_k))));
 }
 

@@ -68,6 +68,7 @@ class AllToAllDispatcher final : public Dispatcher {
   Ticket post(const Exchange& exchange, Way way, std::function<void()> finish, const TensorView& scores = {});
   Ticket post_rows(const RowPlan& plan, Way way, const TensorView& own, const TensorView& at_experts);
 
+  std::unique_ptr<Communicator> alone_;  ///< where there is no mesh
   RankGroup group_;
   int ranks_, rank_;
   double room_;                           ///< 0: all

@@ -82,6 +82,7 @@ class MoeLayer final : public Layer {
   void merge_backward_input(Run& run, Frame& frame);
 
   DispatchNeeds dispatch_needs(const BatchShape& shape) const;
+  std::int64_t capacity(Phase phase, std::int64_t sequence_length) const;
   void check_experts() const;
   double sent_bytes(const BatchShape& shape) const;
   bool sends_again(const Frame& frame) const;

@@ -20,7 +20,9 @@ void MoeLayer::route(Run& run, Frame& frame) {
                          .offsets = frame[offsets_],
                          .row_of = frame[row_of_],
                          .choice_of = frame[choice_of_],
-                         .counts = run.counts() ? counts_.data : TensorView{}});
+                         .counts = run.counts() ? counts_.data : TensorView{},
+                         .capacity = {capacity(run.shape.phase, run.shape.length), run.shape.length},
+                         .dropped = run.pass == Pass::first ? run.dropped : TensorView{}});
 }
 
 void MoeLayer::router_forward(Run& run, Frame& frame) {

@@ -1,5 +1,8 @@
 #include "plugins/layer/moe/options.hpp"
 
+#include <algorithm>
+#include <cmath>
+
 #include "caravan/check.hpp"
 
 namespace caravan::moe {
@@ -56,6 +59,9 @@ Options::Options(const Config& config, const Mesh* mesh)
       score_side(config.get_string("score_on") == "input" ? ScoreSide::input : ScoreSide::output),
       noisy(config.get_bool("noisy")),
       centre(config.get_bool("load_balance_centre")),
+      capacity_factor(config.at("capacity_factor").is_null()
+                          ? std::nullopt
+                          : std::optional(config.get_float("capacity_factor"))),
       norm_eps(number(config, "norm_eps")),
       bias_rate(number(config, "load_balance_rate")),
       balance_loss(number(config, "balance_loss")),
@@ -67,6 +73,15 @@ Options::Options(const Config& config, const Mesh* mesh)
       "top_k=" + std::to_string(rule.top_k) + " (there are only experts=" + std::to_string(experts) + ")");
   check_groups(rule, experts);
   check_ranks(experts, mesh);
+}
+
+std::int64_t Options::capacity(std::int64_t sequence_length) const {
+  if (!capacity_factor) return 0;
+  const std::int64_t choices = sequence_length * rule.top_k;
+  const auto even = static_cast<double>((choices + experts - 1) / experts);
+  // An expert that takes none is not meant, and none is chosen more often than there are tokens.
+  const double most = std::max(even * *capacity_factor, *capacity_factor);
+  return static_cast<std::int64_t>(std::clamp(std::floor(most), 1.0, static_cast<double>(sequence_length)));
 }
 
 }  // namespace caravan::moe

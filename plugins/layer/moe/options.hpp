@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "caravan/config.hpp"
@@ -14,11 +15,16 @@ namespace caravan::moe {
 struct Options {
   /// `mesh` may be null: one rank.
   Options(const Config& config, const Mesh* mesh);
+  /// The most choices of a sequence of so many tokens that an expert takes, 0: all. MaxText's rule:
+  /// int(max(ceil(S·K / E)·c, c)).
+  std::int64_t capacity(std::int64_t sequence_length) const;
+
   std::string name;
   std::int64_t dim, experts, hidden, shared_hidden;
   RouterRule rule;
   ScoreSide score_side;
   bool noisy, centre;
+  std::optional<double> capacity_factor;  ///< none: every expert takes all
   float norm_eps, bias_rate, balance_loss, dropout, init_std, out_std;
 };
 

@@ -27,6 +27,10 @@ inline constexpr caravan_param kParams[] = {
     {"bias_in_score", "bool", "false", "", "", "The expert bias changes scores too, not only the choice."},
     {"noisy", "bool", "false", "", "", "Add learned noise to the logits in training (Shazeer et al. 2017)."},
     {"balance_loss", "float", "0", "", ">= 0", "Coefficient of the load-balance loss; 0: none."},
+    {"capacity_factor", "float", "null", "", "> 0",
+     "Experts take int(max(ceil(S*K/E)*c, c)) choices of each sequence, the first ones; the others are "
+     "dropped. null: "
+     "all."},
     {"dropout", "float", "0", "", "[0, 1)", "Dropout of the block's output."},
     {"dispatch", "string or map", "auto", "", "",
      "Plugin that brings tokens to their experts: auto, a name, or a map of name and keys."},

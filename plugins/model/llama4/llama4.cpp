@@ -219,9 +219,9 @@ class Llama4 final : public Model {
 
   LayerSpec experts(std::int64_t layer) const {
     Config config = base(layer);
-    for (const char* key :
-         {"experts", "top_k", "score", "score_on", "normalise", "score_scale", "groups", "limited_groups",
-          "load_balance_rate", "load_balance_centre", "bias_in_score", "noisy", "dispatch"}) {
+    for (const char* key : {"experts", "top_k", "score", "score_on", "normalise", "score_scale", "groups",
+                            "limited_groups", "load_balance_rate", "load_balance_centre", "bias_in_score",
+                            "noisy", "capacity_factor", "dispatch"}) {
       copy(config, key, key);
     }
     config.set("hidden", text(expert_width()));

@@ -58,6 +58,10 @@ inline constexpr caravan_param kParams[] = {
     {"noisy", "bool", "false", "", "", "Learned noise on router logits in training."},
     {"balance_loss", "float", "0", "", ">= 0",
      "Coefficient of the load-balance loss, mean over layers; 0: none."},
+    {"capacity_factor", "float", "null", "", "> 0",
+     "Each expert takes int(max(ceil(S*K/E)*c, c)) choices of a sequence of S tokens, the first ones; the "
+     "others are "
+     "dropped: their tokens keep the residual and the shared expert. null: nothing is dropped."},
     {"dispatch", "string or map", "auto", "", "",
      "Plugin that brings tokens to their experts, or {name: ..., keys of it}. auto: local where each rank "
      "holds all "

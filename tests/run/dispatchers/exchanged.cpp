@@ -57,7 +57,8 @@ class ExchangedDispatcher final : public Dispatcher {
       for (std::int64_t c = 0; c < out.choices; ++c) {
         const std::int32_t expert = routing.experts.as<std::int32_t>()[c];
         float* to = out.slot(rank, c);
-        to[0] = rank_of(expert, routing) == rank ? static_cast<float>(expert) : kNoExpert;
+        const bool is_for_it = has_row(routing, c) && rank_of(expert, routing) == rank;
+        to[0] = is_for_it ? static_cast<float>(expert) : kNoExpert;
         const float weight = score(ScoreSide::input, routing, c);
         const float* from = x.as<float>() + c / routing.experts.extent(1) * x.stride(0);
         for (std::int64_t h = 0; h < out.width; ++h) to[1 + h] = weight * from[h];
@@ -136,6 +137,9 @@ class ExchangedDispatcher final : public Dispatcher {
   std::int64_t rank_of(std::int32_t expert, const Routing& routing) const {
     return expert * ranks_ / (routing.offsets.count() - 1);
   }
+  static bool has_row(const Routing& routing, std::int64_t choice) {
+    return routing.row_of.as<std::int32_t>()[choice] >= 0;
+  }
   static float score(ScoreSide side, const Routing& routing, std::int64_t choice) {
     return routing.score_side == side ? routing.weights.as<float>()[choice] : 1;
   }
@@ -194,6 +198,7 @@ class ExchangedDispatcher final : public Dispatcher {
     for (std::int64_t h = 0; h < in.width; ++h) {
       double sum = base.empty() ? 0 : base.as<float>()[t * base.stride(0) + h];
       for (std::int64_t c = t * top_k; c < (t + 1) * top_k; ++c) {
+        if (!has_row(routing, c)) continue;
         const std::int64_t rank = rank_of(routing.experts.as<std::int32_t>()[c], routing);
         sum += double{score(side, routing, c)} * in.slot(rank, c)[1 + h];
       }
@@ -205,6 +210,8 @@ class ExchangedDispatcher final : public Dispatcher {
                        const DispatchGradient& args) const {
     const std::int64_t top_k = routing.experts.extent(1);
     for (std::int64_t c = t * top_k; c < (t + 1) * top_k; ++c) {
+      args.dweights.as<float>()[c] = 0;
+      if (!has_row(routing, c)) continue;
       const float* from = in.slot(rank_of(routing.experts.as<std::int32_t>()[c], routing), c);
       double sum = from[0];
       if (routing.score_side == ScoreSide::input) {

@@ -151,7 +151,10 @@ class ShuffledDispatcher final : public Dispatcher {
   static std::int64_t first_expert(const Routing& routing) {
     return kManner.second_half ? (routing.offsets.count() - 1) / 2 : 0;
   }
-  static bool is_here(const Routing& routing, std::int64_t expert) { return expert >= first_expert(routing); }
+  static bool is_sent(const Routing& routing, std::int64_t choice) {
+    const bool is_here = routing.experts.as<std::int32_t>()[choice] >= first_expert(routing);
+    return is_here && routing.row_of.as<std::int32_t>()[choice] >= 0;
+  }
 
   /// Received row of an expert's n-th choice: backwards, after its padding.
   void give_places(Run& run, const Routing& routing, const Received& received) const {
@@ -190,7 +193,7 @@ class ShuffledDispatcher final : public Dispatcher {
     const std::int64_t top_k = routing.experts.extent(1);
     for (std::int64_t choice = 0; choice < routing.choice_of.count(); ++choice) {
       const std::int64_t t = choice / top_k, k = choice % top_k;
-      if (!is_here(routing, routing.experts.as<std::int32_t>()[choice])) continue;
+      if (!is_sent(routing, choice)) continue;
       if (const std::int64_t row = Handle(received, routing).place[choice]; row != kNowhere) visit(t, k, row);
     }
   }
@@ -207,7 +210,7 @@ class ShuffledDispatcher final : public Dispatcher {
     double sum = 0;
     for (std::int64_t k = 0; k < routing.experts.extent(1); ++k) {
       const std::int64_t choice = t * routing.experts.extent(1) + k;
-      if (!is_here(routing, routing.experts.as<std::int32_t>()[choice])) continue;
+      if (!is_sent(routing, choice)) continue;
       const std::int64_t row = Handle(received, routing).place[choice];
       if (row == kNowhere) return kPoison;
       sum += double{weight_on(side, routing, received, t, k, row)} * at(rows, row, h);

@@ -45,13 +45,25 @@ struct RoutedTokens {
   TensorView weights;  ///< [T, K] f32; written by the forward
 };
 
+/// How many choices of one sequence an expert takes: the first ones, in the order of token·K + k. The others
+/// are dropped.
+struct ExpertCapacity {
+  std::int64_t choices = 0;          ///< 0: all
+  std::int64_t sequence_length = 0;  ///< S: tokens [b·S, (b + 1)·S) are one sequence
+};
+
+/// Empty, or "capacity -1 of sequences of 0 tokens".
+std::string problem_with(const ExpertCapacity& capacity);
+
 /// The routing of one micro-batch. Sorting is stable: rows of an expert keep the order of token·K + k.
 struct RouteForward {
   RoutedTokens routed;
   TensorView offsets;    ///< [E+1] first row of each expert
-  TensorView row_of;     ///< [T, K] row of (token, k)
-  TensorView choice_of;  ///< [R] token·K + k of a row
-  TensorView counts;     ///< [E] f32 += rows of each expert, or empty
+  TensorView row_of;     ///< [T, K] row of (token, k), or −1 where it is dropped
+  TensorView choice_of;  ///< [R] token·K + k of a row, R = T·K; −1 from offsets[E] on
+  TensorView counts;     ///< [E] f32 += choices of each expert, dropped ones too, or empty
+  ExpertCapacity capacity{};
+  TensorView dropped{};  ///< [1] f64 += dropped choices, or empty
 };
 struct RouteBackward {
   RoutedTokens routed;
@@ -78,7 +90,8 @@ struct BalanceLossBackward {
   TensorView dlogits;  ///< [T, E] += of the compute type
 };
 
-/// out[r] = w·x[choice_of[r] / K], w = weights[choice_of[r]] or 1
+/// out[r] = w·x[choice_of[r] / K], w = weights[choice_of[r]] or 1. Where choice_of is −1 there is no row: it
+/// stays as it is. Below, a row_of of −1 is a choice without a row: it adds nothing, and its dweights are 0.
 struct PermuteForward {
   TensorView x;          ///< [T, H]
   TensorView choice_of;  ///< [R]

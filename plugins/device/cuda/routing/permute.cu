@@ -54,6 +54,7 @@ __global__ void __launch_bounds__(kThreads) permute_kernel(Scatter s, Rows<T> x,
   const std::int64_t row = warp_index();
   if (row >= s.rows) return;
   const int choice = s.choice_of[row], token = choice / s.top_k;
+  if (choice < 0) return;
   const float weight = s.weights.data ? *s.weights.at(token, choice - token * s.top_k) : 1.0f;
   const T* from = x.at(token);
   T* to = out.at(row);
@@ -96,7 +97,8 @@ __global__ void __launch_bounds__(kThreads, kSlots > 1 || kSteps > 3 ? 2 : 3)
 #pragma unroll
   for (int k = 0; k < kSlots; ++k) {
     if (kSlots > 1 && k >= s.top_k) break;
-    from[k] = rows.at(*s.row_of.at(token, k));
+    const int row = *s.row_of.at(token, k);
+    from[k] = row < 0 ? nullptr : rows.at(row);
     weight[k] = s.weights.data ? *s.weights.at(token, k) : 1.0f;
   }
   for_columns<N, kSteps>(s.columns, [&](const Round<N, kSteps>& round) {
@@ -107,11 +109,12 @@ __global__ void __launch_bounds__(kThreads, kSlots > 1 || kSteps > 3 ? 2 : 3)
 #pragma unroll
     for (int k = 0; k < kSlots; ++k) {
       if (kSlots > 1 && k >= s.top_k) break;
-      load_round(values, from[k], round);
+      if (from[k]) load_round(values, from[k], round);
 #pragma unroll
       for (int i = 0; i < kSteps; ++i) {
-        const Floats<N> value = floats_of(values[i]);
         if (k == 0) sum[i] = floats_of(before[i]);
+        if (!from[k]) continue;
+        const Floats<N> value = floats_of(values[i]);
 #pragma unroll
         for (int j = 0; j < N; ++j) sum[i][j] += weight[k] * value[j];
         if (x.data && round.has(i)) dots[k] += dot(floats_of(scale[i]), value);
@@ -141,6 +144,10 @@ __global__ void __launch_bounds__(kThreads)
   const int token = static_cast<int>(choice / s.top_k),
             k = static_cast<int>(choice - std::int64_t{token} * s.top_k);
   const std::int64_t row = *s.row_of.at(token, k);
+  if (row < 0) {
+    if (rows.data && threadIdx.x % kWarp == 0) *s.dweights.at(token, k) = 0;
+    return;
+  }
   const float weight = s.weights.data ? *s.weights.at(token, k) : 1.0f;
   const T *from = dy.at(token), *scales = rows.at(row);
   float total = 0;
