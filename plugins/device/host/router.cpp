@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
 #include "caravan/random.hpp"
 #include "host_ops.hpp"
@@ -50,29 +49,32 @@ struct Sorted {
   std::int32_t* choice_of;
 };
 
-/// Adds how often each expert is chosen: whole numbers, so that large counts stay exact.
-void add_choices(const Rows<std::int32_t>& experts, std::int64_t num_experts, float* counts) {
-  std::vector<std::int64_t> chosen(static_cast<std::size_t>(num_experts));
+/// Adds how often each expert is chosen: whole numbers, so that large counts stay exact. `chosen`: scratch of
+/// integers.
+void add_choices(const Rows<std::int32_t>& experts, std::int64_t num_experts, std::int32_t* chosen,
+                 float* counts) {
+  std::fill_n(chosen, num_experts, 0);
   for (std::int64_t t = 0; t < experts.rows; ++t) {
-    for (std::int64_t k = 0; k < experts.columns; ++k) ++chosen[static_cast<std::size_t>(experts.row(t)[k])];
+    for (std::int64_t k = 0; k < experts.columns; ++k) ++chosen[experts.row(t)[k]];
   }
-  for (std::size_t e = 0; e < chosen.size(); ++e) counts[e] += static_cast<float>(chosen[e]);
+  for (std::int64_t e = 0; e < num_experts; ++e) counts[e] += static_cast<float>(chosen[e]);
 }
 
-/// Marks the choices that their experts take by 0, the others by −1. Returns how many are dropped.
+/// Marks the choices that their experts take by 0, the others by −1. Returns how many are dropped. Until it
+/// is sorted, to.offsets counts what the experts have taken.
 std::int64_t drop(const Rows<std::int32_t>& experts, std::int64_t num_experts, const ExpertCapacity& capacity,
-                  const Rows<std::int32_t>& row_of) {
-  if (capacity.choices == 0) {
-    for (std::int64_t t = 0; t < experts.rows; ++t) std::fill_n(row_of.row(t), experts.columns, 0);
-    return 0;
-  }
-  std::vector<std::int64_t> taken(static_cast<std::size_t>(num_experts));
+                  const Sorted& to) {
   std::int64_t dropped = 0;
   for (std::int64_t t = 0; t < experts.rows; ++t) {
-    if (t % capacity.sequence_length == 0) std::fill(taken.begin(), taken.end(), 0);
+    std::int32_t* row_of = to.row_of.row(t);
+    if (capacity.choices == 0) {
+      std::fill_n(row_of, experts.columns, 0);
+      continue;
+    }
+    if (t % capacity.sequence_length == 0) std::fill_n(to.offsets, num_experts, 0);
     for (std::int64_t k = 0; k < experts.columns; ++k) {
-      const bool is_taken = taken[static_cast<std::size_t>(experts.row(t)[k])]++ < capacity.choices;
-      row_of.row(t)[k] = is_taken ? 0 : -1;
+      const bool is_taken = to.offsets[experts.row(t)[k]]++ < capacity.choices;
+      row_of[k] = is_taken ? 0 : -1;
       dropped += !is_taken;
     }
   }
@@ -126,8 +128,8 @@ void HostOps::route_forward(const RouteForward& args) {
       router.weights(experts.row(t), weights.row(t));
     }
   });
-  if (counts) add_choices(experts, num_experts, counts);
-  const std::int64_t dropped = drop(experts, num_experts, args.capacity, sorted.row_of);
+  if (counts) add_choices(experts, num_experts, sorted.offsets, counts);
+  const std::int64_t dropped = drop(experts, num_experts, args.capacity, sorted);
   if (!args.dropped.empty()) *args.dropped.as<double>() += static_cast<double>(dropped);
   sort_by_expert(experts, num_experts, sorted);
 }
