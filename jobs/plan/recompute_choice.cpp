@@ -126,7 +126,7 @@ std::vector<RecomputePlan> plans_within(double budget, const RankStages& stages,
   const std::size_t all = bytes_with(stages, {});
   const auto room = static_cast<std::size_t>(budget <= 1 ? budget * static_cast<double>(all) : budget);
   if (all <= room) return {};
-  std::vector<RecomputePlan> plans = plans_by_rule({RecomputeRule::Kind::every}, stages.model);
+  std::vector<RecomputePlan> plans = plans_by_rule({RecomputeRule::Kind::every}, stages);
   const std::size_t least = bytes_with(stages, plans);
   CARAVAN_CHECK(
       least <= room, ConfigError,
