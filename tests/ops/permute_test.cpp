@@ -143,10 +143,10 @@ TEST(Permute, RefusesASlotThatDoesNotExist) {
 TEST(Combine, RefusesARowThatDoesNotExist) {
   ReferenceOps ops;
   Tensor rows({1, 1}), y({2, 1});
-  Ids row_of({2, 1}, {0, -1});
+  Ids row_of({2, 1}, {0, -2});
 
   EXPECT_EQ(message_of<DeviceError>([&] { ops.combine_forward({.rows = rows, .row_of = row_of, .y = y}); }),
-            "combine_forward on device 'reference': row -1 of token 1 (there are 1)");
+            "combine_forward on device 'reference': row -2 of token 1 (there are 1)");
 }
 
 }  // namespace
