@@ -1,5 +1,6 @@
 # caravan_add_test(NAME SOURCES … [LIBRARIES …] [NP 1 2 …] [LABELS …] [TIMEOUT s]): a GoogleTest executable.
 # With NP it is run under mpirun once for each rank count, as NAME.npN, and its main is tests/support/mpi_main.cpp.
+# Others without the label system have the label unit, and the target unit_tests builds them (tests/sanitized.sh).
 include(GoogleTest)
 set(CARAVAN_REFERENCE_DIR "${PROJECT_SOURCE_DIR}/../shared/reference" CACHE PATH
     "Independent expected results; a test that finds none skips and says so")
@@ -8,6 +9,8 @@ set(CARAVAN_CASES_DIR "${PROJECT_SOURCE_DIR}/../shared/cases" CACHE PATH
 # Ends what hangs. A busy machine needs many times what an idle one does; tests/check_times.py wants 5 times.
 set(CARAVAN_TEST_TIMEOUT 600)
 set(CARAVAN_MPIRUN ${MPIEXEC_EXECUTABLE} --oversubscribe --bind-to none --mca btl self,vader)
+
+add_custom_target(unit_tests)
 
 function(caravan_test_environment test)
   set_property(TEST ${test} APPEND PROPERTY ENVIRONMENT
@@ -41,6 +44,11 @@ function(caravan_add_test name)
   target_precompile_headers(test_${name} REUSE_FROM ${headers})
   caravan_test_options(test_${name})
   if(NOT arg_NP)
+    if(NOT "system" IN_LIST arg_LABELS)
+      list(APPEND arg_LABELS unit)
+      list(REMOVE_DUPLICATES arg_LABELS)
+      add_dependencies(unit_tests test_${name})
+    endif()
     target_link_libraries(test_${name} PRIVATE GTest::gtest GTest::gmock GTest::gtest_main)
     add_test(NAME ${name} COMMAND test_${name})
     set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}")
