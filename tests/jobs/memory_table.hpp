@@ -4,6 +4,13 @@
 
 namespace caravan::test {
 
+/// A sanitizer takes memory and time of its own.
+#if defined(__SANITIZE_ADDRESS__)
+inline constexpr bool kIsInstrumented = true;
+#else
+inline constexpr bool kIsInstrumented = false;
+#endif
+
 /// Bytes of a line "  <item>    123.45 MiB" of --dry-run's table of memory; NaN where it has none.
 double planned_bytes(const std::string& text, const std::string& item);
 

@@ -8,12 +8,6 @@
 namespace caravan::test {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__)
-constexpr bool kIsInstrumented = true;
-#else
-constexpr bool kIsInstrumented = false;
-#endif
-
 constexpr const char* kDebugJob = R"(device: host
 model: {preset: debugmodel}
 data: {source: synthetic, vocab_size: 2048}

@@ -11,12 +11,6 @@
 namespace caravan::test {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__)
-constexpr bool kIsInstrumented = true;
-#else
-constexpr bool kIsInstrumented = false;
-#endif
-
 // 39 million parameters in blocks that are small beside all of them: what only the first rank of a sum holds
 // is in the plan of every rank.
 constexpr const char* kJob = R"(device: host
