@@ -26,8 +26,4 @@ cd "$(dirname "$0")/.."
 build_dir=${build_dir:-$PWD/build-asan}
 cmake --preset asan -B "$build_dir" -DCARAVAN_CUDA=OFF
 cmake --build "$build_dir" --target unit_tests -j "$(nproc)"
-echo "== sanitized: built in $SECONDS s"
-export LSAN_OPTIONS="suppressions=$PWD/tests/support/lsan.supp:print_suppressions=0" ASAN_OPTIONS=fast_unwind_on_malloc=0
-export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 ctest --test-dir "$build_dir" --output-on-failure --no-tests=error -j "$(nproc)" -L '^unit$' -LE '^(mpi|slow|system)$' -E '^base_format$'
-echo "== sanitized: $SECONDS s"

@@ -47,9 +47,10 @@ std::vector<int> blocks_of_stages(int blocks, int stages, const SplitRule& rule)
   CARAVAN_CHECK(
       base > 0 && result.front() >= 0 && result.back() >= 0, ConfigError,
       fmt::format(
-          "{} layers for {} stages (the embedding counts for {} and the head for {}, so some stage would "
-          "have less than nothing). Fewer stages, or parallel.first_stage_less and last_stage_less 0?",
-          blocks, stages, rule.first_less, rule.last_less));
+          "{} layers for {} stages (the embedding counts for {} layers and the head for {}, which leaves too "
+          "few for every stage). Fewer stages{}?",
+          blocks, stages, rule.first_less, rule.last_less,
+          blocks < stages ? "" : ", or parallel.first_stage_less=0 and parallel.last_stage_less=0"));
   return result;
 }
 

@@ -1,6 +1,7 @@
 // What a ParameterStore does with parameters in groups; those that are whole are in parameter_store.cpp.
 #include <algorithm>
 #include <map>
+#include <unordered_map>
 
 #include "caravan/check.hpp"
 #include "core/run/parameter_groups.hpp"
@@ -60,14 +61,21 @@ TensorView whole_in(const TensorView& room, const ParameterGroup& group, std::si
   return room.rows(group.offsets[index], group.offsets[index] + shape.count()).reshape(shape);
 }
 
+std::unordered_map<const Parameter*, Fragment*> by_parameter(std::vector<Fragment>& fragments) {
+  std::unordered_map<const Parameter*, Fragment*> all;
+  for (Fragment& fragment : fragments) all[fragment.parameter] = &fragment;
+  return all;
+}
+
 }  // namespace
 
 void ParameterStore::divide(std::vector<ParameterGroup> groups) {
   CARAVAN_EXPECT(arenas_.empty() && !groups_);
   groups_ = std::make_unique<std::vector<ParameterGroup>>(std::move(groups));
+  const auto fragments = by_parameter(fragments_);
   for (const ParameterGroup& group : *groups_) {
     for (std::size_t index = 0; index < group.parameters.size(); ++index) {
-      Fragment& fragment = fragment_of(group.parameters[index]);
+      Fragment& fragment = *fragments.at(group.parameters[index]);
       const AxisRange kept = kept_of(group, index);
       fragment.begin = kept.begin;
       fragment.end = kept.end;
@@ -77,13 +85,6 @@ void ParameterStore::divide(std::vector<ParameterGroup> groups) {
 
 std::span<const ParameterGroup> ParameterStore::groups() const noexcept {
   return groups_ ? std::span<const ParameterGroup>(*groups_) : std::span<const ParameterGroup>();
-}
-
-Fragment& ParameterStore::fragment_of(const Parameter* parameter) {
-  const auto found = std::find_if(fragments_.begin(), fragments_.end(),
-                                  [&](const Fragment& each) { return each.parameter == parameter; });
-  CARAVAN_EXPECT(found != fragments_.end());
-  return *found;
 }
 
 ParameterStore::Memory ParameterStore::memory_of_groups(Content content, std::size_t slots) const {
@@ -101,11 +102,12 @@ ParameterStore::Memory ParameterStore::memory_of_groups(Content content, std::si
 }
 
 void ParameterStore::place_stretches(Arena& arena, DType dtype, const PlaceStretch& place) {
+  const auto fragments = by_parameter(fragments_);
   for (ParameterGroup& group : *groups_) {
     const TensorView stretch = arena.take(dtype, {group.stretch.size()});
     place.of_group(group) = stretch;
     for (std::size_t index = 0; index < group.parameters.size(); ++index) {
-      Fragment& fragment = fragment_of(group.parameters[index]);
+      Fragment& fragment = *fragments.at(group.parameters[index]);
       place.of_fragment(fragment) = in_stretch(stretch, group, index, fragment);
     }
   }

@@ -2,11 +2,9 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
-#include <tuple>
 
 #include "caravan/check.hpp"
-#include "caravan/checked.hpp"
+#include "core/run/memory_order.hpp"
 
 namespace caravan {
 namespace {
@@ -25,9 +23,8 @@ ParameterGroup::ParameterGroup(std::string name_, std::vector<Parameter*> parame
                                const Mesh& mesh)
     : name(std::move(name_)), parameters(std::move(parameters_)), over(over_) {
   CARAVAN_EXPECT(!parameters.empty());
-  const auto key = [](const Parameter* p) { return std::tuple(p->gradient_is_replaced(), p->spec().kind); };
   std::stable_sort(parameters.begin(), parameters.end(),
-                   [&](const auto* a, const auto* b) { return key(a) < key(b); });
+                   [](const auto* a, const auto* b) { return memory_order(*a) < memory_order(*b); });
   for (const Parameter* parameter : parameters) {
     offsets.push_back(rounded_up(used, kAlignment));
     used = offsets.back() + parameter->shape().count();

@@ -1,11 +1,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <tuple>
 
 #include "caravan/check.hpp"
 #include "caravan/checked.hpp"
 #include "caravan/parameter.hpp"
+#include "core/run/memory_order.hpp"
 #include "core/run/parameter_groups.hpp"
 
 namespace caravan {
@@ -107,11 +107,9 @@ ParameterStore::Memory ParameterStore::memory_of_wholes(Content content, std::si
 std::vector<Fragment*> ParameterStore::in_memory_order() {
   std::vector<Fragment*> all;
   for (Fragment& fragment : fragments_) all.push_back(&fragment);
-  const auto key = [](const Fragment* f) {
-    return std::tuple(f->parameter->gradient_is_replaced(), f->parameter->gradient_is_squared(),
-                      f->parameter->spec().kind);
-  };
-  std::stable_sort(all.begin(), all.end(), [&](const auto* a, const auto* b) { return key(a) < key(b); });
+  std::stable_sort(all.begin(), all.end(), [](const auto* a, const auto* b) {
+    return memory_order(*a->parameter) < memory_order(*b->parameter);
+  });
   return all;
 }
 

@@ -1,7 +1,7 @@
 #include "core/run/step_traffic.hpp"
 
 #include <algorithm>
-#include <optional>
+#include <utility>
 
 namespace caravan {
 namespace {
@@ -10,10 +10,8 @@ class Count {
  public:
   Count(const RankPlan& plan, const std::vector<int>& stages, std::vector<StageWalks>& walks,
         ShardedParameters& sharded)
-      : plan_(plan), stages_(stages), walks_(walks), sharded_(sharded) {
-    for (std::size_t at = 0; at < stages.size(); ++at) {
-      for (const GroupExchange* exchange : sharded.stage(at).exchanges()) ++stages_left_[exchange];
-    }
+      : plan_(plan), stages_(stages), walks_(walks) {
+    for (std::size_t at = 0; at < stages.size(); ++at) add_stage(sharded.stage(at));
   }
 
   void add(const Action& action) {
@@ -26,9 +24,9 @@ class Count {
       case ActionKind::backward_input:
       case ActionKind::backward_weight:
         if (is_left_to_repetition(at, action)) return;
-        return walk(at, walks_[at].next(action.kind, action.microbatch));
+        return walk(walks_[at].next(action.kind, action.microbatch));
       case ActionKind::unshard:
-        for (const GroupExchange* exchange : sharded_.stage(at).exchanges()) gather(*exchange);
+        for (Group* group : groups_of_[at]) gather(*group);
         return;
       case ActionKind::reduce_gradients:
         return reduce(at);
@@ -39,43 +37,75 @@ class Count {
   StepTraffic take() { return std::move(traffic_); }
 
  private:
+  struct Group {
+    const ParameterGroup* of = nullptr;
+    const ParameterGroup** holder = nullptr;  ///< of its room of weights
+    GroupTraffic* traffic = nullptr;
+    int stages_left = 0;
+  };
+  /// What a visit does with a group: a gather, or a sum of its gradients.
+  struct Exchange {
+    Group* group = nullptr;
+    bool gathers = false;
+  };
+
+  void add_stage(const StageGroups& stage) {
+    std::vector<Group*>& of_stage = groups_of_.emplace_back();
+    for (std::size_t index = 0; index < stage.exchanges().size(); ++index) {
+      const GroupVisits& visits = stage.visits()[index];
+      const ParameterGroup& of = stage.exchanges()[index]->group();
+      Group& group = groups_[&of];
+      group = {&of, &holders_[of.weight_room], &traffic_[&of], group.stages_left + 1};
+      exchanges_[visits.gather] = {&group, true};
+      exchanges_[visits.reduce] = exchanges_[visits.reduce_last] = {&group, false};
+      of_stage.push_back(&group);
+    }
+  }
+
   bool is_left_to_repetition(std::size_t at, const Action& action) const {
     return action.kind == ActionKind::forward && plan_.places[at].forward_set(action.microbatch) == kNoPlace;
   }
 
-  void gather(const GroupExchange& exchange) {
-    const ParameterGroup& group = exchange.group();
-    if (!group.is_divided()) return;
-    if (std::exchange(holders_[group.weight_room], &group) != &group) ++traffic_[&group].gathers;
+  static void gather(Group& group) {
+    if (!group.of->is_divided()) return;
+    if (std::exchange(*group.holder, group.of) != group.of) ++group.traffic->gathers;
   }
 
   void reduce(std::size_t at) {
-    for (const GroupExchange* exchange : sharded_.stage(at).exchanges()) {
-      const ParameterGroup& group = exchange->group();
-      if (!group.is_divided() || group.shares_gradient_room || --stages_left_[exchange] > 0) continue;
-      ++traffic_[&exchange->group()].reductions;
+    for (Group* group : groups_of_[at]) {
+      if (!group->of->is_divided() || group->of->shares_gradient_room || --group->stages_left > 0) continue;
+      ++group->traffic->reductions;
     }
   }
 
-  void walk(std::size_t at, const Walk& walk) {
-    const StageGroups& groups = sharded_.stage(at);
-    for (const Visit& visit : walk) {
-      for (std::size_t index = 0; index < groups.visits().size(); ++index) {
-        const GroupVisits& known = groups.visits()[index];
-        if (visit.segment == known.gather) gather(*groups.exchanges()[index]);
-        if (visit.segment == known.reduce || visit.segment == known.reduce_last)
-          ++traffic_[&groups.exchanges()[index]->group()].reductions;
-      }
+  void walk(const Walk& walk) {
+    const auto [known, is_new] = exchanges_of_.try_emplace(&walk);
+    if (is_new) known->second = exchanges_of(walk);
+    for (const Exchange& exchange : known->second) {
+      if (exchange.gathers)
+        gather(*exchange.group);
+      else
+        ++exchange.group->traffic->reductions;
     }
+  }
+
+  std::vector<Exchange> exchanges_of(const Walk& walk) const {
+    std::vector<Exchange> exchanges;
+    for (const Visit& visit : walk)
+      if (const auto found = exchanges_.find(visit.segment); found != exchanges_.end())
+        exchanges.push_back(found->second);
+    return exchanges;
   }
 
   const RankPlan& plan_;
   const std::vector<int>& stages_;
   std::vector<StageWalks>& walks_;
-  ShardedParameters& sharded_;
-  std::map<const GroupExchange*, int> stages_left_;
-  std::map<int, const ParameterGroup*> holders_;
   StepTraffic traffic_;
+  std::map<int, const ParameterGroup*> holders_;
+  std::map<const ParameterGroup*, Group> groups_;
+  std::vector<std::vector<Group*>> groups_of_;  ///< of each stage
+  std::map<const Segment*, Exchange> exchanges_;
+  std::map<const Walk*, std::vector<Exchange>> exchanges_of_;  ///< a step makes few walks many times
 };
 
 }  // namespace

@@ -68,13 +68,22 @@ std::optional<std::size_t> bytes_with(TrainSetup& setup, const std::vector<std::
   return most;
 }
 
-/// Changes of the job that let it fit, each as it would be typed, with what it takes then. Only what such a
-/// job would not be refused for.
+/// Memory that a rank may fill, and what to call it. A host that promises more than it has kills later: its
+/// memory is the limit, and less that is available now is said, since it may come back.
+struct Room {
+  std::size_t most;
+  std::string text;
+  std::int64_t sharers = 1;  ///< ranks that fill the same memory
+};
+
+/// Changes of the job that let it fit, each as it would be typed, with what a rank takes then. Only what such
+/// a job would not be refused for.
 class Advice {
  public:
-  Advice(TrainSetup& setup, std::size_t room)
+  Advice(TrainSetup& setup, const Room& room)
       : setup_(setup),
-        room_(room),
+        room_(room.most),
+        sharers_(room.sharers),
         parameters_(setup.model()
                         .parameters()
                         .memory(ParameterStore::Content::weights_and_gradients, setup.slots().size())
@@ -114,10 +123,15 @@ class Advice {
     if (!affords(pipeline)) return false;
     const auto bytes = bytes_with(setup_, changes, ranks);
     if (!bytes || *bytes > room_) return false;
-    ways_.push_back(fmt::format("{}{} takes {}", fmt::join(changes, " "),
-                                ranks == this->ranks() ? "" : fmt::format(" on {} ranks", ranks),
-                                text_of(*bytes)));
+    ways_.push_back(
+        fmt::format("{}{} takes {} a rank", fmt::join(changes, " "), where(ranks), text_of(*bytes)));
     return true;
+  }
+  /// More ranks that filled this machine's memory would have no more room together: they are on others.
+  std::string where(std::int64_t ranks) {
+    if (ranks == this->ranks()) return "";
+    if (setup_.device().memory() != Memory::host) return fmt::format(" on {} ranks", ranks);
+    return fmt::format(" on {} ranks, {} on a machine,", ranks, sharers_);
   }
 
   /// The largest micro-batch below the job's, halved and halved again.
@@ -160,16 +174,11 @@ class Advice {
   }
 
   TrainSetup& setup_;
-  std::size_t room_, parameters_;
+  std::size_t room_;
+  std::int64_t sharers_;
+  std::size_t parameters_;
   std::int64_t left_ = 16'000;  // layers to be made on paper
   std::vector<std::string> ways_;
-};
-
-/// Memory that a rank may fill, and what to call it. A host that promises more than it has kills later: its
-/// memory is the limit, and less that is available now is said, since it may come back.
-struct Room {
-  std::size_t most;
-  std::string text;
 };
 
 /// The ranks of one machine, and what they need together.
@@ -198,7 +207,8 @@ Room room_on_host(const HostMemory& host, std::size_t needed, const Neighbours& 
   return {share >= 1 ? needed : static_cast<std::size_t>(share * static_cast<double>(needed)),
           fmt::format("of memory{}, and this machine has {}",
                       all.ranks == 1 ? "" : fmt::format(", the {} here {}", all.ranks, text_of(bytes)),
-                      text_of(host.total))};
+                      text_of(host.total)),
+          all.ranks};
 }
 
 std::optional<Room> room_of(const Device& device, std::size_t needed, Communicator& world) {
@@ -217,7 +227,7 @@ void check_memory_fits(TrainSetup& setup) {
   const MemoryPlan plan = setup.memory();
   const auto room = room_of(setup.device(), plan.total(), setup.world());
   if (!room || plan.total() <= room->most) return;
-  const std::vector<std::string> ways = Advice(setup, room->most).ways();
+  const std::vector<std::string> ways = Advice(setup, *room).ways();
   throw DeviceError(fmt::format("this rank needs {} {} ({}; with {}). {}?", text_of(plan.total()), room->text,
                                 largest_items(plan), sizes_of(setup.job()),
                                 ways.empty() ? "A smaller model, or devices with more memory"

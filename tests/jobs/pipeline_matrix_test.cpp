@@ -13,6 +13,7 @@
 #include "caravan/error.hpp"
 #include "jobs/train/training_steps.hpp"
 #include "parallel/world.hpp"
+#include "tests/jobs/tiny_job.hpp"
 #include "tests/support/plugin_dir.hpp"
 
 // Every schedule on every number of ranks gives the losses and norms of one rank: experts, balancing,
@@ -42,28 +43,10 @@ struct Case {
 
 /// `sequences` of a step over all data ranks.
 Job job_of(const Case& test, int sequences) {
-  Config tree = Config::parse(R"(
-seed: 5
-device: host
-model: {plugin: llama4, vocab_size: 32, dim: 16, heads: 2, kv_heads: 1, width_multiple_of: 16, experts: 3, top_k: 2,
-        noisy: true, balance_loss: 0.01, load_balance_rate: 0.01, dropout: 0.1}
-data: {source: synthetic, vocab_size: 32}
-train: {steps: 100, sequence_length: 4, lr: 3e-3, warmup_steps: 3}
-checkpoint: {enabled: false}
-)");
-  const auto set = [&](const std::string& key, const auto& value) {
-    tree.override_with(fmt::format("{}={}", key, value));
-  };
-  set("model.layers", test.layers);
-  set("model.tied_head", test.tied);
-  set("train.global_batch_size", sequences);
-  set("train.recompute", test.recompute);
-  set("parallel.pipeline", test.pipeline);
-  set("parallel.schedule", test.schedule);
-  if (!test.file.empty()) set("parallel.schedule_options.file", test.file);
-  if (test.pipeline > 1) set("parallel.stages_per_rank", test.stages_per_rank);
-  if (test.shards > 1) set("parallel.data_shard", test.shards);
-  for (const std::string& key : test.keys) tree.override_with("parallel." + key);
+  Config tree =
+      tiny_job(test, sequences, ", noisy: true, balance_loss: 0.01, load_balance_rate: 0.01, dropout: 0.1");
+  tree.override_with(fmt::format("model.tied_head={}", test.tied));
+  if (!test.file.empty()) tree.override_with("parallel.schedule_options.file=" + test.file);
   return resolve_job(std::move(tree));
 }
 

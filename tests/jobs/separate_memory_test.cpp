@@ -144,10 +144,10 @@ TEST_F(SeparateMemory, TheDryRunCountsTheDevicesMemoryApartFromTheHosts) {
 }
 
 /// "train.local_batch_size=2 train.recompute=full" of "…; train.local_batch_size=2 train.recompute=full takes
-/// 3 MiB; …"
+/// 3 MiB a rank; …"
 std::vector<Overrides> advised(const std::string& text) {
   std::vector<Overrides> ways;
-  const std::regex way("((?:[a-z]+\\.[a-z_]+=[a-z0-9]+ )+)(?:on [0-9]+ ranks )?takes [0-9.]+ [KM]iB");
+  const std::regex way("((?:[a-z]+\\.[a-z_]+=[a-z0-9]+ )+)(?:on [0-9]+ ranks )?takes [0-9.]+ [KM]iB a rank");
   for (std::sregex_iterator found(text.begin(), text.end(), way), end; found != end; ++found) {
     std::istringstream words((*found)[1].str());
     ways.emplace_back(std::istream_iterator<std::string>(words), std::istream_iterator<std::string>());

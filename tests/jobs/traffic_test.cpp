@@ -10,6 +10,7 @@
 #include "jobs/plan/exchanges.hpp"
 #include "jobs/train/training_steps.hpp"
 #include "parallel/world.hpp"
+#include "tests/jobs/tiny_job.hpp"
 #include "tests/support/plugin_dir.hpp"
 
 // How often steps on shards gather each parameter group and sum its gradients: what the rule of rooms says,
@@ -34,26 +35,7 @@ struct Case {
 };
 
 Job job_of(const Case& test, int ranks) {
-  Config tree = Config::parse(R"(
-seed: 5
-device: host
-model: {plugin: llama4, vocab_size: 32, dim: 16, heads: 2, kv_heads: 1, width_multiple_of: 16, experts: 3, top_k: 2}
-data: {source: synthetic, vocab_size: 32}
-train: {steps: 100, sequence_length: 4, lr: 3e-3, warmup_steps: 3}
-checkpoint: {enabled: false}
-)");
-  const auto set = [&](const std::string& key, const auto& value) {
-    tree.override_with(fmt::format("{}={}", key, value));
-  };
-  set("model.layers", test.layers);
-  set("train.global_batch_size", test.microbatches * (ranks / test.pipeline));
-  set("train.recompute", test.recompute);
-  set("parallel.pipeline", test.pipeline);
-  set("parallel.schedule", test.schedule);
-  if (test.pipeline > 1) set("parallel.stages_per_rank", test.stages_per_rank);
-  set("parallel.data_shard", test.shards);
-  for (const std::string& key : test.keys) tree.override_with("parallel." + key);
-  return resolve_job(std::move(tree));
+  return resolve_job(tiny_job(test, test.microbatches * (ranks / test.pipeline)));
 }
 
 /// By the name of the group.

@@ -210,7 +210,6 @@ class ParameterStore {
   Memory memory_of_wholes(Content content, std::size_t slots) const;
   void finish_gradient(Device& device, Parameter& parameter);
 
-  Fragment& fragment_of(const Parameter* parameter);
   Memory memory_of_groups(Content content, std::size_t slots) const;
   /// Where the stretch of a group goes, and a fragment's part of it.
   struct PlaceStretch {
