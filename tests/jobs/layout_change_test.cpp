@@ -39,6 +39,11 @@ const Layout kPipelineInOneFile{
     "zbv", 2, {"parallel.pipeline=2", "parallel.schedule=zbv", "checkpoint.files=one"}};
 const Layout kPipelineOfShards{
     "pipeline-shards", 4, {"parallel.pipeline=2", "parallel.data_shard=2", "checkpoint.async=true"}};
+const Layout kExperts{"experts", 2, {"parallel.data_shard=2", "parallel.expert=2"}};
+const Layout kShardedExperts{
+    "sharded-experts", 4, {"parallel.data_shard=4", "parallel.expert=2", "checkpoint.files=one"}};
+const Layout kPipelineOfExperts{
+    "pipeline-experts", 4, {"parallel.pipeline=2", "parallel.data_shard=2", "parallel.expert=2"}};
 
 class LayoutChange : public JobTest {
  protected:
@@ -110,9 +115,26 @@ TEST_F(LayoutChange, ShardsAndAPipelineOfWholeParametersGoOnFromEachOther) {
   expect_to_go_on(kPipeline, kShards, read_metrics(file("undisturbed")));
 }
 
+TEST_F(LayoutChange, ExpertsOverRanksGoOnFromEveryLayoutAndItFromThem) {
+  succeed(steps("undisturbed", kOne, 4));
+  const auto undisturbed = read_metrics(file("undisturbed"));
+  const std::vector<Layout> experts{kExperts, kShardedExperts, kPipelineOfExperts}, others{kOne, kHybrid};
+  for (const std::vector<Layout>* layouts : {&experts, &others})
+    for (const Layout& layout : *layouts) succeed(steps(layout.name, layout, 2));
+  for (const Layout& layout : experts) {
+    for (const Layout& other : others) {
+      expect_to_go_on(layout, other, undisturbed);
+      expect_to_go_on(other, layout, undisturbed);
+    }
+  }
+  expect_to_go_on(kExperts, kShardedExperts, undisturbed);
+  expect_to_go_on(kPipelineOfExperts, kExperts, undisturbed);
+}
+
 TEST_F(LayoutChange, TheSeedOfEveryLayoutIsTheSame) {
   const std::string alone = seed(kOne);
-  for (const Layout& layout : {kShards, kShardsInOneFile, kHybrid, kPipelineInOneFile, kPipelineOfShards}) {
+  for (const Layout& layout : {kShards, kShardsInOneFile, kHybrid, kPipelineInOneFile, kPipelineOfShards,
+                               kExperts, kShardedExperts, kPipelineOfExperts}) {
     SCOPED_TRACE(layout.name);
     const std::string path = seed(layout);
     EXPECT_TRUE(ended_with(caravan({"inspect", "--verify", path}), 0));

@@ -1,0 +1,90 @@
+#include <gmock/gmock.h>
+
+#include <chrono>
+#include <csignal>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "tests/jobs/job_test.hpp"
+
+// Experts over ranks where something is wrong: a rank that dies while rows travel, and jobs that ask for what
+// cannot be.
+namespace caravan::test {
+namespace {
+
+using ::testing::HasSubstr;
+using Overrides = std::vector<std::string>;
+
+class ExpertFaults : public JobTest {
+ protected:
+  /// A dry run on so many ranks that are not running.
+  Outcome dry_run(int ranks, const Overrides& overrides) const {
+    Command command = train(job(kMiniJob), "dry", 0, overrides);
+    command.arguments.insert(command.arguments.end(), {"--dry-run", "--ranks", std::to_string(ranks)});
+    return run(command);
+  }
+};
+
+/// Its layers are small, so that ranks are in their exchanges most of the time.
+TEST_F(ExpertFaults, ARankThatIsKilledEndsTheOthersAndIsNamed) {
+  for (int killed : {0, 1, 2}) {
+    SCOPED_TRACE(killed);
+    Program program(
+        train(job(kMiniJob), "run-" + std::to_string(killed), 4,
+              {"parallel.data_shard=4", "parallel.expert=4", "train.steps=1000000", "train.log_every=1",
+               "checkpoint.enabled=false", "metrics.jsonl=false", "metrics.tensorboard=false"}),
+        folder_.path());
+    ASSERT_TRUE(program.wait_for("step 20/", 30));
+    const pid_t process = program.process_of_rank(killed);
+    ASSERT_GT(process, 0);
+    const auto start = std::chrono::steady_clock::now();
+    ASSERT_EQ(::kill(process, SIGKILL), 0);
+    const Outcome outcome = program.wait();
+    EXPECT_LT(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), 10);
+    EXPECT_TRUE(program.all_gone_within(10));
+    EXPECT_NE(outcome.code, 0);
+    EXPECT_THAT(outcome.err, HasSubstr("process rank " + std::to_string(killed)));
+  }
+}
+
+TEST_F(ExpertFaults, WhatCannotBeIsRefusedWithItsNumbers) {
+  const std::tuple<int, Overrides, const char*> cases[] = {
+      {4,
+       {"parallel.data_shard=4", "parallel.expert=4", "model.experts=6"},
+       "experts=6 with parallel.expert=4"},
+      {2, {"parallel.expert=2"}, "expert=2 x expert_tensor=1 with data_shard=1"},
+      {4, {"parallel.data_shard=2", "parallel.expert=4"}, "and 4 does not divide 2). data_shard=4?"},
+      {2, {"parallel.data_shard=2", "parallel.expert=2", "model.dispatch=local"}, "Another model.dispatch"},
+      {1, {"model.dispatch=teleport"}, "no dispatch 'teleport'"},
+      {1, {"model.dispatch={room: 2}"}, "dispatch is no name"},
+      {1, {"model.dispatch={name: auto, room: 2}"}, "keys of dispatch auto"},
+      {1, {"model.dispatch={name: all_to_all, room: 0.5}"}, "room=0.5 (must be >= 1)"},
+      {1, {"model.dispatch={name: local, room: 2}"}, "unknown key 'room'"},
+      {1, {"model.capacity_factor=0"}, "capacity_factor=0 (must be > 0)"},
+      {1, {"model.capacity_factor=-1"}, "capacity_factor=-1 (must be > 0)"},
+      {1, {"parallel.expert_tensor=2"}, "must be one of: 1, tensor"}};
+  for (const auto& [ranks, overrides, message] : cases) {
+    const Outcome outcome = dry_run(ranks, overrides);
+    EXPECT_TRUE(ended_with(outcome, 2)) << message;
+    EXPECT_THAT(outcome.err, HasSubstr(message));
+  }
+}
+
+TEST_F(ExpertFaults, RowsWithoutRoomFailTheStepAndAreCounted) {
+  const Outcome outcome = run(train(job(kMiniJob), "cramped", 2,
+                                    {"parallel.data_shard=2", "parallel.expert=2", "checkpoint.enabled=false",
+                                     "model.dispatch={name: all_to_all, room: 1}"}));
+  EXPECT_TRUE(ended_with(outcome, 16));
+  EXPECT_THAT(outcome.err, HasSubstr("rows had no room at their experts"));
+}
+
+TEST_F(ExpertFaults, ADryRunSaysWhoBringsRowsAndHowMany) {
+  const Outcome outcome = dry_run(4, {"parallel.data_shard=4", "parallel.expert=2", "model.experts=8"});
+  ASSERT_TRUE(ended_with(outcome, 0));
+  EXPECT_THAT(outcome.out, HasSubstr("experts: 4 of 8 on each of 2 ranks; dispatch all_to_all\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("rows to experts and back"));
+}
+
+}  // namespace
+}  // namespace caravan::test
