@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "caravan/check.hpp"
 #include "caravan/log.hpp"
 #include "io/safetensors/writer.hpp"
 #include "jobs/command.hpp"
@@ -75,6 +76,16 @@ void print_loss(const Sequences& sequences, double loss) {
                                     sequences.has_labels ? "" : " (no labels given: of each next token)"));
 }
 
+/// Which tokens an expert takes depends on what a sequence is, and masks and positions leave that open.
+void check_capacity(const Config& model, const Sequences& sequences) {
+  const Config& factor = model.find("capacity_factor");
+  CARAVAN_CHECK(factor.is_null() || (sequences.attended.empty() && sequences.positions.empty()), ConfigError,
+                fmt::format("attention_mask or position_ids with model.capacity_factor={} (experts take the "
+                            "first tokens of each "
+                            "sequence, and it is not said which those are). Inputs without them?",
+                            factor.text()));
+}
+
 int forward(const Options& options, Communicator& world) {
   check_files(options);
   ModelSource source = open_model(options.model);
@@ -82,6 +93,7 @@ int forward(const Options& options, Communicator& world) {
   const auto device = choose_device(*registry, options.device);
   const DType compute = choose_precision(*device, options.precision);
   const Sequences sequences = read_sequences(options.inputs, source.model.get_int("vocab_size"));
+  check_capacity(source.model, sequences);
   const std::int64_t positions = positions_for(sequences);
   const ComputeOn where{device.get(), compute};
   ModelInstance stored(*registry, where, source.plugin, source.model, positions);  // never allocated

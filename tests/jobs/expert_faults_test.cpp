@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 
 #include <chrono>
+#include <cmath>
 #include <csignal>
 #include <string>
 #include <tuple>
@@ -77,6 +78,30 @@ TEST_F(ExpertFaults, RowsWithoutRoomFailTheStepAndAreCounted) {
                                      "model.dispatch={name: all_to_all, room: 1}"}));
   EXPECT_TRUE(ended_with(outcome, 16));
   EXPECT_THAT(outcome.err, HasSubstr("rows had no room at their experts"));
+}
+
+TEST_F(ExpertFaults, DroppedRowsAreToldAndValidationDropsToo) {
+  const Overrides validated{"validation.every=3", "validation.batches=2", "checkpoint.enabled=false",
+                            "train.lr=1e-9"};
+  Overrides dropping = validated;
+  dropping.insert(dropping.end(),
+                  {"model.capacity_factor=0.5", "parallel.data_shard=2", "parallel.expert=2"});
+  const Outcome all = run(train(job(kMiniJob), "all", 1, validated)),
+                some = run(train(job(kMiniJob), "some", 2, dropping));
+  ASSERT_TRUE(ended_with(all, 0));
+  ASSERT_TRUE(ended_with(some, 0));
+  EXPECT_THAT(some.err, HasSubstr("  dropped "));
+  const auto without = read_metrics(file("all")), with = read_metrics(file("some"));
+  EXPECT_FALSE(without.front().contains("dropped_rows"));
+  EXPECT_FALSE(without.front().contains("expert_rows_sent"));
+  const double rows = 4 * 16;  // one layer with experts, one choice a token
+  EXPECT_GT(with.front().at("dropped_rows"), 0);
+  EXPECT_DOUBLE_EQ(with.front().at("dropped_share"), with.front().at("dropped_rows").get<double>() / rows);
+  EXPECT_EQ(with.front().at("expert_rows_sent"), rows / 2);
+  EXPECT_GE(with.front().at("expert_rank_imbalance"), 1);
+  EXPECT_GT(
+      std::abs(with[2].at("validation_loss").get<double>() - without[2].at("validation_loss").get<double>()),
+      1e-6);
 }
 
 TEST_F(ExpertFaults, ADryRunSaysWhoBringsRowsAndHowMany) {

@@ -173,7 +173,7 @@ TEST_F(Experts, over_ranks_and_shards_take_the_steps_of_one_rank) {
     if (expert < ranks()) layouts.push_back({expert, 1});  // replicas
     layouts.push_back({expert, ranks() / expert, 1, "1f1b", {"parallel.reshard=never"}});
   }
-  expect_equal(layouts, 12);
+  expect_equal(layouts, 8);
 }
 
 TEST_F(Experts, of_pipelines_do_too) {
@@ -205,6 +205,20 @@ TEST_F(Experts, with_room_for_every_choice_do_what_they_do_without_a_limit) {
   EXPECT_EQ(with.results.front().dropped, 0);
   EXPECT_GT(dropping.results.front().dropped, 0);
   EXPECT_GT(largest_difference(dropping.results, without.results), kTolerance);
+}
+
+/// With every token at one expert the formula can be read off what is dropped: all but the first C of 9.
+TEST_F(Experts, take_as_many_choices_as_the_formula_says) {
+  const std::pair<const char*, std::int64_t> taken_with[] = {
+      {"0.7", 1}, {"1.2", 2}, {"1.7", 3}, {"2.6", 5}, {"9", 9}};
+  constexpr std::int64_t kLayers = 4, kLength = 9;
+  for (const auto& [factor, taken_choices] : taken_with) {
+    const Model model{
+        {"model.top_k=1", "model.load_balance_rate=0.01", std::string("model.capacity_factor=") + factor}};
+    const StepsTaken steps = taken(job_of({ranks(), 1}, model, ranks()), *world_, Skew::one_expert);
+    EXPECT_EQ(steps.results.front().dropped, kSequences * kLayers * (kLength - taken_choices)) << factor;
+    EXPECT_EQ(steps.results.front().chosen, kSequences * kLayers * kLength) << factor;
+  }
 }
 
 TEST_F(Experts, of_the_reference_device_do_too) {

@@ -3,6 +3,8 @@
 #include <cmath>
 
 #include "caravan/error.hpp"
+#include "caravan/reference_ops.hpp"
+#include "tests/run/mutated_device.hpp"
 #include "tests/run/tiny_model.hpp"
 #include "tests/run/trainer_fixture.hpp"
 #include "tests/support/message_of.hpp"
@@ -160,6 +162,46 @@ TEST_P(Experts, without_room_for_their_rows_stop_the_step_and_change_nothing) {
   EXPECT_TRUE(message.starts_with("step 3: ")) << message;
   EXPECT_NE(message.find(" rows had no room at their experts"), std::string::npos) << message;
   EXPECT_EQ(values(model.weight("output.weight")), before);
+}
+
+/// Products under the offsets of the rows that were sent, as a layer would ask for that takes them for those
+/// received.
+class SentForReceived final : public ReferenceOps {
+ public:
+  void route_forward(const RouteForward& args) override {
+    sent_ = args.offsets;
+    ReferenceOps::route_forward(args);
+  }
+  void gate_up_forward(const GateUpForward& args) override {
+    GateUpForward confused = args;
+    if (!confused.offsets.empty()) confused.offsets = sent_;
+    ReferenceOps::gate_up_forward(confused);
+  }
+  void grouped_linear_forward(const GroupedLinearForward& args) override {
+    GroupedLinearForward confused = args;
+    confused.offsets = sent_;
+    ReferenceOps::grouped_linear_forward(confused);
+  }
+
+ private:
+  TensorView sent_;
+};
+
+/// A test of these tests: the mistake goes unseen where rows stay in order, and is seen where they do not.
+TEST(SentAndReceivedRows, AreToldApartByTheDispatcherThatPermutes) {
+  DeviceWith<SentForReceived> confused;
+  const TestBatch batch = random_batch(2, kLength, tiny::kVocabulary, 9);
+  const auto loss_of = [&](const char* dispatch, Device* on) {
+    Config config = tiny::config({});
+    config.set("dispatch", dispatch);
+    TestModel model(config, on ? ModelSetup{.on = on} : ModelSetup{.device = "reference"});
+    tiny::fill(model, 37);
+    return evaluate(model, batch).loss;
+  };
+  const double right = loss_of("local", nullptr);
+  EXPECT_NEAR(loss_of("shuffled", nullptr), right, kTolerance * right);
+  EXPECT_EQ(loss_of("local", &confused), right);
+  EXPECT_FALSE(std::abs(loss_of("shuffled", &confused) - right) < 1e-3);  // perhaps not a number
 }
 
 }  // namespace

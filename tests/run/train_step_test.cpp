@@ -72,8 +72,8 @@ struct Layout {
 };
 
 /// Random numbers, sums over sequences, counts, and a parameter that two layers announce.
-const std::set<std::string> kWhereRanksCouldDiffer{"plain",          "bias_in_choice",    "dropout",
-                                                   "noisy_balanced", "attention_dropout", "tied_head"};
+const std::set<std::string> kWhereRanksCouldDiffer{
+    "plain", "bias_in_choice", "dropout", "noisy_balanced", "attention_dropout", "tied_head", "capacity"};
 
 std::vector<Layout> layouts() {
   std::vector<Layout> all;
