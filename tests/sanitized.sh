@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Tests of units under AddressSanitizer and UndefinedBehaviorSanitizer, built with -O1 (the preset asan): those of core, io, parallel
-# and the plugins that run in one process. cmake/CaravanAddTest.cmake leaves out what needs jobs/ and what is plans of vectors alone,
-# which own no memory by themselves and would take a third of the build; what starts mpirun, whose libraries keep memory; programs
-# with a library loaded before the sanitizer's, or a malloc of their own; and readers in a process with limits that no sanitizer lives within.
+# and the plugins that run in one process. cmake/CaravanAddTest.cmake leaves out, for their time, what needs jobs/ (a third of the
+# build), plans and the mesh, and run_recompute; and what does not go with a sanitizer: what starts mpirun, whose libraries keep
+# memory, a library that must be loaded first, a malloc of its own, and readers in a process whose limits leave a sanitizer no room.
 set -euo pipefail
 
 usage() {
@@ -31,9 +31,9 @@ cmake --build "$build_dir" --target sanitized_tests -j "$(nproc)"
 echo "== sanitized: built in $SECONDS s"
 # Tests ask for more memory than there is and read what they must not: both have to end as without a sanitizer.
 export ASAN_OPTIONS=allocator_may_return_null=1:handle_segv=0
-# Not the reference against itself and writers of rows beside those of boxes, which take minutes (as run_recompute does), nor what is
-# read in a process with limits (above), nor a comparison whose tolerance is of sums as the release build rounds them.
-export GTEST_FILTER='-*Agrees/reference_*:Writers/Sharded.*:ForeignShard.*:*one_micro_batch_of_four_is_four_of_one/host_llama4'
+# Not the reference against itself and every number of writers, which take minutes; not what is read in a process with limits (above);
+# not a comparison that the release build passes with 5e-6 of 1e-5 and this one, for a reason that nobody knows yet, misses with 1.1e-5.
+export GTEST_FILTER='-*Agrees/reference_*:*/Sharded.*:ForeignShard.*:*one_micro_batch_of_four_is_four_of_one/host_llama4'
 export LSAN_OPTIONS="suppressions=$PWD/tests/support/lsan.supp:print_suppressions=0"
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 ctest --test-dir "$build_dir" --output-on-failure --no-tests=error -j "$(nproc)" -L '^sanitized$'
