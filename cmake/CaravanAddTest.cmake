@@ -1,6 +1,6 @@
 # caravan_add_test(NAME SOURCES … [LIBRARIES …] [NP 1 2 …] [LABELS …] [TIMEOUT s]): a GoogleTest executable.
 # With NP it is run under mpirun once for each rank count, as NAME.npN, and its main is tests/support/mpi_main.cpp.
-# Others without the label system have the label unit, and the target unit_tests builds them (tests/sanitized.sh).
+# Others have the label sanitized too, and sanitized_tests builds them, unless tests/sanitized.sh says why not.
 include(GoogleTest)
 set(CARAVAN_REFERENCE_DIR "${PROJECT_SOURCE_DIR}/../shared/reference" CACHE PATH
     "Independent expected results; a test that finds none skips and says so")
@@ -10,7 +10,7 @@ set(CARAVAN_CASES_DIR "${PROJECT_SOURCE_DIR}/../shared/cases" CACHE PATH
 set(CARAVAN_TEST_TIMEOUT 600)
 set(CARAVAN_MPIRUN ${MPIEXEC_EXECUTABLE} --oversubscribe --bind-to none --mca btl self,vader)
 
-add_custom_target(unit_tests)
+add_custom_target(sanitized_tests)
 
 function(caravan_test_environment test)
   set_property(TEST ${test} APPEND PROPERTY ENVIRONMENT
@@ -44,10 +44,11 @@ function(caravan_add_test name)
   target_precompile_headers(test_${name} REUSE_FROM ${headers})
   caravan_test_options(test_${name})
   if(NOT arg_NP)
-    if(NOT "system" IN_LIST arg_LABELS)
-      list(APPEND arg_LABELS unit)
-      list(REMOVE_DUPLICATES arg_LABELS)
-      add_dependencies(unit_tests test_${name})
+    if(NOT "system" IN_LIST arg_LABELS AND NOT name MATCHES
+       "^(mesh$|plan_|schedule|parallel_session|io_every_fault|io_isolated_file|run_memory|run_recompute)"
+       AND NOT "${arg_LIBRARIES}" MATCHES "Caravan::jobs|caravan_bench|caravan_job_test")
+      list(APPEND arg_LABELS sanitized)
+      add_dependencies(sanitized_tests test_${name})
     endif()
     target_link_libraries(test_${name} PRIVATE GTest::gtest GTest::gmock GTest::gtest_main)
     add_test(NAME ${name} COMMAND test_${name})

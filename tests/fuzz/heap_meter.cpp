@@ -32,7 +32,12 @@ void gave(std::size_t bytes) {
 
 #ifdef CARAVAN_HAVE_ASAN
 
-#include <sanitizer/allocator_interface.h>
+// Declared here, as g++ comes without <sanitizer/allocator_interface.h> and with what it declares.
+extern "C" {
+int __sanitizer_install_malloc_and_free_hooks(void (*)(const volatile void*, std::size_t),
+                                              void (*)(const volatile void*));
+std::size_t __sanitizer_get_allocated_size(const volatile void*);
+}
 
 namespace {
 
