@@ -84,7 +84,7 @@ class SlurmCycle : public JobTest {
   }
   /// From the batch script's USR1 to the end, against the same steps in one go.
   void interrupt_and_compare(const std::string& launcher) {
-    const std::vector<std::string> steps{"train.steps=120", "checkpoint.every=1000000",
+    const std::vector<std::string> steps{"train.steps=2000", "checkpoint.every=1000000",
                                          "watchdog.timeout=30"};
     std::vector<std::string> more{"--set", "launcher=" + launcher};
     more.insert(more.end(), steps.begin(), steps.end());
