@@ -84,7 +84,7 @@ class SlurmCycle : public JobTest {
   }
   /// From the batch script's USR1 to the end, against the same steps in one go.
   void interrupt_and_compare(const std::string& launcher) {
-    const std::vector<std::string> steps{"train.steps=2000", "checkpoint.every=1000000",
+    const std::vector<std::string> steps{"train.steps=800", "checkpoint.every=1000000",
                                          "watchdog.timeout=30"};
     std::vector<std::string> more{"--set", "launcher=" + launcher};
     more.insert(more.end(), steps.begin(), steps.end());
@@ -178,13 +178,13 @@ TEST_F(SlurmCycle, ATaskOfAnArrayThatIsInterruptedLeavesTheOthersAlone) {
 TEST_F(SlurmCycle, AnArrayTrainsEveryCombinationAndAChainGoesOn) {
   const std::string array = submit("sweep", 1, {"--array", "seed=1,2"});
   const std::string last = submit(
-      "chain", 1, {"train.steps=600", "train.log_every=100", "checkpoint.every=1000000", "--chain", "2"});
+      "chain", 1, {"train.steps=4000", "train.log_every=100", "checkpoint.every=1000000", "--chain", "2"});
   ASSERT_TRUE(says("chain", "step 100/")) << log("chain");
   lab_->run("scancel", {"--batch", "--signal=USR1", std::to_string(std::stoi(last) - 1)});
 
   EXPECT_TRUE(has_state(last, "COMPLETED")) << log("chain");
   EXPECT_THAT(log("chain"), HasSubstr("asked to leave, saved: the next job of the chain goes on"));
-  EXPECT_EQ(io::find_latest(file("chain")).step, 600);
+  EXPECT_EQ(io::find_latest(file("chain")).step, 4000);
   for (const char* task : {"sweep/task-0", "sweep/task-1"})
     EXPECT_EQ(io::find_latest(file(task)).step, 6) << task;
 }
