@@ -27,7 +27,8 @@ RankSum::RankSum(const TensorView& own, const TensorView& out, ReduceOp op, int 
       op_(op),
       rank_(rank),
       ranks_(ranks),
-      blocks_(std::make_unique_for_overwrite<std::byte[]>(bytes(out.bytes(), ranks))) {}
+      blocks_(
+          std::make_unique_for_overwrite<std::byte[]>(out.bytes() * static_cast<std::size_t>(ranks - 1))) {}
 
 TensorView RankSum::block_of(int rank) const {
   const auto index = static_cast<std::size_t>(rank < rank_ ? rank : rank - 1);

@@ -24,11 +24,6 @@ class RankSum {
   /// Of a sum whose blocks may still be on their way: their memory is never given back.
   void abandon() noexcept { static_cast<void>(blocks_.release()); }
 
-  /// What the constructor takes for a block of so many bytes.
-  static std::size_t bytes(std::size_t block, int ranks) {
-    return block * static_cast<std::size_t>(ranks - 1);
-  }
-
  private:
   TensorView own_, out_;
   ReduceOp op_ = ReduceOp::sum;

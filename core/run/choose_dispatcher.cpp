@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <string_view>
+#include <utility>
 
 #include "caravan/check.hpp"
 #include "caravan/dispatch.hpp"
 #include "caravan/mesh.hpp"
+#include "core/run/audited_dispatcher.hpp"
 
 namespace caravan {
 namespace {
@@ -16,7 +18,11 @@ constexpr std::string_view kAuto = "auto";
 constexpr std::array<std::string_view, 1> kAcrossRanks = {"all_to_all"};
 
 ChosenDispatcher named(const Host& host, std::string_view name, const Config& keys) {
-  return {std::string(name), host.registry->create<Dispatcher>(name, host, keys), ""};
+  Made<Dispatcher> made = host.registry->create<Dispatcher>(name, host, keys);
+#if CARAVAN_AUDITS
+  made = audited(std::move(made), std::string(name), host);
+#endif
+  return {std::string(name), std::move(made), ""};
 }
 
 ChosenDispatcher best_across_ranks(const Host& host) {

@@ -34,10 +34,6 @@ bool is_message(ActionKind kind) {
          kind == ActionKind::send_backward || kind == ActionKind::receive_backward;
 }
 
-bool is_walk(ActionKind kind) {
-  return kind <= ActionKind::recompute;
-}
-
 }  // namespace
 
 Executor::Executor(Device& device, Stage& stage, Stash& stash)
@@ -126,6 +122,16 @@ void Executor::Observer::visited(const Visit& visit) {
     other->stage.progress();
     if (other->groups) other->groups->progress();
   }
+}
+
+void Executor::Observer::posted(const Visit& visit) {
+  if (!is_recorded(visit)) return;
+  recorded_[&visit] = executor_.recorder_.exchange_begins(visit, local_.stage.name(visit.layer));
+}
+
+void Executor::Observer::arrived(const Visit& visit) {
+  if (const auto recorded = recorded_.extract(&visit); !recorded.empty())
+    executor_.recorder_.exchange_is_over(recorded.mapped());
 }
 
 void Executor::Observer::expect_final_gradients(bool expected) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -55,6 +56,8 @@ class Executor {
     Observer(Executor& executor, const LocalStage& local) : executor_(executor), local_(local) {}
     void starts(const Visit& visit) override;
     void visited(const Visit& visit) override;
+    void posted(const Visit& visit) override;
+    void arrived(const Visit& visit) override;
     /// Whether the walk to come is the last of the stage that adds to weight gradients. In it a layer's
     /// gradients are final, and announced, when its last visit is over.
     void expect_final_gradients(bool expected);
@@ -65,6 +68,7 @@ class Executor {
     Executor& executor_;
     LocalStage local_;
     bool final_gradients_ = false;
+    std::map<const Visit*, std::size_t> recorded_;  ///< exchanges under way, as the recorder numbers them
   };
   struct Member {
     PipelineStage stage;

@@ -40,8 +40,13 @@ void RunRecorder::visited(const Visit& visit, std::string_view layer) {
   visits_.push_back({kind_of(visit.what), visit.segment->name(), layer, {visit_began_, computed()}});
 }
 
-std::size_t RunRecorder::exchange_begins(ActionKind kind, std::string_view name) {
-  exchanges_.push_back({kind, name, {}, {seconds(), seconds()}});
+std::size_t RunRecorder::exchange_begins(const Visit& visit, std::string_view layer) {
+  return exchange_begins(kind_of(visit.what), visit.segment->name(), layer);
+}
+
+std::size_t RunRecorder::exchange_begins(ActionKind kind, std::string_view name, std::string_view layer) {
+  const double now = seconds();
+  exchanges_.push_back({kind, name, layer, {now, now}});
   return exchanges_.size() - 1;
 }
 

@@ -15,12 +15,12 @@ namespace caravan {
 /// borrowed from segments and stages.
 class RunRecorder {
  public:
-  /// A visit of a segment, or an exchange of a parameter group from its post to when this rank found that it
-  /// is over.
+  /// A visit of a segment, or an exchange, of rows that a segment posted or of a parameter group, from its
+  /// post to when this rank found that it is over.
   struct Item {
-    ActionKind kind;         ///< F, R, I or W; UNSHARD or REDUCE_GRAD
+    ActionKind kind;         ///< F, R, I or W; UNSHARD or REDUCE_GRAD of a group
     std::string_view name;   ///< of the segment; "gather of layers.3"
-    std::string_view layer;  ///< of the segment; empty for an exchange
+    std::string_view layer;  ///< of the segment; empty for a group
     Span span;
   };
 
@@ -35,7 +35,10 @@ class RunRecorder {
   void visited(const Visit& visit, std::string_view layer);
 
   /// A number for exchange_is_over().
-  std::size_t exchange_begins(ActionKind kind, std::string_view name);
+  std::size_t exchange_begins(ActionKind kind, std::string_view name) {
+    return exchange_begins(kind, name, {});
+  }
+  std::size_t exchange_begins(const Visit& visit, std::string_view layer);
   void exchange_is_over(std::size_t exchange) { exchanges_[exchange].span.end = seconds(); }
 
   /// In the order of their starts.
@@ -44,6 +47,7 @@ class RunRecorder {
 
  private:
   double computed();
+  std::size_t exchange_begins(ActionKind kind, std::string_view name, std::string_view layer);
 
   Device& device_;
   std::chrono::steady_clock::time_point start_{};

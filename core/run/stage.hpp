@@ -24,6 +24,7 @@ class Stage {
   bool is_last() const noexcept { return is_last_; }
 
   const std::vector<Layer*>& layers() const noexcept { return layers_; }
+  const std::vector<std::string>& names() const noexcept { return names_; }  ///< of the layers
   const std::string& name(std::size_t layer) const { return names_[layer]; }
   std::int64_t width() const noexcept { return width_; }
   std::int64_t vocab_size() const noexcept { return vocab_size_; }

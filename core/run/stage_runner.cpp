@@ -84,7 +84,8 @@ void StageRunner::load(const MicroBatch& batch, int set, const StepScales& scale
 }
 
 Cursor StageRunner::cursor(ActionKind kind, int set, WalkObserver* observer) {
-  return Cursor(walks_.next(kind, set), runs_[static_cast<std::size_t>(set)], stash_, set, observer);
+  return Cursor(walks_.next(kind, set), runs_[static_cast<std::size_t>(set)], stash_, set, observer,
+                stage_.names());
 }
 
 }  // namespace caravan

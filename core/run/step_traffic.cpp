@@ -1,38 +1,24 @@
 #include "core/run/step_traffic.hpp"
 
-#include <algorithm>
 #include <utility>
+
+#include "core/run/planned_walks.hpp"
 
 namespace caravan {
 namespace {
 
 class Count {
  public:
-  Count(const RankPlan& plan, const std::vector<int>& stages, std::vector<StageWalks>& walks,
-        ShardedParameters& sharded)
-      : plan_(plan), stages_(stages), walks_(walks) {
-    for (std::size_t at = 0; at < stages.size(); ++at) add_stage(sharded.stage(at));
+  Count(std::size_t stages, ShardedParameters& sharded) {
+    for (std::size_t at = 0; at < stages; ++at) add_stage(sharded.stage(at));
   }
 
-  void add(const Action& action) {
-    const auto at =
-        static_cast<std::size_t>(std::find(stages_.begin(), stages_.end(), action.stage) - stages_.begin());
-    switch (action.kind) {
-      case ActionKind::forward:
-      case ActionKind::recompute:
-      case ActionKind::backward:
-      case ActionKind::backward_input:
-      case ActionKind::backward_weight:
-        if (is_left_to_repetition(at, action)) return;
-        return walk(walks_[at].next(action.kind, action.microbatch));
-      case ActionKind::unshard:
-        for (Group* group : groups_of_[at]) gather(*group);
-        return;
-      case ActionKind::reduce_gradients:
-        return reduce(at);
-      default:
-        return;
-    }
+  /// `walk`: that of the action, or null.
+  void add(const Action& action, std::size_t at, const Walk* walk) {
+    if (walk) exchange(*walk);
+    if (action.kind == ActionKind::reduce_gradients) reduce(at);
+    if (action.kind != ActionKind::unshard) return;
+    for (Group* group : groups_of_[at]) gather(*group);
   }
   StepTraffic take() { return std::move(traffic_); }
 
@@ -62,10 +48,6 @@ class Count {
     }
   }
 
-  bool is_left_to_repetition(std::size_t at, const Action& action) const {
-    return action.kind == ActionKind::forward && plan_.places[at].forward_set(action.microbatch) == kNoPlace;
-  }
-
   static void gather(Group& group) {
     if (!group.of->is_divided()) return;
     if (std::exchange(*group.holder, group.of) != group.of) ++group.traffic->gathers;
@@ -78,7 +60,7 @@ class Count {
     }
   }
 
-  void walk(const Walk& walk) {
+  void exchange(const Walk& walk) {
     const auto [known, is_new] = exchanges_of_.try_emplace(&walk);
     if (is_new) known->second = exchanges_of(walk);
     for (const Exchange& exchange : known->second) {
@@ -97,9 +79,6 @@ class Count {
     return exchanges;
   }
 
-  const RankPlan& plan_;
-  const std::vector<int>& stages_;
-  std::vector<StageWalks>& walks_;
   StepTraffic traffic_;
   std::map<int, const ParameterGroup*> holders_;
   std::map<const ParameterGroup*, Group> groups_;
@@ -112,11 +91,10 @@ class Count {
 
 StepTraffic step_traffic(const RankPlan& plan, const std::vector<int>& stages, std::vector<StageWalks>& walks,
                          ShardedParameters& sharded) {
-  Count count(plan, stages, walks, sharded);
-  for (const Step& step : plan.row) {
-    count.add(step.action);
-    if (step.overlapped) count.add(*step.overlapped);
-  }
+  Count count(stages.size(), sharded);
+  PlannedWalks(plan, stages, walks).for_each([&](const Action& action, std::size_t at, const Walk* walk) {
+    count.add(action, at, walk);
+  });
   return count.take();
 }
 

@@ -129,11 +129,14 @@ void Cursor::run(const Visit& visit) {
   }
 }
 
-void Cursor::visit(const Visit& visit) {
+template <typename What>
+void Cursor::explained(const Visit& visit, What&& what) {
   try {
-    run(visit);
+    what();
   } catch (Error& error) {
-    error.add_context(fmt::format("segment '{}' of layer {}", visit.segment->name(), visit.layer));
+    const std::string layer =
+        visit.layer < names_.size() ? fmt::format("'{}'", names_[visit.layer]) : std::to_string(visit.layer);
+    error.add_context(fmt::format("segment '{}' of layer {}", visit.segment->name(), layer));
     throw;
   }
 }
@@ -152,10 +155,11 @@ bool Cursor::step() {
   }
   const Visit& now = walk_[next_];
   if (observer_) observer_->starts(now);
-  visit(now);
+  explained(now, [&] { run(now); });
   if (posts(now) && run_.pending.pending()) {
     CARAVAN_EXPECT(num_posted_ < posted_.size());
     posted_[num_posted_++] = {next_, std::move(run_.pending)};
+    if (observer_) observer_->posted(now);
   }
   ++next_;
   if (observer_) observer_->visited(now);
@@ -170,7 +174,9 @@ void Cursor::wait() {
       continue;
     }
     run_.pending = std::move(posted.ticket);
-    walk_[posted.visit].segment->wait(run_);
+    const Visit& visit = walk_[posted.visit];
+    explained(visit, [&] { visit.segment->wait(run_); });
+    if (observer_) observer_->arrived(visit);
   }
   num_posted_ = left;
 }

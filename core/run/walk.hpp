@@ -2,6 +2,7 @@
 
 #include <array>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "core/run/stash.hpp"
@@ -49,6 +50,9 @@ class WalkObserver {
   virtual ~WalkObserver() = default;
   virtual void starts(const Visit&) {}
   virtual void visited(const Visit& visit) = 0;
+  /// An exchange of this visit is under way, and over.
+  virtual void posted(const Visit&) {}
+  virtual void arrived(const Visit&) {}
 };
 
 /// A resumable walk over one micro-batch. Several exchanges may be under way: each is waited for when the
@@ -56,9 +60,11 @@ class WalkObserver {
 /// for one; run_overlapped() hides each walk's exchanges behind the other's computation.
 class Cursor {
  public:
-  /// Borrows everything. `set` is the micro-batch's place in the stash; `observer` may be null.
-  Cursor(const Walk& walk, Run& run, Stash& stash, int set, WalkObserver* observer = nullptr)
-      : walk_(walk), run_(run), stash_(stash), set_(set), observer_(observer) {}
+  /// Borrows everything. `set` is the micro-batch's place in the stash; `observer` may be null. `names`: of
+  /// the layers, for errors; or none.
+  Cursor(const Walk& walk, Run& run, Stash& stash, int set, WalkObserver* observer = nullptr,
+         std::span<const std::string> names = {})
+      : walk_(walk), run_(run), stash_(stash), set_(set), observer_(observer), names_(names) {}
   bool done() const noexcept { return next_ == walk_.size() && num_posted_ == 0; }
   void advance();
   void finish() {
@@ -75,14 +81,17 @@ class Cursor {
   bool is_needed(const Posted& posted) const;
   bool step();  // false: the next visit needs an exchange that is under way
   void wait();
-  void visit(const Visit& visit);
   void run(const Visit& visit);
+  /// An error of `what` is told which segment's it is.
+  template <typename What>
+  void explained(const Visit& visit, What&& what);
 
   const Walk& walk_;
   Run& run_;
   Stash& stash_;
   int set_;
   WalkObserver* observer_;
+  std::span<const std::string> names_;
   std::size_t next_ = 0;
   std::array<Posted, 16> posted_;  // in the order of their visits; fixed, because walks allocate nothing
   std::size_t num_posted_ = 0;

@@ -77,6 +77,7 @@ class Bench {
                 "plain rows");
     const TensorView in = arena.take(compute_, {block * ranks, benchmark_.width}),
                      out = arena.take(compute_, {block * ranks, benchmark_.width});
+    upload_numbers(*device_, random_numbers(in.count(), world_.rank()), in);
     Communicator& group = mesh_->group(MeshAxis::ep).tensors;
     std::vector<double> times;
     for (std::int64_t repeat = 0; repeat < benchmark_.repeats; ++repeat)

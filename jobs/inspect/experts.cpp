@@ -8,7 +8,6 @@
 #include <map>
 
 #include "io/checkpoint/parameter_counts.hpp"
-#include "jobs/inspect/expert_counts.hpp"
 #include "jobs/inspect/layer_norms.hpp"
 #include "jobs/inspect/layout_names.hpp"
 #include "jobs/inspect/names.hpp"
@@ -81,22 +80,22 @@ std::string metrics_file_of(const std::string& checkpoint) {
       .string();
 }
 
-ExpertCounts counts_of(const Subject& subject, std::string& from) {
+RecordedRouting routing_of(const Subject& subject, std::string& counts_from) {
   const auto* reader = subject.checkpoint();
   if (!reader) {
-    from = "no checkpoint of caravan, so no run whose metrics could tell";
+    counts_from = "no checkpoint of caravan, so no run whose metrics could tell";
     return {};
   }
   const std::string path = metrics_file_of(reader->folder());
-  const auto counts = read_expert_counts(path, reader->step());
-  if (counts && !counts->empty()) {
-    from = fmt::format("step {} of {}", reader->step(), path);
-    return *counts;
-  }
-  from = counts
-             ? fmt::format("step {} of {} has none (metrics.expert_counts writes them)", reader->step(), path)
-             : fmt::format("{} has no step {}", path, reader->step());
-  return {};
+  const auto routing = read_routing(path, reader->step());
+  if (!routing)
+    counts_from = fmt::format("{} has no step {}", path, reader->step());
+  else if (routing->counts.empty())
+    counts_from =
+        fmt::format("step {} of {} has none (metrics.expert_counts writes them)", reader->step(), path);
+  else
+    counts_from = fmt::format("step {} of {}", reader->step(), path);
+  return routing.value_or(RecordedRouting{});
 }
 
 ExpertLayer& layer_named(std::map<std::int64_t, ExpertLayer>& layers, const std::string& name) {
@@ -134,7 +133,10 @@ Experts experts_of(const Subject& subject) {
     for (const NormSum& sum : sums) rms.push_back(sum.rms());
   }
   Experts experts;
-  for (const auto& [name, tokens] : counts_of(subject, experts.counts_from)) {
+  const RecordedRouting routing = routing_of(subject, experts.counts_from);
+  experts.rank_rows = routing.rank_rows;
+  experts.dropped = routing.dropped;
+  for (const auto& [name, tokens] : routing.counts) {
     const auto found = layers.find(layer_of(name + ".").value_or(-1));
     if (found != layers.end()) found->second.tokens = tokens;
   }

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "jobs/inspect/recorded_routing.hpp"
 #include "jobs/inspect/subject.hpp"
 
 namespace caravan::jobs {
@@ -29,7 +30,9 @@ Balance balance_of(const std::vector<double>& tokens);
 
 struct Experts {
   std::vector<ExpertLayer> layers;
-  std::string counts_from;  ///< where token counts come from, or why there are none
+  std::string counts_from;            ///< where token counts come from, or why there are none
+  std::optional<RankRows> rank_rows;  ///< of the checkpoint's step, see RecordedRouting
+  std::optional<DroppedRows> dropped;
 };
 
 /// Reads biases and expert weights from the checkpoint, and token counts of its step from the run's

@@ -50,6 +50,19 @@ std::string sparks_text(const Experts& experts, const std::string& what,
                       : fmt::format("\n{} by expert, from a layer's lowest to its highest\n{}", what, text);
 }
 
+/// What the checkpoint's step made of all layers together; nothing where it did neither.
+std::string step_text(const Experts& experts) {
+  std::string text;
+  if (const auto& rows = experts.rank_rows)
+    text += fmt::format(
+        "Rows between ranks: {} sent by each, {} received by the rank with most ({:.3f} of even routing)\n",
+        number_text(rows->sent), number_text(rows->received_most), rows->imbalance);
+  if (const auto& dropped = experts.dropped)
+    text += fmt::format("Dropped beyond capacity: {} rows, {:.2f} % of all choices\n",
+                        number_text(dropped->rows), 100 * dropped->share);
+  return text;
+}
+
 std::string text_of(const Experts& experts, const TextStyle& style) {
   Table table({"layer", "experts", "bias min", "max", "weights rms min", "max", "tokens/mean min", "max",
                "std", "idle"});
@@ -57,8 +70,8 @@ std::string text_of(const Experts& experts, const TextStyle& style) {
   return table.text(style.ink) + sparks_text(experts, "bias", &ExpertLayer::bias) +
          sparks_text(experts, "tokens", &ExpertLayer::tokens) +
          fmt::format(
-             "\nA checkpoint holds expert biases and weights; it holds no token counts.\nTokens: {}\n",
-             experts.counts_from);
+             "\nA checkpoint holds expert biases and weights; it holds no token counts.\nTokens: {}\n{}",
+             experts.counts_from, step_text(experts));
 }
 
 ordered_json to_json(const ExpertLayer& layer) {
@@ -74,6 +87,16 @@ ordered_json to_json(const ExpertLayer& layer) {
   return object;
 }
 
+ordered_json to_json(const std::optional<RankRows>& rows) {
+  if (!rows) return nullptr;
+  return {{"sent", rows->sent}, {"received_most", rows->received_most}, {"imbalance", rows->imbalance}};
+}
+
+ordered_json to_json(const std::optional<DroppedRows>& dropped) {
+  if (!dropped) return nullptr;
+  return {{"rows", dropped->rows}, {"share", dropped->share}};
+}
+
 }  // namespace
 
 Report experts_view(const Subject& subject, const InspectOptions& options, const TextStyle& style) {
@@ -84,8 +107,11 @@ Report experts_view(const Subject& subject, const InspectOptions& options, const
                   subject.path));
   Report report;
   report.text = text_of(experts, style);
-  report.json = {
-      {"path", subject.path}, {"counts_from", experts.counts_from}, {"layers", ordered_json::array()}};
+  report.json = {{"path", subject.path},
+                 {"counts_from", experts.counts_from},
+                 {"rank_rows", to_json(experts.rank_rows)},
+                 {"dropped", to_json(experts.dropped)},
+                 {"layers", ordered_json::array()}};
   for (const ExpertLayer& layer : experts.layers) report.json["layers"].push_back(to_json(layer));
   if (!options.svg.empty()) report.svg = draw_experts_svg(subject.path, experts);
   return report;

@@ -1,7 +1,9 @@
 #include "jobs/plan/row_exchanges.hpp"
 
-#include <algorithm>
 #include <map>
+#include <utility>
+
+#include "core/run/planned_walks.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -11,12 +13,9 @@ using Item = StepExchanges::Item;
 /// The posts of the walks of one stage, each walk looked at once.
 class StagePosts {
  public:
-  StagePosts(const Stage& stage, const RankPlan& plan, std::size_t at, const BatchShape& shape)
-      : layout_(stash_layout(stage, plan, at, shape)),
-        walks_(stage.layers(), layout_.recompute(), layout_.separates(), nullptr) {}
+  explicit StagePosts(StashLayout layout) : layout_(std::move(layout)) {}
 
-  Item next(const Action& action) {
-    const Walk& walk = walks_.next(action.kind, action.microbatch);
+  Item of(const Walk& walk) {
     const auto [known, is_new] = of_.try_emplace(&walk);
     if (is_new) known->second = posts_in(walk);
     return known->second;
@@ -44,13 +43,8 @@ class StagePosts {
   }
 
   StashLayout layout_;
-  StageWalks walks_;
   std::map<const Walk*, Item> of_;
 };
-
-bool is_walk(const Action& action) {
-  return action.kind <= ActionKind::recompute;
-}
 
 }  // namespace
 
@@ -58,23 +52,20 @@ Item row_exchanges(TrainSetup& setup) {
   const RankPlan& plan = setup.pipeline().training;
   const std::vector<int>& stages = plan.stages(setup.mesh().coordinate(MeshAxis::pp));
   std::vector<StagePosts> posts;
-  for (std::size_t at = 0; at < stages.size(); ++at)
-    posts.emplace_back(*setup.model().stages()[at], plan, at, setup.shape());
+  std::vector<StageWalks> walks;
+  for (std::size_t at = 0; at < stages.size(); ++at) {
+    const Stage& stage = *setup.model().stages()[at];
+    StashLayout layout = stash_layout(stage, plan, at, setup.shape());
+    walks.emplace_back(stage.layers(), layout.recompute(), layout.separates(), nullptr);
+    posts.emplace_back(std::move(layout));
+  }
   Item sum;
-  const auto add = [&](const Action& action) {
-    const auto at =
-        static_cast<std::size_t>(std::find(stages.begin(), stages.end(), action.stage) - stages.begin());
-    const bool is_left_out =
-        action.kind == ActionKind::forward && plan.places[at].forward_set(action.microbatch) == kNoPlace;
-    if (!is_walk(action) || is_left_out) return;
-    const Item item = posts[at].next(action);
+  PlannedWalks(plan, stages, walks).for_each([&](const Action&, std::size_t at, const Walk* walk) {
+    if (!walk) return;
+    const Item item = posts[at].of(*walk);
     sum.times += item.times;
     sum.bytes += item.bytes;
-  };
-  for (const Step& step : plan.row) {
-    add(step.action);
-    if (step.overlapped) add(*step.overlapped);
-  }
+  });
   return sum;
 }
 

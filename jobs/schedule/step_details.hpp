@@ -14,11 +14,18 @@ struct StepDetails {
   struct Item {
     ActionKind kind = ActionKind::forward;  ///< F, R, I or W; UNSHARD or REDUCE_GRAD
     std::string name;                       ///< of a segment, or "gather of layers.3"
-    std::string layer;                      ///< empty for an exchange
+    std::string layer;                      ///< of a segment
     Span span;
+
+    /// Of parameters or their gradients; other exchanges bring rows to experts and back.
+    bool is_of_parameters() const {
+      return kind == ActionKind::unshard || kind == ActionKind::reduce_gradients;
+    }
+    /// "dispatch of layers.1"
+    std::string title() const { return layer.empty() ? name : name + " of " + layer; }
   };
   std::vector<Item> visits;     ///< of layers' segments, one after the other
-  std::vector<Item> exchanges;  ///< on the shard lane, by their begin; several may be under way
+  std::vector<Item> exchanges;  ///< by their begin; several may be under way
 };
 
 /// For each of `items`, by their begin, the first row that is free when it begins.

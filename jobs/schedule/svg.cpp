@@ -22,7 +22,7 @@ constexpr std::size_t kMostSteps = 100'000;
 constexpr double kLeft = 104, kTop = 62, kRight = 16, kGap = 4, kAxis = 26, kLegendRow = 20;
 constexpr const char* kIdleColour = "#ececec";
 constexpr double kDigit = 6.4;  // width of a digit of that size
-constexpr const char *kGatherColour = "#334155", *kReductionColour = "#c026d3";
+constexpr const char *kGatherColour = "#334155", *kReductionColour = "#c026d3", *kRowsColour = "#0d9488";
 constexpr double kLaneBar = 4;            // height of an exchange below its rank's row
 constexpr std::size_t kMostLaneRows = 8;  // a pipeline gathers all groups of a stage at once
 
@@ -40,9 +40,11 @@ struct Subject {
   const Timeline& timeline;
   const std::vector<StepDetails>& details;
 
-  bool has_exchanges() const {
-    return std::any_of(details.begin(), details.end(),
-                       [](const auto& each) { return !each.exchanges.empty(); });
+  bool has_exchanges(bool of_parameters) const {
+    const auto is_such = [&](const auto& item) { return item.is_of_parameters() == of_parameters; };
+    return std::any_of(details.begin(), details.end(), [&](const StepDetails& each) {
+      return std::any_of(each.exchanges.begin(), each.exchanges.end(), is_such);
+    });
   }
   /// Sums of gradients may end after the last action.
   double end() const {
@@ -163,10 +165,13 @@ class Picture {
                    y = scale_.y(rank) + scale_.row + 1 + static_cast<double>(rows[index]) * kLaneBar;
       add("<g><title>rank {}: {}, {:.6g} to {:.6g} {}</title><rect x=\"{:.2f}\" y=\"{:.2f}\" "
           "width=\"{:.2f}\" height=\"{:.1f}\" fill=\"{}\"/></g>\n",
-          rank, escaped(item.name), item.span.begin * unit_.count, item.span.end * unit_.count, unit_.name, x,
-          y, std::max(width, 0.5), kLaneBar - 1,
-          item.kind == ActionKind::unshard ? kGatherColour : kReductionColour);
+          rank, escaped(item.title()), item.span.begin * unit_.count, item.span.end * unit_.count, unit_.name,
+          x, y, std::max(width, 0.5), kLaneBar - 1, lane_colour(item));
     }
+  }
+  static const char* lane_colour(const StepDetails::Item& exchange) {
+    if (!exchange.is_of_parameters()) return kRowsColour;
+    return exchange.kind == ActionKind::unshard ? kGatherColour : kReductionColour;
   }
 
   void cell(const Action& action, Paint paint, const Box& box) {
@@ -216,10 +221,11 @@ class Picture {
     const auto& stages = placement_.stages_of;
     if (std::any_of(stages.begin(), stages.end(), [](const auto& own) { return own.size() > 1; }))
       legend_entry(hex(colour_of(Paint::forward, 1)), "lighter: later stages of a rank");
-    if (subject_.has_exchanges()) {
+    if (subject_.has_exchanges(true)) {
       legend_entry(kGatherColour, "below: gathers");
       legend_entry(kReductionColour, "below: sums of gradients");
     }
+    if (subject_.has_exchanges(false)) legend_entry(kRowsColour, "below: rows of experts");
     legend_entry("none", "numbers: micro-batch");
   }
 

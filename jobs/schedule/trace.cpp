@@ -35,7 +35,7 @@ void append_event(std::string& text, std::size_t rank, const Step& step, const S
                  step.action.microbatch);
 }
 
-enum Row : std::size_t { kActions, kLayers, kShardLane };
+enum Row : std::size_t { kActions, kLayers, kFirstLane };
 
 void append_row_name(std::string& text, std::size_t rank, std::size_t row, const std::string& name) {
   fmt::format_to(std::back_inserter(text), R"(,
@@ -52,18 +52,30 @@ void append_item(std::string& text, std::size_t rank, std::size_t row, const Ste
                  (item.span.end - item.span.begin) * kMicroseconds, quoted(item.layer));
 }
 
+/// As many rows from `first` on as exchanges of the lane are under way at once; the row behind them.
+std::size_t append_lane(std::string& text, std::size_t rank, std::size_t first, const std::string& lane,
+                        const std::vector<StepDetails::Item>& exchanges) {
+  const std::vector<std::size_t> rows = rows_of(exchanges);
+  for (std::size_t index = 0; index < rows.size(); ++index)
+    append_item(text, rank, first + rows[index], exchanges[index]);
+  const std::size_t lanes = rows.empty() ? 0 : *std::max_element(rows.begin(), rows.end()) + 1;
+  for (std::size_t row = 0; row < lanes; ++row)
+    append_row_name(text, rank, first + row,
+                    row == 0 ? lane : fmt::format("{}, {} under way", lane, row + 1));
+  return first + lanes;
+}
+
 /// Slices of one row must not overlap.
 void append_details(std::string& text, std::size_t rank, const StepDetails& details) {
   append_row_name(text, rank, kActions, "actions");
   append_row_name(text, rank, kLayers, "layers");
   for (const StepDetails::Item& visit : details.visits) append_item(text, rank, kLayers, visit);
-  const std::vector<std::size_t> rows = rows_of(details.exchanges);
-  for (std::size_t index = 0; index < rows.size(); ++index)
-    append_item(text, rank, kShardLane + rows[index], details.exchanges[index]);
-  const std::size_t lanes = rows.empty() ? 0 : *std::max_element(rows.begin(), rows.end()) + 1;
-  for (std::size_t row = 0; row < lanes; ++row)
-    append_row_name(text, rank, kShardLane + row,
-                    row == 0 ? "shard lane" : fmt::format("shard lane, {} under way", row + 1));
+  std::vector<StepDetails::Item> of_shards, of_rows;
+  std::partition_copy(details.exchanges.begin(), details.exchanges.end(), std::back_inserter(of_shards),
+                      std::back_inserter(of_rows),
+                      [](const StepDetails::Item& item) { return item.is_of_parameters(); });
+  const std::size_t next = append_lane(text, rank, kFirstLane, "shard lane", of_shards);
+  append_lane(text, rank, next, "expert lane", of_rows);
 }
 
 }  // namespace

@@ -9,8 +9,9 @@
 namespace caravan::jobs {
 
 /// Chrome's trace event format, which Perfetto reads too: a process a rank. The timeline's unit counts as a
-/// second. Steps without duration become instants. `details`: one a rank, as rows "layers" and "shard lane"
-/// below the rank's actions; of exchanges that are under way at once each has a row. None: actions alone.
+/// second. Steps without duration become instants. `details`: one a rank, as rows "layers", "shard
+/// lane" and "expert lane" below the rank's actions; of exchanges that are under way at once each has a row.
+/// None: actions alone.
 std::string to_trace(const Plan& plan, const Timeline& timeline,
                      const std::vector<StepDetails>& details = {});
 

@@ -76,13 +76,13 @@ void Reporter::print_header() {
 
 void Reporter::add_routing(const StepResult& result) {
   if (drops_) {
-    record_.set("dropped_rows", result.dropped);
+    record_.set(metric::kDroppedRows, result.dropped);
     record_.set(metric::kDroppedShare, result.dropped / std::max(result.chosen, 1.0));
   }
   if (result.rows_sent == 0) return;
-  record_.set("expert_rows_sent", result.rows_sent);
-  record_.set("expert_rows_received_most", result.most_rows_received);
-  record_.set("expert_rank_imbalance", result.most_rows_received / result.rows_sent);
+  record_.set(metric::kExpertRowsSent, result.rows_sent);
+  record_.set(metric::kExpertRowsReceivedMost, result.most_rows_received);
+  record_.set(metric::kExpertRankImbalance, result.most_rows_received / result.rows_sent);
 }
 
 void Reporter::fill(const StepReport& report) {

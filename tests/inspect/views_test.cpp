@@ -89,6 +89,28 @@ TEST_F(Views, ExpertsTakeTokenCountsFromTheRunsMetrics) {
   EXPECT_THAT(picture({"--experts"}), HasSubstr("Tokens / mean"));
 }
 
+TEST_F(Views, ExpertsTakeRowsOfRanksAndDropsFromTheRunsMetrics) {
+  std::ofstream(file("metrics.jsonl")) << "{\"step\": 1, \"dropped_rows\": 30, \"dropped_share\": 0.125, "
+                                          "\"expert_rows_sent\": 240, \"expert_rows_received_most\": 300, "
+                                          "\"expert_rank_imbalance\": 1.25}\n";
+  const json experts = inspect_json({path_, "--experts"});
+  EXPECT_EQ(experts["rank_rows"], (json{{"sent", 240.0}, {"received_most", 300.0}, {"imbalance", 1.25}}));
+  EXPECT_EQ(experts["dropped"], (json{{"rows", 30.0}, {"share", 0.125}}));
+  const std::string text = inspect({path_, "--experts"}).out;
+  EXPECT_THAT(text,
+              HasSubstr("240 sent by each, 300 received by the rank with most (1.250 of even routing)"));
+  EXPECT_THAT(text, HasSubstr("Dropped beyond capacity: 30 rows, 12.50 % of all choices"));
+}
+
+TEST_F(Views, ExpertsSayNothingOfRanksAndDropsThatTheMetricsDoNotKnow) {
+  std::ofstream(file("metrics.jsonl"))
+      << "{\"step\": 1, \"dropped_rows\": \"many\", \"expert_rows_sent\": 240}\n";
+  const json experts = inspect_json({path_, "--experts"});
+  EXPECT_EQ(experts["rank_rows"], nullptr);
+  EXPECT_EQ(experts["dropped"], nullptr);
+  EXPECT_THAT(inspect({path_, "--experts"}).out, Not(HasSubstr("between ranks")));
+}
+
 TEST_F(Views, ADamagedLineOfMetricsIsNoLine) {
   std::ofstream(file("metrics.jsonl")) << "{\"step\": 1, \"layers.0.moe.tokens_per_expert/0\": 6";
   EXPECT_EQ(inspect_json({path_, "--experts"})["layers"][0]["tokens"], nullptr);

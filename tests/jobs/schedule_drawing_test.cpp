@@ -208,6 +208,26 @@ TEST(Details, AreRowsOfTheTraceOfTheirRank) {
   EXPECT_EQ(slices.at("gather of b").at("cat"), "UNSHARD");
 }
 
+TEST(Details, OfRowsOfExpertsHaveALaneOfTheirOwn) {
+  const Plan plan = plan_of(kTwoRanks);
+  std::vector<jobs::StepDetails> details = details_of_two_ranks();
+  details[0].exchanges.push_back({ActionKind::backward_input, "dispatch", "layers.1", {4, 5}});
+  const Timeline timeline = simulate(plan, {{{}}});
+  std::map<int, std::string> rows;
+  int row_of_dispatch = 0;
+  const auto trace = nlohmann::json::parse(jobs::to_trace(plan, timeline, details));
+  for (const auto& event : trace.at("traceEvents")) {
+    if (event.at("name") == "thread_name" && event.at("pid") == 0)
+      rows[event.at("tid")] = event.at("args").at("name");
+    if (event.at("name") == "dispatch") row_of_dispatch = event.at("tid");
+  }
+  EXPECT_EQ(row_of_dispatch, 4);
+  EXPECT_EQ(rows[4], "expert lane");
+  const std::string svg = jobs::draw_svg(plan, timeline, {"a title", "s"}, details);
+  EXPECT_THAT(svg, HasSubstr("<title>rank 0: dispatch of layers.1, 4 to 5 s</title>"));
+  EXPECT_THAT(svg, HasSubstr("below: rows of experts"));
+}
+
 TEST(Details, AreBarsBelowTheActionsAndStretchTheTimeAxis) {
   const Plan plan = plan_of(kTwoRanks);
   const Timeline timeline = simulate(plan, {{{}}});

@@ -46,11 +46,11 @@ class Rows {
     }
   }
   const std::vector<Slice>& operator[](const std::string& row) { return rows_[row]; }
-  /// All that begin with these words, in whatever row of the shard lane.
-  std::vector<Slice> exchanges(const std::string& words) const {
+  /// All that begin with these words, in whatever row of the lane.
+  std::vector<Slice> exchanges(const std::string& words, const std::string& lane = "shard lane") const {
     std::vector<Slice> found;
     for (const auto& [row, slices] : rows_) {
-      if (!row.starts_with("shard lane")) continue;
+      if (!row.starts_with(lane)) continue;
       for (const Slice& slice : slices)
         if (slice.name.starts_with(words)) found.push_back(slice);
     }
@@ -78,11 +78,11 @@ class Rows {
 
 class TimelineJob : public JobTest {
  protected:
-  Rows traced(int ranks, std::vector<std::string> overrides) {
+  Rows traced(int ranks, std::vector<std::string> overrides, const std::string& name = "run") {
     overrides.insert(overrides.end(), {"metrics.timeline_step=2", "train.steps=3", "model.layers=5",
                                        "model.dim=128", "train.sequence_length=64", "data.vocab_size=64"});
-    EXPECT_TRUE(ended_with(run(train(job(kMiniJob), "run", ranks, overrides)), 0));
-    return {file("run/timeline-2.json"), 0};
+    EXPECT_TRUE(ended_with(run(train(job(kMiniJob), name, ranks, overrides)), 0));
+    return {file(name + "/timeline-2.json"), 0};
   }
 };
 
@@ -149,6 +149,51 @@ TEST_F(TimelineJob, OfAPipelineHasTheRowsOfEveryRank) {
   EXPECT_EQ(first.exchanges("reduction of embedding").size(), 1u);
   EXPECT_EQ(last.exchanges("gather of output").size(), 1u);
   EXPECT_FALSE(last["layers"].empty());
+}
+
+/// Exchanges of rows while which this rank multiplied for another action, and all.
+struct Hiding {
+  int by_other_walk = 0, by_own_walk = 0, all = 0;
+};
+
+Hiding hiding_of(Rows& rows) {
+  Hiding hiding;
+  const auto is_of_forward = [](const Slice& slice) { return slice.kind == "F"; };
+  for (const Slice& exchange : rows.exchanges("", "expert lane")) {
+    ++hiding.all;
+    const auto count = [&](bool other) {
+      return std::any_of(rows["layers"].begin(), rows["layers"].end(), [&](const Slice& visit) {
+        return overlap(visit, exchange) && (is_of_forward(visit) != is_of_forward(exchange)) == other;
+      });
+    };
+    hiding.by_other_walk += count(true) ? 1 : 0;
+    hiding.by_own_walk += count(false) ? 1 : 0;
+  }
+  return hiding;
+}
+
+class ExpertTimeline : public TimelineJob, public ::testing::WithParamInterface<std::string> {
+ protected:
+  Hiding of(const std::string& schedule) {
+    Rows rows = traced(
+        4,
+        {"parallel.pipeline=2", "parallel.data_shard=2", "parallel.expert=2", "parallel.schedule=" + schedule,
+         "train.global_batch_size=8", "model.moe_step=1", "train.recompute=" + GetParam()},
+        schedule);
+    return hiding_of(rows);
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Recompute, ExpertTimeline, ::testing::Values("none", "full", "selective"),
+                         [](const auto& test) { return test.param; });
+
+/// A forward and a backward that walk in turn: rows of the one travel while the other multiplies. Where walks
+/// come one after the other, only what their own walk has left hides rows.
+TEST_P(ExpertTimeline, OfDualpipevHidesTheRowsOfAWalkBehindTheProductsOfAnother) {
+  const Hiding interleaved = of("dualpipev"), in_turn = of("1f1b");
+  EXPECT_GT(interleaved.by_other_walk, 0);
+  EXPECT_EQ(in_turn.by_other_walk, 0);
+  EXPECT_GT(in_turn.by_own_walk, 0) << "weight gradients and the shared expert";
+  EXPECT_GT(interleaved.all, 0);
 }
 
 }  // namespace

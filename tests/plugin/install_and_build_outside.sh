@@ -49,6 +49,13 @@ mkdir "$work/skeletons"
 echo "cmake_minimum_required(VERSION 3.22)
 project(all LANGUAGES CXX)
 set(CARAVAN_PLUGIN_OUTPUT_DIRECTORY $work/skeletons/out)" > "$work/skeletons/CMakeLists.txt"
+mkdir "$work/skeletons/exchanged"
+cp "$source/tests/run/dispatchers/exchanged.cpp" "$work/skeletons/exchanged"
+echo "cmake_minimum_required(VERSION 3.22)
+project(exchanged LANGUAGES CXX)
+find_package(Caravan REQUIRED)
+caravan_add_plugin(dispatch-exchanged SOURCES exchanged.cpp)" > "$work/skeletons/exchanged/CMakeLists.txt"
+echo "add_subdirectory(exchanged)" >> "$work/skeletons/CMakeLists.txt"
 for kind in $kinds; do
   "$caravan" plugins new "$kind" "my_$kind" --dir "$work/skeletons/$kind" > /dev/null 2>&1 || fail "plugins new $kind"
   echo "add_subdirectory($kind)" >> "$work/skeletons/CMakeLists.txt"
@@ -71,6 +78,21 @@ checkpoint: {enabled: false}
 END
 expect "step 10/10" "$caravan" train "$work/job.yaml" output="$work/run"
 grep -q '"validation_loss": ' "$work/run/metrics.jsonl" || fail "the data skeleton was not validated on"
+cat > "$work/experts.yaml" <<'END'
+device: host
+model: {vocab_size: 32, dim: 32, layers: 2, heads: 2, kv_heads: 1, width_multiple_of: 16, experts: 4}
+data: {source: synthetic, vocab_size: 32}
+train: {steps: 3, sequence_length: 16, local_batch_size: 1, global_batch_size: 2, warmup_steps: 1, log_every: 1}
+checkpoint: {enabled: false}
+END
+losses() { grep -o '"loss": [0-9.]*' "$1/metrics.jsonl" | cut -c 1-14; }
+for dispatch in local my_dispatch; do
+  expect "step 3/3" "$caravan" train "$work/experts.yaml" model.dispatch=$dispatch output="$work/$dispatch"
+done
+[ "$(losses "$work/local")" = "$(losses "$work/my_dispatch")" ] || fail "the dispatch skeleton trains otherwise than local"
+expect "step 3/3" mpirun --oversubscribe -n 2 "$caravan" train "$work/experts.yaml" model.dispatch=exchanged \
+  parallel.data_shard=2 parallel.expert=2 output="$work/exchanged"
+[ "$(losses "$work/local")" = "$(losses "$work/exchanged")" ] || fail "a dispatcher built outside trains otherwise than local"
 refuse 2 "Did you mean 'schedule'?" "$caravan" plugins new schedul x --dir "$work/nothing"
 refuse 2 "must be a-z, 0-9 and _" "$caravan" plugins new schedule ../x --dir "$work/nothing"
 refuse 2 "is not an empty directory" "$caravan" plugins new schedule x --dir "$work/skeletons"

@@ -2,6 +2,7 @@
 
 #include "core/device/reference_device.hpp"
 #include "core/run/walk.hpp"
+#include "tests/support/message_of.hpp"
 
 // Exchanges under way in a walk: several at once, each waited for by the visit that names it.
 namespace caravan::testing {
@@ -95,6 +96,24 @@ TEST_F(CursorTest, WhatIsNotPostedIsNotWaitedFor) {
   const Walk walk{{&quiet, 0, What::forward, false, {}}, {&a_, 0, What::forward, false, {0}}};
   Cursor(walk, run_, stash_, 0).finish();
   EXPECT_THAT(journal_, ElementsAre("quiet", "a"));
+}
+
+/// An exchange that fails when it is waited for.
+class Failing final : public Segment {
+ public:
+  std::string_view name() const override { return "fetch"; }
+  Lane lane() const override { return Lane::shard; }
+  void wait(caravan::Run&) override { throw Error("the link is down"); }
+  void forward(caravan::Run& run, Frame&) override { run.pending = Ticket(1); }
+  void backward_input(caravan::Run&, Frame&) override {}
+};
+
+TEST_F(CursorTest, AnErrorOfAWaitNamesTheSegmentThatPosted) {
+  Failing failing;
+  const Walk walk{{&failing, 0, Visit::What::forward, false, {}}, {&a_, 0, Visit::What::forward, false, {0}}};
+  const std::vector<std::string> names{"layers.4"};
+  EXPECT_EQ(whole_message_of<Error>([&] { Cursor(walk, run_, stash_, 0, nullptr, names).finish(); }),
+            "the link is down\n  in segment 'fetch' of layer 'layers.4'");
 }
 
 }  // namespace

@@ -79,9 +79,11 @@ struct HandRun {
             .sequence_scale = 0.25f,
             .loss_sum = loss,
             .balance_loss = loss,
+            .overflow = TensorView(&overflow, DType::f64, {1}),
             .logits = {},
             .pending = {}} {}
   TestBatch batch;
+  double overflow = 0;
   Run run;
 };
 

@@ -17,4 +17,15 @@ std::string message_of(Run run) {
   return "";
 }
 
+/// The same with the scopes that it came through.
+template <class ErrorType = Error, class Run>
+std::string whole_message_of(Run run) {
+  try {
+    run();
+  } catch (const ErrorType& error) {
+    return error.what();
+  }
+  return "";
+}
+
 }  // namespace caravan::testing

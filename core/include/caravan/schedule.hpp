@@ -24,6 +24,11 @@ enum class ActionKind : std::int8_t {
   reduce_gradients,  ///< REDUCE_GRAD: sum the stage's gradients over the data ranks; no micro-batch
 };
 
+/// Whether an action goes over the layers of its stage.
+constexpr bool is_walk(ActionKind kind) {
+  return kind <= ActionKind::recompute;
+}
+
 inline constexpr int kNoMicrobatch = -1;
 
 /// One action on one stage and micro-batch ("2F0", "2REDUCE_GRAD").

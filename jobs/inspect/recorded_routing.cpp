@@ -1,14 +1,16 @@
-#include "jobs/inspect/expert_counts.hpp"
+#include "jobs/inspect/recorded_routing.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
 #include "caravan/error.hpp"
+#include "caravan/metrics.hpp"
 #include "io/files/lines.hpp"
 #include "io/files/strict_json.hpp"
 
@@ -43,17 +45,38 @@ void add(ExpertCounts& counts, const std::string& key, const nlohmann::json& val
   layer[expert] = value.get<double>();
 }
 
+/// Nothing where one of them is no number.
+template <std::size_t N>
+std::optional<std::array<double, N>> numbers(const nlohmann::json& record,
+                                             const std::array<std::string_view, N>& keys) {
+  std::array<double, N> values{};
+  for (std::size_t at = 0; at < N; ++at) {
+    const auto found = record.find(keys[at]);
+    if (found == record.end() || !found->is_number()) return std::nullopt;
+    values[at] = found->template get<double>();
+  }
+  return values;
+}
+
+RecordedRouting routing_in(const nlohmann::json& record) {
+  RecordedRouting routing;
+  for (const auto& [key, value] : record.items()) add(routing.counts, key, value);
+  constexpr std::array kRows = {metric::kExpertRowsSent, metric::kExpertRowsReceivedMost,
+                                metric::kExpertRankImbalance};
+  if (const auto rows = numbers(record, kRows)) routing.rank_rows = {(*rows)[0], (*rows)[1], (*rows)[2]};
+  constexpr std::array kDrops = {metric::kDroppedRows, metric::kDroppedShare};
+  if (const auto drops = numbers(record, kDrops)) routing.dropped = {(*drops)[0], (*drops)[1]};
+  return routing;
+}
+
 }  // namespace
 
-std::optional<ExpertCounts> read_expert_counts(const std::string& metrics_file, std::int64_t step) {
+std::optional<RecordedRouting> read_routing(const std::string& metrics_file, std::int64_t step) {
   const auto line =
       line_of_step(metrics_file, step);  // a file that cannot be read is no file without the step
   if (!line) return std::nullopt;
   try {
-    const nlohmann::json record = io::parse_json_strict(*line, metrics_file);
-    ExpertCounts counts;
-    for (const auto& [key, value] : record.items()) add(counts, key, value);
-    return counts;
+    return routing_in(io::parse_json_strict(*line, metrics_file));
   } catch (const IoError&) {
     return std::nullopt;
   }
