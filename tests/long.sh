@@ -18,7 +18,7 @@ parts() {
 1|2,000 changed bytes of token shards|CARAVAN_SHARD_CHANGES=2000 ctest --test-dir "$build_dir" --no-tests=error --output-on-failure -R '^data_shard_changes$'
 5|600 changed bytes of each kind of HDF5 file|CARAVAN_BYTES=600 ctest --test-dir "$build_dir" --no-tests=error --output-on-failure -R '^inspect_one_byte$'
 9|200 kills while saving, 1,000 flips and cuts of checkpoints|bash tests/reliability.sh --build-dir "$build_dir"
-15|experts over ranks: 96 models for each layout|CARAVAN_EXPERT_CASES=96 ctest --test-dir "$build_dir" --no-tests=error --output-on-failure -R '^jobs_experts'
+7|experts over ranks: 96 models for each layout|CARAVAN_EXPERT_CASES=96 ctest --test-dir "$build_dir" --no-tests=error --output-on-failure -R '^jobs_experts'
 9|fuzzing of every reader, 30 s each|bash tests/fuzz/run.sh --seconds 30
 END
 }

@@ -104,6 +104,33 @@ TEST_F(ExpertFaults, DroppedRowsAreToldAndValidationDropsToo) {
       1e-6);
 }
 
+/// Two runs whose weights are alike, of which one's experts take a single choice of each sequence.
+TEST_F(ExpertFaults, DecodingDropsNothingAndSaysSo) {
+  const Overrides still{"train.steps=1", "train.lr=1e-12", "model.init_std=0.5", "model.shared_experts=0",
+                        "model.moe_step=1"};
+  Overrides tight = still;
+  tight.push_back("model.capacity_factor=0.01");
+  ASSERT_TRUE(ended_with(run(train(job(kMiniJob), "all", 1, still)), 0));
+  const Outcome dropping = run(train(job(kMiniJob), "some", 1, tight));
+  ASSERT_TRUE(ended_with(dropping, 0));
+  EXPECT_GT(read_metrics(file("some")).front().at("dropped_share"), 0.5);
+  const auto decoded = [&](const std::string& run_folder) {
+    const Outcome outcome =
+        run({{"generate", "--model", file(run_folder), "--prompt-ids", "1 2 3 4 5 6 7 8 9 10 11 12 13 14",
+              "--greedy", "--max-new-tokens", "12", "--json"},
+             0,
+             {},
+             60});
+    EXPECT_TRUE(ended_with(outcome, 0));
+    return outcome;
+  };
+  const Outcome all = decoded("all"), some = decoded("some");
+  EXPECT_EQ(nlohmann::json::parse(some.out).at("ids"), nlohmann::json::parse(all.out).at("ids"));
+  EXPECT_THAT(some.err,
+              HasSubstr("experts take every token here: model.capacity_factor is for whole sequences"));
+  EXPECT_THAT(all.err, ::testing::Not(HasSubstr("capacity_factor")));
+}
+
 TEST_F(ExpertFaults, ADryRunSaysWhoBringsRowsAndHowMany) {
   const Outcome outcome = dry_run(4, {"parallel.data_shard=4", "parallel.expert=2", "model.experts=8"});
   ASSERT_TRUE(ended_with(outcome, 0));

@@ -186,6 +186,13 @@ TEST_F(Experts, of_pipelines_do_too) {
   expect_equal(layouts, 6);
 }
 
+/// Capacity counts sequences, wherever they are.
+TEST_F(Experts, whole_on_every_rank_do_too) {
+  std::vector<Layout> layouts{{1, ranks()}};
+  if (ranks() > 2) layouts.push_back({1, ranks() / 2, 2, "zbv"});
+  expect_equal(layouts, 4);
+}
+
 TEST_F(Experts, whose_dispatcher_is_another_do_too) {
   for (const char* dispatch : {"model.dispatch=exchanged", "model.dispatch={name: all_to_all, room: 8}"})
     expect_equal({{ranks(), 1, 1, "1f1b", {dispatch}}}, 6);

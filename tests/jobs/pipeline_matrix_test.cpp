@@ -11,14 +11,14 @@
 #include <regex>
 
 #include "caravan/error.hpp"
-#include "jobs/train/training_steps.hpp"
 #include "parallel/world.hpp"
+#include "tests/jobs/steps_taken.hpp"
 #include "tests/jobs/tiny_job.hpp"
 #include "tests/support/plugin_dir.hpp"
 
-// Every schedule on every number of ranks gives the losses and norms of one rank: experts, balancing,
-// dropout, accumulation, and in turn recomputation and a tied head; with shards too. Runs on 2, 3, 4 and 8
-// ranks.
+// Every schedule on every number of ranks gives the losses, norms and gradients of one rank: experts,
+// balancing, dropout, accumulation, and in turn recomputation and a tied head; with shards too. Runs on 2, 3,
+// 4 and 8 ranks.
 namespace caravan::jobs {
 namespace {
 
@@ -50,22 +50,9 @@ Job job_of(const Case& test, int sequences) {
   return resolve_job(std::move(tree));
 }
 
-std::vector<StepResult> train(const Job& job, Communicator& world) {
-  TrainSetup setup(job, world);
-  const auto data = setup.open_data({});
-  TrainingSteps steps(setup, *data);
-  setup.model().parameters().initialise(job.seed);
-  std::vector<StepResult> results;
-  for (std::int64_t number = 1; number <= kSteps; ++number) {
-    steps.post(steps.read((number - 1) * setup.share().global_batch), number);
-    results.push_back(steps.step().result());
-  }
-  return results;
-}
-
-/// Losses and norms of one rank, computed once for each model and batch.
-const std::vector<StepResult>& alone(const Case& test, int sequences) {
-  static std::map<std::string, std::vector<StepResult>> known;
+/// Of one rank, computed once for each model and batch.
+const StepsTaken& alone(const Case& test, int sequences) {
+  static std::map<std::string, StepsTaken> known;
   Case single = test;
   single.schedule = "1f1b";
   single.file.clear();
@@ -73,16 +60,12 @@ const std::vector<StepResult>& alone(const Case& test, int sequences) {
   single.keys.clear();
   single.recompute = "none";
   single.microbatches = sequences;
-  auto& results = known[single.name()];
-  if (results.empty()) {
+  StepsTaken& taken = known[single.name()];
+  if (taken.results.empty()) {
     const auto self = make_single_communicator();
-    results = train(job_of(single, sequences), *self);
+    taken = take_steps(job_of(single, sequences), *self, kSteps);
   }
-  return results;
-}
-
-double relative(double a, double b) {
-  return std::abs(a - b) / std::abs(b);
+  return taken;
 }
 
 class Pipelines : public ::testing::Test {
@@ -93,15 +76,10 @@ class Pipelines : public ::testing::Test {
 
   void expect_equal(const Case& test) {
     const int sequences = test.microbatches * (ranks() / test.pipeline);
-    const auto& expected = alone(test, sequences);
-    const auto results = train(job_of(test, sequences), *world_);
-    double worst = 0;
-    for (std::size_t step = 0; step < kSteps; ++step) {
-      worst = std::max({worst, relative(results[step].loss, expected[step].loss),
-                        relative(results[step].grad_norm, expected[step].grad_norm),
-                        relative(results[step].balance_loss, expected[step].balance_loss)});
-    }
-    EXPECT_LE(worst, kTolerance) << test.name();
+    const StepsTaken& expected = alone(test, sequences);
+    const StepsTaken ours = take_steps(job_of(test, sequences), *world_, kSteps);
+    EXPECT_LE(largest_difference(ours.results, expected.results), kTolerance) << test.name();
+    EXPECT_LE(largest_difference(ours.gradients, expected.gradients), kTolerance) << test.name();
     ++compared_;
   }
 

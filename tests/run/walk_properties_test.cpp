@@ -55,8 +55,9 @@ class WalkProperties : public ::testing::TestWithParam<Case> {
     return {sums, model_.gradients()};
   }
 
-  /// fp32 with sums in double, or in blocks whose extent depends on the micro-batch.
-  double rounding() const { return GetParam().device == "reference" ? 2e-6 : 1e-5; }
+  /// fp32 with sums in double, or in blocks whose extent depends on the micro-batch and the processor: such
+  /// rounding, 1e-6 of a gradient in the last layer, has grown to 2e-5 in the first of these models.
+  double rounding() const { return GetParam().device == "reference" ? 2e-6 : 2e-5; }
   /// A tied head adds to its table in forward, the embedding in W: their order is that of the row.
   bool order_matters() const { return tiny::config(GetParam().variant.assignments).has("tied_head"); }
 
