@@ -80,18 +80,27 @@ void resolve_world(MeshDegrees& degrees, int ranks) {
           product_text(degrees), product, ranks, ranks == 1 ? "" : "s", product));
 }
 
+/// What would tile `inner` ranks: fewer expert ranks, where that leaves several, or more shards.
+std::string expert_advice(const MeshDegrees& d, std::int64_t inner) {
+  const std::int64_t experts = std::int64_t{d.ep} * d.etp;
+  std::int64_t fewer = d.ep;
+  while (inner % (fewer * d.etp) != 0 && fewer > 1) --fewer;
+  const std::string less = fewer > 1 ? fmt::format("expert={}, or ", fewer) : "";
+  return fmt::format("{}data_shard={}", less, std::lcm(inner, experts) / (std::int64_t{d.cp} * d.tp));
+}
+
 void check_experts(const MeshDegrees& d) {
   CARAVAN_CHECK(d.etp == 1 || d.etp == d.tp, ConfigError,
                 fmt::format("expert_tensor={} with tensor={} (experts are split like the dense layers or not "
                             "at all). Set it to 1 or {}?",
                             d.etp, d.tp, d.tp));
   const std::int64_t inner = std::int64_t{d.dp_shard} * d.cp * d.tp, experts = std::int64_t{d.ep} * d.etp;
-  CARAVAN_CHECK(inner % experts == 0, ConfigError,
-                fmt::format("expert={} x expert_tensor={} with data_shard={} x context={} x tensor={} = {} "
-                            "(expert groups must tile "
-                            "these ranks, and {} does not divide {}). data_shard={}?",
-                            d.ep, d.etp, d.dp_shard, d.cp, d.tp, inner, experts, inner,
-                            std::lcm(inner, experts) / (std::int64_t{d.cp} * d.tp)));
+  CARAVAN_CHECK(
+      inner % experts == 0, ConfigError,
+      fmt::format("expert={} x expert_tensor={} with data_shard={} x context={} x tensor={} = {} "
+                  "(expert groups must tile "
+                  "these ranks, and {} does not divide {}). {}?",
+                  d.ep, d.etp, d.dp_shard, d.cp, d.tp, inner, experts, inner, expert_advice(d, inner)));
 }
 
 }  // namespace

@@ -14,7 +14,7 @@
 namespace caravan {
 namespace {
 
-using Counts = std::vector<std::int32_t>;
+using Offsets = std::vector<std::int32_t>;
 
 class AuditedDispatcher final : public Dispatcher {
  public:
@@ -59,44 +59,47 @@ class AuditedDispatcher final : public Dispatcher {
     Received received;
   };
 
-  static Counts on_host(Device& device, const TensorView& view) {
-    Counts values(static_cast<std::size_t>(view.count()));
+  static Offsets on_host(Device& device, const TensorView& view) {
+    Offsets values(static_cast<std::size_t>(view.count()));
     device.copy_to_host(Lane::compute, values.data(), view.data, view.bytes());
     device.await(device.record(Lane::compute));
     return values;
   }
 
-  /// Rows that all ranks chose for each expert. [collective over the expert group]
-  Counts chosen(Device& device, const Routing& routing) {
-    Counts rows = on_host(device, routing.offsets);
-    for (std::size_t expert = 0; expert + 1 < rows.size(); ++expert)
-      rows[expert] = rows[expert + 1] - rows[expert];
-    rows.pop_back();
-    group_.all_reduce(TensorView(rows.data(), DType::i32, {static_cast<std::int64_t>(rows.size())}),
+  /// What the routers of all ranks chose, and how many rows found no room.
+  struct Chosen {
+    std::vector<double> rows;  ///< of each expert
+    double without_room = 0;
+  };
+  /// [collective over the expert group]
+  Chosen chosen(Run& run, const Routing& routing) {
+    const Offsets first = on_host(run.device, routing.offsets);
+    std::vector<double> sums(first.size());
+    for (std::size_t expert = 0; expert + 1 < first.size(); ++expert)
+      sums[expert] = first[expert + 1] - first[expert];
+    run.device.copy_to_host(Lane::compute, &sums.back(), run.overflow.data, sizeof(double));
+    run.device.await(run.device.record(Lane::compute));
+    group_.all_reduce(TensorView(sums.data(), DType::f64, {static_cast<std::int64_t>(sums.size())}),
                       ReduceOp::sum);
-    return rows;
+    const double without_room = sums.back();
+    sums.pop_back();
+    return {std::move(sums), without_room};
   }
 
-  DispatchNeeds needs(const Run& run, const Dispatched& now) const {
-    return audited_->needs({.experts = now.routing.offsets.count() - 1,
+  std::int64_t first_expert(const Run& run, const Dispatched& now) const {
+    const DispatchSpec spec{.experts = now.routing.offsets.count() - 1,
                             .top_k = now.routing.experts.extent(1),
                             .width = now.received.rows.extent(1),
                             .score_side = now.routing.score_side,
-                            .shape = run.shape});
+                            .shape = run.shape};
+    return audited_->needs(spec).first_expert;
   }
 
   /// Where rows found no room the step fails anyway, and what arrived is nobody's.
-  static bool has_overflow(const Run& run) {
-    double overflow = 0;
-    run.device.copy_to_host(Lane::compute, &overflow, run.overflow.data, sizeof overflow);
-    run.device.await(run.device.record(Lane::compute));
-    return overflow != 0;
-  }
-
   void check(Run& run, const Dispatched& now) {
-    const Counts chosen_rows = chosen(run.device, now.routing);
-    if (has_overflow(run)) return;
-    const Counts first = on_host(run.device, now.received.offsets);
+    const Chosen all = chosen(run, now.routing);
+    if (all.without_room != 0) return;
+    const Offsets first = on_host(run.device, now.received.offsets);
     CARAVAN_CHECK(
         first[0] == 0 && std::is_sorted(first.begin(), first.end()) &&
             first.back() <= now.received.rows.extent(0),
@@ -104,10 +107,10 @@ class AuditedDispatcher final : public Dispatcher {
         fmt::format("{}: first rows of its experts [{}] (they ascend from 0 to at most {}, the memory for "
                     "them). Are Received::offsets right?",
                     who(), fmt::join(first, ", "), now.received.rows.extent(0)));
-    const std::int64_t first_expert = needs(run, now).first_expert;
+    const std::int64_t held_from = first_expert(run, now);
     for (std::size_t local = 0; local + 1 < first.size(); ++local) {
-      const std::int64_t expert = first_expert + static_cast<std::int64_t>(local);
-      const std::int32_t wanted = chosen_rows[static_cast<std::size_t>(expert)];
+      const std::int64_t expert = held_from + static_cast<std::int64_t>(local);
+      const double wanted = all.rows[static_cast<std::size_t>(expert)];
       const std::int32_t rows = first[local + 1] - first[local];
       const bool is_right =
           rows == wanted || (rows > wanted && filled(run, now, first[local], first[local + 1]) <= wanted);
@@ -120,13 +123,13 @@ class AuditedDispatcher final : public Dispatcher {
   }
 
   /// How many of rows [begin, end) are not zero throughout.
-  static std::int64_t filled(Run& run, const Dispatched& now, std::int64_t begin, std::int64_t end) {
+  static double filled(Run& run, const Dispatched& now, std::int64_t begin, std::int64_t end) {
     const TensorView rows = now.received.rows.rows(begin, end);
     const std::size_t width = rows.bytes() / static_cast<std::size_t>(end - begin);
     std::vector<char> values(rows.bytes());
     run.device.copy_to_host(Lane::compute, values.data(), rows.data, rows.bytes());
     run.device.await(run.device.record(Lane::compute));
-    std::int64_t filled = 0;
+    double filled = 0;
     for (std::size_t row = 0; row < values.size(); row += width)
       filled +=
           std::any_of(values.begin() + row, values.begin() + row + width, [](char c) { return c != 0; });

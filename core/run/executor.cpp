@@ -25,6 +25,23 @@ RankPlan plan_alone(std::span<const Step> row, int microbatches) {
   return plan;
 }
 
+/// What a visit of a walk is in a plan's words; `forward`: what goes forward, F or R. What is no layer's and
+/// takes the compute lane's time makes room for gradients.
+ActionKind kind_of(Visit::What what, ActionKind forward) {
+  switch (what) {
+    case Visit::What::repeated_forward:
+      return ActionKind::recompute;
+    case Visit::What::backward_input:
+      return ActionKind::backward_input;
+    case Visit::What::backward_weight:
+      return ActionKind::backward_weight;
+    case Visit::What::exchange:
+      return ActionKind::reduce_gradients;
+    default:
+      return forward;
+  }
+}
+
 bool adds_to_weights(const Action& action) {
   return action.kind == ActionKind::backward || action.kind == ActionKind::backward_weight;
 }
@@ -113,7 +130,8 @@ void Executor::Observer::starts(const Visit& visit) {
 }
 
 void Executor::Observer::visited(const Visit& visit) {
-  if (is_recorded(visit)) executor_.recorder_.visited(visit, local_.stage.name(visit.layer));
+  if (is_recorded(visit))
+    executor_.recorder_.visited(kind_of(visit.what, forward_), visit, local_.stage.name(visit.layer));
   if (final_gradients_ && visit.completes_weights)
     executor_.announcer_.finished(*local_.stage.layers()[visit.layer]);
   executor_.announcer_.progress();
@@ -126,7 +144,8 @@ void Executor::Observer::visited(const Visit& visit) {
 
 void Executor::Observer::posted(const Visit& visit) {
   if (!is_recorded(visit)) return;
-  recorded_[&visit] = executor_.recorder_.exchange_begins(visit, local_.stage.name(visit.layer));
+  recorded_[&visit] = executor_.recorder_.exchange_begins(
+      kind_of(visit.what, forward_), visit.segment->name(), local_.stage.name(visit.layer));
 }
 
 void Executor::Observer::arrived(const Visit& visit) {
@@ -159,6 +178,7 @@ bool Executor::is_left_out(const Action& action) const {
 std::optional<Cursor> Executor::begin(const Action& action, std::size_t index) {
   Member& at = *member(action.stage);
   if (at.groups) at.groups->require();
+  at.observer.begins(action.kind);
   at.observer.expect_final_gradients(at.last_weight_step == static_cast<std::ptrdiff_t>(index));
   return at.stage.begin(action, now_.batches, now_.scales, &at.observer);
 }

@@ -58,6 +58,10 @@ class Executor {
     void visited(const Visit& visit) override;
     void posted(const Visit& visit) override;
     void arrived(const Visit& visit) override;
+    /// What goes forward in the walk to come is F, or R.
+    void begins(ActionKind kind) {
+      forward_ = kind == ActionKind::recompute ? ActionKind::recompute : ActionKind::forward;
+    }
     /// Whether the walk to come is the last of the stage that adds to weight gradients. In it a layer's
     /// gradients are final, and announced, when its last visit is over.
     void expect_final_gradients(bool expected);
@@ -68,6 +72,7 @@ class Executor {
     Executor& executor_;
     LocalStage local_;
     bool final_gradients_ = false;
+    ActionKind forward_ = ActionKind::forward;
     std::map<const Visit*, std::size_t> recorded_;  ///< exchanges under way, as the recorder numbers them
   };
   struct Member {

@@ -1,26 +1,6 @@
 #include "core/run/run_recorder.hpp"
 
 namespace caravan {
-namespace {
-
-/// What is no layer's and takes the compute lane's time makes room for gradients.
-ActionKind kind_of(Visit::What what) {
-  switch (what) {
-    case Visit::What::repeated_forward:
-      return ActionKind::recompute;
-    case Visit::What::backward_input:
-      return ActionKind::backward_input;
-    case Visit::What::backward_weight:
-      return ActionKind::backward_weight;
-    case Visit::What::exchange:
-      return ActionKind::reduce_gradients;
-    default:
-      return ActionKind::forward;
-  }
-}
-
-}  // namespace
-
 void RunRecorder::start() {
   visits_.clear();
   exchanges_.clear();
@@ -36,12 +16,8 @@ double RunRecorder::computed() {
   return seconds();
 }
 
-void RunRecorder::visited(const Visit& visit, std::string_view layer) {
-  visits_.push_back({kind_of(visit.what), visit.segment->name(), layer, {visit_began_, computed()}});
-}
-
-std::size_t RunRecorder::exchange_begins(const Visit& visit, std::string_view layer) {
-  return exchange_begins(kind_of(visit.what), visit.segment->name(), layer);
+void RunRecorder::visited(ActionKind kind, const Visit& visit, std::string_view layer) {
+  visits_.push_back({kind, visit.segment->name(), layer, {visit_began_, computed()}});
 }
 
 std::size_t RunRecorder::exchange_begins(ActionKind kind, std::string_view name, std::string_view layer) {

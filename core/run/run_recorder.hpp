@@ -32,13 +32,10 @@ class RunRecorder {
 
   /// Both wait for what the compute lane was given: exchanges go on meanwhile.
   void visit_begins() { visit_began_ = computed(); }
-  void visited(const Visit& visit, std::string_view layer);
+  void visited(ActionKind kind, const Visit& visit, std::string_view layer);
 
   /// A number for exchange_is_over().
-  std::size_t exchange_begins(ActionKind kind, std::string_view name) {
-    return exchange_begins(kind, name, {});
-  }
-  std::size_t exchange_begins(const Visit& visit, std::string_view layer);
+  std::size_t exchange_begins(ActionKind kind, std::string_view name, std::string_view layer = {});
   void exchange_is_over(std::size_t exchange) { exchanges_[exchange].span.end = seconds(); }
 
   /// In the order of their starts.
@@ -47,7 +44,6 @@ class RunRecorder {
 
  private:
   double computed();
-  std::size_t exchange_begins(ActionKind kind, std::string_view name, std::string_view layer);
 
   Device& device_;
   std::chrono::steady_clock::time_point start_{};

@@ -41,8 +41,10 @@ TrainStep::TrainStep(Parts parts)
   for (const auto& buffer : parts_.parameters.buffers()) {
     if (buffer->role != Buffer::Role::counter) continue;
     counters_.push_back(buffer.get());
-    for (Posted& step : steps_)
+    for (Posted& step : steps_) {
+      step.own_counts.emplace_back(static_cast<std::size_t>(buffer->shape.count()));
       step.expert_counts.emplace_back(static_cast<std::size_t>(buffer->shape.count()));
+    }
   }
   updates_ = update_groups(parts_.parameters, parts_.optimizer);
   start_clip();
@@ -114,6 +116,7 @@ void TrainStep::balance(Posted& step) {
   enter(parts_.whereabouts, "all-reduce of the expert counts");
   for (std::size_t index = 0; index < counters_.size(); ++index) {
     const TensorView counts = counters_[index]->data;
+    parts_.device.copy_to_host(Lane::compute, step.own_counts[index].data(), counts.data, counts.bytes());
     parts_.data.tensors.all_reduce(counts, ReduceOp::sum);
     parts_.device.copy_to_host(Lane::compute, step.expert_counts[index].data(), counts.data, counts.bytes());
   }
@@ -135,28 +138,39 @@ void TrainStep::read_back(Posted& step) {
   step.done = parts_.device.record(Lane::compute);
 }
 
-/// This rank's part of all choices: the counts are sums over the data ranks, each of which has them.
+/// Of this rank.
 double TrainStep::choices_of(const Posted& step) const {
   double choices = 0;
-  for (const std::vector<float>& counts : step.expert_counts)
+  for (const std::vector<float>& counts : step.own_counts)
     choices += std::accumulate(counts.begin(), counts.end(), 0.0);
-  return choices / parts_.data.host.size();
+  return choices;
+}
+
+/// Received by this rank, and sent.
+std::array<double, 2> TrainStep::rows_of(const Posted& step) {
+  Communicator& group = parts_.experts->host;
+  double received = 0;
+  for (const std::vector<float>& own : step.own_counts) {
+    std::vector<double> counts(own.begin(), own.end());
+    group.all_reduce(TensorView(counts.data(), DType::f64, {static_cast<std::int64_t>(counts.size())}),
+                     ReduceOp::sum);
+    const auto held = static_cast<std::ptrdiff_t>(counts.size()) / group.size();
+    const auto first = counts.begin() + held * group.rank();
+    received += std::accumulate(first, first + held, 0.0);
+  }
+  return {received, choices_of(step)};
 }
 
 void TrainStep::add_rows(StepResult& result, const Posted& step) {
-  if (parts_.expert_ranks == 1) return;
-  std::vector<double> received(static_cast<std::size_t>(parts_.expert_ranks));
-  for (const std::vector<float>& counts : step.expert_counts) {
-    const std::size_t held = counts.size() / received.size();
-    for (std::size_t expert = 0; expert < counts.size(); ++expert) received[expert / held] += counts[expert];
-  }
-  // As many groups of these ranks share the counts as there are data ranks for each.
-  const double groups = static_cast<double>(parts_.data.host.size()) / parts_.expert_ranks;
-  double most[2] = {std::accumulate(received.begin(), received.end(), 0.0) / parts_.data.host.size(),
-                    *std::max_element(received.begin(), received.end()) / groups};
-  parts_.pipeline.host.all_reduce(TensorView(most, DType::f64, {2}), ReduceOp::max);
-  result.rows_sent = most[0];
-  result.most_rows_received = most[1];
+  if (!parts_.experts) return;
+  const auto [received, sent] = rows_of(step);
+  const auto largest = [&](double value) {
+    for (Communicator* group : {&parts_.pipeline.host, &parts_.data.host})
+      group->all_reduce(TensorView(&value, DType::f64, {1}), ReduceOp::max);
+    return value;
+  };
+  result.most_rows_received = largest(received);
+  result.rows_sent = largest(received == result.most_rows_received ? sent : 0);
 }
 
 StepResult TrainStep::result() {
@@ -186,15 +200,19 @@ void TrainStep::sum_over_ranks(TensorView values) {
   parts_.data.host.all_reduce(values, ReduceOp::sum);
 }
 
+std::string without_room(double rows) {
+  return fmt::format(
+      "{:.0f} rows had no room at their experts when it first happened (the dispatcher has memory for "
+      "fewer). A larger `room` of model.dispatch, or another?",
+      rows);
+}
+
 void TrainStep::check_finite(const StepResult& result, const Posted& step) {
   if (std::isfinite(result.loss) && std::isfinite(result.grad_norm) && step.overflow == 0) return;
   posted_ = 0;
   start_clip();
-  CARAVAN_CHECK(
-      step.overflow == 0, NumericalError,
-      fmt::format("step {}: {} rows had no room at their experts (the dispatcher receives fewer, and "
-                  "nothing was updated). Another model.dispatch, or a smaller train.local_batch_size?",
-                  step.settings.step, step.overflow));
+  CARAVAN_CHECK(step.overflow == 0, NumericalError,
+                fmt::format("step {}: {}", step.settings.step, without_room(step.overflow)));
   std::int64_t first = step.first_sample;
   parts_.data.host.all_reduce(TensorView(&first, DType::i64, {1}), ReduceOp::min);
   throw NumericalError(

@@ -22,8 +22,8 @@ struct StepResult {
   std::int64_t valid_tokens = 0;
   double dropped = 0;  ///< choices of experts beyond their capacity, of all layers
   double chosen = 0;   ///< all choices of experts, dropped ones too
-  /// Where experts are divided among ranks: rows that a rank sends, those to its own experts included, and
-  /// that the rank with most receives, dropped ones counted; of all its layers. Else 0.
+  /// Where experts are divided among ranks: rows that the rank which receives most receives, and that it
+  /// sends, those to its own experts included; of all its layers, as routers chose, before drops. Else 0.
   double rows_sent = 0, most_rows_received = 0;
 };
 
@@ -45,7 +45,7 @@ class TrainStep {
     std::vector<SharedParameter> shared{};
     ShardedParameters* sharded = nullptr;  ///< of parameters that ranks divide; null where all are whole
     Whereabouts* whereabouts = nullptr;    ///< told what the step does; null: nobody watches
-    int expert_ranks = 1;                  ///< that divide the experts among them
+    std::optional<RankGroup> experts{};    ///< ranks that divide the experts; none where each has all
   };
   explicit TrainStep(Parts parts);
   ~TrainStep();
@@ -87,7 +87,8 @@ class TrainStep {
     Settings settings;
     std::int64_t valid_tokens = 0, first_sample = 0;
     double loss_sum = 0, balance_loss = 0, squares = 0, overflow = 0, dropped = 0;
-    std::vector<std::vector<float>> expert_counts;
+    std::vector<std::vector<float>> own_counts;     ///< rows of each expert, of this rank's tokens
+    std::vector<std::vector<float>> expert_counts;  ///< of all data ranks
     Event done;
   };
 
@@ -96,6 +97,7 @@ class TrainStep {
   void balance(Posted& step);
   void read_back(Posted& step);
   double choices_of(const Posted& step) const;
+  std::array<double, 2> rows_of(const Posted& step);
   void add_rows(StepResult& result, const Posted& step);
   void check_finite(const StepResult& result, const Posted& step);
   void start_clip();
@@ -114,6 +116,9 @@ class TrainStep {
   std::array<Posted, kMostPosted> steps_;
   std::size_t oldest_ = 0, posted_ = 0;
 };
+
+/// What to say where so many rows did not fit into a dispatcher's memory, see Dispatcher.
+std::string without_room(double rows);
 
 /// The seed of one optimizer step, from the run's seed: equal on all ranks, different for every step.
 std::uint64_t step_seed(std::uint64_t seed, std::int64_t step);

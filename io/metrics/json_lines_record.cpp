@@ -35,20 +35,26 @@ std::optional<StepRecord> record_from(std::string_view line, std::int64_t step) 
 
 }  // namespace
 
-std::optional<StepRecord> find_record(const std::string& path, std::int64_t step) {
+std::optional<std::string> find_record_line(const std::string& path, std::int64_t step) {
   if (!std::filesystem::exists(path)) return std::nullopt;
   const std::string start = fmt::format("{{\"step\": {},", step);
-  std::optional<StepRecord> found;
+  std::optional<std::string> found;
   for_each_line(path, kMostRecordBytes, [&](std::string_view line, std::uint64_t) {
-    if (!line.starts_with(start)) return true;
-    found = record_from(line, step);
-    CARAVAN_CHECK(
-        found, IoError,
-        fmt::format("the line of step {} in {} is no step record (it is damaged). Move the file away?", step,
-                    path));
-    return false;
+    if (line.starts_with(start)) found = line;
+    return !found;
   });
   return found;
+}
+
+std::optional<StepRecord> find_record(const std::string& path, std::int64_t step) {
+  const auto line = find_record_line(path, step);
+  if (!line) return std::nullopt;
+  auto record = record_from(*line, step);
+  CARAVAN_CHECK(
+      record, IoError,
+      fmt::format("the line of step {} in {} is no step record (it is damaged). Move the file away?", step,
+                  path));
+  return record;
 }
 
 }  // namespace caravan::io

@@ -9,6 +9,7 @@
 
 #include "caravan/arena.hpp"
 #include "caravan/check.hpp"
+#include "caravan/checked.hpp"
 #include "caravan/dispatch.hpp"
 #include "jobs/bench/choices.hpp"
 #include "jobs/bench/median.hpp"
@@ -42,6 +43,11 @@ class Bench {
         compute_(choose_precision(*device_, benchmark.precision)),
         needs_(chosen_.made->needs(spec())),
         memory_(*device_, bytes(), "rows") {
+    CARAVAN_CHECK(
+        needs_.local_experts * world.size() == benchmark.experts, ConfigError,
+        fmt::format("dispatch {} on {} ranks (it keeps {} of {} experts on each, so there is nothing to "
+                    "measure between them). One rank, or another dispatcher?",
+                    chosen_.name, world.size(), needs_.local_experts, benchmark.experts));
     take(memory_);
     fill_inputs();
   }
@@ -54,6 +60,7 @@ class Bench {
   DispatchTiming time(RoutingKind kind) {
     const Choices choices = make_choices(kind, sizes(), world_.rank());
     upload(choices);
+    device_->fill_zero(Lane::compute, overflow_.data, overflow_.bytes());
     DispatchTiming timing{kind, to_others(choices), received(choices)};
     std::vector<double> times[4];
     for (std::int64_t repeat = -1; repeat < benchmark_.repeats; ++repeat) {
@@ -61,6 +68,7 @@ class Bench {
       for (std::size_t exchange = 0; exchange < 4 && repeat >= 0; ++exchange)
         times[exchange].push_back(seconds[exchange]);
     }
+    timing.without_room = rows_without_room();
     timing.dispatch_s = median(times[0]);
     timing.combine_s = median(times[1]);
     timing.combine_gradient_s = median(times[2]);
@@ -80,11 +88,13 @@ class Bench {
     upload_numbers(*device_, random_numbers(in.count(), world_.rank()), in);
     Communicator& group = mesh_->group(MeshAxis::ep).tensors;
     std::vector<double> times;
-    for (std::int64_t repeat = 0; repeat < benchmark_.repeats; ++repeat)
-      times.push_back(seconds_of([&] {
+    for (std::int64_t repeat = -1; repeat < benchmark_.repeats; ++repeat) {
+      const double seconds = seconds_of([&] {
         Ticket ticket = group.post_all_to_all(in, out);
         group.wait(ticket);
-      }));
+      });
+      if (repeat >= 0) times.push_back(seconds);
+    }
     return static_cast<double>(block * (ranks - 1) * row_bytes()) / median(times);
   }
 
@@ -99,6 +109,9 @@ class Bench {
   ChoiceSizes sizes() const { return {benchmark_.tokens, benchmark_.top_k, benchmark_.experts}; }
 
   std::size_t bytes() {
+    checked_product({{"--tokens", benchmark_.tokens}, {"--top-k", benchmark_.top_k}}, kMostRows,
+                    "choices of a rank");
+    checked_product({{"received rows", needs_.most_received}}, kMostRows, "rows of experts");
     Arena counted = Arena::measuring("rows");
     take(counted);
     return counted.used() + Arena::kAlignment;
@@ -129,7 +142,6 @@ class Bench {
   void fill_inputs() {
     const std::vector<float> numbers = random_numbers(x_.count(), world_.rank());
     upload_numbers(*device_, numbers, x_);
-    device_->fill_zero(Lane::compute, overflow_.data, overflow_.bytes());
     device_->synchronize();
   }
   void upload(const Choices& choices) {
@@ -162,6 +174,14 @@ class Bench {
     world_.all_reduce(TensorView(rows.data(), DType::i64, {static_cast<std::int64_t>(rows.size())}),
                       ReduceOp::sum);
     return *std::max_element(rows.begin(), rows.end());
+  }
+
+  double rows_without_room() {
+    double rows = 0;
+    device_->copy_to_host(Lane::compute, &rows, overflow_.data, sizeof rows);
+    device_->synchronize();
+    world_.all_reduce(TensorView(&rows, DType::f64, {1}), ReduceOp::sum);
+    return rows;
   }
 
   /// Of the slowest rank, from a common start.

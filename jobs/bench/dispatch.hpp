@@ -32,6 +32,7 @@ struct DispatchTiming {
   RoutingKind routing = RoutingKind::even;
   std::int64_t most_sent = 0;      ///< rows to other ranks, of the rank that sends most
   std::int64_t most_received = 0;  ///< rows, own ones included, of the rank that receives most
+  double without_room = 0;         ///< rows that the dispatcher has no memory for: then none travelled
   double dispatch_s = 0, combine_s = 0, combine_gradient_s = 0, dispatch_gradient_s = 0;
   double sum_s() const { return dispatch_s + combine_s + combine_gradient_s + dispatch_gradient_s; }
 };

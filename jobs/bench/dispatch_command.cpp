@@ -26,6 +26,7 @@ nlohmann::ordered_json as_json(const DispatchTiming& timing, std::int64_t row_by
           {"most_sent_rows", timing.most_sent},
           {"most_sent_bytes", timing.most_sent * row_bytes},
           {"most_received_rows", timing.most_received},
+          {"rows_without_room", timing.without_room},
           {"dispatch_s", timing.dispatch_s},
           {"combine_s", timing.combine_s},
           {"combine_gradient_s", timing.combine_gradient_s},
@@ -72,12 +73,20 @@ std::string as_text(const DispatchBenchmark& benchmark, const DispatchTimings& t
   text += fmt::format("\n{:<9}{:>10}{:>12}{:>10}{:>10}{:>8}{:>7}{:>10}{:>8}{:>7}{:>13}{:>13}{:>10}\n",
                       "routing", "sent", "", "received", "dispatch", "GB/s", "link", "combine", "GB/s",
                       "link", "combine'", "dispatch'", "sum");
-  for (const DispatchTiming& timing : timings.routings)
+  for (const DispatchTiming& timing : timings.routings) {
+    if (timing.without_room > 0) {
+      text += fmt::format("{:<9}{:>10}{:>12}{:>10}  nothing travelled: {:.0f} rows had no room\n",
+                          name_of(timing.routing), timing.most_sent,
+                          bytes_text(static_cast<double>(timing.most_sent * timings.row_bytes)),
+                          timing.most_received, timing.without_room);
+      continue;
+    }
     text += fmt::format(
         "{:<9}{:>10}{:>12}{:>10}{}{}{:>13.3f}{:>13.3f}{:>10.3f}\n", name_of(timing.routing), timing.most_sent,
         bytes_text(static_cast<double>(timing.most_sent * timings.row_bytes)), timing.most_received,
         exchange_text(timing, timings, timing.dispatch_s), exchange_text(timing, timings, timing.combine_s),
         1e3 * timing.combine_gradient_s, 1e3 * timing.dispatch_gradient_s, 1e3 * timing.sum_s());
+  }
   return text;
 }
 

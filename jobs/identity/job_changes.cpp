@@ -27,6 +27,7 @@ constexpr struct {
     {"seed", Change::refused},
     {"train.sequence_length", Change::refused},
     {"model.dispatch", Change::said},
+    {"model.dispatch.*", Change::said},
     {"model.*", Change::refused},
     {"data.tokenizer", Change::said_if_known},
     {"data.*", Change::refused},

@@ -143,8 +143,10 @@ class Difference {
           painted("the same: " + counted(static_cast<std::int64_t>(compared), "tensor"), Tone::good, ink) +
           "\n";
     } else {
-      report.text +=
-          table_.text(ink) + fmt::format("{} of {} tensors and values differ\n", list_.size(), compared);
+      report.text += table_.text(ink) + fmt::format("{} differ; {} compared\n",
+                                                    counted(static_cast<std::int64_t>(list_.size()),
+                                                            "tensor or value", "tensors and values"),
+                                                    counted(static_cast<std::int64_t>(compared), "tensor"));
     }
     return report;
   }

@@ -105,6 +105,14 @@ ExpertLayer& layer_named(std::map<std::int64_t, ExpertLayer>& layers, const std:
   return layer;
 }
 
+/// Of the experts that the checkpoint has.
+std::vector<double> tokens_of(const std::map<std::size_t, double>& recorded, std::size_t experts) {
+  std::vector<double> tokens(experts);
+  for (const auto& [expert, count] : recorded)
+    if (expert < experts) tokens[expert] = count;
+  return tokens;
+}
+
 }  // namespace
 
 std::size_t ExpertLayer::experts() const {
@@ -138,7 +146,7 @@ Experts experts_of(const Subject& subject) {
   experts.dropped = routing.dropped;
   for (const auto& [name, tokens] : routing.counts) {
     const auto found = layers.find(layer_of(name + ".").value_or(-1));
-    if (found != layers.end()) found->second.tokens = tokens;
+    if (found != layers.end()) found->second.tokens = tokens_of(tokens, found->second.experts());
   }
   for (auto& [number, layer] : layers) experts.layers.push_back(std::move(layer));
   return experts;

@@ -55,8 +55,8 @@ std::string step_text(const Experts& experts) {
   std::string text;
   if (const auto& rows = experts.rank_rows)
     text += fmt::format(
-        "Rows between ranks: {} sent by each, {} received by the rank with most ({:.3f} of even routing)\n",
-        number_text(rows->sent), number_text(rows->received_most), rows->imbalance);
+        "Rows between ranks: {} received by the rank with most, which sent {} ({:.3f} of even routing)\n",
+        number_text(rows->received_most), number_text(rows->sent), rows->imbalance);
   if (const auto& dropped = experts.dropped)
     text += fmt::format("Dropped beyond capacity: {} rows, {:.2f} % of all choices\n",
                         number_text(dropped->rows), 100 * dropped->share);

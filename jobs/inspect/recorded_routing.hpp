@@ -4,17 +4,16 @@
 #include <map>
 #include <optional>
 #include <string>
-#include <vector>
 
 namespace caravan::jobs {
 
-/// Tokens an expert by layer ("layers.1.moe").
-using ExpertCounts = std::map<std::string, std::vector<double>>;
+/// Tokens an expert by layer ("layers.1.moe") and expert, whatever numbers a file has for both.
+using ExpertCounts = std::map<std::string, std::map<std::size_t, double>>;
 
-/// Rows of tokens between ranks that divide experts, of all layers in a step.
+/// Rows of tokens between ranks that divide experts, of all layers in a step, as routers chose.
 struct RankRows {
-  double sent = 0;           ///< by each rank, those to itself included
   double received_most = 0;  ///< by the rank that received most
+  double sent = 0;           ///< by that rank, those to itself included
   double imbalance = 0;      ///< the one by the other, 1 when routing is even
 };
 
@@ -31,8 +30,8 @@ struct RecordedRouting {
   std::optional<DroppedRows> dropped;  ///< where experts have a capacity
 };
 
-/// That of `step`; nothing when the file or the step is not there. Reads line by line; a line that is damaged
-/// or above 16 MB counts as not there.
+/// That of `step`; nothing when the file or the step is not there; a line that is damaged counts as not
+/// there.
 std::optional<RecordedRouting> read_routing(const std::string& metrics_file, std::int64_t step);
 
 }  // namespace caravan::jobs

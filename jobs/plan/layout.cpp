@@ -29,10 +29,10 @@ MeshDegrees degrees_of(const Job::Parallel& parallel) {
   for (const auto& [key, degree] : later) {
     CARAVAN_CHECK(
         degree == 1, ConfigError,
-        fmt::format(
-            "parallel.{}={} (this version trains data and pipeline parallel only). Set it to 1, and "
-            "parallel.data_replicate, parallel.data_shard or parallel.pipeline to the number of ranks?",
-            key, degree));
+        fmt::format("parallel.{}={} (this version divides samples, parameters, experts and stages, not "
+                    "sequences or matrices). Set it "
+                    "to 1, and parallel.data_replicate, data_shard or pipeline to the number of ranks?",
+                    key, degree));
   }
   const std::pair<const char*, std::int64_t> data[] = {{"data_replicate", parallel.data_replicate},
                                                        {"data_shard", parallel.data_shard}};

@@ -86,6 +86,7 @@ TrainSetup::TrainSetup(Job job, Communicator& world, const MakeDevice& device, R
       pipeline_(plan_pipeline(*registry_, job_, *mesh_, share_.microbatches(), whole_model_)),
       model_(*registry_, in_shards(*device_, *mesh_), job_.model_plugin, job_.model,
              job_.train.sequence_length, stages_on(mesh_->coordinate(MeshAxis::pp))) {
+  check_experts();
   check_shards();
   resolve_batch(job_.resolved, share_.global_batch);
   if (ranks == Ranks::running) agree_on_plugins(*registry_, world);
@@ -118,6 +119,14 @@ void check_stretches(const ParameterStore& parameters, int shards) {
 }
 
 }  // namespace
+
+void TrainSetup::check_experts() {
+  const int ranks = mesh_->degree(MeshAxis::ep);
+  CARAVAN_CHECK(ranks == 1 || whole_model_.parameters().count(ParameterKind::expert) > 0, ConfigError,
+                fmt::format("parallel.expert={} with a model without experts (there is nothing that it would "
+                            "divide). parallel.expert=1?",
+                            ranks));
+}
 
 void TrainSetup::check_shards() {
   const int shards = mesh_->degree(MeshAxis::fsdp);
@@ -186,19 +195,20 @@ RankState TrainSetup::state() {
 
 TrainStep::Parts TrainSetup::step_parts(StageMemory& memory, GradientReducer& reducer,
                                         Whereabouts* whereabouts) {
-  return {.device = *device_,
-          .plan = pipeline_.training,
-          .stages = memory.stages(),
-          .parameters = model_.parameters(),
-          .optimizer = *optimizer_,
-          .data = data_ranks(),
-          .shards = shards(),
-          .pipeline = pipeline_ranks(),
-          .reducer = mesh_->degree(replicas()) > 1 ? &reducer : nullptr,
-          .shared = pipeline_.shared,
-          .sharded = model_.sharded(),
-          .whereabouts = whereabouts,
-          .expert_ranks = mesh_->degree(MeshAxis::ep)};
+  return {
+      .device = *device_,
+      .plan = pipeline_.training,
+      .stages = memory.stages(),
+      .parameters = model_.parameters(),
+      .optimizer = *optimizer_,
+      .data = data_ranks(),
+      .shards = shards(),
+      .pipeline = pipeline_ranks(),
+      .reducer = mesh_->degree(replicas()) > 1 ? &reducer : nullptr,
+      .shared = pipeline_.shared,
+      .sharded = model_.sharded(),
+      .whereabouts = whereabouts,
+      .experts = mesh_->degree(MeshAxis::ep) > 1 ? std::optional(mesh_->group(MeshAxis::ep)) : std::nullopt};
 }
 
 double TrainSetup::step_flops() {

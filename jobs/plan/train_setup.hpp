@@ -96,6 +96,7 @@ class TrainSetup {
   static Job prepare(Job job, Registry& registry, Communicator& world, Ranks ranks);
   void choose_recomputation(Ranks ranks);
   /// ConfigError where parameters of any pipeline rank cannot be divided as the job asks: all ranks refuse.
+  void check_experts();
   void check_shards();
   StageChoice stages_on(int rank) const;
   ComputeOn on_device() const { return {device_.get(), compute_, mesh_.get()}; }

@@ -7,6 +7,7 @@
 
 #include "caravan/check.hpp"
 #include "caravan/ops.hpp"
+#include "core/run/train_step.hpp"
 #include "jobs/plan/validation_pass.hpp"
 
 namespace caravan::jobs {
@@ -26,11 +27,15 @@ BatchShape evaluation(BatchShape shape) {
 
 }  // namespace
 
-Validator::Nothing::Nothing(const BatchShape& shape, bool has_documents)
+/// Tokens of all kinds, so that no expert is chosen by all of them.
+Validator::Nothing::Nothing(const BatchShape& shape, std::int64_t vocab_size, bool has_documents)
     : tokens(static_cast<std::size_t>(shape.tokens())),
       labels(tokens.size(), kIgnoredLabel),
       documents(has_documents ? tokens.size() : 0),
-      token_map(TokenMap::whole(0, shape.length)) {}
+      token_map(TokenMap::whole(0, shape.length)) {
+  for (std::size_t at = 0; at < tokens.size(); ++at)
+    tokens[at] = static_cast<std::int32_t>(at % static_cast<std::size_t>(vocab_size));
+}
 
 Validator::Validator(TrainSetup& setup, Whereabouts& whereabouts)
     : setup_(setup),
@@ -41,7 +46,7 @@ Validator::Validator(TrainSetup& setup, Whereabouts& whereabouts)
       memory_(setup.device(), setup.model(), setup.pipeline().validation, evaluation(setup.shape())),
       executor_(setup.device(), setup.pipeline().validation, memory_.stages(), setup.pipeline_ranks().tensors,
                 &whereabouts),
-      nothing_(setup.shape(), source_->has_documents()) {}
+      nothing_(setup.shape(), setup.whole_model().stage().vocab_size(), source_->has_documents()) {}
 
 std::optional<Validator::Result> Validator::run(const std::function<bool()>& is_over) {
   executor_.zero_sums();
@@ -78,17 +83,19 @@ void Validator::run_round(std::int64_t round) {
 }
 
 Validator::Result Validator::result() {
-  double sums[2] = {0, static_cast<double>(valid_tokens_)};
+  double sums[3] = {0, 0, static_cast<double>(valid_tokens_)};
   whereabouts_.enter("all-reduce of the validation loss");
   setup_.device().copy_to_host(Lane::compute, &sums[0], executor_.sums().loss.data, sizeof sums[0]);
+  setup_.device().copy_to_host(Lane::compute, &sums[1], executor_.sums().overflow.data, sizeof sums[1]);
   setup_.device().synchronize();
-  setup_.pipeline_ranks().host.all_reduce(TensorView(&sums[0], DType::f64, {1}), ReduceOp::sum);
-  setup_.data_ranks().host.all_reduce(TensorView(sums, DType::f64, {2}), ReduceOp::sum);
+  setup_.pipeline_ranks().host.all_reduce(TensorView(sums, DType::f64, {2}), ReduceOp::sum);
+  setup_.data_ranks().host.all_reduce(TensorView(sums, DType::f64, {3}), ReduceOp::sum);
+  CARAVAN_CHECK(sums[1] == 0, ValidationError, "validation: " + without_room(sums[1]));
   CARAVAN_CHECK(std::isfinite(sums[0]), ValidationError,
                 fmt::format("validation loss {} over {} samples (not finite, although the training loss is). "
                             "Look at the validation data, and at weights that training does not reach?",
                             sums[0], batches_ * setup_.share().local_batch));
-  return {sums[1] > 0 ? sums[0] / sums[1] : 0, static_cast<std::int64_t>(sums[1])};
+  return {sums[2] > 0 ? sums[0] / sums[2] : 0, static_cast<std::int64_t>(sums[2])};
 }
 
 }  // namespace caravan::jobs

@@ -97,8 +97,7 @@ TEST_F(Views, ExpertsTakeRowsOfRanksAndDropsFromTheRunsMetrics) {
   EXPECT_EQ(experts["rank_rows"], (json{{"sent", 240.0}, {"received_most", 300.0}, {"imbalance", 1.25}}));
   EXPECT_EQ(experts["dropped"], (json{{"rows", 30.0}, {"share", 0.125}}));
   const std::string text = inspect({path_, "--experts"}).out;
-  EXPECT_THAT(text,
-              HasSubstr("240 sent by each, 300 received by the rank with most (1.250 of even routing)"));
+  EXPECT_THAT(text, HasSubstr("300 received by the rank with most, which sent 240 (1.250 of even routing)"));
   EXPECT_THAT(text, HasSubstr("Dropped beyond capacity: 30 rows, 12.50 % of all choices"));
 }
 
@@ -109,6 +108,18 @@ TEST_F(Views, ExpertsSayNothingOfRanksAndDropsThatTheMetricsDoNotKnow) {
   EXPECT_EQ(experts["rank_rows"], nullptr);
   EXPECT_EQ(experts["dropped"], nullptr);
   EXPECT_THAT(inspect({path_, "--experts"}).out, Not(HasSubstr("between ranks")));
+}
+
+TEST_F(Views, ExpertsThatTheCheckpointDoesNotHaveAreNotTakenFromTheMetrics) {
+  std::ofstream(file("metrics.jsonl")) << "{\"step\": 1, \"layers.0.moe.tokens_per_expert/99999999\": 9, "
+                                          "\"layers.0.moe.tokens_per_expert/1\": 2, "
+                                          "\"layers.77.moe.tokens_per_expert/4\": 2, \"dropped_rows\": 3, "
+                                          "\"dropped_share\": 7, \"expert_rows_sent\": -1, "
+                                          "\"expert_rows_received_most\": 3, \"expert_rank_imbalance\": 1}\n";
+  const json experts = inspect_json({path_, "--experts"});
+  EXPECT_EQ(experts["layers"][0]["tokens"], (json{0.0, 2.0}));
+  EXPECT_EQ(experts["rank_rows"], nullptr);
+  EXPECT_EQ(experts["dropped"], nullptr);
 }
 
 TEST_F(Views, ADamagedLineOfMetricsIsNoLine) {

@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include <chrono>
@@ -55,8 +56,15 @@ TEST_F(ExpertFaults, WhatCannotBeIsRefusedWithItsNumbers) {
        {"parallel.data_shard=4", "parallel.expert=4", "model.experts=6"},
        "experts=6 with parallel.expert=4"},
       {2, {"parallel.expert=2"}, "expert=2 x expert_tensor=1 with data_shard=1"},
-      {4, {"parallel.data_shard=2", "parallel.expert=4"}, "and 4 does not divide 2). data_shard=4?"},
+      {4,
+       {"parallel.data_shard=2", "parallel.expert=4"},
+       "and 4 does not divide 2). expert=2, or data_shard=4?"},
       {2, {"parallel.data_shard=2", "parallel.expert=2", "model.dispatch=local"}, "Another model.dispatch"},
+      {2,
+       {"parallel.data_shard=2", "parallel.expert=2", "model.dispatch=local"},
+       "dispatch local brings rows to"},
+      {4, {"parallel.data_shard=4", "parallel.expert=4", "model.experts=0"}, "with a model without experts"},
+      {1, {"model.groups=2", "model.limited_groups=1", "model.top_k=3"}, "chooses among 2 of experts=4"},
       {1, {"model.dispatch=teleport"}, "no dispatch 'teleport'"},
       {1, {"model.dispatch={room: 2}"}, "dispatch is no name"},
       {1, {"model.dispatch={name: auto, room: 2}"}, "keys of dispatch auto"},
@@ -78,6 +86,91 @@ TEST_F(ExpertFaults, RowsWithoutRoomFailTheStepAndAreCounted) {
                                      "model.dispatch={name: all_to_all, room: 1}"}));
   EXPECT_TRUE(ended_with(outcome, 16));
   EXPECT_THAT(outcome.err, HasSubstr("rows had no room at their experts"));
+}
+
+/// However much: no more rows can come than there are.
+TEST_F(ExpertFaults, AnyAmountOfRoomIsPlanned) {
+  for (const char* room : {"1e18", "1e30"})
+    EXPECT_TRUE(ended_with(dry_run(2, {"parallel.data_shard=2", "parallel.expert=2",
+                                       std::string("model.dispatch={name: all_to_all, room: ") + room + "}"}),
+                           0))
+        << room;
+}
+
+/// Exactly as many rows as the metrics say come to the rank with most, whichever group of experts it is in.
+TEST_F(ExpertFaults, TheRowsOfTheRankThatReceivesMostAreThoseThatNeedRoom) {
+  const auto step_with = [&](const std::string& room) {
+    const std::string name = "room-" + room;
+    const Outcome outcome =
+        run(train(job(kMiniJob), name, 4,
+                  {"parallel.data_shard=4", "parallel.expert=2", "model.layers=1", "model.moe_step=1",
+                   "model.top_k=2", "train.steps=1", "checkpoint.enabled=false",
+                   "model.dispatch={name: all_to_all, room: " + room + "}"}));
+    return std::pair(outcome, outcome.code == 0 ? read_metrics(file(name)) : std::vector<nlohmann::json>{});
+  };
+  const auto [outcome, metrics] = step_with("4");
+  ASSERT_TRUE(ended_with(outcome, 0));
+  const double most = metrics.front().at("expert_rows_received_most"), even = 16 * 2;
+  EXPECT_EQ(metrics.front().at("expert_rows_sent"), even);
+  EXPECT_EQ(most, std::floor(most));
+  EXPECT_GT(most, even);
+  EXPECT_TRUE(ended_with(step_with(fmt::format("{}", most / even)).first, 0));
+  const Outcome cramped = step_with(fmt::format("{}", (most - 1) / even)).first;
+  EXPECT_TRUE(ended_with(cramped, 16));
+  EXPECT_THAT(cramped.err, HasSubstr("rows had no room at their experts when it first happened"));
+}
+
+/// Ranks that have no sample left walk over a made-up one, whose tokens go to many experts.
+TEST_F(ExpertFaults, AValidationThatDoesNotDivideNeedsNoMoreRoom) {
+  const auto validated = [&](const std::string& room, int batches) {
+    return run(train(job(kMiniJob), "run-" + std::to_string(batches) + "-" + room, 4,
+                     {"parallel.data_shard=4", "parallel.expert=4", "checkpoint.enabled=false",
+                      "train.steps=2", "validation.every=2", "validation.batches=" + std::to_string(batches),
+                      "model.dispatch={name: all_to_all, room: " + room + "}"}));
+  };
+  for (int batches : {1, 4, 5}) EXPECT_TRUE(ended_with(validated("3", batches), 0)) << batches;
+}
+
+TEST_F(ExpertFaults, RowsWithoutRoomInAValidationAreNamed) {
+  const Outcome outcome =
+      run(train(job(kMiniJob), "run", 2,
+                {"parallel.data_shard=2", "parallel.expert=2", "checkpoint.enabled=false", "train.steps=1",
+                 "train.sequence_length=64", "validation.every=1", "validation.batches=2000",
+                 "model.dispatch={name: all_to_all, room: 1.4}"}));
+  EXPECT_TRUE(ended_with(outcome, 17));
+  EXPECT_THAT(outcome.err, HasSubstr("validation: "));
+  EXPECT_THAT(outcome.err, HasSubstr("rows had no room at their experts"));
+}
+
+TEST_F(ExpertFaults, ARunGoesOnWithAnotherDispatcherAndOtherKeysOfIt) {
+  const Overrides ranks{"parallel.data_shard=2", "parallel.expert=2", "train.schedule_steps=6"};
+  const auto go_on = [&](const std::string& steps, const std::string& dispatch) {
+    Overrides overrides = ranks;
+    overrides.insert(overrides.end(), {"train.steps=" + steps, "model.dispatch=" + dispatch});
+    return run(train(job(kMiniJob), "run", 2, overrides));
+  };
+  EXPECT_TRUE(ended_with(go_on("1", "{name: all_to_all, room: 2}"), 0));
+  EXPECT_TRUE(ended_with(go_on("2", "{name: all_to_all, room: 4}"), 0));
+  EXPECT_TRUE(ended_with(go_on("3", "auto"), 0));
+  EXPECT_TRUE(ended_with(go_on("4", "{name: all_to_all, room: null}"), 0));
+}
+
+TEST_F(ExpertFaults, ABenchmarkSaysWhereNothingTravelled) {
+  const auto bench = [&](const std::string& dispatch) {
+    return run({{"bench", "dispatch", "--device", "host", "--tokens", "64", "--width", "32", "--repeats", "2",
+                 "--dispatch", dispatch},
+                2,
+                {},
+                60});
+  };
+  const Outcome all = bench("all_to_all"), some = bench("{name: all_to_all, room: 1.2}");
+  ASSERT_TRUE(ended_with(all, 0));
+  ASSERT_TRUE(ended_with(some, 0));
+  EXPECT_THAT(all.out, ::testing::Not(HasSubstr("nothing travelled")));
+  EXPECT_THAT(some.out, HasSubstr("nothing travelled: "));
+  const Outcome local = bench("local");
+  EXPECT_TRUE(ended_with(local, 2));
+  EXPECT_THAT(local.err, HasSubstr("dispatch local on 2 ranks"));
 }
 
 TEST_F(ExpertFaults, DroppedRowsAreToldAndValidationDropsToo) {

@@ -105,6 +105,14 @@ TEST_F(TimelineJob, HasARowOfTheVisitsOfEachLayer) {
   EXPECT_EQ(rows.collisions(), 0);
 }
 
+TEST_F(TimelineJob, SaysRWhereAStageGoesForwardAgain) {
+  Rows rows = traced(2, {"parallel.pipeline=2", "parallel.microbatches=4", "train.recompute=stage"});
+  std::map<std::string, int> visits;
+  for (const Slice& visit : rows["layers"]) ++visits[visit.kind];
+  EXPECT_GT(visits["R"], 0);
+  EXPECT_EQ(visits["R"], visits["F"]) << "of the first stage every forward is made twice";
+}
+
 TEST_F(TimelineJob, ShowsGathersUnderWayWhileOtherLayersCompute) {
   Rows rows = traced(2, {"parallel.data_shard=2"});
   int hidden = 0;

@@ -186,7 +186,7 @@ TEST(MeshLayoutErrors, ExpertGroupsDoNotTile) {
   EXPECT_EQ(refusal({.dp_shard = 4, .ep = 3}, 4),
             "expert=3 x expert_tensor=1 with data_shard=4 x context=1 x tensor=1 = 4 (expert groups must "
             "tile these "
-            "ranks, and 3 does not divide 4). data_shard=12?");
+            "ranks, and 3 does not divide 4). expert=2, or data_shard=12?");
 }
 
 TEST(MeshLayoutErrors, AProductBeyond63BitsIsCaught) {

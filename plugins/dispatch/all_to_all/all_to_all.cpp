@@ -17,12 +17,12 @@ void reorder(Ops& ops, const TensorView& rows, const TensorView& row_of, const T
   if (out.extent(0) > 0) ops.permute_forward({rows, row_of, {}, 1, out});
 }
 
-void add_to(Device& device, const TensorView& sum, std::int64_t more) {
+/// Of a step only the first time: its rows become NaN, so that later routers choose the same experts for all.
+void note_first(Device& device, const TensorView& overflow, double rows) {
   double value = 0;
-  device.copy_to_host(Lane::compute, &value, sum.data, sizeof value);
+  device.copy_to_host(Lane::compute, &value, overflow.data, sizeof value);
   device.await(device.record(Lane::compute));
-  value += static_cast<double>(more);
-  device.copy_from_host(Lane::compute, sum.data, &value, sizeof value);
+  if (value == 0) device.copy_from_host(Lane::compute, overflow.data, &rows, sizeof rows);
 }
 
 /// Every number of `rows` becomes NaN.
@@ -59,9 +59,8 @@ std::int64_t AllToAllDispatcher::most_received(const DispatchSpec& spec) const {
   const std::int64_t tokens = spec.shape.rows(), local = spec.experts / ranks_;
   std::int64_t most = ranks_ * tokens * std::min(spec.top_k, local);
   if (spec.capacity > 0) most = std::min(most, ranks_ * spec.shape.sequences * local * spec.capacity);
-  if (room_ == 0) return most;
-  return std::min(most,
-                  static_cast<std::int64_t>(std::ceil(room_ * static_cast<double>(tokens * spec.top_k))));
+  const double with_room = std::ceil(room_ * static_cast<double>(tokens * spec.top_k));
+  return room_ == 0 || with_room >= static_cast<double>(most) ? most : static_cast<std::int64_t>(with_room);
 }
 
 DispatchNeeds AllToAllDispatcher::needs(const DispatchSpec& spec) const {
@@ -97,8 +96,8 @@ void AllToAllDispatcher::plan(Run& run, const Routing& routing, const Received& 
              .experts = routing.offsets.count() - 1,
              .most_received = received.rows.extent(0)},
             first_rows_);
-  if (plan.without_room() > 0 && run.pass == Pass::first)
-    add_to(run.device, run.overflow, plan.without_room());
+  if (plan.is_overfull() && run.pass == Pass::first)
+    note_first(run.device, run.overflow, static_cast<double>(plan.without_room()) / ranks_);
   const Handle handle = views_in<Handle>(received.handle, sizes_of(routing, received));
   write(run.device, handle.arrival_of, plan.arrival_of());
   write(run.device, handle.place_of, plan.place_of());

@@ -35,14 +35,13 @@ void RowPlan::make(const Group& group, std::span<const std::int32_t> first_rows)
 }
 
 bool RowPlan::fits(const Group& group, std::span<const std::int32_t> first_rows) {
-  bool fits = true;
+  without_room_ = 0;
   for (int to = 0; to < group.ranks; ++to) {
     std::int64_t rows = 0;
     for (int from = 0; from < group.ranks; ++from) rows += rows_between(group, first_rows, from, to);
-    if (to == group.rank) without_room_ = std::max<std::int64_t>(rows - group.most_received, 0);
-    fits &= rows <= group.most_received;
+    without_room_ += std::max<std::int64_t>(rows - group.most_received, 0);
   }
-  return fits;
+  return without_room_ == 0;
 }
 
 void RowPlan::order(const Group& group, std::span<const std::int32_t> first_rows) {

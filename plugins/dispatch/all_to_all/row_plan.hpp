@@ -26,7 +26,7 @@ class RowPlan {
   std::span<const std::int64_t> received() const noexcept { return received_; }
   std::int64_t rows_sent() const noexcept { return rows_sent_; }
   std::int64_t rows_received() const noexcept { return static_cast<std::int64_t>(arrival_of_.size()); }
-  /// Rows that this rank would have had to receive beyond its memory.
+  /// Rows that ranks of the group would have had to receive beyond their memory, of all together.
   std::int64_t without_room() const noexcept { return without_room_; }
   /// Nothing travels.
   bool is_overfull() const noexcept { return is_overfull_; }

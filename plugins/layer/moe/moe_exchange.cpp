@@ -6,12 +6,12 @@
 namespace caravan::moe {
 
 DispatchNeeds MoeLayer::dispatch_needs(const BatchShape& shape) const {
-  const DispatchNeeds needs = dispatcher_->needs({.experts = options_.experts,
-                                                  .top_k = options_.rule.top_k,
-                                                  .width = options_.dim,
-                                                  .score_side = options_.score_side,
-                                                  .capacity = capacity(shape.phase, shape.length),
-                                                  .shape = shape});
+  const DispatchNeeds needs = chosen_.made->needs({.experts = options_.experts,
+                                                   .top_k = options_.rule.top_k,
+                                                   .width = options_.dim,
+                                                   .score_side = options_.score_side,
+                                                   .capacity = capacity(shape.phase, shape.length),
+                                                   .shape = shape});
   checked_product({{"received rows", needs.most_received}}, kMostRows, "rows of experts");
   return needs;
 }
@@ -26,10 +26,10 @@ void MoeLayer::check_experts() const {
   const std::int64_t first = gate_up_.part_box(0).origin[0], end = first + gate_up_.shape()[0];
   const std::int64_t asked_end = held_.first_expert + held_.local_experts;
   CARAVAN_CHECK(held_.local_experts > 0 && held_.first_expert >= first && asked_end <= end, ConfigError,
-                "layer '" + options_.name + "': its dispatcher brings rows to experts [" +
+                "layer '" + options_.name + "': dispatch " + chosen_.name + " brings rows to experts [" +
                     std::to_string(held_.first_expert) + ", " + std::to_string(asked_end) +
                     ") (this rank has the weights of [" + std::to_string(first) + ", " + std::to_string(end) +
-                    ")). Another model.dispatch, such as auto?");
+                    "), see parallel.expert). Another model.dispatch, such as auto?");
 }
 
 TensorView MoeLayer::of_held_experts(const Parameter& parameter, const TensorView& whole) const {
@@ -71,12 +71,12 @@ Received MoeLayer::received_gradient(const Frame& frame, TensorView rows) const 
 
 void MoeLayer::DispatchSegment::forward(Run& run, Frame& frame) {
   if (!run.makes(frame, layer_.received_)) return;
-  run.pending = layer_.dispatcher_->post_dispatch(run, layer_.routing(frame), layer_.received(frame),
-                                                  layer_.norm_.output(frame));
+  run.pending = layer_.chosen_.made->post_dispatch(run, layer_.routing(frame), layer_.received(frame),
+                                                   layer_.norm_.output(frame));
 }
 
 void MoeLayer::DispatchSegment::backward_input(Run& run, Frame& frame) {
-  run.pending = layer_.dispatcher_->post_dispatch_gradient(
+  run.pending = layer_.chosen_.made->post_dispatch_gradient(
       run, layer_.routing(frame), layer_.received_gradient(frame, frame[layer_.dreceived_]),
       {.x = layer_.norm_.output(frame),
        .dx = layer_.norm_.gradient(frame),
@@ -87,13 +87,13 @@ void MoeLayer::DispatchSegment::backward_input(Run& run, Frame& frame) {
 void MoeLayer::CombineSegment::forward(Run& run, Frame& frame) {
   if (!run.makes_output(frame)) return;
   const TensorView base = layer_.shared_ ? frame.y : layer_.dropout_.residual(run, frame);
-  run.pending = layer_.dispatcher_->post_combine(run, layer_.routing(frame), layer_.received(frame),
-                                                 {frame[layer_.expert_out_], base, frame.y});
+  run.pending = layer_.chosen_.made->post_combine(run, layer_.routing(frame), layer_.received(frame),
+                                                  {frame[layer_.expert_out_], base, frame.y});
 }
 
 void MoeLayer::CombineSegment::backward_input(Run& run, Frame& frame) {
   const bool on_output = layer_.options_.score_side == ScoreSide::output;
-  run.pending = layer_.dispatcher_->post_combine_gradient(
+  run.pending = layer_.chosen_.made->post_combine_gradient(
       run, layer_.routing(frame), layer_.received_gradient(frame, frame[layer_.dexpert_out_]),
       {.dy = layer_.dropout_.gradient(frame),
        .rows = on_output ? frame[layer_.expert_out_] : TensorView{},

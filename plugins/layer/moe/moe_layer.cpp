@@ -33,7 +33,7 @@ Parameter& declare_down(ParameterStore& store, const Options& options) {
 
 MoeLayer::MoeLayer(const Host& host, const Config& config)
     : options_(config, host.mesh),
-      dispatcher_(choose_dispatcher(host, config.at("dispatch")).made),
+      chosen_(choose_dispatcher(host, config.at("dispatch"))),
       held_(dispatch_needs({})),
       norm_(*host.parameters, options_.name + ".ffn_norm.weight", options_.dim, options_.norm_eps),
       stream_(random_stream(config)),

@@ -41,7 +41,7 @@ class MoeLayer final : public Layer {
     Lane lane() const override { return Lane::expert; }
     double sent_bytes(const BatchShape& shape) const override { return layer_.sent_bytes(shape); }
     bool posts_again(const Frame& frame) const override { return layer_.sends_again(frame); }
-    void wait(Run& run) override { layer_.dispatcher_->wait(run, run.pending); }
+    void wait(Run& run) override { layer_.chosen_.made->wait(run, run.pending); }
     void forward(Run& run, Frame& frame) override;
     void backward_input(Run& run, Frame& frame) override;
 
@@ -56,7 +56,7 @@ class MoeLayer final : public Layer {
     Lane lane() const override { return Lane::expert; }
     double sent_bytes(const BatchShape& shape) const override { return layer_.sent_bytes(shape); }
     bool posts_again(const Frame& frame) const override { return frame.repeats_output; }
-    void wait(Run& run) override { layer_.dispatcher_->wait(run, run.pending); }
+    void wait(Run& run) override { layer_.chosen_.made->wait(run, run.pending); }
     void forward(Run& run, Frame& frame) override;
     void backward_input(Run& run, Frame& frame) override;
 
@@ -99,7 +99,7 @@ class MoeLayer final : public Layer {
   bool balances() const { return options_.balance_loss > 0; }
 
   Options options_;
-  Made<Dispatcher> dispatcher_;
+  ChosenDispatcher chosen_;
   DispatchNeeds held_;  ///< of it what is the same for every shape
   PreNorm norm_;
   std::string stream_;

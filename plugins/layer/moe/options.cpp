@@ -37,6 +37,12 @@ void check_groups(const RouterRule& rule, std::int64_t experts) {
   CARAVAN_CHECK(rule.limited_groups >= 1 && rule.limited_groups <= rule.groups, ConfigError,
                 "limited_groups=" + std::to_string(rule.limited_groups) + " (must be 1.." +
                     std::to_string(rule.groups) + ", the number of groups)");
+  const std::int64_t eligible = experts / rule.groups * rule.limited_groups;
+  CARAVAN_CHECK(
+      rule.top_k <= eligible, ConfigError,
+      "top_k=" + std::to_string(rule.top_k) + " with limited_groups=" + std::to_string(rule.limited_groups) +
+          " of groups=" + std::to_string(rule.groups) + " (a token chooses among " +
+          std::to_string(eligible) + " of experts=" + std::to_string(experts) + "). More limited_groups?");
 }
 
 void check_ranks(std::int64_t experts, const Mesh* mesh) {
