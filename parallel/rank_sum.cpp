@@ -9,8 +9,8 @@
 namespace caravan::parallel {
 namespace {
 
-/// to = from + to
-void add(const TensorView& from, const TensorView& to, ReduceOp op) {
+/// to = from op to
+void combine(const TensorView& from, const TensorView& to, ReduceOp op) {
   const auto element = static_cast<std::int64_t>(size_of(to.dtype));
   in_pieces(to.count(), INT_MAX, [&](std::int64_t begin, int count) {
     check_mpi(MPI_Reduce_local(at_byte(from, begin * element), at_byte(to, begin * element), count,
@@ -41,7 +41,7 @@ void RankSum::finish() {
   if (!blocks_) return;
   const TensorView sum = rank_ == 0 ? out_ : block_of(0);
   if (rank_ == 0 && own_.data != out_.data) std::memcpy(out_.data, own_.data, out_.bytes());
-  for (int rank = 1; rank < ranks_; ++rank) add(rank == rank_ ? own_ : block_of(rank), sum, op_);
+  for (int rank = 1; rank < ranks_; ++rank) combine(rank == rank_ ? own_ : block_of(rank), sum, op_);
   if (rank_ != 0) std::memcpy(out_.data, sum.data, out_.bytes());
   blocks_.reset();
 }

@@ -80,6 +80,7 @@ Ticket GroupExchange::post_reduction() {
 }
 
 void GroupExchange::begins(ActionKind kind, const Exchange& exchange) {
+  CARAVAN_EXPECT(under_way_ == 0);
   if (recorder_) recorded_ = recorder_->exchange_begins(kind, exchange.name());
 }
 

@@ -51,15 +51,15 @@ SharedParameters::SharedParameters(Device& device, const ParameterStore& store, 
   if (largest > 0) memory_ = std::make_unique<Arena>(device, largest + Arena::kAlignment, "shared gradients");
 }
 
-void SharedParameters::gather(const Copy& copy) {
+void SharedParameters::sum_and_return(const Copy& copy) {
   ArenaScope scope(*memory_);
   const TensorView other = memory_->take(DType::f32, copy.grad.shape);
   for (std::size_t index = 1; index < copy.ranks.size(); ++index) {
     Ticket received = pipeline_.post_recv(other, copy.ranks[index], kSharedGradientTag);
     pipeline_.wait(received);
     ops_.add({other, copy.grad});
+    device_.synchronize();  // before `other` is received into, or the sum sent
   }
-  device_.synchronize();
   for (std::size_t index = 1; index < copy.ranks.size(); ++index) {
     Ticket sent = pipeline_.post_send(copy.grad, copy.ranks[index], kSharedGradientTag);
     pipeline_.wait(sent);
@@ -69,7 +69,7 @@ void SharedParameters::gather(const Copy& copy) {
 void SharedParameters::sum_gradients() {
   for (const Copy& copy : copies_) {
     if (copy.ranks.front() == pipeline_.rank()) {
-      gather(copy);
+      sum_and_return(copy);
       continue;
     }
     Ticket sent = pipeline_.post_send(copy.grad, copy.ranks.front(), kSharedGradientTag);

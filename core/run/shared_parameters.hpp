@@ -38,7 +38,7 @@ class SharedParameters {
     TensorView grad;
     std::vector<int> ranks;
   };
-  void gather(const Copy& copy);
+  void sum_and_return(const Copy& copy);
 
   Ops& ops_;
   Device& device_;

@@ -81,14 +81,24 @@ TEST_P(Said, MayChange) {
 INSTANTIATE_TEST_SUITE_P(
     All, Said,
     ::testing::Values("name=b", "output=/runs/b", "device=reference", "model.dispatch=other",
-                      "model.dispatch.room=3", "data.tokenizer=/u.json", "train.steps=20",
-                      "train.local_batch_size=2", "train.global_batch_size=8", "train.lr=2e-3",
-                      "train.decay=cosine", "train.max_norm=0", "train.recompute=full",
-                      "train.precision=bf16", "train.log_every=5", "train.of_a_later_version=1",
-                      "optimizer.beta1=0.8", "optimizer.weight_decay=0", "validation.every=2",
-                      "validation.data.path=/w.txt", "checkpoint.every=4", "parallel.pipeline=2",
-                      "parallel.schedule=gpipe", "metrics.jsonl=false", "watchdog.timeout=60",
-                      "later.section=1"));
+                      "data.tokenizer=/u.json", "train.steps=20", "train.local_batch_size=2",
+                      "train.global_batch_size=8", "train.lr=2e-3", "train.decay=cosine", "train.max_norm=0",
+                      "train.recompute=full", "train.precision=bf16", "train.log_every=5",
+                      "train.of_a_later_version=1", "optimizer.beta1=0.8", "optimizer.weight_decay=0",
+                      "validation.every=2", "validation.data.path=/w.txt", "checkpoint.every=4",
+                      "parallel.pipeline=2", "parallel.schedule=gpipe", "metrics.jsonl=false",
+                      "watchdog.timeout=60", "later.section=1"));
+
+TEST(JobChanges, ADispatcherMayChangeWithItsKeys) {
+  Config plain = Config::parse(kJob), narrow = plain, wide = plain;
+  narrow.override_with("model.dispatch={name: all_to_all, room: 2}");
+  wide.override_with("model.dispatch={name: all_to_all, room: 4}");
+  for (const auto& [before, now] : {std::pair(plain, narrow), {narrow, wide}, {wide, plain}}) {
+    const JobChanges found = sort_changes(before, now, {});
+    EXPECT_TRUE(found.refused.empty());
+    EXPECT_FALSE(found.said.empty());
+  }
+}
 
 TEST(JobChanges, SilentAreKeysOfThisStartAndOtherWaysToWriteAValue) {
   for (const char* same :
