@@ -10,6 +10,13 @@ set(CARAVAN_CASES_DIR "${PROJECT_SOURCE_DIR}/../shared/cases" CACHE PATH
 set(CARAVAN_TEST_TIMEOUT 600)
 set(CARAVAN_MPIRUN ${MPIEXEC_EXECUTABLE} --oversubscribe --bind-to none --mca btl self,vader)
 
+# Of tests that tokenize or read texts: a build without tokenizers shows them as disabled.
+function(caravan_needs_tokenizers)
+  if(NOT CARAVAN_HAVE_TOKENIZERS)
+    set_tests_properties(${ARGN} PROPERTIES DISABLED TRUE)
+  endif()
+endfunction()
+
 add_custom_target(sanitized_tests)
 
 function(caravan_test_environment test)

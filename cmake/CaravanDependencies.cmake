@@ -24,11 +24,22 @@ caravan_require(OpenSSL libssl-dev)
 caravan_require(ZLIB zlib1g-dev)
 # Texts that are compressed with zstd; a build without it refuses them by name.
 pkg_check_modules(ZSTD IMPORTED_TARGET libzstd)
+# Digests at the speed of memory; a build without it has its own, at half of that.
+find_path(XXHASH_INCLUDE_DIR xxhash.h)
+set(CARAVAN_HAVE_XXHASH OFF)
+if(XXHASH_INCLUDE_DIR)
+  set(CARAVAN_HAVE_XXHASH ON)
+endif()
+# Tokenizers split texts with PCRE2; tokenizer.json and texts in JSON lines are read with simdjson. A build without them refuses both.
 pkg_check_modules(PCRE2 IMPORTED_TARGET libpcre2-8)
 # Restricts the process that reads HDF5 files of others; a build without it does not read them.
 pkg_check_modules(SECCOMP IMPORTED_TARGET libseccomp)
 pkg_check_modules(SENTENCEPIECE IMPORTED_TARGET sentencepiece)
 find_package(simdjson QUIET)
+set(CARAVAN_HAVE_TOKENIZERS OFF)
+if(PCRE2_FOUND AND simdjson_FOUND)
+  set(CARAVAN_HAVE_TOKENIZERS ON)
+endif()
 find_package(Eigen3 QUIET)
 # The host device's parts; a machine without them (a GPU node, say) builds without that plugin.
 find_package(Kokkos QUIET)

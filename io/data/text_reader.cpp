@@ -1,7 +1,9 @@
 #include "io/data/text_reader.hpp"
 
 #include <fmt/format.h>
+#ifdef CARAVAN_HAVE_SIMDJSON
 #include <simdjson.h>
+#endif
 
 #include <algorithm>
 #include <span>
@@ -38,8 +40,16 @@ std::size_t open_bytes_at_end(std::string_view text) {
   return 0;
 }
 
+bool is_utf8(std::string_view text) {
+#ifdef CARAVAN_HAVE_SIMDJSON
+  return simdjson::validate_utf8(text.data(), text.size());
+#else
+  return valid_utf8_prefix(text) == text.size();
+#endif
+}
+
 bool is_text(std::string_view piece) {
-  return piece.find('\0') == std::string_view::npos && simdjson::validate_utf8(piece.data(), piece.size());
+  return piece.find('\0') == std::string_view::npos && is_utf8(piece);
 }
 
 /// Bytes at the front that are whole characters other than NUL.

@@ -49,13 +49,14 @@ struct Preset {
 
 const std::map<std::string, std::int64_t>& expected_counts() {
   static const std::map<std::string, std::int64_t> kCounts{
-      {"debugmodel", 15'017'216},     {"debugmodel_irope", 15'017'216},
-      {"17bx16e", 107'769'861'120},   {"17bx16e_irope", 107'769'861'120},
-      {"17bx128e", 400'711'848'960},  {"17bx128e_irope", 400'711'848'960},
-      {"scout", 107'769'861'120},     {"maverick", 400'711'848'960},
-      {"bench-mini8", 3'012'855'808}, {"bench-scratch", 1'276'189'440},
-      {"cpu-512", 39'858'688},        {"cpu-768", 92'818'176},
-      {"scratch", 652'295'937},
+      {"debugmodel", 15'017'216},       {"debugmodel_irope", 15'017'216},
+      {"17bx16e", 107'769'861'120},     {"17bx16e_irope", 107'769'861'120},
+      {"17bx128e", 400'711'848'960},    {"17bx128e_irope", 400'711'848'960},
+      {"scout", 107'769'861'120},       {"maverick", 400'711'848'960},
+      {"bench-mini8", 3'012'855'808},   {"bench-scratch", 1'276'189'440},
+      {"bench-mini16", 5'894'637'568},  {"bench-scout2", 6'473'180'160},
+      {"bench-scout4", 10'877'383'680}, {"cpu-512", 39'858'688},
+      {"cpu-768", 92'818'176},          {"scratch", 652'295'937},
   };
   return kCounts;
 }
