@@ -8,8 +8,8 @@
 #include "plugins/device/cuda/routing/route_scores.cuh"
 #include "plugins/device/cuda/routing/route_sort.cuh"
 
-// The router: one launch scores, chooses and counts, one more sorts; a capacity takes two more. Nothing is read back, no sum depends on
-// timing.
+// The router: one launch scores, chooses and counts, one more sorts; a capacity takes two more. Nothing is
+// read back, no sum depends on timing.
 namespace caravan::cuda {
 namespace {
 
