@@ -43,7 +43,7 @@ TEST_F(Hang, ARankThatIsStoppedIsNamedAndTheJobEndsWith124) {
   for (int rank : {0, 1}) {
     Program program(watched(2, ""), folder_.path());
     ASSERT_TRUE(program.wait_for("\nstep 3/", 60)) << program.err_so_far();
-    ASSERT_EQ(::kill(program.process_of_rank(rank), SIGSTOP), 0);
+    ASSERT_TRUE(program.signal_rank(rank, SIGSTOP));
     const auto start = std::chrono::steady_clock::now();
 
     const Outcome outcome = program.wait();

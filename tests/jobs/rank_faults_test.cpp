@@ -131,7 +131,7 @@ TEST_F(RankFaults, ARankThatIsStoppedIsNamed) {
                         {"train.steps=1000000", "checkpoint.every=1000000", "watchdog.timeout=1"}),
                   folder_.path());
   ASSERT_TRUE(program.wait_for("\nstep 1/", 60)) << program.err_so_far();
-  ASSERT_EQ(::kill(program.process_of_rank(1), SIGSTOP), 0);
+  ASSERT_TRUE(program.signal_rank(1, SIGSTOP));
   const auto stopped = std::chrono::steady_clock::now();
   const Outcome outcome = program.wait();
   EXPECT_TRUE(ended_with(outcome, 124));

@@ -146,6 +146,12 @@ pid_t Program::process_of_rank(int rank) const {
   return 0;
 }
 
+/// Nobody is 0 to kill(), which would take that for the test's own group.
+bool Program::signal_rank(int rank, int signal) const {
+  const pid_t process = process_of_rank(rank);
+  return process > 0 && ::kill(process, signal) == 0;
+}
+
 void Program::kill_all(int signal) const {
   // Twice: a launcher may start a rank while the first round looks elsewhere.
   for (int round = 0; round < 2; ++round) {

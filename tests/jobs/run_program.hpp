@@ -49,6 +49,8 @@ class Program {
   std::vector<pid_t> processes() const;
   /// The process of one rank; 0 when there is none.
   pid_t process_of_rank(int rank) const;
+  /// Sends a signal to it; false where there is no such process.
+  bool signal_rank(int rank, int signal) const;
   pid_t launcher() const noexcept { return pid_; }
   void kill_all(int signal) const;
   /// What it has written to standard error so far.

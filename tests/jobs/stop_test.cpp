@@ -28,8 +28,8 @@ class Stop : public JobTest {
   Outcome interrupted(const Command& command, int rank, int signal) const {
     Program program(command, folder_.path());
     EXPECT_TRUE(program.wait_for("\nstep 3/", 60)) << program.err_so_far();
-    const pid_t target = command.ranks > 0 ? program.process_of_rank(rank) : program.launcher();
-    EXPECT_EQ(::kill(target, signal), 0);
+    EXPECT_TRUE(command.ranks > 0 ? program.signal_rank(rank, signal)
+                                  : ::kill(program.launcher(), signal) == 0);
     Outcome outcome = program.wait();
     EXPECT_TRUE(program.all_gone_within(15));
     return outcome;
@@ -89,7 +89,7 @@ TEST_F(Stop, ASaveThatFailsOnLeavingIsAnError) {
   ASSERT_TRUE(program.wait_for("\nstep 3/", 60)) << program.err_so_far();
   std::filesystem::remove_all(file("run/checkpoints"));
   spill(file("run/checkpoints"), "a file in the way");
-  ASSERT_EQ(::kill(program.process_of_rank(1), SIGUSR1), 0);
+  ASSERT_TRUE(program.signal_rank(1, SIGUSR1));
 
   const Outcome outcome = program.wait();
 
@@ -117,7 +117,7 @@ class StopInValidation : public Stop {
   void leave_validation(int ranks, const std::vector<std::string>& overrides = {}) const {
     Program program(validating(ranks, overrides), folder_.path());
     ASSERT_TRUE(wait_for_validation(program)) << program.err_so_far();
-    ASSERT_EQ(::kill(program.process_of_rank(ranks - 1), SIGUSR1), 0);
+    ASSERT_TRUE(program.signal_rank(ranks - 1, SIGUSR1));
     expect_left(program.wait(), SIGUSR1);
   }
   void expect_records_of_undisturbed(int ranks, int steps,
@@ -143,7 +143,7 @@ class StopInValidation : public Stop {
   void leave_validation_again(const std::vector<std::string>& overrides) const {
     Program program(validating(2, overrides), folder_.path());
     ASSERT_TRUE(program.wait_for("validating step 2 first", 60)) << program.err_so_far();
-    ASSERT_EQ(::kill(program.process_of_rank(0), SIGTERM), 0);
+    ASSERT_TRUE(program.signal_rank(0, SIGTERM));
     expect_left(program.wait(), SIGTERM);
   }
   void expect_left(const Outcome& outcome, int signal) const {
@@ -166,14 +166,14 @@ TEST_F(StopInValidation, IsNoHangAndIsLeftWithinAMicroBatch) {
 
   EXPECT_TRUE(program.is_running()) << program.err_so_far();
   EXPECT_NE(heartbeat().at("time"), first.at("time")) << "every micro-batch is progress";
-  EXPECT_EQ(::kill(program.process_of_rank(1), SIGUSR1), 0);
+  EXPECT_TRUE(program.signal_rank(1, SIGUSR1));
   expect_left(program.wait(), SIGUSR1);
 }
 
 TEST_F(StopInValidation, IsLeftByAPipelineToo) {
   Program program(validating(2, {"parallel.pipeline=2", "parallel.microbatches=4"}), folder_.path());
   ASSERT_TRUE(wait_for_validation(program)) << program.err_so_far();
-  EXPECT_EQ(::kill(program.process_of_rank(0), SIGTERM), 0);
+  EXPECT_TRUE(program.signal_rank(0, SIGTERM));
   expect_left(program.wait(), SIGTERM);
 }
 
