@@ -11,6 +11,7 @@ struct Command {
   const char* name;
   const char* summary;
   std::function<int()> (*declare)(CLI::App& app);
+  bool runs_on_ranks = false;  ///< of mpirun or srun; others would do the same many times at once
 };
 
 }  // namespace caravan::jobs

@@ -33,6 +33,6 @@ std::function<int()> declare(CLI::App& app) {
 }  // namespace
 
 extern const Command bench_command{
-    "bench", "Measures operators and steps, and the fraction of the physical limit", declare};
+    "bench", "Measures operators and steps, and the fraction of the physical limit", declare, true};
 
 }  // namespace caravan::jobs

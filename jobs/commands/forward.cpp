@@ -140,6 +140,6 @@ std::function<int()> declare(CLI::App& app) {
 }  // namespace
 
 extern const Command forward_command{
-    "forward", "Logits, loss, routing and gradients of a model for given tokens", &declare};
+    "forward", "Logits, loss, routing and gradients of a model for given tokens", &declare, true};
 
 }  // namespace caravan::jobs

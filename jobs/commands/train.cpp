@@ -89,6 +89,7 @@ std::function<int()> declare(CLI::App& app) {
 
 }  // namespace
 
-extern const Command train_command{"train", "Run a training job, alone or under mpirun or srun", &declare};
+extern const Command train_command{"train", "Run a training job, alone or under mpirun or srun", &declare,
+                                   true};
 
 }  // namespace caravan::jobs

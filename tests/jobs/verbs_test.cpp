@@ -10,6 +10,7 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 /// The first word of every line below "Subcommands:".
 std::vector<std::string> verbs_in(const std::string& help) {
@@ -64,6 +65,16 @@ TEST_F(Verbs, WrongUseIsTwoOnStandardError) {
     EXPECT_TRUE(ended_with(outcome, 2));
     EXPECT_THAT(outcome.out, IsEmpty());
     EXPECT_THAT(outcome.err, HasSubstr(message));
+  }
+}
+
+TEST_F(Verbs, WhatIsTheWorkOfOneProcessIsRefusedOnRanks) {
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"plugins", "list"}, {"generate", "--model", "x", "--prompt-ids", "1"}}) {
+    const Outcome outcome = run({arguments, 2, {}, 60});
+    EXPECT_TRUE(ended_with(outcome, 2));
+    EXPECT_THAT(outcome.err, HasSubstr(arguments[0] + " on 2 ranks"));
+    EXPECT_THAT(run({arguments, 1, {}, 60}).err, Not(HasSubstr("ranks")));
   }
 }
 
