@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
-#include <functional>
 
 #include "caravan/arena.hpp"
 #include "caravan/check.hpp"
@@ -13,6 +11,7 @@
 #include "caravan/dispatch.hpp"
 #include "jobs/bench/choices.hpp"
 #include "jobs/bench/median.hpp"
+#include "jobs/bench/timed_together.hpp"
 #include "jobs/setup/machine.hpp"
 #include "parallel/process_mesh.hpp"
 
@@ -89,7 +88,7 @@ class Bench {
     Communicator& group = mesh_->group(MeshAxis::ep).tensors;
     std::vector<double> times;
     for (std::int64_t repeat = -1; repeat < benchmark_.repeats; ++repeat) {
-      const double seconds = seconds_of([&] {
+      const double seconds = timed_together(*device_, world_, [&] {
         Ticket ticket = group.post_all_to_all(in, out);
         group.wait(ticket);
       });
@@ -184,23 +183,12 @@ class Bench {
     return rows;
   }
 
-  /// Of the slowest rank, from a common start.
-  double seconds_of(const std::function<void()>& work) {
-    device_->synchronize();
-    world_.barrier();
-    const auto start = std::chrono::steady_clock::now();
-    work();
-    device_->synchronize();
-    double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    world_.all_reduce(TensorView(&seconds, DType::f64, {1}), ReduceOp::max);
-    return seconds;
-  }
   /// The four exchanges of a micro-batch; experts give back what they get.
   std::array<double, 4> round() {
     Dispatcher& dispatcher = *chosen_.made;
     Run run{.device = *device_, .ops = device_->ops(), .shape = spec().shape, .overflow = overflow_};
     const auto timed = [&](auto post) {
-      return seconds_of([&] {
+      return timed_together(*device_, world_, [&] {
         Ticket ticket = post();
         dispatcher.wait(run, ticket);
       });

@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "jobs/bench/checkpoint_command.hpp"
+#include "jobs/bench/comm_command.hpp"
 #include "jobs/bench/dispatch_command.hpp"
 #include "jobs/bench/ops_command.hpp"
 #include "jobs/bench/pipeline_command.hpp"
@@ -24,6 +25,7 @@ std::function<int()> declare(CLI::App& app) {
   add("step", "Whole training steps against the peak of the machine", declare_bench_step);
   add("recompute", "Memory and time of steps that keep less and compute it again", declare_bench_recompute);
   add("pipeline", "Every pipeline schedule on one model, measured and simulated", declare_bench_pipeline);
+  add("comm", "Exchanges of tensors among ranks, against a plain copy", declare_bench_comm);
   add("dispatch", "Rows to experts on other ranks and back, against the link", declare_bench_dispatch);
   add("checkpoint", "Writing and reading checkpoints against the disk, and what saving costs training",
       declare_bench_checkpoint);

@@ -11,7 +11,8 @@
 #include "tests/support/plugin_dir.hpp"
 
 // Experts over ranks take the steps of one rank: every layout with models, recomputations and routings in
-// turn, or with CARAVAN_EXPERT_CASES=N with N of them. Runs on 2, 4 and 8 ranks.
+// turn, or with CARAVAN_EXPERT_CASES=N with N of them. Runs on 2, 4 and 8 ranks, in tests/long.sh on 16 and
+// 32 too.
 namespace caravan::jobs {
 namespace {
 
@@ -19,7 +20,13 @@ using Keys = std::vector<std::string>;
 
 constexpr double kTolerance = 1e-5;
 constexpr int kSteps = 10;
-constexpr std::int64_t kSequences = 16;
+constexpr int kExperts = 8;
+
+/// Of a step: enough for four micro-batches on each data rank of two stages.
+std::int64_t sequences() {
+  static const int kRanks = parallel::make_world_communicator()->size();
+  return std::max(16, 2 * kRanks);
+}
 
 /// The ranks of one data replica of one stage are `expert` x `shards`.
 struct Layout {
@@ -75,20 +82,21 @@ Job job_of(const Layout& layout, const Model& model, int ranks) {
   Config tree = Config::parse(R"(
 seed: 5
 device: host
-model: {plugin: llama4, vocab_size: 61, dim: 28, layers: 4, heads: 2, kv_heads: 1, width_multiple_of: 12, experts: 8, noisy: true,
+model: {plugin: llama4, vocab_size: 61, dim: 28, layers: 4, heads: 2, kv_heads: 1, width_multiple_of: 12, noisy: true,
         dropout: 0.1, init_std: 0.3}
 data: {source: synthetic, vocab_size: 61}
 train: {steps: 100, sequence_length: 9, lr: 3e-3, warmup_steps: 3}
 checkpoint: {enabled: false}
 )");
-  Keys keys{fmt::format("train.global_batch_size={}", kSequences), "train.recompute=" + model.recompute,
-            fmt::format("parallel.pipeline={}", layout.pipeline), "parallel.schedule=" + layout.schedule};
+  Keys keys{fmt::format("train.global_batch_size={}", sequences()), fmt::format("model.experts={}", kExperts),
+            "train.recompute=" + model.recompute, fmt::format("parallel.pipeline={}", layout.pipeline),
+            "parallel.schedule=" + layout.schedule};
   const int shards = layout.expert * layout.shards;
   if (shards > 1)
     keys.insert(keys.end(), {fmt::format("parallel.data_shard={}", shards),
                              fmt::format("parallel.expert={}", layout.expert)});
   if (layout.pipeline > 1)
-    keys.push_back(fmt::format("parallel.microbatches={}", kSequences / (ranks / layout.pipeline)));
+    keys.push_back(fmt::format("parallel.microbatches={}", sequences() / (ranks / layout.pipeline)));
   keys.insert(keys.end(), layout.keys.begin(), layout.keys.end());
   keys.insert(keys.end(), model.keys.begin(), model.keys.end());
   for (const std::string& key : keys) tree.override_with(key);
@@ -112,6 +120,11 @@ class Experts : public ::testing::Test {
   }
 
   int ranks() const { return world_->size(); }
+  /// Experts over as many ranks as there are experts.
+  Layout widest(Keys keys = {}) const {
+    const int expert = std::min(ranks(), kExperts);
+    return {expert, ranks() / expert, 1, "1f1b", std::move(keys)};
+  }
 
   static StepsTaken taken(const Job& job, Communicator& world, Skew skew) {
     return take_steps(job, world, kSteps, [&](ParameterStore& store) { skew_routing(store, skew); });
@@ -168,7 +181,7 @@ class Experts : public ::testing::Test {
 
 TEST_F(Experts, over_ranks_and_shards_take_the_steps_of_one_rank) {
   std::vector<Layout> layouts;
-  for (int expert = 2; expert <= ranks(); expert *= 2) {
+  for (int expert = 2; expert <= std::min(ranks(), kExperts); expert *= 2) {
     layouts.push_back({expert, ranks() / expert});
     if (expert < ranks()) layouts.push_back({expert, 1});  // replicas
     layouts.push_back({expert, ranks() / expert, 1, "1f1b", {"parallel.reshard=never"}});
@@ -180,7 +193,7 @@ TEST_F(Experts, of_pipelines_do_too) {
   if (ranks() < 4) GTEST_SKIP() << "needs 2 stages x 2 experts' ranks";
   std::vector<Layout> layouts;
   for (const char* schedule : {"1f1b", "zbv", "dualpipev"}) {
-    for (int expert = 2; expert <= ranks() / 2; expert *= 2)
+    for (int expert = 2; expert <= std::min(ranks() / 2, kExperts); expert *= 2)
       layouts.push_back({expert, ranks() / 2 / expert, 2, schedule});
   }
   expect_equal(layouts, 6);
@@ -195,14 +208,14 @@ TEST_F(Experts, whole_on_every_rank_do_too) {
 
 TEST_F(Experts, whose_dispatcher_is_another_do_too) {
   for (const char* dispatch : {"model.dispatch=exchanged", "model.dispatch={name: all_to_all, room: 8}"})
-    expect_equal({{ranks(), 1, 1, "1f1b", {dispatch}}}, 6);
+    expect_equal({widest({dispatch})}, 6);
 }
 
 TEST_F(Experts, with_room_for_every_choice_do_what_they_do_without_a_limit) {
   Model all{{"model.top_k=2"}}, roomy = all, few = all;
   roomy.keys.emplace_back("model.capacity_factor=8");
   few.keys.emplace_back("model.capacity_factor=0.7");
-  const Layout layout{ranks(), 1};
+  const Layout layout = widest();
   const StepsTaken without = taken(job_of(layout, all, ranks()), *world_, Skew::none),
                    with = taken(job_of(layout, roomy, ranks()), *world_, Skew::none),
                    dropping = taken(job_of(layout, few, ranks()), *world_, Skew::none);
@@ -222,14 +235,14 @@ TEST_F(Experts, take_as_many_choices_as_the_formula_says) {
   for (const auto& [factor, taken_choices] : taken_with) {
     const Model model{
         {"model.top_k=1", "model.load_balance_rate=0.01", std::string("model.capacity_factor=") + factor}};
-    const StepsTaken steps = taken(job_of({ranks(), 1}, model, ranks()), *world_, Skew::one_expert);
-    EXPECT_EQ(steps.results.front().dropped, kSequences * kLayers * (kLength - taken_choices)) << factor;
-    EXPECT_EQ(steps.results.front().chosen, kSequences * kLayers * kLength) << factor;
+    const StepsTaken steps = taken(job_of(widest(), model, ranks()), *world_, Skew::one_expert);
+    EXPECT_EQ(steps.results.front().dropped, sequences() * kLayers * (kLength - taken_choices)) << factor;
+    EXPECT_EQ(steps.results.front().chosen, sequences() * kLayers * kLength) << factor;
   }
 }
 
 TEST_F(Experts, of_the_reference_device_do_too) {
-  expect_equal({{ranks(), 1, 1, "1f1b", {"device=reference"}}}, 4);
+  expect_equal({widest({"device=reference"})}, 4);
 }
 
 }  // namespace
