@@ -49,8 +49,8 @@ TEST_F(BenchComm, WhatCannotBeMeasuredIsRefused) {
   const std::tuple<int, std::vector<std::string>, const char*> cases[] = {
       {1, {}, "bench comm on one rank (nothing travels)"},
       {2, {"--operations", "gossip"}, "no operation 'gossip'. Known: all_gather, "},
-      {2, {"--sizes", "many"}, "--sizes=many (must be an integer"},
-      {2, {"--sizes", "3"}, "--sizes=3 (must be [4, "}};
+      {2, {"--sizes", "many"}, "--sizes='many' (must be an integer"},
+      {2, {"--sizes", "3"}, "--sizes=3 (must be in [4, "}};
   for (const auto& [ranks, arguments, message] : cases) {
     const Outcome outcome = bench(ranks, arguments);
     EXPECT_TRUE(ended_with(outcome, 2)) << message;
