@@ -13,8 +13,7 @@
 #include "tests/support/plugin_dir.hpp"
 
 // Experts over ranks take the steps of one rank: every layout with models, recomputations and routings in
-// turn, or with CARAVAN_EXPERT_CASES=N with N of them. Runs on 2, 4 and 8 ranks, in tests/long.sh on 16 and
-// 32 too.
+// turn, or with CARAVAN_EXPERT_CASES=N with N of them. Runs on 2, 4 and 8 ranks, in tests/long.sh on 16 too.
 namespace caravan::jobs {
 namespace {
 
