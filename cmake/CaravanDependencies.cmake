@@ -24,7 +24,7 @@ caravan_require(OpenSSL libssl-dev)
 caravan_require(ZLIB zlib1g-dev)
 # Texts that are compressed with zstd; a build without it refuses them by name.
 pkg_check_modules(ZSTD IMPORTED_TARGET libzstd)
-# Digests at the speed of memory; a build without it has its own, at half of that.
+# Digests at the speed of memory; a build without it has code of its own.
 find_path(XXHASH_INCLUDE_DIR xxhash.h)
 set(CARAVAN_HAVE_XXHASH OFF)
 if(XXHASH_INCLUDE_DIR)

@@ -42,7 +42,7 @@ TrainStep::TrainStep(Parts parts)
     if (buffer->role != Buffer::Role::counter) continue;
     counters_.push_back(buffer.get());
     for (Posted& step : steps_) {
-      step.own_counts.emplace_back(static_cast<std::size_t>(buffer->shape.count()));
+      if (parts_.experts) step.own_counts.emplace_back(static_cast<std::size_t>(buffer->shape.count()));
       step.expert_counts.emplace_back(static_cast<std::size_t>(buffer->shape.count()));
     }
   }
@@ -116,7 +116,8 @@ void TrainStep::balance(Posted& step) {
   enter(parts_.whereabouts, "all-reduce of the expert counts");
   for (std::size_t index = 0; index < counters_.size(); ++index) {
     const TensorView counts = counters_[index]->data;
-    parts_.device.copy_to_host(Lane::compute, step.own_counts[index].data(), counts.data, counts.bytes());
+    if (parts_.experts)
+      parts_.device.copy_to_host(Lane::compute, step.own_counts[index].data(), counts.data, counts.bytes());
     parts_.data.tensors.all_reduce(counts, ReduceOp::sum);
     parts_.device.copy_to_host(Lane::compute, step.expert_counts[index].data(), counts.data, counts.bytes());
   }
@@ -138,27 +139,31 @@ void TrainStep::read_back(Posted& step) {
   step.done = parts_.device.record(Lane::compute);
 }
 
-/// Of this rank.
+/// This rank's part of all choices: the counts are sums over the data ranks, each of which has them.
 double TrainStep::choices_of(const Posted& step) const {
   double choices = 0;
-  for (const std::vector<float>& counts : step.own_counts)
+  for (const std::vector<float>& counts : step.expert_counts)
     choices += std::accumulate(counts.begin(), counts.end(), 0.0);
-  return choices;
+  return choices / parts_.data.host.size();
 }
 
 /// Received by this rank, and sent.
 std::array<double, 2> TrainStep::rows_of(const Posted& step) {
+  std::vector<double> counts;  // of all layers, so that the group talks once
+  for (const std::vector<float>& own : step.own_counts) counts.insert(counts.end(), own.begin(), own.end());
+  if (counts.empty()) return {0, 0};  // a stage without experts, on all ranks of the group
+  const double sent = std::accumulate(counts.begin(), counts.end(), 0.0);
   Communicator& group = parts_.experts->host;
+  group.all_reduce(TensorView(counts.data(), DType::f64, {static_cast<std::int64_t>(counts.size())}),
+                   ReduceOp::sum);
   double received = 0;
+  auto layer = counts.begin();
   for (const std::vector<float>& own : step.own_counts) {
-    std::vector<double> counts(own.begin(), own.end());
-    group.all_reduce(TensorView(counts.data(), DType::f64, {static_cast<std::int64_t>(counts.size())}),
-                     ReduceOp::sum);
-    const auto held = static_cast<std::ptrdiff_t>(counts.size()) / group.size();
-    const auto first = counts.begin() + held * group.rank();
-    received += std::accumulate(first, first + held, 0.0);
+    const auto experts = static_cast<std::ptrdiff_t>(own.size()), held = experts / group.size();
+    received = std::accumulate(layer + held * group.rank(), layer + held * (group.rank() + 1), received);
+    layer += experts;
   }
-  return {received, choices_of(step)};
+  return {received, sent};
 }
 
 void TrainStep::add_rows(StepResult& result, const Posted& step) {

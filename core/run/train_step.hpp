@@ -87,7 +87,7 @@ class TrainStep {
     Settings settings;
     std::int64_t valid_tokens = 0, first_sample = 0;
     double loss_sum = 0, balance_loss = 0, squares = 0, overflow = 0, dropped = 0;
-    std::vector<std::vector<float>> own_counts;     ///< rows of each expert, of this rank's tokens
+    std::vector<std::vector<float>> own_counts;     ///< of this rank's tokens; where ranks divide experts
     std::vector<std::vector<float>> expert_counts;  ///< of all data ranks
     Event done;
   };

@@ -90,8 +90,8 @@ struct DispatchGradient {
 ///
 /// Where run.makes_kept(), at the post, a dispatch writes the handle. In other repeated forwards and in
 /// backward it holds what that dispatch wrote, so that rows go where they went. Where more rows than
-/// `most_received` would come, the number of the others is added to run.overflow and their tokens' rows come
-/// back as NaN, so that the step fails and updates nothing.
+/// `most_received` would come, run.overflow becomes more than 0 and their tokens' rows come back as NaN, so
+/// that the step fails and updates nothing. Its sum over ranks is shown as the rows without room.
 class Dispatcher {
  public:
   static constexpr const char* kKind = "dispatch";
