@@ -1,8 +1,10 @@
 # CARAVAN_HAVE_CUDA_DEVICE: a CUDA compiler, cuBLAS and cuDNN are here. No GPU and no driver is needed to build.
+# CARAVAN_HAVE_NCCL: so is what moves tensors between GPUs; without it they go through the hosts' memory.
 # CMAKE_CUDA_ARCHITECTURES selects the chips; the kernels use Hopper's own instructions (90a, without PTX:
 # that of 90a serves no later chip).
 include(CheckLanguage)
 set(CARAVAN_HAVE_CUDA_DEVICE OFF)
+set(CARAVAN_HAVE_NCCL OFF)
 set(CARAVAN_CUDA_DETAIL "no CUDA compiler")
 if(NOT CARAVAN_CUDA)
   set(CARAVAN_CUDA_DETAIL "switched off by CARAVAN_CUDA=OFF")
@@ -35,4 +37,12 @@ else()
   set_target_properties(Caravan::cudnn PROPERTIES
     IMPORTED_LOCATION ${CUDNN_LIBRARY} INTERFACE_INCLUDE_DIRECTORIES ${CUDNN_INCLUDE_DIR})
   set(CARAVAN_HAVE_CUDA_DEVICE ON)
+endif()
+find_path(NCCL_INCLUDE_DIR nccl.h HINTS ENV NCCL_HOME ${CUDAToolkit_INCLUDE_DIRS} PATH_SUFFIXES include)
+find_library(NCCL_LIBRARY nccl HINTS ENV NCCL_HOME ${CUDAToolkit_LIBRARY_DIR} PATH_SUFFIXES lib64 lib)
+if(NCCL_INCLUDE_DIR AND NCCL_LIBRARY)
+  add_library(Caravan::nccl UNKNOWN IMPORTED)
+  set_target_properties(Caravan::nccl PROPERTIES
+    IMPORTED_LOCATION ${NCCL_LIBRARY} INTERFACE_INCLUDE_DIRECTORIES ${NCCL_INCLUDE_DIR})
+  set(CARAVAN_HAVE_NCCL ON)
 endif()

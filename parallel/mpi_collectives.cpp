@@ -1,6 +1,4 @@
 // MpiCommunicator's collectives; its life, its pairs and its waiting are in mpi_communicator.cpp.
-#include <fmt/format.h>
-
 #include <algorithm>
 
 #include "caravan/check.hpp"
@@ -10,12 +8,6 @@
 
 namespace caravan::parallel {
 namespace {
-
-std::int64_t row_bytes(const TensorView& view) {
-  std::int64_t elements = 1;
-  for (int axis = 1; axis < view.shape.rank(); ++axis) elements *= view.extent(axis);
-  return elements * static_cast<std::int64_t>(size_of(view.dtype));
-}
 
 [[maybe_unused]] bool overlap(const TensorView& a, const TensorView& b) {
   return a.as<std::byte>() < b.as<std::byte>() + b.bytes() &&
@@ -35,18 +27,8 @@ const int* fill_counts(int* to, std::span<const std::int64_t> counts) {
 
 }  // namespace
 
-void MpiCommunicator::check_blocks(const TensorView& block, const TensorView& blocks,
-                                   const char* what) const {
-  check_view(block, what);
-  check_view(blocks, what);
-  CARAVAN_CHECK(block.dtype == blocks.dtype && block.count() * size_ == blocks.count(), CommError,
-                fmt::format("{} on group '{}': {} {} against {} {} (needs {} equal blocks of one type)", what,
-                            name_, name_of(block.dtype), to_string(block.shape), name_of(blocks.dtype),
-                            to_string(blocks.shape), size_));
-}
-
 Ticket MpiCommunicator::post_all_reduce(TensorView in_out, ReduceOp op) {
-  check_view(in_out, "all_reduce");
+  checks().contiguous(in_out, "all_reduce");
   const MPI_Datatype type = reduction_type(in_out.dtype);
   const auto element = static_cast<std::int64_t>(size_of(in_out.dtype));
   PostedRequests& posted = pool_.acquire("all_reduce");
@@ -61,7 +43,7 @@ Ticket MpiCommunicator::post_all_reduce(TensorView in_out, ReduceOp op) {
 /// Every rank sends each other the block that it adds up. Open MPI's own reduces all blocks on one rank and
 /// divides them then: twice the memory on that rank, and it does nothing at the same time as another.
 Ticket MpiCommunicator::post_reduce_scatter(TensorView in, TensorView out, ReduceOp op) {
-  check_blocks(out, in, "reduce_scatter");
+  checks().blocks(out, in, "reduce_scatter");
   reduction_type(in.dtype);
   const auto block = static_cast<std::int64_t>(out.bytes());
   const TensorView own(at_byte(in, rank_ * block), in.dtype, out.shape);
@@ -96,7 +78,7 @@ void MpiCommunicator::in_block_pieces(std::int64_t block_bytes, Post&& post) {
 }
 
 Ticket MpiCommunicator::post_all_gather(TensorView in, TensorView out) {
-  check_blocks(in, out, "all_gather");
+  checks().blocks(in, out, "all_gather");
   const auto block_bytes = static_cast<std::int64_t>(in.bytes());
   const bool in_place = at_byte(in, 0) == at_byte(out, rank_ * block_bytes);
   PostedRequests& posted = pool_.acquire("all_gather");
@@ -109,9 +91,8 @@ Ticket MpiCommunicator::post_all_gather(TensorView in, TensorView out) {
 }
 
 Ticket MpiCommunicator::post_broadcast(TensorView in_out, int root) {
-  check_view(in_out, "broadcast");
-  CARAVAN_CHECK(root >= 0 && root < size_, CommError,
-                fmt::format("broadcast on group '{}' from rank {} (must be below {})", name_, root, size_));
+  checks().contiguous(in_out, "broadcast");
+  checks().root(root, "broadcast");
   PostedRequests& posted = pool_.acquire("broadcast");
   in_pieces(static_cast<std::int64_t>(in_out.bytes()), limits_.call_bytes,
             [&](std::int64_t begin, int bytes) {
@@ -122,11 +103,7 @@ Ticket MpiCommunicator::post_broadcast(TensorView in_out, int root) {
 }
 
 Ticket MpiCommunicator::post_all_to_all(TensorView in, TensorView out) {
-  check_view(in, "all_to_all");
-  check_view(out, "all_to_all");
-  CARAVAN_CHECK(in.bytes() == out.bytes() && in.dtype == out.dtype && in.count() % size_ == 0, CommError,
-                fmt::format("all_to_all on group '{}': {} to {} (needs {} equal blocks each way)", name_,
-                            to_string(in.shape), to_string(out.shape), size_));
+  checks().exchanged(in, out, "all_to_all");
   PostedRequests& posted = pool_.acquire("all_to_all");
   in_block_pieces(
       static_cast<std::int64_t>(in.bytes()) / size_, [&](std::int64_t begin, int count, MPI_Datatype type) {
@@ -137,33 +114,13 @@ Ticket MpiCommunicator::post_all_to_all(TensorView in, TensorView out) {
   return pool_.ticket_of_last();
 }
 
-void MpiCommunicator::check_counts(std::span<const std::int64_t> counts, std::int64_t rows,
-                                   const char* what) const {
-  CARAVAN_CHECK(static_cast<int>(counts.size()) == size_, CommError,
-                fmt::format("all_to_all_v on group '{}': {} {} (needs one a rank, {})", name_, counts.size(),
-                            what, size_));
-  std::int64_t sum = 0;
-  for (std::size_t peer = 0; peer < counts.size(); ++peer) {
-    const std::int64_t count = counts[peer], left = std::min<std::int64_t>(rows, INT_MAX) - sum;
-    CARAVAN_CHECK(
-        count >= 0 && count <= left, CommError,
-        fmt::format("all_to_all_v on group '{}': {} of rank {} is {} (must be 0 to {}: the view has {} rows, "
-                    "and MPI counts in 31 bits)",
-                    name_, what, peer, count, left, rows));
-    sum += count;
-  }
-}
-
 Ticket MpiCommunicator::post_all_to_all_v(TensorView in, std::span<const std::int64_t> in_counts,
                                           TensorView out, std::span<const std::int64_t> out_counts) {
-  check_view(in, "all_to_all_v");
-  check_view(out, "all_to_all_v");
+  checks().rows(in, out, "all_to_all_v");
   const std::int64_t bytes = row_bytes(in);
-  CARAVAN_CHECK(bytes == row_bytes(out) && in.dtype == out.dtype, CommError,
-                fmt::format("all_to_all_v on group '{}': rows of {} against rows of {} (must be equal)",
-                            name_, to_string(in.shape), to_string(out.shape)));
-  check_counts(in_counts, in.extent(0), "in_counts");
-  check_counts(out_counts, out.extent(0), "out_counts");
+  // MPI counts in 31 bits.
+  checks().counts(in_counts, std::min<std::int64_t>(in.extent(0), INT_MAX), "in_counts", "all_to_all_v");
+  checks().counts(out_counts, std::min<std::int64_t>(out.extent(0), INT_MAX), "out_counts", "all_to_all_v");
   const MPI_Datatype row = types_.get(bytes, bytes);
   PostedRequests& posted = pool_.acquire("all_to_all_v");
   posted.counts.resize(4 * in_counts.size());

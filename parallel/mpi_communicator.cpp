@@ -55,23 +55,6 @@ void MpiCommunicator::check(int status, const char* call) const {
   check_mpi(status, call, name_);
 }
 
-void MpiCommunicator::check_view(const TensorView& view, const char* what) const {
-  CARAVAN_CHECK(
-      view.contiguous(), CommError,
-      fmt::format("{} on group '{}': {} is not contiguous (only whole memory travels). Copy it first?", what,
-                  name_, to_string(view.shape)));
-}
-
-void MpiCommunicator::check_peer(int peer, int tag, const char* what) const {
-  CARAVAN_CHECK(peer >= 0 && peer < size_ && peer != rank_, CommError,
-                fmt::format("{} on group '{}': rank {} talks to rank {} (must be another rank below {})",
-                            what, name_, rank_, peer, size_));
-  CARAVAN_CHECK(
-      tag >= 0 && tag < kSumTag, CommError,
-      fmt::format("{} on group '{}': tag {} (every MPI has tags 0 to {} only, and the last is that of sums)",
-                  what, name_, tag, kSumTag));
-}
-
 MPI_Request* MpiCommunicator::next_request(PostedRequests& posted) {
   posted.requests.push_back(MPI_REQUEST_NULL);
   return &posted.requests.back();
@@ -86,8 +69,8 @@ std::unique_ptr<Communicator> MpiCommunicator::split(int color, int key, std::st
 }
 
 Ticket MpiCommunicator::post_send(TensorView data, int to, int tag) {
-  check_view(data, "send");
-  check_peer(to, tag, "send");
+  checks().contiguous(data, "send");
+  checks().peer(to, tag, kSumTag - 1, "send");
   PostedRequests& posted = pool_.acquire("send");
   in_pieces(static_cast<std::int64_t>(data.bytes()), limits_.call_bytes, [&](std::int64_t begin, int bytes) {
     check(MPI_Isend(at_byte(data, begin), bytes, MPI_BYTE, to, tag, comm_, next_request(posted)),
@@ -97,8 +80,8 @@ Ticket MpiCommunicator::post_send(TensorView data, int to, int tag) {
 }
 
 Ticket MpiCommunicator::post_recv(TensorView data, int from, int tag) {
-  check_view(data, "recv");
-  check_peer(from, tag, "recv");
+  checks().contiguous(data, "recv");
+  checks().peer(from, tag, kSumTag - 1, "recv");
   PostedRequests& posted = pool_.acquire("recv");
   in_pieces(static_cast<std::int64_t>(data.bytes()), limits_.call_bytes, [&](std::int64_t begin, int bytes) {
     check(MPI_Irecv(at_byte(data, begin), bytes, MPI_BYTE, from, tag, comm_, next_request(posted)),

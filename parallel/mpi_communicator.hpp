@@ -8,6 +8,7 @@
 #include <string>
 
 #include "caravan/comm.hpp"
+#include "caravan/comm_check.hpp"
 #include "parallel/block_types.hpp"
 #include "parallel/request_pool.hpp"
 
@@ -52,14 +53,11 @@ class MpiCommunicator final : public Communicator {
  private:
   MPI_Request* next_request(PostedRequests& posted);
   void check(int status, const char* call) const;
-  void check_view(const TensorView& view, const char* what) const;
-  void check_peer(int peer, int tag, const char* what) const;
-  void check_blocks(const TensorView& block, const TensorView& blocks, const char* what) const;
-  /// Of the messages of sums; those of callers are below it.
+  CommCheck checks() const { return {name_, rank_, size_}; }
+  /// Of the messages of sums; those of callers are below it, because every MPI has tags up to it only.
   static constexpr int kSumTag = 32767;
   template <class Post>
   void in_block_pieces(std::int64_t block_bytes, Post&& post);
-  void check_counts(std::span<const std::int64_t> counts, std::int64_t rows, const char* what) const;
 
   MPI_Comm comm_;
   std::string name_;

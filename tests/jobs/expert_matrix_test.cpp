@@ -11,6 +11,7 @@
 #include "parallel/world.hpp"
 #include "tests/jobs/steps_taken.hpp"
 #include "tests/support/plugin_dir.hpp"
+#include "tests/support/test_device.hpp"
 
 // Experts over ranks take the steps of one rank: every layout with models, recomputations and routings in
 // turn, or with CARAVAN_EXPERT_CASES=N with N of them. Runs on 2, 4 and 8 ranks, in tests/long.sh on 16 too.
@@ -82,7 +83,6 @@ std::vector<Model> all_models() {
 Job job_of(const Layout& layout, const Model& model, int ranks) {
   Config tree = Config::parse(R"(
 seed: 5
-device: host
 model: {plugin: llama4, vocab_size: 61, dim: 28, layers: 4, heads: 2, kv_heads: 1, width_multiple_of: 12, noisy: true,
         dropout: 0.1, init_std: 0.3}
 data: {source: synthetic, vocab_size: 61}
@@ -100,6 +100,7 @@ checkpoint: {enabled: false}
     keys.push_back(fmt::format("parallel.microbatches={}", sequences() / (ranks / layout.pipeline)));
   keys.insert(keys.end(), layout.keys.begin(), layout.keys.end());
   keys.insert(keys.end(), model.keys.begin(), model.keys.end());
+  for (const std::string& key : test::keys_of_test_device()) tree.override_with(key);
   for (const std::string& key : keys) tree.override_with(key);
   return resolve_job(std::move(tree));
 }
@@ -108,8 +109,11 @@ checkpoint: {enabled: false}
 void skew_routing(ParameterStore& store, Skew skew) {
   for (const auto& buffer : store.buffers()) {
     if (!buffer->name.ends_with("expert_bias") || skew == Skew::none) continue;
-    float* bias = buffer->data.as<float>();
-    (skew == Skew::one_expert ? bias[0] : bias[buffer->data.count() - 1]) = skew == Skew::one_expert ? 9 : -9;
+    store.set(buffer->data, [&](const TensorView& values) {
+      float* bias = values.as<float>();
+      std::fill_n(bias, values.count(), 0.0f);
+      (skew == Skew::one_expert ? bias[0] : bias[values.count() - 1]) = skew == Skew::one_expert ? 9 : -9;
+    });
   }
 }
 
@@ -118,6 +122,10 @@ class Experts : public ::testing::Test {
   static void SetUpTestSuite() {
     const std::string path = test::plugin_dir() + ":" + CARAVAN_TEST_DISPATCHERS;
     setenv("CARAVAN_PLUGIN_PATH", path.c_str(), 1);
+  }
+  void SetUp() override {
+    static const std::string kAbsent = test::prepare_test_device(*make_registry(), *world_);
+    if (!kAbsent.empty()) GTEST_SKIP() << kAbsent;
   }
 
   int ranks() const { return world_->size(); }

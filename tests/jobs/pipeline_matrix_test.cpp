@@ -71,6 +71,10 @@ const StepsTaken& alone(const Case& test, int sequences) {
 class Pipelines : public ::testing::Test {
  protected:
   static void SetUpTestSuite() { setenv("CARAVAN_PLUGIN_PATH", test::plugin_dir().c_str(), 1); }
+  void SetUp() override {
+    static const std::string kAbsent = test::prepare_test_device(*make_registry(), *world_);
+    if (!kAbsent.empty()) GTEST_SKIP() << kAbsent;
+  }
 
   int ranks() const { return world_->size(); }
 

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "core/run/host_values.hpp"
+
 namespace caravan::jobs {
 namespace {
 
@@ -32,10 +34,11 @@ std::vector<float> values_of(const TensorView& view) {
   return values;
 }
 
-std::vector<PartValues> gradients_of(const ParameterStore& store) {
+std::vector<PartValues> gradients_of(Device& device, const ParameterStore& store) {
   std::vector<PartValues> all;
+  std::vector<float> room;
   for (const Fragment& fragment : store.fragments()) {
-    for (const PartOfFragment& part : parts_of(fragment, fragment.grad)) {
+    for (const PartOfFragment& part : parts_of(fragment, on_host(device, fragment.grad, room))) {
       const Parameter& parameter = *fragment.parameter;
       all.push_back({parameter.spec().parts[part.part].name, parameter.part_shape(part.part), part.box,
                      values_of(part.view)});
@@ -69,9 +72,11 @@ StepsTaken take_steps(const Job& job, Communicator& world, int steps,
     training.post(training.read((number - 1) * setup.share().global_batch), number);
     taken.results.push_back(training.step().result());
     taken.expert_counts.push_back(training.step().expert_counts());
-    if (number == 1) taken.gradients = gradients_of(store);
+    if (number == 1) taken.gradients = gradients_of(setup.device(), store);
   }
-  for (const auto& buffer : store.buffers()) taken.buffers[buffer->name] = values_of(buffer->data);
+  std::vector<float> room;
+  for (const auto& buffer : store.buffers())
+    taken.buffers[buffer->name] = values_of(on_host(setup.device(), buffer->data, room));
   return taken;
 }
 

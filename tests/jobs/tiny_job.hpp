@@ -5,6 +5,7 @@
 #include <string>
 
 #include "jobs/job/job.hpp"
+#include "tests/support/test_device.hpp"
 
 namespace caravan::jobs {
 
@@ -15,7 +16,6 @@ template <class Case>
 Config tiny_job(const Case& test, int sequences, const std::string& more = "") {
   Config tree = Config::parse(fmt::format(R"(
 seed: 5
-device: host
 model: {{plugin: llama4, vocab_size: 32, dim: 16, heads: 2, kv_heads: 1, width_multiple_of: 16, experts: 3, top_k: 2{}}}
 data: {{source: synthetic, vocab_size: 32}}
 train: {{steps: 100, sequence_length: 4, lr: 3e-3, warmup_steps: 3}}
@@ -25,6 +25,7 @@ checkpoint: {{enabled: false}}
   const auto set = [&](const char* key, const auto& value) {
     tree.override_with(fmt::format("{}={}", key, value));
   };
+  for (const std::string& key : test::keys_of_test_device()) tree.override_with(key);
   set("model.layers", test.layers);
   set("train.global_batch_size", sequences);
   set("train.recompute", test.recompute);

@@ -48,12 +48,15 @@ struct DeviceActivity {
 class Device {
  public:
   static constexpr const char* kKind = "device";
-  static constexpr std::uint32_t kKindVersion = 4;
+  static constexpr std::uint32_t kKindVersion = 5;
   virtual ~Device() = default;
 
   virtual std::string_view name() const = 0;
   /// One line for the run header: model, cores, instruction set, library versions.
   virtual std::string description() const = 0;
+  /// What no two ranks may use at the same time, such as the number of a GPU that no other in the world has;
+  /// at most 63 characters. Empty: ranks may share it.
+  virtual std::string identity() const { return {}; }
   virtual Memory memory() const = 0;
   /// What the forward and backward pass compute in unless the job says otherwise.
   virtual DType compute_dtype() const = 0;

@@ -54,6 +54,14 @@ int choose_gpu() {
   return 0;
 }
 
+std::string number_of_gpu(int ordinal) {
+  cudaDeviceProp properties{};
+  CARAVAN_CUDA_CHECK(cudaGetDeviceProperties(&properties, ordinal));
+  std::string number = "GPU-";
+  for (const char byte : properties.uuid.bytes) number += fmt::format("{:02x}", static_cast<unsigned char>(byte));
+  return number;
+}
+
 std::string describe_gpu(int ordinal) {
   cudaDeviceProp properties{};
   CARAVAN_CUDA_CHECK(cudaGetDeviceProperties(&properties, ordinal));

@@ -15,9 +15,9 @@ int attribute(cudaDeviceAttr which, int ordinal) {
   return value;
 }
 
-cudaStream_t make_stream() {
+cudaStream_t make_stream_of(int priority) {
   cudaStream_t stream = nullptr;
-  CARAVAN_CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  CARAVAN_CUDA_CHECK(cudaStreamCreateWithPriority(&stream, cudaStreamNonBlocking, priority));
   return stream;
 }
 
@@ -42,8 +42,15 @@ Context::Context(int ordinal, Determinism determinism) : ordinal_(ordinal), dete
   check_kernels_run(ordinal);
   multiprocessors_ = attribute(cudaDevAttrMultiProcessorCount, ordinal);
   shared_memory_ = static_cast<std::size_t>(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, ordinal));
-  for (cudaStream_t& stream : streams_) stream = make_stream();
+  streams_.push_back(make_stream_of(0));
+  while (streams_.size() < kLanes) make_stream();
   workspace_ = std::make_unique<Workspace>(stream());
+}
+
+cudaStream_t Context::make_stream() {
+  int least = 0, greatest = 0;
+  CARAVAN_CUDA_CHECK(cudaDeviceGetStreamPriorityRange(&least, &greatest));
+  return streams_.emplace_back(make_stream_of(greatest));
 }
 
 Context::~Context() {

@@ -2,13 +2,14 @@
 
 #include <cuda_runtime_api.h>
 
-#include <array>
 #include <cstddef>
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "caravan/device.hpp"
+#include "plugins/device/cuda/device/exchange_watch.hpp"
 #include "plugins/device/cuda/device/workspace.hpp"
 
 namespace caravan::cuda {
@@ -17,7 +18,8 @@ namespace caravan::cuda {
 enum class Determinism { fast, exact };
 
 /// One GPU as its operators see it: the streams of all lanes, what the chip has, scratch memory, and the
-/// handles of libraries. Operators run on the compute lane.
+/// handles of libraries. Operators run on the compute lane; what other lanes have goes before it where there
+/// is room for one of both.
 class Context {
  public:
   /// Makes `ordinal` the GPU of the calling thread. DeviceError when there is no kernel for it in this build.
@@ -31,7 +33,11 @@ class Context {
   cudaStream_t stream(Lane lane) const noexcept { return streams_[static_cast<std::size_t>(lane)]; }
   /// The stream of the operators.
   cudaStream_t stream() const noexcept { return stream(Lane::compute); }
-  const std::array<cudaStream_t, kLanes>& streams() const noexcept { return streams_; }
+  /// Those of the lanes, then those of make_stream().
+  const std::vector<cudaStream_t>& streams() const noexcept { return streams_; }
+  /// One more stream for exchanges, that synchronizing waits for as well. Lives as long as this object.
+  cudaStream_t make_stream();
+  ExchangeWatch& watch() noexcept { return watch_; }
   int multiprocessors() const noexcept { return multiprocessors_; }
   /// Largest dynamic shared memory of a block, in bytes, after cudaFuncSetAttribute.
   std::size_t shared_memory() const noexcept { return shared_memory_; }
@@ -54,7 +60,8 @@ class Context {
   Determinism determinism_;
   int multiprocessors_ = 0;
   std::size_t shared_memory_ = 0;
-  std::array<cudaStream_t, kLanes> streams_{};  ///< one a lane
+  std::vector<cudaStream_t> streams_;
+  ExchangeWatch watch_;
   std::unique_ptr<Workspace> workspace_;
   std::unordered_map<const void*, std::shared_ptr<void>> kept_;
 };

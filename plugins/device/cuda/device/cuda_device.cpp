@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "caravan/check.hpp"
+#include "plugins/device/cuda/comm/make_communicator.hpp"
 #include "plugins/device/cuda/device/choose_gpu.hpp"
 #include "plugins/device/cuda/device/cuda_error.hpp"
 #include "plugins/device/cuda/device/library_versions.hpp"
@@ -30,6 +31,12 @@ MemoryUse current_use() {
       what, gib(bytes), gib(use.free), gib(use.total)));
 }
 
+bool is_idle(cudaStream_t stream) {
+  const cudaError_t answer = cudaStreamQuery(stream);
+  if (answer != cudaErrorNotReady) CARAVAN_CUDA_CHECK(answer);
+  return answer == cudaSuccess;
+}
+
 /// An event is number · kLanes + lane, the numbers of a lane counted from 1; 0 has already happened.
 constexpr std::size_t index_of(Lane lane) {
   return static_cast<std::size_t>(lane);
@@ -39,12 +46,25 @@ constexpr std::size_t index_of(Lane lane) {
 
 CudaDevice::CudaDevice(const Host&, const Config& config)
     : context_(choose_gpu(), config.get_bool("deterministic") ? Determinism::exact : Determinism::fast),
-      ops_(context_) {
+      ops_(context_),
+      exchanges_(config.get_string("exchanges")) {
   check_libraries();
+  CARAVAN_CHECK(exchanges_ != "nccl" || has_own_exchanges(), DeviceError,
+                "device 'cuda' was built without NCCL, and exchanges: nccl asks for it. Build where nccl.h is found "
+                "(NCCL_HOME), or leave it to auto?");
+}
+
+/// Ranks that share a GPU would wait for each other's kernels, and NCCL refuses them.
+std::string CudaDevice::identity() const {
+  return exchanges_ == "auto" && has_own_exchanges() ? number_of_gpu(context_.ordinal()) : std::string();
+}
+
+std::unique_ptr<Communicator> CudaDevice::make_communicator(Communicator& bootstrap, Lane lane) {
+  return exchanges_ == "host" ? nullptr : cuda::make_communicator(context_, bootstrap, lane);
 }
 
 std::string CudaDevice::description() const {
-  return describe_gpu(context_.ordinal()) + ", " + describe_libraries();
+  return describe_gpu(context_.ordinal()) + ", " + describe_libraries() + ", " + describe_exchanges();
 }
 
 void* CudaDevice::allocate(std::size_t bytes, std::string_view what) {
@@ -109,13 +129,14 @@ std::pair<LaneEvents&, std::uint64_t> CudaDevice::find(Event event) {
 void CudaDevice::await(Event event) {
   if (event.id != 0) {
     const auto [events, number] = find(event);
-    events.synchronize(number);
+    context_.watch().wait_until([&] { return events.has_happened(number); });
   }
   staging_.deliver_arrived();
 }
 
 void CudaDevice::synchronize() {
-  for (const cudaStream_t stream : context_.streams()) CARAVAN_CUDA_CHECK(cudaStreamSynchronize(stream));
+  for (const cudaStream_t stream : context_.streams())
+    context_.watch().wait_until([&] { return is_idle(stream); });
   staging_.deliver();
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -24,12 +25,16 @@ class CudaDevice final : public Device {
       "An NVIDIA GPU, with cuBLAS, cuDNN and own kernels in bf16 and fp32";
   static constexpr caravan_param kParams[] = {
       {"deterministic", "bool", "false", "", "",
-       "Two runs agree to the bit; costs time and, a score of attention, 2 bytes in the backward pass"}};
+       "Two runs agree to the bit; costs time and, a score of attention, 2 bytes in the backward pass"},
+      {"exchanges", "auto|nccl|host", "auto", "", "",
+       "How tensors travel between ranks. auto: by NCCL, every rank with a GPU of its own, where this build has "
+       "it; nccl: without asking whether GPUs are shared; host: through host memory, which is slow"}};
 
   CudaDevice(const Host& host, const Config& config);
 
   std::string_view name() const override { return kName; }
   std::string description() const override;
+  std::string identity() const override;
   Memory memory() const override { return Memory::device; }
   DType compute_dtype() const override { return DType::bf16; }
   Ops& ops() override { return ops_; }
@@ -44,6 +49,7 @@ class CudaDevice final : public Device {
   void copy_from_host(Lane lane, void* to, const void* from, std::size_t bytes) override;
   void copy(Lane lane, void* to, const void* from, std::size_t bytes) override;
   void fill_zero(Lane lane, void* data, std::size_t bytes) override;
+  std::unique_ptr<Communicator> make_communicator(Communicator& bootstrap, Lane lane) override;
   [[nodiscard]] Event record(Lane lane) override;
   void wait(Lane lane, Event event) override;
   void synchronize() override;
@@ -59,6 +65,7 @@ class CudaDevice final : public Device {
   Staging staging_;
   std::array<LaneEvents, kLanes> events_;
   CudaOps ops_;
+  std::string exchanges_;
 };
 
 }  // namespace caravan::cuda

@@ -31,8 +31,10 @@ void LaneEvents::wait(cudaStream_t stream, std::uint64_t number) const {
   CARAVAN_CUDA_CHECK(cudaStreamWaitEvent(stream, find(number), 0));
 }
 
-void LaneEvents::synchronize(std::uint64_t number) const {
-  CARAVAN_CUDA_CHECK(cudaEventSynchronize(find(number)));
+bool LaneEvents::has_happened(std::uint64_t number) const {
+  const cudaError_t answer = cudaEventQuery(find(number));
+  if (answer != cudaErrorNotReady) CARAVAN_CUDA_CHECK(answer);
+  return answer == cudaSuccess;
 }
 
 }  // namespace caravan::cuda

@@ -22,8 +22,8 @@ class LaneEvents {
   /// 1, 2, 3, …
   std::uint64_t record(cudaStream_t stream);
   void wait(cudaStream_t stream, std::uint64_t number) const;
-  /// The calling thread waits.
-  void synchronize(std::uint64_t number) const;
+  /// Whether everything before it has finished.
+  bool has_happened(std::uint64_t number) const;
 
  private:
   cudaEvent_t find(std::uint64_t number) const;

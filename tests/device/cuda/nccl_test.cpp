@@ -1,0 +1,84 @@
+#include <gmock/gmock.h>
+
+#include <chrono>
+#include <optional>
+
+#include "caravan/config.hpp"
+#include "caravan/error.hpp"
+#include "tests/parallel/tensor_exchanges.hpp"
+#include "tests/support/message_of.hpp"
+#include "tests/support/plugin_dir.hpp"
+#include "tests/support/test_device.hpp"
+
+// Exchanges of the device cuda over NCCL. Ranks that have one GPU for all pretend to be on several hosts.
+namespace caravan {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::message_of;
+
+/// The GPU of this process, once.
+struct Gpu {
+  std::optional<Made<Device>> device;
+  std::string absent;
+  explicit Gpu(Communicator& world) {
+    static auto& registry = *new Registry({test::plugin_dir()});
+    try {
+      test::prepare_shared_gpu(registry, world);
+      device.emplace(registry.create<Device>("cuda", Host{}, Config::parse("{exchanges: nccl}")));
+    } catch (const Error& error) {
+      absent = error.message();
+    }
+  }
+};
+const Gpu& gpu(Communicator& world) {
+  static auto& one = *new Gpu(world);
+  return one;
+}
+
+template <Lane kLane>
+class NcclBackend {
+ public:
+  explicit NcclBackend(Communicator& world) : gpu_(gpu(world)) {
+    if (gpu_.device) group_ = device().make_communicator(world, kLane);
+  }
+  Device& device() { return **gpu_.device; }
+  Communicator& group() { return *group_; }
+  std::string absent() const { return gpu_.absent; }
+
+ private:
+  const Gpu& gpu_;
+  std::unique_ptr<Communicator> group_;
+};
+
+INSTANTIATE_TYPED_TEST_SUITE_P(OnTheShardLane, TensorExchanges, NcclBackend<Lane::shard>);
+INSTANTIATE_TYPED_TEST_SUITE_P(OnThePipelineLane, TensorExchanges, NcclBackend<Lane::pipeline>);
+INSTANTIATE_TYPED_TEST_SUITE_P(OnTheComputeLane, TensorExchanges, NcclBackend<Lane::compute>);
+
+using Nccl = TensorExchanges<NcclBackend<Lane::shard>>;
+
+/// Where posting waited, each round would take as long as the copies before it.
+TEST_F(Nccl, PostingAndWaitingDoNotHoldUpTheHost) {
+  constexpr std::int64_t kCount = 1 << 26;
+  const TensorView a = room(kCount), b = room(kCount);
+  group().all_reduce(a, ReduceOp::max);
+  device().synchronize();
+  const auto start = std::chrono::steady_clock::now();
+  for (int copy = 0; copy < 200; ++copy) device().copy(Lane::compute, b.data, a.data, a.bytes());
+  Ticket ticket = group().post_all_reduce(b, ReduceOp::max);
+  group().wait(ticket);
+  const auto posted = std::chrono::steady_clock::now();
+  device().synchronize();
+  EXPECT_LT(posted - start, (std::chrono::steady_clock::now() - start) / 2);
+}
+
+TEST_F(Nccl, RefusesWhatItCannotSend) {
+  const TensorView rows = room(4 * size());
+  EXPECT_THAT(message_of<CommError>([&] { (void)group().post_send(rows, rank(), 0); }), HasSubstr("talks to rank"));
+  EXPECT_THAT(message_of<CommError>([&] { (void)group().post_broadcast(rows, size()); }),
+              HasSubstr("broadcast on group 'world': from rank"));
+  EXPECT_THAT(message_of<CommError>([&] { (void)group().post_all_to_all(rows, rows); }), HasSubstr("in place"));
+}
+
+}  // namespace
+}  // namespace caravan
