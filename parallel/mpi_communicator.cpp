@@ -10,6 +10,7 @@
 #include "caravan/log.hpp"
 #include "parallel/mpi_call.hpp"
 #include "parallel/pieces.hpp"
+#include "parallel/shared_window.hpp"
 #include "parallel/world.hpp"
 
 namespace caravan::parallel {
@@ -32,6 +33,8 @@ MpiCommunicator::MpiCommunicator(MPI_Comm comm, std::string name, CommLimits lim
   check(MPI_Comm_rank(comm_, &rank_), "MPI_Comm_rank");
   check(MPI_Comm_size(comm_, &size_), "MPI_Comm_size");
   MPI_Comm_set_name(comm_, name_.c_str());
+  if (const std::string why = why_not_shared(comm_); !why.empty())
+    why_no_window_ = fmt::format("group '{}' has no memory in common ({})", name_, why);
   CARAVAN_EXPECT(limits_.call_bytes >= 8 && limits_.all_reduce_bytes >= 8 &&
                  limits_.all_reduce_bytes <= INT_MAX);
 }
@@ -120,6 +123,11 @@ bool MpiCommunicator::test(const Ticket& ticket) {
 
 void MpiCommunicator::barrier() {
   check(MPI_Barrier(comm_), "MPI_Barrier");
+}
+
+std::unique_ptr<PeerWindow> MpiCommunicator::open_window(std::size_t bytes, double timeout_s) {
+  CARAVAN_CHECK(why_no_window_.empty(), CommError, why_no_window_);
+  return std::make_unique<SharedWindow>(comm_, name_, bytes, timeout_s);
 }
 
 std::unique_ptr<Communicator> make_world_communicator() {

@@ -49,6 +49,8 @@ class MpiCommunicator final : public Communicator {
   void wait(Ticket& ticket) override;
   bool test(const Ticket& ticket) override;
   void barrier() override;
+  std::string why_no_window() const override { return why_no_window_; }
+  std::unique_ptr<PeerWindow> open_window(std::size_t bytes, double timeout_s) override;
 
  private:
   MPI_Request* next_request(PostedRequests& posted);
@@ -64,6 +66,7 @@ class MpiCommunicator final : public Communicator {
   CommLimits limits_;
   int rank_ = 0;
   int size_ = 0;
+  std::string why_no_window_;
   RequestPool pool_;
   BlockTypes types_;
 };

@@ -31,15 +31,17 @@ void check_devices(Communicator& world, const Device& device) {
   const auto names = gather_texts(world, std::string(device.name()));
   const auto identities = gather_texts(world, device.identity());
   for (std::size_t rank = 0; rank < names.size(); ++rank) {
-    CARAVAN_CHECK(names[rank] == names[0], DeviceError,
-                  fmt::format("rank {} works on device '{}' and rank 0 on '{}' (all need the same). Has a host no "
-                              "GPU, or not all plugins? Name the device in the job?",
-                              rank, names[rank], names[0]));
+    CARAVAN_CHECK(
+        names[rank] == names[0], DeviceError,
+        fmt::format("rank {} works on device '{}' and rank 0 on '{}' (all need the same). Has a host no "
+                    "GPU, or not all plugins? Name the device in the job?",
+                    rank, names[rank], names[0]));
     for (std::size_t other = 0; other < rank && !identities[rank].empty(); ++other) {
-      CARAVAN_CHECK(identities[rank] != identities[other], DeviceError,
-                    fmt::format("ranks {} and {} both use {} (device '{}' serves one rank). Start one rank a GPU; "
-                                "'caravan plugins describe {}' says how ranks may share one",
-                                other, rank, identities[rank], names[rank], names[rank]));
+      CARAVAN_CHECK(
+          identities[rank] != identities[other], DeviceError,
+          fmt::format("ranks {} and {} both use {} (device '{}' serves one rank). Start one rank a GPU; "
+                      "'caravan plugins describe {}' says how ranks may share one",
+                      other, rank, identities[rank], names[rank], names[rank]));
     }
   }
 }

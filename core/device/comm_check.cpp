@@ -23,9 +23,9 @@ void CommCheck::contiguous(const TensorView& view, const char* what) const {
 }
 
 void CommCheck::peer(int peer, int tag, int last_tag, const char* what) const {
-  CARAVAN_CHECK(peer >= 0 && peer < size_ && peer != rank_, CommError,
-                at(what) + fmt::format("rank {} talks to rank {} (must be another rank below {})", rank_,
-                                       peer, size_));
+  CARAVAN_CHECK(
+      peer >= 0 && peer < size_ && peer != rank_, CommError,
+      at(what) + fmt::format("rank {} talks to rank {} (must be another rank below {})", rank_, peer, size_));
   CARAVAN_CHECK(tag >= 0 && tag <= last_tag, CommError,
                 at(what) + fmt::format("tag {} (must be 0 to {})", tag, last_tag));
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <string_view>
 #include <utility>
 
@@ -47,6 +48,14 @@ ChosenDispatcher best(const Host& host) {
 }
 
 }  // namespace
+
+std::int64_t most_rows_received(const DispatchSpec& spec, std::int64_t ranks, double room) {
+  const std::int64_t tokens = spec.shape.rows(), local = spec.experts / ranks;
+  std::int64_t most = ranks * tokens * std::min(spec.top_k, local);
+  if (spec.capacity > 0) most = std::min(most, ranks * spec.shape.sequences * local * spec.capacity);
+  const double with_room = std::ceil(room * static_cast<double>(tokens * spec.top_k));
+  return room == 0 || with_room >= static_cast<double>(most) ? most : static_cast<std::int64_t>(with_room);
+}
 
 ChosenDispatcher choose_dispatcher(const Host& host, const Config& wanted) {
   if (wanted.kind() == Config::Kind::scalar)

@@ -35,6 +35,7 @@ StashLayout::StashLayout(const std::vector<Layer*>& layers, const BatchShape& sh
     StashPlan plan;
     layers[index]->plan(shape, plan);
     place_entries(index, plan);
+    shared_bytes_ = std::max(shared_bytes_, plan.shared_bytes());
   }
 }
 

@@ -78,6 +78,8 @@ class StashLayout {
   std::size_t bytes_of_microbatch() const { return bytes_[kept] + bytes_[deferred]; }
   /// With `in_flight` micro-batches kept at once, session included.
   std::size_t total_bytes(int in_flight) const;
+  /// Memory besides that all layers share, see StashPlan.
+  std::size_t shared_bytes() const { return shared_bytes_; }
 
  private:
   Region region_of(Lifetime lifetime) const;
@@ -97,6 +99,7 @@ class StashLayout {
   std::vector<LayerAddresses> layers_;
   std::array<std::size_t, kRegions> next_{};   // first free byte
   std::array<std::size_t, kRegions> bytes_{};  // high-water mark
+  std::size_t shared_bytes_ = 0;
 };
 
 /// The memory behind a layout: `in_flight` sets of the kept and deferred blocks, the scratch, one session.

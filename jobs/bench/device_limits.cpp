@@ -47,4 +47,10 @@ double measure_copy_bandwidth(Device& device, std::int64_t bytes) {
   return 2.0 * static_cast<double>(from.bytes()) / median_seconds(device, copy);
 }
 
+double datasheet_rate(std::string_view description) {
+  const auto names = [&](std::string_view card) { return description.find(card) != std::string_view::npos; };
+  const bool is_pcie = names("PCIe") || names("NVL");
+  return (names("NVIDIA H200") || names("NVIDIA H100")) && !is_pcie ? 989.4e12 : 0;
+}
+
 }  // namespace caravan::jobs

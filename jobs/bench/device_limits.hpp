@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string_view>
+
 #include "caravan/device.hpp"
 #include "jobs/bench/peak.hpp"
 
@@ -9,6 +11,11 @@ namespace caravan::jobs {
 /// operators that multiply are measured against where registers alone say nothing, because a GPU's clock
 /// falls with the data. 0, and a warning, when the device has no matrix product.
 FmaPeak measure_matrix_rate(Device& device);
+
+/// FLOP/s of dense bf16 products in the datasheet of the GPU that a device's description names, or 0 where
+/// none is known: 989.4e12 for the SXM cards of the H100 and the H200 (NVIDIA H200 datasheet, 2024; half of
+/// its numbers with sparsity).
+double datasheet_rate(std::string_view description);
 
 /// Bytes read plus bytes written a second by the device's own copy of `bytes / 2` bytes of random data.
 double measure_copy_bandwidth(Device& device, std::int64_t bytes);

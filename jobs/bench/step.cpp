@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "jobs/bench/device_limits.hpp"
+#include "jobs/setup/gather.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -36,8 +37,10 @@ StepTiming time_steps(const StepBenchmark& benchmark, Communicator& world) {
   std::sort(seconds.begin(), seconds.end());
   training.run(0);
   const FmaPeak peak = peak_of_all(setup.device(), world);
-  return {.device = setup.device().description(),
+  const std::string device = setup.device().description();
+  return {.device = device,
           .precision = std::string(name_of(setup.compute())),
+          .devices = gather_texts(world, device),
           .median_s = seconds[seconds.size() / 2],
           .fastest_s = seconds.front(),
           .slowest_s = seconds.back(),
@@ -45,6 +48,7 @@ StepTiming time_steps(const StepBenchmark& benchmark, Communicator& world) {
           .step_tokens = setup.share().global_batch * setup.shape().length,
           .parameters = setup.whole_model().parameters().count(),
           .sequence_length = setup.shape().length,
+          .datasheet_flops = setup.compute() == DType::bf16 ? datasheet_rate(device) : 0,
           .peak = peak,
           .profile = profile_steps(training, benchmark.profiled)};
 }

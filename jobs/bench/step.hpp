@@ -19,13 +19,15 @@ struct StepBenchmark {
 
 struct StepTiming {
   std::string device, precision;
+  std::vector<std::string> devices;  ///< of all ranks, in order; on rank 0
   double median_s = 0, fastest_s = 0, slowest_s = 0;
   double step_flops =
       0;  ///< model FLOPs of all ranks: causal attention at half, active experts, no recomputation
   std::int64_t step_tokens = 0;  ///< of all ranks
   std::int64_t parameters = 0, sequence_length = 0;
-  FmaPeak peak;     ///< of all ranks: multiply-adds of host cores, or matrix products of GPUs
-  Profile profile;  ///< of rank 0's device, all profiled steps together
+  double datasheet_flops = 0;  ///< of one rank's device, see datasheet_rate()
+  FmaPeak peak;                ///< of all ranks: multiply-adds of host cores, or matrix products of GPUs
+  Profile profile;             ///< of rank 0's device, all profiled steps together
 };
 
 /// [collective] Times steps with AdamW, clipping and gradient reduction; equal on all ranks.

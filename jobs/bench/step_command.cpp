@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -36,6 +37,7 @@ std::string as_json(const Options& options, const StepTiming& timing, int ranks)
       {"preset", options.model.preset},
       {"overrides", options.model.overrides},
       {"device", timing.device},
+      {"devices", timing.devices},
       {"precision", timing.precision},
       {"commit", CARAVAN_COMMIT},
       {"ranks", ranks},
@@ -47,6 +49,8 @@ std::string as_json(const Options& options, const StepTiming& timing, int ranks)
       {"tokens_per_s", static_cast<double>(timing.step_tokens) / timing.median_s},
       {"model_flops", timing.step_flops},
       {"flops_per_s", timing.step_flops / timing.median_s},
+      {"tokens_per_s_and_rank", static_cast<double>(timing.step_tokens) / timing.median_s / ranks},
+      {"datasheet_flops_per_s_and_rank", timing.datasheet_flops},
       {"peak_flops_per_s", timing.peak.flops_per_s},
       {"peak_measured_by", timing.peak.how},
       {"fraction_of_peak", timing.step_flops / timing.median_s / timing.peak.flops_per_s}};
@@ -54,22 +58,47 @@ std::string as_json(const Options& options, const StepTiming& timing, int ranks)
   return all.dump(2) + "\n";
 }
 
+/// Where several ranks run on cards of their own.
+std::string text_of_devices(const StepTiming& timing) {
+  constexpr std::size_t kMost = 8;
+  std::string text = "device    " + timing.device + "; computes in " + timing.precision + "\n";
+  for (std::size_t rank = 1; rank < std::min(timing.devices.size(), kMost); ++rank) {
+    if (timing.devices[rank] != timing.device)
+      text += fmt::format("          rank {}: {}\n", rank, timing.devices[rank]);
+  }
+  if (timing.devices.size() > kMost) text += fmt::format("          … of {} ranks\n", timing.devices.size());
+  return text;
+}
+
+std::string text_of_a_rank(const StepTiming& timing, int ranks) {
+  if (ranks == 1 && timing.datasheet_flops == 0) return {};
+  const double rate = timing.step_flops / timing.median_s / ranks;
+  std::string text =
+      fmt::format("a rank    {:.0f} tokens/s, {:.1f} GFLOP/s",
+                  static_cast<double>(timing.step_tokens) / timing.median_s / ranks, rate / 1e9);
+  if (timing.datasheet_flops > 0)
+    text += fmt::format(" = {:.1f} % of its datasheet's {:.0f} TFLOP/s", 100 * rate / timing.datasheet_flops,
+                        timing.datasheet_flops / 1e12);
+  return text + "\n";
+}
+
 std::string as_text(const Options& options, const StepTiming& timing, int ranks) {
   const double rate = timing.step_flops / timing.median_s;
   return fmt::format(
-             "device    {}; computes in {}\ncommit    {}\npeak      {:.1f} GFLOP/s of {} ranks at once ({})\n"
+             "{}commit    {}\npeak      {:.1f} GFLOP/s of {} ranks at once ({})\n"
              "model     {}{}{}: {} parameters\n"
              "step      {} tokens in sequences of {}, {:.1f} GFLOP (causal attention at half, active "
              "experts, no "
              "recomputation)\n"
              "time      median {:.4f} s of {} (fastest {:.4f}, slowest {:.4f})\n"
              "speed     {:.0f} tokens/s, {:.1f} GFLOP/s = {:.1f} % of the peak\n",
-             timing.device, timing.precision, CARAVAN_COMMIT, timing.peak.flops_per_s / 1e9, ranks,
-             timing.peak.how, options.model.preset, options.model.overrides.empty() ? "" : " with ",
+             text_of_devices(timing), CARAVAN_COMMIT, timing.peak.flops_per_s / 1e9, ranks, timing.peak.how,
+             options.model.preset, options.model.overrides.empty() ? "" : " with ",
              fmt::join(options.model.overrides, " "), with_commas(timing.parameters), timing.step_tokens,
              timing.sequence_length, timing.step_flops / 1e9, timing.median_s, options.benchmark.repeats,
              timing.fastest_s, timing.slowest_s, static_cast<double>(timing.step_tokens) / timing.median_s,
              rate / 1e9, 100 * rate / timing.peak.flops_per_s) +
+         text_of_a_rank(timing, ranks) +
          (options.benchmark.profiled > 0 ? as_text(timing.profile, options.benchmark.profiled) : "");
 }
 

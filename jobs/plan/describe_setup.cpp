@@ -76,7 +76,7 @@ std::string describe(TrainSetup& setup) {
   text += describe_pipeline(setup);
   text += describe_recomputation(setup);
   text += describe_operators(setup);
-  text += describe(step_exchanges(setup));
+  text += describe(step_exchanges(setup), way_between_ranks(setup.device()));
   text += "\n# memory of rank 0\n" + setup.memory().describe();
   return text + "\n# parameters\n  " + describe_parameters(setup.whole_model().parameters()) + "\n";
 }

@@ -68,7 +68,13 @@ StepExchanges step_exchanges(TrainSetup& setup) {
   return all;
 }
 
-std::string describe(const StepExchanges& exchanges) {
+std::string way_between_ranks(const Device& device) {
+  if (device.memory() == Memory::host) return "over MPI";
+  const std::string own = device.exchange_path();
+  return own.empty() ? "through host memory, which is slow" : "over " + own;
+}
+
+std::string describe(const StepExchanges& exchanges, const std::string& way) {
   std::string text;
   const auto add = [&](const char* what, const StepExchanges::Item& item, bool is_counted) {
     if (item.times == 0) return;
@@ -80,7 +86,7 @@ std::string describe(const StepExchanges& exchanges) {
   add("sums over replicas", exchanges.replicas, false);
   add("rows to experts and back", exchanges.rows, true);
   add("to other stages", exchanges.messages, true);
-  return text.empty() ? text : "\n# exchanges of a step, sent by rank 0\n" + text;
+  return text.empty() ? text : "\n# exchanges of a step, sent by rank 0, " + way + "\n" + text;
 }
 
 }  // namespace caravan::jobs

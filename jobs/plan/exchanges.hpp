@@ -25,7 +25,9 @@ struct StepExchanges {
   Item messages;    ///< to the stages before and after
 };
 StepExchanges step_exchanges(TrainSetup& setup);
+/// How tensors of a device get to other ranks: "over NCCL 2.28.3".
+std::string way_between_ranks(const Device& device);
 /// As a table; empty where the rank exchanges nothing.
-std::string describe(const StepExchanges& exchanges);
+std::string describe(const StepExchanges& exchanges, const std::string& way);
 
 }  // namespace caravan::jobs

@@ -79,7 +79,7 @@ std::size_t reduction_bytes(const ParameterStore& parameters, std::size_t all_gr
 }
 
 void add_host_items(std::vector<MemoryPlan::Item>& host, const MemoryDemand& demand, std::size_t reduction) {
-  if (demand.data_ranks > 1) host.push_back({"gradient reduction", reduction});
+  if (demand.data_ranks > 1 && !demand.has_own_exchanges) host.push_back({"gradient reduction", reduction});
   if (demand.snapshot > 0) host.push_back({"checkpoint snapshot", demand.snapshot});
   const auto tokens = static_cast<std::size_t>(demand.shape.tokens()),
              batches = static_cast<std::size_t>(demand.training.microbatches);
@@ -105,14 +105,19 @@ MemoryPlan plan_memory(ModelInstance& model, const MemoryDemand& demand) {
                                        {"constants and counters", parameters.buffers},
                                        {"activations kept", activations.kept},
                                        {"activations in work", activations.working}});
+  std::size_t shared = activations.shared;
   if (demand.validation) {
     BatchShape evaluation = demand.shape;
     evaluation.phase = Phase::evaluate;
-    plan.items.push_back({"validation", StageMemory::planned(model, *demand.validation, evaluation).total()});
+    const ActivationBytes validation = StageMemory::planned(model, *demand.validation, evaluation);
+    plan.items.push_back({"validation", validation.total()});
+    shared = std::max(shared, validation.shared);
   }
+  if (shared > 0) plan.items.push_back({"windows between ranks", shared});
   const bool apart = demand.memory == Memory::device;
-  add_host_items(apart ? plan.host : plan.items, demand,
-                 reduction_bytes(model.parameters(), parameters.gradients, demand.memory));
+  const std::size_t reduction =
+      demand.has_own_exchanges ? 0 : reduction_bytes(model.parameters(), parameters.gradients, demand.memory);
+  add_host_items(apart ? plan.host : plan.items, demand, reduction);
   return plan;
 }
 

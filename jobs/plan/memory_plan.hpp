@@ -31,8 +31,9 @@ struct MemoryDemand {
   BatchShape shape;
   std::size_t optimizer_slots = 0;
   int data_ranks = 1;
-  std::size_t snapshot = 0;      ///< of a checkpoint that is written beside training
-  Memory memory = Memory::host;  ///< of the device
+  std::size_t snapshot = 0;        ///< of a checkpoint that is written beside training
+  Memory memory = Memory::host;    ///< of the device
+  bool has_own_exchanges = false;  ///< its tensors do not go through host memory
 };
 MemoryPlan plan_memory(ModelInstance& model, const MemoryDemand& demand);
 

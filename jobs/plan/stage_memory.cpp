@@ -48,6 +48,7 @@ ActivationBytes StageMemory::planned(const ModelInstance& model, const RankPlan&
     const std::size_t all = layout.total_bytes(places.sets());  // checked, and at least what is kept
     const std::size_t kept = static_cast<std::size_t>(places.sets()) * layout.bytes_of_microbatch();
     bytes.kept = checked_sum(bytes.kept, kept, "activations");
+    bytes.shared = std::max(bytes.shared, layout.shared_bytes());
     for (const std::size_t more : {all - kept,
                                    Inbox::bytes(places.input.count + places.gradient.count, shape.compute,
                                                 {shape.rows(), stage.width()}),

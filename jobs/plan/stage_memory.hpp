@@ -12,6 +12,7 @@ namespace caravan::jobs {
 struct ActivationBytes {
   std::size_t kept = 0;     ///< from forward to backward, of all micro-batches in flight
   std::size_t working = 0;  ///< within one walk: scratch, what is made again, tokens, messages
+  std::size_t shared = 0;   ///< besides, of all layers and phases together: windows between ranks
   std::size_t total() const { return kept + working; }
 };
 

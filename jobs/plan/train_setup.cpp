@@ -180,7 +180,8 @@ MemoryDemand TrainSetup::memory_demand(const RankPlan& training, const BatchShap
           .optimizer_slots = slots_.size(),
           .data_ranks = share_.data_ranks,
           .snapshot = copies ? snapshot_bytes(state()) : 0,
-          .memory = device_->memory()};
+          .memory = device_->memory(),
+          .has_own_exchanges = !device_->exchange_path().empty()};
 }
 
 RankState TrainSetup::state() {

@@ -17,6 +17,7 @@ class StandInDevice final : public Device {
 
   std::string_view name() const override { return name_; }
   std::string description() const override { return name_ + ", not of this machine"; }
+  std::string exchange_path() const override { return "what device " + name_ + " has there"; }
   Memory memory() const override { return Memory::device; }
   /// The smaller one: a limit in bytes is not refused for what might fit.
   DType compute_dtype() const override { return DType::bf16; }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tests/jobs/job_test.hpp"
+#include "tests/jobs/memory_table.hpp"
 
 // Experts over ranks where something is wrong: a rank that dies while rows travel, and jobs that ask for what
 // cannot be.
@@ -30,12 +31,15 @@ class ExpertFaults : public JobTest {
 
 /// Its layers are small, so that ranks are in their exchanges most of the time.
 TEST_F(ExpertFaults, ARankThatIsKilledEndsTheOthersAndIsNamed) {
-  for (int killed : {0, 1, 2}) {
-    SCOPED_TRACE(killed);
+  const std::pair<int, const char*> cases[] = {
+      {0, "all_to_all"}, {1, "all_to_all"}, {2, "all_to_all"}, {0, "deepep"}, {3, "deepep"}};
+  for (const auto& [killed, dispatch] : cases) {
+    SCOPED_TRACE(fmt::format("rank {} under {}", killed, dispatch));
     Program program(
-        train(job(kMiniJob), "run-" + std::to_string(killed), 4,
-              {"parallel.data_shard=4", "parallel.expert=4", "train.steps=1000000", "train.log_every=1",
-               "checkpoint.enabled=false", "metrics.jsonl=false", "metrics.tensorboard=false"}),
+        train(job(kMiniJob), fmt::format("run-{}-{}", dispatch, killed), 4,
+              {"parallel.data_shard=4", "parallel.expert=4", fmt::format("model.dispatch={}", dispatch),
+               "train.steps=1000000", "train.log_every=1", "checkpoint.enabled=false", "metrics.jsonl=false",
+               "metrics.tensorboard=false"}),
         folder_.path());
     ASSERT_TRUE(program.wait_for("step 20/", 30));
     const pid_t process = program.process_of_rank(killed);
@@ -81,11 +85,17 @@ TEST_F(ExpertFaults, WhatCannotBeIsRefusedWithItsNumbers) {
 }
 
 TEST_F(ExpertFaults, RowsWithoutRoomFailTheStepAndAreCounted) {
-  const Outcome outcome = run(train(job(kMiniJob), "cramped", 2,
-                                    {"parallel.data_shard=2", "parallel.expert=2", "checkpoint.enabled=false",
-                                     "model.dispatch={name: all_to_all, room: 1}"}));
-  EXPECT_TRUE(ended_with(outcome, 16));
-  EXPECT_THAT(outcome.err, HasSubstr("rows had no room at their experts"));
+  std::vector<std::string> said;
+  for (const char* dispatch : {"all_to_all", "deepep"}) {
+    const Outcome outcome =
+        run(train(job(kMiniJob), std::string("cramped-") + dispatch, 2,
+                  {"parallel.data_shard=2", "parallel.expert=2", "checkpoint.enabled=false",
+                   fmt::format("model.dispatch={{name: {}, room: 1}}", dispatch)}));
+    EXPECT_TRUE(ended_with(outcome, 16)) << dispatch;
+    EXPECT_THAT(outcome.err, HasSubstr("rows had no room at their experts")) << dispatch;
+    said.push_back(outcome.last_line().substr(outcome.last_line().find("rows had no room") - 12));
+  }
+  EXPECT_EQ(said[0], said[1]);
 }
 
 /// However much: no more rows can come than there are.
@@ -222,6 +232,18 @@ TEST_F(ExpertFaults, DecodingDropsNothingAndSaysSo) {
   EXPECT_THAT(some.err,
               HasSubstr("experts take every token here: model.capacity_factor is for whole sequences"));
   EXPECT_THAT(all.err, ::testing::Not(HasSubstr("capacity_factor")));
+}
+
+TEST_F(ExpertFaults, ADryRunCountsTheMemoryThatRanksHaveInCommon) {
+  const auto windows = [&](const std::string& dispatch) {
+    const Outcome outcome = dry_run(
+        4, {"parallel.data_shard=4", "parallel.expert=2", "model.experts=8", "model.dispatch=" + dispatch});
+    EXPECT_TRUE(ended_with(outcome, 0)) << dispatch;
+    return planned_bytes(outcome.out, "windows between ranks");
+  };
+  EXPECT_TRUE(std::isnan(windows("all_to_all")));
+  EXPECT_GT(windows("deepep"), 0);
+  EXPECT_GT(windows("deepep"), windows("{name: deepep, room: 1}"));
 }
 
 TEST_F(ExpertFaults, ADryRunSaysWhoBringsRowsAndHowMany) {

@@ -80,26 +80,30 @@ TYPED_TEST_P(TensorExchanges, AllReducesSeveralAtOnceInTheOrderOfTheirWaits) {
   }
   for (std::size_t index = tickets.size(); index-- > 0;) this->group().wait(tickets[index]);
 
-  for (const TensorView& tensor : tensors) EXPECT_EQ(this->download(tensor), this->sum_of_all(tensor.count()));
+  for (const TensorView& tensor : tensors)
+    EXPECT_EQ(this->download(tensor), this->sum_of_all(tensor.count()));
 }
 
 TYPED_TEST_P(TensorExchanges, GathersScattersExchangesAndBroadcasts) {
   constexpr std::int64_t kBlock = 7;
-  const TensorView mine = this->upload(filled<float>(kBlock, this->rank())), all = this->room(kBlock * this->size());
+  const TensorView mine = this->upload(filled<float>(kBlock, this->rank())),
+                   all = this->room(kBlock * this->size());
   this->group().all_gather(mine, all);
   EXPECT_EQ(this->download(all), this->blocks_of_all(kBlock, 0, kBlock));
 
-  const TensorView blocks = this->upload(filled<float>(kBlock * this->size(), this->rank())), own = this->room(kBlock);
+  const TensorView blocks = this->upload(filled<float>(kBlock * this->size(), this->rank())),
+                   own = this->room(kBlock);
   Ticket ticket = this->group().post_reduce_scatter(blocks, own, ReduceOp::sum);
   this->group().wait(ticket);
   const auto sum = this->sum_of_all(kBlock * this->size());
-  EXPECT_EQ(this->download(own),
-            std::vector<float>(sum.begin() + kBlock * this->rank(), sum.begin() + kBlock * (this->rank() + 1)));
+  EXPECT_EQ(this->download(own), std::vector<float>(sum.begin() + kBlock * this->rank(),
+                                                    sum.begin() + kBlock * (this->rank() + 1)));
 
   const TensorView exchanged = this->room(kBlock * this->size());
   ticket = this->group().post_all_to_all(blocks, exchanged);
   this->group().wait(ticket);
-  EXPECT_EQ(this->download(exchanged), this->blocks_of_all(kBlock * this->size(), kBlock * this->rank(), kBlock));
+  EXPECT_EQ(this->download(exchanged),
+            this->blocks_of_all(kBlock * this->size(), kBlock * this->rank(), kBlock));
 
   this->group().broadcast(mine, this->size() - 1);
   EXPECT_EQ(this->download(mine), filled<float>(kBlock, this->size() - 1));
@@ -110,18 +114,21 @@ TYPED_TEST_P(TensorExchanges, UnequalExchangeLeavesWhatLiesBehindTheRows) {
   std::vector<std::int64_t> out(static_cast<std::size_t>(this->size())), in(out.size(), this->rank() + 1);
   std::iota(out.begin(), out.end(), 1);
   const std::int64_t sent = std::accumulate(out.begin(), out.end(), std::int64_t{0});
-  const TensorView rows = this->upload(filled<float>(sent, this->rank())), received = this->room(this->size() * this->size() + 3);
+  const TensorView rows = this->upload(filled<float>(sent, this->rank())),
+                   received = this->room(this->size() * this->size() + 3);
   Ticket ticket = this->group().post_all_to_all_v(rows, out, received, in);
   this->group().wait(ticket);
 
-  std::vector<float> expected = this->blocks_of_all(sent, this->rank() * (this->rank() + 1) / 2, this->rank() + 1);
+  std::vector<float> expected =
+      this->blocks_of_all(sent, this->rank() * (this->rank() + 1) / 2, this->rank() + 1);
   expected.resize(static_cast<std::size_t>(received.count()), -1.0f);
   EXPECT_EQ(this->download(received), expected);
 }
 
 TYPED_TEST_P(TensorExchanges, SendsRoundTheRing) {
   if (this->size() == 1) GTEST_SKIP() << "one rank has nobody to send to";
-  const int next = (this->rank() + 1) % this->size(), before = (this->rank() + this->size() - 1) % this->size();
+  const int next = (this->rank() + 1) % this->size(),
+            before = (this->rank() + this->size() - 1) % this->size();
   const TensorView mine = this->upload(filled<float>(9, this->rank())), theirs = this->room(9);
   Ticket received = this->group().post_recv(theirs, before, 1), sent = this->group().post_send(mine, next, 1);
   while (!this->group().test(received)) continue;
@@ -144,7 +151,8 @@ TYPED_TEST_P(TensorExchanges, SplitsIntoGroupsThatExchangeToo) {
 TYPED_TEST_P(TensorExchanges, NeighboursSendToEachOtherBeforeTheyReceive) {
   if (this->size() == 1) GTEST_SKIP() << "one rank has nobody to send to";
   constexpr std::int64_t kCount = 3'000'000;
-  const int next = (this->rank() + 1) % this->size(), before = (this->rank() + this->size() - 1) % this->size();
+  const int next = (this->rank() + 1) % this->size(),
+            before = (this->rank() + this->size() - 1) % this->size();
   const TensorView mine = this->upload(filled<float>(kCount, this->rank()));
   const TensorView from_before = this->room(kCount), from_next = this->room(kCount);
   Communicator& group = this->group();
@@ -180,6 +188,10 @@ TYPED_TEST_P(TensorExchanges, FollowTheComputeLaneAndAreFollowedByIt) {
   EXPECT_EQ(this->download(tensor), largest);
 }
 
-REGISTER_TYPED_TEST_SUITE_P(TensorExchanges, AllReducesSeveralAtOnceInTheOrderOfTheirWaits, GathersScattersExchangesAndBroadcasts, UnequalExchangeLeavesWhatLiesBehindTheRows, SendsRoundTheRing, SplitsIntoGroupsThatExchangeToo, NeighboursSendToEachOtherBeforeTheyReceive, FollowTheComputeLaneAndAreFollowedByIt);
+REGISTER_TYPED_TEST_SUITE_P(TensorExchanges, AllReducesSeveralAtOnceInTheOrderOfTheirWaits,
+                            GathersScattersExchangesAndBroadcasts, UnequalExchangeLeavesWhatLiesBehindTheRows,
+                            SendsRoundTheRing, SplitsIntoGroupsThatExchangeToo,
+                            NeighboursSendToEachOtherBeforeTheyReceive,
+                            FollowTheComputeLaneAndAreFollowedByIt);
 
 }  // namespace caravan

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "caravan/peer_window.hpp"
 #include "caravan/tensor.hpp"
 
 namespace caravan {
@@ -60,6 +61,12 @@ class Communicator {
   /// Lets posted operations advance; true when this one has finished (wait is still owed).
   virtual bool test(const Ticket& ticket) = 0;
   virtual void barrier() = 0;
+
+  /// Why the ranks of this group cannot write to each other's memory; empty where open_window() can be tried.
+  virtual std::string why_no_window() const { return "group '" + name() + "' has no memory in common"; }
+  /// [collective] Memory that all ranks see, of at least `bytes` on each, filled with zeros; who does not
+  /// come to a meeting within `timeout_s` is missing. CommError where there is none.
+  virtual std::unique_ptr<PeerWindow> open_window(std::size_t bytes, double timeout_s);
 
   void all_reduce(TensorView in_out, ReduceOp op) { finish(post_all_reduce(in_out, op)); }
   void broadcast(TensorView in_out, int root) { finish(post_broadcast(in_out, root)); }

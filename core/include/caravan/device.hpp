@@ -57,6 +57,8 @@ class Device {
   /// What no two ranks may use at the same time, such as the number of a GPU that no other in the world has;
   /// at most 63 characters. Empty: ranks may share it.
   virtual std::string identity() const { return {}; }
+  /// What its make_communicator() moves tensors by, for reports: "NCCL 2.28.3". Empty where it makes none.
+  virtual std::string exchange_path() const { return {}; }
   virtual Memory memory() const = 0;
   /// What the forward and backward pass compute in unless the job says otherwise.
   virtual DType compute_dtype() const = 0;

@@ -43,9 +43,15 @@ struct DispatchNeeds {
   std::int64_t most_received = 0;  ///< M: rows that can arrive here, padding included
   std::size_t handle_bytes = 0;    ///< of Received::handle
   std::size_t scratch_bytes = 0;   ///< of Received::scratch
+  std::size_t window_bytes = 0;    ///< memory that all layers share besides, such as a window
   bool keeps_order = false;     ///< received rows are Routing's: Received::offsets is Routing::offsets itself
   bool weights_travel = false;  ///< Received::weights has memory
 };
+
+/// The most rows that can come to one of `ranks` ranks with equal shares of the experts: every token of all,
+/// with as many choices as there are experts here, and of each sequence no more than they take; with `room`
+/// other than 0 no more than that multiple of what even routing brings.
+std::int64_t most_rows_received(const DispatchSpec& spec, std::int64_t ranks, double room);
 
 /// What arrives at the experts of this rank for one micro-batch, in the order of these experts: rows
 /// [offsets[l], offsets[l+1]) belong to expert first_expert + l. Rows from offsets[L] on are never read.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -82,9 +83,14 @@ class StashPlan {
     return Entry{static_cast<int>(declarations_.size()) - 1};
   }
   const std::vector<Declaration>& entries() const noexcept { return declarations_; }
+  /// What this layer uses of memory besides the stash that all layers share, such as a dispatcher's window.
+  /// For the reckoning of memory alone.
+  void uses_shared(std::size_t bytes) { shared_bytes_ = std::max(shared_bytes_, bytes); }
+  std::size_t shared_bytes() const noexcept { return shared_bytes_; }
 
  private:
   std::vector<Declaration> declarations_;
+  std::size_t shared_bytes_ = 0;
 };
 
 /// What a segment sees of one micro-batch: the layer's input and output, their gradients, and the declared

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "caravan/comm.hpp"
@@ -129,11 +130,23 @@ class Mesh {
   /// The ranks that differ from this one on `axes` only. Error for axes that are neither one axis nor a name
   /// of several.
   RankGroup group(MeshAxes axes);
+  /// The one object of type T that all users of the group of `axes` on this rank share, such as memory that
+  /// its ranks have in common. make() gives a T on first use; it lives as long as the mesh.
+  template <class T, class Make>
+  T& keep(MeshAxes axes, const Make& make) {
+    std::shared_ptr<void>& kept = kept_[{&kKey<T>, layout_.divided(axes).mask()}];
+    if (!kept) kept = std::shared_ptr<T>(make());
+    return *static_cast<T*>(kept.get());
+  }
 
  private:
+  template <class T>
+  static inline const char kKey = 0;
+
   MeshLayout layout_;
   int rank_;
   std::map<std::uint8_t, Group> groups_;  ///< by the axes that have several ranks
+  std::map<std::pair<const void*, std::uint8_t>, std::shared_ptr<void>> kept_;  ///< goes before the groups
 };
 
 /// What becomes of an exchange between ranks that are not running.

@@ -10,6 +10,7 @@
 #include "caravan/ops/linear.hpp"
 #include "caravan/ops/loss.hpp"
 #include "caravan/ops/norm.hpp"
+#include "caravan/ops/peers.hpp"
 #include "caravan/ops/routing.hpp"
 #include "caravan/ops/update.hpp"
 
@@ -81,6 +82,9 @@ class Ops {
   X(permute_backward, PermuteBackward)                           \
   X(combine_forward, CombineForward)                             \
   X(combine_backward, CombineBackward)                           \
+  X(place_rows, PlaceRows)                                       \
+  X(push_rows, PushRows)                                         \
+  X(mark_lost, MarkLost)                                         \
   X(linear_cross_entropy, LinearCrossEntropy)                    \
   X(dropout, Dropout)                                            \
   X(add, Add)                                                    \

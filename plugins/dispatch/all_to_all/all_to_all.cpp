@@ -1,7 +1,6 @@
 #include "plugins/dispatch/all_to_all/all_to_all.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 namespace caravan::all_to_all {
@@ -53,19 +52,9 @@ AllToAllDispatcher::AllToAllDispatcher(const Host& host, const Config& config)
       rank_(group_.host.rank()),
       room_(config.at("room").is_null() ? 0 : config.get_float("room")) {}
 
-/// At most every token of the group comes, with as many choices as there are experts here, and of each
-/// sequence no more than they take.
-std::int64_t AllToAllDispatcher::most_received(const DispatchSpec& spec) const {
-  const std::int64_t tokens = spec.shape.rows(), local = spec.experts / ranks_;
-  std::int64_t most = ranks_ * tokens * std::min(spec.top_k, local);
-  if (spec.capacity > 0) most = std::min(most, ranks_ * spec.shape.sequences * local * spec.capacity);
-  const double with_room = std::ceil(room_ * static_cast<double>(tokens * spec.top_k));
-  return room_ == 0 || with_room >= static_cast<double>(most) ? most : static_cast<std::int64_t>(with_room);
-}
-
 DispatchNeeds AllToAllDispatcher::needs(const DispatchSpec& spec) const {
   const Sizes sizes{.sent = spec.shape.rows() * spec.top_k,
-                    .received = most_received(spec),
+                    .received = most_rows_received(spec, ranks_, room_),
                     .width = spec.width,
                     .dtype = spec.shape.compute,
                     .score_side = spec.score_side};
@@ -98,7 +87,7 @@ void AllToAllDispatcher::plan(Run& run, const Routing& routing, const Received& 
             first_rows_);
   if (plan.is_overfull() && run.pass == Pass::first)
     note_first(run.device, run.overflow, static_cast<double>(plan.without_room()) / ranks_);
-  const Handle handle = views_in<Handle>(received.handle, sizes_of(routing, received));
+  const Handle handle = views_in<Handle>(received.handle.data, sizes_of(routing, received));
   write(run.device, handle.arrival_of, plan.arrival_of());
   write(run.device, handle.place_of, plan.place_of());
 }
@@ -106,8 +95,8 @@ void AllToAllDispatcher::plan(Run& run, const Routing& routing, const Received& 
 AllToAllDispatcher::Exchange AllToAllDispatcher::exchange(const Routing& routing,
                                                           const Received& received) const {
   const Sizes sizes = sizes_of(routing, received);
-  return {plans_.at(received.handle.data), views_in<Scratch>(received.scratch, sizes),
-          views_in<Handle>(received.handle, sizes)};
+  return {plans_.at(received.handle.data), views_in<Scratch>(received.scratch.data, sizes),
+          views_in<Handle>(received.handle.data, sizes)};
 }
 
 Ticket AllToAllDispatcher::post_rows(const RowPlan& plan, Way way, const TensorView& own,

@@ -60,7 +60,6 @@ class AllToAllDispatcher final : public Dispatcher {
   };
   enum class Way { to_experts, back };
 
-  std::int64_t most_received(const DispatchSpec& spec) const;
   /// Of a micro-batch that is sent for the first time: what its exchanges will go by.
   void plan(Run& run, const Routing& routing, const Received& received);
   void exchange_counts(Device& device, const Routing& routing);

@@ -1,29 +1,12 @@
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 
 #include "caravan/dispatch.hpp"
+#include "caravan/flat_memory.hpp"
 
 // What the dispatcher keeps in the memory that a layer gives it.
 namespace caravan::all_to_all {
-
-/// Cuts views out of flat memory, each at a multiple of 64 bytes. Without memory it counts.
-class Cutter {
- public:
-  explicit Cutter(void* memory = nullptr) : memory_(static_cast<std::byte*>(memory)) {}
-  TensorView take(DType dtype, Shape shape) {
-    const TensorView view(memory_ ? memory_ + used_ : nullptr, dtype, shape);
-    constexpr std::size_t kAlignment = 64;
-    used_ += (view.bytes() + kAlignment - 1) / kAlignment * kAlignment;
-    return view;
-  }
-  std::size_t used() const noexcept { return used_; }
-
- private:
-  std::byte* memory_;
-  std::size_t used_ = 0;
-};
 
 /// Sizes of one micro-batch on this rank.
 struct Sizes {
@@ -39,10 +22,10 @@ struct Scratch {
   TensorView sent;      ///< [R, H] rows in the order of Routing
   TensorView received;  ///< [M, H] rows as they arrive
   TensorView scores;    ///< [R, 1] f32 scores, or their gradients, in the order of Routing
-  Scratch(const Sizes& sizes, Cutter& cutter)
-      : sent(cutter.take(sizes.dtype, {sizes.sent, sizes.width})),
-        received(cutter.take(sizes.dtype, {sizes.received, sizes.width})),
-        scores(cutter.take(DType::f32, {sizes.score_side == ScoreSide::output ? sizes.sent : 0, 1})) {}
+  Scratch(const Sizes& sizes, FlatMemory& flat)
+      : sent(flat.take(sizes.dtype, {sizes.sent, sizes.width})),
+        received(flat.take(sizes.dtype, {sizes.received, sizes.width})),
+        scores(flat.take(DType::f32, {sizes.score_side == ScoreSide::output ? sizes.sent : 0, 1})) {}
 };
 
 /// From the dispatch of a micro-batch to its backward, see RowPlan.
@@ -50,23 +33,10 @@ struct Handle {
   TensorView arrival_of;  ///< [M] i32
   TensorView place_of;    ///< [M] i32
   TensorView dscores;     ///< [M, 1] f32 gradients of the scores of rows as they arrived, or empty
-  Handle(const Sizes& sizes, Cutter& cutter)
-      : arrival_of(cutter.take(DType::i32, {sizes.received})),
-        place_of(cutter.take(DType::i32, {sizes.received})),
-        dscores(cutter.take(DType::f32, {sizes.score_side == ScoreSide::output ? sizes.received : 0, 1})) {}
+  Handle(const Sizes& sizes, FlatMemory& flat)
+      : arrival_of(flat.take(DType::i32, {sizes.received})),
+        place_of(flat.take(DType::i32, {sizes.received})),
+        dscores(flat.take(DType::f32, {sizes.score_side == ScoreSide::output ? sizes.received : 0, 1})) {}
 };
-
-template <class Views>
-Views views_in(const TensorView& memory, const Sizes& sizes) {
-  Cutter cutter(memory.data);
-  return Views(sizes, cutter);
-}
-
-template <class Views>
-std::size_t bytes_of(const Sizes& sizes) {
-  Cutter cutter;
-  Views(sizes, cutter);
-  return cutter.used();
-}
 
 }  // namespace caravan::all_to_all

@@ -116,6 +116,7 @@ void MoeLayer::declare_exchange(const DispatchNeeds& needs, const BatchShape& sh
   const std::int64_t bound = needs.most_received, H = options_.dim, F = options_.hidden;
   const DType T = shape.compute;
   const bool on_output = options_.score_side == ScoreSide::output;
+  plan.uses_shared(needs.window_bytes);
   const auto bytes = [](std::size_t count) { return Shape{static_cast<std::int64_t>(count)}; };
   handle_ = plan.add("dispatch.handle", DType::u8, bytes(needs.handle_bytes), Lifetime::input, kKeptSection);
   scratch_ =

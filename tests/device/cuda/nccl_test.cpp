@@ -74,10 +74,12 @@ TEST_F(Nccl, PostingAndWaitingDoNotHoldUpTheHost) {
 
 TEST_F(Nccl, RefusesWhatItCannotSend) {
   const TensorView rows = room(4 * size());
-  EXPECT_THAT(message_of<CommError>([&] { (void)group().post_send(rows, rank(), 0); }), HasSubstr("talks to rank"));
+  EXPECT_THAT(message_of<CommError>([&] { (void)group().post_send(rows, rank(), 0); }),
+              HasSubstr("talks to rank"));
   EXPECT_THAT(message_of<CommError>([&] { (void)group().post_broadcast(rows, size()); }),
               HasSubstr("broadcast on group 'world': from rank"));
-  EXPECT_THAT(message_of<CommError>([&] { (void)group().post_all_to_all(rows, rows); }), HasSubstr("in place"));
+  EXPECT_THAT(message_of<CommError>([&] { (void)group().post_all_to_all(rows, rows); }),
+              HasSubstr("in place"));
 }
 
 }  // namespace

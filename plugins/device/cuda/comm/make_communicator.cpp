@@ -23,16 +23,19 @@ std::string text_of(int version) {
 /// All ranks must have loaded the same one, which must serve this build.
 void check_versions(Communicator& bootstrap) {
   const int loaded = loaded_version();
-  const std::string problem = version_problem("NCCL", {NCCL_MAJOR, NCCL_MINOR}, {loaded / 10000, loaded / 100 % 100});
+  const std::string problem =
+      version_problem("NCCL", {NCCL_MAJOR, NCCL_MINOR}, {loaded / 10000, loaded / 100 % 100});
   CARAVAN_CHECK(problem.empty(), DeviceError, problem);
   std::vector<std::int32_t> all(static_cast<std::size_t>(bootstrap.size()));
   std::int32_t own = loaded;
-  bootstrap.all_gather(TensorView(&own, DType::i32, {1}), TensorView(all.data(), DType::i32, {std::ssize(all)}));
+  bootstrap.all_gather(TensorView(&own, DType::i32, {1}),
+                       TensorView(all.data(), DType::i32, {std::ssize(all)}));
   for (std::size_t rank = 0; rank < all.size(); ++rank) {
-    CARAVAN_CHECK(all[rank] == all.front(), DeviceError,
-                  fmt::format("NCCL {} is loaded on rank {} and {} on rank 0 of group '{}' (all must have one "
-                              "version). Does LD_LIBRARY_PATH differ between their hosts?",
-                              text_of(all[rank]), rank, text_of(all.front()), bootstrap.name()));
+    CARAVAN_CHECK(
+        all[rank] == all.front(), DeviceError,
+        fmt::format("NCCL {} is loaded on rank {} and {} on rank 0 of group '{}' (all must have one "
+                    "version). Does LD_LIBRARY_PATH differ between their hosts?",
+                    text_of(all[rank]), rank, text_of(all.front()), bootstrap.name()));
   }
 }
 

@@ -26,15 +26,16 @@ Ticket NcclCommunicator::post(const char* what, Call&& call) {
 Ticket NcclCommunicator::post_all_reduce(TensorView in_out, ReduceOp op) {
   checks().contiguous(in_out, "all_reduce");
   return post("all_reduce", [&](ncclComm_t comm, cudaStream_t stream) {
-    return ncclAllReduce(in_out.data, in_out.data, elements(in_out), nccl_type(in_out.dtype), nccl_op(op), comm,
-                         stream);
+    return ncclAllReduce(in_out.data, in_out.data, elements(in_out), nccl_type(in_out.dtype), nccl_op(op),
+                         comm, stream);
   });
 }
 
 Ticket NcclCommunicator::post_reduce_scatter(TensorView in, TensorView out, ReduceOp op) {
   checks().blocks(out, in, "reduce_scatter");
   return post("reduce_scatter", [&](ncclComm_t comm, cudaStream_t stream) {
-    return ncclReduceScatter(in.data, out.data, elements(out), nccl_type(in.dtype), nccl_op(op), comm, stream);
+    return ncclReduceScatter(in.data, out.data, elements(out), nccl_type(in.dtype), nccl_op(op), comm,
+                             stream);
   });
 }
 
@@ -68,8 +69,9 @@ Ticket NcclCommunicator::post_all_to_all_v(TensorView in, std::span<const std::i
   const auto own = static_cast<std::size_t>(rank_);
   CARAVAN_CHECK(in_counts[own] == out_counts[own], CommError,
                 "all_to_all_v: a rank sends itself other rows than it takes (the counts of both must agree)");
-  CARAVAN_CHECK(in.data != out.data, CommError,
-                "all_to_all in place on a GPU (NCCL would read what has been written). Give it room of its own?");
+  CARAVAN_CHECK(
+      in.data != out.data, CommError,
+      "all_to_all in place on a GPU (NCCL would read what has been written). Give it room of its own?");
   return post("all_to_all_v", [&](ncclComm_t, cudaStream_t) {
     check(ncclGroupStart(), "ncclGroupStart");
     exchange_blocks(in, in_counts, out, out_counts);
@@ -88,8 +90,8 @@ void NcclCommunicator::exchange_blocks(const TensorView& in, std::span<const std
     received += out_rows[index];
     if (peer == rank_) {
       if (block.bytes() > 0)
-        CARAVAN_CUDA_CHECK(cudaMemcpyAsync(room.data, block.data, block.bytes(), cudaMemcpyDeviceToDevice,
-                                           queue_.stream()));
+        CARAVAN_CUDA_CHECK(
+            cudaMemcpyAsync(room.data, block.data, block.bytes(), cudaMemcpyDeviceToDevice, queue_.stream()));
       continue;
     }
     if (block.bytes() > 0) check(pass_on(Way::send, block, peer, all_.get(), queue_.stream()), "send");

@@ -93,7 +93,8 @@ Ticket NcclCommunicator::post_message(Way way, const TensorView& data, int peer,
     return Ticket(kTogether | flushes_);
   }
   PairChannel* channel = this->channel(way, peer);
-  const std::size_t index = channel == nullptr ? 0 : static_cast<std::size_t>(channel - &channels_.front()) + 1;
+  const std::size_t index =
+      channel == nullptr ? 0 : static_cast<std::size_t>(channel - &channels_.front()) + 1;
   ExchangeQueue& queue = this->queue(index);
   const ncclComm_t comm = channel == nullptr ? all_.get() : channel->pair.get();
   const int other = channel == nullptr ? peer : (way == Way::send ? 1 : 0);

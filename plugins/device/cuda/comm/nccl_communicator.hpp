@@ -64,7 +64,8 @@ class NcclCommunicator final : public Communicator {
   void check(ncclResult_t result, const char* what) const;
   template <class Call>
   Ticket post(const char* what, Call&& call);
-  static ncclResult_t pass_on(Way way, const TensorView& data, int peer, ncclComm_t comm, cudaStream_t stream);
+  static ncclResult_t pass_on(Way way, const TensorView& data, int peer, ncclComm_t comm,
+                              cudaStream_t stream);
   Ticket post_message(Way way, const TensorView& data, int peer, const char* what);
   void exchange_blocks(const TensorView& in, std::span<const std::int64_t> in_rows, const TensorView& out,
                        std::span<const std::int64_t> out_rows);
@@ -85,7 +86,7 @@ class NcclCommunicator final : public Communicator {
   int rank_, size_;
   ExchangeQueue queue_;
   std::deque<PairChannel> channels_;
-  std::vector<Message> together_;   ///< posted since the last flush
+  std::vector<Message> together_;  ///< posted since the last flush
   std::uint64_t flushes_ = 0;
   std::uint64_t flushed_mark_ = 0;  ///< of the last flush
   std::int64_t pending_ = 0;

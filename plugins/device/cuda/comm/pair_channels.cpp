@@ -25,9 +25,8 @@ std::deque<PairChannel> make_ring_channels(Context& context, const NcclHandle& a
   context.workspace().begin(1, 1);
   void* const byte = context.workspace().take<char>(1);
   for (const auto& round : ring_rounds(ranks)) {
-    const auto own = std::find_if(round.begin(), round.end(), [&](const auto& way) {
-      return way.first == rank || way.second == rank;
-    });
+    const auto own = std::find_if(round.begin(), round.end(),
+                                  [&](const auto& way) { return way.first == rank || way.second == rank; });
     if (own == round.end()) {
       (void)all.split(NCCL_SPLIT_NOCOLOR, 0);
       continue;

@@ -58,7 +58,8 @@ std::string number_of_gpu(int ordinal) {
   cudaDeviceProp properties{};
   CARAVAN_CUDA_CHECK(cudaGetDeviceProperties(&properties, ordinal));
   std::string number = "GPU-";
-  for (const char byte : properties.uuid.bytes) number += fmt::format("{:02x}", static_cast<unsigned char>(byte));
+  for (const char byte : properties.uuid.bytes)
+    number += fmt::format("{:02x}", static_cast<unsigned char>(byte));
   return number;
 }
 

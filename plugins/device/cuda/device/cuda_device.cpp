@@ -49,14 +49,19 @@ CudaDevice::CudaDevice(const Host&, const Config& config)
       ops_(context_),
       exchanges_(config.get_string("exchanges")) {
   check_libraries();
-  CARAVAN_CHECK(exchanges_ != "nccl" || has_own_exchanges(), DeviceError,
-                "device 'cuda' was built without NCCL, and exchanges: nccl asks for it. Build where nccl.h is found "
-                "(NCCL_HOME), or leave it to auto?");
+  CARAVAN_CHECK(
+      exchanges_ != "nccl" || has_own_exchanges(), DeviceError,
+      "device 'cuda' was built without NCCL, and exchanges: nccl asks for it. Build where nccl.h is found "
+      "(NCCL_HOME), or leave it to auto?");
 }
 
 /// Ranks that share a GPU would wait for each other's kernels, and NCCL refuses them.
 std::string CudaDevice::identity() const {
   return exchanges_ == "auto" && has_own_exchanges() ? number_of_gpu(context_.ordinal()) : std::string();
+}
+
+std::string CudaDevice::exchange_path() const {
+  return exchanges_ == "host" || !has_own_exchanges() ? std::string() : describe_exchanges();
 }
 
 std::unique_ptr<Communicator> CudaDevice::make_communicator(Communicator& bootstrap, Lane lane) {

@@ -27,7 +27,8 @@ class CudaDevice final : public Device {
       {"deterministic", "bool", "false", "", "",
        "Two runs agree to the bit; costs time and, a score of attention, 2 bytes in the backward pass"},
       {"exchanges", "auto|nccl|host", "auto", "", "",
-       "How tensors travel between ranks. auto: by NCCL, every rank with a GPU of its own, where this build has "
+       "How tensors travel between ranks. auto: by NCCL, every rank with a GPU of its own, where this build "
+       "has "
        "it; nccl: without asking whether GPUs are shared; host: through host memory, which is slow"}};
 
   CudaDevice(const Host& host, const Config& config);
@@ -35,6 +36,7 @@ class CudaDevice final : public Device {
   std::string_view name() const override { return kName; }
   std::string description() const override;
   std::string identity() const override;
+  std::string exchange_path() const override;
   Memory memory() const override { return Memory::device; }
   DType compute_dtype() const override { return DType::bf16; }
   Ops& ops() override { return ops_; }

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "caravan/tensor.hpp"
+
+// Rows that go straight to the memory of other ranks (caravan/peer_window.hpp), and where they go. Arguments
+// of operators; the conventions stand in caravan/ops.hpp. P ranks with L = E / P experts each.
+namespace caravan {
+
+/// Where the rows of one micro-batch go, worked out by every rank from the same numbers. Received rows lie in
+/// the order of experts, those of one expert in the order of ranks, those of one rank as it has them sorted.
+/// Where a rank would receive more than M rows nothing goes anywhere: `to_rank`, `back_rank` and `arrived`
+/// are −1, `offsets` 0.
+struct PlaceRows {
+  TensorView first_rows;  ///< [P, E+1] first row of each expert on each rank: Routing::offsets of all
+  std::int64_t rank = 0;
+  TensorView to_rank, to_row;  ///< [R] of this rank's sorted rows: where each goes, or −1: it has no row
+  TensorView offsets;          ///< [L+1] first received row of each of this rank's experts
+  TensorView back_rank, back_row;  ///< [M] of received rows: whose it is, and which of its sorted rows; or −1
+  TensorView arrived;              ///< [M] the row itself where one was received, else −1
+  TensorView lost;                 ///< [1] 1 where some rank has no room, else 0
+  /// [1] f64 or empty: where it is 0 it becomes the rows without room of all ranks, divided by P
+  TensorView overflow{};
+};
+
+/// regions[to_rank[r]] row to_row[r] = w·rows[choice_of[r] / K], w = weights[choice_of[r]] or 1. Where
+/// `to_rank` or `choice_of` is −1 nothing is written. Of any type where there are no weights.
+struct PushRows {
+  TensorView rows;                      ///< [N, H]
+  TensorView choice_of;                 ///< [R], or empty: row r itself, and K is 1
+  std::int64_t top_k = 1;               ///< K
+  TensorView weights;                   ///< [N, K] f32 or empty
+  TensorView to_rank;                   ///< [R]
+  TensorView to_row;                    ///< [R]
+  std::span<std::byte* const> regions;  ///< [P] rows of H in the memory of each rank, contiguous
+  std::int64_t region_rows = 0;         ///< that each region has room for
+};
+
+/// rows = NaN where lost[0] is not 0.
+struct MarkLost {
+  TensorView rows;  ///< [R, H]
+  TensorView lost;  ///< [1]
+};
+
+}  // namespace caravan

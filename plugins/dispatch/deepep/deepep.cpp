@@ -1,0 +1,206 @@
+#include "plugins/dispatch/deepep/deepep.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "caravan/check.hpp"
+
+namespace caravan::deepep {
+namespace {
+
+/// As a column of rows of one number.
+TensorView as_column(const TensorView& view) {
+  return view.reshape({view.count(), 1});
+}
+
+}  // namespace
+
+DeepEpDispatcher::DeepEpDispatcher(const Host& host, const Config& config)
+    : mesh_(host.mesh),
+      alone_(host.mesh ? nullptr : make_single_communicator("experts")),
+      members_(alone_ ? *alone_ : host.mesh->group(MeshAxis::ep).tensors),
+      ranks_(members_.size()),
+      rank_(members_.rank()),
+      room_(config.at("room").is_null() ? 0 : config.get_float("room")),
+      timeout_s_(config.get_float("timeout")) {
+  const std::string why = members_.why_no_window();
+  CARAVAN_CHECK(why.empty(), CommError,
+                "dispatch deepep: " + why + ". model.dispatch: all_to_all goes over any network");
+}
+
+DispatchNeeds DeepEpDispatcher::needs(const DispatchSpec& spec) const {
+  const Sizes sizes{.ranks = ranks_,
+                    .experts = spec.experts,
+                    .sent = spec.shape.rows() * spec.top_k,
+                    .received = most_rows_received(spec, ranks_, room_),
+                    .width = spec.width,
+                    .dtype = spec.shape.compute,
+                    .score_side = spec.score_side};
+  return {.local_experts = spec.experts / ranks_,
+          .first_expert = spec.experts / ranks_ * rank_,
+          .most_received = sizes.received,
+          .handle_bytes = bytes_of<Handle>(sizes),
+          .window_bytes = ranks_ > 1 ? Landing::kAreas * bytes_of<Area>(sizes) : 0,
+          .weights_travel = spec.score_side == ScoreSide::output};
+}
+
+Sizes DeepEpDispatcher::sizes_of(const Routing& routing, const Received& received) const {
+  return {.ranks = ranks_,
+          .experts = routing.offsets.count() - 1,
+          .sent = routing.choice_of.count(),
+          .received = received.rows.extent(0),
+          .width = received.rows.extent(1),
+          .dtype = received.rows.dtype,
+          .score_side = routing.score_side};
+}
+
+Group& DeepEpDispatcher::group(Device& device) {
+  const auto make = [&] { return new Group(device, members_, timeout_s_); };
+  if (mesh_) return mesh_->keep<Group>(MeshAxis::ep, make);
+  if (!own_group_) own_group_.reset(make());
+  return *own_group_;
+}
+
+DeepEpDispatcher::Exchange DeepEpDispatcher::begin(Device& device, const Routing& routing,
+                                                   const Received& received, bool ranks_meet) {
+  const Sizes sizes = sizes_of(routing, received);
+  Group& group = this->group(device);
+  group.landing.reserve(bytes_of<Area>(sizes));
+  const int number = group.landing.begin(ranks_meet);
+  return {group, sizes, views_in<Handle>(received.handle.data, sizes), number,
+          views_in<Area>(group.landing.own(number), sizes)};
+}
+
+/// The routers' counts of all ranks, and from them where all rows go.
+void DeepEpDispatcher::place(Run& run, const Routing& routing, const Exchange& exchange) {
+  const Group& group = exchange.group;
+  push(run.ops, exchange, exchange.area.first_rows,
+       {.rows = routing.offsets.reshape({1, routing.offsets.count()}),
+        .choice_of = group.the_row,
+        .to_rank = group.every_rank,
+        .to_row = group.own_row});
+  exchange.group.landing.meet();
+  const Handle& handle = exchange.handle;
+  run.ops.place_rows({.first_rows = exchange.area.first_rows,
+                      .rank = rank_,
+                      .to_rank = handle.to_rank,
+                      .to_row = handle.to_row,
+                      .offsets = handle.offsets,
+                      .back_rank = handle.back_rank,
+                      .back_row = handle.back_row,
+                      .arrived = handle.arrived,
+                      .lost = handle.lost,
+                      .overflow = run.pass == Pass::first ? run.overflow : TensorView{}});
+}
+
+void DeepEpDispatcher::push(Ops& ops, const Exchange& exchange, const TensorView& landing,
+                            const Going& going) {
+  const auto offset =
+      static_cast<std::size_t>(landing.as<std::byte>() - exchange.group.landing.own(exchange.number));
+  const std::vector<std::byte*> regions = exchange.group.landing.at(exchange.number, offset);
+  ops.push_rows({.rows = going.rows,
+                 .choice_of = going.choice_of,
+                 .top_k = going.top_k,
+                 .weights = going.weights,
+                 .to_rank = going.to_rank,
+                 .to_row = going.to_row,
+                 .regions = regions,
+                 .region_rows = landing.extent(0)});
+}
+
+Ticket DeepEpDispatcher::post(const Exchange& exchange, std::function<void()> finish) {
+  auto posted = std::find_if(posted_.begin(), posted_.end(), [](const Posted& each) { return each.is_free; });
+  if (posted == posted_.end()) posted = posted_.emplace(posted_.end());
+  *posted = {&exchange.group, exchange.number, std::move(finish), false};
+  return Ticket(static_cast<std::uint64_t>(posted - posted_.begin()) + 1);
+}
+
+void DeepEpDispatcher::wait(Run&, Ticket& ticket) {
+  Posted& posted = posted_.at(ticket.id() - 1);
+  posted.group->landing.meet();
+  std::exchange(posted.finish, {})();
+  posted.group->landing.end(posted.area);
+  posted.is_free = true;
+  ticket = Ticket{};
+}
+
+Ticket DeepEpDispatcher::post_dispatch(Run& run, const Routing& routing, const Received& received,
+                                       TensorView x) {
+  const bool first = run.makes_kept();
+  const Exchange now = begin(run.device, routing, received, first);
+  if (first) place(run, routing, now);
+  run.device.copy(Lane::compute, received.offsets.data, now.handle.offsets.data, received.offsets.bytes());
+  const std::int64_t top_k = routing.weights.extent(1);
+  const bool on_input = routing.score_side == ScoreSide::input;
+  push(run.ops, now, now.area.rows,
+       {x, routing.choice_of, top_k, on_input ? routing.weights : TensorView{}, now.handle.to_rank,
+        now.handle.to_row});
+  if (!on_input)
+    push(run.ops, now, now.area.scores,
+         {as_column(routing.weights), routing.choice_of, 1, {}, now.handle.to_rank, now.handle.to_row});
+  return post(now, [=, &ops = run.ops] {
+    take(ops, now, now.area.rows, received.rows);
+    if (!on_input) take(ops, now, now.area.scores, as_column(received.weights));
+  });
+}
+
+/// to[r] = landed[r] of every row that arrived.
+void DeepEpDispatcher::take(Ops& ops, const Exchange& exchange, const TensorView& landed,
+                            const TensorView& to) {
+  if (to.extent(0) > 0)
+    ops.permute_forward({landed.rows(0, to.extent(0)), exchange.handle.arrived, {}, 1, to});
+}
+
+Ticket DeepEpDispatcher::post_combine(Run& run, const Routing& routing, const Received& received,
+                                      const Combine& args) {
+  const Exchange now = begin(run.device, routing, received, false);
+  push(run.ops, now, now.area.rows, {args.rows, {}, 1, {}, now.handle.back_rank, now.handle.back_row});
+  return post(now, [=, &ops = run.ops] {
+    const TensorView rows = now.area.rows.rows(0, now.sizes.sent);
+    ops.mark_lost({rows, now.handle.lost});
+    sorted_rows::combine(ops, routing, {rows, args.base, args.y});
+  });
+}
+
+/// Rows of dy travel as they are: where scores are on the output their experts multiply, who know what they
+/// made of the row, and so the gradient of its score.
+Ticket DeepEpDispatcher::post_combine_gradient(Run& run, const Routing& routing, const Received& received,
+                                               const CombineGradient& args) {
+  const Exchange now = begin(run.device, routing, received, false);
+  push(run.ops, now, now.area.rows,
+       {args.dy, routing.choice_of, routing.weights.extent(1), {}, now.handle.to_rank, now.handle.to_row});
+  return post(now, [=, &ops = run.ops] {
+    if (routing.score_side == ScoreSide::input) return take(ops, now, now.area.rows, received.rows);
+    if (now.sizes.received == 0) return;
+    ops.combine_backward({now.area.rows.rows(0, now.sizes.received), args.rows, as_column(now.handle.arrived),
+                          as_column(received.weights), received.rows, now.handle.dscores});
+  });
+}
+
+Ticket DeepEpDispatcher::post_dispatch_gradient(Run& run, const Routing& routing, const Received& received,
+                                                const DispatchGradient& args) {
+  const Exchange now = begin(run.device, routing, received, false);
+  const bool on_output = routing.score_side == ScoreSide::output;
+  push(run.ops, now, now.area.rows, {received.rows, {}, 1, {}, now.handle.back_rank, now.handle.back_row});
+  if (on_output)
+    push(run.ops, now, now.area.scores,
+         {now.handle.dscores, {}, 1, {}, now.handle.back_rank, now.handle.back_row});
+  return post(now, [=, &ops = run.ops] {
+    const TensorView rows = now.area.rows.rows(0, now.sizes.sent);
+    ops.mark_lost({rows, now.handle.lost});
+    sorted_rows::permute_gradient(ops, routing, args, rows);
+    if (on_output)
+      ops.combine_forward({now.area.scores.rows(0, now.sizes.sent),
+                           as_column(routing.row_of),
+                           {},
+                           {},
+                           as_column(args.dweights)});
+  });
+}
+
+}  // namespace caravan::deepep
+
+CARAVAN_PLUGIN("dispatch-deepep", CARAVAN_VERSION, "Apache-2.0",
+               "Expert dispatch by writes to the memory of other ranks",
+               caravan::component<caravan::deepep::DeepEpDispatcher>());

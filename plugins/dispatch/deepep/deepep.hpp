@@ -1,0 +1,91 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "caravan/dispatch.hpp"
+#include "caravan/mesh.hpp"
+#include "caravan/plugin.hpp"
+#include "plugins/dispatch/deepep/buffers.hpp"
+#include "plugins/dispatch/deepep/group.hpp"
+
+namespace caravan::deepep {
+
+inline constexpr caravan_param kParams[] = {
+    {"room", "float", "null", "", ">= 1",
+     "Rows that a rank has memory for, in multiples of what even routing brings; a step that would bring "
+     "more "
+     "fails and changes nothing. null: as many as can come, so that none fails."},
+    {"timeout", "float", "600", "s", "> 0",
+     "How long a rank waits for another of its group before it ends the run and names it"},
+};
+
+/// An equal share of the experts on each rank of an expert group, whose ranks write each row straight to its
+/// place at the other rank, as DeepEP does: the counts of all routers, then rows, with a meeting of the ranks
+/// behind each. Every rank works out all places from the same counts, and results come back to a place of
+/// their own, so sums are in one order. The host reads no count.
+class DeepEpDispatcher final : public Dispatcher {
+ public:
+  using Interface = Dispatcher;
+  static constexpr const char* kName = "deepep";
+  static constexpr const char* kSummary = "Experts over ranks: rows written straight to the memory of others";
+  static constexpr auto& kParams = deepep::kParams;
+
+  /// CommError where the ranks cannot see each other's memory.
+  DeepEpDispatcher(const Host& host, const Config& config);
+
+  DispatchNeeds needs(const DispatchSpec& spec) const override;
+  Ticket post_dispatch(Run& run, const Routing& routing, const Received& received, TensorView x) override;
+  Ticket post_combine(Run& run, const Routing& routing, const Received& received,
+                      const Combine& args) override;
+  Ticket post_combine_gradient(Run& run, const Routing& routing, const Received& received,
+                               const CombineGradient& args) override;
+  Ticket post_dispatch_gradient(Run& run, const Routing& routing, const Received& received,
+                                const DispatchGradient& args) override;
+  void wait(Run& run, Ticket& ticket) override;
+
+ private:
+  /// Everything that one exchange works on.
+  struct Exchange {
+    Group& group;
+    Sizes sizes;
+    Handle handle;
+    int number;  ///< of its area
+    Area area;   ///< of this rank
+  };
+  struct Posted {
+    Group* group = nullptr;
+    int area = 0;
+    std::function<void()> finish{};
+    bool is_free = true;
+  };
+  /// Rows and where they go.
+  struct Going {
+    TensorView rows{}, choice_of{};
+    std::int64_t top_k = 1;
+    TensorView weights{}, to_rank{}, to_row{};
+  };
+
+  Sizes sizes_of(const Routing& routing, const Received& received) const;
+  Exchange begin(Device& device, const Routing& routing, const Received& received, bool ranks_meet);
+  void place(Run& run, const Routing& routing, const Exchange& exchange);
+  /// To the same view of the area at each rank.
+  void push(Ops& ops, const Exchange& exchange, const TensorView& landing, const Going& going);
+  static void take(Ops& ops, const Exchange& exchange, const TensorView& landed, const TensorView& to);
+  Ticket post(const Exchange& exchange, std::function<void()> finish);
+
+  /// Of all layers of this rank: made when the first rows go.
+  Group& group(Device& device);
+
+  Mesh* mesh_;
+  std::unique_ptr<Communicator> alone_;  ///< where there is no mesh
+  Communicator& members_;
+  int ranks_, rank_;
+  double room_;  ///< 0: all
+  double timeout_s_;
+  std::unique_ptr<Group> own_group_;  ///< where there is no mesh to keep it
+  std::vector<Posted> posted_;
+};
+
+}  // namespace caravan::deepep
