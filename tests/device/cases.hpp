@@ -13,6 +13,7 @@ std::vector<Problem> norm_problems(Storage storage);
 std::vector<Problem> elementwise_problems(Storage storage);
 std::vector<Problem> attention_problems(Storage storage);
 std::vector<Problem> expert_problems(Storage storage);
+std::vector<Problem> peer_problems(Storage storage);
 std::vector<Problem> router_problems(Storage storage);
 std::vector<Problem> loss_problems(Storage storage);
 std::vector<Problem> update_problems(Storage storage);

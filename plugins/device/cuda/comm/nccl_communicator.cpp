@@ -9,6 +9,7 @@
 
 #include "caravan/check.hpp"
 #include "caravan/log.hpp"
+#include "plugins/device/cuda/comm/ipc_window.hpp"
 
 namespace caravan::cuda {
 namespace {
@@ -27,6 +28,9 @@ NcclCommunicator::NcclCommunicator(Context& context, Communicator& bootstrap, La
       rank_(bootstrap.rank()),
       size_(bootstrap.size()),
       queue_(context, context.stream(lane)) {
+  if (const std::string why = why_not_mapped(context, bootstrap); !why.empty())
+    why_no_window_ =
+        fmt::format("the GPUs of group '{}' cannot write to each other's memory ({})", name(), why);
   if (lane == Lane::pipeline) channels_ = make_ring_channels(context, all_, rank_, size_);
   context_.watch().add(this, [this] {
     all_.check_posted();
@@ -52,6 +56,11 @@ void NcclCommunicator::check(ncclResult_t result, const char* what) const {
 
 std::unique_ptr<Communicator> NcclCommunicator::split(int color, int key, std::string name) {
   return std::make_unique<NcclCommunicator>(context_, bootstrap_.split(color, key, std::move(name)), lane_);
+}
+
+std::unique_ptr<PeerWindow> NcclCommunicator::open_window(std::size_t bytes, double timeout_s) {
+  CARAVAN_CHECK(why_no_window_.empty(), CommError, why_no_window_);
+  return std::make_unique<IpcWindow>(context_, bootstrap_, bytes, timeout_s);
 }
 
 Ticket NcclCommunicator::ticket_of(std::size_t index) {

@@ -50,6 +50,8 @@ class NcclCommunicator final : public Communicator {
   void wait(Ticket& ticket) override;
   bool test(const Ticket& ticket) override;
   void barrier() override { bootstrap_.barrier(); }
+  std::string why_no_window() const override { return why_no_window_; }
+  std::unique_ptr<PeerWindow> open_window(std::size_t bytes, double timeout_s) override;
 
  private:
   enum class Way { send, receive };
@@ -84,6 +86,7 @@ class NcclCommunicator final : public Communicator {
   Lane lane_;
   NcclHandle all_;
   int rank_, size_;
+  std::string why_no_window_;
   ExchangeQueue queue_;
   std::deque<PairChannel> channels_;
   std::vector<Message> together_;  ///< posted since the last flush

@@ -15,7 +15,7 @@ class ExchangeWatch {
   void add(const void* owner, Check check) { checks_[owner] = std::move(check); }
   void remove(const void* owner) noexcept { checks_.erase(owner); }
 
-  /// Returns when `happened()` says so; throws what a check throws.
+  /// Returns when `happened()` says so; throws what a check throws, then or before.
   template <class Happened>
   void wait_until(Happened&& happened) const {
     constexpr int kAsksBetweenChecks = 4096;  // some milliseconds
@@ -23,6 +23,7 @@ class ExchangeWatch {
       if (asked % kAsksBetweenChecks == 0) check();
       std::this_thread::yield();
     }
+    check();
   }
 
  private:

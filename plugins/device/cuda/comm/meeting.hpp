@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace caravan::cuda {
+
+inline constexpr int kMostMeeting = 64;          ///< ranks
+inline constexpr std::size_t kNumberBytes = 64;  ///< of one rank's number: a line of its own
+
+/// A meeting of ranks on their GPUs.
+struct Meeting {
+  std::byte* numbers[kMostMeeting];  ///< of each rank: at [from] the meetings to which `from` has come
+  int rank = 0, ranks = 1;
+  std::uint64_t number = 0;      ///< of this meeting, from 1
+  std::uint64_t timeout_ns = 0;  ///< after which a rank is missing
+  std::uint64_t* missing = nullptr;
+};
+
+/// Posts it: the stream goes on when all ranks have come, or when some are missing, whose bits are then set.
+void post_meeting(const Meeting& meeting, cudaStream_t stream);
+
+}  // namespace caravan::cuda

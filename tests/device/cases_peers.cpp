@@ -1,0 +1,112 @@
+#include <fmt/format.h>
+
+#include <numeric>
+
+#include "tests/device/cases.hpp"
+
+// Rows to the memory of other ranks. One device plays all of them: its regions are parts of one output.
+namespace caravan::testing {
+namespace {
+
+/// Rows of each rank for each expert, [P][E].
+struct PlaceCase {
+  const char* name;
+  std::vector<std::vector<std::int32_t>> rows;
+  std::int64_t rank, room, choices;
+  double overflow = 0;  ///< before the call
+};
+
+const std::vector<PlaceCase>& place_cases() {
+  static const std::vector<PlaceCase> kCases = {
+      {"alone", {{3, 0, 2}}, 0, 5, 5},
+      {"two", {{1, 2, 0, 4}, {3, 0, 1, 1}}, 1, 7, 9},
+      {"three_with_nobody", {{0, 0, 0}, {0, 5, 0}, {0, 0, 0}}, 1, 6, 5},
+      {"dropped_choices", {{2, 1}, {0, 3}}, 0, 4, 8},
+      {"no_room", {{4, 1, 0, 0}, {9, 0, 1, 1}}, 0, 13, 12},
+      {"no_room_again", {{4, 1, 0, 0}, {9, 0, 1, 1}}, 1, 13, 12, 7},
+      {"many", std::vector(8, std::vector<std::int32_t>(64, 5)), 6, 400, 321}};
+  return kCases;
+}
+
+Problem place_rows(const PlaceCase& c, Storage storage) {
+  ProblemBuilder b(fmt::format("place_rows/{}", c.name), storage);
+  const auto ranks = std::ssize(c.rows), experts = std::ssize(c.rows.front());
+  std::vector<std::int32_t> first_rows;
+  for (const auto& rows : c.rows) {
+    first_rows.push_back(0);
+    for (const std::int32_t of_expert : rows) first_rows.push_back(first_rows.back() + of_expert);
+  }
+  const Handle table = b.indices("first_rows", {ranks, experts + 1}, first_rows);
+  const Handle to_rank = b.index_output("to_rank", {c.choices}),
+               to_row = b.index_output("to_row", {c.choices});
+  const Handle offsets = b.index_output("offsets", {experts / ranks + 1});
+  const Handle back_rank = b.index_output("back_rank", {c.room}),
+               back_row = b.index_output("back_row", {c.room});
+  const Handle arrived = b.index_output("arrived", {c.room}), lost = b.index_output("lost", {1});
+  const Handle overflow = b.given("overflow", DType::f64, {1}, {c.overflow});
+  return b.build([=, rank = c.rank](Ops& ops, const Views& v) {
+    ops.place_rows({v[table], rank, v[to_rank], v[to_row], v[offsets], v[back_rank], v[back_row], v[arrived],
+                    v[lost], v[overflow]});
+  });
+}
+
+struct PushCase {
+  const char* name;
+  std::int64_t rows, width, ranks, region_rows, top_k;
+  bool weighted, by_choice;
+};
+constexpr PushCase kPushCases[] = {{"one", 1, 1, 1, 1, 1, false, false},
+                                   {"as_they_are", 40, 24, 3, 20, 1, false, false},
+                                   {"by_choice", 33, 8, 2, 70, 2, false, true},
+                                   {"weighted", 33, 64, 2, 70, 2, true, true},
+                                   {"odd_and_weighted", 21, 13, 4, 50, 3, true, true},
+                                   {"wide", 300, 1032, 2, 300, 1, false, true},
+                                   {"wide_and_weighted", 300, 1032, 2, 300, 1, true, true}};
+
+Problem push_rows(const PushCase& c, Storage storage) {
+  ProblemBuilder b(fmt::format("push_rows/{}", c.name), storage);
+  const std::int64_t pushed = c.rows * c.top_k;
+  const Handle rows = b.random("rows", {c.rows, c.width}),
+               weights = b.f32_random("weights", {c.rows, c.top_k});
+  std::vector<std::int32_t> choice_of, to_rank, to_row;
+  std::vector<std::int32_t> taken(static_cast<std::size_t>(c.ranks), 0);
+  for (std::int64_t r = 0; r < pushed; ++r) {
+    choice_of.push_back(r % 7 == 3 ? -1 : static_cast<std::int32_t>((r * 5 + 1) % pushed));
+    const auto rank = static_cast<std::size_t>((r * 3) % c.ranks);
+    std::int32_t& row = taken[rank];
+    const bool goes = r % 5 != 2 && row < c.region_rows;
+    to_rank.push_back(goes ? static_cast<std::int32_t>(rank) : -1);
+    to_row.push_back(goes ? static_cast<std::int32_t>(c.region_rows) - 1 - row++ : -1);
+  }
+  const Handle choices = b.indices("choice_of", {pushed}, choice_of);
+  const Handle ranks = b.indices("to_rank", {pushed}, to_rank),
+               places = b.indices("to_row", {pushed}, to_row);
+  // What no row comes to stays: it has values before the call.
+  const Handle regions = b.contiguous(b.random("regions", {c.ranks * c.region_rows, c.width}));
+  return b.build([=](Ops& ops, const Views& v) {
+    std::vector<std::byte*> parts;
+    for (std::int64_t rank = 0; rank < c.ranks; ++rank)
+      parts.push_back(v[regions].as<std::byte>() +
+                      static_cast<std::size_t>(rank * c.region_rows * c.width) * size_of(v[regions].dtype));
+    ops.push_rows({v[rows], c.by_choice ? v[choices] : TensorView{}, c.top_k,
+                   c.weighted ? v[weights] : TensorView{}, v[ranks], v[places], parts, c.region_rows});
+  });
+}
+
+Problem mark_lost(bool is_lost, Storage storage) {
+  ProblemBuilder b(fmt::format("mark_lost/{}", is_lost ? "lost" : "not_lost"), storage);
+  const Handle rows = b.random("rows", {9, 21}), lost = b.indices("lost", {1}, {is_lost ? 1 : 0});
+  return b.build([=](Ops& ops, const Views& v) { ops.mark_lost({v[rows], v[lost]}); });
+}
+
+}  // namespace
+
+std::vector<Problem> peer_problems(Storage storage) {
+  std::vector<Problem> problems;
+  for (const PlaceCase& c : place_cases()) problems.push_back(place_rows(c, storage));
+  for (const PushCase& c : kPushCases) problems.push_back(push_rows(c, storage));
+  for (const bool is_lost : {false, true}) problems.push_back(mark_lost(is_lost, storage));
+  return problems;
+}
+
+}  // namespace caravan::testing
