@@ -112,9 +112,10 @@ class Bench {
     return median(times);
   }
 
-  /// What goes from one process of a host to another is copied once at least. Of the slowest rank.
+  /// What goes from one process of a host to another is copied once at least, of the slowest rank; between
+  /// GPUs the datasheet of their links.
   double limit(std::int64_t bytes) {
-    if (device_->memory() != Memory::host) return 0;
+    if (device_->memory() != Memory::host) return datasheet_link_rate(device_->description());
     world_.barrier();
     double rate = measure_copy_bandwidth(*device_, 2 * bytes) / 2;
     world_.all_reduce(TensorView(&rate, DType::f64, {1}), ReduceOp::min);

@@ -50,7 +50,7 @@ std::string as_text(const CommBenchmark& benchmark, const CommTimings& timings, 
       "device      {}\ncommit      {}\nranks       {}; fp32, medians of {}, of the slowest rank\n\n"
       "{:<16}{:>12}{:>12}{:>10}{:>10}{:>12}\n",
       timings.device, CARAVAN_COMMIT, ranks, benchmark.repeats, "", "bytes", "ms", "GB/s", "bus GB/s",
-      "of a copy");
+      "of limit");
   for (const CommTiming& timing : timings.timings) {
     const std::string share = timing.limit_bytes_per_s > 0
                                   ? fmt::format("{:.0f} %", 100 * bus_rate(timing) / timing.limit_bytes_per_s)
@@ -91,9 +91,11 @@ std::function<int()> declare_bench_comm(CLI::App& app) {
       "bytes: what all ranks together gather, what each gives to be summed, what each sends in all. GB/s: "
       "bytes by\n"
       "time. bus GB/s: what leaves a rank whatever the algorithm, (n - 1) / n of the bytes, twice that for\n"
-      "all_reduce, all of them for send_receive. of a copy: that rate by the one at which a rank copies as "
+      "all_reduce, all of them for send_receive. of limit: that rate by the one at which a rank copies as "
       "many\n"
-      "bytes in memory, which is the limit between processes of a host.");
+      "bytes in memory, which is the limit between processes of a host, or by that of the datasheet of a "
+      "GPU's "
+      "links.");
   return [options] { return with_world([&](Communicator& world) { return run(*options, world); }); };
 }
 

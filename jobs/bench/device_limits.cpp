@@ -22,6 +22,12 @@ double product_rate(Device& device, std::int64_t size) {
   return 2 * n * n * n / median_seconds(device, [&] { device.ops().linear_forward(args); });
 }
 
+/// The cards that sit on a board of their own; those for a slot have other clocks and links.
+bool is_sxm_hopper(std::string_view description) {
+  const auto names = [&](std::string_view card) { return description.find(card) != std::string_view::npos; };
+  return (names("NVIDIA H200") || names("NVIDIA H100")) && !names("PCIe") && !names("NVL");
+}
+
 }  // namespace
 
 FmaPeak measure_matrix_rate(Device& device) {
@@ -48,9 +54,11 @@ double measure_copy_bandwidth(Device& device, std::int64_t bytes) {
 }
 
 double datasheet_rate(std::string_view description) {
-  const auto names = [&](std::string_view card) { return description.find(card) != std::string_view::npos; };
-  const bool is_pcie = names("PCIe") || names("NVL");
-  return (names("NVIDIA H200") || names("NVIDIA H100")) && !is_pcie ? 989.4e12 : 0;
+  return is_sxm_hopper(description) ? 989.4e12 : 0;
+}
+
+double datasheet_link_rate(std::string_view description) {
+  return is_sxm_hopper(description) ? 450e9 : 0;
 }
 
 }  // namespace caravan::jobs

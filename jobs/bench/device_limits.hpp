@@ -17,6 +17,10 @@ FmaPeak measure_matrix_rate(Device& device);
 /// its numbers with sparsity).
 double datasheet_rate(std::string_view description);
 
+/// Bytes a second that leave such a card over its links, or 0: 450e9 for the same two (NVLink 4, 18 links of
+/// 25 GB/s; NVIDIA H100 datasheet, half of its 900 GB/s for both ways).
+double datasheet_link_rate(std::string_view description);
+
 /// Bytes read plus bytes written a second by the device's own copy of `bytes / 2` bytes of random data.
 double measure_copy_bandwidth(Device& device, std::int64_t bytes);
 

@@ -8,8 +8,8 @@
 
 #include "caravan/error.hpp"
 #include "commit.hpp"  // generated
-#include "jobs/bench/peak.hpp"
 #include "jobs/bench/pipeline.hpp"
+#include "jobs/bench/rank_devices.hpp"
 #include "jobs/bench/synthetic_options.hpp"
 #include "jobs/command_numbers.hpp"
 #include "jobs/setup/text.hpp"
@@ -32,7 +32,7 @@ struct Refused {
 };
 
 struct Results {
-  FmaPeak peak;
+  RankDevices devices;
   std::vector<PipelineTiming> timings;
   std::vector<Refused> refused;
 };
@@ -55,7 +55,10 @@ std::vector<std::string> installed_schedules() {
 
 Results measure_all(const Options& options, Communicator& world) {
   Results results;
-  results.peak = measure_peak_of_all(world);
+  {
+    const auto registry = make_registry();
+    results.devices = measure_rank_devices(*choose_device(*registry, options.benchmark.job.device), world);
+  }
   PipelineBenchmark benchmark = options.benchmark;
   for (const std::string& name : options.schedules.empty() ? installed_schedules() : options.schedules) {
     benchmark.schedule = name;
@@ -70,19 +73,21 @@ Results measure_all(const Options& options, Communicator& world) {
 
 std::string as_text(const Options& options, const Results& results, int ranks) {
   std::string text = fmt::format(
-      "commit    {}\npeak      {:.1f} GFLOP/s of {} ranks at once ({})\nmodel     {} with {}\n"
+      "{}commit    {}\npeak      {:.1f} GFLOP/s of {} ranks at once ({})\nmodel     {} with {}\n"
       "step      {} micro-batches of {} sequences; medians of {} steps\n\n"
-      "{:<25}{:>7}{:>9}{:>8}{:>10}{:>11}{:>7}{:>8}{:>8}{:>7}{:>13}\n",
-      CARAVAN_COMMIT, results.peak.flops_per_s / 1e9, ranks, results.peak.how, options.model.preset,
-      fmt::join(options.model.overrides, " "), options.benchmark.job.microbatches,
-      options.benchmark.job.local_batch, options.benchmark.repeats, "schedule", "stages", "step s", "peak",
-      "walks s", "simulated", "diff", "idle", "sim.", "kept", "activations");
+      "{:<25}{:>7}{:>9}{:>12}{:>8}{:>10}{:>11}{:>7}{:>8}{:>8}{:>7}{:>13}\n",
+      device_lines(results.devices.all), CARAVAN_COMMIT, results.devices.peak.flops_per_s / 1e9, ranks,
+      results.devices.peak.how, options.model.preset, fmt::join(options.model.overrides, " "),
+      options.benchmark.job.microbatches, options.benchmark.job.local_batch, options.benchmark.repeats,
+      "schedule", "stages", "step s", "a rank t/s", "peak", "walks s", "simulated", "diff", "idle", "sim.",
+      "kept", "activations");
   for (const PipelineTiming& timing : results.timings) {
     text += fmt::format(
-        "{:<25}{:>7}{:>9.4f}{:>6.1f} %{:>10.4f}{:>11.4f}{:>+6.1f}%{:>6.1f} %{:>6.1f} %{:>7}{:>13}\n",
-        timing.schedule, timing.stages, timing.step_s, 100 * share_of_peak(timing, results.peak),
-        timing.walks_s, timing.simulated_s, 100 * difference(timing), 100 * timing.idle,
-        100 * timing.simulated_idle, timing.peak_stashes,
+        "{:<25}{:>7}{:>9.4f}{:>12.0f}{:>6.1f} %{:>10.4f}{:>11.4f}{:>+6.1f}%{:>6.1f} %{:>6.1f} %{:>7}{:>13}\n",
+        timing.schedule, timing.stages, timing.step_s,
+        static_cast<double>(timing.step_tokens) / timing.step_s / ranks,
+        100 * share_of_peak(timing, results.devices.peak), timing.walks_s, timing.simulated_s,
+        100 * difference(timing), 100 * timing.idle, 100 * timing.simulated_idle, timing.peak_stashes,
         bytes_text(static_cast<double>(timing.activation_bytes)));
   }
   for (const Refused& refused : results.refused)
@@ -108,14 +113,15 @@ nlohmann::ordered_json as_json(const PipelineTiming& timing, const FmaPeak& peak
 std::string as_json(const Options& options, const Results& results, int ranks) {
   nlohmann::ordered_json all = {{"preset", options.model.preset},
                                 {"overrides", options.model.overrides},
+                                {"devices", results.devices.all},
                                 {"commit", CARAVAN_COMMIT},
                                 {"ranks", ranks},
                                 {"microbatches", options.benchmark.job.microbatches},
-                                {"peak_flops_per_s", results.peak.flops_per_s},
+                                {"peak_flops_per_s", results.devices.peak.flops_per_s},
                                 {"schedules", nlohmann::ordered_json::array()},
                                 {"refused", nlohmann::ordered_json::object()}};
   for (const PipelineTiming& timing : results.timings)
-    all["schedules"].push_back(as_json(timing, results.peak));
+    all["schedules"].push_back(as_json(timing, results.devices.peak));
   for (const Refused& refused : results.refused) all["refused"][refused.schedule] = refused.why;
   return all.dump(2) + "\n";
 }

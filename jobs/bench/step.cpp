@@ -3,18 +3,10 @@
 #include <algorithm>
 
 #include "jobs/bench/device_limits.hpp"
-#include "jobs/setup/gather.hpp"
+#include "jobs/bench/rank_devices.hpp"
 
 namespace caravan::jobs {
 namespace {
-
-FmaPeak peak_of_all(Device& device, Communicator& world) {
-  if (device.memory() == Memory::host) return measure_peak_of_all(world);
-  world.barrier();
-  FmaPeak peak = measure_matrix_rate(device);
-  world.all_reduce(TensorView(&peak.flops_per_s, DType::f64, {1}), ReduceOp::sum);
-  return peak;
-}
 
 Profile profile_steps(SyntheticTraining& training, int steps) {
   if (steps == 0) return {};
@@ -36,11 +28,11 @@ StepTiming time_steps(const StepBenchmark& benchmark, Communicator& world) {
   }
   std::sort(seconds.begin(), seconds.end());
   training.run(0);
-  const FmaPeak peak = peak_of_all(setup.device(), world);
   const std::string device = setup.device().description();
+  const RankDevices devices = measure_rank_devices(setup.device(), world);
   return {.device = device,
           .precision = std::string(name_of(setup.compute())),
-          .devices = gather_texts(world, device),
+          .devices = devices.all,
           .median_s = seconds[seconds.size() / 2],
           .fastest_s = seconds.front(),
           .slowest_s = seconds.back(),
@@ -49,7 +41,7 @@ StepTiming time_steps(const StepBenchmark& benchmark, Communicator& world) {
           .parameters = setup.whole_model().parameters().count(),
           .sequence_length = setup.shape().length,
           .datasheet_flops = setup.compute() == DType::bf16 ? datasheet_rate(device) : 0,
-          .peak = peak,
+          .peak = devices.peak,
           .profile = profile_steps(training, benchmark.profiled)};
 }
 

@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "commit.hpp"  // generated
+#include "jobs/bench/rank_devices.hpp"
 #include "jobs/bench/step.hpp"
 #include "jobs/bench/synthetic_options.hpp"
 #include "jobs/command_numbers.hpp"
@@ -58,18 +58,6 @@ std::string as_json(const Options& options, const StepTiming& timing, int ranks)
   return all.dump(2) + "\n";
 }
 
-/// Where several ranks run on cards of their own.
-std::string text_of_devices(const StepTiming& timing) {
-  constexpr std::size_t kMost = 8;
-  std::string text = "device    " + timing.device + "; computes in " + timing.precision + "\n";
-  for (std::size_t rank = 1; rank < std::min(timing.devices.size(), kMost); ++rank) {
-    if (timing.devices[rank] != timing.device)
-      text += fmt::format("          rank {}: {}\n", rank, timing.devices[rank]);
-  }
-  if (timing.devices.size() > kMost) text += fmt::format("          … of {} ranks\n", timing.devices.size());
-  return text;
-}
-
 std::string text_of_a_rank(const StepTiming& timing, int ranks) {
   if (ranks == 1 && timing.datasheet_flops == 0) return {};
   const double rate = timing.step_flops / timing.median_s / ranks;
@@ -85,15 +73,15 @@ std::string text_of_a_rank(const StepTiming& timing, int ranks) {
 std::string as_text(const Options& options, const StepTiming& timing, int ranks) {
   const double rate = timing.step_flops / timing.median_s;
   return fmt::format(
-             "{}commit    {}\npeak      {:.1f} GFLOP/s of {} ranks at once ({})\n"
+             "{}computes  in {}\ncommit    {}\npeak      {:.1f} GFLOP/s of {} ranks at once ({})\n"
              "model     {}{}{}: {} parameters\n"
              "step      {} tokens in sequences of {}, {:.1f} GFLOP (causal attention at half, active "
              "experts, no "
              "recomputation)\n"
              "time      median {:.4f} s of {} (fastest {:.4f}, slowest {:.4f})\n"
              "speed     {:.0f} tokens/s, {:.1f} GFLOP/s = {:.1f} % of the peak\n",
-             text_of_devices(timing), CARAVAN_COMMIT, timing.peak.flops_per_s / 1e9, ranks, timing.peak.how,
-             options.model.preset, options.model.overrides.empty() ? "" : " with ",
+             device_lines(timing.devices), timing.precision, CARAVAN_COMMIT, timing.peak.flops_per_s / 1e9,
+             ranks, timing.peak.how, options.model.preset, options.model.overrides.empty() ? "" : " with ",
              fmt::join(options.model.overrides, " "), with_commas(timing.parameters), timing.step_tokens,
              timing.sequence_length, timing.step_flops / 1e9, timing.median_s, options.benchmark.repeats,
              timing.fastest_s, timing.slowest_s, static_cast<double>(timing.step_tokens) / timing.median_s,
