@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <numeric>
 #include <utility>
 
 #include "caravan/check.hpp"
@@ -25,6 +26,20 @@ std::unique_ptr<Communicator> wrap(MPI_Comm comm, std::string name, CommLimits l
   return make_single_communicator(std::move(name));
 }
 
+std::vector<int> world_ranks_of(MPI_Comm comm) {
+  MPI_Group members = MPI_GROUP_NULL, world = MPI_GROUP_NULL;
+  MPI_Comm_group(comm, &members);
+  MPI_Comm_group(MPI_COMM_WORLD, &world);
+  int size = 0;
+  MPI_Comm_size(comm, &size);
+  std::vector<int> ranks(static_cast<std::size_t>(size)), in_world(ranks.size());
+  std::iota(ranks.begin(), ranks.end(), 0);
+  MPI_Group_translate_ranks(members, size, ranks.data(), world, in_world.data());
+  MPI_Group_free(&members);
+  MPI_Group_free(&world);
+  return in_world;
+}
+
 }  // namespace
 
 MpiCommunicator::MpiCommunicator(MPI_Comm comm, std::string name, CommLimits limits)
@@ -33,6 +48,7 @@ MpiCommunicator::MpiCommunicator(MPI_Comm comm, std::string name, CommLimits lim
   check(MPI_Comm_rank(comm_, &rank_), "MPI_Comm_rank");
   check(MPI_Comm_size(comm_, &size_), "MPI_Comm_size");
   MPI_Comm_set_name(comm_, name_.c_str());
+  world_ranks_ = world_ranks_of(comm_);
   if (const std::string why = why_not_shared(comm_); !why.empty())
     why_no_window_ = fmt::format("group '{}' has no memory in common ({})", name_, why);
   CARAVAN_EXPECT(limits_.call_bytes >= 8 && limits_.all_reduce_bytes >= 8 &&
@@ -127,7 +143,7 @@ void MpiCommunicator::barrier() {
 
 std::unique_ptr<PeerWindow> MpiCommunicator::open_window(std::size_t bytes, double timeout_s) {
   CARAVAN_CHECK(why_no_window_.empty(), CommError, why_no_window_);
-  return std::make_unique<SharedWindow>(comm_, name_, bytes, timeout_s);
+  return std::make_unique<SharedWindow>(comm_, *this, bytes, timeout_s);
 }
 
 std::unique_ptr<Communicator> make_world_communicator() {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "caravan/comm.hpp"
 #include "caravan/comm_check.hpp"
@@ -35,6 +36,7 @@ class MpiCommunicator final : public Communicator {
   int rank() const override { return rank_; }
   int size() const override { return size_; }
   std::string name() const override { return name_; }
+  int world_rank(int member) const override { return world_ranks_[static_cast<std::size_t>(member)]; }
   std::unique_ptr<Communicator> split(int color, int key, std::string name) override;
 
   Ticket post_send(TensorView data, int to, int tag) override;
@@ -66,6 +68,7 @@ class MpiCommunicator final : public Communicator {
   CommLimits limits_;
   int rank_ = 0;
   int size_ = 0;
+  std::vector<int> world_ranks_;  ///< of the members
   std::string why_no_window_;
   RequestPool pool_;
   BlockTypes types_;

@@ -40,7 +40,7 @@ void check_devices(Communicator& world, const Device& device) {
       CARAVAN_CHECK(
           identities[rank] != identities[other], DeviceError,
           fmt::format("ranks {} and {} both use {} (device '{}' serves one rank). Start one rank a GPU; "
-                      "'caravan plugins describe {}' says how ranks may share one",
+                      "'caravan plugins describe device/{}' says how ranks may share one",
                       other, rank, identities[rank], names[rank], names[rank]));
     }
   }

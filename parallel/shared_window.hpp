@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "caravan/comm.hpp"
 #include "caravan/peer_window.hpp"
 
 namespace caravan::parallel {
@@ -16,12 +17,12 @@ namespace caravan::parallel {
 std::string why_not_shared(MPI_Comm comm);
 
 /// Memory that the processes of one host share. A meeting is a number that each writes into every other's
-/// part; while it waits, other communication goes on.
+/// part; while it waits, other communication goes on. Time in which the process is stopped does not count.
 class SharedWindow final : public PeerWindow {
  public:
-  /// [collective over `comm`, whose ranks are on one host] CommError where the host has not so much memory to
-  /// share.
-  SharedWindow(MPI_Comm comm, std::string group, std::size_t bytes, double timeout_s);
+  /// [collective over `comm`, whose ranks are on one host, and of which `group` is the communicator; both
+  /// outlive it] CommError where the host has not so much memory to share.
+  SharedWindow(MPI_Comm comm, const Communicator& group, std::size_t bytes, double timeout_s);
   ~SharedWindow() override;
   SharedWindow(const SharedWindow&) = delete;
   SharedWindow& operator=(const SharedWindow&) = delete;
@@ -40,10 +41,11 @@ class SharedWindow final : public PeerWindow {
   /// At how many meetings `from` has said in the part of `of` that it has come.
   Number& meetings(int of, int from) const;
   bool have_all_come() const;
-  std::string missing() const;
+  /// CommError with those that have not come.
+  void check_missing() const;
 
   MPI_Comm comm_;
-  std::string group_;
+  const Communicator& group_;
   std::size_t bytes_;
   double timeout_s_;
   int rank_ = 0, size_ = 0;

@@ -22,6 +22,7 @@ class StagedCommunicator final : public Communicator {
   int rank() const override { return host_.rank(); }
   int size() const override { return host_.size(); }
   std::string name() const override { return host_.name(); }
+  int world_rank(int member) const override { return host_.world_rank(member); }
   std::unique_ptr<Communicator> split(int color, int key, std::string name) override;
 
   Ticket post_send(TensorView data, int to, int tag) override;

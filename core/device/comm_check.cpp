@@ -1,8 +1,10 @@
 #include "caravan/comm_check.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "caravan/check.hpp"
+#include "caravan/peer_window.hpp"
 
 namespace caravan {
 
@@ -10,6 +12,13 @@ std::int64_t row_bytes(const TensorView& view) {
   std::int64_t elements = 1;
   for (int axis = 1; axis < view.shape.rank(); ++axis) elements *= view.extent(axis);
   return elements * static_cast<std::int64_t>(size_of(view.dtype));
+}
+
+std::string missing_text(const AtMeeting& at, const std::vector<int>& missing) {
+  return fmt::format(
+      "rank {} waits for rank {} at meeting {} of group '{}' ({:g} s are over). Has it ended, or does "
+      "it wait for another itself?",
+      at.rank, fmt::join(missing, ", "), at.number, at.group, at.timeout_s);
 }
 
 std::string CommCheck::at(const char* what) const {

@@ -1,28 +1,10 @@
 #include <cstring>
-#include <vector>
 
 #include "caravan/check.hpp"
 #include "caravan/comm.hpp"
 
 namespace caravan {
 namespace {
-
-/// Ordinary memory.
-class SingleWindow final : public PeerWindow {
- public:
-  explicit SingleWindow(std::size_t bytes) : lines_((bytes + sizeof(Line) - 1) / sizeof(Line)) {}
-  int rank() const override { return 0; }
-  int size() const override { return 1; }
-  std::size_t bytes() const override { return lines_.size() * sizeof(Line); }
-  std::byte* part(int) const override { return lines_.data()->bytes; }
-  void meet() override {}
-
- private:
-  struct alignas(64) Line {
-    std::byte bytes[64] = {};
-  };
-  mutable std::vector<Line> lines_;
-};
 
 /// The group of one: collectives are copies, everything finishes when posted.
 class SingleCommunicator final : public Communicator {
@@ -53,10 +35,6 @@ class SingleCommunicator final : public Communicator {
   void wait(Ticket&) override {}
   bool test(const Ticket&) override { return true; }
   void barrier() override {}
-  std::string why_no_window() const override { return {}; }
-  std::unique_ptr<PeerWindow> open_window(std::size_t bytes, double) override {
-    return std::make_unique<SingleWindow>(bytes);
-  }
 
  private:
   Ticket copy(TensorView in, TensorView out) {

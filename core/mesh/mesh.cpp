@@ -43,6 +43,11 @@ Mesh::Mesh(MeshLayout layout, int rank, const MakeGroup& make) : layout_(std::mo
   }
 }
 
+/// The last first, and all before the groups.
+Mesh::~Mesh() {
+  while (!kept_.empty()) kept_.pop_back();
+}
+
 RankGroup Mesh::group(MeshAxes axes) {
   const auto found = groups_.find(layout_.divided(axes).mask());
   CARAVAN_CHECK(found != groups_.end(), Error,

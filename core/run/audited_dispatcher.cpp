@@ -25,6 +25,7 @@ class AuditedDispatcher final : public Dispatcher {
         alone_(host.mesh ? nullptr : make_single_communicator("experts")),
         group_(alone_ ? *alone_ : host.mesh->group(MeshAxis::ep).host) {}
 
+  std::string row_path() const override { return audited_->row_path(); }
   DispatchNeeds needs(const DispatchSpec& spec) const override { return audited_->needs(spec); }
 
   Ticket post_dispatch(Run& run, const Routing& routing, const Received& received, TensorView x) override {

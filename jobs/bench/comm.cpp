@@ -154,7 +154,7 @@ CommTimings time_comm(const CommBenchmark& benchmark, Communicator& world) {
   if (operations.empty())
     for (const Operation& operation : kOperations) operations.push_back(&operation);
   CARAVAN_CHECK(world.size() > 1, ConfigError,
-                "bench comm on one rank (nothing travels). mpirun -n 2 caravan bench comm?");
+                "bench comm on one rank (nothing travels). The same under mpirun -n 2?");
   Bench bench(benchmark, world);
   CommTimings timings{bench.device(), {}};
   for (const Operation* operation : operations)

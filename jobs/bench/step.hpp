@@ -30,7 +30,7 @@ struct StepTiming {
   Profile profile;             ///< of rank 0's device, all profiled steps together
 };
 
-/// [collective] Times steps with AdamW, clipping and gradient reduction; equal on all ranks.
+/// [collective] Times steps with AdamW, clipping and gradient reduction; whole on rank 0.
 StepTiming time_steps(const StepBenchmark& benchmark, Communicator& world);
 
 }  // namespace caravan::jobs

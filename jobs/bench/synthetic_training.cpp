@@ -1,5 +1,7 @@
 #include "jobs/bench/synthetic_training.hpp"
 
+#include "caravan/check.hpp"
+
 namespace caravan::jobs {
 namespace {
 
@@ -27,7 +29,12 @@ Config job_tree(const SyntheticJob& job) {
   tree.override_with("train.sequence_length=" + std::to_string(length));
   tree.override_with("train.local_batch_size=" + std::to_string(job.local_batch));
   tree.override_with("parallel.microbatches=" + std::to_string(job.microbatches));
-  for (const std::string& assignment : job.parallel) tree.override_with("parallel." + assignment);
+  for (const std::string& assignment : job.parallel) {
+    CARAVAN_CHECK(job.microbatches == 1 || !assignment.starts_with("microbatches="), ConfigError,
+                  "--microbatches " + std::to_string(job.microbatches) + " with --parallel " + assignment +
+                      " (both say how many). One of the two?");
+    tree.override_with("parallel." + assignment);
+  }
   return tree;
 }
 

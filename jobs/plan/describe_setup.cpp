@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "caravan/dispatch.hpp"
 #include "jobs/plan/exchanges.hpp"
@@ -31,18 +32,22 @@ std::string describe_pipeline(TrainSetup& setup) {
   return text + "\n";
 }
 
-/// Who has which experts, and how rows come to them. Empty where the model has no such choice.
-std::string describe_experts(TrainSetup& setup) {
+/// Of the layers with experts; nothing where the model has none, or no such choice.
+std::optional<ChosenDispatcher> dispatcher_of(TrainSetup& setup) {
   const Config& model = setup.job().resolved.at("model");
   if (!model.has("dispatch") || model.find("experts").is_null() || model.at("experts").as_int() == 0)
-    return "";
-  const ChosenDispatcher chosen = choose_dispatcher(
-      Host::of(setup.registry(), &setup.device(), nullptr, &setup.mesh()), model.at("dispatch"));
+    return {};
+  return choose_dispatcher(Host::of(setup.registry(), &setup.device(), nullptr, &setup.mesh()),
+                           model.at("dispatch"));
+}
+
+/// Who has which experts, and how rows come to them.
+std::string describe_experts(TrainSetup& setup, const ChosenDispatcher& chosen) {
+  const std::int64_t experts = setup.job().resolved.at("model").at("experts").as_int();
   const int ranks = setup.mesh().degree(MeshAxis::ep);
   const std::string where =
       ranks == 1 ? "all on every rank"
-                 : fmt::format("{} of {} on each of {} ranks", model.at("experts").as_int() / ranks,
-                               model.at("experts").as_int(), ranks);
+                 : fmt::format("{} of {} on each of {} ranks", experts / ranks, experts, ranks);
   return fmt::format("  experts: {}; dispatch {}{}\n", where, chosen.name,
                      chosen.refused.empty() ? "" : " (" + chosen.refused + ")");
 }
@@ -72,11 +77,15 @@ std::string describe(TrainSetup& setup) {
                       counted(share.global_batch, "sequence"), counted(setup.shape().length, "token"),
                       share.local_batch, counted(share.microbatches(), "micro-batch", "micro-batches"),
                       setup.step_flops() * 1e-12);
-  text += describe_experts(setup);
+  const std::optional<ChosenDispatcher> dispatcher = dispatcher_of(setup);
+  if (dispatcher) text += describe_experts(setup, *dispatcher);
   text += describe_pipeline(setup);
   text += describe_recomputation(setup);
   text += describe_operators(setup);
-  text += describe(step_exchanges(setup), way_between_ranks(setup.device()));
+  std::string way = way_between_ranks(setup.device());
+  if (dispatcher && !dispatcher->made->row_path().empty())
+    way += "; rows of experts " + dispatcher->made->row_path();
+  text += describe(step_exchanges(setup), way);
   text += "\n# memory of rank 0\n" + setup.memory().describe();
   return text + "\n# parameters\n  " + describe_parameters(setup.whole_model().parameters()) + "\n";
 }

@@ -52,7 +52,6 @@ TEST_F(Windows, ShowWhatOthersWroteBeforeAMeeting) {
 }
 
 TEST_F(Windows, LetOtherMessagesThroughWhileTheyWait) {
-  if (size_ == 1) GTEST_SKIP() << "one rank sends to nobody";
   const auto window = world_->open_window(64, kTimeout);
   constexpr std::int64_t kCount = 4'000'000;  // beyond what is sent without the receiver
   std::vector<float> sent = filled<float>(kCount, rank_), received(sent.size());
@@ -73,20 +72,32 @@ TEST_F(Windows, LetOtherMessagesThroughWhileTheyWait) {
 }
 
 TEST_F(Windows, NameWhoDoesNotCome) {
-  if (size_ == 1) GTEST_SKIP() << "one rank waits for nobody";
   const auto window = world_->open_window(64, 0.3);
   if (rank_ == size_ - 1) std::this_thread::sleep_for(std::chrono::seconds(2));
   const std::string message = message_of<CommError>([&] { window->meet(); });
   if (rank_ == size_ - 1) {
     EXPECT_EQ(message, "");  // the others had come
   } else {
-    EXPECT_THAT(message, HasSubstr("of group 'world' waits for rank " + std::to_string(size_ - 1) +
-                                   " at meeting 1 (0.3 s are over)"));
+    EXPECT_THAT(message, HasSubstr("waits for rank " + std::to_string(size_ - 1) +
+                                   " at meeting 1 of group 'world' (0.3 s are over)"));
+  }
+}
+
+TEST_F(Windows, OfAPartOfTheRanksNameThemByTheirNumbersInTheWorld) {
+  if (size_ < 3) GTEST_SKIP() << "needs a group that does not begin with rank 0";
+  const auto part = world_->split(rank_ == 0 ? 0 : 1, rank_, "part");
+  if (rank_ == 0) return;
+  const auto window = part->open_window(64, 0.3);
+  if (rank_ == 2) std::this_thread::sleep_for(std::chrono::seconds(2));
+  const std::string message = message_of<CommError>([&] { window->meet(); });
+  if (rank_ == 2) {
+    EXPECT_EQ(message, "");
+  } else {
+    EXPECT_THAT(message, HasSubstr("rank 1 waits for rank 2 at meeting 1 of group 'part'"));
   }
 }
 
 TEST_F(Windows, ThatDoNotFitTheHostAreRefusedBeforeAnybodyTouchesThem) {
-  if (size_ == 1) GTEST_SKIP() << "one rank shares nothing";
   EXPECT_THAT(message_of<CommError>([&] { (void)world_->open_window(std::size_t{1} << 45, kTimeout); }),
               HasSubstr("are free in /dev/shm"));
 }

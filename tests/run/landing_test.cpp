@@ -10,7 +10,10 @@
 #include <random>
 #include <thread>
 
+#include "caravan/config.hpp"
 #include "caravan/error.hpp"
+#include "caravan/reference_device.hpp"
+#include "core/device/reference_device.hpp"
 
 // Exchanges take turns at two areas on each rank. Ranks are threads here, one program for all, and each
 // thread dawdles where it likes: whoever reads an area finds what was written for that exchange.
@@ -113,8 +116,9 @@ std::uint64_t number_of(int exchange, int from, int to) {
 /// Numbers that were not those of their exchange.
 int run(ThreadWindows& windows, int rank, const std::vector<Action>& program, std::uint32_t seed) {
   Threads threads(windows, rank);
-  Landing landing(threads, 60);
-  landing.reserve(sizeof(std::uint64_t) * kRanks);
+  ReferenceDevice device{Host{}, Config::map()};
+  Landing landing(device, threads, 60);
+  landing.reserve(64, sizeof(std::uint64_t) * kRanks);
   std::mt19937 random(seed * 31 + static_cast<std::uint32_t>(rank));
   const auto dawdle = [&] {
     if (random() % 3 == 0) std::this_thread::sleep_for(std::chrono::microseconds(random() % 200));
@@ -126,7 +130,7 @@ int run(ThreadWindows& windows, int rank, const std::vector<Action>& program, st
     if (action.begins) {
       const int area = area_of[action.exchange] = landing.begin(action.ranks_meet);
       if (action.ranks_meet) landing.meet();
-      const auto there = landing.at(area, 0);
+      const auto there = landing.everywhere(landing.own_rows(area));
       for (int to = 0; to < kRanks; ++to) {
         const std::uint64_t number = number_of(action.exchange, rank, to);
         std::memcpy(there[static_cast<std::size_t>(to)] + sizeof number * static_cast<std::size_t>(rank),
@@ -139,7 +143,8 @@ int run(ThreadWindows& windows, int rank, const std::vector<Action>& program, st
     dawdle();
     for (int from = 0; from < kRanks; ++from) {
       std::uint64_t number = 0;
-      std::memcpy(&number, landing.own(area) + sizeof number * static_cast<std::size_t>(from), sizeof number);
+      std::memcpy(&number, landing.own_rows(area) + sizeof number * static_cast<std::size_t>(from),
+                  sizeof number);
       wrong += number != number_of(action.exchange, from, rank);
     }
     landing.end(area);
@@ -163,13 +168,16 @@ TEST(Landing, GivesEveryExchangeWhatWasWrittenForIt) {
 
 TEST(Landing, HasAreasForTwoExchangesAndMemoryForTheLargest) {
   const auto alone = make_single_communicator();
-  Landing landing(*alone, 60);
-  landing.reserve(64);
+  ReferenceDevice device{Host{}, Config::map()};
+  Landing landing(device, *alone, 60);
+  landing.reserve(8, 64);
   const int first = landing.begin(false), second = landing.begin(false);
-  EXPECT_NE(landing.own(first), landing.own(second));
+  EXPECT_NE(landing.own_rows(first), landing.own_rows(second));
+  EXPECT_NE(landing.own_rows(first), landing.own_table(first));
   EXPECT_THROW(landing.begin(false), CommError);
-  landing.reserve(32);  // it is there already
-  EXPECT_THROW(landing.reserve(128), CommError);
+  landing.reserve(8, 32);  // it is there already
+  EXPECT_THROW(landing.reserve(8, 128), CommError);
+  EXPECT_THROW(landing.reserve(16, 64), CommError);
 }
 
 }  // namespace

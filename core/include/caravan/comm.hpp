@@ -41,6 +41,8 @@ class Communicator {
   virtual int rank() const = 0;
   virtual int size() const = 0;
   virtual std::string name() const = 0;
+  /// The number that a member has among all ranks of the run, for messages.
+  virtual int world_rank(int member) const { return member; }
   /// [collective] Ranks with equal `color` form a new group, ordered by `key`.
   virtual std::unique_ptr<Communicator> split(int color, int key, std::string name) = 0;
 
@@ -62,7 +64,8 @@ class Communicator {
   virtual bool test(const Ticket& ticket) = 0;
   virtual void barrier() = 0;
 
-  /// Why the ranks of this group cannot write to each other's memory; empty where open_window() can be tried.
+  /// Why the ranks of this group, of which there are several, cannot write to each other's memory; empty
+  /// where open_window() can be tried.
   virtual std::string why_no_window() const { return "group '" + name() + "' has no memory in common"; }
   /// [collective] Memory that all ranks see, of at least `bytes` on each, filled with zeros; who does not
   /// come to a meeting within `timeout_s` is missing. CommError where there is none.

@@ -104,6 +104,8 @@ class Dispatcher {
   static constexpr std::uint32_t kKindVersion = 3;
   virtual ~Dispatcher() = default;
 
+  /// How rows travel, for reports: "through memory in common". Empty: as other tensors do.
+  virtual std::string row_path() const { return {}; }
   /// Asked often, and for ranks that are not running: it neither allocates nor communicates.
   virtual DispatchNeeds needs(const DispatchSpec& spec) const = 0;
   /// x [T, H] → received.rows, weights, offsets, handle.
@@ -126,8 +128,8 @@ struct ChosenDispatcher {
 };
 
 /// The dispatcher that `wanted` asks for: the name of a plugin, a map of `name` and the plugin's keys, or
-/// `auto`: `local` where every rank holds all experts, else the best installed that works here. ConfigError
-/// and PluginError where there is none.
+/// `auto`: `local` where every rank holds all experts, else the best of those that bring rows to other ranks
+/// and work here. ConfigError and PluginError where there is none.
 ChosenDispatcher choose_dispatcher(const Host& host, const Config& wanted);
 
 /// The usual permutation: this rank's rows in Routing's order. Scores are applied here. What each exchange of

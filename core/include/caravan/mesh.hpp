@@ -6,7 +6,6 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "caravan/comm.hpp"
@@ -122,6 +121,9 @@ class Mesh {
   /// which this rank is one; ascending by their coordinate on `axis`.
   using MakeGroup = std::function<Group(MeshAxis axis, const std::vector<int>& ranks)>;
   Mesh(MeshLayout layout, int rank, const MakeGroup& make);
+  ~Mesh();
+  Mesh(const Mesh&) = delete;
+  Mesh& operator=(const Mesh&) = delete;
 
   const MeshLayout& layout() const noexcept { return layout_; }
   int rank() const noexcept { return rank_; }
@@ -131,22 +133,30 @@ class Mesh {
   /// of several.
   RankGroup group(MeshAxes axes);
   /// The one object of type T that all users of the group of `axes` on this rank share, such as memory that
-  /// its ranks have in common. make() gives a T on first use; it lives as long as the mesh.
+  /// its ranks have in common. make() gives a T on first use, which comes in one order on all ranks of the
+  /// group; with the mesh they go in the opposite one.
   template <class T, class Make>
   T& keep(MeshAxes axes, const Make& make) {
-    std::shared_ptr<void>& kept = kept_[{&kKey<T>, layout_.divided(axes).mask()}];
-    if (!kept) kept = std::shared_ptr<T>(make());
-    return *static_cast<T*>(kept.get());
+    const std::uint8_t mask = layout_.divided(axes).mask();
+    for (const Kept& kept : kept_)
+      if (kept.key == &kKey<T> && kept.mask == mask) return *static_cast<T*>(kept.object.get());
+    kept_.push_back({&kKey<T>, mask, std::shared_ptr<T>(make())});
+    return *static_cast<T*>(kept_.back().object.get());
   }
 
  private:
   template <class T>
   static inline const char kKey = 0;
+  struct Kept {
+    const void* key;
+    std::uint8_t mask;
+    std::shared_ptr<void> object;
+  };
 
   MeshLayout layout_;
   int rank_;
   std::map<std::uint8_t, Group> groups_;  ///< by the axes that have several ranks
-  std::map<std::pair<const void*, std::uint8_t>, std::shared_ptr<void>> kept_;  ///< goes before the groups
+  std::vector<Kept> kept_;
 };
 
 /// What becomes of an exchange between ranks that are not running.

@@ -2,6 +2,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
+#include <vector>
 
 namespace caravan {
 
@@ -18,8 +20,19 @@ class PeerWindow {
   virtual std::byte* part(int rank) const = 0;
   /// [collective, in one order with every other meeting of this window] Afterwards, in the order of the
   /// compute lane, everything that any rank wrote before it came is visible. CommError names the ranks that
-  /// have not come after the seconds that the window was opened with.
+  /// have not come after the seconds that the window was opened with: now, or on a device that the host does
+  /// not wait for, when it next does; what its lane does until then may read anything.
   virtual void meet() = 0;
 };
+
+/// A rank at a meeting.
+struct AtMeeting {
+  std::string group;
+  int rank = 0;
+  std::uint64_t number = 0;  ///< of the meeting, from 1
+  double timeout_s = 0;
+};
+/// "rank 0 waits for rank 2 at meeting 7 of group 'ep' …", with ranks of the world.
+std::string missing_text(const AtMeeting& at, const std::vector<int>& missing);
 
 }  // namespace caravan

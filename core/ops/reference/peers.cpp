@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <vector>
+#include <limits>
 
 #include "caravan/bf16.hpp"
 #include "caravan/reference_ops.hpp"
@@ -96,6 +96,22 @@ struct Places {
   }
 };
 
+void check_table(const Call& call, const PlaceRows& args, const Matrix<std::int32_t>& first_rows,
+                 std::int64_t local, std::int64_t sorted) {
+  const std::int64_t ranks = first_rows.extent(0), experts = first_rows.extent(1) - 1;
+  if (local * ranks != experts || args.rank < 0 || args.rank >= ranks)
+    call.fail(
+        fmt::format("{} experts of rank {} of {} ranks with {} in all", local, args.rank, ranks, experts));
+  for (std::int64_t from = 0; from < ranks; ++from) {
+    for (std::int64_t expert = 0; expert < experts; ++expert)
+      if (first_rows(from, expert) < 0 || first_rows(from, expert) > first_rows(from, expert + 1))
+        call.fail(fmt::format("rows of expert {} of rank {} begin at {} and end at {}", expert, from,
+                              first_rows(from, expert), first_rows(from, expert + 1)));
+  }
+  if (first_rows(args.rank, experts) > sorted)
+    call.fail(fmt::format("{} rows are sorted (there are {})", first_rows(args.rank, experts), sorted));
+}
+
 /// One row that is pushed: from `from`, times `weight` of its type.
 void write_row(std::byte* to, const TensorView& rows, std::int64_t from, const float* weight) {
   const std::int64_t width = rows.extent(1);
@@ -121,20 +137,9 @@ void ReferenceOps::place_rows(const PlaceRows& args) {
   const auto first_rows = call.matrix<std::int32_t>("first_rows", args.first_rows, kAny, kAny);
   const Places places(call, args);
   const auto lost = call.vector<std::int32_t>("lost", args.lost, 1);
-  const std::int64_t ranks = first_rows.extent(0), experts = first_rows.extent(1) - 1,
-                     local = places.offsets.extent(0) - 1, most = places.back_rank.extent(0);
-  if (local * ranks != experts || args.rank < 0 || args.rank >= ranks)
-    call.fail(
-        fmt::format("{} experts of rank {} of {} ranks with {} in all", local, args.rank, ranks, experts));
-  for (std::int64_t from = 0; from < ranks; ++from) {
-    for (std::int64_t expert = 0; expert < experts; ++expert)
-      if (first_rows(from, expert) < 0 || first_rows(from, expert) > first_rows(from, expert + 1))
-        call.fail(fmt::format("rows of expert {} of rank {} begin at {} and end at {}", expert, from,
-                              first_rows(from, expert), first_rows(from, expert + 1)));
-  }
-  if (first_rows(args.rank, experts) > places.to_rank.extent(0))
-    call.fail(fmt::format("{} rows are sorted (there are {})", first_rows(args.rank, experts),
-                          places.to_rank.extent(0)));
+  const std::int64_t ranks = first_rows.extent(0), local = places.offsets.extent(0) - 1,
+                     most = places.back_rank.extent(0);
+  check_table(call, args, first_rows, local, places.to_rank.extent(0));
   const RowCounts counts(first_rows, local);
   const std::int64_t without_room = counts.without_room(most);
   lost(0) = without_room > 0 ? 1 : 0;

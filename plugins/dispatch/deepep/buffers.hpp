@@ -42,14 +42,19 @@ struct Handle {
         dscores(flat.take(DType::f32, {sizes.score_side == ScoreSide::output ? sizes.received : 0, 1})) {}
 };
 
-/// Where rows land, alike on all ranks.
-struct Area {
-  TensorView first_rows;  ///< [P, E+1] i32 of a dispatch: first row of each expert on each rank
-  TensorView rows;        ///< [max(R, M), H]
-  TensorView scores;      ///< [max(R, M), 1] f32 beside the rows, or empty
-  Area(const Sizes& sizes, FlatMemory& flat)
-      : first_rows(flat.take(DType::i32, {sizes.ranks, sizes.experts + 1})),
-        rows(flat.take(sizes.dtype, {sizes.most_rows(), sizes.width})),
+/// The routers' counts of a dispatch, at the begin of an area.
+struct Table {
+  TensorView first_rows;  ///< [P, E+1] i32 first row of each expert on each rank
+  Table(const Sizes& sizes, FlatMemory& flat)
+      : first_rows(flat.take(DType::i32, {sizes.ranks, sizes.experts + 1})) {}
+};
+
+/// Where rows land, behind the table.
+struct LandingRows {
+  TensorView rows;    ///< [max(R, M), H]
+  TensorView scores;  ///< [max(R, M), 1] f32 beside the rows, or empty
+  LandingRows(const Sizes& sizes, FlatMemory& flat)
+      : rows(flat.take(sizes.dtype, {sizes.most_rows(), sizes.width})),
         scores(flat.take(DType::f32, {sizes.rows_with_scores(), 1})) {}
 };
 

@@ -1,13 +1,17 @@
 #include "plugins/dispatch/deepep/deepep.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "caravan/check.hpp"
 
 namespace caravan::deepep {
 namespace {
+
+constexpr double kLongestTimeout = 1e6;  // seconds: 11 days
+constexpr int kMostRanks = 64;           // whose rows a GPU's kernel takes in one call
 
 /// As a column of rows of one number.
 TensorView as_column(const TensorView& view) {
@@ -24,7 +28,15 @@ DeepEpDispatcher::DeepEpDispatcher(const Host& host, const Config& config)
       rank_(members_.rank()),
       room_(config.at("room").is_null() ? 0 : config.get_float("room")),
       timeout_s_(config.get_float("timeout")) {
-  const std::string why = members_.why_no_window();
+  CARAVAN_CHECK(
+      timeout_s_ <= kLongestTimeout, ConfigError,
+      config.where() + fmt::format(": timeout={:g} s (must be at most {:g})", timeout_s_, kLongestTimeout));
+  if (ranks_ == 1) return;
+  std::string why = members_.why_no_window();
+  if (why.empty() && host.device && host.device->memory() == Memory::device &&
+      host.device->exchange_path().empty())
+    why = fmt::format("tensors of device '{}' go through host memory", host.device->name());
+  if (why.empty() && ranks_ > kMostRanks) why = fmt::format("{} ranks (it serves {})", ranks_, kMostRanks);
   CARAVAN_CHECK(why.empty(), CommError,
                 "dispatch deepep: " + why + ". model.dispatch: all_to_all goes over any network");
 }
@@ -41,7 +53,7 @@ DispatchNeeds DeepEpDispatcher::needs(const DispatchSpec& spec) const {
           .first_expert = spec.experts / ranks_ * rank_,
           .most_received = sizes.received,
           .handle_bytes = bytes_of<Handle>(sizes),
-          .window_bytes = ranks_ > 1 ? Landing::kAreas * bytes_of<Area>(sizes) : 0,
+          .window_bytes = Landing::kAreas * (bytes_of<Table>(sizes) + bytes_of<LandingRows>(sizes)),
           .weights_travel = spec.score_side == ScoreSide::output};
 }
 
@@ -66,23 +78,28 @@ DeepEpDispatcher::Exchange DeepEpDispatcher::begin(Device& device, const Routing
                                                    const Received& received, bool ranks_meet) {
   const Sizes sizes = sizes_of(routing, received);
   Group& group = this->group(device);
-  group.landing.reserve(bytes_of<Area>(sizes));
-  const int number = group.landing.begin(ranks_meet);
-  return {group, sizes, views_in<Handle>(received.handle.data, sizes), number,
-          views_in<Area>(group.landing.own(number), sizes)};
+  Landing& landing = group.landing;
+  landing.reserve(bytes_of<Table>(sizes), bytes_of<LandingRows>(sizes));
+  const int area = landing.begin(ranks_meet);
+  return {group,
+          sizes,
+          views_in<Handle>(received.handle.data, sizes),
+          area,
+          views_in<Table>(landing.own_table(area), sizes),
+          views_in<LandingRows>(landing.own_rows(area), sizes)};
 }
 
 /// The routers' counts of all ranks, and from them where all rows go.
 void DeepEpDispatcher::place(Run& run, const Routing& routing, const Exchange& exchange) {
   const Group& group = exchange.group;
-  push(run.ops, exchange, exchange.area.first_rows,
+  push(run.ops, exchange, exchange.table.first_rows,
        {.rows = routing.offsets.reshape({1, routing.offsets.count()}),
         .choice_of = group.the_row,
         .to_rank = group.every_rank,
         .to_row = group.own_row});
   exchange.group.landing.meet();
   const Handle& handle = exchange.handle;
-  run.ops.place_rows({.first_rows = exchange.area.first_rows,
+  run.ops.place_rows({.first_rows = exchange.table.first_rows,
                       .rank = rank_,
                       .to_rank = handle.to_rank,
                       .to_row = handle.to_row,
@@ -96,9 +113,7 @@ void DeepEpDispatcher::place(Run& run, const Routing& routing, const Exchange& e
 
 void DeepEpDispatcher::push(Ops& ops, const Exchange& exchange, const TensorView& landing,
                             const Going& going) {
-  const auto offset =
-      static_cast<std::size_t>(landing.as<std::byte>() - exchange.group.landing.own(exchange.number));
-  const std::vector<std::byte*> regions = exchange.group.landing.at(exchange.number, offset);
+  const std::vector<std::byte*> regions = exchange.group.landing.everywhere(landing.as<std::byte>());
   ops.push_rows({.rows = going.rows,
                  .choice_of = going.choice_of,
                  .top_k = going.top_k,
@@ -112,7 +127,7 @@ void DeepEpDispatcher::push(Ops& ops, const Exchange& exchange, const TensorView
 Ticket DeepEpDispatcher::post(const Exchange& exchange, std::function<void()> finish) {
   auto posted = std::find_if(posted_.begin(), posted_.end(), [](const Posted& each) { return each.is_free; });
   if (posted == posted_.end()) posted = posted_.emplace(posted_.end());
-  *posted = {&exchange.group, exchange.number, std::move(finish), false};
+  *posted = {&exchange.group, exchange.area, std::move(finish), false};
   return Ticket(static_cast<std::uint64_t>(posted - posted_.begin()) + 1);
 }
 
@@ -133,15 +148,15 @@ Ticket DeepEpDispatcher::post_dispatch(Run& run, const Routing& routing, const R
   run.device.copy(Lane::compute, received.offsets.data, now.handle.offsets.data, received.offsets.bytes());
   const std::int64_t top_k = routing.weights.extent(1);
   const bool on_input = routing.score_side == ScoreSide::input;
-  push(run.ops, now, now.area.rows,
+  push(run.ops, now, now.landing.rows,
        {x, routing.choice_of, top_k, on_input ? routing.weights : TensorView{}, now.handle.to_rank,
         now.handle.to_row});
   if (!on_input)
-    push(run.ops, now, now.area.scores,
+    push(run.ops, now, now.landing.scores,
          {as_column(routing.weights), routing.choice_of, 1, {}, now.handle.to_rank, now.handle.to_row});
   return post(now, [=, &ops = run.ops] {
-    take(ops, now, now.area.rows, received.rows);
-    if (!on_input) take(ops, now, now.area.scores, as_column(received.weights));
+    take(ops, now, now.landing.rows, received.rows);
+    if (!on_input) take(ops, now, now.landing.scores, as_column(received.weights));
   });
 }
 
@@ -155,9 +170,9 @@ void DeepEpDispatcher::take(Ops& ops, const Exchange& exchange, const TensorView
 Ticket DeepEpDispatcher::post_combine(Run& run, const Routing& routing, const Received& received,
                                       const Combine& args) {
   const Exchange now = begin(run.device, routing, received, false);
-  push(run.ops, now, now.area.rows, {args.rows, {}, 1, {}, now.handle.back_rank, now.handle.back_row});
+  push(run.ops, now, now.landing.rows, {args.rows, {}, 1, {}, now.handle.back_rank, now.handle.back_row});
   return post(now, [=, &ops = run.ops] {
-    const TensorView rows = now.area.rows.rows(0, now.sizes.sent);
+    const TensorView rows = now.landing.rows.rows(0, now.sizes.sent);
     ops.mark_lost({rows, now.handle.lost});
     sorted_rows::combine(ops, routing, {rows, args.base, args.y});
   });
@@ -168,13 +183,14 @@ Ticket DeepEpDispatcher::post_combine(Run& run, const Routing& routing, const Re
 Ticket DeepEpDispatcher::post_combine_gradient(Run& run, const Routing& routing, const Received& received,
                                                const CombineGradient& args) {
   const Exchange now = begin(run.device, routing, received, false);
-  push(run.ops, now, now.area.rows,
+  push(run.ops, now, now.landing.rows,
        {args.dy, routing.choice_of, routing.weights.extent(1), {}, now.handle.to_rank, now.handle.to_row});
   return post(now, [=, &ops = run.ops] {
-    if (routing.score_side == ScoreSide::input) return take(ops, now, now.area.rows, received.rows);
+    if (routing.score_side == ScoreSide::input) return take(ops, now, now.landing.rows, received.rows);
     if (now.sizes.received == 0) return;
-    ops.combine_backward({now.area.rows.rows(0, now.sizes.received), args.rows, as_column(now.handle.arrived),
-                          as_column(received.weights), received.rows, now.handle.dscores});
+    ops.combine_backward({now.landing.rows.rows(0, now.sizes.received), args.rows,
+                          as_column(now.handle.arrived), as_column(received.weights), received.rows,
+                          now.handle.dscores});
   });
 }
 
@@ -182,16 +198,16 @@ Ticket DeepEpDispatcher::post_dispatch_gradient(Run& run, const Routing& routing
                                                 const DispatchGradient& args) {
   const Exchange now = begin(run.device, routing, received, false);
   const bool on_output = routing.score_side == ScoreSide::output;
-  push(run.ops, now, now.area.rows, {received.rows, {}, 1, {}, now.handle.back_rank, now.handle.back_row});
+  push(run.ops, now, now.landing.rows, {received.rows, {}, 1, {}, now.handle.back_rank, now.handle.back_row});
   if (on_output)
-    push(run.ops, now, now.area.scores,
+    push(run.ops, now, now.landing.scores,
          {now.handle.dscores, {}, 1, {}, now.handle.back_rank, now.handle.back_row});
   return post(now, [=, &ops = run.ops] {
-    const TensorView rows = now.area.rows.rows(0, now.sizes.sent);
+    const TensorView rows = now.landing.rows.rows(0, now.sizes.sent);
     ops.mark_lost({rows, now.handle.lost});
     sorted_rows::permute_gradient(ops, routing, args, rows);
     if (on_output)
-      ops.combine_forward({now.area.scores.rows(0, now.sizes.sent),
+      ops.combine_forward({now.landing.scores.rows(0, now.sizes.sent),
                            as_column(routing.row_of),
                            {},
                            {},

@@ -17,8 +17,9 @@ inline constexpr caravan_param kParams[] = {
      "Rows that a rank has memory for, in multiples of what even routing brings; a step that would bring "
      "more "
      "fails and changes nothing. null: as many as can come, so that none fails."},
-    {"timeout", "float", "600", "s", "> 0",
-     "How long a rank waits for another of its group before it ends the run and names it"},
+    {"timeout", "float", "3600", "s", "> 0",
+     "How long a rank waits for another of its group before it ends the run and names it; the watchdog comes "
+     "first"},
 };
 
 /// An equal share of the experts on each rank of an expert group, whose ranks write each row straight to its
@@ -35,6 +36,7 @@ class DeepEpDispatcher final : public Dispatcher {
   /// CommError where the ranks cannot see each other's memory.
   DeepEpDispatcher(const Host& host, const Config& config);
 
+  std::string row_path() const override { return ranks_ > 1 ? "through memory in common" : ""; }
   DispatchNeeds needs(const DispatchSpec& spec) const override;
   Ticket post_dispatch(Run& run, const Routing& routing, const Received& received, TensorView x) override;
   Ticket post_combine(Run& run, const Routing& routing, const Received& received,
@@ -51,8 +53,9 @@ class DeepEpDispatcher final : public Dispatcher {
     Group& group;
     Sizes sizes;
     Handle handle;
-    int number;  ///< of its area
-    Area area;   ///< of this rank
+    int area;
+    Table table;          ///< of this rank's area
+    LandingRows landing;  ///< the same
   };
   struct Posted {
     Group* group = nullptr;

@@ -13,7 +13,7 @@ namespace caravan::deepep {
 /// one row of them to the same row of the table of each rank.
 struct Group {
   Group(Device& device, Communicator& members, double timeout_s)
-      : landing(members, timeout_s),
+      : landing(device, members, timeout_s),
         memory(device, 3 * (kNumber * static_cast<std::size_t>(members.size()) + Arena::kAlignment), "ranks"),
         every_rank(memory.take(DType::i32, {members.size()})),
         own_row(memory.take(DType::i32, {members.size()})),

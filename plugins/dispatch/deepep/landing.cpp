@@ -3,19 +3,44 @@
 #include <algorithm>
 #include <utility>
 
+#include "caravan/arena.hpp"
 #include "caravan/check.hpp"
 
 namespace caravan::deepep {
+namespace {
 
-void Landing::reserve(std::size_t bytes) {
-  if (bytes <= area_bytes_) return;
+/// Of one rank, in the memory of its device.
+class OwnWindow final : public PeerWindow {
+ public:
+  OwnWindow(Device& device, std::size_t bytes) : memory_(device, bytes, "rows of experts") {}
+  int rank() const override { return 0; }
+  int size() const override { return 1; }
+  std::size_t bytes() const override { return memory_.capacity(); }
+  std::byte* part(int) const override { return static_cast<std::byte*>(memory_.base()); }
+  void meet() override {}
+
+ private:
+  Arena memory_;
+};
+
+}  // namespace
+
+void Landing::reserve(std::size_t table_bytes, std::size_t rows_bytes) {
+  if (table_bytes <= table_bytes_ && rows_bytes <= rows_bytes_) return;
   CARAVAN_CHECK(
       std::none_of(areas_.begin(), areas_.end(), [](const Area& area) { return area.is_busy; }), CommError,
       "an exchange of experts needs more memory than the one before it, which is under way (all that "
       "overlap must be of one shape)");
+  const std::size_t table = std::max(table_bytes, std::exchange(table_bytes_, 0)),
+                    rows = std::max(rows_bytes, std::exchange(rows_bytes_, 0)),
+                    bytes = kAreas * (table + rows);
   window_.reset();
-  window_ = ranks_.open_window(bytes * areas_.size(), timeout_s_);
-  area_bytes_ = bytes;
+  if (ranks_.size() == 1)
+    window_ = std::make_unique<OwnWindow>(device_, bytes);
+  else
+    window_ = ranks_.open_window(bytes, timeout_s_);
+  table_bytes_ = table;
+  rows_bytes_ = rows;
   areas_ = {};
   meetings_ = 1;
 }
@@ -39,15 +64,11 @@ void Landing::meet() {
   ++meetings_;
 }
 
-std::vector<std::byte*> Landing::at(int area, std::size_t offset) const {
+std::vector<std::byte*> Landing::everywhere(const std::byte* own) const {
   std::vector<std::byte*> all;
-  for (int rank = 0; rank < window_->size(); ++rank)
-    all.push_back(window_->part(rank) + static_cast<std::size_t>(area) * area_bytes_ + offset);
+  const std::ptrdiff_t offset = own - window_->part(window_->rank());
+  for (int rank = 0; rank < window_->size(); ++rank) all.push_back(window_->part(rank) + offset);
   return all;
-}
-
-std::byte* Landing::own(int area) const {
-  return window_->part(window_->rank()) + static_cast<std::size_t>(area) * area_bytes_;
 }
 
 }  // namespace caravan::deepep

@@ -65,7 +65,7 @@ inline constexpr caravan_param kParams[] = {
     {"dispatch", "string or map", "auto", "", "",
      "Plugin that brings tokens to their experts, or {name: ..., keys of it}. auto: local where each rank "
      "holds all "
-     "experts, else the best installed that works here."},
+     "experts, else all_to_all."},
     {"tied_head", "bool", "false", "", "",
      "The head uses the embedding table, which then starts small and cut at three deviations, as a head "
      "does."},

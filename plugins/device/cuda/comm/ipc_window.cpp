@@ -5,13 +5,14 @@
 
 #include <array>
 #include <atomic>
-#include <exception>
 #include <new>
 
 #include "caravan/check.hpp"
 #include "caravan/checked.hpp"
+#include "caravan/log.hpp"
 #include "plugins/device/cuda/device/choose_gpu.hpp"
 #include "plugins/device/cuda/device/cuda_error.hpp"
+#include "plugins/device/cuda/device/queries.hpp"
 
 namespace caravan::cuda {
 namespace {
@@ -64,6 +65,25 @@ std::string first_of_all(Communicator& group, const std::string& own) {
   return {};
 }
 
+/// CUDA maps blocks of 2 MiB: a window shares none with other memory of this process.
+std::size_t bytes_to_map(std::size_t bytes) {
+  constexpr std::size_t kBlock = std::size_t{2} << 20;
+  return checked_sum(bytes, kBlock - 1, "a window between GPUs") / kBlock * kBlock;
+}
+
+std::byte* allocate_window(std::size_t bytes) {
+  void* memory = nullptr;
+  const cudaError_t error = cudaMalloc(&memory, bytes);
+  if (error == cudaErrorMemoryAllocation) (void)cudaGetLastError();
+  CARAVAN_CHECK(
+      error != cudaErrorMemoryAllocation, DeviceError,
+      fmt::format("no {} bytes of device memory for a window between ranks. A smaller micro-batch, or "
+                  "model.dispatch: all_to_all?",
+                  bytes));
+  CARAVAN_CUDA_CHECK(error);
+  return static_cast<std::byte*>(memory);
+}
+
 }  // namespace
 
 std::string why_not_mapped(const Context& context, Communicator& bootstrap) {
@@ -83,15 +103,14 @@ IpcWindow::IpcWindow(Context& context, Communicator& bootstrap, std::size_t byte
       bytes_(bytes),
       timeout_s_(timeout_s),
       parts_(static_cast<std::size_t>(bootstrap.size())) {
-  const std::size_t all = checked_sum(numbers_bytes(), bytes, "a window between GPUs");
-  void* own = nullptr;
-  CARAVAN_CUDA_CHECK(cudaMalloc(&own, all));
+  const std::size_t all = bytes_to_map(checked_sum(numbers_bytes(), bytes, "a window between GPUs"));
+  std::byte* const own = allocate_window(all);
   CARAVAN_CUDA_CHECK(cudaMemset(own, 0, all));
   CARAVAN_CUDA_CHECK(cudaDeviceSynchronize());
   void* missing = nullptr;
   CARAVAN_CUDA_CHECK(cudaHostAlloc(&missing, sizeof *missing_, cudaHostAllocMapped));
   missing_ = new (missing) std::uint64_t(0);
-  map(static_cast<std::byte*>(own));
+  map(own);
   context_.watch().add(this, [this] { check(); });
 }
 
@@ -109,13 +128,20 @@ void IpcWindow::map(std::byte* own) {
   bootstrap_.barrier();
 }
 
-/// Nobody frees memory that another still writes to; while an exception unwinds the others may never come.
+/// Nobody frees memory that another still writes to. While an exception unwinds the others may never come,
+/// and the GPU may never be done: the process ends with what it has.
 IpcWindow::~IpcWindow() {
   context_.watch().remove(this);
-  cudaStreamSynchronize(context_.stream());
-  for (int rank = 0; rank < size(); ++rank)
-    if (rank != rank_) cudaIpcCloseMemHandle(parts_[static_cast<std::size_t>(rank)]);
-  if (std::uncaught_exceptions() == 0) bootstrap_.barrier();
+  if (context_.watch().is_given_up()) return;
+  try {
+    context_.watch().wait_until([&] { return is_idle(context_.stream()); });
+    check();
+    for (int rank = 0; rank < size(); ++rank)
+      if (rank != rank_) CARAVAN_CUDA_CHECK(cudaIpcCloseMemHandle(parts_[static_cast<std::size_t>(rank)]));
+    bootstrap_.barrier();
+  } catch (const Error& error) {
+    log_local(LogLevel::error, "a window between ranks goes away: " + error.message());
+  }
   cudaFree(parts_[static_cast<std::size_t>(rank_)]);
   cudaFreeHost(missing_);
 }
@@ -132,20 +158,18 @@ void IpcWindow::meet() {
                   .timeout_ns = static_cast<std::uint64_t>(timeout_s_ * 1e9),
                   .missing = missing_};
   for (int rank = 0; rank < size(); ++rank) meeting.numbers[rank] = parts_[static_cast<std::size_t>(rank)];
+  meeting.is_over = reinterpret_cast<std::uint64_t*>(meeting.numbers[rank_] +
+                                                     kNumberBytes * static_cast<std::size_t>(size()));
   post_meeting(meeting, context_.stream());
 }
 
 void IpcWindow::check() const {
   const std::uint64_t missing = std::atomic_ref(*missing_).load();
   if (missing == 0) return;
-  std::string ranks;
-  for (int rank = 0; rank < size(); ++rank) {
-    if ((missing >> rank & 1) != 0) ranks += fmt::format("{}{}", ranks.empty() ? "" : ", ", rank);
-  }
-  throw CommError(
-      fmt::format("rank {} of group '{}' waits for rank {} at a meeting of its GPUs ({:g} s are over). Has "
-                  "it ended, or is it slower by so much?",
-                  rank_, bootstrap_.name(), ranks, timeout_s_));
+  std::vector<int> ranks;
+  for (int rank = 0; rank < size(); ++rank)
+    if ((missing >> rank & 1) != 0) ranks.push_back(bootstrap_.world_rank(rank));
+  throw CommError(missing_text({bootstrap_.name(), bootstrap_.world_rank(rank_), met_, timeout_s_}, ranks));
 }
 
 }  // namespace caravan::cuda

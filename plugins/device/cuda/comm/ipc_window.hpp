@@ -35,7 +35,8 @@ class IpcWindow final : public PeerWindow {
   void meet() override;
 
  private:
-  std::size_t numbers_bytes() const { return kNumberBytes * parts_.size(); }
+  /// Of all ranks, and whether it is over.
+  std::size_t numbers_bytes() const { return kNumberBytes * (parts_.size() + 1); }
   void map(std::byte* own);
   /// Throws CommError when a rank did not come to a meeting.
   void check() const;

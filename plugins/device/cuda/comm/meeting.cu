@@ -32,11 +32,13 @@ __global__ void meet_kernel(Meeting meeting) {
   if (other >= meeting.ranks) return;
   __threadfence_system();
   release(number_of(meeting, other, meeting.rank), meeting.number);
+  if (*meeting.is_over != 0) return;
   const std::uint64_t* const theirs = number_of(meeting, meeting.rank, other);
   const std::uint64_t begin = nanoseconds();
   while (acquire(theirs) < meeting.number) {
     if (nanoseconds() - begin < meeting.timeout_ns) continue;
     atomicOr_system(reinterpret_cast<unsigned long long*>(meeting.missing), 1ull << other);
+    atomicExch(reinterpret_cast<unsigned long long*>(meeting.is_over), 1ull);
     __threadfence_system();
     return;
   }

@@ -13,6 +13,7 @@ inline constexpr std::size_t kNumberBytes = 64;  ///< of one rank's number: a li
 /// A meeting of ranks on their GPUs.
 struct Meeting {
   std::byte* numbers[kMostMeeting];  ///< of each rank: at [from] the meetings to which `from` has come
+  std::uint64_t* is_over = nullptr;  ///< on this GPU: not 0 once a rank was missing; nobody waits any more
   int rank = 0, ranks = 1;
   std::uint64_t number = 0;      ///< of this meeting, from 1
   std::uint64_t timeout_ns = 0;  ///< after which a rank is missing

@@ -2,6 +2,7 @@
 
 #include "caravan/check.hpp"
 #include "plugins/device/cuda/comm/nccl_communicator.hpp"
+#include "plugins/device/cuda/comm/nccl_group.hpp"
 #include "plugins/device/cuda/comm/nccl_types.hpp"
 #include "plugins/device/cuda/device/cuda_error.hpp"
 
@@ -73,9 +74,9 @@ Ticket NcclCommunicator::post_all_to_all_v(TensorView in, std::span<const std::i
       in.data != out.data, CommError,
       "all_to_all in place on a GPU (NCCL would read what has been written). Give it room of its own?");
   return post("all_to_all_v", [&](ncclComm_t, cudaStream_t) {
-    check(ncclGroupStart(), "ncclGroupStart");
+    NcclGroup group(all_.name());
     exchange_blocks(in, in_counts, out, out_counts);
-    return ncclGroupEnd();
+    return group.end();
   });
 }
 

@@ -10,6 +10,7 @@
 #include "caravan/check.hpp"
 #include "caravan/log.hpp"
 #include "plugins/device/cuda/comm/ipc_window.hpp"
+#include "plugins/device/cuda/comm/nccl_group.hpp"
 
 namespace caravan::cuda {
 namespace {
@@ -115,13 +116,13 @@ Ticket NcclCommunicator::post_message(Way way, const TensorView& data, int peer,
 void NcclCommunicator::flush() {
   if (together_.empty()) return;
   queue_.follow_compute();
-  check(ncclGroupStart(), "ncclGroupStart");
-  for (const Message& message : together_) {
+  const std::vector<Message> together = std::exchange(together_, {});
+  NcclGroup group(all_.name());
+  for (const Message& message : together) {
     const auto& [way, data, peer] = message;
     check(pass_on(way, data, peer, all_.get(), queue_.stream()), "messages");
   }
-  check(ncclGroupEnd(), "messages");
-  together_.clear();
+  check(group.end(), "messages");
   flushed_mark_ = queue_.mark();
   ++flushes_;
 }

@@ -19,8 +19,8 @@ namespace caravan::cuda {
 /// which the other sends them.
 ///
 /// Messages of the pipeline lane go to the neighbours on the group's ring over channels of their own, to
-/// others in the lane's order. On other lanes those that are posted between two waits go together, in
-/// whatever order.
+/// others in the lane's order. On other lanes they go together, in whatever order, at the next wait, test or
+/// collective: a wait for one is a wait for all, so none of them may depend on another.
 class NcclCommunicator final : public Communicator {
  public:
   /// [collective over the ranks of `bootstrap`] Borrows both.
@@ -35,6 +35,7 @@ class NcclCommunicator final : public Communicator {
   int rank() const override { return rank_; }
   int size() const override { return size_; }
   std::string name() const override { return all_.name(); }
+  int world_rank(int member) const override { return bootstrap_.world_rank(member); }
   std::unique_ptr<Communicator> split(int color, int key, std::string name) override;
 
   Ticket post_send(TensorView data, int to, int tag) override;

@@ -44,7 +44,7 @@ Context::Context(int ordinal, Determinism determinism) : ordinal_(ordinal), dete
   shared_memory_ = static_cast<std::size_t>(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, ordinal));
   streams_.push_back(make_stream_of(0));
   while (streams_.size() < kLanes) make_stream();
-  workspace_ = std::make_unique<Workspace>(stream());
+  workspace_ = std::make_unique<Workspace>(stream(), watch_);
 }
 
 cudaStream_t Context::make_stream() {
@@ -53,7 +53,12 @@ cudaStream_t Context::make_stream() {
   return streams_.emplace_back(make_stream_of(greatest));
 }
 
+/// Where exchanges may never end the process ends with what it has.
 Context::~Context() {
+  if (watch_.is_given_up()) {
+    static_cast<void>(new decltype(kept_)(std::move(kept_)));  // libraries wait for the GPU when they go
+    return;
+  }
   cudaDeviceSynchronize();
   kept_.clear();
   workspace_.reset();

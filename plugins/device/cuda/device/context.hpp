@@ -60,8 +60,8 @@ class Context {
   Determinism determinism_;
   int multiprocessors_ = 0;
   std::size_t shared_memory_ = 0;
-  std::vector<cudaStream_t> streams_;
   ExchangeWatch watch_;
+  std::vector<cudaStream_t> streams_;
   std::unique_ptr<Workspace> workspace_;
   std::unordered_map<const void*, std::shared_ptr<void>> kept_;
 };

@@ -7,6 +7,7 @@
 #include "plugins/device/cuda/device/choose_gpu.hpp"
 #include "plugins/device/cuda/device/cuda_error.hpp"
 #include "plugins/device/cuda/device/library_versions.hpp"
+#include "plugins/device/cuda/device/queries.hpp"
 #include "plugins/device/cuda/device/recording.hpp"
 
 namespace caravan::cuda {
@@ -31,12 +32,6 @@ MemoryUse current_use() {
       what, gib(bytes), gib(use.free), gib(use.total)));
 }
 
-bool is_idle(cudaStream_t stream) {
-  const cudaError_t answer = cudaStreamQuery(stream);
-  if (answer != cudaErrorNotReady) CARAVAN_CUDA_CHECK(answer);
-  return answer == cudaSuccess;
-}
-
 /// An event is number · kLanes + lane, the numbers of a lane counted from 1; 0 has already happened.
 constexpr std::size_t index_of(Lane lane) {
   return static_cast<std::size_t>(lane);
@@ -46,6 +41,7 @@ constexpr std::size_t index_of(Lane lane) {
 
 CudaDevice::CudaDevice(const Host&, const Config& config)
     : context_(choose_gpu(), config.get_bool("deterministic") ? Determinism::exact : Determinism::fast),
+      staging_(context_.watch()),
       ops_(context_),
       exchanges_(config.get_string("exchanges")) {
   check_libraries();
@@ -80,8 +76,9 @@ void* CudaDevice::allocate(std::size_t bytes, std::string_view what) {
   return data;
 }
 
+/// To free waits for the GPU.
 void CudaDevice::release(void* data) noexcept {
-  cudaFree(data);
+  if (!context_.watch().is_given_up()) cudaFree(data);
 }
 
 std::optional<MemoryUse> CudaDevice::memory_use() const {

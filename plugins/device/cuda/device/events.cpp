@@ -4,6 +4,7 @@
 
 #include "caravan/check.hpp"
 #include "plugins/device/cuda/device/cuda_error.hpp"
+#include "plugins/device/cuda/device/queries.hpp"
 
 namespace caravan::cuda {
 
@@ -32,9 +33,7 @@ void LaneEvents::wait(cudaStream_t stream, std::uint64_t number) const {
 }
 
 bool LaneEvents::has_happened(std::uint64_t number) const {
-  const cudaError_t answer = cudaEventQuery(find(number));
-  if (answer != cudaErrorNotReady) CARAVAN_CUDA_CHECK(answer);
-  return answer == cudaSuccess;
+  return cuda::has_happened(find(number));
 }
 
 }  // namespace caravan::cuda

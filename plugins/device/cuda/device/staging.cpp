@@ -3,10 +3,11 @@
 #include <cstring>
 
 #include "plugins/device/cuda/device/cuda_error.hpp"
+#include "plugins/device/cuda/device/queries.hpp"
 
 namespace caravan::cuda {
 
-Staging::Staging() {
+Staging::Staging(ExchangeWatch& watch) : watch_(watch) {
   void* block = nullptr;
   CARAVAN_CUDA_CHECK(cudaMallocHost(&block, kChunks * kChunkBytes));
   block_ = static_cast<std::byte*>(block);
@@ -17,12 +18,13 @@ Staging::Staging() {
 }
 
 Staging::~Staging() {
+  if (watch_.is_given_up()) return;
   for (const Chunk& chunk : chunks_) cudaEventDestroy(chunk.done);
   cudaFreeHost(block_);
 }
 
 void Staging::finish(Chunk& chunk) {
-  CARAVAN_CUDA_CHECK(cudaEventSynchronize(chunk.done));
+  watch_.wait_until([&] { return has_happened(chunk.done); });
   if (chunk.to != nullptr) std::memcpy(chunk.to, chunk.data, chunk.bytes);
   chunk.to = nullptr;
 }
@@ -37,7 +39,7 @@ Staging::Chunk& Staging::next_chunk() {
 void Staging::to_device(cudaStream_t stream, void* to, const void* from, std::size_t bytes) {
   if (bytes > kChunkBytes) {
     CARAVAN_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream));
-    CARAVAN_CUDA_CHECK(cudaStreamSynchronize(stream));
+    watch_.wait_until([&] { return is_idle(stream); });
     return;
   }
   Chunk& chunk = next_chunk();
@@ -62,10 +64,7 @@ void Staging::to_host(cudaStream_t stream, void* to, const void* from, std::size
 void Staging::deliver_arrived() {
   for (Chunk& chunk : chunks_) {
     if (chunk.to == nullptr) continue;
-    const cudaError_t state = cudaEventQuery(chunk.done);
-    if (state == cudaErrorNotReady) continue;
-    CARAVAN_CUDA_CHECK(state);
-    finish(chunk);
+    if (has_happened(chunk.done)) finish(chunk);
   }
 }
 

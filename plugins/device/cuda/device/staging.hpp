@@ -5,6 +5,8 @@
 #include <array>
 #include <cstddef>
 
+#include "plugins/device/cuda/device/exchange_watch.hpp"
+
 namespace caravan::cuda {
 
 /// Copies between a stream and host memory that is not pinned, through a ring of pinned chunks, so that
@@ -13,7 +15,8 @@ namespace caravan::cuda {
 /// is not pinned.
 class Staging {
  public:
-  Staging();
+  /// Borrows it, to ask while it waits.
+  explicit Staging(ExchangeWatch& watch);
   ~Staging();
   Staging(const Staging&) = delete;
   Staging& operator=(const Staging&) = delete;
@@ -37,8 +40,9 @@ class Staging {
 
   /// The oldest chunk, free to use.
   Chunk& next_chunk();
-  static void finish(Chunk& chunk);
+  void finish(Chunk& chunk);
 
+  ExchangeWatch& watch_;
   std::byte* block_ = nullptr;
   std::array<Chunk, kChunks> chunks_;
   std::size_t used_ = 0;

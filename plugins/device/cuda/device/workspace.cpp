@@ -4,11 +4,12 @@
 
 #include "caravan/check.hpp"
 #include "plugins/device/cuda/device/cuda_error.hpp"
+#include "plugins/device/cuda/device/queries.hpp"
 
 namespace caravan::cuda {
 
 Workspace::~Workspace() {
-  cudaFree(block_);
+  if (!watch_.is_given_up()) cudaFree(block_);
 }
 
 void Workspace::begin(std::size_t bytes, std::size_t takes) {
@@ -24,7 +25,7 @@ void Workspace::grow(std::size_t bytes) {
                 fmt::format("scratch of {} bytes is needed while a graph is captured (there are {}, and it "
                             "cannot grow now). Run the step once before capturing it?",
                             bytes, capacity_));
-  CARAVAN_CUDA_CHECK(cudaStreamSynchronize(stream_));
+  watch_.wait_until([&] { return is_idle(stream_); });
   CARAVAN_CUDA_CHECK(cudaFree(block_));
   block_ = nullptr;
   capacity_ = 0;

@@ -4,6 +4,8 @@
 
 #include <cstddef>
 
+#include "plugins/device/cuda/device/exchange_watch.hpp"
+
 namespace caravan::cuda {
 
 /// Scratch of the operators of one stream: one block that grows to the largest demand seen, so that a step
@@ -13,7 +15,8 @@ class Workspace {
  public:
   static constexpr std::size_t kAlignment = 256;
 
-  explicit Workspace(cudaStream_t stream) : stream_(stream) {}
+  /// Borrows `watch`, to ask while it waits.
+  Workspace(cudaStream_t stream, ExchangeWatch& watch) : stream_(stream), watch_(watch) {}
   ~Workspace();
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
@@ -33,6 +36,7 @@ class Workspace {
   void grow(std::size_t bytes);
 
   cudaStream_t stream_;
+  ExchangeWatch& watch_;
   std::byte* block_ = nullptr;
   std::size_t capacity_ = 0;
   std::size_t used_ = 0;

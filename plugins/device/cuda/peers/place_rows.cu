@@ -129,26 +129,31 @@ __global__ void __launch_bounds__(kThreads)
   arrived[row] = row;
 }
 
-}  // namespace
-
-void CudaOps::place_rows(const PlaceRows& args) {
-  const Call call("place_rows");
+/// The table and who this rank is in it, checked.
+Counts counts_of(const Call& call, const PlaceRows& args) {
   const Matrix table = call.matrix("first_rows", args.first_rows, DType::i32, kAny, kAny);
   const std::int64_t ranks = table.rows, experts = table.columns - 1, local = args.offsets.count() - 1;
   if (local * ranks != experts || args.rank < 0 || args.rank >= ranks || table.stride != table.columns)
     call.fail(std::to_string(local) + " experts of rank " + std::to_string(args.rank) + " of " +
               std::to_string(ranks) + " ranks with " + std::to_string(experts) + " in all");
+  return {table.as<std::int32_t>(), static_cast<int>(ranks), static_cast<int>(local),
+          static_cast<int>(args.rank), static_cast<int>(args.back_rank.count())};
+}
+
+}  // namespace
+
+void CudaOps::place_rows(const PlaceRows& args) {
+  const Call call("place_rows");
+  const Counts counts = counts_of(call, args);
   const std::int64_t choices = args.to_rank.count(), most = args.back_rank.count();
-  const Counts counts{table.as<std::int32_t>(), static_cast<int>(ranks), static_cast<int>(local),
-                      static_cast<int>(args.rank), static_cast<int>(most)};
-  std::int32_t* const offsets = call.indices("offsets", args.offsets, kAny);
+  const auto experts = static_cast<std::size_t>(args.first_rows.extent(1) - 1);
   std::int32_t* const lost = call.indices("lost", args.lost, 1);
   double* const overflow = args.overflow.empty() ? nullptr : call.scalar_f64("overflow", args.overflow);
   Workspace& workspace = context_.workspace();
-  workspace.begin(static_cast<std::size_t>(2 * experts + 1) * sizeof(std::int32_t), 2);
-  const Begins begins{workspace.take<std::int32_t>(static_cast<std::size_t>(experts)),
-                      workspace.take<std::int32_t>(static_cast<std::size_t>(experts) + 1)};
-  begins_kernel<<<1, kThreads, 0, context_.stream()>>>(counts, begins, offsets, lost, overflow);
+  workspace.begin((2 * experts + 1) * sizeof(std::int32_t), 2);
+  const Begins begins{workspace.take<std::int32_t>(experts), workspace.take<std::int32_t>(experts + 1)};
+  begins_kernel<<<1, kThreads, 0, context_.stream()>>>(
+      counts, begins, call.indices("offsets", args.offsets, kAny), lost, overflow);
   CARAVAN_CUDA_LAUNCHED();
   sent_kernel<<<blocks_for(choices, kThreads), kThreads, 0, context_.stream()>>>(
       counts, begins, lost, call.indices("to_rank", args.to_rank, choices),

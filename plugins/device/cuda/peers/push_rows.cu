@@ -19,7 +19,7 @@ struct Push {
   const std::int32_t *choice_of, *to_rank, *to_row;
   const float* weights;
   std::int64_t weights_stride;
-  int rows, top_k, region_rows;
+  int rows, top_k, ranks, region_rows;
   std::byte* regions[kMostRanks];
 };
 
@@ -36,7 +36,8 @@ __device__ Way way_of(const Push& push, int r) {
   way.k = choice - way.source * push.top_k;
   way.rank = push.to_rank[r];
   way.row = push.to_row[r];
-  if (way.row >= push.region_rows) way.rank = -1;
+  // Nothing is written beside the regions, whatever a device that has failed computes.
+  if (way.rank >= push.ranks || way.row < 0 || way.row >= push.region_rows) way.rank = -1;
   return way;
 }
 
@@ -82,17 +83,20 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// Whether rows, and those of every region, begin on 16 bytes and are a multiple of them.
-bool by_16_bytes(const PushRows& args, std::int64_t row_bytes, std::int64_t stride_bytes) {
+/// The largest of 16, 4, 2 and 1 bytes that rows, and those of every region, begin on and are a multiple of.
+int common_access(const PushRows& args, std::int64_t row_bytes, std::int64_t stride_bytes) {
   std::uintptr_t all = reinterpret_cast<std::uintptr_t>(args.rows.data) |
                        static_cast<std::uintptr_t>(row_bytes) | static_cast<std::uintptr_t>(stride_bytes);
   for (std::byte* region : args.regions) all |= reinterpret_cast<std::uintptr_t>(region);
-  return all % 16 == 0;
+  for (const int bytes : {16, 4, 2})
+    if (all % static_cast<std::uintptr_t>(bytes) == 0) return bytes;
+  return 1;
 }
 
 template <class T>
-void push_weighted(const Context& context, const Push& push, const PushRows& args, bool wide,
-                   unsigned blocks) {
+void push_weighted(const Context& context, const Push& push, const PushRows& args, unsigned blocks) {
+  constexpr auto kElement = static_cast<std::int64_t>(sizeof(T));
+  const bool wide = common_access(args, args.rows.extent(1) * kElement, args.rows.stride(0) * kElement) == 16;
   const auto columns = static_cast<int>(args.rows.extent(1));
   const T* rows = args.rows.as<T>();
   constexpr int kWide = 16 / sizeof(T);
@@ -112,18 +116,27 @@ void push_words(const Context& context, const Push& push, const PushRows& args, 
       push, args.rows.as<Word>(), stride_bytes / kBytes, static_cast<int>(row_bytes / kBytes));
 }
 
-}  // namespace
+void push_as_they_are(const Context& context, const Push& push, const PushRows& args, unsigned blocks) {
+  const auto element = static_cast<std::int64_t>(size_of(args.rows.dtype));
+  const std::int64_t row_bytes = args.rows.extent(1) * element, stride_bytes = args.rows.stride(0) * element;
+  switch (common_access(args, row_bytes, stride_bytes)) {
+    case 16:
+      return push_words<uint4>(context, push, args, row_bytes, stride_bytes, blocks);
+    case 4:
+      return push_words<std::uint32_t>(context, push, args, row_bytes, stride_bytes, blocks);
+    case 2:
+      return push_words<std::uint16_t>(context, push, args, row_bytes, stride_bytes, blocks);
+    default:
+      return push_words<std::uint8_t>(context, push, args, row_bytes, stride_bytes, blocks);
+  }
+}
 
-void CudaOps::push_rows(const PushRows& args) {
-  const Call call("push_rows");
+/// What kernels take, checked.
+Push push_of(const Call& call, const PushRows& args, const Matrix& weights) {
   const std::int64_t pushed = args.to_rank.count();
-  call.check("rows", args.rows, {args.rows.dtype, 2, {kAny, kAny}});
   if (args.regions.size() > kMostRanks)
     call.fail("rows to " + std::to_string(args.regions.size()) + " ranks (at most " +
               std::to_string(kMostRanks) + ")");
-  if (pushed == 0) return;
-  const Matrix weights =
-      call.optional_matrix("weights", args.weights, DType::f32, args.rows.extent(0), args.top_k);
   Push push{args.choice_of.empty() ? nullptr : call.indices("choice_of", args.choice_of, pushed),
             call.indices("to_rank", args.to_rank, pushed),
             call.indices("to_row", args.to_row, pushed),
@@ -131,23 +144,30 @@ void CudaOps::push_rows(const PushRows& args) {
             weights.stride,
             static_cast<int>(pushed),
             static_cast<int>(args.top_k),
+            static_cast<int>(args.regions.size()),
             static_cast<int>(args.region_rows),
             {}};
   for (std::size_t rank = 0; rank < args.regions.size(); ++rank) push.regions[rank] = args.regions[rank];
-  const auto element = static_cast<std::int64_t>(size_of(args.rows.dtype));
-  const std::int64_t row_bytes = args.rows.extent(1) * element, stride_bytes = args.rows.stride(0) * element;
-  const bool wide = by_16_bytes(args, row_bytes, stride_bytes);
+  return push;
+}
+
+}  // namespace
+
+void CudaOps::push_rows(const PushRows& args) {
+  const Call call("push_rows");
+  call.check("rows", args.rows, {args.rows.dtype, 2, {kAny, kAny}});
+  const std::int64_t pushed = args.to_rank.count();
+  if (pushed == 0) return;
+  const Matrix weights =
+      call.optional_matrix("weights", args.weights, DType::f32, args.rows.extent(0), args.top_k);
+  const Push push = push_of(call, args, weights);
   const unsigned blocks = blocks_for(pushed, kWarps, kMostBlocks);
-  if (weights)
-    call.compute_type("rows", args.rows) == DType::bf16
-        ? push_weighted<__nv_bfloat16>(context_, push, args, wide, blocks)
-        : push_weighted<float>(context_, push, args, wide, blocks);
-  else if (wide)
-    push_words<uint4>(context_, push, args, row_bytes, stride_bytes, blocks);
-  else if (row_bytes % 4 == 0 && stride_bytes % 4 == 0)
-    push_words<std::uint32_t>(context_, push, args, row_bytes, stride_bytes, blocks);
+  if (!weights)
+    push_as_they_are(context_, push, args, blocks);
+  else if (call.compute_type("rows", args.rows) == DType::bf16)
+    push_weighted<__nv_bfloat16>(context_, push, args, blocks);
   else
-    push_words<std::uint16_t>(context_, push, args, row_bytes, stride_bytes, blocks);
+    push_weighted<float>(context_, push, args, blocks);
   CARAVAN_CUDA_LAUNCHED();
 }
 
