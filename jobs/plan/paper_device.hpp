@@ -39,6 +39,10 @@ class PaperDevice final : public Device {
 
   std::string_view name() const override { return asked_.name(); }
   std::string description() const override { return asked_.description(); }
+  /// As the other's tensors travel, which need no host memory where they are in it.
+  std::string exchange_path() const override {
+    return asked_.memory() == Memory::host ? "MPI" : asked_.exchange_path();
+  }
   /// Never the host's, which callers may write to.
   Memory memory() const override { return Memory::device; }
   DType compute_dtype() const override { return asked_.compute_dtype(); }

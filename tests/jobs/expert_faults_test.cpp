@@ -252,8 +252,8 @@ TEST_F(ExpertFaults, ADryRunSaysWhoBringsRowsAndHowMany) {
   EXPECT_THAT(outcome.out, HasSubstr("experts: 4 of 8 on each of 2 ranks; dispatch all_to_all\n"));
   EXPECT_THAT(outcome.out, HasSubstr("rows to experts and back"));
   EXPECT_THAT(outcome.out, HasSubstr("# exchanges of a step, sent by rank 0, over MPI\n"));
-  const Outcome written = dry_run(
-      4, {"parallel.data_shard=4", "parallel.expert=2", "model.experts=8", "model.dispatch=deepep"});
+  const Outcome written =
+      dry_run(4, {"parallel.data_shard=4", "parallel.expert=2", "model.experts=8", "model.dispatch=deepep"});
   EXPECT_THAT(written.out, HasSubstr("sent by rank 0, over MPI; rows of experts through memory in common\n"));
 }
 

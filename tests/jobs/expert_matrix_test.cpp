@@ -251,7 +251,8 @@ TEST_F(Experts, whole_on_every_rank_do_too) {
 }
 
 TEST_F(Experts, whose_dispatcher_is_another_do_too) {
-  std::vector<const char*> dispatchers{"model.dispatch={name: all_to_all, room: 8}"};
+  std::vector<const char*> dispatchers{"model.dispatch={name: all_to_all, room: 8}",
+                                       "model.dispatch={name: deepep, room: 8}"};
   if (test::test_device() == "host")
     dispatchers.push_back("model.dispatch=exchanged");  // it is for host memory
   for (const char* dispatch : dispatchers) expect_equal({widest({dispatch})}, 6);
@@ -259,7 +260,6 @@ TEST_F(Experts, whose_dispatcher_is_another_do_too) {
 
 /// Rows that are written straight to other ranks, two exchanges at a time under `dualpipev`.
 TEST_F(Experts, whose_rows_are_written_to_the_memory_of_others_do_too) {
-  if (test::test_device() != "host") GTEST_SKIP() << "windows of GPUs are not there yet";
   std::vector<Layout> layouts{widest({"model.dispatch=deepep"})};
   for (const char* schedule : {"zbv", "dualpipev"}) {
     const int expert = std::min(ranks() / 2, kExperts);
@@ -270,7 +270,6 @@ TEST_F(Experts, whose_rows_are_written_to_the_memory_of_others_do_too) {
 
 /// The rows of an expert lie in one order whoever brings them, so nothing differs.
 TEST_F(Experts, are_the_same_to_the_bit_whichever_dispatcher_brings_their_rows) {
-  if (test::test_device() != "host") GTEST_SKIP() << "windows of GPUs are not there yet";
   const Model model{{"model.top_k=2", "model.score_on=output", "model.capacity_factor=0.7"}};
   const StepsTaken sent = taken(job_of(widest({"model.dispatch=all_to_all"}), model, ranks()), *world_,
                                 Skew::none),

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <optional>
+#include <vector>
 
 #include "caravan/config.hpp"
 #include "caravan/error.hpp"
@@ -80,6 +81,59 @@ TEST_F(Nccl, RefusesWhatItCannotSend) {
               HasSubstr("broadcast on group 'world': from rank"));
   EXPECT_THAT(message_of<CommError>([&] { (void)group().post_all_to_all(rows, rows); }),
               HasSubstr("in place"));
+}
+
+/// Rows of every rank in the memory of every other, with no host between.
+class Windows : public TensorExchanges<NcclBackend<Lane::expert>> {
+ protected:
+  void SetUp() override {
+    TensorExchanges::SetUp();
+    if (IsSkipped()) return;
+    if (size() == 1) GTEST_SKIP() << "one rank shares nothing";
+    if (!group().why_no_window().empty()) GTEST_SKIP() << group().why_no_window();
+  }
+  /// This rank's number of `round`, at its place in the part of every rank.
+  void write(const PeerWindow& window, int round) {
+    for (int to = 0; to < size(); ++to) {
+      const float number = static_cast<float>(100 * round + 10 * rank() + to);
+      device().copy_from_host(Lane::compute,
+                              window.part(to) + sizeof number * static_cast<std::size_t>(rank()), &number,
+                              sizeof number);
+    }
+  }
+};
+
+TEST_F(Windows, ShowWhatOthersWroteBeforeAMeeting) {
+  const auto window = group().open_window(sizeof(float) * static_cast<std::size_t>(size()), 60);
+  std::vector<std::vector<float>> seen(50, std::vector<float>(static_cast<std::size_t>(size())));
+  for (int round = 0; round < 50; ++round) {
+    write(*window, round);
+    window->meet();
+    auto& numbers = seen[static_cast<std::size_t>(round)];
+    device().copy_to_host(Lane::compute, numbers.data(), window->part(rank()),
+                          numbers.size() * sizeof(float));
+    window->meet();
+  }
+  device().synchronize();
+  for (int round = 0; round < 50; ++round)
+    for (int from = 0; from < size(); ++from)
+      ASSERT_EQ(seen[static_cast<std::size_t>(round)][static_cast<std::size_t>(from)],
+                static_cast<float>(100 * round + 10 * from + rank()))
+          << round;
+}
+
+/// The last test of this program: its GPU does not wait for anything afterwards.
+TEST_F(Windows, NameWhoDoesNotComeAndWaitForNothingMore) {
+  auto window = group().open_window(64, 0.5);
+  if (rank() != size() - 1) {
+    for (int meeting = 0; meeting < 20; ++meeting) window->meet();
+    const auto start = std::chrono::steady_clock::now();
+    EXPECT_THAT(message_of<CommError>([&] { device().synchronize(); }),
+                HasSubstr("waits for rank " + std::to_string(size() - 1)));
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
+  }
+  group().barrier();
+  (void)window.release();  // its end is a meeting of hosts, to which those that gave up do not come
 }
 
 }  // namespace
