@@ -126,8 +126,10 @@ void SharedWindow::meet() {
   auto last = Clock::now();
   for (int asked = 0; !have_all_come(); asked = std::min(asked + 1, kQuick)) {
     if (asked < kQuick) continue;
-    int is_there = 0;  // drives what else is under way, which another rank may wait for
-    check_mpi(MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, comm_, &is_there, MPI_STATUS_IGNORE), "MPI_Iprobe",
+    // Looking for a message in vain drives what else is under way, which another rank may wait for. A rank
+    // sends itself none; one from another that waits here would be found, and nothing driven.
+    int is_there = 0;
+    check_mpi(MPI_Iprobe(rank_, MPI_ANY_TAG, comm_, &is_there, MPI_STATUS_IGNORE), "MPI_Iprobe",
               group_.name());
     ::sched_yield();
     const auto now = Clock::now();
