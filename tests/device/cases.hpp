@@ -16,6 +16,7 @@ std::vector<Problem> expert_problems(Storage storage);
 std::vector<Problem> peer_problems(Storage storage);
 std::vector<Problem> router_problems(Storage storage);
 std::vector<Problem> loss_problems(Storage storage);
+std::vector<Problem> vocabulary_problems(Storage storage);
 std::vector<Problem> update_problems(Storage storage);
 
 /// All of the above, made once in the process.

@@ -23,22 +23,42 @@ std::vector<std::int32_t> some_ids(std::int64_t count, std::int64_t vocabulary) 
   return ids;
 }
 
-Problem embedding_forward(const RowShape& s, Storage storage) {
-  ProblemBuilder b(name_of("embedding_forward", s), storage);
-  const Handle ids = b.indices("ids", {s.rows}, some_ids(s.rows, 11));
-  const Handle table = b.random("table", {11, s.width}), out = b.output("out", {s.rows, s.width});
+/// Words of the vocabulary of the cases of embeddings.
+constexpr std::int64_t kVocabulary = 11;
+
+/// A table of ids from first_id on: some of the vocabulary, or all of it.
+struct Table {
+  std::int64_t rows = kVocabulary, first_id = 0;
+
+  std::int64_t of_all_ranks() const { return rows == kVocabulary ? 0 : kVocabulary; }
+  std::string variant() const { return rows == kVocabulary ? "" : fmt::format("_{}from{}", rows, first_id); }
+};
+constexpr Table kTables[] = {{}, {5, 4}, {3, 0}};
+
+Problem embedding_forward(const RowShape& s, Storage storage, const Table& part) {
+  ProblemBuilder b(name_of("embedding_forward", s, part.variant()), storage);
+  const Handle ids = b.indices("ids", {s.rows}, some_ids(s.rows, kVocabulary));
+  const Handle table = b.random("table", {part.rows, s.width}), out = b.output("out", {s.rows, s.width});
   return b.build([=](Ops& ops, const Views& v) {
-    ops.embedding_forward({.ids = v[ids], .table = v[table], .out = v[out]});
+    ops.embedding_forward({.ids = v[ids],
+                           .table = v[table],
+                           .out = v[out],
+                           .first_id = part.first_id,
+                           .vocabulary = part.of_all_ranks()});
   });
 }
 
-Problem embedding_backward_weight(const RowShape& s, Storage storage) {
-  ProblemBuilder b(name_of("embedding_backward_weight", s), storage);
-  const Handle ids = b.indices("ids", {s.rows}, some_ids(s.rows, 11));
+Problem embedding_backward_weight(const RowShape& s, Storage storage, const Table& part) {
+  ProblemBuilder b(name_of("embedding_backward_weight", s, part.variant()), storage);
+  const Handle ids = b.indices("ids", {s.rows}, some_ids(s.rows, kVocabulary));
   const Handle dout = b.random("dout", {s.rows, s.width});
-  const Handle dtable = b.contiguous(b.f32_random("dtable", {11, s.width}));
+  const Handle dtable = b.contiguous(b.f32_random("dtable", {part.rows, s.width}));
   return b.build([=](Ops& ops, const Views& v) {
-    ops.embedding_backward_weight({.ids = v[ids], .dout = v[dout], .dtable = v[dtable]});
+    ops.embedding_backward_weight({.ids = v[ids],
+                                   .dout = v[dout],
+                                   .dtable = v[dtable],
+                                   .first_id = part.first_id,
+                                   .vocabulary = part.of_all_ranks()});
   });
 }
 
@@ -110,8 +130,10 @@ Problem add(const RowShape& s, Storage storage) {
 std::vector<Problem> elementwise_problems(Storage storage) {
   std::vector<Problem> problems;
   for (const RowShape& shape : kShapes) {
-    problems.push_back(embedding_forward(shape, storage));
-    problems.push_back(embedding_backward_weight(shape, storage));
+    for (const Table& part : kTables) {
+      problems.push_back(embedding_forward(shape, storage, part));
+      problems.push_back(embedding_backward_weight(shape, storage, part));
+    }
     problems.push_back(swiglu_forward(shape, storage));
     problems.push_back(gelu_forward(shape, storage));
     problems.push_back(add(shape, storage));

@@ -94,6 +94,50 @@ TEST_F(CudaTest, AWordOutsideTheVocabularyIsNotANumber) {
   for (std::size_t i = 2; i < 6; ++i) EXPECT_TRUE(std::isnan(rows[i])) << i;
 }
 
+/// Another rank's is 0 here, because the rows of all ranks are added up.
+TEST_F(CudaTest, AWordOfAnotherRankIsZeroAndOneOfNoRankIsNotANumber) {
+  const TensorView table = place<float>({1, 2, 3, 4}).reshape({2, 2});
+  const TensorView out = place(std::vector<float>(10, 9)).reshape({5, 2});
+  device().ops().embedding_forward({.ids = place<std::int32_t>({6, 4, 7, 8, -1}),
+                                    .table = table,
+                                    .out = out,
+                                    .first_id = 5,
+                                    .vocabulary = 8});
+  const std::vector<float> rows = read<float>(out);
+  EXPECT_EQ(rows[0], 3);
+  for (std::size_t i = 2; i < 6; ++i) EXPECT_EQ(rows[i], 0) << i;
+  for (std::size_t i = 6; i < 10; ++i) EXPECT_TRUE(std::isnan(rows[i])) << i;
+}
+
+class CudaLabelsTest : public CudaTest {
+ protected:
+  /// Labels' logits as statistics of a projection of two ids, 5 and 6, have them.
+  std::vector<float> logits_of_labels(const std::vector<std::int32_t>& labels, std::int64_t vocabulary) {
+    const auto tokens = static_cast<std::int64_t>(labels.size());
+    const TensorView x = place(std::vector<float>(labels.size(), 1)).reshape({tokens, 1}),
+                     w = place<float>({2, 3}).reshape({2, 1});
+    const TensorView statistics = place(std::vector<float>(3 * labels.size(), 9)).reshape({3, tokens});
+    device().ops().vocabulary_statistics({.x = x,
+                                          .w = w,
+                                          .labels = place(labels),
+                                          .statistics = statistics,
+                                          .first_id = 5,
+                                          .vocabulary = vocabulary});
+    return read<float>(statistics.rows(2, 3));
+  }
+};
+
+TEST_F(CudaLabelsTest, OfNoRankHaveALogitThatIsNotANumber) {
+  const std::vector<float> of_all = logits_of_labels({6, kIgnoredLabel, 4, 7, 8, -1}, 8);
+  EXPECT_EQ(of_all[0], 3);
+  for (std::size_t t = 1; t < 4; ++t) EXPECT_EQ(of_all[t], 0) << t;
+  for (std::size_t t = 4; t < 6; ++t) EXPECT_TRUE(std::isnan(of_all[t])) << t;
+  const std::vector<float> alone = logits_of_labels({5, kIgnoredLabel, 4, 7}, 0);
+  EXPECT_EQ(alone[0], 2);
+  EXPECT_EQ(alone[1], 0) << "ignored";
+  for (std::size_t t = 2; t < 4; ++t) EXPECT_TRUE(std::isnan(alone[t])) << t;
+}
+
 /// Sums of many parts in another order would differ in their last bits.
 TEST_F(CudaTest, TwoRunsGiveTheSameBits) {
   constexpr std::int64_t kTokens = 5000, kWidth = 256;

@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -5,6 +6,8 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <string>
+#include <vector>
 
 #include "caravan/error.hpp"
 #include "tests/device/host_fixture.hpp"
@@ -14,6 +17,7 @@
 namespace caravan::testing {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 TEST(HostDevice, gives_memory_aligned_to_a_cache_line_and_large_blocks_to_a_huge_page) {
@@ -88,6 +92,58 @@ TEST(HostOps, names_operator_and_argument_of_a_wrong_call) {
               HasSubstr("'w' is bf16 (needs f32)"));
 }
 
+/// What operators of a vocabulary say of an id and the same label, where the table and the projection have
+/// ids 4 to 6, the embedding first.
+std::vector<std::string> refusals_of(std::int32_t id, std::int64_t vocabulary) {
+  float values[3] = {};
+  const TensorView ids(&id, DType::i32, {1}), table(values, DType::f32, {3, 1}),
+      row(values, DType::f32, {1, 1}), lse(values, DType::f32, {1});
+  Ops& ops = host_device().ops();
+  const auto refusal = [](const auto& call) { return message_of<DeviceError>(call); };
+  return {refusal([&] {
+            ops.embedding_forward({ids, table, row, 4, vocabulary});
+          }),
+          refusal([&] {
+            ops.embedding_backward_weight({ids, row, table, 4, vocabulary});
+          }),
+          refusal([&] {
+            ops.vocabulary_statistics({row, table, {}, ids, table, {}, 4, vocabulary});
+          }),
+          refusal([&] {
+            ops.vocabulary_gradient({row, table, {}, ids, lse, row, table, {}, 4, vocabulary});
+          })};
+}
+
+TEST(HostOps, refuse_an_id_that_no_rank_has) {
+  const auto id = [](std::string_view problem) { return HasSubstr(fmt::format("ids[0] is {})", problem)); };
+  const auto label = [](std::string_view problem) { return HasSubstr(fmt::format("label {})", problem)); };
+  const auto are = [](const auto& of_id, const auto& of_label) {
+    return ElementsAre(of_id, of_id, of_label, of_label);
+  };
+  EXPECT_THAT(refusals_of(8, 8),
+              are(id("8 (the vocabulary has 8"), label("8 of token 0 (the vocabulary has 8 entries")));
+  EXPECT_THAT(refusals_of(-1, 8),
+              are(id("-1 (the vocabulary has 8"), label("-1 of token 0 (the vocabulary has 8 entries")));
+  EXPECT_THAT(refusals_of(7, 0), are(id("7 (the vocabulary has 3 from 4 on"),
+                                     label("7 of token 0 (the vocabulary has 3 entries from 4 on")));
+}
+
+TEST(HostOps, refuse_an_id_outside_a_whole_table) {
+  float values[3] = {};
+  std::int32_t id = 3;
+  const TensorView ids(&id, DType::i32, {1}), table(values, DType::f32, {3, 1}),
+      row(values, DType::f32, {1, 1});
+  Ops& ops = host_device().ops();
+  EXPECT_EQ(message_of<DeviceError>([&] {
+              ops.embedding_forward({ids, table, row});
+            }),
+            "embedding_forward on device 'host': ids[0] is 3 (the vocabulary has 3)");
+  EXPECT_EQ(message_of<DeviceError>([&] {
+              ops.vocabulary_statistics({row, table, {}, ids, table});
+            }),
+            "vocabulary_statistics on device 'host': label 3 of token 0 (the vocabulary has 3 entries)");
+}
+
 /// Loss over `vocabulary` words with one logit replaced.
 double loss_with(float extreme, bool at_label) {
   constexpr std::int64_t kVocabulary = 37;
@@ -109,6 +165,39 @@ TEST(HostOps, a_loss_that_is_not_a_number_stays_none) {
   EXPECT_FALSE(std::isfinite(loss_with(std::numeric_limits<float>::infinity(), false)));
   EXPECT_NEAR(loss_with(1000, true), 0, 1e-6);
   EXPECT_NEAR(loss_with(1000, false), 1000, 1e-3);
+}
+
+/// Loss of one token over two parts of a vocabulary, the second with one logit replaced.
+double loss_of_parts_with(float extreme) {
+  constexpr std::int64_t kRows = 19;
+  float x = 1, lse = 0, statistics[2][3] = {};
+  std::vector<float> w(2 * kRows);
+  w.back() = extreme;
+  std::int32_t label = 3;
+  double loss = 0;
+  Ops& ops = host_device().ops();
+  const TensorView labels(&label, DType::i32, {1});
+  for (std::int64_t p : {0, 1}) {
+    ops.vocabulary_statistics({.x = TensorView(&x, DType::f32, {1, 1}),
+                               .w = TensorView(w.data() + p * kRows, DType::f32, {kRows, 1}),
+                               .labels = labels,
+                               .statistics = TensorView(statistics[p], DType::f32, {3, 1}),
+                               .first_id = p * kRows,
+                               .vocabulary = 2 * kRows});
+  }
+  ops.vocabulary_loss({.labels = labels,
+                       .statistics = TensorView(statistics, DType::f32, {2, 3, 1}),
+                       .lse = TensorView(&lse, DType::f32, {1}),
+                       .loss_sum = TensorView(&loss, DType::f64, {1}),
+                       .rows = 1});
+  return loss;
+}
+
+TEST(HostOps, a_loss_of_parts_that_is_not_a_number_stays_none) {
+  EXPECT_TRUE(std::isnan(loss_of_parts_with(std::numeric_limits<float>::quiet_NaN())));
+  EXPECT_FALSE(std::isfinite(loss_of_parts_with(std::numeric_limits<float>::infinity())));
+  EXPECT_NEAR(loss_of_parts_with(-std::numeric_limits<float>::infinity()), std::log(37), 1e-5);
+  EXPECT_NEAR(loss_of_parts_with(1000), 1000, 1e-3);
 }
 
 TEST(HostOps, a_sum_of_squares_that_is_not_a_number_stays_none) {

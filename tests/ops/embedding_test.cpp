@@ -51,6 +51,26 @@ TEST(Embedding, GradientsAreAdded) {
   EXPECT_THAT(dtable.values(), ElementsAre(10, 27));
 }
 
+TEST(Embedding, RowsOfOtherRanksAreZeros) {
+  ReferenceOps ops;
+  Tensor table({2, 2}, {1, 2, 3, 4}), out({4, 2}, {9, 9, 9, 9, 9, 9, 9, 9});
+  Ids ids({4}, {5, 4, 7, 6});
+
+  ops.embedding_forward({.ids = ids, .table = table, .out = out, .first_id = 5, .vocabulary = 8});
+
+  EXPECT_THAT(out.values(), ElementsAre(1, 2, 0, 0, 0, 0, 3, 4));
+}
+
+TEST(Embedding, TokensOfOtherRanksAddNothing) {
+  ReferenceOps ops;
+  Tensor dtable({2, 1}, {10, 20}), dout({4, 1}, {1, 2, 3, 4});
+  Ids ids({4}, {5, 4, 7, 6});
+
+  ops.embedding_backward_weight({.ids = ids, .dout = dout, .dtable = dtable, .first_id = 5, .vocabulary = 8});
+
+  EXPECT_THAT(dtable.values(), ElementsAre(11, 24));
+}
+
 TEST(Embedding, RefusesAnIdOutsideTheTable) {
   ReferenceOps ops;
   Tensor table({3, 2}), out({2, 2});
@@ -58,6 +78,35 @@ TEST(Embedding, RefusesAnIdOutsideTheTable) {
 
   EXPECT_EQ(message_of<DeviceError>([&] { ops.embedding_forward({.ids = ids, .table = table, .out = out}); }),
             "embedding_forward on device 'reference': id 3 of token 1 (the table has 3 rows)");
+}
+
+/// What both operators say of ids {good, bad} and a table of 3 rows, without their names.
+std::string refusal_of(std::int32_t good, std::int32_t bad, std::int64_t first_id, std::int64_t vocabulary) {
+  ReferenceOps ops;
+  Tensor table({3, 2}), rows({2, 2});
+  Ids ids({2}, {good, bad});
+  const std::string forward = message_of<DeviceError>([&] {
+    ops.embedding_forward(
+        {.ids = ids, .table = table, .out = rows, .first_id = first_id, .vocabulary = vocabulary});
+  });
+  const std::string backward = message_of<DeviceError>([&] {
+    ops.embedding_backward_weight(
+        {.ids = ids, .dout = rows, .dtable = table, .first_id = first_id, .vocabulary = vocabulary});
+  });
+  const auto problem = [](const std::string& message) { return message.substr(message.find(':') + 2); };
+  EXPECT_EQ(problem(backward), problem(forward));
+  return problem(forward);
+}
+
+TEST(Embedding, RefusesAnIdThatNoRankHas) {
+  EXPECT_EQ(refusal_of(2, -1, 0, 0), "id -1 of token 1 (the table has 3 rows)");
+  EXPECT_EQ(refusal_of(7, 8, 4, 8), "id 8 of token 1 (the table has 8 rows)");
+  EXPECT_EQ(refusal_of(0, -1, 4, 8), "id -1 of token 1 (the table has 8 rows)");
+}
+
+TEST(Embedding, OfAPartAloneBeginsAtItsFirstId) {
+  EXPECT_EQ(refusal_of(4, 3, 4, 0), "id 3 of token 1 (the table has 3 rows from 4 on)");
+  EXPECT_EQ(refusal_of(6, 7, 4, 0), "id 7 of token 1 (the table has 3 rows from 4 on)");
 }
 
 TEST(Positions, RepeatForEachSequenceFromTheFirst) {

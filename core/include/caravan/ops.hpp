@@ -86,6 +86,9 @@ class Ops {
   X(push_rows, PushRows)                                         \
   X(mark_lost, MarkLost)                                         \
   X(linear_cross_entropy, LinearCrossEntropy)                    \
+  X(vocabulary_statistics, VocabularyStatistics)                 \
+  X(vocabulary_loss, VocabularyLoss)                             \
+  X(vocabulary_gradient, VocabularyGradient)                     \
   X(dropout, Dropout)                                            \
   X(add, Add)                                                    \
   X(adamw_step, AdamWStep)                                       \

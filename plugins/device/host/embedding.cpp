@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "caravan/ops/id_range.hpp"
 #include "host_ops.hpp"
 #include "parallel.hpp"
 #include "view.hpp"
@@ -10,12 +11,19 @@ namespace caravan::host {
 namespace {
 
 /// Before the loop, because an exception must not leave a worker.
-void check_ids(const Call& call, const std::int32_t* ids, std::int64_t count, std::int64_t vocabulary) {
+const std::int32_t* check_ids(const Call& call, const TensorView& view, std::int64_t count,
+                              const IdRange& all) {
+  const std::int32_t* ids = call.indices("ids", view, count);
   for (std::int64_t t = 0; t < count; ++t) {
-    if (ids[t] < 0 || ids[t] >= vocabulary) {
-      call.fail(fmt::format("ids[{}] is {} (the vocabulary has {})", t, ids[t], vocabulary));
-    }
+    if (all.has(ids[t])) continue;
+    call.fail(fmt::format("ids[{}] is {} (the vocabulary has {}{})", t, ids[t], all.count, all.from_where()));
   }
+  return ids;
+}
+
+/// Other rows are other ranks'.
+bool has_row(const Matrix& table, std::int64_t row) {
+  return row >= 0 && row < table.rows;
 }
 
 }  // namespace
@@ -24,19 +32,27 @@ void HostOps::embedding_forward(const EmbeddingForward& args) {
   const Call call("embedding_forward");
   const Matrix table = call.matrix("table", args.table, kAny, kAny);
   const Matrix out = call.matrix("out", args.out, kAny, table.columns);
-  const std::int32_t* ids = call.indices("ids", args.ids, out.rows);
-  check_ids(call, ids, out.rows, table.rows);
-  for_each(out.rows, [&](std::int64_t t, std::int64_t) { out.line(t) = table.line(ids[t]); });
+  const std::int32_t* ids = check_ids(call, args.ids, out.rows, ids_of_all_ranks(args, table.rows));
+  for_each(out.rows, [&](std::int64_t t, std::int64_t) {
+    const std::int64_t row = ids[t] - args.first_id;
+    if (has_row(table, row)) {
+      out.line(t) = table.line(row);
+    } else {
+      out.line(t) = 0;
+    }
+  });
 }
 
 void HostOps::embedding_backward_weight(const EmbeddingBackwardWeight& args) {
   const Call call("embedding_backward_weight");
   const Matrix dtable = call.matrix("dtable", args.dtable, kAny, kAny);
   const Matrix dout = call.matrix("dout", args.dout, kAny, dtable.columns);
-  const std::int32_t* ids = call.indices("ids", args.ids, dout.rows);
-  check_ids(call, ids, dout.rows, dtable.rows);
+  const std::int32_t* ids = check_ids(call, args.ids, dout.rows, ids_of_all_ranks(args, dtable.rows));
   // One after the other: two tokens may be the same word.
-  for (std::int64_t t = 0; t < dout.rows; ++t) dtable.line(ids[t]) += dout.line(t);
+  for (std::int64_t t = 0; t < dout.rows; ++t) {
+    const std::int64_t row = ids[t] - args.first_id;
+    if (has_row(dtable, row)) dtable.line(row) += dout.line(t);
+  }
 }
 
 void HostOps::add_positions(const AddPositions& args) {

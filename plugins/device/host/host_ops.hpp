@@ -26,6 +26,9 @@ class HostOps final : public ReferenceOps {
     return {"own loops", "product, then SwiGLU"};
   }
   OperatorPath path_of(const ClipFactor&) const override { return {"plain loops", "one number"}; }
+  OperatorPath path_of(const VocabularyLoss&) const override {
+    return {"plain loops", "few numbers a token"};
+  }
 
   void embedding_forward(const EmbeddingForward& args) override;
   void embedding_backward_weight(const EmbeddingBackwardWeight& args) override;
@@ -56,6 +59,8 @@ class HostOps final : public ReferenceOps {
   void combine_forward(const CombineForward& args) override;
   void combine_backward(const CombineBackward& args) override;
   void linear_cross_entropy(const LinearCrossEntropy& args) override;
+  void vocabulary_statistics(const VocabularyStatistics& args) override;
+  void vocabulary_gradient(const VocabularyGradient& args) override;
   void dropout(const Dropout& args) override;
   void add(const Add& args) override;
   void adamw_step(const AdamWStep& args) override;

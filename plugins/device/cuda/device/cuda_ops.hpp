@@ -30,6 +30,8 @@ class CudaOps final : public Ops {
   OperatorPath path_of(const GateUpForward& args) const override;
   OperatorPath path_of(const DownBackwardInput& args) const override;
   OperatorPath path_of(const LinearCrossEntropy& args) const override;
+  OperatorPath path_of(const VocabularyStatistics& args) const override;
+  OperatorPath path_of(const VocabularyGradient& args) const override;
 
  private:
   Context& context_;

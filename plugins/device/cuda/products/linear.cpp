@@ -1,5 +1,5 @@
-#include "plugins/device/cuda/device/cuda_error.hpp"
 #include "plugins/device/cuda/device/cuda_ops.hpp"
+#include "plugins/device/cuda/kernels/clear.hpp"
 #include "plugins/device/cuda/kernels/columns.hpp"
 #include "plugins/device/cuda/products/matrix_product.hpp"
 #include "plugins/device/cuda/products/narrow_product.hpp"
@@ -10,12 +10,6 @@ namespace {
 /// [count] f32 or bf16 as told by the compute type, or absent.
 Matrix bias_of(const Call& call, const TensorView& bias, DType type, std::int64_t count) {
   return bias.empty() ? Matrix{} : call.vector("bias", bias, type, count);
-}
-
-void clear(const Matrix& m, cudaStream_t stream) {
-  const std::size_t width = static_cast<std::size_t>(m.columns) * sizeof(float);
-  CARAVAN_CUDA_CHECK(cudaMemset2DAsync(m.data, static_cast<std::size_t>(m.stride) * sizeof(float), 0, width,
-                                       static_cast<std::size_t>(m.rows), stream));
 }
 
 MatrixProduct forward_product(const LinearForward& args) {

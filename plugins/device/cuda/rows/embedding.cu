@@ -2,29 +2,31 @@
 #include <limits>
 #include <string>
 
+#include "caravan/ops/id_range.hpp"
 #include "plugins/device/cuda/device/cuda_ops.hpp"
 #include "plugins/device/cuda/kernels/rows.cuh"
 
 namespace caravan::cuda {
 namespace {
 
-/// A token outside the vocabulary becomes a row that is not a number, and so the loss: the host does not see
-/// the ids, and a wrong vector must not pass for a right one.
+/// An id that no rank has becomes a row that is not a number, and so the loss: the host does not see the ids,
+/// and a wrong vector must not pass for a right one.
 template <class T>
 struct EmbeddingRows {
   const std::int32_t* ids;
   Rows<T> table, out;
-  std::int64_t vocabulary;
+  IdRange own, all;
 
   template <int N>
   __device__ void at(std::int64_t row, std::int64_t column) const {
     const std::int32_t id = __ldg(ids + row);
     Floats<N> v;
-    if (id >= 0 && id < vocabulary) {
-      v = load<N>(table.at(id, column));
+    if (own.has(id) && all.has(id)) {
+      v = load<N>(table.at(id - own.first, column));
     } else {
+      const float of_others = all.has(id) ? 0.0f : std::numeric_limits<float>::quiet_NaN();
 #pragma unroll
-      for (int i = 0; i < N; ++i) v[i] = std::numeric_limits<float>::quiet_NaN();
+      for (int i = 0; i < N; ++i) v[i] = of_others;
     }
     store(out.at(row, column), v);
   }
@@ -54,9 +56,10 @@ void CudaOps::embedding_forward(const EmbeddingForward& args) {
   const Matrix table = call.matrix("table", args.table, type, kAny, kAny);
   const Matrix out = call.matrix("out", args.out, type, kAny, table.columns);
   const std::int32_t* ids = call.indices("ids", args.ids, out.rows);
+  const IdRange all = ids_of_all_ranks(args, table.rows);
   with_type_and_step(type, rows_of_16_bytes({table, out}), [&]<class T, int N>() {
     launch_rows<N>(context_, call, out.rows, out.columns,
-                   EmbeddingRows<T>{ids, Rows<T>(table), Rows<T>(out), table.rows});
+                   EmbeddingRows<T>{ids, Rows<T>(table), Rows<T>(out), {args.first_id, table.rows}, all});
   });
 }
 

@@ -3,10 +3,10 @@
 #include "plugins/device/cuda/device/cuda_ops.hpp"
 #include "plugins/device/cuda/kernels/rows.cuh"
 
-// dtable[id] += Σ of dout over the tokens with that id, always added in the order of the tokens. The tokens
-// are grouped by id with counters, which come out in any order; a token's place in its group is then the
-// number of smaller tokens in it, so the sums do not depend on timing. No sort, and nothing is done for the
-// words of the vocabulary that do not occur but clearing their counters.
+// dtable[id − first_id] += Σ of dout over the tokens with that id, always added in the order of the tokens.
+// The tokens are grouped by id with counters, which come out in any order; a token's place in its group is
+// then the number of smaller tokens in it, so the sums do not depend on timing. No sort, and nothing is done
+// for the words of the vocabulary that do not occur but clearing their counters.
 namespace caravan::cuda {
 namespace {
 
@@ -15,46 +15,54 @@ constexpr int kWarps = kThreads / kWarp;
 /// Tokens that one warp adds up on its own; the whole block shares what has more.
 constexpr int kFewTokens = 32;
 
+struct Tokens {
+  const std::int32_t* ids;
+  int count;
+  std::int64_t vocabulary, first_id;
+
+  /// Of the table; −1: another rank has it.
+  __device__ std::int32_t row(int t) const {
+    const std::int64_t row = ids[t] - first_id;
+    return row >= 0 && row < vocabulary ? static_cast<std::int32_t>(row) : -1;
+  }
+};
+
 /// Scratch of one call.
 struct Groups {
-  std::int32_t* counts;   ///< [vocabulary] tokens of each id
-  std::int32_t* starts;   ///< [vocabulary] where a group begins in members, for ids that occur
+  std::int32_t* counts;   ///< [vocabulary] tokens of each row of the table
+  std::int32_t* starts;   ///< [vocabulary] where a group begins in members, for rows that occur
   std::int32_t* totals;   ///< [2] groups and members so far
-  std::int32_t* arrival;  ///< [tokens] number of a token in its group, in any order; −1: id outside
-  std::int32_t* ids;      ///< [tokens] id of each group
+  std::int32_t* arrival;  ///< [tokens] number of a token in its group, in any order; −1: no row
+  std::int32_t* rows;     ///< [tokens] row of the table of each group
   std::int32_t* members;  ///< [tokens] tokens by group, in any order
   std::int32_t* ordered;  ///< [tokens] tokens by group, rising
 };
 
-__global__ void __launch_bounds__(kThreads)
-    count_kernel(const std::int32_t* ids, int tokens, std::int64_t vocabulary, Groups g) {
+__global__ void __launch_bounds__(kThreads) count_kernel(Tokens tokens, Groups g) {
   const int t = static_cast<int>(blockIdx.x * kThreads + threadIdx.x);
-  if (t >= tokens) return;
-  const std::int32_t id = ids[t];
-  g.arrival[t] = id >= 0 && id < vocabulary ? atomicAdd(g.counts + id, 1) : -1;
+  if (t >= tokens.count) return;
+  const std::int32_t row = tokens.row(t);
+  g.arrival[t] = row >= 0 ? atomicAdd(g.counts + row, 1) : -1;
 }
 
 /// The token that arrived first gives its group a place.
-__global__ void __launch_bounds__(kThreads)
-    place_groups_kernel(const std::int32_t* ids, int tokens, Groups g) {
+__global__ void __launch_bounds__(kThreads) place_groups_kernel(Tokens tokens, Groups g) {
   const int t = static_cast<int>(blockIdx.x * kThreads + threadIdx.x);
-  if (t >= tokens || g.arrival[t] != 0) return;
-  const std::int32_t id = ids[t];
-  g.starts[id] = atomicAdd(g.totals + 1, g.counts[id]);
-  g.ids[atomicAdd(g.totals, 1)] = id;
+  if (t >= tokens.count || g.arrival[t] != 0) return;
+  const std::int32_t row = tokens.row(t);
+  g.starts[row] = atomicAdd(g.totals + 1, g.counts[row]);
+  g.rows[atomicAdd(g.totals, 1)] = row;
 }
 
-__global__ void __launch_bounds__(kThreads)
-    place_members_kernel(const std::int32_t* ids, int tokens, Groups g) {
+__global__ void __launch_bounds__(kThreads) place_members_kernel(Tokens tokens, Groups g) {
   const int t = static_cast<int>(blockIdx.x * kThreads + threadIdx.x);
-  if (t < tokens && g.arrival[t] >= 0) g.members[g.starts[ids[t]] + g.arrival[t]] = t;
+  if (t < tokens.count && g.arrival[t] >= 0) g.members[g.starts[tokens.row(t)] + g.arrival[t]] = t;
 }
 
-__global__ void __launch_bounds__(kThreads)
-    order_members_kernel(const std::int32_t* ids, int tokens, Groups g) {
+__global__ void __launch_bounds__(kThreads) order_members_kernel(Tokens tokens, Groups g) {
   const int t = static_cast<int>(blockIdx.x * kThreads + threadIdx.x);
-  if (t >= tokens || g.arrival[t] < 0) return;
-  const std::int32_t start = g.starts[ids[t]], count = g.counts[ids[t]];
+  if (t >= tokens.count || g.arrival[t] < 0) return;
+  const std::int32_t row = tokens.row(t), start = g.starts[row], count = g.counts[row];
   int rank = 0;
 #pragma unroll 4
   for (int i = 0; i < count; ++i) rank += g.members[start + i] < t ? 1 : 0;
@@ -93,17 +101,17 @@ __global__ void __launch_bounds__(kThreads)
   const int column = static_cast<int>(blockIdx.y * kWarp + lane) * N;
   const bool inside = column < width;
   if (first_group + warp < groups && inside) {
-    const std::int32_t id = g.ids[first_group + warp], count = g.counts[id];
+    const std::int32_t row = g.rows[first_group + warp], count = g.counts[row];
     if (count <= kFewTokens) {
-      add_to(dtable.at(id, column), sum_of_members<N>(dout, g.ordered + g.starts[id], count, 0, 1, column));
+      add_to(dtable.at(row, column), sum_of_members<N>(dout, g.ordered + g.starts[row], count, 0, 1, column));
     }
   }
   for (int group = first_group; group < first_group + kWarps && group < groups; ++group) {
-    const std::int32_t id = g.ids[group], count = g.counts[id];
+    const std::int32_t row = g.rows[group], count = g.counts[row];
     if (count <= kFewTokens) continue;
     __syncthreads();
     if (inside) {
-      parts[warp][lane] = sum_of_members<N>(dout, g.ordered + g.starts[id], count, warp, kWarps, column);
+      parts[warp][lane] = sum_of_members<N>(dout, g.ordered + g.starts[row], count, warp, kWarps, column);
     }
     __syncthreads();
     if (warp != 0 || !inside) continue;
@@ -112,7 +120,7 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
       for (int k = 0; k < N; ++k) total[k] += parts[other][lane][k];
     }
-    add_to(dtable.at(id, column), total);
+    add_to(dtable.at(row, column), total);
   }
 }
 
@@ -133,16 +141,13 @@ void CudaOps::embedding_backward_weight(const EmbeddingBackwardWeight& args) {
   const std::int32_t* ids = call.indices("ids", args.ids, dout.rows);
   if (dout.rows == 0 || dout.columns == 0 || dtable.rows == 0) return;
   const auto vocabulary = static_cast<std::size_t>(dtable.rows);
-  const int tokens = static_cast<int>(dout.rows);
+  const Tokens tokens{ids, static_cast<int>(dout.rows), dtable.rows, args.first_id};
   const cudaStream_t stream = context_.stream();
-  const Groups groups = groups_in(context_.workspace(), vocabulary, static_cast<std::size_t>(tokens));
+  const Groups groups = groups_in(context_.workspace(), vocabulary, static_cast<std::size_t>(dout.rows));
   CARAVAN_CUDA_CHECK(cudaMemsetAsync(groups.counts, 0, vocabulary * sizeof(std::int32_t), stream));
   CARAVAN_CUDA_CHECK(cudaMemsetAsync(groups.totals, 0, 2 * sizeof(std::int32_t), stream));
-  const unsigned blocks = blocks_for(tokens, kThreads);
-  count_kernel<<<blocks, kThreads, 0, stream>>>(ids, tokens, dtable.rows, groups);
-  CARAVAN_CUDA_LAUNCHED();
-  for (auto* kernel : {place_groups_kernel, place_members_kernel, order_members_kernel}) {
-    kernel<<<blocks, kThreads, 0, stream>>>(ids, tokens, groups);
+  for (auto* kernel : {count_kernel, place_groups_kernel, place_members_kernel, order_members_kernel}) {
+    kernel<<<blocks_for(dout.rows, kThreads), kThreads, 0, stream>>>(tokens, groups);
     CARAVAN_CUDA_LAUNCHED();
   }
   with_type_and_step(type, rows_of_16_bytes({dout, dtable}), [&]<class T, int N>() {
