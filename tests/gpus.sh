@@ -21,10 +21,12 @@ mini8 alone|1|-|-|--preset bench-mini8 --batch 4 --sequence 4096
 mini8 sharded|2|120000|mini8 alone:0.90|--preset bench-mini8 --batch 4 --sequence 4096 --parallel data_shard=2
 mini8 sharded, experts|2|118000|-|--preset bench-mini8 --batch 4 --sequence 4096 --parallel data_shard=2 expert=2
 mini8 replicated|2|-|mini8 alone:0.90|--preset bench-mini8 --batch 4 --sequence 4096
+mini8 tensor|2|80000|-|--preset bench-mini8 --batch 4 --sequence 4096 --parallel tensor=2
 scratch alone|1|-|-|--preset bench-scratch --batch 16 --sequence 1024
 scratch replicated|2|-|scratch alone:0.75|--preset bench-scratch --batch 16 --sequence 1024
 scout2 2 x 8192|2|50000|-|--preset bench-scout2 --batch 2 --sequence 8192 --parallel data_shard=2 expert=2
 scout2 1 x 8192|2|43000|-|--preset bench-scout2 --batch 1 --sequence 8192 --parallel data_shard=2 expert=2
+scout2 tensor, 2 x 8192|2|-|scout2 1 x 8192:0.80|--preset bench-scout2 --batch 2 --sequence 8192 --parallel tensor=2 expert=2
 mini16 1f1b|2|-|-|--preset bench-mini16 --batch 1 --sequence 4096 --parallel pipeline=2 microbatches=16 schedule=1f1b
 mini16 zbv|2|56000|mini16 1f1b:1.03|--preset bench-mini16 --batch 1 --sequence 4096 --parallel pipeline=2 microbatches=16 schedule=zbv
 mini16 v_half|2|-|mini16 1f1b:0.98|--preset bench-mini16 --batch 1 --sequence 4096 --parallel pipeline=2 microbatches=16 schedule=v_half

@@ -1,8 +1,5 @@
 #include "caravan/mesh.hpp"
 
-#include <fmt/format.h>
-
-#include "caravan/check.hpp"
 #include "core/mesh/paper_world.hpp"
 
 namespace caravan {
@@ -10,9 +7,9 @@ namespace {
 
 /// In the order in which they are made. Names of several axes come first: a group that has two names is
 /// called by the wider one.
-constexpr std::array kGroups = {MeshAxis::batch,    MeshAxis::fsdp,         MeshAxis::loss, MeshAxis::pp,
-                                MeshAxis::dp_shard, MeshAxis::dp_replicate, MeshAxis::cp,   MeshAxis::tp,
-                                MeshAxis::efsdp,    MeshAxis::ep,           MeshAxis::etp};
+constexpr std::array kGroups = {MeshAxis::batch, MeshAxis::fsdp,     MeshAxis::loss,         MeshAxis::rows,
+                                MeshAxis::pp,    MeshAxis::dp_shard, MeshAxis::dp_replicate, MeshAxis::cp,
+                                MeshAxis::tp,    MeshAxis::efsdp,    MeshAxis::ep,           MeshAxis::etp};
 
 Mesh::Group alone(MeshAxes axes) {
   return {make_single_communicator(axes.name()), nullptr};
@@ -27,8 +24,9 @@ Lane lane_of(MeshAxis axis) {
     case MeshAxis::ep:
     case MeshAxis::etp:
       return Lane::expert;
+    case MeshAxis::cp:
     case MeshAxis::tp:
-      return Lane::compute;  // its results are needed at once
+      return Lane::tensor;
     default:
       return Lane::shard;
   }
@@ -36,7 +34,7 @@ Lane lane_of(MeshAxis axis) {
 
 Mesh::Mesh(MeshLayout layout, int rank, const MakeGroup& make) : layout_(std::move(layout)), rank_(rank) {
   for (const MeshAxis axis : kGroups) {
-    const auto [place, is_new] = groups_.try_emplace(layout_.divided(axis).mask());
+    const auto [place, is_new] = groups_.try_emplace({layout_.divided(axis).mask(), lane_of(axis)});
     if (!is_new) continue;
     const std::vector<int> ranks = layout_.group(rank_, axis);
     place->second = ranks.size() == 1 ? alone(axis) : make(axis, ranks);
@@ -48,12 +46,8 @@ Mesh::~Mesh() {
   while (!kept_.empty()) kept_.pop_back();
 }
 
-RankGroup Mesh::group(MeshAxes axes) {
-  const auto found = groups_.find(layout_.divided(axes).mask());
-  CARAVAN_CHECK(found != groups_.end(), Error,
-                fmt::format("no group of the axes {} (there are those of one axis, batch, fsdp and loss)",
-                            axes.name()));
-  Group& group = found->second;
+RankGroup Mesh::group(MeshAxis axis) {
+  Group& group = groups_.at({layout_.divided(axis).mask(), lane_of(axis)});
   return {*group.host, group.tensors ? *group.tensors : *group.host};
 }
 

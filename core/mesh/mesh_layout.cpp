@@ -10,8 +10,8 @@
 namespace caravan {
 namespace {
 
-constexpr std::array<std::string_view, 11> kNames = {"pp", "dp_replicate", "dp_shard", "cp",   "tp",  "efsdp",
-                                                     "ep", "etp",          "batch",    "fsdp", "loss"};
+constexpr std::array<std::string_view, 12> kNames = {
+    "pp", "dp_replicate", "dp_shard", "cp", "tp", "efsdp", "ep", "etp", "batch", "fsdp", "loss", "rows"};
 /// What jobs call the degrees of the first five, in the section `parallel`.
 constexpr std::array<std::string_view, 5> kKeys = {"pipeline", "data_replicate", "data_shard", "context",
                                                    "tensor"};
@@ -26,6 +26,8 @@ std::uint8_t mask_of(MeshAxis axis) {
       return 0b0000'1100;
     case MeshAxis::loss:
       return 0b0000'1110;
+    case MeshAxis::rows:
+      return 0b0001'1110;
     default:
       return static_cast<std::uint8_t>(1u << static_cast<unsigned>(axis));
   }
@@ -108,7 +110,7 @@ void check_experts(const MeshDegrees& d) {
 MeshAxes::MeshAxes(MeshAxis axis) : mask_(mask_of(axis)) {}
 
 std::string MeshAxes::name() const {
-  for (MeshAxis axis : {MeshAxis::batch, MeshAxis::fsdp, MeshAxis::loss}) {
+  for (MeshAxis axis : {MeshAxis::batch, MeshAxis::fsdp, MeshAxis::loss, MeshAxis::rows}) {
     if (mask_of(axis) == mask_) return std::string(kNames[static_cast<std::size_t>(axis)]);
   }
   std::string text;

@@ -144,8 +144,9 @@ void Executor::Observer::visited(const Visit& visit) {
 
 void Executor::Observer::posted(const Visit& visit) {
   if (!is_recorded(visit)) return;
-  recorded_[&visit] = executor_.recorder_.exchange_begins(
-      kind_of(visit.what, forward_), visit.segment->name(), local_.stage.name(visit.layer));
+  recorded_[&visit] =
+      executor_.recorder_.exchange_begins(kind_of(visit.what, forward_), visit.segment->lane(),
+                                          visit.segment->name(), local_.stage.name(visit.layer));
 }
 
 void Executor::Observer::arrived(const Visit& visit) {

@@ -15,11 +15,12 @@ GroupExchange::Exchange::Exchange(GroupExchange& owner, std::string_view what, L
       finish_(finish) {}
 
 GroupExchange::GroupExchange(Device& device, ParameterStore& store, const ParameterGroup& group,
-                             Communicator& ranks, WeightRoom& room)
+                             Communicator& ranks, RepeatedGradients& repeated, WeightRoom& room)
     : device_(device),
       store_(store),
       group_(group),
       ranks_(ranks),
+      repeated_(repeated),
       room_(room),
       gather_(*this, "gather of", Lane::shard, &GroupExchange::start_gather, &GroupExchange::finish_gather),
       prepare_(*this, "gradients of", Lane::compute, &GroupExchange::start_prepare,
@@ -69,6 +70,7 @@ Ticket GroupExchange::post_gather() {
 
 Ticket GroupExchange::post_reduction() {
   store_.finish_gradients(device_, group_);
+  repeated_.sum(group_.parameters);
   if (!group_.is_divided()) return {};
   CARAVAN_EXPECT(is_first_ || !group_.sum.empty());
   ++traffic_.reductions;
@@ -81,7 +83,7 @@ Ticket GroupExchange::post_reduction() {
 
 void GroupExchange::begins(ActionKind kind, const Exchange& exchange) {
   CARAVAN_EXPECT(under_way_ == 0);
-  if (recorder_) recorded_ = recorder_->exchange_begins(kind, exchange.name());
+  if (recorder_) recorded_ = recorder_->exchange_begins(kind, Lane::shard, exchange.name());
 }
 
 void GroupExchange::is_posted(const Ticket& ticket) {

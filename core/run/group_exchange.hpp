@@ -7,6 +7,7 @@
 #include "caravan/gradient_reducer.hpp"
 #include "caravan/layer.hpp"
 #include "core/run/parameter_groups.hpp"
+#include "core/run/repeated_gradients.hpp"
 #include "core/run/run_recorder.hpp"
 
 namespace caravan {
@@ -28,7 +29,7 @@ class GroupExchange {
  public:
   /// Borrows all. `group` need not be allocated before the first post.
   GroupExchange(Device& device, ParameterStore& store, const ParameterGroup& group, Communicator& ranks,
-                WeightRoom& room);
+                RepeatedGradients& repeated, WeightRoom& room);
   GroupExchange(const GroupExchange&) = delete;
 
   const ParameterGroup& group() const noexcept { return group_; }
@@ -70,7 +71,7 @@ class GroupExchange {
     Exchange(GroupExchange& owner, std::string_view what, Lane lane, Action start, Action finish);
     std::string_view name() const override { return name_; }
     Lane lane() const override { return lane_; }
-    bool needs_pending() const override { return false; }
+    bool needs_pending(Lane) const override { return false; }
     void forward(Run& run, Frame&) override { (owner_.*start_)(run); }
     void backward_input(Run& run, Frame&) override { (owner_.*start_)(run); }
     void wait(Run& run) override { (owner_.*finish_)(run); }
@@ -105,6 +106,7 @@ class GroupExchange {
   ParameterStore& store_;
   const ParameterGroup& group_;
   Communicator& ranks_;
+  RepeatedGradients& repeated_;
   WeightRoom& room_;
   GradientReducer* replicas_ = nullptr;
   int stages_ = 0, stages_left_ = 0;

@@ -3,31 +3,34 @@
 namespace caravan {
 
 PreNorm::PreNorm(ParameterStore& store, const std::string& name, std::int64_t width, float eps,
-                 Lifetime gradient)
+                 TensorRows rows, Lifetime gradient)
     : weight_(store.declare(ParameterSpec::whole(name, {width}, ParameterKind::norm, {Initial::Rule::ones}))),
       width_(width),
       eps_(eps),
+      rows_(rows),
       gradient_lifetime_(gradient) {}
 
 void PreNorm::plan(const BatchShape& shape, StashPlan& plan) {
-  output_ = plan.add("norm", shape.compute, {shape.rows(), width_}, Lifetime::weight);
+  const Shape rows = rows_.memory(shape, width_);
+  output_ = plan.add("norm", shape.compute, rows, Lifetime::weight);
   rstd_ = plan.add("norm.rstd", DType::f32, {shape.rows()}, Lifetime::weight, "norm");
-  const std::int64_t trained = shape.phase == Phase::train ? shape.rows() : 0;
-  gradient_ = plan.add("norm.gradient", shape.compute, {trained, width_}, gradient_lifetime_);
+  gradient_ = plan.add("norm.gradient", shape.compute, shape.phase == Phase::train ? rows : Shape{0, width_},
+                       gradient_lifetime_);
 }
 
 TensorView PreNorm::forward(Run& run, Frame& frame) const {
   if (run.makes(frame, output_))
-    run.ops.rmsnorm_forward({frame.x, weight_.weight, frame[output_], frame[rstd_], eps_});
-  return frame[output_];
+    run.ops.rmsnorm_forward({frame.x, weight_.weight, output(run, frame), frame[rstd_], eps_});
+  return output(run, frame);
 }
 
 void PreNorm::backward_input(Run& run, Frame& frame, TensorView bypass) const {
-  run.ops.rmsnorm_backward_input({frame.x, weight_.weight, frame[rstd_], frame[gradient_], bypass, frame.dx});
+  run.ops.rmsnorm_backward_input(
+      {frame.x, weight_.weight, frame[rstd_], gradient(run, frame), bypass, frame.dx});
 }
 
 void PreNorm::backward_weight(Run& run, Frame& frame) const {
-  run.ops.rmsnorm_backward_weight({frame.x, frame[rstd_], frame[gradient_], weight_.grad});
+  run.ops.rmsnorm_backward_weight({frame.x, frame[rstd_], gradient(run, frame), weight_.grad});
 }
 
 std::string random_stream(const Config& config) {
@@ -48,6 +51,13 @@ void OutputDropout::finish(Run& run, Frame& frame) const {
   if (!drops(run) || !run.makes_output(frame)) return;
   run.ops.dropout(mask(run, frame.y));
   if (!frame.x.empty()) run.ops.add({frame.x, frame.y});
+}
+
+void OutputDropout::merge(Run& run, Frame& frame, TensorView result) const {
+  if (!run.makes_output(frame)) return;
+  if (result.data != frame.y.data) run.device.copy(Lane::compute, frame.y.data, result.data, frame.y.bytes());
+  if (drops(run)) return finish(run, frame);
+  run.ops.add({frame.x, frame.y});
 }
 
 void OutputDropout::backward_input(Run& run, Frame& frame) const {
@@ -74,9 +84,10 @@ SwigluBlock::SwigluBlock(ParameterStore& store, const std::string& name, Paramet
                               kind,
                               0,
                               {{name + ".w1.weight", widths.hidden, {.std = widths.in_std}},
-                               {name + ".w3.weight", widths.hidden, {.std = widths.up_std}}}})),
+                               {name + ".w3.weight", widths.hidden, {.std = widths.up_std}}},
+                              {{{0, MeshAxis::tp}}}})),
       down_(store.declare(ParameterSpec::whole(name + ".w2.weight", {widths.dim, widths.hidden}, kind,
-                                               {.std = widths.out_std}))),
+                                               {.std = widths.out_std}, {{1, MeshAxis::tp}}))),
       dim_(widths.dim),
       hidden_(widths.hidden) {
   gate_up_.replaces_gradient();
@@ -84,11 +95,11 @@ SwigluBlock::SwigluBlock(ParameterStore& store, const std::string& name, Paramet
 }
 
 void SwigluBlock::plan(const BatchShape& shape, StashPlan& plan) {
-  const std::int64_t tokens = shape.tokens();
-  pre_ = plan.add("swiglu.in", shape.compute, {tokens, 2 * hidden_}, Lifetime::input);
-  activated_ = plan.add("swiglu.out", shape.compute, {tokens, hidden_}, Lifetime::weight);
-  dactivated_ = plan.add("swiglu.out.gradient", shape.compute, {tokens, hidden_}, Lifetime::backward);
-  dpre_ = plan.add("swiglu.in.gradient", shape.compute, {tokens, 2 * hidden_}, Lifetime::backward_weight);
+  const Shape pre{shape.tokens(), gate_up_.shape()[0]}, activated{shape.tokens(), down_.shape()[1]};
+  pre_ = plan.add("swiglu.in", shape.compute, pre, Lifetime::input);
+  activated_ = plan.add("swiglu.out", shape.compute, activated, Lifetime::weight);
+  dactivated_ = plan.add("swiglu.out.gradient", shape.compute, activated, Lifetime::backward);
+  dpre_ = plan.add("swiglu.in.gradient", shape.compute, pre, Lifetime::backward_weight);
 }
 
 void SwigluBlock::forward(Run& run, Frame& frame, TensorView x, TensorView base, TensorView y) const {

@@ -17,38 +17,69 @@ AxisRange share_of_axis(std::int64_t extent, int degree, int coordinate) {
 
 namespace {
 
-/// What the rank has of an axis of the spec's shape or of a part.
-AxisRange cut_range(const ParameterSpec& spec, int axis, std::int64_t extent, const Mesh* mesh) {
-  for (const Cut& cut : spec.sharding.cuts) {
-    if (cut.axis != axis || !mesh) continue;
-    const AxisRange range = share_of_axis(extent, mesh->degree(cut.by), mesh->coordinate(cut.by));
-    CARAVAN_CHECK(
-        range.size() > 0, ConfigError,
-        fmt::format("parameter '{}' with {} elements along axis {} on {} ranks of {} (each needs one)",
-                    spec.name, extent, axis, mesh->degree(cut.by), cut.by.name()));
-    return range;
-  }
-  return {0, extent};
+const Cut* cut_along(const ParameterSpec& spec, int axis) {
+  for (const Cut& cut : spec.sharding.cuts)
+    if (cut.axis == axis) return &cut;
+  return nullptr;
 }
 
-Box part_box_of(const ParameterSpec& spec, const ParameterPart& part, const Mesh* mesh) {
-  Box box;
-  for (int axis = 0; axis < spec.shape.rank(); ++axis) {
-    const AxisRange range =
-        cut_range(spec, axis, axis == spec.part_axis ? part.extent : spec.shape[axis], mesh);
-    box.origin[static_cast<std::size_t>(axis)] = range.begin;
-    box.extents.append(range.size());
-  }
-  return box;
+/// A rank among those that cut an axis.
+struct Cutter {
+  int degree = 1, coordinate = 0;
+};
+
+/// How many of the cutters have the same units, where there are fewer of these.
+int copies_of(const ParameterPart& part, int degree) {
+  const std::int64_t units = part.extent / part.unit;
+  return part.repeats && units < degree && degree % units == 0 ? static_cast<int>(degree / units) : 1;
+}
+
+AxisRange share_of(const ParameterPart& part, const Cutter& who) {
+  const int copies = copies_of(part, who.degree);
+  const AxisRange range =
+      share_of_axis(part.extent / part.unit, who.degree / copies, who.coordinate / copies);
+  return {range.begin * part.unit, range.end * part.unit};
+}
+
+void check_share(const ParameterSpec& spec, int axis, std::int64_t extent, const AxisRange& range,
+                 const Cutter& who, const Cut& cut) {
+  CARAVAN_CHECK(
+      range.size() > 0, ConfigError,
+      fmt::format("parameter '{}' with {} elements along axis {} on {} ranks of {} (each needs one)",
+                  spec.name, extent, axis, who.degree, cut.by.name()));
 }
 
 }  // namespace
 
+Parameter::Place Parameter::place_of(const ParameterSpec& spec, const ParameterPart& part, const Mesh* mesh) {
+  const auto on = [&](MeshAxes axes) {
+    return mesh ? Cutter{mesh->degree(axes), mesh->coordinate(axes)} : Cutter{};
+  };
+  Place place;
+  bool is_cut_by_tensor = spec.kind == ParameterKind::expert;
+  for (int axis = 0; axis < spec.shape.rank(); ++axis) {
+    const ParameterPart along =
+        axis == spec.part_axis ? part : ParameterPart{spec.name, spec.shape[axis], {}};
+    AxisRange range{0, along.extent};
+    if (const Cut* cut = cut_along(spec, axis)) {
+      range = share_of(along, on(cut->by));
+      check_share(spec, axis, along.extent, range, on(cut->by), *cut);
+      is_cut_by_tensor |= cut->by == MeshAxis::tp;
+      place.copies *= copies_of(along, on(cut->by).degree);
+    }
+    place.box.origin[static_cast<std::size_t>(axis)] = range.begin;
+    place.box.extents.append(range.size());
+  }
+  if (!is_cut_by_tensor) place.copies = on(MeshAxis::tp).degree;
+  place.counts = on(MeshAxis::tp).coordinate % place.copies == 0;
+  return place;
+}
+
 Parameter::Parameter(ParameterSpec spec, const Mesh* mesh) : spec_(std::move(spec)), shape_(spec_.shape) {
   std::int64_t extent = 0;
   for (const ParameterPart& part : spec_.parts) {
-    part_boxes_.push_back(part_box_of(spec_, part, mesh));
-    shape_ = part_boxes_.back().extents;
+    places_.push_back(place_of(spec_, part, mesh));
+    shape_ = places_.back().box.extents;
     extent += shape_[spec_.part_axis];
   }
   shape_.set(spec_.part_axis, extent);
@@ -56,9 +87,8 @@ Parameter::Parameter(ParameterSpec spec, const Mesh* mesh) : spec_(std::move(spe
 
 TensorView Parameter::part(const TensorView& whole, std::size_t index) const {
   std::int64_t begin = 0;
-  for (std::size_t before = 0; before < index; ++before)
-    begin += part_boxes_[before].extents[spec_.part_axis];
-  return whole.slice(spec_.part_axis, begin, begin + part_boxes_[index].extents[spec_.part_axis]);
+  for (std::size_t before = 0; before < index; ++before) begin += part_box(before).extents[spec_.part_axis];
+  return whole.slice(spec_.part_axis, begin, begin + part_box(index).extents[spec_.part_axis]);
 }
 
 Shape Parameter::part_shape(std::size_t index) const {

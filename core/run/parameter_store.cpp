@@ -16,8 +16,9 @@ std::string_view name_of(ParameterKind kind) noexcept {
   return kNames[static_cast<std::size_t>(kind)];
 }
 
-ParameterSpec ParameterSpec::whole(std::string name, Shape shape, ParameterKind kind, Initial initial) {
-  ParameterSpec spec{name, shape, kind, 0, {}, {}};
+ParameterSpec ParameterSpec::whole(std::string name, Shape shape, ParameterKind kind, Initial initial,
+                                   std::vector<Cut> cuts) {
+  ParameterSpec spec{name, shape, kind, 0, {}, {std::move(cuts)}};
   spec.parts.push_back({std::move(name), shape[0], initial});
   return spec;
 }

@@ -20,9 +20,10 @@ void RunRecorder::visited(ActionKind kind, const Visit& visit, std::string_view 
   visits_.push_back({kind, visit.segment->name(), layer, {visit_began_, computed()}});
 }
 
-std::size_t RunRecorder::exchange_begins(ActionKind kind, std::string_view name, std::string_view layer) {
+std::size_t RunRecorder::exchange_begins(ActionKind kind, Lane lane, std::string_view name,
+                                         std::string_view layer) {
   const double now = seconds();
-  exchanges_.push_back({kind, name, layer, {now, now}});
+  exchanges_.push_back({kind, name, layer, {now, now}, lane});
   return exchanges_.size() - 1;
 }
 

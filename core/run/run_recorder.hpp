@@ -22,6 +22,7 @@ class RunRecorder {
     std::string_view name;   ///< of the segment; "gather of layers.3"
     std::string_view layer;  ///< of the segment; empty for a group
     Span span;
+    Lane lane = Lane::compute;
   };
 
   explicit RunRecorder(Device& device) : device_(device) {}
@@ -35,7 +36,7 @@ class RunRecorder {
   void visited(ActionKind kind, const Visit& visit, std::string_view layer);
 
   /// A number for exchange_is_over().
-  std::size_t exchange_begins(ActionKind kind, std::string_view name, std::string_view layer = {});
+  std::size_t exchange_begins(ActionKind kind, Lane lane, std::string_view name, std::string_view layer = {});
   void exchange_is_over(std::size_t exchange) { exchanges_[exchange].span.end = seconds(); }
 
   /// In the order of their starts.

@@ -68,10 +68,11 @@ void StageGroups::record(RunRecorder* recorder) {
 }
 
 ShardedParameters::ShardedParameters(Device& device, ParameterStore& store, Mesh& mesh,
-                                     const std::vector<std::unique_ptr<Stage>>& stages,
-                                     const RoomRule& rule) {
+                                     const std::vector<std::unique_ptr<Stage>>& stages, const RoomRule& rule)
+    : repeated_(mesh) {
   for (const ParameterGroup& group : store.groups())
-    exchanges_.emplace_back(device, store, group, mesh.group(group.over).tensors, rooms_[group.weight_room]);
+    exchanges_.emplace_back(device, store, group, mesh.group(group.over).tensors, repeated_,
+                            rooms_[group.weight_room]);
   for (const auto& stage : stages) stages_.emplace_back(*stage, exchanges_, rule);
 }
 

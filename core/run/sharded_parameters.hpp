@@ -64,6 +64,7 @@ class ShardedParameters {
   const std::deque<GroupExchange>& exchanges() const noexcept { return exchanges_; }
 
  private:
+  RepeatedGradients repeated_;
   std::map<int, WeightRoom> rooms_;
   std::deque<GroupExchange> exchanges_;  ///< in the order of the store's groups
   std::vector<StageGroups> stages_;

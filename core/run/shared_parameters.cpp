@@ -28,6 +28,19 @@ std::vector<TensorView> without(const TensorView& all, const std::vector<TensorV
   return pieces;
 }
 
+/// What another tensor rank answers for.
+void leave_out_copies(const ParameterStore& store, std::vector<TensorView>& left_out) {
+  const auto is_left_out = [&](const Fragment& fragment) {
+    return std::any_of(left_out.begin(), left_out.end(),
+                       [&](const TensorView& view) { return view.data == fragment.grad.data; });
+  };
+  for (const Fragment& fragment : store.fragments()) {
+    if (fragment.count() == 0 || is_left_out(fragment)) continue;
+    for (const PartOfFragment& each : parts_of(fragment, fragment.grad))
+      if (!fragment.parameter->counts(each.part)) left_out.push_back(each.view);
+  }
+}
+
 }  // namespace
 
 SharedParameters::SharedParameters(Device& device, const ParameterStore& store, Communicator& pipeline,
@@ -45,6 +58,7 @@ SharedParameters::SharedParameters(Device& device, const ParameterStore& store, 
   for (const auto& parameter : store.parameters()) {
     if (!parameter->squares.empty()) left_out.push_back(parameter->grad);
   }
+  leave_out_copies(store, left_out);
   std::sort(left_out.begin(), left_out.end(),
             [](const TensorView& a, const TensorView& b) { return a.data < b.data; });
   unsquared_ = without(store.all_gradients(), left_out);

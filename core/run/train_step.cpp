@@ -20,10 +20,10 @@ std::uint64_t step_seed(std::uint64_t seed, std::int64_t step) {
 
 namespace {
 
-/// With one micro-batch and one data rank a gradient is final as soon as its operator has written it. The
-/// operator then adds up the squares on the way, and the norm needs no pass over this gradient.
+/// With one micro-batch and nobody else's rows a gradient is final as soon as its operator has written it.
+/// The operator then adds up the squares on the way, and the norm needs no pass over this gradient.
 void square_as_made(const TrainStep::Parts& parts, TensorView squares) {
-  const bool one_sum = parts.plan.microbatches == 1 && parts.data.host.size() == 1;
+  const bool one_sum = parts.plan.microbatches == 1 && parts.rows.host.size() == 1;
   for (const auto& parameter : parts.parameters.parameters())
     parameter->squares = one_sum && parameter->gradient_is_squared() ? squares : TensorView{};
 }
@@ -46,6 +46,7 @@ TrainStep::TrainStep(Parts parts)
       step.expert_counts.emplace_back(static_cast<std::size_t>(buffer->shape.count()));
     }
   }
+  for (const auto& parameter : parts_.parameters.parameters()) parameters_.push_back(parameter.get());
   updates_ = update_groups(parts_.parameters, parts_.optimizer);
   start_clip();
 }
@@ -67,7 +68,7 @@ void TrainStep::post(std::span<const MicroBatch> batches, const Settings& settin
       batches.empty() ? std::numeric_limits<std::int64_t>::max() : batches.front().token_map.first_sample;
   step.valid_tokens = count_valid(batches);
   enter(parts_.whereabouts, "all-reduce of the token count");
-  parts_.data.host.all_reduce(TensorView(&step.valid_tokens, DType::i64, {1}), ReduceOp::sum);
+  parts_.tokens.host.all_reduce(TensorView(&step.valid_tokens, DType::i64, {1}), ReduceOp::sum);
   CARAVAN_CHECK(step.valid_tokens > 0, ConfigError,
                 fmt::format("step {}: every label is ignored (there is nothing to learn). Look at the data?",
                             settings.step));
@@ -96,6 +97,7 @@ void TrainStep::walk(std::span<const MicroBatch> batches, const Posted& step) {
   else if (parts_.reducer)
     parts_.reducer->wait_all();
   parts_.parameters.finish_gradients(parts_.device);
+  if (parts_.repeated) parts_.repeated->sum(parameters_);
   shared_->sum_gradients();
 }
 
@@ -104,6 +106,7 @@ void TrainStep::update(const Posted& step) {
   enter(parts_.whereabouts, "all-reduce of the gradient norm");
   for (const TensorView& piece : shared_->unsquared_gradients()) ops.sum_of_squares({piece, squares_});
   parts_.shards.tensors.all_reduce(squares_, ReduceOp::sum);
+  parts_.tensor.tensors.all_reduce(squares_, ReduceOp::sum);
   parts_.pipeline.tensors.all_reduce(squares_, ReduceOp::sum);
   enter(parts_.whereabouts, "the optimizer's update");
   ops.clip_factor({squares_, clip_, step.settings.max_norm});
@@ -118,7 +121,7 @@ void TrainStep::balance(Posted& step) {
     const TensorView counts = counters_[index]->data;
     if (parts_.experts)
       parts_.device.copy_to_host(Lane::compute, step.own_counts[index].data(), counts.data, counts.bytes());
-    parts_.data.tensors.all_reduce(counts, ReduceOp::sum);
+    parts_.rows.tensors.all_reduce(counts, ReduceOp::sum);
     parts_.device.copy_to_host(Lane::compute, step.expert_counts[index].data(), counts.data, counts.bytes());
   }
   for (const LocalStage& local : parts_.stages) {
@@ -139,12 +142,12 @@ void TrainStep::read_back(Posted& step) {
   step.done = parts_.device.record(Lane::compute);
 }
 
-/// This rank's part of all choices: the counts are sums over the data ranks, each of which has them.
+/// This rank's part of all choices: the counts are sums over ranks of other rows, each of which has them.
 double TrainStep::choices_of(const Posted& step) const {
   double choices = 0;
   for (const std::vector<float>& counts : step.expert_counts)
     choices += std::accumulate(counts.begin(), counts.end(), 0.0);
-  return choices / parts_.data.host.size();
+  return choices / parts_.rows.host.size();
 }
 
 /// Received by this rank, and sent.
@@ -170,7 +173,7 @@ void TrainStep::add_rows(StepResult& result, const Posted& step) {
   if (!parts_.experts) return;
   const auto [received, sent] = rows_of(step);
   const auto largest = [&](double value) {
-    for (Communicator* group : {&parts_.pipeline.host, &parts_.data.host})
+    for (Communicator* group : {&parts_.pipeline.host, &parts_.rows.host})
       group->all_reduce(TensorView(&value, DType::f64, {1}), ReduceOp::max);
     return value;
   };
@@ -202,7 +205,7 @@ StepResult TrainStep::result() {
 
 void TrainStep::sum_over_ranks(TensorView values) {
   parts_.pipeline.host.all_reduce(values, ReduceOp::sum);
-  parts_.data.host.all_reduce(values, ReduceOp::sum);
+  parts_.rows.host.all_reduce(values, ReduceOp::sum);
 }
 
 std::string without_room(double rows) {
@@ -219,7 +222,7 @@ void TrainStep::check_finite(const StepResult& result, const Posted& step) {
   CARAVAN_CHECK(step.overflow == 0, NumericalError,
                 fmt::format("step {}: {}", step.settings.step, without_room(step.overflow)));
   std::int64_t first = step.first_sample;
-  parts_.data.host.all_reduce(TensorView(&first, DType::i64, {1}), ReduceOp::min);
+  parts_.tokens.host.all_reduce(TensorView(&first, DType::i64, {1}), ReduceOp::min);
   throw NumericalError(
       fmt::format("step {}: loss {} and gradient norm {} in the batch of {} sequences from sample {} on "
                   "(not finite{}). Lower train.lr, or look at these samples?",

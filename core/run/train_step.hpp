@@ -38,14 +38,18 @@ class TrainStep {
     std::vector<LocalStage> stages;  ///< of this rank, ascending
     ParameterStore& parameters;
     Optimizer& optimizer;
-    RankGroup data;            ///< ranks that hold other samples
+    RankGroup tokens;          ///< ranks that hold other tokens
+    RankGroup rows;            ///< ranks that hold other rows, of tokens that may be the same
     RankGroup shards;          ///< ranks that hold other stretches of the same parameters
+    RankGroup tensor;          ///< ranks that hold other slices of the same parameters
     RankGroup pipeline;        ///< ranks that hold other stages
     GradientReducer* reducer;  ///< over ranks that keep the same fragments; null where there are no others
     std::vector<SharedParameter> shared{};
     ShardedParameters* sharded = nullptr;  ///< of parameters that ranks divide; null where all are whole
-    Whereabouts* whereabouts = nullptr;    ///< told what the step does; null: nobody watches
-    std::optional<RankGroup> experts{};    ///< ranks that divide the experts; none where each has all
+    /// Sums gradients over tensor ranks; null where there are none, or `sharded` does.
+    RepeatedGradients* repeated = nullptr;
+    Whereabouts* whereabouts = nullptr;  ///< told what the step does; null: nobody watches
+    std::optional<RankGroup> experts{};  ///< ranks that divide the experts; none where each has all
   };
   explicit TrainStep(Parts parts);
   ~TrainStep();
@@ -62,11 +66,11 @@ class TrainStep {
   /// Steps that may be posted before the result of the first is taken: a GPU then never waits for the host.
   static constexpr std::size_t kMostPosted = 2;
 
-  /// [collective over data and pipeline] Hands a whole step to the device, update included. What the device
+  /// [collective over all ranks] Hands a whole step to the device, update included. What the device
   /// finds to be not finite it does not apply, nor any later step, until result() has told.
   void post(std::span<const MicroBatch> batches, const Settings& settings);
   std::size_t posted() const noexcept { return posted_; }
-  /// [collective over data and pipeline] What the oldest posted step did; waits for it. NumericalError, with
+  /// [collective over all ranks] What the oldest posted step did; waits for it. NumericalError, with
   /// nothing updated, when loss or norm is not finite; later steps that are posted come to nothing.
   StepResult result();
   /// Both.
@@ -103,7 +107,7 @@ class TrainStep {
   void start_clip();
   void zero_counters();
 
-  /// [collective] Sums host values over every rank that holds other samples or stages.
+  /// [collective] Sums host values over every rank that holds other rows or stages.
   void sum_over_ranks(TensorView values);
 
   Parts parts_;
@@ -113,6 +117,7 @@ class TrainStep {
   std::optional<SharedParameters> shared_;
   std::vector<UpdateGroup> updates_;
   std::vector<Buffer*> counters_;
+  std::vector<Parameter*> parameters_;  ///< all
   std::array<Posted, kMostPosted> steps_;
   std::size_t oldest_ = 0, posted_ = 0;
 };

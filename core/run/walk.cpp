@@ -20,16 +20,19 @@ bool posts(const Visit& visit) {
   return visit.segment->lane() != Lane::compute && visit.what != Visit::What::backward_weight;
 }
 
-/// Names for each visit the exchange that it needs: the last one before it, unless it says that it needs none
-/// or another visit has waited for it.
+/// Names for each visit the exchanges that it needs: the last one on each lane before it, unless it says that
+/// it needs none or another visit has waited for it.
 Walk linked(Walk walk) {
-  std::optional<std::size_t> last;
+  std::array<std::optional<std::size_t>, kLanes> last;
   for (std::size_t index = 0; index < walk.size(); ++index) {
     Visit& visit = walk[index];
     visit.waits_for.clear();
-    const bool free = visit.what == Visit::What::backward_weight || !visit.segment->needs_pending();
-    if (last && !free) visit.waits_for.push_back(*std::exchange(last, std::nullopt));
-    if (posts(visit)) last = index;
+    const bool is_weight = visit.what == Visit::What::backward_weight;
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      if (last[lane] && !is_weight && visit.segment->needs_pending(static_cast<Lane>(lane)))
+        visit.waits_for.push_back(*std::exchange(last[lane], std::nullopt));
+    }
+    if (posts(visit)) last[static_cast<std::size_t>(visit.segment->lane())] = index;
   }
   return walk;
 }

@@ -13,6 +13,7 @@
 #include "jobs/forward/inputs.hpp"
 #include "jobs/forward/pieces.hpp"
 #include "jobs/outputs.hpp"
+#include "jobs/rank_degrees.hpp"
 #include "jobs/setup/finite.hpp"
 #include "jobs/setup/machine.hpp"
 #include "jobs/setup/model_files.hpp"
@@ -26,6 +27,7 @@ namespace {
 
 struct Options {
   std::string model, inputs, outputs, gradients, device = "auto", precision = "auto";
+  RankDegrees degrees;
 };
 
 void write_answers(const std::string& path, const Sequences& sequences, Answers& answers,
@@ -95,20 +97,22 @@ int forward(const Options& options, Communicator& world) {
   const Sequences sequences = read_sequences(options.inputs, source.model.get_int("vocab_size"));
   check_capacity(source.model, sequences);
   const std::int64_t positions = positions_for(sequences);
-  const ComputeOn where{device.get(), compute};
+  const std::unique_ptr<Mesh> mesh = make_mesh(world, options.degrees, *device);
+  const ComputeOn where{device.get(), compute, mesh.get()};
   ModelInstance stored(*registry, where, source.plugin, source.model, positions);  // never allocated
   ModelInstance model(*registry, where, source.plugin, without_randomness(source.model), positions);
   const bool differentiates = !options.gradients.empty();
   using Content = ParameterStore::Content;
   model.allocate(differentiates ? Content::weights_and_gradients : Content::weights, 0);
   load_weights(source, model.parameters(), stored.parameters());
-  Answers answers =
-      answer(*device, model, world, sequences, differentiates ? Gradients::of_mean_loss : Gradients::none);
+  Answers answers = answer(*device, model, *mesh, world, sequences,
+                           differentiates ? Gradients::of_mean_loss : Gradients::none);
+  std::optional<WholeGradients> gradients;
+  if (differentiates) gradients.emplace(*device, model.parameters(), *mesh);
   if (world.rank() != 0) return 0;
   warn_of_numbers(sequences, answers, model.stage().vocab_size());
   write_answers(options.outputs, sequences, answers, model.stage().vocab_size());
-  if (differentiates)
-    write_gradients(options.gradients, *device, model.parameters(), source.weights->hf_style());
+  if (differentiates) write_gradients(options.gradients, *gradients, source.weights->hf_style());
   print_loss(sequences, answers.loss);
   return 0;
 }
@@ -134,6 +138,7 @@ std::function<int()> declare(CLI::App& app) {
                  "What activations and weights are computed in: auto (what the device prefers), fp32 or bf16")
       ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
       ->capture_default_str();
+  declare_degrees(app, options->degrees);
   return [options] { return with_world([&](Communicator& world) { return forward(*options, world); }); };
 }
 

@@ -16,7 +16,9 @@
 #include "jobs/generate/decoder.hpp"
 #include "jobs/generate/prompt.hpp"
 #include "jobs/generate/sampler.hpp"
+#include "jobs/rank_degrees.hpp"
 #include "jobs/setup/machine.hpp"
+#include "jobs/setup/with_world.hpp"
 #include "jobs/state/model_source.hpp"
 #include "jobs/text_streams.hpp"
 
@@ -28,6 +30,7 @@ struct Options {
   std::int64_t max_new_tokens = 200;
   Sampling sampling{0.8, 0, 0.95, 1};
   bool greedy = false, ignore_eos = false, json = false, bos = true;
+  RankDegrees degrees;
 };
 
 /// What is generated, and how fast.
@@ -70,10 +73,10 @@ std::vector<std::int32_t> prompt_tokens(const Options& options, const Tokenizer*
   return ids;
 }
 
-/// Prints text as it comes; silent when the result is wanted as JSON or there is no tokenizer.
+/// Prints text as it comes, unless it is to be quiet.
 class Printer {
  public:
-  Printer(const Options& options, const Tokenizer* tokenizer) : quiet_(options.json) {
+  Printer(bool quiet, const Tokenizer* tokenizer) : quiet_(quiet) {
     if (tokenizer) decoder_ = std::make_unique<StreamDecoder>(*tokenizer);
   }
   void push(std::int32_t id) { put(decoder_ ? decoder_->push(id) : fmt::format("{} ", id)); }
@@ -146,26 +149,42 @@ void report(const Options& options, const std::vector<std::int32_t>& prompt, con
                        made / std::max(outcome.decode_s, 1e-9), outcome.stop));
 }
 
-int generate(const Options& options) {
+/// [collective] What rank 0 has read: standard input comes to it alone.
+void share_prompt(Communicator& world, std::vector<std::int32_t>& prompt) {
+  std::int64_t count = std::ssize(prompt);
+  world.broadcast(TensorView(&count, DType::i64, {1}), 0);
+  prompt.resize(static_cast<std::size_t>(count));
+  world.broadcast(TensorView(prompt.data(), DType::i32, {count}), 0);
+}
+
+/// Every rank draws the same tokens from the same logits; rank 0 shows them.
+int generate(const Options& options, Communicator& world) {
+  CARAVAN_CHECK(world.size() == 1 || options.degrees.tensor * options.degrees.expert > 1, ConfigError,
+                fmt::format("generate on {} ranks (each would do all of it). --tensor {}, or one rank?",
+                            world.size(), world.size()));
   ModelSource source = open_model(options.model);
   const auto tokenizer = tokenizer_for(options, source);
   const auto registry = make_registry();
   const auto device = choose_device(*registry, options.device);
+  const std::unique_ptr<Mesh> mesh = make_mesh(world, options.degrees, *device);
   if (!source.model.find("capacity_factor").is_null())
     log_info("experts take every token here: model.capacity_factor is for whole sequences");
   const std::int64_t vocab = source.model.get_int("vocab_size");
-  const auto prompt = prompt_tokens(options, tokenizer.get(), vocab);
+  std::vector<std::int32_t> prompt;
+  if (world.rank() == 0) prompt = prompt_tokens(options, tokenizer.get(), vocab);
+  share_prompt(world, prompt);
   const std::int64_t positions = static_cast<std::int64_t>(prompt.size()) + options.max_new_tokens;
-  ModelInstance model(*registry, {device.get(), choose_precision(*device, options.precision)}, source.plugin,
-                      source.model, positions);
+  ModelInstance model(*registry, {device.get(), choose_precision(*device, options.precision), mesh.get()},
+                      source.plugin, source.model, positions);
   model.allocate(ParameterStore::Content::weights, 0);
   load_weights(source, model.parameters(), model.parameters());
   std::vector<std::int64_t> eos = source.eos;
   if (tokenizer && tokenizer->eos()) eos.push_back(*tokenizer->eos());
   Decoder decoder(*device, model, positions);
-  Printer printer(options, tokenizer.get());
-  if (!options.json && tokenizer) write_standard_output(options.prompt);
-  report(options, prompt, decode(decoder, prompt, options, eos, drawable(vocab, tokenizer.get()), printer));
+  Printer printer(options.json || world.rank() > 0, tokenizer.get());
+  if (world.rank() == 0 && !options.json && tokenizer) write_standard_output(options.prompt);
+  const Outcome outcome = decode(decoder, prompt, options, eos, drawable(vocab, tokenizer.get()), printer);
+  if (world.rank() == 0) report(options, prompt, outcome);
   return 0;
 }
 
@@ -210,20 +229,24 @@ std::function<int()> declare(CLI::App& app) {
               "How many tokens to make at most");
   declare_sampling(app, *options);
   declare_decoding(app, *options);
+  declare_degrees(app, options->degrees);
   app.add_flag("--json", options->json, "Print ids and text as one JSON object instead of streaming text");
   return [options, prompt, ids] {
     CARAVAN_CHECK(prompt->count() == 0 || !options->prompt.empty(), ConfigError,
                   "--prompt is empty (nothing to continue; a variable that is not set?). To start from BOS "
                   "alone, give its number with --prompt-ids?");
-    if (prompt->count() == 0 && ids->count() == 0) options->prompt = prompt_of_standard_input();
     if (options->greedy) options->sampling.temperature = 0;
-    return generate(*options);
+    return with_world([&](Communicator& world) {
+      if (world.rank() == 0 && prompt->count() == 0 && ids->count() == 0)
+        options->prompt = prompt_of_standard_input();
+      return generate(*options, world);
+    });
   };
 }
 
 }  // namespace
 
 extern const Command generate_command{
-    "generate", "Continue a text with a model, decoding with a key/value cache", &declare};
+    "generate", "Continue a text with a model, decoding with a key/value cache", &declare, true};
 
 }  // namespace caravan::jobs

@@ -6,21 +6,21 @@
 #include "caravan/ops.hpp"
 #include "jobs/forward/pieces.hpp"
 #include "jobs/forward/rotation_rows.hpp"
-#include "parallel/staged_communicator.hpp"
 
 namespace caravan::jobs {
 namespace {
 
 /// One piece at a time through one stash; results land in full-sized host buffers, zero elsewhere, and are
-/// summed over the ranks at the end: every element comes from one rank.
+/// summed over the ranks at the end: every element comes from one rank. Tensor ranks take the same pieces.
 class Pass {
  public:
-  Pass(Device& device, ModelInstance& model, const Sequences& sequences, Gradients gradients)
+  Pass(Device& device, ModelInstance& model, Mesh& mesh, const Sequences& sequences, Gradients gradients)
       : device_(device),
         model_(model),
+        mesh_(mesh),
         sequences_(sequences),
         pieces_(pieces_of(sequences, model.stage().chunk_size())),
-        rows_(most_rows(pieces_)),
+        rows_(most_rows(pieces_, mesh.degree(MeshAxis::tp))),
         gradients_(gradients),
         stash_(device, layout(), 1),
         executor_(device, model.stage(), stash_),
@@ -33,10 +33,17 @@ class Pass {
     find_routers();
   }
 
-  void run_share(const Communicator& world) {
-    const auto ranks = static_cast<std::size_t>(world.size());
-    for (auto index = static_cast<std::size_t>(world.rank()); index < pieces_.size(); index += ranks)
-      run(pieces_[index]);
+  /// Ranks that divide the experts all run as often: one without a piece runs nothing.
+  void run_share() {
+    const auto ranks = static_cast<std::size_t>(mesh_.degree(MeshAxis::dp_shard)),
+               rank = static_cast<std::size_t>(mesh_.coordinate(MeshAxis::dp_shard));
+    for (std::size_t round = 0; round * ranks < pieces_.size(); ++round) {
+      const std::size_t index = round * ranks + rank;
+      if (index < pieces_.size())
+        run(pieces_[index]);
+      else if (mesh_.degree(MeshAxis::ep) > 1)
+        run(Piece{});
+    }
   }
 
   Answers finish(Communicator& world) {
@@ -46,28 +53,37 @@ class Pass {
     answers_.loss /= static_cast<double>(std::max<std::int64_t>(valid_, 1));
     sum(world, answers_.logits);
     for (Answers::Router& router : answers_.routers) sum(world, router.scores);
-    if (gradients_ == Gradients::of_mean_loss) sum_gradients(world);
+    if (gradients_ == Gradients::of_mean_loss) sum_gradients();
     return std::move(answers_);
   }
 
  private:
   std::int64_t vocab() const { return model_.stage().vocab_size(); }
 
-  static std::int64_t most_rows(const std::vector<Piece>& pieces) {
+  /// So many that each of `ranks` has as many.
+  static std::int64_t most_rows(const std::vector<Piece>& pieces, std::int64_t ranks) {
     std::int64_t most = 0;
     for (const Piece& piece : pieces) most = std::max(most, piece.rows());
-    return most;
+    return (most + ranks - 1) / ranks * ranks;
   }
 
   StashLayout layout() {
     const Phase phase = gradients_ == Gradients::none ? Phase::evaluate : Phase::train;
-    return StashLayout(model_.stage().layers(), BatchShape{1, rows_, phase, 0, model_.compute()},
-                       StashMode::fused, model_.stage().width());
+    const BatchShape shape{1, rows_, phase, 0, model_.compute()};
+    return StashLayout(model_.stage().layers(), shape.divided_over(&mesh_), StashMode::fused,
+                       model_.stage().width());
   }
 
-  void sum_gradients(Communicator& world) {
-    const auto tensors = parallel::make_tensor_communicator(world, device_, Lane::shard);
-    (tensors ? *tensors : world).all_reduce(model_.parameters().all_gradients(), ReduceOp::sum);
+  /// Over the ranks that hold the same slices.
+  void sum_gradients() {
+    std::vector<Parameter*> all;
+    for (const auto& parameter : model_.parameters().parameters()) all.push_back(parameter.get());
+    if (model_.repeated()) model_.repeated()->sum(all);
+    for (const Parameter* parameter : all) {
+      const bool is_expert = parameter->spec().kind == ParameterKind::expert;
+      mesh_.group(is_expert ? MeshAxis::efsdp : MeshAxis::dp_shard)
+          .tensors.all_reduce(parameter->grad, ReduceOp::sum);
+    }
   }
 
   void find_routers() {
@@ -121,14 +137,18 @@ class Pass {
   }
 
   void keep(const Piece& piece) {
+    if (mesh_.coordinate(MeshAxis::tp) == 0) keep_logits(piece);
+    for (std::size_t router = 0; router < layers_.size(); ++router)
+      keep_scores(answers_.routers[router], layers_[router], piece);
+  }
+
+  void keep_logits(const Piece& piece) {
     std::vector<float> logits(static_cast<std::size_t>(logits_.count()));
     device_.copy_to_host(Lane::compute, logits.data(), logits_.data, logits_.bytes());
     device_.synchronize();
     for_each_token(piece, [&](std::int64_t row, std::int64_t token) {
       std::copy_n(logits.begin() + row * vocab(), vocab(), answers_.logits.begin() + token * vocab());
     });
-    for (std::size_t router = 0; router < layers_.size(); ++router)
-      keep_scores(answers_.routers[router], layers_[router], piece);
   }
 
   void keep_scores(Answers::Router& router, std::size_t layer, const Piece& piece) {
@@ -139,9 +159,11 @@ class Pass {
     device_.copy_to_host(Lane::compute, chosen.data(), experts.data, experts.bytes());
     device_.copy_to_host(Lane::compute, scores.data(), weights.data, weights.bytes());
     device_.synchronize();
-    const std::int64_t top_k = experts.extent(1);
+    const std::int64_t top_k = experts.extent(1), first = stash_.layout().shape().first_row();
     for_each_token(piece, [&](std::int64_t row, std::int64_t token) {
-      for (std::int64_t k = row * top_k; k < (row + 1) * top_k; ++k) {
+      const std::int64_t own = row - first;
+      if (own < 0 || own >= experts.extent(0)) return;
+      for (std::int64_t k = own * top_k; k < (own + 1) * top_k; ++k) {
         const auto choice = static_cast<std::size_t>(k);
         router.scores[static_cast<std::size_t>(token * router.experts + chosen[choice])] = scores[choice];
       }
@@ -155,6 +177,7 @@ class Pass {
 
   Device& device_;
   ModelInstance& model_;
+  Mesh& mesh_;
   const Sequences& sequences_;
   std::vector<Piece> pieces_;
   std::int64_t rows_;  ///< of every run: as many as the longest piece has
@@ -171,11 +194,11 @@ class Pass {
 
 }  // namespace
 
-Answers answer(Device& device, ModelInstance& model, Communicator& world, const Sequences& sequences,
-               Gradients gradients) {
+Answers answer(Device& device, ModelInstance& model, Mesh& mesh, Communicator& world,
+               const Sequences& sequences, Gradients gradients) {
   if (gradients == Gradients::of_mean_loss) model.parameters().start_gradients(device);
-  Pass pass(device, model, sequences, gradients);
-  pass.run_share(world);
+  Pass pass(device, model, mesh, sequences, gradients);
+  pass.run_share();
   if (gradients == Gradients::of_mean_loss) model.parameters().finish_gradients(device);
   return pass.finish(world);
 }

@@ -25,10 +25,11 @@ struct Answers {
 
 enum class Gradients { none, of_mean_loss };
 
-/// [collective] Runs every sequence through the model, piece by piece (see pieces_of), outside training (no
-/// dropout, noise or counting). The model must have positions_for(sequences). With gradients the store holds
-/// dL/dw of the mean loss, summed over ranks; it must have been allocated for it.
-Answers answer(Device& device, ModelInstance& model, Communicator& world, const Sequences& sequences,
-               Gradients gradients);
+/// [collective over world] Runs every sequence through the model, piece by piece (see pieces_of), outside
+/// training (no dropout, noise or counting). The model, made on `mesh`, must have positions_for(sequences).
+/// With gradients the store holds this rank's slices of dL/dw of the mean loss, summed over ranks; it must
+/// have been allocated for it.
+Answers answer(Device& device, ModelInstance& model, Mesh& mesh, Communicator& world,
+               const Sequences& sequences, Gradients gradients);
 
 }  // namespace caravan::jobs

@@ -8,10 +8,11 @@
 namespace caravan::jobs {
 
 StepTraffic planned_traffic(TrainSetup& setup) {
+  if (!setup.pipeline().rooms) return {};
   ModelInstance& model = setup.model();
   const RankPlan& plan = setup.pipeline().training;
   ShardedParameters sharded(setup.device(), model.parameters(), setup.mesh(), model.stages(),
-                            setup.pipeline().rooms);
+                            *setup.pipeline().rooms);
   std::vector<StageWalks> walks;
   for (std::size_t at = 0; at < model.stages().size(); ++at)
     walks.emplace_back(model.stages()[at]->layers(),
@@ -38,11 +39,26 @@ void add_groups(StepExchanges& all, TrainSetup& setup) {
 
 /// A sum over n ranks sends each element 2·(n − 1) / n times from a rank, whatever the algorithm.
 void add_replicas(StepExchanges& all, TrainSetup& setup) {
-  const int replicas = setup.mesh().degree(setup.replicas());
+  const int replicas = setup.mesh().degree(MeshAxis::dp_replicate);
   double elements = 0;
   for (const Fragment& fragment : setup.model().parameters().fragments())
     elements += static_cast<double>(fragment.count());
   if (replicas > 1) all.replicas = {1, 2 * elements * sizeof(float) * (replicas - 1) / replicas};
+}
+
+/// Once a step, or where gradients are summed into stretches after each micro-batch, as often.
+void add_repeated(StepExchanges& all, TrainSetup& setup) {
+  double bytes = 0;
+  for (const auto& parameter : setup.model().parameters().parameters()) {
+    for (std::size_t part = 0; part < parameter->spec().parts.size(); ++part) {
+      const double copies = parameter->copies(part);
+      bytes += 2 * static_cast<double>(parameter->part_box(part).extents.count()) * sizeof(float) *
+               (copies - 1) / copies;
+    }
+  }
+  const auto& rooms = setup.pipeline().rooms;
+  const std::int64_t sums = rooms && rooms->gradients_take_turns ? setup.share().microbatches() : 1;
+  if (bytes > 0) all.repeated = {sums, bytes * static_cast<double>(sums)};
 }
 
 void add_messages(StepExchanges& all, TrainSetup& setup) {
@@ -63,7 +79,9 @@ StepExchanges step_exchanges(TrainSetup& setup) {
   StepExchanges all;
   if (!setup.model().parameters().groups().empty()) add_groups(all, setup);
   add_replicas(all, setup);
-  all.rows = row_exchanges(setup);
+  add_repeated(all, setup);
+  all.tensor = row_exchanges(setup, Lane::tensor);
+  all.rows = row_exchanges(setup, Lane::expert);
   add_messages(all, setup);
   return all;
 }
@@ -84,6 +102,8 @@ std::string describe(const StepExchanges& exchanges, const std::string& way) {
   add("gathers of weights", exchanges.gathers, true);
   add("sums into stretches", exchanges.reductions, true);
   add("sums over replicas", exchanges.replicas, false);
+  add("sums over tensor ranks", exchanges.repeated, false);
+  add("rows of tensor ranks", exchanges.tensor, true);
   add("rows to experts and back", exchanges.rows, true);
   add("to other stages", exchanges.messages, true);
   return text.empty() ? text : "\n# exchanges of a step, sent by rank 0, " + way + "\n" + text;

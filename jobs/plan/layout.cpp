@@ -24,16 +24,11 @@ void check_tokens(const Job::Train& train, const BatchShare& share) {
 }
 
 MeshDegrees degrees_of(const Job::Parallel& parallel) {
-  const std::pair<const char*, std::int64_t> later[] = {{"context", parallel.context},
-                                                        {"tensor", parallel.tensor}};
-  for (const auto& [key, degree] : later) {
-    CARAVAN_CHECK(
-        degree == 1, ConfigError,
-        fmt::format("parallel.{}={} (this version divides samples, parameters, experts and stages, not "
-                    "sequences or matrices). Set it "
-                    "to 1, and parallel.data_replicate, data_shard or pipeline to the number of ranks?",
-                    key, degree));
-  }
+  CARAVAN_CHECK(
+      parallel.context == 1, ConfigError,
+      fmt::format("parallel.context={} (this version divides samples, parameters, experts, stages and "
+                  "matrices, not sequences). Set it to 1, and another degree to the number of ranks?",
+                  parallel.context));
   const std::pair<const char*, std::int64_t> data[] = {{"data_replicate", parallel.data_replicate},
                                                        {"data_shard", parallel.data_shard}};
   for (const auto& [key, degree] : data)
@@ -44,6 +39,7 @@ MeshDegrees degrees_of(const Job::Parallel& parallel) {
   degrees.dp_shard = narrow<int>({"parallel.data_shard", parallel.data_shard});
   if (degrees.dp_shard == -1 && degrees.dp_replicate == -1) degrees.dp_replicate = 1;
   degrees.pp = narrow<int>({"parallel.pipeline", parallel.pipeline});
+  degrees.tp = narrow<int>({"parallel.tensor", parallel.tensor});
   degrees.ep = narrow<int>({"parallel.expert", parallel.expert});
   if (parallel.divides_experts_by_tensor) degrees.etp = narrow<int>({"parallel.tensor", parallel.tensor});
   return degrees;

@@ -73,10 +73,12 @@ PlanRequest request_of(const Schedule& schedule, const Job::Parallel& parallel, 
 /// Where gathered weights stand while the plan runs, and whether it says when they are gathered.
 void choose_rooms(PipelineSetup& setup, const Job& job, bool is_sharded) {
   at_place(place_of(job.resolved, {"parallel"}), [&] {
-    setup.rooms = room_rule(job.parallel, static_cast<int>(setup.layers.size()));
-    if (is_sharded) check_rooms(setup.rooms, setup.schedule, job.parallel);
+    const RoomRule rule = room_rule(job.parallel, static_cast<int>(setup.layers.size()));
+    if (!is_sharded) return;
+    check_rooms(rule, setup.schedule, job.parallel);
+    setup.rooms = rule;
   });
-  const bool is_planned = is_sharded && setup.rooms.gathers == GatherWhen::planned;
+  const bool is_planned = setup.rooms && setup.rooms->gathers == GatherWhen::planned;
   setup.unsharding = is_planned ? Unsharding::once : Unsharding::none;
 }
 
@@ -92,7 +94,7 @@ PipelineSetup planned(Registry& registry, const Job& job, const Mesh& mesh, std:
   CARAVAN_CHECK(setup.schedule.ranks() == request.ranks, ConfigError,
                 fmt::format("schedule {} gave a plan for {} ranks (the job has {} pipeline ranks)",
                             job.parallel.schedule, setup.schedule.ranks(), request.ranks));
-  choose_rooms(setup, job, mesh.degree(MeshAxis::fsdp) > 1);
+  choose_rooms(setup, job, divides_parameters(mesh, whole.parameters()));
   try {
     setup.training =
         lower(setup.schedule, request.microbatches, rank, job.train.recompute.of_stages(), setup.unsharding);

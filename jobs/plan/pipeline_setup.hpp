@@ -18,7 +18,7 @@ struct PipelineSetup {
   Plan schedule;      ///< compute actions of all ranks, as the plugin gave them
   RankPlan training;  ///< this rank's
   RankPlan validation;
-  RoomRule rooms;                            ///< of sharded parameters
+  std::optional<RoomRule> rooms;             ///< of parameters that ranks keep in stretches; none: whole
   Unsharding unsharding = Unsharding::none;  ///< of both plans
   std::vector<LayerRange> layers;            ///< of every stage
   std::vector<SharedParameter> shared;

@@ -13,7 +13,7 @@ using Item = StepExchanges::Item;
 /// The posts of the walks of one stage, each walk looked at once.
 class StagePosts {
  public:
-  explicit StagePosts(StashLayout layout) : layout_(std::move(layout)) {}
+  StagePosts(StashLayout layout, Lane lane) : layout_(std::move(layout)), lane_(lane) {}
 
   Item of(const Walk& walk) {
     const auto [known, is_new] = of_.try_emplace(&walk);
@@ -23,7 +23,7 @@ class StagePosts {
 
  private:
   bool posts(const Visit& visit) const {
-    if (visit.what == Visit::What::backward_weight) return false;
+    if (visit.what == Visit::What::backward_weight || visit.segment->lane() != lane_) return false;
     if (visit.what != Visit::What::repeated_forward) return true;
     const StashLayout::LayerAddresses& addresses = layout_.layer(visit.layer);
     Frame frame;
@@ -43,12 +43,13 @@ class StagePosts {
   }
 
   StashLayout layout_;
+  Lane lane_;
   std::map<const Walk*, Item> of_;
 };
 
 }  // namespace
 
-Item row_exchanges(TrainSetup& setup) {
+Item row_exchanges(TrainSetup& setup, Lane lane) {
   const RankPlan& plan = setup.pipeline().training;
   const std::vector<int>& stages = plan.stages(setup.mesh().coordinate(MeshAxis::pp));
   std::vector<StagePosts> posts;
@@ -57,7 +58,7 @@ Item row_exchanges(TrainSetup& setup) {
     const Stage& stage = *setup.model().stages()[at];
     StashLayout layout = stash_layout(stage, plan, at, setup.shape());
     walks.emplace_back(stage.layers(), layout.recompute(), layout.separates(), nullptr);
-    posts.emplace_back(std::move(layout));
+    posts.emplace_back(std::move(layout), lane);
   }
   Item sum;
   PlannedWalks(plan, stages, walks).for_each([&](const Action&, std::size_t at, const Walk* walk) {

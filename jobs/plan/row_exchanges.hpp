@@ -4,8 +4,8 @@
 
 namespace caravan::jobs {
 
-/// What the layers of this rank send to other ranks in a step beside parameters: rows to their experts and
-/// back, repeated forwards included.
-StepExchanges::Item row_exchanges(TrainSetup& setup);
+/// What the layers of this rank send to other ranks in a step beside parameters, on that lane: rows to their
+/// experts and back, or rows between tensor ranks. Repeated forwards are included.
+StepExchanges::Item row_exchanges(TrainSetup& setup, Lane lane);
 
 }  // namespace caravan::jobs

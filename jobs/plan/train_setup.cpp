@@ -81,11 +81,13 @@ TrainSetup::TrainSetup(Job job, Communicator& world, const MakeDevice& device, R
                                 job_.optimizer_name, Host::of(*registry_, device_.get()), job_.optimizer);
                           })),
       slots_(optimizer_->slots()),
-      shape_{job_.train.local_batch_size, job_.train.sequence_length, Phase::train, 0, compute_},
+      shape_(BatchShape{job_.train.local_batch_size, job_.train.sequence_length, Phase::train, 0, compute_}
+                 .divided_over(mesh_.get())),
       share_(divide_batch(job_, mesh_->layout(), world.rank())),
       pipeline_(plan_pipeline(*registry_, job_, *mesh_, share_.microbatches(), whole_model_)),
       model_(*registry_, in_shards(*device_, *mesh_), job_.model_plugin, job_.model,
              job_.train.sequence_length, stages_on(mesh_->coordinate(MeshAxis::pp))) {
+  check_rows();
   check_experts();
   check_shards();
   resolve_batch(job_.resolved, share_.global_batch);
@@ -120,6 +122,16 @@ void check_stretches(const ParameterStore& parameters, int shards) {
 
 }  // namespace
 
+void TrainSetup::check_rows() {
+  const std::int64_t last = shape_.tensor_ranks - 1;
+  CARAVAN_CHECK(
+      last * shape_.block_rows() < shape_.tokens(), ConfigError,
+      fmt::format("parallel.tensor={} with {} tokens in a micro-batch (each rank has {} of their rows "
+                  "between layers, and the last would have none). parallel.tensor={}?",
+                  shape_.tensor_ranks, shape_.tokens(), shape_.block_rows(),
+                  (shape_.tokens() + shape_.block_rows() - 1) / shape_.block_rows()));
+}
+
 void TrainSetup::check_experts() {
   const int ranks = mesh_->degree(MeshAxis::ep);
   CARAVAN_CHECK(ranks == 1 || whole_model_.parameters().count(ParameterKind::expert) > 0, ConfigError,
@@ -130,13 +142,14 @@ void TrainSetup::check_experts() {
 
 void TrainSetup::check_shards() {
   const int shards = mesh_->degree(MeshAxis::fsdp);
-  if (shards == 1) return;
+  if (!pipeline_.rooms) return;
   CARAVAN_CHECK(
       optimizer_->is_elementwise(), ConfigError,
       fmt::format(
           "optimizer.name={} with {} shards (its rule needs whole parameters, and a rank keeps a stretch "
           "of each). parallel.data_replicate instead of data_shard?",
-          job_.optimizer_name, shards));
+          job_.optimizer_name, std::max(shards, mesh_->degree(MeshAxis::efsdp))));
+  if (shards == 1) return;
   const int mine = mesh_->coordinate(MeshAxis::pp);
   for (int rank = 0; rank < mesh_->degree(MeshAxis::pp); ++rank)
     check_stretches(rank == mine ? model_.parameters() : stages_of_rank(rank)->parameters(), shards);
@@ -188,8 +201,6 @@ RankState TrainSetup::state() {
   return {.device = *device_,
           .parameters = model_.parameters(),
           .mesh = *mesh_,
-          .replicas = replicas(),
-          .samples = MeshAxis::batch,
           .slots = slots_,
           .left_out = not_owned(pipeline_.shared, mesh_->coordinate(MeshAxis::pp))};
 }
@@ -202,12 +213,15 @@ TrainStep::Parts TrainSetup::step_parts(StageMemory& memory, GradientReducer& re
       .stages = memory.stages(),
       .parameters = model_.parameters(),
       .optimizer = *optimizer_,
-      .data = data_ranks(),
+      .tokens = token_ranks(),
+      .rows = mesh_->group(MeshAxis::rows),
       .shards = shards(),
+      .tensor = mesh_->group(MeshAxis::tp),
       .pipeline = pipeline_ranks(),
-      .reducer = mesh_->degree(replicas()) > 1 ? &reducer : nullptr,
+      .reducer = mesh_->degree(MeshAxis::dp_replicate) > 1 ? &reducer : nullptr,
       .shared = pipeline_.shared,
       .sharded = model_.sharded(),
+      .repeated = model_.repeated(),
       .whereabouts = whereabouts,
       .experts = mesh_->degree(MeshAxis::ep) > 1 ? std::optional(mesh_->group(MeshAxis::ep)) : std::nullopt};
 }

@@ -46,13 +46,10 @@ class TrainSetup {
   Mesh& mesh() noexcept { return *mesh_; }
   /// All ranks of the job.
   Communicator& world() noexcept { return world_; }
-  RankGroup data_ranks() { return mesh_->group(MeshAxis::batch); }
+  /// Ranks that hold other tokens.
+  RankGroup token_ranks() { return mesh_->group(MeshAxis::loss); }
   /// Ranks that keep other stretches of the same parameters.
   RankGroup shards() { return mesh_->group(MeshAxis::fsdp); }
-  /// The axis of ranks that see other samples and keep the same elements of every parameter.
-  MeshAxis replicas() const {
-    return mesh_->degree(MeshAxis::fsdp) > 1 ? MeshAxis::dp_replicate : MeshAxis::batch;
-  }
   RankGroup pipeline_ranks() { return mesh_->group(MeshAxis::pp); }
   Device& device() noexcept { return *device_; }
   /// Of activations and the weights that operators read.
@@ -96,6 +93,7 @@ class TrainSetup {
   static Job prepare(Job job, Registry& registry, Communicator& world, Ranks ranks);
   void choose_recomputation(Ranks ranks);
   /// ConfigError where parameters of any pipeline rank cannot be divided as the job asks: all ranks refuse.
+  void check_rows();
   void check_experts();
   void check_shards();
   StageChoice stages_on(int rank) const;

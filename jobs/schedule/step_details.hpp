@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "caravan/device.hpp"
 #include "caravan/schedule.hpp"
 #include "core/plan/simulate.hpp"
 
@@ -16,11 +17,7 @@ struct StepDetails {
     std::string name;                       ///< of a segment, or "gather of layers.3"
     std::string layer;                      ///< of a segment
     Span span;
-
-    /// Of parameters or their gradients; other exchanges bring rows to experts and back.
-    bool is_of_parameters() const {
-      return kind == ActionKind::unshard || kind == ActionKind::reduce_gradients;
-    }
+    Lane lane = Lane::compute;  ///< shard: of parameters or their gradients; others: of rows
     /// "dispatch of layers.1"
     std::string title() const { return layer.empty() ? name : name + " of " + layer; }
   };

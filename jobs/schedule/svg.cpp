@@ -41,7 +41,7 @@ struct Subject {
   const std::vector<StepDetails>& details;
 
   bool has_exchanges(bool of_parameters) const {
-    const auto is_such = [&](const auto& item) { return item.is_of_parameters() == of_parameters; };
+    const auto is_such = [&](const auto& item) { return (item.lane == Lane::shard) == of_parameters; };
     return std::any_of(details.begin(), details.end(), [&](const StepDetails& each) {
       return std::any_of(each.exchanges.begin(), each.exchanges.end(), is_such);
     });
@@ -170,7 +170,7 @@ class Picture {
     }
   }
   static const char* lane_colour(const StepDetails::Item& exchange) {
-    if (!exchange.is_of_parameters()) return kRowsColour;
+    if (exchange.lane != Lane::shard) return kRowsColour;
     return exchange.kind == ActionKind::unshard ? kGatherColour : kReductionColour;
   }
 
@@ -225,7 +225,7 @@ class Picture {
       legend_entry(kGatherColour, "below: gathers");
       legend_entry(kReductionColour, "below: sums of gradients");
     }
-    if (subject_.has_exchanges(false)) legend_entry(kRowsColour, "below: rows of experts");
+    if (subject_.has_exchanges(false)) legend_entry(kRowsColour, "below: rows between ranks");
     legend_entry("none", "numbers: micro-batch");
   }
 

@@ -70,12 +70,15 @@ void append_details(std::string& text, std::size_t rank, const StepDetails& deta
   append_row_name(text, rank, kActions, "actions");
   append_row_name(text, rank, kLayers, "layers");
   for (const StepDetails::Item& visit : details.visits) append_item(text, rank, kLayers, visit);
-  std::vector<StepDetails::Item> of_shards, of_rows;
-  std::partition_copy(details.exchanges.begin(), details.exchanges.end(), std::back_inserter(of_shards),
-                      std::back_inserter(of_rows),
-                      [](const StepDetails::Item& item) { return item.is_of_parameters(); });
-  const std::size_t next = append_lane(text, rank, kFirstLane, "shard lane", of_shards);
-  append_lane(text, rank, next, "expert lane", of_rows);
+  constexpr std::pair<Lane, const char*> kLanesShown[] = {
+      {Lane::shard, "shard lane"}, {Lane::expert, "expert lane"}, {Lane::tensor, "tensor lane"}};
+  std::size_t next = kFirstLane;
+  for (const auto& [lane, name] : kLanesShown) {
+    std::vector<StepDetails::Item> of_lane;
+    std::copy_if(details.exchanges.begin(), details.exchanges.end(), std::back_inserter(of_lane),
+                 [lane = lane](const StepDetails::Item& item) { return item.lane == lane; });
+    next = append_lane(text, rank, next, name, of_lane);
+  }
 }
 
 }  // namespace

@@ -16,6 +16,11 @@ Config with_positions(Config config, std::int64_t positions) {
 
 }  // namespace
 
+bool divides_parameters(const Mesh& mesh, const ParameterStore& whole) {
+  const bool has_experts = whole.count(ParameterKind::expert) > 0;
+  return mesh.degree(MeshAxis::fsdp) > 1 || (has_experts && mesh.degree(MeshAxis::efsdp) > 1);
+}
+
 std::vector<LayerRange> split_model(const Model& model, int stages, const SplitRule& rule) {
   std::vector<std::string> names;
   for (const LayerSpec& layer : model.layers()) names.push_back(layer.name);
@@ -28,7 +33,7 @@ ModelInstance::ModelInstance(Registry& registry, const ComputeOn& where, const s
       positions_(positions),
       alone_(where.mesh ? nullptr : make_paper_mesh(MeshLayout({}, 1), 0)),
       mesh_(where.mesh ? where.mesh : alone_.get()),
-      rooms_(where.rooms && mesh_->degree(MeshAxis::fsdp) > 1 ? where.rooms : std::nullopt),
+      rooms_(where.rooms),
       parameters_(where.type, mesh_),
       model_(registry.create<Model>(plugin, Host::of(registry, device_, &parameters_, mesh_),
                                     with_positions(std::move(config), positions))) {
@@ -52,7 +57,10 @@ void ModelInstance::allocate(ParameterStore::Content content, std::size_t optimi
       fmt::format("a model of {} parameters and {} positions", with_commas(parameters_.count()), positions_),
       "A smaller model, more ranks, or fewer positions?");
   parameters_.allocate(*device_, content, optimizer_slots);
-  if (rooms_) sharded_.emplace(*device_, parameters_, *mesh_, stages_, *rooms_);
+  if (rooms_)
+    sharded_.emplace(*device_, parameters_, *mesh_, stages_, *rooms_);
+  else if (mesh_->degree(MeshAxis::tp) > 1)
+    repeated_.emplace(*mesh_);
   for (const auto& stage : stages_) stage->prepare(*device_, positions_);
 }
 

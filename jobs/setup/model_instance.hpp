@@ -25,7 +25,7 @@ struct ComputeOn {
   Device* device = nullptr;  ///< null: for counting and planning only
   DType type = DType::f32;
   Mesh* mesh = nullptr;             ///< null: this rank alone
-  std::optional<RoomRule> rooms{};  ///< how ranks of fsdp divide the parameters; none: each holds them whole
+  std::optional<RoomRule> rooms{};  ///< how ranks of fsdp, and of efsdp, divide the parameters; none: not
 };
 
 /// A model made from its configuration, whole or some of its stages: the store of its parameters and the
@@ -45,6 +45,8 @@ class ModelInstance {
   std::int64_t positions() const noexcept { return positions_; }
   /// After allocate(): null where every parameter is whole on this rank.
   ShardedParameters* sharded() noexcept { return sharded_ ? &*sharded_ : nullptr; }
+  /// After allocate(): null where no tensor ranks hold parameters alike, or sharded() sums their gradients.
+  RepeatedGradients* repeated() noexcept { return repeated_ ? &*repeated_ : nullptr; }
   DType compute() const noexcept { return parameters_.compute(); }
   /// [once] Memory for weights and what else is asked, and the layers' constants.
   void allocate(ParameterStore::Content content, std::size_t optimizer_slots);
@@ -59,7 +61,12 @@ class ModelInstance {
   Made<Model> model_;
   std::vector<std::unique_ptr<Stage>> stages_;
   std::optional<ShardedParameters> sharded_;
+  std::optional<RepeatedGradients> repeated_;
 };
+
+/// Whether ranks keep stretches of the parameters of a model, or of its experts alone, which tensor ranks
+/// divide too. `whole`: of all its layers.
+bool divides_parameters(const Mesh& mesh, const ParameterStore& whole);
 
 /// Layers of each stage of a model.
 std::vector<LayerRange> split_model(const Model& model, int stages, const SplitRule& rule);

@@ -30,14 +30,16 @@ struct Held {
   std::vector<std::pair<std::size_t, std::size_t>> origins;  ///< [piece]: tensor, part of it
 };
 
-Held held_along(MeshAxis axis, const RankState& state, const std::vector<StateTensor>& tensors,
-                DType weights) {
-  Held held{axis, {}, {}};
+enum class Of { fragments, buffers };
+
+Held held(Of what, const std::vector<StateTensor>& tensors, DType weights) {
+  Held held{what == Of::fragments ? MeshAxis::dp_replicate : MeshAxis::rows, {}, {}};
   for (std::size_t index = 0; index < tensors.size(); ++index) {
     const StateTensor& tensor = tensors[index];
-    if ((tensor.fragment ? state.replicas : state.samples) != axis) continue;
+    if ((tensor.fragment ? Of::fragments : Of::buffers) != what) continue;
     const std::vector<StatePart> parts = parts_of(tensor, tensor.view);
     for (std::size_t part = 0; part < parts.size(); ++part) {
+      if (!parts[part].counts) continue;
       held.pieces.push_back(
           {{parts[part].name, tensor.is_weights() ? weights : DType::f32, parts[part].shape},
            parts[part].box});
@@ -48,17 +50,15 @@ Held held_along(MeshAxis axis, const RankState& state, const std::vector<StateTe
 }
 
 /// All that the rank holds.
-std::vector<Held> all_held(const RankState& state, const std::vector<StateTensor>& tensors, DType weights) {
-  std::vector<Held> all{held_along(state.replicas, state, tensors, weights)};
-  if (state.samples != state.replicas) all.push_back(held_along(state.samples, state, tensors, weights));
-  return all;
+std::vector<Held> all_held(const std::vector<StateTensor>& tensors, DType weights) {
+  return {held(Of::fragments, tensors, weights), held(Of::buffers, tensors, weights)};
 }
 
 }  // namespace
 
 std::uint64_t snapshot_bytes(const RankState& state) {
   std::vector<std::uint64_t> bytes;
-  for (const Held& held : all_held(state, stored_tensors(state, CheckpointContent::everything), DType::f32)) {
+  for (const Held& held : all_held(stored_tensors(state, CheckpointContent::everything), DType::f32)) {
     const auto more =
         io::bytes_of_shares(held.pieces, state.mesh.coordinate(held.by), state.mesh.degree(held.by));
     bytes.insert(bytes.end(), more.begin(), more.end());
@@ -68,7 +68,7 @@ std::uint64_t snapshot_bytes(const RankState& state) {
 
 CheckpointShare::CheckpointShare(RankState state, CheckpointContent content, DType weights)
     : state_(std::move(state)), tensors_(stored_tensors(state_, content)) {
-  for (const Held& held : all_held(state_, tensors_, weights)) {
+  for (const Held& held : all_held(tensors_, weights)) {
     for (io::Share& share :
          io::divide(held.pieces, state_.mesh.coordinate(held.by), state_.mesh.degree(held.by))) {
       const auto [tensor, part] = held.origins[share.held];

@@ -9,13 +9,12 @@
 
 namespace caravan::jobs {
 
-/// What a rank keeps from step to step, and who keeps the same. Borrows device, store and mesh.
+/// What a rank keeps from step to step. Ranks along dp_replicate keep the same fragments, those along rows
+/// the same buffers, and divide storing them. Borrows device, store and mesh.
 struct RankState {
   Device& device;
   ParameterStore& parameters;  ///< of this rank's stages
   const Mesh& mesh;
-  MeshAxis replicas;                  ///< ranks along it keep the same fragments, and divide storing them
-  MeshAxis samples;                   ///< ranks along it keep the same buffers, and divide storing them
   std::vector<std::string> slots;     ///< of the optimizer
   std::vector<std::string> left_out;  ///< parameters that another pipeline rank stores
 };

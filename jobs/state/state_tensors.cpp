@@ -42,7 +42,7 @@ std::vector<StatePart> parts_of(const StateTensor& tensor, const TensorView& who
   const Parameter& parameter = *tensor.fragment->parameter;
   for (const PartOfFragment& each : caravan::parts_of(*tensor.fragment, whole))
     parts.push_back({tensor.group + parameter.spec().parts[each.part].name, parameter.part_shape(each.part),
-                     each.box, each.view});
+                     each.box, each.view, parameter.counts(each.part)});
   return parts;
 }
 

@@ -31,6 +31,7 @@ struct StatePart {
   Shape shape;       ///< of the whole tensor
   Box box;
   TensorView view;
+  bool counts = true;  ///< false: another tensor rank stores the same
 };
 /// The named parts of a block. `whole` is memory of its shape, or none.
 std::vector<StatePart> parts_of(const StateTensor& tensor, const TensorView& whole);

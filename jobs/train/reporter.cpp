@@ -134,7 +134,7 @@ void Reporter::write_record() {
 
 void Reporter::write(const StepReport& report, const TrainStep& step) {
   fill(report);
-  if (setup_.job().metrics.expert_counts && setup_.share().data_rank == 0) add_experts(step);
+  if (setup_.job().metrics.expert_counts && setup_.mesh().coordinate(MeshAxis::rows) == 0) add_experts(step);
   if (!active_) return;
   write_record();
   const std::int64_t number = report.progress.step;

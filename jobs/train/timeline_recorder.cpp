@@ -30,14 +30,19 @@ std::vector<double> flat(const std::vector<Span>& spans) {
 nlohmann::json json_of(const std::vector<RunRecorder::Item>& items) {
   nlohmann::json json = nlohmann::json::array();
   for (const RunRecorder::Item& item : items)
-    json.push_back({static_cast<int>(item.kind), item.name, item.layer, item.span.begin, item.span.end});
+    json.push_back({static_cast<int>(item.kind), item.name, item.layer, item.span.begin, item.span.end,
+                    static_cast<int>(item.lane)});
   return json;
 }
 
 std::vector<StepDetails::Item> items_of(const nlohmann::json& json) {
   std::vector<StepDetails::Item> items;
   for (const nlohmann::json& item : json)
-    items.push_back({static_cast<ActionKind>(item[0].get<int>()), item[1], item[2], {item[3], item[4]}});
+    items.push_back({static_cast<ActionKind>(item[0].get<int>()),
+                     item[1],
+                     item[2],
+                     {item[3], item[4]},
+                     static_cast<Lane>(item[5].get<int>())});
   return items;
 }
 
@@ -99,7 +104,7 @@ void TimelineRecorder::before(std::int64_t step, Executor& executor) {
 void TimelineRecorder::after(std::int64_t step, Executor& executor) {
   if (!is_chosen(step)) return;
   executor.measure(Executor::Timing::off);
-  if (setup_.share().data_rank != 0) return;
+  if (setup_.mesh().coordinate(MeshAxis::rows) != 0) return;
   const Plan plan = lowered_plan(setup_);
   const Timeline timeline = gather_timeline(plan, executor, setup_.pipeline_ranks().host);
   const auto details = gather_details(executor.recorder(), setup_.pipeline_ranks().host);

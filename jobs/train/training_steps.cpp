@@ -17,7 +17,7 @@ TrainSetup& allocated(TrainSetup& setup) {
 TrainingSteps::TrainingSteps(TrainSetup& setup, DataSource& source, Whereabouts* whereabouts)
     : setup_(allocated(setup)),
       reader_(source, setup.share()),
-      reducer_(setup.mesh().group(setup.replicas()).tensors),
+      reducer_(setup.mesh().group(MeshAxis::dp_replicate).tensors),
       memory_(setup.device(), setup.model(), setup.pipeline().training, setup.shape()),
       step_(setup.step_parts(memory_, reducer_, whereabouts)) {}
 

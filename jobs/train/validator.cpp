@@ -70,7 +70,7 @@ std::int64_t Validator::measured_by(int rank, std::int64_t round) const {
 /// Every number of ranks measures the same samples.
 void Validator::run_round(std::int64_t round) {
   const std::int64_t mine = measured_by(setup_.share().data_rank, round);
-  const bool is_sharded = setup_.mesh().degree(MeshAxis::fsdp) > 1;
+  const bool is_sharded = setup_.pipeline().rooms.has_value();
   const std::int64_t walked = is_sharded ? measured_by(0, round) : mine;  // rank 0 has the most
   if (walked == 0) return;
   whereabouts_.enter("reading validation data");
@@ -83,13 +83,14 @@ void Validator::run_round(std::int64_t round) {
 }
 
 Validator::Result Validator::result() {
-  double sums[3] = {0, 0, static_cast<double>(valid_tokens_)};
+  // Ranks of a tensor group have counted the same tokens.
+  double sums[3] = {0, 0, setup_.shape().tensor_rank == 0 ? static_cast<double>(valid_tokens_) : 0};
   whereabouts_.enter("all-reduce of the validation loss");
   setup_.device().copy_to_host(Lane::compute, &sums[0], executor_.sums().loss.data, sizeof sums[0]);
   setup_.device().copy_to_host(Lane::compute, &sums[1], executor_.sums().overflow.data, sizeof sums[1]);
   setup_.device().synchronize();
   setup_.pipeline_ranks().host.all_reduce(TensorView(sums, DType::f64, {2}), ReduceOp::sum);
-  setup_.data_ranks().host.all_reduce(TensorView(sums, DType::f64, {3}), ReduceOp::sum);
+  setup_.mesh().group(MeshAxis::rows).host.all_reduce(TensorView(sums, DType::f64, {3}), ReduceOp::sum);
   CARAVAN_CHECK(sums[1] == 0, ValidationError, "validation: " + without_room(sums[1]));
   CARAVAN_CHECK(std::isfinite(sums[0]), ValidationError,
                 fmt::format("validation loss {} over {} samples (not finite, although the training loss is). "

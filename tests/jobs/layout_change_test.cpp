@@ -45,6 +45,13 @@ const Layout kShardedExperts{
 const Layout kPipelineOfExperts{
     "pipeline-experts", 4, {"parallel.pipeline=2", "parallel.data_shard=2", "parallel.expert=2"}};
 
+const Layout kTensor{"tensor", 2, {"parallel.tensor=2"}};
+const Layout kTensorOfShards{
+    "tensor-shards",
+    4,
+    {"parallel.tensor=2", "parallel.data_shard=2", "parallel.expert=2", "checkpoint.files=one"}};
+const Layout kWideTensor{"tensor4", 4, {"parallel.tensor=4", "parallel.expert=4"}};
+
 class LayoutChange : public JobTest {
  protected:
   void SetUp() override {
@@ -106,6 +113,19 @@ TEST_F(LayoutChange, EveryLayoutGoesOnFromEveryOther) {
     for (const Layout& to : layouts)
       if (&from != &to) expect_to_go_on(from, to, undisturbed);
   }
+}
+
+TEST_F(LayoutChange, TensorRanksGoOnFromEveryLayoutAndItFromThem) {
+  succeed(steps("undisturbed", kOne, 4));
+  const auto undisturbed = read_metrics(file("undisturbed"));
+  for (const Layout& layout : {kOne, kTensor, kTensorOfShards, kWideTensor, kPipelineOfExperts})
+    succeed(steps(layout.name, layout, 2));
+  expect_to_go_on(kTensor, kOne, undisturbed);
+  expect_to_go_on(kOne, kTensor, undisturbed);
+  expect_to_go_on(kTensor, kWideTensor, undisturbed);
+  expect_to_go_on(kWideTensor, kTensorOfShards, undisturbed);
+  expect_to_go_on(kTensorOfShards, kPipelineOfExperts, undisturbed);
+  expect_to_go_on(kPipelineOfExperts, kTensorOfShards, undisturbed);
 }
 
 TEST_F(LayoutChange, ShardsAndAPipelineOfWholeParametersGoOnFromEachOther) {

@@ -57,7 +57,7 @@ TEST_F(OnPaper, WhatRanksRefuseIsRefusedBeforeTheyAreStarted) {
   for (const Overrides& overrides :
        std::vector<Overrides>{{"train.global_batch_size=3"},
                               {"parallel.data_shard=3"},
-                              {"parallel.tensor=2"},
+                              {"parallel.tensor=2", "model.capacity_factor=1"},
                               {"parallel.pipeline=2", "parallel.stages_per_rank=7"},
                               {"parallel.pipeline=2", "parallel.schedule_options={x: 1}"},
                               {"train.precision=bf16"},
@@ -100,6 +100,26 @@ TEST_P(Shards, ThatCannotBeAreRefusedAlikeByRanksOnPaperAndBySubmit) {
 }
 
 const Mistake kMistakes[] = {
+    {"HeadsThatTensorRanksDoNotDivide",
+     3,
+     {"parallel.tensor=3"},
+     "heads=2 with parallel.tensor=3 (each rank has the same number of heads). A divisor of 2?"},
+    {"KeyHeadsThatTensorRanksDoNotDivide",
+     3,
+     {"parallel.tensor=3", "model.heads=12", "model.head_dim=4", "model.kv_heads=4"},
+     "kv_heads=4 with parallel.tensor=3 (ranks divide the key/value heads, or divide into groups that have "
+     "one each: one number must divide the other). A divisor or a multiple of 4?"},
+    {"TensorRanksWithoutRows",
+     4,
+     {"parallel.tensor=4", "model.heads=4", "model.head_dim=4", "train.sequence_length=5"},
+     "parallel.tensor=4 with 5 tokens in a micro-batch (each rank has 2 of their rows between layers, and "
+     "the "
+     "last would have none). parallel.tensor=3?"},
+    {"CapacityOfParts",
+     2,
+     {"parallel.tensor=2", "model.experts=4", "model.capacity_factor=1.5"},
+     "capacity_factor=1.5 with parallel.tensor=2 (an expert takes the first choices of whole sequences, and "
+     "tensor ranks route parts of them). capacity_factor: null, or parallel.expert_tensor=tensor?"},
     {"TooFewForTheRanks",
      4,
      {"parallel.data_replicate=1", "parallel.data_shard=2"},

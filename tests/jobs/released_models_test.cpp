@@ -15,10 +15,13 @@ constexpr double kLogitTolerance = 2e-5, kGradientTolerance = 1e-4;
 struct Case {
   std::string model, device;
   int ranks;
+  int tensor = 1, expert = 1;  ///< ranks that divide matrices, and experts
 };
 
 std::string name_of(const ::testing::TestParamInfo<Case>& info) {
-  return info.param.model + "_" + info.param.device + "_" + std::to_string(info.param.ranks);
+  const Case& test = info.param;
+  return test.model + "_" + test.device + "_" + std::to_string(test.ranks) + "_tensor" +
+         std::to_string(test.tensor) + "_expert" + std::to_string(test.expert);
 }
 
 double largest_difference(const std::vector<float>& a, const std::vector<float>& b) {
@@ -40,7 +43,8 @@ class ReleasedModels : public JobTest, public ::testing::WithParamInterface<Case
   Outcome forward(const std::string& precision) const {
     return run({{"forward", "--model", model_, "--inputs", expected_path_, "--outputs",
                  file("out.safetensors"), "--gradients", file("gradients.safetensors"), "--device",
-                 GetParam().device, "--precision", precision},
+                 GetParam().device, "--precision", precision, "--tensor", std::to_string(GetParam().tensor),
+                 "--expert", std::to_string(GetParam().expert)},
                 GetParam().ranks,
                 {},
                 60});
@@ -82,15 +86,17 @@ TEST_P(ReleasedModels, LogitsLossRoutingAndEveryGradientAreThoseOfTransformers) 
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, ReleasedModels,
-                         ::testing::Values(Case{"tiny_scout", "reference", 1}, Case{"tiny_scout", "host", 1},
-                                           Case{"tiny_scout", "host", 2},
-                                           Case{"tiny_maverick", "reference", 2},
-                                           Case{"tiny_maverick", "host", 1}, Case{"tiny_maverick", "host", 2},
-                                           Case{"tiny_maverick", "reference", 1},
-                                           Case{"tiny_scout", "reference", 2}, Case{"tiny_scout", "cuda", 1},
-                                           Case{"tiny_maverick", "cuda", 1}),
-                         name_of);
+INSTANTIATE_TEST_SUITE_P(
+    All, ReleasedModels,
+    ::testing::Values(Case{"tiny_scout", "reference", 1}, Case{"tiny_scout", "host", 1},
+                      Case{"tiny_scout", "host", 2}, Case{"tiny_maverick", "reference", 2},
+                      Case{"tiny_maverick", "host", 1}, Case{"tiny_maverick", "host", 2},
+                      Case{"tiny_maverick", "reference", 1}, Case{"tiny_scout", "reference", 2},
+                      Case{"tiny_scout", "cuda", 1}, Case{"tiny_scout", "host", 2, 2},
+                      Case{"tiny_scout", "reference", 4, 2, 4}, Case{"tiny_maverick", "reference", 4, 4},
+                      Case{"tiny_maverick", "host", 3, 1}, Case{"tiny_maverick", "host", 2, 1, 2},
+                      Case{"tiny_maverick", "cuda", 1}),
+    name_of);
 
 class InBf16 : public ReleasedModels {};
 
@@ -111,8 +117,12 @@ TEST_P(GreedyDecoding, TheCachedPathContinuesAsTransformersDoes) {
   for (std::int64_t id : expected.read_as_i64("greedy_prompt")) prompt += std::to_string(id) + " ";
 
   const Outcome outcome =
-      caravan({"generate", "--model", model_, "--prompt-ids", prompt, "--greedy", "--ignore-eos",
-               "--max-new-tokens", "24", "--device", GetParam().device, "--precision", "fp32", "--json"});
+      run({{"generate", "--model", model_, "--prompt-ids", prompt, "--greedy", "--ignore-eos",
+            "--max-new-tokens", "24", "--device", GetParam().device, "--precision", "fp32", "--json",
+            "--tensor", std::to_string(GetParam().tensor), "--expert", std::to_string(GetParam().expert)},
+           GetParam().ranks,
+           {},
+           60});
 
   ASSERT_TRUE(ended_with(outcome, 0));
   const auto answer = nlohmann::json::parse(outcome.out);
@@ -124,7 +134,8 @@ INSTANTIATE_TEST_SUITE_P(All, GreedyDecoding,
                          ::testing::Values(Case{"tiny_scout", "reference", 1}, Case{"tiny_scout", "host", 1},
                                            Case{"tiny_maverick", "reference", 1},
                                            Case{"tiny_maverick", "host", 1}, Case{"tiny_scout", "cuda", 1},
-                                           Case{"tiny_maverick", "cuda", 1}),
+                                           Case{"tiny_maverick", "cuda", 1}, Case{"tiny_scout", "host", 2, 2},
+                                           Case{"tiny_maverick", "reference", 4, 2, 4}),
                          name_of);
 
 }  // namespace

@@ -176,9 +176,9 @@ TEST(Trace, StepsWithoutTimeAreInstants) {
 std::vector<jobs::StepDetails> details_of_two_ranks() {
   const ActionKind gather = ActionKind::unshard, sum = ActionKind::reduce_gradients;
   jobs::StepDetails details{{{ActionKind::forward, "attention", "layers.\"0\"", {0, 1}}},
-                            {{gather, "gather of a", "", {0, 2}},
-                             {gather, "gather of b", "", {1, 3}},
-                             {sum, "sum of <a>", "", {2, 10}}}};
+                            {{gather, "gather of a", "", {0, 2}, Lane::shard},
+                             {gather, "gather of b", "", {1, 3}, Lane::shard},
+                             {sum, "sum of <a>", "", {2, 10}, Lane::shard}}};
   return {details, {}};
 }
 
@@ -208,10 +208,11 @@ TEST(Details, AreRowsOfTheTraceOfTheirRank) {
   EXPECT_EQ(slices.at("gather of b").at("cat"), "UNSHARD");
 }
 
-TEST(Details, OfRowsOfExpertsHaveALaneOfTheirOwn) {
+TEST(Details, OfRowsHaveALaneOfTheirOwnForEachKind) {
   const Plan plan = plan_of(kTwoRanks);
   std::vector<jobs::StepDetails> details = details_of_two_ranks();
-  details[0].exchanges.push_back({ActionKind::backward_input, "dispatch", "layers.1", {4, 5}});
+  details[0].exchanges.push_back({ActionKind::backward_input, "dispatch", "layers.1", {4, 5}, Lane::expert});
+  details[0].exchanges.push_back({ActionKind::backward_input, "gather", "layers.1", {6, 7}, Lane::tensor});
   const Timeline timeline = simulate(plan, {{{}}});
   std::map<int, std::string> rows;
   int row_of_dispatch = 0;
@@ -223,9 +224,10 @@ TEST(Details, OfRowsOfExpertsHaveALaneOfTheirOwn) {
   }
   EXPECT_EQ(row_of_dispatch, 4);
   EXPECT_EQ(rows[4], "expert lane");
+  EXPECT_EQ(rows[5], "tensor lane");
   const std::string svg = jobs::draw_svg(plan, timeline, {"a title", "s"}, details);
   EXPECT_THAT(svg, HasSubstr("<title>rank 0: dispatch of layers.1, 4 to 5 s</title>"));
-  EXPECT_THAT(svg, HasSubstr("below: rows of experts"));
+  EXPECT_THAT(svg, HasSubstr("below: rows between ranks"));
 }
 
 TEST(Details, AreBarsBelowTheActionsAndStretchTheTimeAxis) {

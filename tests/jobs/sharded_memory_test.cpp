@@ -75,6 +75,10 @@ TEST_F(ShardedMemory, OfARankOfAPipelineIsToo) {
   expect_as_announced(4, {"parallel.data_shard=2", "parallel.pipeline=2", "parallel.microbatches=2"});
 }
 
+TEST_F(ShardedMemory, OfATensorRankIsToo) {
+  expect_as_announced(2, {"parallel.tensor=2", "parallel.expert=2"});
+}
+
 TEST_F(ShardedMemory, OfARankWithHalfOfTheExpertsIsToo) {
   expect_as_announced(2, {"parallel.data_shard=2", "parallel.expert=2"});
 }

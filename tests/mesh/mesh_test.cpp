@@ -44,13 +44,12 @@ TEST(Mesh, MakesEachGroupOnceInOneOrderOnEveryRank) {
     EXPECT_EQ(made, first) << rank;
     EXPECT_EQ(&mesh.group(MeshAxis::fsdp).host, &mesh.group(MeshAxis::dp_shard).host);
   }
-  EXPECT_THAT(first, ElementsAre("batch", "pp", "tp", "ep"));
+  EXPECT_THAT(first, ElementsAre("batch", "rows", "pp", "tp", "ep"));
 }
 
-TEST(Mesh, HasNoGroupForAnyUnionOfAxes) {
-  const auto mesh = make_paper_mesh(MeshLayout({.pp = 2, .tp = 2}, 4), 0);
-  EXPECT_EQ(message_of([&] { mesh->group(MeshAxis::pp | MeshAxis::tp); }),
-            "no group of the axes pp+tp (there are those of one axis, batch, fsdp and loss)");
+TEST(Mesh, KeepsGroupsOfOtherLanesApartWhereTheyAreOfTheSameRanks) {
+  const auto mesh = make_paper_mesh(MeshLayout({.cp = 2}, 2), 0);
+  EXPECT_NE(&mesh->group(MeshAxis::cp).host, &mesh->group(MeshAxis::fsdp).host);
 }
 
 }  // namespace

@@ -24,9 +24,9 @@ class ProcessMeshTest : public ::testing::Test {
   std::unique_ptr<Communicator> world = make_world_communicator();
 };
 
-/// The world ranks in the group of `axes`, found out by talking.
-std::vector<int> members(Mesh& mesh, MeshAxes axes) {
-  Communicator& group = mesh.group(axes).host;
+/// The world ranks in the group of `axis`, found out by talking.
+std::vector<int> members(Mesh& mesh, MeshAxis axis) {
+  Communicator& group = mesh.group(axis).host;
   std::vector<int> ranks(static_cast<std::size_t>(group.size()));
   int mine = mesh.rank();
   group.all_gather(TensorView(&mine, DType::i32, {1}), TensorView(ranks.data(), DType::i32, {group.size()}));
@@ -52,19 +52,9 @@ TEST_F(ProcessMeshTest, EveryGroupHoldsTheRanksOfTheLayout) {
 TEST_F(ProcessMeshTest, AxesThatHoldTheSameRanksAreOneGroup) {
   const auto mesh = this->mesh({.dp_replicate = -1});
   Communicator& batch = mesh->group(MeshAxis::batch).host;
-  EXPECT_EQ(&batch, &mesh->group(MeshAxis::dp_replicate | MeshAxis::dp_shard).host);
+  EXPECT_EQ(&batch, &mesh->group(MeshAxis::dp_replicate).host);
   EXPECT_EQ(&batch, &mesh->group(MeshAxis::loss).host);
   EXPECT_EQ(batch.name(), world->size() > 1 ? "batch" : batch.name());
-}
-
-TEST_F(ProcessMeshTest, AxesWithoutANameHaveNoGroup) {
-  const auto mesh = this->mesh({.pp = -1});
-  if (world->size() == 1) return;
-  EXPECT_EQ(mesh->group(MeshAxis::pp | MeshAxis::tp).host.size(), world->size()) << "tp is one rank";
-  if (world->size() != 4) return;
-  const auto both = this->mesh({.pp = 2, .tp = 2});
-  EXPECT_THAT(testing::message_of([&] { both->group(MeshAxis::pp | MeshAxis::tp); }),
-              HasSubstr("no group of the axes pp+tp"));
 }
 
 TEST_F(ProcessMeshTest, AnAxisOfOneRankIsASingleGroup) {

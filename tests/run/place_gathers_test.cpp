@@ -17,7 +17,7 @@ class Named final : public Segment {
   Named(std::string name, Lane lane) : name_(std::move(name)), lane_(lane) {}
   std::string_view name() const override { return name_; }
   Lane lane() const override { return lane_; }
-  bool needs_pending() const override { return false; }
+  bool needs_pending(Lane) const override { return false; }
   void forward(Run&, Frame&) override {}
   void backward_input(Run&, Frame&) override {}
 

@@ -34,6 +34,8 @@ TestTrainer::TestTrainer(TestModel& model, const Setup& setup, const Config& opt
              model.parameters(),
              *optimizer_,
              setup.data ? *setup.data : *alone_,
+             setup.data ? *setup.data : *alone_,
+             *alone_,
              *alone_,
              *alone_,
              setup.reducer}) {}

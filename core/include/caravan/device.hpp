@@ -22,8 +22,9 @@ enum class Lane {
   pipeline,  ///< between stages
   shard,     ///< gathers of weights, sums of gradients
   expert,    ///< rows on their way to experts and back
+  tensor,    ///< rows, keys and values among ranks that compute a layer together
 };
-inline constexpr std::size_t kLanes = 4;
+inline constexpr std::size_t kLanes = 5;
 
 /// A point in a lane that another lane can wait for. Value type, 0 is "already happened".
 struct Event {

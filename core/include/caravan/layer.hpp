@@ -34,10 +34,25 @@ struct BatchShape {
   Phase phase = Phase::train;
   std::int64_t cache_length = 0;  ///< decode: the most positions that the session will hold
   DType compute = DType::f32;     ///< of activations and their gradients; see caravan/ops.hpp
+  int tensor_ranks = 1;           ///< that have the same tokens, and divide the rows between layers
+  int tensor_rank = 0;
   std::int64_t tokens() const { return sequences * length; }
-  /// Of the input and output of a layer on this rank; [T, H] of a layer's ends have so many. Not every token
-  /// need have one here.
-  std::int64_t rows() const { return tokens(); }
+  /// Rows of a tensor rank's block; the last ranks may have fewer, or none.
+  std::int64_t block_rows() const { return (tokens() + tensor_ranks - 1) / tensor_ranks; }
+  /// The token that this rank's first row is of.
+  std::int64_t first_row() const { return std::min(tokens(), tensor_rank * block_rows()); }
+  /// Of the input and output of a layer on this rank: [R, H] of a layer's ends. Not every token need have one
+  /// here.
+  std::int64_t rows() const { return std::min(tokens() - first_row(), block_rows()); }
+  /// The same on the ranks of `mesh`; null: one rank.
+  BatchShape divided_over(const Mesh* mesh) const;
+  /// The same where every tensor rank has all rows.
+  BatchShape with_all_rows() const {
+    BatchShape shape = *this;
+    shape.tensor_ranks = 1;
+    shape.tensor_rank = 0;
+    return shape;
+  }
 };
 
 /// How long a stash entry is needed; it decides where the entry lives and when its memory is reused.
@@ -96,10 +111,10 @@ class StashPlan {
 /// What a segment sees of one micro-batch: the layer's input and output, their gradients, and the declared
 /// entries. Outside training the gradients are empty.
 struct Frame {
-  TensorView x;   ///< [T, H] layer input; empty for the first layer of the model
-  TensorView y;   ///< [T, H] layer output; empty for the last layer of the model
-  TensorView dx;  ///< [T, H] to be written by backward_input
-  TensorView dy;  ///< [T, H] given to backward_input; also valid in backward_weight
+  TensorView x;   ///< [R, H] layer input, R = BatchShape::rows(); empty for the first layer of the model
+  TensorView y;   ///< [R, H] layer output; empty for the last layer of the model
+  TensorView dx;  ///< [R, H] to be written by backward_input
+  TensorView dy;  ///< [R, H] given to backward_input; also valid in backward_weight
   std::vector<TensorView> entries;
   std::vector<bool> repeats;   ///< entries that a repeated forward writes again; the others are kept
   bool repeats_output = true;  ///< the same of y
@@ -127,7 +142,7 @@ struct Run {
   Pass pass = Pass::first;
 
   /// Which tokens the rows of a layer's input and output are: keys dropout and noise.
-  TokenMap row_map() const { return token_map; }
+  TokenMap row_map() const { return token_map.from(shape.first_row()); }
   bool training() const { return shape.phase == Phase::train; }
   /// Sums and counters of training are to be added to.
   bool counts() const { return training() && pass == Pass::first; }
@@ -155,8 +170,8 @@ class Segment {
   virtual std::string_view name() const = 0;
   /// On a lane of communication a segment only posts and leaves its ticket in run.pending.
   virtual Lane lane() const { return Lane::compute; }
-  /// False: may run while the walk's last communication is in flight.
-  virtual bool needs_pending() const { return true; }
+  /// False: may run while the walk's last exchange on that lane is in flight.
+  virtual bool needs_pending(Lane) const { return true; }
   /// What a post sends to other ranks, for plans: where routing decides, as if it were even.
   virtual double sent_bytes(const BatchShape&) const { return 0; }
   /// Whether it posts in a repeated forward with this frame too.
@@ -175,7 +190,7 @@ class Segment {
 class Layer {
  public:
   static constexpr const char* kKind = "layer";
-  static constexpr std::uint32_t kKindVersion = 4;
+  static constexpr std::uint32_t kKindVersion = 5;
   virtual ~Layer() = default;
 
   virtual const std::vector<Segment*>& segments() const = 0;

@@ -4,6 +4,7 @@
 
 #include "caravan/config.hpp"
 #include "caravan/layer.hpp"
+#include "caravan/tensor_rows.hpp"
 
 // Blocks that layer plugins are built from.
 namespace caravan {
@@ -18,13 +19,14 @@ class SegmentOf final : public Segment {
     Step backward_input = nullptr;
     Step backward_weight = nullptr;  ///< null: no parameters
   };
+  /// Of rows at experts; those of other lanes are always needed.
   enum class Pending { needed, independent };
 
   SegmentOf(L& layer, const char* name, Steps steps, Pending pending = Pending::needed)
       : layer_(layer), name_(name), steps_(steps), pending_(pending) {}
 
   std::string_view name() const override { return name_; }
-  bool needs_pending() const override { return pending_ == Pending::needed; }
+  bool needs_pending(Lane lane) const override { return pending_ == Pending::needed || lane != Lane::expert; }
   void forward(Run& run, Frame& frame) override { (layer_.*steps_.forward)(run, frame); }
   void backward_input(Run& run, Frame& frame) override { (layer_.*steps_.backward_input)(run, frame); }
   void backward_weight(Run& run, Frame& frame) override {
@@ -39,28 +41,42 @@ class SegmentOf final : public Segment {
 };
 
 /// The RMSNorm in front of a block, with its residual: forward gives norm(x); backward adds the norm's
-/// gradient to the gradient that bypasses the block.
+/// gradient to the gradient that bypasses the block. Its output and dL/d norm(x) are memory of TensorRows:
+/// the norm is of a rank's own rows, and a block with cut matrices reads and writes those of all tokens.
 class PreNorm {
  public:
   /// `gradient`: how long dL/d norm(x) lives; Lifetime::weight where forward makes it already.
-  PreNorm(ParameterStore& store, const std::string& name, std::int64_t width, float eps,
+  PreNorm(ParameterStore& store, const std::string& name, std::int64_t width, float eps, TensorRows rows = {},
           Lifetime gradient = Lifetime::backward_weight);
 
   void plan(const BatchShape& shape, StashPlan& plan);
-  /// norm(frame.x), [T, H]; kept until W.
+  /// norm(frame.x), [R, H]; kept until W.
   TensorView forward(Run& run, Frame& frame) const;
-  /// Where the block puts dL/d norm(x), [T, H].
-  TensorView gradient(const Frame& frame) const { return frame[gradient_]; }
-  TensorView output(const Frame& frame) const { return frame[output_]; }
+  TensorView output(const Run& run, const Frame& frame) const { return rows_.own(run.shape, frame[output_]); }
+  /// dL/d norm(x), [R, H].
+  TensorView gradient(const Run& run, const Frame& frame) const {
+    return rows_.own(run.shape, frame[gradient_]);
+  }
+  /// The same of all tokens, [T, H], where rows travel: gathered, and to be summed.
+  TensorView all_output(const Run& run, const Frame& frame) const {
+    return rows_.all(run.shape, frame[output_]);
+  }
+  TensorView all_gradient(const Run& run, const Frame& frame) const {
+    return rows_.all(run.shape, frame[gradient_]);
+  }
   /// frame.dx = bypass + norm'(gradient). An empty `bypass` means none.
   void backward_input(Run& run, Frame& frame, TensorView bypass) const;
   void backward_weight(Run& run, Frame& frame) const;
   Parameter& weight() const noexcept { return weight_; }
+  const TensorRows& rows() const noexcept { return rows_; }
+  /// What travels from norm to block, and back.
+  RowsSegment::Entries entries() const noexcept { return {output_, gradient_}; }
 
  private:
   Parameter& weight_;
   std::int64_t width_;
   float eps_;
+  TensorRows rows_;
   Lifetime gradient_lifetime_;
   Entry output_, rstd_, gradient_;
 };
@@ -84,6 +100,8 @@ class OutputDropout {
   }
   /// frame.y, holding the block's output alone when it drops, becomes x + dropout(y).
   void finish(Run& run, Frame& frame) const;
+  /// frame.y = x + dropout(result), where `result` is the block's, [R, H], and may be frame.y.
+  void merge(Run& run, Frame& frame, TensorView result) const;
   /// At the start of I: makes dL/d(block's output) from frame.dy.
   void backward_input(Run& run, Frame& frame) const;
   /// dL/d(block's output), valid in I and W.
@@ -108,7 +126,7 @@ struct GateUp {
 void forward_gate_up(Run& run, const Frame& frame, const GateUp& args);
 
 /// Gate|up projection, SwiGLU, down projection: y = base + down(silu(gate x)·up x). Parameters are
-/// torchtitan's w1 (gate), w3 (up) and w2 (down).
+/// torchtitan's w1 (gate), w3 (up) and w2 (down). Tensor ranks cut the hidden width: y is their summand.
 class SwigluBlock {
  public:
   struct Widths {
@@ -118,7 +136,7 @@ class SwigluBlock {
   SwigluBlock(ParameterStore& store, const std::string& name, ParameterKind kind, const Widths& widths);
 
   void plan(const BatchShape& shape, StashPlan& plan);
-  /// `y`: frame.y.
+  /// Of all tokens: x, base and y are [T, H], or `base` is empty.
   void forward(Run& run, Frame& frame, TensorView x, TensorView base, TensorView y) const;
   enum class Write { replace, accumulate };
   /// dx = or += gradient of the block's input.
@@ -129,9 +147,9 @@ class SwigluBlock {
   Parameter& down() const noexcept { return down_; }
 
  private:
-  Parameter& gate_up_;  // [2F, H]
-  Parameter& down_;     // [H, F]
-  std::int64_t dim_, hidden_;
+  Parameter& gate_up_;         // [2F, H] of the F here
+  Parameter& down_;            // [H, F]
+  std::int64_t dim_, hidden_;  ///< of all ranks
   Entry pre_, activated_, dactivated_, dpre_;
 };
 

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "caravan/comm.hpp"
@@ -14,7 +15,7 @@
 namespace caravan {
 
 /// The axes that a rank has coordinates on. The first five tile the world; the next three tile dp_shard x cp
-/// x tp once more for experts; the last three are names for flattened ones.
+/// x tp once more for experts; the last four are names for flattened ones.
 enum class MeshAxis : std::uint8_t {
   pp,
   dp_replicate,
@@ -26,7 +27,8 @@ enum class MeshAxis : std::uint8_t {
   etp,
   batch,  ///< dp_replicate x dp_shard: ranks that read other samples
   fsdp,   ///< dp_shard x cp: ranks that a dense weight is sharded over
-  loss    ///< dp_replicate x dp_shard x cp: ranks that hold other tokens
+  loss,   ///< dp_replicate x dp_shard x cp: ranks that hold other tokens
+  rows    ///< dp_replicate x dp_shard x cp x tp: ranks that hold other rows
 };
 
 /// A set of axes, flattened in the mesh's order (slowest first). Implicit from one axis; `|` joins.
@@ -129,9 +131,8 @@ class Mesh {
   int rank() const noexcept { return rank_; }
   int degree(MeshAxes axes) const { return layout_.degree(axes); }
   int coordinate(MeshAxes axes) const { return layout_.coordinate(rank_, axes); }
-  /// The ranks that differ from this one on `axes` only. Error for axes that are neither one axis nor a name
-  /// of several.
-  RankGroup group(MeshAxes axes);
+  /// The ranks that differ from this one on `axis` only.
+  RankGroup group(MeshAxis axis);
   /// The one object of type T that all users of the group of `axes` on this rank share, such as memory that
   /// its ranks have in common. make() gives a T on first use, which comes in one order on all ranks of the
   /// group; with the mesh they go in the opposite one.
@@ -155,7 +156,9 @@ class Mesh {
 
   MeshLayout layout_;
   int rank_;
-  std::map<std::uint8_t, Group> groups_;  ///< by the axes that have several ranks
+  /// By the axes that have several ranks, and the lane: keys on their way to other ranks of a sequence do not
+  /// queue with the weights that the same ranks divide.
+  std::map<std::pair<std::uint8_t, Lane>, Group> groups_;
   std::vector<Kept> kept_;
 };
 

@@ -36,6 +36,9 @@ struct ParameterPart {
   std::string name;  ///< global name, "layers.3.attention.wq.weight"
   std::int64_t extent = 0;
   Initial initial;
+  std::int64_t unit = 1;  ///< elements along the part axis that a cut keeps together, such as a head's
+  /// Where ranks are a multiple of its units, neighbouring ones have the same unit.
+  bool repeats = false;
 };
 
 /// One block of weights that kernels use whole, under its global shape. Projections that share an input are
@@ -49,7 +52,9 @@ struct ParameterSpec {
   std::vector<ParameterPart> parts;  ///< extents add up to shape[part_axis]
   Sharding sharding{};
 
-  static ParameterSpec whole(std::string name, Shape shape, ParameterKind kind, Initial initial);
+  /// Of one part; `cuts` as Sharding.
+  static ParameterSpec whole(std::string name, Shape shape, ParameterKind kind, Initial initial,
+                             std::vector<Cut> cuts = {});
 };
 
 /// Weight and gradient of one spec on this rank, in the shape that kernels see: the global one after its
@@ -65,7 +70,12 @@ class Parameter {
   /// The shape of the part in the model.
   Shape part_shape(std::size_t index) const;
   /// Where this rank's slice of the part lies in it.
-  const Box& part_box(std::size_t index) const { return part_boxes_[index]; }
+  const Box& part_box(std::size_t index) const { return places_[index].box; }
+  /// How many neighbouring tensor ranks have this slice alike. Each makes a summand of its gradient, from its
+  /// own rows or heads. Of experts 1: who has the same expert has it by another axis.
+  int copies(std::size_t index) const { return places_[index].copies; }
+  /// Of those, this rank's is the one that norms and checkpoints take.
+  bool counts(std::size_t index) const { return places_[index].counts; }
 
   /// Promise of a layer to add to the gradient as begin_sum() says, each time: then the gradient is not
   /// cleared at the start of a step. Of no effect where several layers share the parameter.
@@ -92,8 +102,16 @@ class Parameter {
  private:
   friend class ParameterStore;
   ParameterSpec spec_;
+  /// This rank's slice of a part.
+  struct Place {
+    Box box;
+    int copies = 1;
+    bool counts = true;
+  };
+  static Place place_of(const ParameterSpec& spec, const ParameterPart& part, const Mesh* mesh);
+
   Shape shape_;
-  std::vector<Box> part_boxes_;
+  std::vector<Place> places_;
   bool replaces_ = false, squares_itself_ = false;
   bool stale_ = false;  ///< `grad` holds the last step's values
 };

@@ -76,7 +76,8 @@ class Scores {
   double kept(const Row& row, std::int64_t j) const {
     if (dropout_.probability == 0) return 1;
     const std::int64_t length = dropout_.global_length, query = mask_.first_query + row.i;
-    const std::int64_t column = (row.head * length + query) * length + mask_.first_key + j;
+    const std::int64_t head = dropout_.first_head + row.head;
+    const std::int64_t column = (head * length + query) * length + mask_.first_key + j;
     return dropout_factor(dropout_.key, dropout_.first_sample + row.b, column, dropout_.probability);
   }
 

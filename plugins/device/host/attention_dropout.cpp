@@ -17,7 +17,8 @@ void for_each_factor(const AttentionCall& call, const QueryRows& which, const Ke
   const std::int64_t count = std::min(keys.end, call.keys) - keys.begin;
   for (std::int64_t i = 0; i < queries; ++i) {
     const std::int64_t query = call.mask.first_query + which.first + i, length = call.dropout.global_length;
-    const std::int64_t start = (which.head * length + query) * length + call.mask.first_key + keys.begin;
+    const std::int64_t head = call.dropout.first_head + which.head;
+    const std::int64_t start = (head * length + query) * length + call.mask.first_key + keys.begin;
     float factors[kTileKeys];
     dropout_factors(call.dropout.key, {row, static_cast<std::uint64_t>(start), count},
                     call.dropout.probability, factors);

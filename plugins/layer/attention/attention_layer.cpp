@@ -30,9 +30,23 @@ float number(const Config& config, std::string_view key) {
   return static_cast<float>(config.get_float(key));
 }
 
+void check_ranks(const Options& options, const Mesh* mesh) {
+  const std::int64_t ranks = mesh ? mesh->degree(MeshAxis::tp) : 1;
+  CARAVAN_CHECK(options.heads % ranks == 0, ConfigError,
+                "heads=" + std::to_string(options.heads) + " with parallel.tensor=" + std::to_string(ranks) +
+                    " (each rank has the same number of heads). A divisor of " +
+                    std::to_string(options.heads) + "?");
+  CARAVAN_CHECK(options.kv_heads % ranks == 0 || ranks % options.kv_heads == 0, ConfigError,
+                "kv_heads=" + std::to_string(options.kv_heads) +
+                    " with parallel.tensor=" + std::to_string(ranks) +
+                    " (ranks divide the key/value heads, or divide into groups that have one each: one "
+                    "number must divide the other). A divisor or a multiple of " +
+                    std::to_string(options.kv_heads) + "?");
+}
+
 }  // namespace
 
-Options::Options(const Config& config)
+Options::Options(const Config& config, const Mesh* mesh)
     : dim(config.get_int("dim")),
       heads(config.get_int("heads")),
       kv_heads(config.get_int("kv_heads")),
@@ -58,33 +72,56 @@ Options::Options(const Config& config)
                     " (must be a multiple of kv_heads=" + std::to_string(kv_heads) + ")");
   CARAVAN_CHECK(head_dim % 2 == 0, ConfigError,
                 "head_dim=" + std::to_string(head_dim) + " (rotation pairs neighbours, so it must be even)");
+  check_ranks(*this, mesh);
 }
+
+Heads::Heads(const Options& options, const Mesh* mesh) : dim(options.head_dim) {
+  const std::int64_t ranks = mesh ? mesh->degree(MeshAxis::tp) : 1;
+  queries = options.heads / ranks;
+  keys = std::max<std::int64_t>(options.kv_heads / ranks, 1);
+  first = mesh ? queries * mesh->coordinate(MeshAxis::tp) : 0;
+}
+
+namespace {
+
+Parameter& declare_qkv(ParameterStore& store, const std::string& name, const Options& options) {
+  const auto part = [&](const char* which, std::int64_t heads, bool repeats) {
+    return ParameterPart{name + ".attention." + which + ".weight",
+                         heads * options.head_dim,
+                         {.std = options.init_std},
+                         options.head_dim,
+                         repeats};
+  };
+  return store.declare({name + ".attention.wqkv",
+                        {options.width(), options.dim},
+                        ParameterKind::attention,
+                        0,
+                        {part("wq", options.heads, false), part("wk", options.kv_heads, true),
+                         part("wv", options.kv_heads, true)},
+                        {{{0, MeshAxis::tp}}}});
+}
+
+}  // namespace
 
 AttentionLayer::AttentionLayer(const Host& host, const Config& config)
     : name_(config.get_string("name")),
-      options_(config),
-      norm_(*host.parameters, name_ + ".attention_norm.weight", options_.dim, options_.norm_eps),
+      options_(config, host.mesh),
+      heads_(options_, host.mesh),
       stream_(random_stream(config)),
-      dropout_(stream_, ".attention.dropout", options_.dropout, options_.dim),
-      qkv_(host.parameters->declare(
-          {name_ + ".attention.wqkv",
-           {options_.width(), options_.dim},
-           ParameterKind::attention,
-           0,
-           {{name_ + ".attention.wq.weight", options_.heads * options_.head_dim, {.std = options_.init_std}},
-            {name_ + ".attention.wk.weight",
-             options_.kv_heads * options_.head_dim,
-             {.std = options_.init_std}},
-            {name_ + ".attention.wv.weight",
-             options_.kv_heads * options_.head_dim,
-             {.std = options_.init_std}}}})),
+      around_(host, {.norm = name_ + ".attention_norm.weight",
+                     .width = options_.dim,
+                     .norm_eps = options_.norm_eps,
+                     .stream = stream_,
+                     .dropout_stream = ".attention.dropout",
+                     .dropout = options_.dropout}),
+      qkv_(declare_qkv(*host.parameters, name_, options_)),
       output_(host.parameters->declare(ParameterSpec::whole(
           name_ + ".attention.wo.weight", {options_.dim, options_.heads * options_.head_dim},
-          ParameterKind::attention, {.std = options_.out_std}))),
+          ParameterKind::attention, {.std = options_.out_std}, {{1, MeshAxis::tp}}))),
       segment_(*this, "attention",
                {&AttentionLayer::forward, &AttentionLayer::backward_input, &AttentionLayer::backward_weight}),
-      segments_{&segment_},
-      parameters_{&norm_.weight(), &qkv_, &output_} {
+      segments_(around_.around(segment_)),
+      parameters_{&around_.norm_weight(), &qkv_, &output_} {
   qkv_.replaces_gradient();
   output_.replaces_gradient();
   if (!options_.rope) return;
@@ -115,20 +152,18 @@ std::int64_t AttentionLayer::capacity(const BatchShape& shape) const {
 }
 
 void AttentionLayer::plan(const BatchShape& shape, StashPlan& plan) {
-  const std::int64_t tokens = shape.tokens(), attended = options_.heads * options_.head_dim;
+  const std::int64_t tokens = shape.tokens(), attended = heads_.queries * heads_.dim;
   const std::int64_t normed = options_.qk_norm ? tokens : 0;
-  norm_.plan(shape, plan);
-  dropout_.plan(shape, plan);
-  qkv_entry_ = plan.add("qkv", shape.compute, {tokens, options_.width()}, Lifetime::input);
-  rstd_ =
-      plan.add("qk.rstd", DType::f32, {normed, options_.heads + options_.kv_heads}, Lifetime::input, "qkv");
-  lse_ = plan.add("attention.lse", DType::f32, {shape.sequences, options_.heads, shape.length},
+  around_.plan(shape, plan);
+  qkv_entry_ = plan.add("qkv", shape.compute, {tokens, heads_.width()}, Lifetime::input);
+  rstd_ = plan.add("qk.rstd", DType::f32, {normed, heads_.queries + heads_.keys}, Lifetime::input, "qkv");
+  lse_ = plan.add("attention.lse", DType::f32, {shape.sequences, heads_.queries, shape.length},
                   Lifetime::input, "attention");
   attended_ = plan.add("attention.out", shape.compute, {tokens, attended}, Lifetime::weight, "attention");
   dattended_ = plan.add("attention.out.gradient", shape.compute, {tokens, attended}, Lifetime::backward);
-  dqkv_ = plan.add("qkv.gradient", shape.compute, {tokens, options_.width()}, Lifetime::backward_weight);
-  cache_ = plan.add("cache", shape.compute, {capacity(shape), 2 * options_.kv_heads * options_.head_dim},
-                    Lifetime::session);
+  dqkv_ = plan.add("qkv.gradient", shape.compute, {tokens, heads_.width()}, Lifetime::backward_weight);
+  cache_ =
+      plan.add("cache", shape.compute, {capacity(shape), 2 * heads_.keys * heads_.dim}, Lifetime::session);
 }
 
 /// `count` heads from head `first` on of rows [T, heads·D], seen as [B, S, count, D].
@@ -146,8 +181,8 @@ QkPrepare AttentionLayer::how(const Run& run) const {
     how.cos = cos_->data;
     how.sin = sin_->data;
   }
-  how.heads = options_.heads;
-  how.kv_heads = options_.kv_heads;
+  how.heads = heads_.queries;
+  how.kv_heads = heads_.keys;
   how.head_dim = options_.head_dim;
   how.tokens = run.token_map;
   how.norm_eps = options_.qk_norm ? options_.norm_eps : 0;
@@ -159,13 +194,13 @@ QkPrepare AttentionLayer::how(const Run& run) const {
 AttentionDropout AttentionLayer::attention_dropout(const Run& run) const {
   if (!run.training() || options_.attention_dropout == 0) return {};
   return {options_.attention_dropout, run.key(stream_, ".attention.probabilities"),
-          run.token_map.first_sample, run.token_map.global_length};
+          run.token_map.first_sample, run.token_map.global_length, heads_.first};
 }
 
 void AttentionLayer::attend(Run& run, Frame& frame) const {
   const TensorView qkv = frame[qkv_entry_];
   run.ops.attention_forward({queries(run, qkv), keys(run, qkv), values(run, qkv),
-                             attended(run, frame[attended_]), frame[lse_],
+                             queries(run, frame[attended_]), frame[lse_],
                              AttentionMask{0, 0, options_.chunk, run.documents}, attention_dropout(run),
                              1 / std::sqrt(static_cast<float>(options_.head_dim))});
 }
@@ -174,26 +209,25 @@ void AttentionLayer::attend(Run& run, Frame& frame) const {
 // cache starts anew with each chunk; the caller cuts pieces so that none crosses a chunk.
 void AttentionLayer::attend_cached(Run& run, Frame& frame) const {
   const TensorView qkv = frame[qkv_entry_], cache = frame[cache_];
-  const std::int64_t chunk = options_.chunk, length = run.shape.length,
-                     row = 2 * options_.kv_heads * options_.head_dim;
+  const std::int64_t chunk = options_.chunk, length = run.shape.length, row = 2 * heads_.keys * heads_.dim;
   const std::int64_t first = run.token_map.first.begin, first_key = chunk > 0 ? first / chunk * chunk : 0;
   const std::int64_t at = first - first_key;
   CARAVAN_CHECK(at + length <= cache.extent(0), Error,
                 "a piece of " + std::to_string(length) + " tokens at position " + std::to_string(first) +
                     " (leaves its chunk or the cache of " + std::to_string(cache.extent(0)) + " positions)");
-  const TensorView kept = qkv.slice(1, options_.heads * options_.head_dim, options_.width());
+  const TensorView kept = qkv.slice(1, heads_.queries * heads_.dim, heads_.width());
   for (std::int64_t token = 0; token < length; ++token) {
     const TensorView from = kept.rows(token, token + 1);
     run.device.copy(Lane::compute, cache.rows(at + token, at + token + 1).data, from.data, from.bytes());
   }
-  TensorView keys(cache.data, cache.dtype, {1, at + length, options_.kv_heads, options_.head_dim});
+  TensorView keys(cache.data, cache.dtype, {1, at + length, heads_.keys, heads_.dim});
   keys.strides = {row * keys.extent(1), row, options_.head_dim, 1};
   TensorView values = keys;
-  values.data = cache.slice(1, options_.kv_heads * options_.head_dim, row).data;
+  values.data = cache.slice(1, heads_.keys * heads_.dim, row).data;
   run.ops.attention_forward({queries(run, qkv),
                              keys,
                              values,
-                             attended(run, frame[attended_]),
+                             queries(run, frame[attended_]),
                              frame[lse_],
                              AttentionMask{first, first_key, chunk, {}},
                              {},
@@ -201,7 +235,7 @@ void AttentionLayer::attend_cached(Run& run, Frame& frame) const {
 }
 
 void AttentionLayer::forward(Run& run, Frame& frame) {
-  const TensorView normed = norm_.forward(run, frame);
+  const TensorView normed = around_.begin(run, frame);
   if (run.makes(frame, qkv_entry_)) {
     run.ops.linear_forward({normed, qkv_.weight, {}, {}, frame[qkv_entry_]});
     run.ops.qk_prepare_forward({how(run), frame[qkv_entry_], frame[rstd_]});
@@ -210,30 +244,31 @@ void AttentionLayer::forward(Run& run, Frame& frame) {
     attend_cached(run, frame);
   else if (run.makes(frame, attended_))
     attend(run, frame);
-  if (!run.makes_output(frame)) return;
-  run.ops.linear_forward({frame[attended_], output_.weight, {}, dropout_.residual(run, frame), frame.y});
-  dropout_.finish(run, frame);
+  if (run.makes_output(frame))
+    run.ops.linear_forward(
+        {frame[attended_], output_.weight, {}, around_.residual(run, frame), around_.output(run, frame)});
+  around_.end(run, frame);
 }
 
 void AttentionLayer::backward_input(Run& run, Frame& frame) {
   const TensorView qkv = frame[qkv_entry_], dqkv = frame[dqkv_];
-  dropout_.backward_input(run, frame);
-  run.ops.linear_backward_input({dropout_.gradient(frame), output_.weight, frame[dattended_]});
+  const TensorView gradient = around_.begin_backward(run, frame);
+  run.ops.linear_backward_input({gradient, output_.weight, frame[dattended_]});
   run.ops.attention_backward({queries(run, qkv), keys(run, qkv), values(run, qkv),
-                              attended(run, frame[attended_]), frame[lse_], attended(run, frame[dattended_]),
+                              queries(run, frame[attended_]), frame[lse_], queries(run, frame[dattended_]),
                               queries(run, dqkv), keys(run, dqkv), values(run, dqkv),
                               AttentionMask{0, 0, options_.chunk, run.documents}, attention_dropout(run),
                               1 / std::sqrt(static_cast<float>(options_.head_dim))});
   run.ops.qk_prepare_backward({how(run), qkv, frame[rstd_], dqkv});
-  run.ops.linear_backward_input({dqkv, qkv_.weight, norm_.gradient(frame)});
-  norm_.backward_input(run, frame, frame.dy);
+  run.ops.linear_backward_input({dqkv, qkv_.weight, around_.input_gradient(run, frame)});
+  around_.end_backward(run, frame);
 }
 
 void AttentionLayer::backward_weight(Run& run, Frame& frame) {
   run.ops.linear_backward_weight(
-      {frame[attended_], dropout_.gradient(frame), output_.grad, {}, output_.begin_sum()});
-  run.ops.linear_backward_weight({norm_.output(frame), frame[dqkv_], qkv_.grad, {}, qkv_.begin_sum()});
-  norm_.backward_weight(run, frame);
+      {frame[attended_], around_.result_gradient(run, frame), output_.grad, {}, output_.begin_sum()});
+  run.ops.linear_backward_weight({around_.input(run, frame), frame[dqkv_], qkv_.grad, {}, qkv_.begin_sum()});
+  around_.end_weight(run, frame);
 }
 
 double AttentionLayer::forward_flops(const BatchShape& shape) const {

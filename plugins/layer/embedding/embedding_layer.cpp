@@ -4,12 +4,14 @@
 
 #include "caravan/layer_blocks.hpp"
 #include "caravan/plugin.hpp"
+#include "caravan/tensor_rows.hpp"
 
 namespace caravan {
 namespace {
 
 /// y[t] = table[tokens[t]] (+ sinusoid(position)), with dropout when asked. The first layer of a model: it
-/// has no input, so its I is nothing and its W adds rows to the table's gradient.
+/// has no input, so its I is nothing and its W adds rows to the table's gradient. Tensor ranks divide the
+/// vocabulary: each looks up the tokens that it has, and the sum is divided by rows.
 class EmbeddingLayer final : public Layer {
  public:
   using Interface = Layer;
@@ -28,15 +30,18 @@ class EmbeddingLayer final : public Layer {
 
   EmbeddingLayer(const Host& host, const Config& config)
       : dim_(config.get_int("dim")),
+        rows_(host),
         dropout_("tok_embeddings", ".dropout", static_cast<float>(config.get_float("dropout")), dim_),
-        table_(host.parameters->declare(ParameterSpec::whole("tok_embeddings.weight",
-                                                             {config.get_int("vocab_size"), dim_},
-                                                             ParameterKind::embedding, initial(config)))),
-        segment_(
-            *this, "embedding",
-            {&EmbeddingLayer::forward, &EmbeddingLayer::backward_input, &EmbeddingLayer::backward_weight}),
-        segments_{&segment_},
+        table_(host.parameters->declare(
+            ParameterSpec::whole("tok_embeddings.weight", {config.get_int("vocab_size"), dim_},
+                                 ParameterKind::embedding, initial(config), {{0, MeshAxis::tp}}))),
+        lookup_(*this, "embedding",
+                {&EmbeddingLayer::look_up, &EmbeddingLayer::end_backward, &EmbeddingLayer::backward_weight}),
+        sum_("sum", RowsSegment::Forward::sum, rows_, dim_, {found_, gradient_}),
+        finish_(*this, "finish", {&EmbeddingLayer::finish, &EmbeddingLayer::backward_input}),
+        segments_{&lookup_},
         parameters_{&table_} {
+    if (rows_.travel()) segments_.insert(segments_.end(), {&sum_, &finish_});
     if (config.get_bool("sinusoidal")) {
       positions_ = &host.parameters->declare_buffer(
           "positions.sinusoidal", {config.get_int("positions"), dim_}, Buffer::Role::constant);
@@ -47,7 +52,13 @@ class EmbeddingLayer final : public Layer {
   const std::vector<Parameter*>& parameters() const override { return parameters_; }
   double forward_flops(const BatchShape&) const override { return 0; }  // a lookup
 
-  void plan(const BatchShape& shape, StashPlan& plan) override { dropout_.plan(shape, plan); }
+  void plan(const BatchShape& shape, StashPlan& plan) override {
+    dropout_.plan(shape, plan);
+    const Shape none{0, dim_}, memory = rows_.travel() ? rows_.memory(shape, dim_) : none;
+    found_ = plan.add("found", shape.compute, memory, Lifetime::forward, kOutputSection);
+    gradient_ = plan.add("found.gradient", shape.compute, shape.phase == Phase::train ? memory : none,
+                         Lifetime::backward_weight);
+  }
 
   void prepare(Device& device, std::int64_t) override {
     if (!positions_) return;
@@ -71,23 +82,49 @@ class EmbeddingLayer final : public Layer {
     return static_cast<float>(column % 2 == 0 ? std::sin(angle) : std::cos(angle));
   }
 
-  void forward(Run& run, Frame& frame) {
-    run.ops.embedding_forward({run.tokens, table_.weight, frame.y});
-    if (positions_) run.ops.add_positions({frame.y, positions_->data, run.token_map});
+  std::int64_t first_id() const { return table_.part_box(0).begin(0); }
+  std::int64_t vocabulary() const { return table_.spec().shape[0]; }
+
+  void look_up(Run& run, Frame& frame) {
+    const TensorView found = rows_.travel() ? rows_.all(run.shape, frame[found_]) : frame.y;
+    run.ops.embedding_forward({run.tokens, table_.weight, found, first_id(), vocabulary()});
+    if (!rows_.travel()) finish(run, frame);
+  }
+
+  void end_backward(Run& run, Frame& frame) {
+    if (!rows_.travel()) dropout_.backward_input(run, frame);
+  }
+
+  void finish(Run& run, Frame& frame) {
+    if (rows_.travel()) {
+      const TensorView own = rows_.own(run.shape, frame[found_]);
+      run.device.copy(Lane::compute, frame.y.data, own.data, own.bytes());
+    }
+    if (positions_) run.ops.add_positions({frame.y, positions_->data, run.row_map()});
     dropout_.finish(run, frame);
   }
 
-  void backward_input(Run& run, Frame& frame) { dropout_.backward_input(run, frame); }
+  void backward_input(Run& run, Frame& frame) {
+    dropout_.backward_input(run, frame);
+    const TensorView own = rows_.own(run.shape, frame[gradient_]), gradient = dropout_.gradient(frame);
+    run.device.copy(Lane::compute, own.data, gradient.data, gradient.bytes());
+  }
 
   void backward_weight(Run& run, Frame& frame) {
-    run.ops.embedding_backward_weight({run.tokens, dropout_.gradient(frame), table_.grad});
+    const TensorView gradient =
+        rows_.travel() ? rows_.all(run.shape, frame[gradient_]) : dropout_.gradient(frame);
+    run.ops.embedding_backward_weight({run.tokens, gradient, table_.grad, first_id(), vocabulary()});
   }
 
   std::int64_t dim_;
+  TensorRows rows_;
   OutputDropout dropout_;
   Parameter& table_;
   Buffer* positions_ = nullptr;
-  SegmentOf<EmbeddingLayer> segment_;
+  Entry found_, gradient_;
+  SegmentOf<EmbeddingLayer> lookup_;
+  RowsSegment sum_;
+  SegmentOf<EmbeddingLayer> finish_;
   std::vector<Segment*> segments_;
   std::vector<Parameter*> parameters_;
 };

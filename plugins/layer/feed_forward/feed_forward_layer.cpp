@@ -3,6 +3,7 @@
 
 #include "caravan/layer_blocks.hpp"
 #include "caravan/plugin.hpp"
+#include "caravan/residual_block.hpp"
 
 namespace caravan {
 namespace {
@@ -26,21 +27,22 @@ class FeedForwardLayer final : public Layer {
   };
 
   FeedForwardLayer(const Host& host, const Config& config)
-      : name_(config.get_string("name")),
-        dim_(config.get_int("dim")),
-        dropout_(random_stream(config), ".feed_forward.dropout",
-                 static_cast<float>(config.get_float("dropout")), dim_),
-        norm_(*host.parameters, name_ + ".ffn_norm.weight", dim_,
-              static_cast<float>(config.get_float("norm_eps"))),
-        block_(*host.parameters, name_ + ".feed_forward", ParameterKind::dense,
-               {dim_, config.get_int("hidden"), static_cast<float>(config.get_float("init_std")),
+      : around_(host, {.norm = config.get_string("name") + ".ffn_norm.weight",
+                       .width = config.get_int("dim"),
+                       .norm_eps = static_cast<float>(config.get_float("norm_eps")),
+                       .stream = random_stream(config),
+                       .dropout_stream = ".feed_forward.dropout",
+                       .dropout = static_cast<float>(config.get_float("dropout"))}),
+        block_(*host.parameters, config.get_string("name") + ".feed_forward", ParameterKind::dense,
+               {config.get_int("dim"), config.get_int("hidden"),
+                static_cast<float>(config.get_float("init_std")),
                 static_cast<float>(config.get_float("out_init_std")),
                 static_cast<float>(config.get_float("out_init_std"))}),
         segment_(*this, "feed_forward",
                  {&FeedForwardLayer::forward, &FeedForwardLayer::backward_input,
                   &FeedForwardLayer::backward_weight}),
-        segments_{&segment_},
-        parameters_{&norm_.weight(), &block_.gate_up(), &block_.down()} {}
+        segments_(around_.around(segment_)),
+        parameters_{&around_.norm_weight(), &block_.gate_up(), &block_.down()} {}
 
   const std::vector<Segment*>& segments() const override { return segments_; }
   const std::vector<Parameter*>& parameters() const override { return parameters_; }
@@ -49,33 +51,30 @@ class FeedForwardLayer final : public Layer {
   }
 
   void plan(const BatchShape& shape, StashPlan& plan) override {
-    norm_.plan(shape, plan);
+    around_.plan(shape, plan);
     block_.plan(shape, plan);
-    dropout_.plan(shape, plan);
   }
 
  private:
   void forward(Run& run, Frame& frame) {
-    block_.forward(run, frame, norm_.forward(run, frame), dropout_.residual(run, frame), frame.y);
-    dropout_.finish(run, frame);
+    const TensorView normed = around_.begin(run, frame);
+    block_.forward(run, frame, normed, around_.residual(run, frame), around_.output(run, frame));
+    around_.end(run, frame);
   }
 
   void backward_input(Run& run, Frame& frame) {
-    dropout_.backward_input(run, frame);
-    block_.backward_input(run, frame, dropout_.gradient(frame), norm_.gradient(frame),
+    const TensorView gradient = around_.begin_backward(run, frame);
+    block_.backward_input(run, frame, gradient, around_.input_gradient(run, frame),
                           SwigluBlock::Write::replace);
-    norm_.backward_input(run, frame, frame.dy);
+    around_.end_backward(run, frame);
   }
 
   void backward_weight(Run& run, Frame& frame) {
-    block_.backward_weight(run, frame, norm_.output(frame), dropout_.gradient(frame));
-    norm_.backward_weight(run, frame);
+    block_.backward_weight(run, frame, around_.input(run, frame), around_.result_gradient(run, frame));
+    around_.end_weight(run, frame);
   }
 
-  std::string name_;
-  std::int64_t dim_;
-  OutputDropout dropout_;
-  PreNorm norm_;
+  ResidualBlock around_;
   SwigluBlock block_;
   SegmentOf<FeedForwardLayer> segment_;
   std::vector<Segment*> segments_;

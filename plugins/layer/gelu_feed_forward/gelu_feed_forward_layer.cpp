@@ -3,11 +3,14 @@
 
 #include "caravan/layer_blocks.hpp"
 #include "caravan/plugin.hpp"
+#include "caravan/tensor_rows.hpp"
 
 namespace caravan {
 namespace {
 
-/// y = x + dropout(gelu(w2·gelu(w1·norm(x) + b1) + b2)), the dense block of the from-scratch Llama 4.
+/// y = x + dropout(gelu(w2·gelu(w1·norm(x) + b1) + b2)), the dense block of the from-scratch Llama 4. Tensor
+/// ranks divide the hidden width; the second gelu is of a rank's own rows of their sum, to which the first
+/// rank alone has added b2.
 class GeluFeedForwardLayer final : public Layer {
  public:
   using Interface = Layer;
@@ -30,19 +33,29 @@ class GeluFeedForwardLayer final : public Layer {
       : name_(config.get_string("name")),
         dim_(config.get_int("dim")),
         hidden_(config.get_int("hidden")),
+        rows_(host),
         dropout_(random_stream(config), ".feed_forward.dropout",
                  static_cast<float>(config.get_float("dropout")), dim_),
         norm_(*host.parameters, name_ + ".ffn_norm.weight", dim_,
-              static_cast<float>(config.get_float("norm_eps"))),
-        w1_(matrix(*host.parameters, ".w1.weight", {hidden_, dim_}, config.get_float("init_std"))),
-        b1_(bias(*host.parameters, ".w1.bias", hidden_)),
-        w2_(matrix(*host.parameters, ".w2.weight", {dim_, hidden_}, config.get_float("out_init_std"))),
-        b2_(bias(*host.parameters, ".w2.bias", dim_)),
-        segment_(*this, "feed_forward",
-                 {&GeluFeedForwardLayer::forward, &GeluFeedForwardLayer::backward_input,
-                  &GeluFeedForwardLayer::backward_weight}),
-        segments_{&segment_},
-        parameters_{&norm_.weight(), &w1_, &b1_, &w2_, &b2_} {}
+              static_cast<float>(config.get_float("norm_eps")), rows_),
+        w1_(matrix(*host.parameters, ".w1.weight", {hidden_, dim_}, config.get_float("init_std"), 0)),
+        b1_(bias(*host.parameters, ".w1.bias", hidden_, {{0, MeshAxis::tp}})),
+        w2_(matrix(*host.parameters, ".w2.weight", {dim_, hidden_}, config.get_float("out_init_std"), 1)),
+        b2_(bias(*host.parameters, ".w2.bias", dim_, {})),
+        norm_segment_(*this, "norm",
+                      {&GeluFeedForwardLayer::norm_forward, &GeluFeedForwardLayer::norm_backward_input,
+                       &GeluFeedForwardLayer::norm_backward_weight}),
+        gather_("gather", RowsSegment::Forward::gather, rows_, dim_, norm_.entries()),
+        products_(*this, "feed_forward",
+                  {&GeluFeedForwardLayer::products_forward, &GeluFeedForwardLayer::products_backward_input,
+                   &GeluFeedForwardLayer::products_backward_weight}),
+        sum_("sum", RowsSegment::Forward::sum, rows_, dim_, {outer_, douter_}),
+        finish_(*this, "finish",
+                {&GeluFeedForwardLayer::finish_forward, &GeluFeedForwardLayer::finish_backward_input}),
+        segments_{&norm_segment_, &products_, &finish_},
+        parameters_{&norm_.weight(), &w1_, &b1_, &w2_, &b2_} {
+    if (rows_.travel()) segments_ = {&norm_segment_, &gather_, &products_, &sum_, &finish_};
+  }
 
   const std::vector<Segment*>& segments() const override { return segments_; }
   const std::vector<Parameter*>& parameters() const override { return parameters_; }
@@ -52,63 +65,81 @@ class GeluFeedForwardLayer final : public Layer {
   }
 
   void plan(const BatchShape& shape, StashPlan& plan) override {
-    const std::int64_t tokens = shape.tokens();
+    const Shape hidden{shape.tokens(), w1_.shape()[0]}, outer = rows_.memory(shape, dim_);
     norm_.plan(shape, plan);
     dropout_.plan(shape, plan);
-    inner_ = plan.add("inner", shape.compute, {tokens, hidden_}, Lifetime::input);
-    activated_ = plan.add("activated", shape.compute, {tokens, hidden_}, Lifetime::weight);
-    outer_ = plan.add("outer", shape.compute, {tokens, dim_}, Lifetime::input);
-    douter_ = plan.add("outer.gradient", shape.compute, {tokens, dim_}, Lifetime::backward_weight);
-    dinner_ = plan.add("inner.gradient", shape.compute, {tokens, hidden_}, Lifetime::backward_weight);
+    inner_ = plan.add("inner", shape.compute, hidden, Lifetime::input);
+    activated_ = plan.add("activated", shape.compute, hidden, Lifetime::weight);
+    outer_ = plan.add("outer", shape.compute, outer, Lifetime::input);
+    douter_ = plan.add("outer.gradient", shape.compute, outer, Lifetime::backward_weight);
+    dinner_ = plan.add("inner.gradient", shape.compute, hidden, Lifetime::backward_weight);
   }
 
  private:
-  Parameter& matrix(ParameterStore& store, const char* suffix, Shape shape, double std) const {
+  Parameter& matrix(ParameterStore& store, const char* suffix, Shape shape, double std, int cut) const {
     return store.declare(ParameterSpec::whole(name_ + ".feed_forward" + suffix, shape, ParameterKind::dense,
-                                              {.std = static_cast<float>(std)}));
+                                              {.std = static_cast<float>(std)}, {{cut, MeshAxis::tp}}));
   }
-  Parameter& bias(ParameterStore& store, const char* suffix, std::int64_t width) const {
+  Parameter& bias(ParameterStore& store, const char* suffix, std::int64_t width,
+                  std::vector<Cut> cuts) const {
     return store.declare(ParameterSpec::whole(name_ + ".feed_forward" + suffix, {width}, ParameterKind::dense,
-                                              {Initial::Rule::zeros}));
+                                              {Initial::Rule::zeros}, std::move(cuts)));
   }
 
-  void forward(Run& run, Frame& frame) {
-    const TensorView normed = norm_.forward(run, frame), inner = frame[inner_], outer = frame[outer_];
+  void norm_forward(Run& run, Frame& frame) { norm_.forward(run, frame); }
+  void norm_backward_input(Run& run, Frame& frame) { norm_.backward_input(run, frame, frame.dy); }
+  void norm_backward_weight(Run& run, Frame& frame) { norm_.backward_weight(run, frame); }
+
+  void products_forward(Run& run, Frame& frame) {
+    const TensorView inner = frame[inner_], outer = rows_.all(run.shape, frame[outer_]);
+    const TensorView normed = norm_.all_output(run, frame);
     if (run.makes(frame, inner_)) run.ops.linear_forward({normed, w1_.weight, b1_.weight, {}, inner});
     if (run.makes(frame, activated_)) run.ops.gelu_forward({inner, frame[activated_]});
     if (run.makes(frame, outer_))
-      run.ops.linear_forward({frame[activated_], w2_.weight, b2_.weight, {}, outer});
-    if (!run.makes_output(frame)) return;
-    run.ops.gelu_forward({outer, frame.y});
-    if (dropout_.drops(run))
-      dropout_.finish(run, frame);
-    else
-      run.ops.add({frame.x, frame.y});
+      run.ops.linear_forward({frame[activated_], w2_.weight, of_first_rank(run, b2_.weight), {}, outer});
   }
 
-  void backward_input(Run& run, Frame& frame) {
-    const TensorView douter = frame[douter_], dinner = frame[dinner_];
-    dropout_.backward_input(run, frame);
-    run.ops.gelu_backward({frame[outer_], dropout_.gradient(frame), douter});
-    run.ops.linear_backward_input({douter, w2_.weight, dinner});
+  void products_backward_input(Run& run, Frame& frame) {
+    const TensorView dinner = frame[dinner_];
+    run.ops.linear_backward_input({rows_.all(run.shape, frame[douter_]), w2_.weight, dinner});
     run.ops.gelu_backward({frame[inner_], dinner, dinner});
-    run.ops.linear_backward_input({dinner, w1_.weight, norm_.gradient(frame)});
-    norm_.backward_input(run, frame, frame.dy);
+    run.ops.linear_backward_input({dinner, w1_.weight, norm_.all_gradient(run, frame)});
   }
 
-  void backward_weight(Run& run, Frame& frame) {
-    run.ops.linear_backward_weight({frame[activated_], frame[douter_], w2_.grad, b2_.grad});
-    run.ops.linear_backward_weight({norm_.output(frame), frame[dinner_], w1_.grad, b1_.grad});
-    norm_.backward_weight(run, frame);
+  void products_backward_weight(Run& run, Frame& frame) {
+    run.ops.linear_backward_weight(
+        {frame[activated_], rows_.all(run.shape, frame[douter_]), w2_.grad, of_first_rank(run, b2_.grad)});
+    run.ops.linear_backward_weight({norm_.all_output(run, frame), frame[dinner_], w1_.grad, b1_.grad});
+  }
+
+  void finish_forward(Run& run, Frame& frame) {
+    if (!run.makes_output(frame)) return;
+    run.ops.gelu_forward({rows_.own(run.shape, frame[outer_]), frame.y});
+    dropout_.merge(run, frame, frame.y);
+  }
+
+  void finish_backward_input(Run& run, Frame& frame) {
+    dropout_.backward_input(run, frame);
+    run.ops.gelu_backward({rows_.own(run.shape, frame[outer_]), dropout_.gradient(frame),
+                           rows_.own(run.shape, frame[douter_])});
+  }
+
+  static TensorView of_first_rank(const Run& run, TensorView view) {
+    return run.shape.tensor_rank == 0 ? view : TensorView{};
   }
 
   std::string name_;
   std::int64_t dim_, hidden_;
+  TensorRows rows_;
   OutputDropout dropout_;
   PreNorm norm_;
   Parameter &w1_, &b1_, &w2_, &b2_;
   Entry inner_, activated_, outer_, douter_, dinner_;
-  SegmentOf<GeluFeedForwardLayer> segment_;
+  SegmentOf<GeluFeedForwardLayer> norm_segment_;
+  RowsSegment gather_;
+  SegmentOf<GeluFeedForwardLayer> products_;
+  RowsSegment sum_;
+  SegmentOf<GeluFeedForwardLayer> finish_;
   std::vector<Segment*> segments_;
   std::vector<Parameter*> parameters_;
 };

@@ -5,7 +5,8 @@
 // What the layer and its dispatcher agree on, and the rows on their way.
 namespace caravan::moe {
 
-DispatchNeeds MoeLayer::dispatch_needs(const BatchShape& shape) const {
+DispatchNeeds MoeLayer::dispatch_needs(const BatchShape& own) const {
+  const BatchShape shape = routed_shape(own);
   const DispatchNeeds needs = chosen_.made->needs({.experts = options_.experts,
                                                    .top_k = options_.rule.top_k,
                                                    .width = options_.dim,
@@ -40,7 +41,7 @@ TensorView MoeLayer::of_held_experts(const Parameter& parameter, const TensorVie
 /// Of even routing, the rows whose experts are on other ranks.
 double MoeLayer::sent_bytes(const BatchShape& shape) const {
   const auto all = static_cast<double>(options_.experts), here = static_cast<double>(held_.local_experts);
-  const auto numbers = static_cast<double>(shape.rows() * options_.rule.top_k * options_.dim);
+  const auto numbers = static_cast<double>(routed_shape(shape).rows() * options_.rule.top_k * options_.dim);
   return numbers * static_cast<double>(size_of(shape.compute)) * (1 - here / all);
 }
 
@@ -72,30 +73,33 @@ Received MoeLayer::received_gradient(const Frame& frame, TensorView rows) const 
 void MoeLayer::DispatchSegment::forward(Run& run, Frame& frame) {
   if (!run.makes(frame, layer_.received_)) return;
   run.pending = layer_.chosen_.made->post_dispatch(run, layer_.routing(frame), layer_.received(frame),
-                                                   layer_.norm_.output(frame));
+                                                   layer_.routed_rows(run, frame));
 }
 
+/// Where the shared expert's gradients are still being summed they are added to later.
 void MoeLayer::DispatchSegment::backward_input(Run& run, Frame& frame) {
+  const bool apart = layer_.gathers_shared();
   run.pending = layer_.chosen_.made->post_dispatch_gradient(
       run, layer_.routing(frame), layer_.received_gradient(frame, frame[layer_.dreceived_]),
-      {.x = layer_.norm_.output(frame),
-       .dx = layer_.norm_.gradient(frame),
-       .accumulate = layer_.shared_.has_value(),
+      {.x = layer_.routed_rows(run, frame),
+       .dx = apart ? frame[layer_.drouted_] : layer_.routed_gradient(run, frame),
+       .accumulate = layer_.shared_.has_value() && !apart,
        .dweights = frame[layer_.dweights_]});
 }
 
 void MoeLayer::CombineSegment::forward(Run& run, Frame& frame) {
   if (!run.makes_output(frame)) return;
-  const TensorView base = layer_.shared_ ? frame.y : layer_.dropout_.residual(run, frame);
-  run.pending = layer_.chosen_.made->post_combine(run, layer_.routing(frame), layer_.received(frame),
-                                                  {frame[layer_.expert_out_], base, frame.y});
+  const TensorView base = layer_.base(run, frame);
+  run.pending =
+      layer_.chosen_.made->post_combine(run, layer_.routing(frame), layer_.received(frame),
+                                        {frame[layer_.expert_out_], base, layer_.combined(run, frame)});
 }
 
 void MoeLayer::CombineSegment::backward_input(Run& run, Frame& frame) {
   const bool on_output = layer_.options_.score_side == ScoreSide::output;
   run.pending = layer_.chosen_.made->post_combine_gradient(
       run, layer_.routing(frame), layer_.received_gradient(frame, frame[layer_.dexpert_out_]),
-      {.dy = layer_.dropout_.gradient(frame),
+      {.dy = layer_.combined_gradient(run, frame),
        .rows = on_output ? frame[layer_.expert_out_] : TensorView{},
        .dweights = frame[layer_.dweights_]});
 }

@@ -5,9 +5,9 @@
 namespace caravan::moe {
 namespace {
 
-/// Each rank of an expert group has the same number of experts.
-Sharding over_expert_ranks() {
-  return {{{0, MeshAxis::ep}}};
+/// Each rank of an expert group has the same number of experts; the width of each may be cut along `width`.
+Sharding over_expert_ranks(int width) {
+  return {{{0, MeshAxis::ep}, {width, MeshAxis::etp}}};
 }
 
 Parameter& declare_gate_up(ParameterStore& store, const Options& options) {
@@ -18,14 +18,14 @@ Parameter& declare_gate_up(ParameterStore& store, const Options& options) {
                         1,
                         {{name + "w1", options.hidden, {.std = options.init_std}},
                          {name + "w3", options.hidden, {.std = options.out_std}}},
-                        over_expert_ranks()});
+                        over_expert_ranks(1)});
 }
 
 Parameter& declare_down(ParameterStore& store, const Options& options) {
   ParameterSpec spec =
       ParameterSpec::whole(options.name + ".moe.experts.w2", {options.experts, options.dim, options.hidden},
                            ParameterKind::expert, {.std = options.out_std});
-  spec.sharding = over_expert_ranks();
+  spec.sharding = over_expert_ranks(2);
   return store.declare(std::move(spec));
 }
 
@@ -35,9 +35,12 @@ MoeLayer::MoeLayer(const Host& host, const Config& config)
     : options_(config, host.mesh),
       chosen_(choose_dispatcher(host, config.at("dispatch"))),
       held_(dispatch_needs({})),
-      norm_(*host.parameters, options_.name + ".ffn_norm.weight", options_.dim, options_.norm_eps),
+      norm_(*host.parameters, options_.name + ".ffn_norm.weight", options_.dim, options_.norm_eps,
+            options_.shared_hidden > 0 || options_.cuts_experts ? TensorRows(host) : TensorRows()),
       stream_(random_stream(config)),
       dropout_(stream_, ".moe.dropout", options_.dropout, options_.dim),
+      balance_(options_.cuts_experts ? TensorRows() : TensorRows(host), options_.balance_loss,
+               options_.experts, options_.rule.top_k),
       gate_(host.parameters->declare(ParameterSpec::whole(options_.name + ".moe.router.gate.weight",
                                                           {options_.experts, options_.dim},
                                                           ParameterKind::router, {.std = options_.out_std}))),
@@ -45,6 +48,11 @@ MoeLayer::MoeLayer(const Host& host, const Config& config)
       down_(declare_down(*host.parameters, options_)),
       counts_(host.parameters->declare_buffer(options_.name + ".moe.tokens_per_expert", {options_.experts},
                                               Buffer::Role::counter)),
+      norm_segment_(
+          *this, "norm",
+          {&MoeLayer::norm_forward, &MoeLayer::norm_backward_input, &MoeLayer::norm_backward_weight}),
+      gather_("gather", RowsSegment::Forward::gather, norm_.rows(), options_.dim, norm_.entries()),
+      sum_("sum", RowsSegment::Forward::sum, norm_.rows(), options_.dim, {summand_, dresult_}),
       router_(
           *this, "router",
           {&MoeLayer::router_forward, &MoeLayer::router_backward_input, &MoeLayer::router_backward_weight}),
@@ -60,6 +68,12 @@ MoeLayer::MoeLayer(const Host& host, const Config& config)
       combine_(*this),
       segments_{&router_, &dispatch_, &shared_segment_, &experts_segment_, &combine_, &merge_},
       parameters_{&norm_.weight(), &gate_, &gate_up_, &down_} {
+  if (options_.cuts_experts)
+    segments_ = {&norm_segment_,    &gather_,  &router_, &dispatch_, &shared_segment_,
+                 &experts_segment_, &combine_, &sum_,    &merge_};
+  else if (gathers_shared())
+    segments_ = {&router_, &dispatch_,        &gather_,  &shared_segment_,
+                 &sum_,    &experts_segment_, &combine_, &merge_};
   check_experts();
   // Sums over a part of the experts cannot stand for the whole gradient.
   if (held_.local_experts == gate_up_.shape()[0]) {
@@ -91,7 +105,8 @@ void MoeLayer::plan(const BatchShape& shape, StashPlan& plan) {
   declare_entries(shape, plan);
 }
 
-void MoeLayer::declare_entries(const BatchShape& shape, StashPlan& plan) {
+void MoeLayer::declare_entries(const BatchShape& own, StashPlan& plan) {
+  const BatchShape shape = routed_shape(own);
   const std::int64_t tokens = shape.rows(), top_k = options_.rule.top_k;
   const std::int64_t rows =
       checked_product({{"tokens of a micro-batch", tokens}, {"top_k", top_k}}, kMostRows, "rows of experts");
@@ -99,17 +114,29 @@ void MoeLayer::declare_entries(const BatchShape& shape, StashPlan& plan) {
   const std::int64_t noisy = options_.noisy && shape.phase == Phase::train ? tokens : 0;
   logits_ = plan.add("router.logits", DType::f32, {tokens, E}, Lifetime::input, "router");
   clean_logits_ =
-      plan.add("router.clean", DType::f32, {balances() ? noisy : 0, E}, Lifetime::input, "router");
+      plan.add("router.clean", DType::f32, {balance_.is_wanted() ? noisy : 0, E}, Lifetime::input, "router");
   noise_std_ = plan.add("router.noise", DType::f32, {noisy, E}, Lifetime::input, "router");
   experts_ = plan.add("routing.experts", DType::i32, {tokens, top_k}, Lifetime::input, "router");
   weights_ = plan.add("routing.weights", DType::f32, {tokens, top_k}, Lifetime::input, "router");
   offsets_ = plan.add("routing.offsets", DType::i32, {E + 1}, Lifetime::weight, "router");
   row_of_ = plan.add("routing.row_of", DType::i32, {tokens, top_k}, Lifetime::input, "router");
   choice_of_ = plan.add("routing.choice_of", DType::i32, {rows}, Lifetime::input, "router");
+  balance_.plan(shape, plan);
+  declare_rows(own, plan);
   declare_exchange(dispatch_needs(shape), shape, plan);
   dweights_ = plan.add("routing.weights.gradient", DType::f32, {tokens, top_k}, Lifetime::backward);
   dlogits_ = plan.add("router.logits.gradient", shape.compute, {tokens, E}, Lifetime::backward_weight);
   dnoise_ = plan.add("router.noise.gradient", shape.compute, {noisy, E}, Lifetime::backward_weight);
+}
+
+void MoeLayer::declare_rows(const BatchShape& shape, StashPlan& plan) {
+  const Shape none{0, options_.dim}, all = rows_travel() ? norm_.rows().memory(shape, options_.dim) : none;
+  const bool trains = shape.phase == Phase::train;
+  summand_ = plan.add("summand", shape.compute, all, Lifetime::forward, kOutputSection);
+  dresult_ = plan.add("result.gradient", shape.compute, trains ? all : none, Lifetime::backward_weight);
+  drouted_ =
+      plan.add("routed.gradient", shape.compute,
+               trains && gathers_shared() ? Shape{shape.rows(), options_.dim} : none, Lifetime::backward);
 }
 
 void MoeLayer::declare_exchange(const DispatchNeeds& needs, const BatchShape& shape, StashPlan& plan) {

@@ -7,6 +7,7 @@
 #include "caravan/layer_blocks.hpp"
 #include "caravan/plugin.hpp"
 #include "caravan/registry.hpp"
+#include "plugins/layer/moe/balance_loss.hpp"
 #include "plugins/layer/moe/options.hpp"
 #include "plugins/layer/moe/params.hpp"
 
@@ -15,7 +16,10 @@ namespace caravan::moe {
 /// y = x + dropout(shared(n) + Σ_k expert_k(n)), n = norm(x); each token's score multiplies its expert's
 /// input or output. Segments: router | dispatch | shared, which may run while dispatch is in flight |
 /// experts | combine | merge. Products go by the rows that the dispatcher has brought here, never by those
-/// that the router sorted.
+/// that the router sorted. Tensor ranks divide the matrices of the shared expert, around which rows are
+/// gathered and summed. Either each of them routes its own rows, to experts that are whole; or experts are
+/// cut as well, each rank routes all rows, and what experts and shared expert make of them is summed
+/// together.
 class MoeLayer final : public Layer {
  public:
   using Interface = Layer;
@@ -65,6 +69,7 @@ class MoeLayer final : public Layer {
   };
 
   void declare_entries(const BatchShape& shape, StashPlan& plan);
+  void declare_rows(const BatchShape& shape, StashPlan& plan);
   void declare_exchange(const DispatchNeeds& needs, const BatchShape& shape, StashPlan& plan);
   void route(Run& run, Frame& frame);
   void score(Run& run, Frame& frame, TensorView normed);
@@ -75,6 +80,35 @@ class MoeLayer final : public Layer {
   void shared_forward(Run& run, Frame& frame);
   void shared_backward_input(Run& run, Frame& frame);
   void shared_backward_weight(Run& run, Frame& frame);
+  void norm_forward(Run& run, Frame& frame) { norm_.forward(run, frame); }
+  void norm_backward_input(Run& run, Frame& frame) { norm_.backward_input(run, frame, frame.dy); }
+  void norm_backward_weight(Run& run, Frame& frame) { norm_.backward_weight(run, frame); }
+  bool rows_travel() const { return norm_.rows().travel(); }
+  /// Around the shared expert alone.
+  bool gathers_shared() const { return rows_travel() && !options_.cuts_experts; }
+  /// Of the rows that this rank's router sees.
+  BatchShape routed_shape(const BatchShape& shape) const {
+    return options_.cuts_experts ? shape.with_all_rows() : shape;
+  }
+  /// norm(x) as the router reads it, and where its gradient goes.
+  TensorView routed_rows(const Run& run, const Frame& frame) const {
+    return options_.cuts_experts ? norm_.all_output(run, frame) : norm_.output(run, frame);
+  }
+  TensorView routed_gradient(const Run& run, const Frame& frame) const {
+    return options_.cuts_experts ? norm_.all_gradient(run, frame) : norm_.gradient(run, frame);
+  }
+  /// Where the experts' rows are added up.
+  TensorView combined(const Run& run, const Frame& frame) const {
+    return options_.cuts_experts ? norm_.rows().all(run.shape, frame[summand_]) : frame.y;
+  }
+  /// Of what they are added up to.
+  TensorView combined_gradient(const Run& run, const Frame& frame) const {
+    return options_.cuts_experts ? shared_gradient(run, frame) : dropout_.gradient(frame);
+  }
+  /// What the experts' rows are added to, of as many rows, or nothing.
+  TensorView base(const Run& run, const Frame& frame) const;
+  /// Of the shared expert's result, [T, H].
+  TensorView shared_gradient(const Run& run, const Frame& frame) const;
   void experts_forward(Run& run, Frame& frame);
   void experts_backward_input(Run& run, Frame& frame);
   void experts_backward_weight(Run& run, Frame& frame);
@@ -95,8 +129,9 @@ class MoeLayer final : public Layer {
   Received received_gradient(const Frame& frame, TensorView rows) const;
   RoutedTokens routed(const Run& run, const Frame& frame, TensorView noise_std) const;
   /// What the balance loss reads: logits before the noise, so that its gradient has one way back.
-  TensorView balanced_logits(const Frame& frame) const { return frame[noise_ ? clean_logits_ : logits_]; }
-  bool balances() const { return options_.balance_loss > 0; }
+  BalanceLoss::Routed balanced(const Frame& frame) const {
+    return {frame[noise_ ? clean_logits_ : logits_], frame[experts_]};
+  }
 
   Options options_;
   ChosenDispatcher chosen_;
@@ -104,6 +139,7 @@ class MoeLayer final : public Layer {
   PreNorm norm_;
   std::string stream_;
   OutputDropout dropout_;
+  BalanceLoss balance_;
   Parameter& gate_;             // [E, H]
   Parameter* noise_ = nullptr;  // [E, H]
   Parameter& gate_up_;          // [E, 2F, H]
@@ -115,6 +151,9 @@ class MoeLayer final : public Layer {
   Entry handle_, received_, received_weights_, received_offsets_, pre_, activated_, expert_out_;
   Entry dweights_, dlogits_, dnoise_, dexpert_out_, dactivated_, dpre_, dreceived_;
   Entry scratch_, backward_scratch_;
+  Entry summand_, dresult_, drouted_;  ///< where rows travel
+  SegmentOf<MoeLayer> norm_segment_;   ///< where the router reads gathered rows
+  RowsSegment gather_, sum_;
   SegmentOf<MoeLayer> router_, shared_segment_, experts_segment_, merge_;
   DispatchSegment dispatch_;
   CombineSegment combine_;

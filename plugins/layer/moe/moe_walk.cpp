@@ -8,26 +8,28 @@ RoutedTokens MoeLayer::routed(const Run& run, const Frame& frame, TensorView noi
           .logits = frame[logits_],
           .noise_std = noise_std,
           .noise_key = run.key(stream_, ".moe.router.noise"),
-          .rows = run.row_map(),
+          .rows = options_.cuts_experts ? run.token_map : run.row_map(),
           .bias = bias_ ? bias_->data : TensorView{},
           .experts = frame[experts_],
           .weights = frame[weights_]};
 }
 
+/// Where several ranks route the same rows the first one counts.
 void MoeLayer::route(Run& run, Frame& frame) {
+  const bool is_repeated = options_.cuts_experts && run.shape.tensor_rank > 0;
   const TensorView noise = run.training() && noise_ ? frame[noise_std_] : TensorView{};
   run.ops.route_forward({.routed = routed(run, frame, noise),
                          .offsets = frame[offsets_],
                          .row_of = frame[row_of_],
                          .choice_of = frame[choice_of_],
-                         .counts = run.counts() ? counts_.data : TensorView{},
+                         .counts = run.counts() && !is_repeated ? counts_.data : TensorView{},
                          .capacity = {capacity(run.shape.phase, run.shape.length), run.shape.length},
-                         .dropped = run.pass == Pass::first ? run.dropped : TensorView{}});
+                         .dropped = run.pass == Pass::first && !is_repeated ? run.dropped : TensorView{}});
 }
 
 void MoeLayer::router_forward(Run& run, Frame& frame) {
-  const TensorView normed = norm_.forward(run, frame);
-  if (run.makes(frame, logits_)) score(run, frame, normed);
+  if (!options_.cuts_experts) norm_.forward(run, frame);
+  if (run.makes(frame, logits_)) score(run, frame, routed_rows(run, frame));
 }
 
 void MoeLayer::score(Run& run, Frame& frame, TensorView normed) {
@@ -35,13 +37,10 @@ void MoeLayer::score(Run& run, Frame& frame, TensorView normed) {
   if (run.training() && noise_) {
     run.ops.linear_forward({normed, noise_->weight, {}, {}, frame[noise_std_]});
     const TensorView clean = frame[clean_logits_];
-    if (balances()) run.device.copy(Lane::compute, clean.data, frame[logits_].data, clean.bytes());
+    if (balance_.is_wanted()) run.device.copy(Lane::compute, clean.data, frame[logits_].data, clean.bytes());
   }
   route(run, frame);
-  if (run.counts() && balances()) {
-    run.ops.balance_loss_forward({balanced_logits(frame), frame[experts_], run.shape.length,
-                                  options_.balance_loss * run.sequence_scale, run.balance_loss});
-  }
+  balance_.forward(run, frame, balanced(frame));
 }
 
 void MoeLayer::route_backward(Run& run, Frame& frame) {
@@ -49,39 +48,53 @@ void MoeLayer::route_backward(Run& run, Frame& frame) {
                           .dweights = frame[dweights_],
                           .dlogits = frame[dlogits_],
                           .dnoise = noise_ ? frame[dnoise_] : TensorView{}});
-  if (balances()) {
-    run.ops.balance_loss_backward({balanced_logits(frame), frame[experts_], run.shape.length,
-                                   options_.balance_loss * run.sequence_scale, frame[dlogits_]});
-  }
+  balance_.backward(run, frame, balanced(frame), frame[dlogits_]);
 }
 
 void MoeLayer::router_backward_input(Run& run, Frame& frame) {
-  const TensorView gradient = norm_.gradient(frame);
+  const TensorView gradient = routed_gradient(run, frame);
+  if (gathers_shared()) run.ops.add({frame[drouted_], gradient});
   route_backward(run, frame);
   run.ops.linear_backward_input({frame[dlogits_], gate_.weight, gradient, true});
   if (noise_) run.ops.linear_backward_input({frame[dnoise_], noise_->weight, gradient, true});
-  norm_.backward_input(run, frame, frame.dy);
+  if (!options_.cuts_experts) norm_.backward_input(run, frame, frame.dy);
 }
 
 void MoeLayer::router_backward_weight(Run& run, Frame& frame) {
-  run.ops.linear_backward_weight({norm_.output(frame), frame[dlogits_], gate_.grad, {}});
-  if (noise_) run.ops.linear_backward_weight({norm_.output(frame), frame[dnoise_], noise_->grad, {}});
-  norm_.backward_weight(run, frame);
+  const TensorView normed = routed_rows(run, frame);
+  run.ops.linear_backward_weight({normed, frame[dlogits_], gate_.grad, {}});
+  if (noise_) run.ops.linear_backward_weight({normed, frame[dnoise_], noise_->grad, {}});
+  if (!options_.cuts_experts) norm_.backward_weight(run, frame);
 }
 
 void MoeLayer::shared_forward(Run& run, Frame& frame) {
   if (!shared_) return;
-  shared_->forward(run, frame, norm_.output(frame), dropout_.residual(run, frame), frame.y);
+  const TensorView normed = norm_.all_output(run, frame);
+  if (rows_travel())
+    shared_->forward(run, frame, normed, {}, norm_.rows().all(run.shape, frame[summand_]));
+  else
+    shared_->forward(run, frame, normed, dropout_.residual(run, frame), frame.y);
+}
+
+TensorView MoeLayer::base(const Run& run, const Frame& frame) const {
+  if (options_.cuts_experts) return shared_ ? combined(run, frame) : TensorView{};
+  if (gathers_shared()) return norm_.rows().own(run.shape, frame[summand_]);
+  return shared_ ? frame.y : dropout_.residual(run, frame);
+}
+
+TensorView MoeLayer::shared_gradient(const Run& run, const Frame& frame) const {
+  return rows_travel() ? norm_.rows().all(run.shape, frame[dresult_]) : dropout_.gradient(frame);
 }
 
 void MoeLayer::shared_backward_input(Run& run, Frame& frame) {
   if (!shared_) return;
-  shared_->backward_input(run, frame, dropout_.gradient(frame), norm_.gradient(frame),
+  shared_->backward_input(run, frame, shared_gradient(run, frame), norm_.all_gradient(run, frame),
                           SwigluBlock::Write::replace);
 }
 
 void MoeLayer::shared_backward_weight(Run& run, Frame& frame) {
-  if (shared_) shared_->backward_weight(run, frame, norm_.output(frame), dropout_.gradient(frame));
+  if (shared_)
+    shared_->backward_weight(run, frame, norm_.all_output(run, frame), shared_gradient(run, frame));
 }
 
 void MoeLayer::experts_forward(Run& run, Frame& frame) {
@@ -112,11 +125,19 @@ void MoeLayer::experts_backward_weight(Run& run, Frame& frame) {
 }
 
 void MoeLayer::merge_forward(Run& run, Frame& frame) {
-  dropout_.finish(run, frame);
+  if (options_.cuts_experts)
+    dropout_.merge(run, frame, norm_.rows().own(run.shape, frame[summand_]));
+  else if (gathers_shared())
+    dropout_.merge(run, frame, frame.y);
+  else
+    dropout_.finish(run, frame);
 }
 
 void MoeLayer::merge_backward_input(Run& run, Frame& frame) {
   dropout_.backward_input(run, frame);
+  if (!rows_travel()) return;
+  const TensorView own = norm_.rows().own(run.shape, frame[dresult_]), gradient = dropout_.gradient(frame);
+  run.device.copy(Lane::compute, own.data, gradient.data, gradient.bytes());
 }
 
 }  // namespace caravan::moe

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <sstream>
 
 #include "caravan/check.hpp"
 
@@ -45,6 +46,22 @@ void check_groups(const RouterRule& rule, std::int64_t experts) {
           std::to_string(eligible) + " of experts=" + std::to_string(experts) + "). More limited_groups?");
 }
 
+std::string plain(double value) {
+  std::ostringstream text;
+  text << value;
+  return text.str();
+}
+
+/// Whether a choice is beyond its expert's capacity depends on those of earlier tokens, on other ranks.
+void check_capacity(const std::optional<double>& factor, const Mesh* mesh) {
+  const int ranks = mesh && mesh->degree(MeshAxis::etp) == 1 ? mesh->degree(MeshAxis::tp) : 1;
+  CARAVAN_CHECK(!factor || ranks == 1, ConfigError,
+                "capacity_factor=" + plain(factor.value_or(0)) +
+                    " with parallel.tensor=" + std::to_string(ranks) +
+                    " (an expert takes the first choices of whole sequences, and tensor ranks route parts of "
+                    "them). capacity_factor: null, or parallel.expert_tensor=tensor?");
+}
+
 void check_ranks(std::int64_t experts, const Mesh* mesh) {
   const std::int64_t ranks = mesh ? mesh->degree(MeshAxis::ep) : 1;
   CARAVAN_CHECK(experts % ranks == 0, ConfigError,
@@ -57,6 +74,7 @@ void check_ranks(std::int64_t experts, const Mesh* mesh) {
 
 Options::Options(const Config& config, const Mesh* mesh)
     : name(config.get_string("name")),
+      cuts_experts(mesh && mesh->degree(MeshAxis::etp) > 1),
       dim(config.get_int("dim")),
       experts(config.get_int("experts")),
       hidden(config.get_int("hidden")),
@@ -79,6 +97,7 @@ Options::Options(const Config& config, const Mesh* mesh)
       "top_k=" + std::to_string(rule.top_k) + " (there are only experts=" + std::to_string(experts) + ")");
   check_groups(rule, experts);
   check_ranks(experts, mesh);
+  check_capacity(capacity_factor, mesh);
 }
 
 std::int64_t Options::capacity(std::int64_t sequence_length) const {

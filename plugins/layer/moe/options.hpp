@@ -20,6 +20,7 @@ struct Options {
   std::int64_t capacity(std::int64_t sequence_length) const;
 
   std::string name;
+  bool cuts_experts;  ///< tensor ranks divide the matrices of an expert, not their rows
   std::int64_t dim, experts, hidden, shared_hidden;
   RouterRule rule;
   ScoreSide score_side;

@@ -44,13 +44,14 @@ struct AttentionMask {
   TensorView documents;          ///< [B, S] of queries and keys alike (needs S = Skv), or empty
 };
 
-/// Dropout of probabilities; element (first_sample + b, (head·L + query)·L + key) of the stream, query and
-/// key by their positions in sequences of L tokens.
+/// Dropout of probabilities; element (first_sample + b, ((first_head + head)·L + query)·L + key) of the
+/// stream, query and key by their positions in sequences of L tokens.
 struct AttentionDropout {
   float probability = 0;
   RandomKey key;
   std::int64_t first_sample = 0;   ///< global index of the first sequence
   std::int64_t global_length = 0;  ///< L
+  std::int64_t first_head = 0;     ///< of all query heads, the first of q
 };
 /// Empty, or why the probability or L does not serve these queries and keys.
 std::string problem_with(const AttentionDropout& dropout, const AttentionMask& mask, std::int64_t queries,

@@ -27,7 +27,7 @@ struct AttentionArgs {
   const std::int32_t* documents = nullptr;
   std::int64_t documents_row = 0;
   RandomKey dropout_key;
-  std::int64_t dropout_sample = 0, dropout_length = 0;
+  std::int64_t dropout_sample = 0, dropout_length = 0, dropout_head = 0;
   float dropout = 0;
   float scale = 1;
   bool vectors = false;  ///< four neighbouring elements of a head can be read at once

@@ -75,6 +75,7 @@ AttentionArgs check_shared(const Call& call, const Args& args) {
   a.dropout = args.dropout.probability;
   a.dropout_key = args.dropout.key;
   a.dropout_sample = args.dropout.first_sample, a.dropout_length = args.dropout.global_length;
+  a.dropout_head = args.dropout.first_head;
   check_extents(call, a);
   take_mask(call, args.mask, a);
   const std::string problem = problem_with(args.dropout, args.mask, a.queries, a.keys);

@@ -64,7 +64,8 @@ __device__ inline bool any_document_in(const std::int32_t* documents, const Docu
 /// thread's unrolled elements would fill the instruction cache.
 __device__ __noinline__ inline float kept(const AttentionArgs& a, int b, int head, int query, int key) {
   const std::int64_t column =
-      (head * a.dropout_length + a.first_query + query) * a.dropout_length + a.first_key + key;
+      ((a.dropout_head + head) * a.dropout_length + a.first_query + query) * a.dropout_length + a.first_key +
+      key;
   return dropout_factor(a.dropout_key, static_cast<std::uint64_t>(a.dropout_sample + b),
                         static_cast<std::uint64_t>(column), a.dropout);
 }

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "caravan/host.hpp"
+#include "caravan/layer.hpp"
+#include "caravan/mesh.hpp"
+
+namespace caravan {
+
+/// Rows that tensor ranks have whole inside a layer, whose matrices are cut, and divided between layers. They
+/// stand in one memory of a block for each rank, [ranks·BatchShape::block_rows(), H]: a rank's own rows are
+/// what gathering starts from and what summing ends in. Where rows do not travel both are all rows. In a
+/// shape whose rows are not divided (decoding) every rank has all of them, and only sums travel.
+class TensorRows {
+ public:
+  /// Each rank keeps to its own rows.
+  TensorRows() = default;
+  /// Rows travel where the host's mesh has several tensor ranks.
+  explicit TensorRows(const Host& host);
+
+  bool travel() const noexcept { return ranks_.has_value(); }
+  int ranks() const { return ranks_ ? ranks_->tensors.size() : 1; }
+  /// Of memory for rows of `width` elements.
+  Shape memory(const BatchShape& shape, std::int64_t width) const;
+  /// This rank's rows of such memory, [R, H].
+  TensorView own(const BatchShape& shape, TensorView memory) const;
+  /// The rows of all tokens, [T, H], where they travel.
+  TensorView all(const BatchShape& shape, TensorView memory) const;
+  /// Each rank has all rows.
+  Ticket post_gather(const BatchShape& shape, TensorView memory) const;
+  /// A rank's own rows become the sum of what all ranks have there; the others are lost.
+  Ticket post_sum(const BatchShape& shape, TensorView memory) const;
+  void wait(Ticket& ticket) const { ranks_->tensors.wait(ticket); }
+  /// What is small, and needed at once: every rank has the sum, and the blocks of axis 0 of all ranks.
+  void sum_everywhere(TensorView values) const { ranks_->tensors.all_reduce(values, ReduceOp::sum); }
+  void gather_blocks(TensorView blocks) const { ranks_->tensors.all_gather(block(blocks), blocks); }
+  /// What one of both sends from this rank.
+  double sent_bytes(const BatchShape& shape, std::int64_t width) const;
+
+ private:
+  TensorView block(TensorView memory) const;
+  std::optional<RankGroup> ranks_;
+};
+
+/// Rows on their way: in backward the gradients of what was gathered are summed, and those of a sum gathered.
+class RowsSegment final : public Segment {
+ public:
+  enum class Forward { gather, sum };
+  struct Entries {
+    const Entry& forward;   ///< memory that travels in forward
+    const Entry& backward;  ///< and in I, the other way
+  };
+  /// Borrows both; `width` of a row.
+  RowsSegment(std::string_view name, Forward forward, const TensorRows& rows, std::int64_t width,
+              Entries entries)
+      : name_(name), forward_(forward), rows_(rows), width_(width), entries_(entries) {}
+
+  std::string_view name() const override { return name_; }
+  Lane lane() const override { return Lane::tensor; }
+  bool needs_pending(Lane) const override { return false; }
+  double sent_bytes(const BatchShape& shape) const override { return rows_.sent_bytes(shape, width_); }
+  bool posts_again(const Frame& frame) const override;
+  void wait(Run& run) override { rows_.wait(run.pending); }
+  void forward(Run& run, Frame& frame) override;
+  void backward_input(Run& run, Frame& frame) override;
+
+ private:
+  std::string_view name_;
+  Forward forward_;
+  const TensorRows& rows_;
+  std::int64_t width_;
+  Entries entries_;
+};
+
+}  // namespace caravan

@@ -1,0 +1,22 @@
+#include "jobs/rank_degrees.hpp"
+
+#include "caravan/checked.hpp"
+#include "jobs/command_numbers.hpp"
+#include "parallel/process_mesh.hpp"
+
+namespace caravan::jobs {
+
+void declare_degrees(CLI::App& app, RankDegrees& degrees) {
+  add_integer(app, "--tensor", degrees.tensor, "[1, 1048576]", "Ranks among which matrices are divided");
+  add_integer(app, "--expert", degrees.expert, "[1, 1048576]", "Ranks among which experts are divided");
+}
+
+std::unique_ptr<Mesh> make_mesh(Communicator& world, const RankDegrees& degrees, Device& device) {
+  const MeshLayout layout({.dp_shard = -1,
+                           .tp = narrow<int>({"--tensor", degrees.tensor}),
+                           .ep = narrow<int>({"--expert", degrees.expert})},
+                          world.size());
+  return parallel::make_process_mesh(world, layout, device);
+}
+
+}  // namespace caravan::jobs

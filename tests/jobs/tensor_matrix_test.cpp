@@ -1,0 +1,156 @@
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <map>
+
+#include <fmt/format.h>
+
+#include "jobs/plan/exchanges.hpp"
+#include "jobs/setup/machine.hpp"
+#include "parallel/world.hpp"
+#include "tests/jobs/layout_case.hpp"
+#include "tests/jobs/steps_taken.hpp"
+#include "tests/support/plugin_dir.hpp"
+#include "tests/support/test_device.hpp"
+
+// Tensor ranks take the steps of one rank: every layout with models in turn, or with CARAVAN_TENSOR_CASES=N
+// with N of them. Rows, vocabularies and widths are such that hardly anything divides. Runs on 2, 4 and 8
+// ranks.
+namespace caravan::jobs {
+namespace {
+
+constexpr double kTolerance = 1e-5;
+constexpr int kSteps = 10, kSequences = 8;
+
+const std::vector<std::vector<Keys>>& factors() {
+  static const std::vector<std::vector<Keys>> kAll{
+      {{"train.sequence_length=37"}, {"train.sequence_length=40"}, {"train.sequence_length=64"}},
+      {{"model.experts=8", "model.top_k=2"},
+       {"model.experts=0"},
+       {"model.experts=8", "model.moe_step=2"},
+       {"model.experts=8", "model.shared_experts=0", "model.score_on=output"},
+       {"model.experts=8", "model.balance_loss=0.01", "model.noisy=true"}},
+      {{}, {"model.dropout=0.1", "model.attention_dropout=0.1"}},
+      {{"model.tied_head=true"}, {"model.head_bias=true", "model.dense=gelu"}},
+      {{"model.chunk_size=8", "model.nope_interval=2", "model.qk_norm=true"},
+       {"model.position=sinusoidal"},
+       {"model.kv_heads=8", "model.nope_interval=4", "model.temperature={scale: 0.1, floor: 8}"}},
+      {{"train.recompute=none"}, {"train.recompute=full"}, {"train.recompute=selective"}}};
+  return kAll;
+}
+
+class TensorRanks : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() { setenv("CARAVAN_PLUGIN_PATH", test::plugin_dir().c_str(), 1); }
+  void SetUp() override {
+    static const std::string kAbsent = test::prepare_test_device(*make_registry(), *world_);
+    if (!kAbsent.empty()) GTEST_SKIP() << kAbsent;
+  }
+  int ranks() const { return world_->size(); }
+
+  /// Of one rank, computed once for each model.
+  static const StepsTaken& alone(const ModelCase& model) {
+    static std::map<std::string, StepsTaken> known;
+    StepsTaken& steps = known[model.text()];
+    if (steps.results.empty())
+      steps = take_steps(job_of({}, model, 1, kSequences), *make_single_communicator(), kSteps);
+    return steps;
+  }
+
+  void expect_equal(const LayoutCase& layout, const ModelCase& model) {
+    SCOPED_TRACE(layout.text() + "; " + model.text());
+    const StepsTaken& expected = alone(model);
+    const StepsTaken ours = take_steps(job_of(layout, model, ranks(), kSequences), *world_, kSteps);
+    EXPECT_LE(largest_difference(ours.results, expected.results), kTolerance);
+    EXPECT_LE(largest_difference(ours.gradients, expected.gradients), kTolerance);
+    if (layout.pipeline == 1) {
+      EXPECT_EQ(ours.expert_counts, expected.expert_counts);
+    }
+    for (const auto& [name, values] : ours.buffers) EXPECT_EQ(values, expected.buffers.at(name)) << name;
+  }
+
+  /// Models in turn, so many for each layout, or as many as asked for.
+  void expect_equal(const std::vector<LayoutCase>& layouts, int models) {
+    static const std::vector<ModelCase> kAll = all_models(factors());
+    constexpr std::size_t kStride = 131;  // shares no factor with their number
+    const char* wanted = std::getenv("CARAVAN_TENSOR_CASES");
+    const int count = wanted ? std::atoi(wanted) : models;
+    ASSERT_GT(count, 0);
+    std::size_t turn = 0;
+    for (const LayoutCase& layout : layouts) {
+      if (ranks() % layout.ranks() != 0) continue;
+      for (int compared = 0; compared < count;) {
+        const ModelCase& model = kAll[turn++ * kStride % kAll.size()];
+        const bool has_experts = model.text().find("experts=0") == std::string::npos;
+        if (layout.expert > 1 && !has_experts) continue;
+        expect_equal(layout, model);
+        ++compared;
+      }
+    }
+  }
+
+  std::unique_ptr<Communicator> world_ = parallel::make_world_communicator();
+};
+
+TEST_F(TensorRanks, take_the_steps_of_one_rank) {
+  expect_equal({{.tensor = ranks()}, {.tensor = 2}}, 4);
+}
+
+TEST_F(TensorRanks, that_divide_experts_do_too) {
+  expect_equal({{.tensor = ranks(), .expert = ranks()},
+                {.tensor = 2, .shards = ranks() / 2, .expert = ranks()},
+                {.tensor = ranks(), .expert = ranks(), .keys = {"model.dispatch=deepep"}},
+                {.tensor = 2, .shards = ranks() / 2, .expert = 2}},
+               2);
+}
+
+TEST_F(TensorRanks, with_shards_and_replicas_do_too) {
+  expect_equal({{.tensor = ranks() / 2, .shards = 2}, {.tensor = 2, .shards = 2}, {.tensor = 4, .shards = 2}},
+               2);
+}
+
+TEST_F(TensorRanks, of_pipelines_do_too) {
+  expect_equal({{.tensor = ranks() / 2, .pipeline = 2},
+                {.tensor = 2, .pipeline = 2, .schedule = "zbv"},
+                {.tensor = 2, .pipeline = 2, .schedule = "dualpipev"},
+                {.tensor = 2, .shards = 2, .expert = 2, .pipeline = 2, .schedule = "interleaved_1f1b"}},
+               2);
+}
+
+TEST_F(TensorRanks, that_cut_experts_do_too) {
+  const Keys cut{"parallel.expert_tensor=tensor"};
+  expect_equal({{.tensor = ranks(), .keys = cut},
+                {.tensor = ranks() / 2, .shards = 2, .keys = cut},
+                {.tensor = ranks() / 2, .shards = 2, .expert = 2, .keys = cut},
+                {.tensor = 2, .shards = 2, .expert = 2, .pipeline = 2, .keys = cut}},
+               2);
+}
+
+/// 4 gathers and 4 sums of a dense layer's rows for each micro-batch, and nothing else for another such
+/// layer.
+TEST_F(TensorRanks, exchange_rows_eight_times_a_dense_layer) {
+  constexpr std::int64_t kMicrobatches = 4, kLength = 37;
+  const auto exchanged = [&](int layers, const std::string& recompute) {
+    const ModelCase model{{fmt::format("train.sequence_length={}", kLength), "model.experts=0",
+                           fmt::format("model.layers={}", layers), "train.local_batch_size=2",
+                           "train.recompute=" + recompute}};
+    TrainSetup setup(job_of({.tensor = ranks()}, model, ranks(), 2 * kMicrobatches), *world_);
+    return step_exchanges(setup).tensor;
+  };
+  const auto three = exchanged(3, "none"), two = exchanged(2, "none");
+  EXPECT_EQ(three.times - two.times, 8 * kMicrobatches);
+  const std::int64_t block = (2 * kLength + ranks() - 1) / ranks();
+  constexpr std::int64_t kDim = 24;
+  EXPECT_EQ(three.bytes - two.bytes,
+            static_cast<double>(8 * kMicrobatches * block * (ranks() - 1) * kDim) * sizeof(float));
+  const auto repeated = exchanged(3, "full"), fewer = exchanged(2, "full");
+  EXPECT_EQ(repeated.times - fewer.times, (8 + 2) * kMicrobatches) << "inputs are gathered again";
+}
+
+TEST_F(TensorRanks, of_the_reference_device_do_too) {
+  if (test::test_device() != "host") GTEST_SKIP() << "a comparison of devices in host memory";
+  expect_equal({{.tensor = ranks(), .keys = {"device=reference"}}}, 2);
+}
+
+}  // namespace
+}  // namespace caravan::jobs
