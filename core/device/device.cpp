@@ -14,6 +14,13 @@ namespace {
 
 }  // namespace
 
+void Device::copy_rows(Lane lane, const TensorView& to, const TensorView& from) {
+  for (std::int64_t row = 0; row < to.extent(0); ++row) {
+    const TensorView target = to.rows(row, row + 1);
+    copy(lane, target.data, from.rows(row, row + 1).data, target.bytes());
+  }
+}
+
 void Device::start_recording() {
   fail(*this);
 }

@@ -50,7 +50,7 @@ ChosenDispatcher best(const Host& host) {
 }  // namespace
 
 std::int64_t most_rows_received(const DispatchSpec& spec, std::int64_t ranks, double room) {
-  const std::int64_t tokens = spec.shape.block_rows(), local = spec.experts / ranks;
+  const std::int64_t tokens = spec.shape.of_largest_rank().block_rows(), local = spec.experts / ranks;
   std::int64_t most = ranks * tokens * std::min(spec.top_k, local);
   if (spec.capacity > 0) most = std::min(most, ranks * spec.shape.sequences * local * spec.capacity);
   const double with_room = std::ceil(room * static_cast<double>(tokens * spec.top_k));

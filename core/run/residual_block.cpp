@@ -23,9 +23,12 @@ void ResidualBlock::plan(const BatchShape& shape, StashPlan& plan) {
                               Lifetime::backward_weight);
 }
 
-std::vector<Segment*> ResidualBlock::around(Segment& block) {
-  if (!rows_.travel()) return {&block};
-  return {&norm_segment_, &gather_, &block, &sum_, &merge_};
+std::vector<Segment*> ResidualBlock::around(const std::vector<Segment*>& block) {
+  if (!rows_.travel()) return block;
+  std::vector<Segment*> all{&norm_segment_, &gather_};
+  all.insert(all.end(), block.begin(), block.end());
+  all.insert(all.end(), {&sum_, &merge_});
+  return all;
 }
 
 TensorView ResidualBlock::begin(Run& run, Frame& frame) {

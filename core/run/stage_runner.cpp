@@ -24,9 +24,11 @@ std::int64_t count_valid(std::span<const MicroBatch> batches) {
 }
 
 std::size_t StageRunner::input_bytes(const BatchShape& shape, int sets) {
-  const std::size_t view =
-      static_cast<std::size_t>(shape.tokens()) * sizeof(std::int32_t) + Arena::kAlignment;
-  return static_cast<std::size_t>(sets) * 3 * view;
+  const auto view = [](std::int64_t tokens) {
+    return static_cast<std::size_t>(tokens) * sizeof(std::int32_t) + Arena::kAlignment;
+  };
+  return static_cast<std::size_t>(sets) *
+         (2 * view(shape.tokens()) + view(shape.sequences * shape.sequence_length()));
 }
 
 StageRunner::StageRunner(Device& device, Stage& stage, Stash& stash, const StepSums& sums,
@@ -39,7 +41,7 @@ StageRunner::StageRunner(Device& device, Stage& stage, Stash& stash, const StepS
   const BatchShape& shape = stash_.layout().shape();
   for (int set = 0; set < stash.in_flight(); ++set) {
     inputs_.push_back({memory_.take(DType::i32, {shape.tokens()}), memory_.take(DType::i32, {shape.tokens()}),
-                       memory_.take(DType::i32, {shape.sequences, shape.length})});
+                       memory_.take(DType::i32, {shape.sequences, shape.sequence_length()})});
     runs_.push_back({.device = device_,
                      .ops = device_.ops(),
                      .shape = shape,

@@ -13,7 +13,7 @@ namespace caravan {
 struct MicroBatch {
   std::span<const std::int32_t> tokens;     ///< [B·S]
   std::span<const std::int32_t> labels;     ///< [B·S], kIgnoredLabel where there is none
-  std::span<const std::int32_t> documents;  ///< [B·S], or empty
+  std::span<const std::int32_t> documents;  ///< [B·L] of whole sequences, or empty
   TokenMap token_map;                       ///< which tokens of the data these are
   TensorView logits;                        ///< on the device: where to put them, or empty (see Run::logits)
 };

@@ -2,13 +2,6 @@
 
 namespace caravan {
 
-BatchShape BatchShape::divided_over(const Mesh* mesh) const {
-  BatchShape shape = *this;
-  shape.tensor_ranks = mesh ? mesh->degree(MeshAxis::tp) : 1;
-  shape.tensor_rank = mesh ? mesh->coordinate(MeshAxis::tp) : 0;
-  return shape;
-}
-
 TensorRows::TensorRows(const Host& host) {
   if (host.mesh && host.mesh->degree(MeshAxis::tp) > 1) ranks_.emplace(host.mesh->group(MeshAxis::tp));
 }

@@ -56,7 +56,7 @@ PipelineTiming time_pipeline(const PipelineBenchmark& benchmark, Communicator& w
   timing.step_s = median(measured.steps);
   timing.activation_bytes = most_activations(setup, world);
   timing.step_flops = setup.step_flops();
-  timing.step_tokens = setup.share().global_batch * setup.shape().length;
+  timing.step_tokens = setup.share().global_batch * setup.shape().sequence_length();
   if (world.rank() != 0) return timing;
   std::vector<double> walks, idle;
   for (const Timeline& timeline : measured.timelines) {

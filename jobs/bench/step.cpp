@@ -41,9 +41,9 @@ StepTiming time_steps(const StepBenchmark& benchmark, Communicator& world) {
           .fastest_s = seconds.front(),
           .slowest_s = seconds.back(),
           .step_flops = setup.step_flops(),
-          .step_tokens = setup.share().global_batch * setup.shape().length,
+          .step_tokens = setup.share().global_batch * setup.shape().sequence_length(),
           .parameters = setup.whole_model().parameters().count(),
-          .sequence_length = setup.shape().length,
+          .sequence_length = setup.shape().sequence_length(),
           .datasheet_flops = setup.compute() == DType::bf16 ? datasheet_rate(device) : 0,
           .peak = devices.peak,
           .profile = profile_steps(training, benchmark.profiled)};

@@ -73,10 +73,11 @@ std::string describe(TrainSetup& setup) {
   text += fmt::format("\n# layout\n  {}: {}\n  device: {}; computes in {}\n",
                       counted(setup.mesh().layout().ranks(), "rank"), setup.mesh().layout().describe(),
                       setup.device().description(), name_of(setup.compute()));
-  text += fmt::format("  a step: {} of {}, {} a micro-batch, {} a rank, {:.3g} TFLOP\n",
-                      counted(share.global_batch, "sequence"), counted(setup.shape().length, "token"),
-                      share.local_batch, counted(share.microbatches(), "micro-batch", "micro-batches"),
-                      setup.step_flops() * 1e-12);
+  text +=
+      fmt::format("  a step: {} of {}, {} a micro-batch, {} a rank, {:.3g} TFLOP\n",
+                  counted(share.global_batch, "sequence"), counted(setup.shape().sequence_length(), "token"),
+                  share.local_batch, counted(share.microbatches(), "micro-batch", "micro-batches"),
+                  setup.step_flops() * 1e-12);
   const std::optional<ChosenDispatcher> dispatcher = dispatcher_of(setup);
   if (dispatcher) text += describe_experts(setup, *dispatcher);
   text += describe_pipeline(setup);

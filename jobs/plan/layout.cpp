@@ -6,6 +6,7 @@
 
 #include "caravan/check.hpp"
 #include "caravan/checked.hpp"
+#include "caravan/token_map.hpp"
 #include "jobs/job/place.hpp"
 
 namespace caravan::jobs {
@@ -23,12 +24,12 @@ void check_tokens(const Job::Train& train, const BatchShare& share) {
                   "tokens in a run");
 }
 
+/// ConfigError where context ranks are too many for the sequences.
+void check_blocks(const Job::Train& train, int ranks) {
+  if (ranks > 1) TokenMap::context(0, train.sequence_length, ranks, 0);
+}
+
 MeshDegrees degrees_of(const Job::Parallel& parallel) {
-  CARAVAN_CHECK(
-      parallel.context == 1, ConfigError,
-      fmt::format("parallel.context={} (this version divides samples, parameters, experts, stages and "
-                  "matrices, not sequences). Set it to 1, and another degree to the number of ranks?",
-                  parallel.context));
   const std::pair<const char*, std::int64_t> data[] = {{"data_replicate", parallel.data_replicate},
                                                        {"data_shard", parallel.data_shard}};
   for (const auto& [key, degree] : data)
@@ -39,6 +40,7 @@ MeshDegrees degrees_of(const Job::Parallel& parallel) {
   degrees.dp_shard = narrow<int>({"parallel.data_shard", parallel.data_shard});
   if (degrees.dp_shard == -1 && degrees.dp_replicate == -1) degrees.dp_replicate = 1;
   degrees.pp = narrow<int>({"parallel.pipeline", parallel.pipeline});
+  degrees.cp = narrow<int>({"parallel.context", parallel.context});
   degrees.tp = narrow<int>({"parallel.tensor", parallel.tensor});
   degrees.ep = narrow<int>({"parallel.expert", parallel.expert});
   if (parallel.divides_experts_by_tensor) degrees.etp = narrow<int>({"parallel.tensor", parallel.tensor});
@@ -48,8 +50,11 @@ MeshDegrees degrees_of(const Job::Parallel& parallel) {
 }  // namespace
 
 MeshLayout mesh_layout(const Job& job, int ranks) {
-  return at_place(place_of(job.resolved, {"parallel"}),
-                  [&] { return MeshLayout(degrees_of(job.parallel), ranks); });
+  return at_place(place_of(job.resolved, {"parallel"}), [&] {
+    const MeshLayout layout(degrees_of(job.parallel), ranks);
+    check_blocks(job.train, layout.degree(MeshAxis::cp));
+    return layout;
+  });
 }
 
 BatchShare divide_batch(const Job& job, const MeshLayout& layout, int rank) {
@@ -57,6 +62,8 @@ BatchShare divide_batch(const Job& job, const MeshLayout& layout, int rank) {
   share.local_batch = job.train.local_batch_size;
   share.data_ranks = layout.degree(MeshAxis::batch);
   share.data_rank = layout.coordinate(rank, MeshAxis::batch);
+  share.context_ranks = layout.degree(MeshAxis::cp);
+  share.context_rank = layout.coordinate(rank, MeshAxis::cp);
   const std::int64_t wanted = job.parallel.microbatches;
   const Size local{"train.local_batch_size", share.local_batch}, ranks{"data ranks", share.data_ranks};
   const std::int64_t smallest = checked_product({local, ranks}, kMostNumbered, kSamples);

@@ -81,9 +81,10 @@ std::size_t reduction_bytes(const ParameterStore& parameters, std::size_t all_gr
 void add_host_items(std::vector<MemoryPlan::Item>& host, const MemoryDemand& demand, std::size_t reduction) {
   if (demand.data_ranks > 1 && !demand.has_own_exchanges) host.push_back({"gradient reduction", reduction});
   if (demand.snapshot > 0) host.push_back({"checkpoint snapshot", demand.snapshot});
-  const auto tokens = static_cast<std::size_t>(demand.shape.tokens()),
+  const BatchShape& shape = demand.shape;
+  const auto ids = static_cast<std::size_t>(2 * shape.tokens() + shape.sequences * shape.sequence_length()),
              batches = static_cast<std::size_t>(demand.training.microbatches);
-  host.push_back({"batches", checked_product(3 * sizeof(std::int32_t) * tokens, batches, "batches")});
+  host.push_back({"batches", checked_product(sizeof(std::int32_t) * ids, batches, "batches")});
   host.push_back({"process and libraries", static_cast<std::size_t>(process_memory().resident)});
 }
 

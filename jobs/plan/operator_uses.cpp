@@ -45,28 +45,30 @@ struct Surroundings {
         clip(memory.take(DType::f32, {1})),
         input(memory.take(shape.compute, {shape.rows(), width})),
         output_gradient(memory.take(shape.compute, {shape.rows(), width})),
-        ids(memory.take(DType::i32, {shape.tokens()})) {}
+        ids(memory.take(DType::i32, {shape.sequences * shape.sequence_length()})) {}
 
   static std::size_t bytes(const BatchShape& shape, std::int64_t width) {
     Arena all = Arena::measuring("surroundings");
     all.take(DType::f64, {8, 8});
     for (int boundary = 0; boundary < 2; ++boundary) all.take(shape.compute, {shape.rows(), width});
-    all.take(DType::i32, {shape.tokens()});
+    all.take(DType::i32, {shape.sequences * shape.sequence_length()});
     return all.used();
   }
   /// Nobody reads them, so they take no memory either.
-  std::span<const std::int32_t> tokens() const {
+  std::span<const std::int32_t> ids_of_whole_sequences() const {
     return {ids.as<const std::int32_t>(), static_cast<std::size_t>(ids.count())};
   }
 };
 
-void walk(Device& paper, const LocalStage& local, const Surroundings& around, Documents documents) {
+void walk(Device& paper, const LocalStage& local, const Surroundings& around, const TokenMap& map,
+          Documents documents) {
   const StashLayout& layout = local.stash.layout();
   local.stash.bind(0, local.stage.is_first() ? TensorView{} : around.input,
                    local.stage.is_last() ? TensorView{} : around.output_gradient);
   StageRunner runner(paper, local.stage, local.stash, around.sums);
-  const auto ids = around.tokens();
-  MicroBatch batch{.tokens = ids, .labels = ids, .token_map = TokenMap::whole(0, layout.shape().length)};
+  const auto ids = around.ids_of_whole_sequences();
+  const auto own = ids.first(static_cast<std::size_t>(layout.shape().tokens()));
+  MicroBatch batch{.tokens = own, .labels = own, .token_map = map};
   if (documents == Documents::yes) batch.documents = ids;
   runner.load(batch, 0, StepScales{}, Pass::first);
   runner.cursor(ActionKind::forward, 0, nullptr).finish();
@@ -106,7 +108,8 @@ std::vector<OperatorUse> operator_uses(TrainSetup& setup, Documents documents) {
   model->parameters().allocate(paper, ParameterStore::Content::weights_and_gradients, setup.slots().size());
   StageMemory memory(paper, *model, setup.pipeline().training, setup.shape());
   const Surroundings around(paper, setup.shape(), model->stages().front()->width());
-  for (const LocalStage& local : memory.stages()) walk(paper, local, around, documents);
+  for (const LocalStage& local : memory.stages())
+    walk(paper, local, around, setup.share().token_map(0, setup.shape().sequence_length()), documents);
   update(setup, paper.ops(), *model, around);
   return uses.take();
 }

@@ -103,7 +103,7 @@ bool divide(std::int64_t elements, std::int64_t shards) {
 }
 
 /// ConfigError where some rank would keep nothing of the stages whose parameters these are.
-void check_stretches(const ParameterStore& parameters, int shards) {
+void check_stretches(const ParameterStore& parameters, int shards, const std::string& keys) {
   // Experts may be divided among fewer.
   const auto elements = [&](const ParameterGroup& group) {
     return group.elements == shards * group.stretch.size() ? group.used : 0;
@@ -113,23 +113,29 @@ void check_stretches(const ParameterStore& parameters, int shards) {
       [&](const ParameterGroup& a, const ParameterGroup& b) { return elements(a) < elements(b); });
   std::int64_t fewer = shards;
   while (!divide(most->used, fewer)) --fewer;
-  CARAVAN_CHECK(
-      fewer == shards, ConfigError,
-      fmt::format("parallel.data_shard of {} (the largest group of parameters, {}, has {} elements, of which "
-                  "each rank keeps {}: the last would have none). parallel.data_shard={}?",
-                  shards, most->name, most->used, most->stretch.size(), fewer));
+  CARAVAN_CHECK(fewer == shards, ConfigError,
+                fmt::format("{} of {} (the largest group of parameters, {}, has {} elements, of which "
+                            "each rank keeps {}: the last would have none). {}={}?",
+                            keys, shards, most->name, most->used, most->stretch.size(), keys, fewer));
 }
 
 }  // namespace
 
+/// Context ranks may differ by a token of each sequence, and all refuse alike.
 void TrainSetup::check_rows() {
-  const std::int64_t last = shape_.tensor_ranks - 1;
-  CARAVAN_CHECK(
-      last * shape_.block_rows() < shape_.tokens(), ConfigError,
-      fmt::format("parallel.tensor={} with {} tokens in a micro-batch (each rank has {} of their rows "
-                  "between layers, and the last would have none). parallel.tensor={}?",
-                  shape_.tensor_ranks, shape_.tokens(), shape_.block_rows(),
-                  (shape_.tokens() + shape_.block_rows() - 1) / shape_.block_rows()));
+  for (int rank = 0; rank < share_.context_ranks; ++rank) {
+    BatchShape shape = shape_;
+    BatchShare share = share_;
+    share.context_rank = rank;
+    shape.length = share.token_map(0, shape.sequence_length()).length();
+    const std::int64_t last = shape.tensor_ranks - 1;
+    CARAVAN_CHECK(
+        last * shape.block_rows() < shape.tokens(), ConfigError,
+        fmt::format("parallel.tensor={} with {} tokens in a micro-batch (each rank has {} of their rows "
+                    "between layers, and the last would have none). parallel.tensor={}?",
+                    shape.tensor_ranks, shape.tokens(), shape.block_rows(),
+                    (shape.tokens() + shape.block_rows() - 1) / shape.block_rows()));
+  }
 }
 
 void TrainSetup::check_experts() {
@@ -143,24 +149,27 @@ void TrainSetup::check_experts() {
 void TrainSetup::check_shards() {
   const int shards = mesh_->degree(MeshAxis::fsdp);
   if (!pipeline_.rooms) return;
+  const std::string keys = mesh_->degree(MeshAxis::cp) > 1 ? "data_shard x context" : "data_shard";
   CARAVAN_CHECK(
       optimizer_->is_elementwise(), ConfigError,
       fmt::format(
           "optimizer.name={} with {} shards (its rule needs whole parameters, and a rank keeps a stretch "
-          "of each). parallel.data_replicate instead of data_shard?",
-          job_.optimizer_name, std::max(shards, mesh_->degree(MeshAxis::efsdp))));
+          "of each). parallel.data_replicate instead of {}?",
+          job_.optimizer_name, std::max(shards, mesh_->degree(MeshAxis::efsdp)), keys));
   if (shards == 1) return;
   const int mine = mesh_->coordinate(MeshAxis::pp);
   for (int rank = 0; rank < mesh_->degree(MeshAxis::pp); ++rank)
-    check_stretches(rank == mine ? model_.parameters() : stages_of_rank(rank)->parameters(), shards);
+    check_stretches(rank == mine ? model_.parameters() : stages_of_rank(rank)->parameters(), shards,
+                    "parallel." + keys);
 }
 
 void TrainSetup::choose_recomputation(Ranks ranks) {
   const RecomputeRule& rule = job_.train.recompute;
   if (rule.kind == RecomputeRule::Kind::budget && ranks == Ranks::running)
-    section_costs_.emplace(*registry_, *device_, whole_model_, shape_, world_);
-  pipeline_.training.recompute = choose_recompute(rule, {model_, pipeline_.training, shape_}, whole_model_,
-                                                  section_costs_ ? &*section_costs_ : nullptr);
+    section_costs_.emplace(*registry_, *device_, whole_model_, shape_.of_largest_rank(), world_);
+  pipeline_.training.recompute =
+      choose_recompute(rule, {model_, pipeline_.training, shape_.of_largest_rank()}, whole_model_,
+                       section_costs_ ? &*section_costs_ : nullptr);
 }
 
 StageChoice TrainSetup::stages_on(int rank) const {
@@ -180,7 +189,7 @@ MemoryPlan TrainSetup::memory(std::int64_t local_batch, const RecomputeRule& rul
   BatchShape shape = shape_;
   shape.sequences = local_batch;
   RankPlan plan = pipeline_.training;
-  plan.recompute = choose_recompute(rule, {model_, plan, shape}, whole_model_, nullptr);
+  plan.recompute = choose_recompute(rule, {model_, plan, shape.of_largest_rank()}, whole_model_, nullptr);
   return plan_memory(model_, memory_demand(plan, shape));
 }
 
@@ -229,6 +238,7 @@ TrainStep::Parts TrainSetup::step_parts(StageMemory& memory, GradientReducer& re
 double TrainSetup::step_flops() {
   BatchShape whole = shape_;
   whole.sequences = share_.global_batch;
+  whole.length = shape_.sequence_length();
   return 3 * whole_model_.stage().forward_flops(whole);
 }
 

@@ -9,7 +9,8 @@
 
 namespace caravan::jobs {
 
-/// Reads a rank's micro-batches of a step into buffers that are allocated once.
+/// Reads a rank's micro-batches of a step into buffers that are allocated once. Labels are those of the next
+/// token wherever a context rank's blocks end; documents are of whole sequences.
 class BatchReader {
  public:
   BatchReader(DataSource& source, const BatchShare& share);
@@ -20,9 +21,14 @@ class BatchReader {
   const BatchShare& share() const noexcept { return share_; }
 
  private:
+  TokenMap map(std::int64_t first_sample) const;
+  /// Sample `index`, into what is kept of sequence `row`.
+  void read_sample(std::int64_t index, std::size_t row);
+
   DataSource& source_;
   BatchShare share_;
   std::size_t length_;
+  std::vector<std::int32_t> whole_tokens_, whole_labels_;  // of one sample
   std::vector<std::int32_t> tokens_, labels_, documents_;
   std::vector<MicroBatch> batches_;
 };

@@ -69,7 +69,7 @@ void Reporter::print_header() {
                        setup_.device().description()));
   log_info(describe_parameters(setup_.whole_model().parameters()));
   log_info(fmt::format("a step: {} of {}, {} a rank; steps {} to {}", counted(share.global_batch, "sequence"),
-                       counted(setup_.shape().length, "token"),
+                       counted(setup_.shape().sequence_length(), "token"),
                        counted(share.microbatches(), "micro-batch", "micro-batches"), first_step_,
                        setup_.job().train.steps));
 }
@@ -96,7 +96,7 @@ void Reporter::fill(const StepReport& report) {
   record_.set(metric::kLearningRate, report.lr);
   record_.set(metric::kStepSeconds, report.seconds);
   record_.set("data_s", report.data_seconds);
-  const auto tokens = static_cast<double>(setup_.share().global_batch * setup_.shape().length);
+  const auto tokens = static_cast<double>(setup_.share().global_batch * setup_.shape().sequence_length());
   record_.set(metric::kTokensPerSecond, tokens / report.seconds);
   record_.set(metric::kTflopPerSecond, setup_.step_flops() / report.seconds * 1e-12);
   record_.set(metric::kPeakMemoryBytes, memory_in_use(setup_.device()));

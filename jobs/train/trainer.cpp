@@ -234,7 +234,7 @@ void Trainer::post_step() {
   steps_.post(batches, number);
   progress_.step = number;
   progress_.next_sample += setup_.share().global_batch;
-  progress_.tokens_seen += setup_.share().global_batch * setup_.shape().length;
+  progress_.tokens_seen += setup_.share().global_batch * setup_.shape().sequence_length();
   timeline_.after(number, steps_.step().executor());
   posted_.push_back({.progress = progress_, .lr = setup_.job().train.lr.at(number), .data_seconds = waited});
 }

@@ -28,11 +28,12 @@ BatchShape evaluation(BatchShape shape) {
 }  // namespace
 
 /// Tokens of all kinds, so that no expert is chosen by all of them.
-Validator::Nothing::Nothing(const BatchShape& shape, std::int64_t vocab_size, bool has_documents)
+Validator::Nothing::Nothing(const BatchShape& shape, const TokenMap& map, std::int64_t vocab_size,
+                            bool has_documents)
     : tokens(static_cast<std::size_t>(shape.tokens())),
       labels(tokens.size(), kIgnoredLabel),
-      documents(has_documents ? tokens.size() : 0),
-      token_map(TokenMap::whole(0, shape.length)) {
+      documents(has_documents ? static_cast<std::size_t>(shape.sequences * shape.sequence_length()) : 0),
+      token_map(map) {
   for (std::size_t at = 0; at < tokens.size(); ++at)
     tokens[at] = static_cast<std::int32_t>(at % static_cast<std::size_t>(vocab_size));
 }
@@ -46,7 +47,8 @@ Validator::Validator(TrainSetup& setup, Whereabouts& whereabouts)
       memory_(setup.device(), setup.model(), setup.pipeline().validation, evaluation(setup.shape())),
       executor_(setup.device(), setup.pipeline().validation, memory_.stages(), setup.pipeline_ranks().tensors,
                 &whereabouts),
-      nothing_(setup.shape(), setup.whole_model().stage().vocab_size(), source_->has_documents()) {}
+      nothing_(setup.shape(), setup.share().token_map(0, setup.shape().sequence_length()),
+               setup.whole_model().stage().vocab_size(), source_->has_documents()) {}
 
 std::optional<Validator::Result> Validator::run(const std::function<bool()>& is_over) {
   executor_.zero_sums();

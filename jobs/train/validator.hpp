@@ -40,7 +40,7 @@ class Validator {
   /// A micro-batch without a label. A rank that has no samples left walks over it where weights are sharded:
   /// the others need its stretches.
   struct Nothing {
-    Nothing(const BatchShape& shape, std::int64_t vocab_size, bool has_documents);
+    Nothing(const BatchShape& shape, const TokenMap& map, std::int64_t vocab_size, bool has_documents);
     MicroBatch view() const {
       return {.tokens = tokens, .labels = labels, .documents = documents, .token_map = token_map};
     }

@@ -33,6 +33,10 @@ constexpr AttentionCase kCases[] = {
     {"chunk_beyond_end", 1, 37, 37, 2, 1, 8, 0, 0, 100},
     {"documents", 2, 75, 75, 4, 2, 8, 0, 0, 0, Documents::some},
     {"chunks_documents", 2, 75, 75, 4, 2, 8, 0, 0, 9, Documents::some},
+    {"documents_of_block", 2, 30, 75, 4, 2, 8, 45, 0, 0, Documents::some},
+    {"documents_of_inner_block", 2, 30, 75, 4, 2, 8, 40, 0, 0, Documents::some},
+    {"documents_of_chunked_block", 2, 30, 61, 4, 2, 8, 45, 14, 20, Documents::some},
+    {"documents_of_one", 2, 1, 75, 4, 2, 8, 74, 0, 0, Documents::some},
     {"dropout", 2, 33, 33, 4, 2, 8, 0, 0, 0, Documents::none, 0.2f},
     {"dropout_block", 2, 9, 17, 2, 1, 8, 16, 4, 0, Documents::none, 0.4f},
     {"dropout_chunks", 1, 65, 65, 2, 2, 8, 0, 0, 16, Documents::none, 0.5f},
@@ -46,11 +50,11 @@ struct AttentionOperands {
   Handle q, k, v, documents, out, lse;
 };
 
-/// Documents of 1, 2, 3, … tokens, other lengths in each sequence.
+/// Of the keys: documents of 1, 2, 3, … tokens, other lengths in each sequence.
 std::vector<std::int32_t> documents_of(const AttentionCase& c) {
   std::vector<std::int32_t> ids;
   for (std::int64_t b = 0; b < c.batch; ++b) {
-    for (std::int64_t i = 0; i < c.queries; ++i) {
+    for (std::int64_t i = 0; i < c.keys; ++i) {
       ids.push_back(static_cast<std::int32_t>(std::sqrt(2.0 * static_cast<double>(i + 3 * b))));
     }
   }
@@ -60,14 +64,18 @@ std::vector<std::int32_t> documents_of(const AttentionCase& c) {
 AttentionOperands operands(ProblemBuilder& b, const AttentionCase& c) {
   const Shape queries{c.batch, c.queries, c.heads, c.head_dim}, keys{c.batch, c.keys, c.kv_heads, c.head_dim};
   return {b.random("q", queries, 2), b.random("k", keys, 2),
-          b.random("v", keys),       b.indices("documents", {c.batch, c.queries}, documents_of(c)),
+          b.random("v", keys),       b.indices("documents", {c.batch, c.keys}, documents_of(c)),
           b.output("out", queries),  b.f32_output("lse", {c.batch, c.heads, c.queries})};
 }
 
 AttentionForward forward_args(const AttentionCase& c, const AttentionOperands& o, const Views& v) {
   AttentionForward args{.q = v[o.q], .k = v[o.k], .v = v[o.v], .out = v[o.out], .lse = v[o.lse]};
   args.mask = {.first_query = c.first_query, .first_key = c.first_key, .chunk = c.chunk};
-  if (c.documents == Documents::some) args.mask.documents = v[o.documents];
+  if (c.documents == Documents::some) {
+    const std::int64_t first = c.first_query - c.first_key;
+    args.mask.key_documents = v[o.documents];
+    args.mask.query_documents = v[o.documents].slice(1, first, first + c.queries);
+  }
   args.dropout = {.probability = c.dropout,
                   .key = {3, 4},
                   .first_sample = 5,

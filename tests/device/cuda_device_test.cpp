@@ -72,6 +72,15 @@ TEST_F(CudaTest, CopiesManyBlocksOfEverySizeInBothDirections) {
 }
 
 /// Another lane copies what the compute lane wrote before the event; without the wait it would copy zeros.
+TEST_F(CudaTest, CopiesRowsThatLieApart) {
+  const TensorView wide = place<float>({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}).reshape({3, 4});
+  const TensorView narrow = place<float>({-1, -1, -1, -1, -1, -1, -1, -1}).reshape({4, 2});
+
+  device().copy_rows(Lane::compute, narrow.rows(1, 4), wide.slice(1, 2, 4));
+
+  EXPECT_EQ(read<float>(narrow), (std::vector<float>{-1, -1, 2, 3, 6, 7, 10, 11}));
+}
+
 TEST_F(CudaTest, AnEventOrdersTheLanes) {
   constexpr std::size_t kBytes = std::size_t{256} << 20;
   std::vector<unsigned char> ones(kBytes, 1);

@@ -43,7 +43,7 @@ TEST_F(CudaTest, NamesThePathOfAttentionAndWhyItIsSlow) {
   args.dropout.probability = 0.5, args.dropout.global_length = 64;
   says(args, "plain kernel", "dropout of probabilities");
   args = attention(block, DType::bf16, 96);
-  args.mask.documents = TensorView(block.data, DType::i32, {2, 64});
+  args.mask.query_documents = args.mask.key_documents = TensorView(block.data, DType::i32, {2, 64});
   says(args, "plain kernel", "documents");
   args = attention(block, DType::bf16, 96);
   args.mask.first_query = 8;

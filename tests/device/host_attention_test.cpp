@@ -72,7 +72,7 @@ AttentionForward forward_args(const Case& c, const Operands& o, const Views& v) 
   AttentionForward args;
   args.q = v[o.q], args.k = v[o.k], args.v = v[o.v], args.out = v[o.out], args.lse = v[o.lse];
   args.mask.chunk = c.chunk;
-  if (c.documents == Documents::some) args.mask.documents = v[o.documents];
+  if (c.documents == Documents::some) args.mask.query_documents = args.mask.key_documents = v[o.documents];
   args.dropout.probability = c.dropout;
   args.dropout.key = {3, 4};
   args.dropout.global_length = c.sequence;

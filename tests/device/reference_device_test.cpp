@@ -55,6 +55,17 @@ TEST_F(ReferenceDeviceTest, GivesAlignedMemoryAndCopiesInBothDirections) {
   device->release(b);
 }
 
+TEST_F(ReferenceDeviceTest, CopiesRowsThatLieApart) {
+  const Made<Device> device = registry.create<Device>("reference", host, config);
+  std::vector<float> from(12), to(8, -1);
+  std::iota(from.begin(), from.end(), 0.0f);
+  const TensorView wide(from.data(), DType::f32, {3, 4}), narrow(to.data(), DType::f32, {4, 2});
+
+  device->copy_rows(Lane::compute, narrow.rows(1, 4), wide.slice(1, 2, 4));
+
+  EXPECT_EQ(to, (std::vector<float>{-1, -1, 2, 3, 6, 7, 10, 11}));
+}
+
 TEST_F(ReferenceDeviceTest, SaysWhatItCannotAllocate) {
   const Made<Device> device = registry.create<Device>("reference", host, config);
   constexpr std::size_t kTooMuch = std::size_t{1} << 62;

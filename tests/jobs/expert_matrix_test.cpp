@@ -3,9 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <cmath>
 #include <cstdlib>
-#include <limits>
 #include <map>
 
 #include "parallel/world.hpp"
@@ -150,34 +148,10 @@ class Experts : public ::testing::Test {
     return steps;
   }
 
-  /// Choices of a layer's tokens that went elsewhere; `ours` are the layers of this rank's stages.
-  static double flips(const std::vector<float>& ours, const std::vector<std::vector<float>>& all) {
-    double least = std::numeric_limits<double>::infinity();
-    for (const std::vector<float>& layer : all) {
-      double sum = 0;
-      for (std::size_t expert = 0; expert < layer.size(); ++expert)
-        sum += std::abs(ours[expert] - layer[expert]);
-      least = std::min(least, sum / 2);
-    }
-    return least;
-  }
-  /// The batches of many ranks have so many tokens that two experts' scores may differ by less than rounding.
-  /// Where such a choice of a single token goes the other way, what follows is another training: there the
-  /// steps before it are compared. On up to 8 ranks no choice may.
+  /// The batches of many ranks have many tokens: there such a choice is followed as far as it goes. On up to
+  /// 8 ranks no choice may.
   std::size_t steps_before_a_flip(const StepsTaken& ours, const StepsTaken& expected) const {
-    if (ranks() <= kExperts) return kSteps;
-    std::int64_t alike = kSteps;
-    for (std::size_t step = 0; step < kSteps && alike == kSteps; ++step) {
-      for (const std::vector<float>& layer : ours.expert_counts[step]) {
-        const double flipped = flips(layer, expected.expert_counts[step]);
-        if (flipped == 0) continue;
-        EXPECT_EQ(flipped, 1) << "step " << step + 1;
-        alike = static_cast<std::int64_t>(step);
-      }
-    }
-    world_->all_reduce(TensorView(&alike, DType::i64, {1}), ReduceOp::min);
-    EXPECT_GE(alike, 3);
-    return static_cast<std::size_t>(alike);
+    return ranks() <= kExperts ? kSteps : jobs::steps_before_a_flip(ours, expected, *world_);
   }
 
   void expect_equal(const Layout& layout, const Model& model) {

@@ -1,5 +1,7 @@
 #include "tests/jobs/steps_taken.hpp"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -98,6 +100,39 @@ double largest_difference(const std::vector<PartValues>& ours, const std::vector
     if (square > 0) largest = std::max(largest, std::sqrt(square) / norm_of(by_name[name]->values));
   }
   return largest;
+}
+
+namespace {
+
+/// Choices of a layer's tokens that went elsewhere; `ours` is a layer of this rank's stages.
+double flips(const std::vector<float>& ours, const std::vector<std::vector<float>>& all) {
+  double least = std::numeric_limits<double>::infinity();
+  for (const std::vector<float>& layer : all) {
+    double sum = 0;
+    for (std::size_t expert = 0; expert < layer.size(); ++expert)
+      sum += std::abs(ours[expert] - layer[expert]);
+    least = std::min(least, sum / 2);
+  }
+  return least;
+}
+
+}  // namespace
+
+std::size_t steps_before_a_flip(const StepsTaken& ours, const StepsTaken& expected, Communicator& world) {
+  const auto steps = static_cast<std::int64_t>(expected.results.size());
+  std::int64_t alike = steps;
+  for (std::int64_t step = 0; step < steps && alike == steps; ++step) {
+    const auto at = static_cast<std::size_t>(step);
+    for (const std::vector<float>& layer : ours.expert_counts[at]) {
+      const double flipped = flips(layer, expected.expert_counts[at]);
+      if (flipped == 0) continue;
+      EXPECT_EQ(flipped, 1) << "step " << step + 1;
+      alike = step;
+    }
+  }
+  world.all_reduce(TensorView(&alike, DType::i64, {1}), ReduceOp::min);
+  EXPECT_GE(alike, 3);
+  return static_cast<std::size_t>(alike);
 }
 
 double largest_difference(const std::vector<StepResult>& ours, const std::vector<StepResult>& alone) {

@@ -38,4 +38,9 @@ double largest_difference(const std::vector<PartValues>& ours, const std::vector
 /// The largest relative difference of losses, norms and balance losses.
 double largest_difference(const std::vector<StepResult>& ours, const std::vector<StepResult>& alone);
 
+/// [collective over world] Where batches have many tokens, two experts' scores may differ by less than
+/// rounding. When such a choice of a single token goes the other way, what follows is another training: how
+/// many steps came before it. Fails a test in which other choices differ, or one within three steps.
+std::size_t steps_before_a_flip(const StepsTaken& ours, const StepsTaken& expected, Communicator& world);
+
 }  // namespace caravan::jobs

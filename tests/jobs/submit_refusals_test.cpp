@@ -40,7 +40,9 @@ TEST_F(Submit, WhatTrainWouldRefuseOnSoManyRanksIsRefused) {
   EXPECT_THAT(refusal({"train.global_batch_size=6"}),
               HasSubstr("must be a multiple of local_batch_size=1 x 4 data"));
   EXPECT_THAT(refusal({"parallel.microbatches=3", "train.global_batch_size=4"}), HasSubstr("Leave one out?"));
-  EXPECT_THAT(refusal({"parallel.context=4"}), HasSubstr("parallel.context=4 (this version"));
+  EXPECT_EQ(refusal({"parallel.context=4", "train.sequence_length=8"}), "");
+  EXPECT_THAT(refusal({"parallel.context=4", "train.sequence_length=7"}),
+              HasSubstr("sequences of 7 tokens on 4 context ranks"));
   EXPECT_EQ(refusal({"parallel.data_shard=4"}), "");
   EXPECT_THAT(refusal({"parallel.data_shard=3"}), HasSubstr("4 ranks"));
   EXPECT_THAT(refusal({"parallel.reshard=always"}), HasSubstr("data_shard=1 (no parameter is sharded)"));

@@ -14,23 +14,28 @@ using ::testing::ElementsAre;
 
 /// With equal scores and v[j] = onehot(j), row i of the output is 1/n at the n visible keys: the mask made
 /// visible.
-std::vector<std::vector<int>> visible_keys(std::int64_t length, const AttentionMask& mask) {
-  AttentionProblem p({.queries = length, .keys = length, .head_dim = length});
-  p.q = Tensor({1, length, 1, length});
+std::vector<std::vector<int>> visible_keys(std::int64_t queries, std::int64_t length,
+                                           const AttentionMask& mask) {
+  AttentionProblem p({.queries = queries, .keys = length, .head_dim = length});
+  p.q = Tensor({1, queries, 1, length});
   p.v = Tensor({1, length, 1, length});
   for (std::int64_t j = 0; j < length; ++j) p.v[j * length + j] = 1;
   p.mask = mask;
   p.forward();
 
-  std::vector<std::vector<int>> rows(static_cast<std::size_t>(length));
-  for (std::int64_t i = 0; i < length * length; ++i) {
+  std::vector<std::vector<int>> rows(static_cast<std::size_t>(queries));
+  for (std::int64_t i = 0; i < queries * length; ++i) {
     if (p.out[i] > 0) rows[static_cast<std::size_t>(i / length)].push_back(static_cast<int>(i % length));
   }
-  for (std::int64_t i = 0; i < length; ++i) {
+  for (std::int64_t i = 0; i < queries; ++i) {
     const auto n = static_cast<float>(rows[static_cast<std::size_t>(i)].size());
     EXPECT_FLOAT_EQ(p.lse[i], std::log(n)) << "row " << i;
   }
   return rows;
+}
+
+std::vector<std::vector<int>> visible_keys(std::int64_t length, const AttentionMask& mask) {
+  return visible_keys(length, length, mask);
 }
 
 TEST(AttentionMask, IsCausal) {
@@ -51,7 +56,7 @@ TEST(AttentionMask, ChunksLieAtAbsolutePositions) {
 TEST(AttentionMask, DocumentsDoNotSeeEachOther) {
   Ids documents({1, 5}, {4, 4, 9, 9, 4});
 
-  EXPECT_THAT(visible_keys(5, {.documents = documents}),
+  EXPECT_THAT(visible_keys(5, {.query_documents = documents, .key_documents = documents}),
               ElementsAre(ElementsAre(0), ElementsAre(0, 1), ElementsAre(2), ElementsAre(2, 3),
                           ElementsAre(0, 1, 4)));
 }
@@ -59,8 +64,42 @@ TEST(AttentionMask, DocumentsDoNotSeeEachOther) {
 TEST(AttentionMask, ChunksAndDocumentsBothLimit) {
   Ids documents({1, 5}, {1, 1, 1, 2, 2});
 
-  EXPECT_THAT(visible_keys(5, {.chunk = 2, .documents = documents}),
+  EXPECT_THAT(visible_keys(5, {.chunk = 2, .query_documents = documents, .key_documents = documents}),
               ElementsAre(ElementsAre(0), ElementsAre(0, 1), ElementsAre(2), ElementsAre(3), ElementsAre(4)));
+}
+
+/// A block of a sequence and all keys up to its end, as context ranks attend.
+TEST(AttentionMask, DocumentsOfQueriesAreApartFromThoseOfKeys) {
+  Ids queries({1, 3}, {1, 2, 2}), keys({1, 6}, {0, 0, 1, 1, 2, 2});
+
+  EXPECT_THAT(visible_keys(3, 6, {.first_query = 3, .query_documents = queries, .key_documents = keys}),
+              ElementsAre(ElementsAre(2, 3), ElementsAre(4), ElementsAre(4, 5)));
+}
+
+TEST(AttentionMask, DocumentsMayBeRowsOfWholeSequences) {
+  Ids whole({2, 6}, {0, 0, 1, 1, 2, 2, 0, 1, 1, 1, 1, 1});
+  const TensorView documents = whole;
+  AttentionProblem p({.batch = 2, .queries = 3, .keys = 6}), alone({.queries = 3, .keys = 6});
+  p.mask = {.first_query = 3, .query_documents = documents.slice(1, 3, 6), .key_documents = documents};
+  Ids queries({1, 3}, {1, 1, 1}), keys({1, 6}, {0, 1, 1, 1, 1, 1});
+  alone.mask = {.first_query = 3, .query_documents = queries, .key_documents = keys};
+  for (std::int64_t i = 0; i < alone.q.size(); ++i) alone.q[i] = p.q[alone.q.size() + i];
+  for (std::int64_t i = 0; i < alone.k.size(); ++i)
+    alone.k[i] = p.k[alone.k.size() + i], alone.v[i] = p.v[alone.v.size() + i];
+
+  p.forward();
+  alone.forward();
+
+  for (std::int64_t i = 0; i < alone.out.size(); ++i)
+    EXPECT_EQ(p.out[alone.out.size() + i], alone.out[i]) << i;
+}
+
+TEST(AttentionMask, RefusesDocumentsOfOneSide) {
+  Ids documents({1, 2}, {0, 0});
+  AttentionProblem p({.queries = 2, .keys = 2});
+  p.mask.query_documents = documents;
+
+  EXPECT_THAT(message_of<Error>([&] { p.forward(); }), ::testing::HasSubstr("documents of queries alone"));
 }
 
 TEST(Attention, OfOneKeyIsItsValue) {
@@ -125,7 +164,7 @@ TEST(Attention, GroupedQueriesEqualRepeatedKeysAndValues) {
 TEST(Attention, PackedDocumentsEqualSequencesOfTheirOwn) {
   AttentionProblem packed({.queries = 5, .keys = 5, .heads = 2, .kv_heads = 1});
   Ids documents({1, 5}, {0, 0, 1, 1, 1});
-  packed.mask.documents = documents;
+  packed.mask.query_documents = packed.mask.key_documents = documents;
   AttentionProblem alone({.queries = 3, .keys = 3, .heads = 2, .kv_heads = 1});
   for (std::int64_t i = 0; i < alone.q.size(); ++i) alone.q[i] = packed.q[2 * 4 + i];
   for (std::int64_t i = 0; i < alone.k.size(); ++i)

@@ -49,7 +49,7 @@ struct DeviceActivity {
 class Device {
  public:
   static constexpr const char* kKind = "device";
-  static constexpr std::uint32_t kKindVersion = 5;
+  static constexpr std::uint32_t kKindVersion = 6;
   virtual ~Device() = default;
 
   virtual std::string_view name() const = 0;
@@ -85,6 +85,8 @@ class Device {
   /// `from` is free again when the call returns.
   virtual void copy_from_host(Lane lane, void* to, const void* from, std::size_t bytes) = 0;
   virtual void copy(Lane lane, void* to, const void* from, std::size_t bytes) = 0;
+  /// Rows of as many elements, [R, W] each; they may lie apart in both.
+  virtual void copy_rows(Lane lane, const TensorView& to, const TensorView& from);
   virtual void fill_zero(Lane lane, void* data, std::size_t bytes) = 0;
 
   /// [collective over the ranks of `bootstrap`, which moves host memory and outlives it] What moves tensors

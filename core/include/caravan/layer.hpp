@@ -36,6 +36,10 @@ struct BatchShape {
   DType compute = DType::f32;     ///< of activations and their gradients; see caravan/ops.hpp
   int tensor_ranks = 1;           ///< that have the same tokens, and divide the rows between layers
   int tensor_rank = 0;
+  std::int64_t whole_length = 0;  ///< L, where context ranks have parts of each sequence; 0: they are whole
+  std::int64_t most_length = 0;   ///< the largest S of these ranks; 0: they are whole
+  /// L: tokens of a whole sequence.
+  std::int64_t sequence_length() const { return whole_length > 0 ? whole_length : length; }
   std::int64_t tokens() const { return sequences * length; }
   /// Rows of a tensor rank's block; the last ranks may have fewer, or none.
   std::int64_t block_rows() const { return (tokens() + tensor_ranks - 1) / tensor_ranks; }
@@ -44,8 +48,11 @@ struct BatchShape {
   /// Of the input and output of a layer on this rank: [R, H] of a layer's ends. Not every token need have one
   /// here.
   std::int64_t rows() const { return std::min(tokens() - first_row(), block_rows()); }
-  /// The same on the ranks of `mesh`; null: one rank.
+  /// What a rank of `mesh` has of micro-batches of this shape; null: one rank. ConfigError where context
+  /// ranks are too many for the sequences.
   BatchShape divided_over(const Mesh* mesh) const;
+  /// What all ranks of a mesh decide alike is for the rank with the most tokens and rows.
+  BatchShape of_largest_rank() const;
   /// The same where every tensor rank has all rows.
   BatchShape with_all_rows() const {
     BatchShape shape = *this;
@@ -128,7 +135,7 @@ struct Run {
   BatchShape shape;
   TensorView tokens;         ///< [T] i32
   TensorView labels;         ///< [T] i32, empty where there is no loss
-  TensorView documents;      ///< [B, S] i32, or empty: one document a sequence
+  TensorView documents;      ///< [B, L] i32 of whole sequences, or empty: one document a sequence
   TokenMap token_map;        ///< which tokens of the data `tokens` are
   std::uint64_t seed = 0;    ///< of this optimizer step
   float gradient_scale = 1;  ///< 1 / valid tokens of the optimizer step over all ranks

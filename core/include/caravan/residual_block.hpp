@@ -27,7 +27,10 @@ class ResidualBlock {
   Parameter& norm_weight() const noexcept { return norm_.weight(); }
   void plan(const BatchShape& shape, StashPlan& plan);
   /// The segments of a layer of this block alone.
-  std::vector<Segment*> around(Segment& block);
+  std::vector<Segment*> around(Segment& block) { return around({&block}); }
+  /// Of a block in several segments: begin() and end_backward() are steps of the first, end() and
+  /// begin_backward() of the last.
+  std::vector<Segment*> around(const std::vector<Segment*>& block);
 
   /// Forward: norm(x).
   TensorView begin(Run& run, Frame& frame);

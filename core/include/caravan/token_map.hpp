@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 
@@ -36,6 +37,8 @@ struct TokenMap {
     return map;
   }
 
+  /// Of each sequence, ascending; the second may be empty.
+  constexpr std::array<PositionRange, 2> ranges() const noexcept { return {first, second}; }
   /// S: tokens of a sequence that are here.
   constexpr std::int64_t length() const noexcept { return first.size() + second.size(); }
   constexpr bool is_whole() const noexcept { return length() == global_length; }

@@ -37,12 +37,13 @@ class Scores {
     }
     const std::string problem = problem_with(dropout_, mask_, q.extent(1), k.extent(1));
     if (!problem.empty()) call.fail(problem);
-    if (mask_.documents.empty()) return;
-    documents_ = call.matrix<std::int32_t>("documents", mask_.documents, q.extent(0), q.extent(1));
-    if (k.extent(1) != q.extent(1)) {
-      call.fail(
-          fmt::format("documents with {} queries and {} keys (needs as many)", q.extent(1), k.extent(1)));
-    }
+    const std::string half = problem_with(mask_);
+    if (!half.empty()) call.fail(half);
+    if (mask_.query_documents.empty()) return;
+    query_documents_ =
+        call.matrix<std::int32_t>("query_documents", mask_.query_documents, q.extent(0), q.extent(1));
+    key_documents_ =
+        call.matrix<std::int32_t>("key_documents", mask_.key_documents, q.extent(0), k.extent(1));
   }
 
   std::int64_t kv_head(std::int64_t head) const { return head * k.extent(2) / q.extent(2); }
@@ -51,7 +52,7 @@ class Scores {
     const std::int64_t query = mask_.first_query + row.i, key = mask_.first_key + j;
     if (key > query) return false;
     if (mask_.chunk > 0 && key / mask_.chunk != query / mask_.chunk) return false;
-    return !documents_ || documents_(row.b, row.i) == documents_(row.b, j);
+    return !query_documents_ || query_documents_(row.b, row.i) == key_documents_(row.b, j);
   }
 
   /// Softmax over the visible keys, 0 elsewhere; returns ln Σ exp of the scaled scores, −∞ when no key is
@@ -94,7 +95,7 @@ class Scores {
   double scale_;
   AttentionMask mask_;
   AttentionDropout dropout_;
-  Matrix<std::int32_t> documents_;
+  Matrix<std::int32_t> query_documents_, key_documents_;
 };
 
 /// One call of visit(row) for each query of each head of each sequence.

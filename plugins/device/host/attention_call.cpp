@@ -33,11 +33,10 @@ void AttentionCall::take(const Call& call, const Views& views) {
     call.fail(problem);
   padded_width = (width + kLanes - 1) / kLanes * kLanes;
   padded_keys = (keys + kPanel - 1) / kPanel * kPanel;
-  if (mask.documents.empty()) return;
-  documents = call.index_matrix("documents", mask.documents, batch, queries);
-  if (keys != queries) {
-    call.fail(fmt::format("documents with {} queries and {} keys (needs as many)", queries, keys));
-  }
+  if (const std::string problem = problem_with(mask); !problem.empty()) call.fail(problem);
+  if (mask.query_documents.empty()) return;
+  query_documents = call.index_matrix("query_documents", mask.query_documents, batch, queries);
+  key_documents = call.index_matrix("key_documents", mask.key_documents, batch, keys);
 }
 
 }  // namespace caravan::host

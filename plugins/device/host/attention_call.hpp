@@ -27,7 +27,7 @@ struct AttentionCall {
   std::int64_t padded_width;  ///< the same in whole vectors
   std::int64_t padded_keys;   ///< in whole panels
   AttentionMask mask;
-  Rows<std::int32_t> documents;
+  Rows<std::int32_t> query_documents, key_documents;
   AttentionDropout dropout;
   float scale;
 

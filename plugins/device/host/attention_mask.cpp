@@ -5,9 +5,9 @@
 namespace caravan::host {
 
 BlockMask::BlockMask(const AttentionCall& call, std::int64_t sequence, std::int64_t first_query)
-    : documents_(call.documents ? call.documents.row(sequence) : nullptr), keys_(call.keys) {
+    : documents_(call.key_documents ? call.key_documents.row(sequence) : nullptr), keys_(call.keys) {
   set_ranges(call, first_query);
-  if (documents_) set_documents(call, first_query);
+  if (documents_) set_documents(call, call.query_documents.row(sequence), first_query);
   while (begin_ < end_ && !may_see(begin_)) begin_ += kPanel;
   while (begin_ < end_ && !may_see(end_ - kPanel)) end_ -= kPanel;
 }
@@ -32,10 +32,11 @@ void BlockMask::set_ranges(const AttentionCall& call, std::int64_t first_query) 
   all_end_ = lowest_last + 1;
 }
 
-void BlockMask::set_documents(const AttentionCall& call, std::int64_t first_query) {
-  lowest_document_ = highest_document_ = documents_[first_query];
+void BlockMask::set_documents(const AttentionCall& call, const std::int32_t* of_queries,
+                              std::int64_t first_query) {
+  lowest_document_ = highest_document_ = of_queries[first_query];
   for (int lane = 0; lane < kQueries; ++lane) {
-    const std::int32_t document = documents_[std::min(first_query + lane, call.queries - 1)];
+    const std::int32_t document = of_queries[std::min(first_query + lane, call.queries - 1)];
     document_[lane / kLanes][lane % kLanes] = document;
     lowest_document_ = std::min(lowest_document_, document);
     highest_document_ = std::max(highest_document_, document);

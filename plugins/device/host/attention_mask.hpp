@@ -33,11 +33,11 @@ class BlockMask {
 
  private:
   void set_ranges(const AttentionCall& call, std::int64_t first_query);
-  void set_documents(const AttentionCall& call, std::int64_t first_query);
+  void set_documents(const AttentionCall& call, const std::int32_t* of_queries, std::int64_t first_query);
   bool may_see(std::int64_t panel_begin) const;
 
   IntVec first_[kQueryVectors], last_[kQueryVectors], document_[kQueryVectors];
-  const std::int32_t* documents_;
+  const std::int32_t* documents_;  ///< of keys
   std::int64_t keys_;
   std::int64_t begin_ = 0, end_ = 0;
   std::int64_t all_begin_ = 0, all_end_ = 0;  ///< keys inside every query's range

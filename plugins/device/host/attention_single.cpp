@@ -30,9 +30,10 @@ std::pair<std::int64_t, std::int64_t> key_range(const AttentionCall& call, std::
 }
 
 void hide_other_documents(const AttentionCall& call, const Query& query, std::int64_t begin, Column& scores) {
-  const std::int32_t* documents = call.documents.row(query.sequence);
+  const std::int32_t* documents = call.key_documents.row(query.sequence);
+  const std::int32_t document = call.query_documents.row(query.sequence)[query.index];
   for (std::int64_t j = 0; j < scores.size(); ++j) {
-    if (documents[begin + j] != documents[query.index]) scores[j] = -std::numeric_limits<float>::infinity();
+    if (documents[begin + j] != document) scores[j] = -std::numeric_limits<float>::infinity();
   }
 }
 
@@ -51,7 +52,7 @@ void attend(const AttentionCall& call, const Query& query, float* buffer, const 
   const KeyMatrix v(call.v.row(b, begin, group), end - begin, call.width, Stride(call.v.row_stride));
   Column scores(buffer, end - begin);
   scores.noalias() = k * (call.scale * ConstColumn(call.q.row(b, i, head), call.width));
-  if (call.documents) hide_other_documents(call, query, begin, scores);
+  if (call.key_documents) hide_other_documents(call, query, begin, scores);
   const float maximum = scores.maxCoeff();
   scores = (scores.array() - maximum).exp();
   const float sum = scores.sum();

@@ -44,7 +44,7 @@ DeepEpDispatcher::DeepEpDispatcher(const Host& host, const Config& config)
 DispatchNeeds DeepEpDispatcher::needs(const DispatchSpec& spec) const {
   const Sizes sizes{.ranks = ranks_,
                     .experts = spec.experts,
-                    .sent = spec.shape.block_rows() * spec.top_k,
+                    .sent = spec.shape.of_largest_rank().block_rows() * spec.top_k,
                     .received = most_rows_received(spec, ranks_, room_),
                     .width = spec.width,
                     .dtype = spec.shape.compute,

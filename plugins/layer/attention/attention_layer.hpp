@@ -1,42 +1,21 @@
 #pragma once
 
-#include <optional>
+#include <cmath>
 #include <string>
 #include <vector>
 
 #include "caravan/layer_blocks.hpp"
 #include "caravan/plugin.hpp"
 #include "caravan/residual_block.hpp"
+#include "plugins/layer/attention/context_keys.hpp"
+#include "plugins/layer/attention/options.hpp"
 #include "plugins/layer/attention/params.hpp"
-#include "plugins/layer/attention/rotary.hpp"
 
 namespace caravan::attention {
 
-/// What a job says about one attention layer. ConfigError when heads do not fit together, or not with the
-/// ranks that divide them.
-struct Options {
-  /// `mesh` may be null: one rank.
-  Options(const Config& config, const Mesh* mesh);
-  std::int64_t dim, heads, kv_heads, head_dim, positions, chunk;
-  float norm_eps, dropout, attention_dropout, init_std, out_std;
-  bool rope, qk_norm;
-  double rope_theta;
-  std::optional<RotaryScaling> rope_scaling;
-  float temperature_scale = 0, temperature_floor = 0;
-  /// Of all tensor ranks; what is here of them is in Heads.
-  std::int64_t width() const { return (heads + 2 * kv_heads) * head_dim; }
-};
-
-/// The heads of one rank. Where tensor ranks are more than key/value heads, several have the same of these.
-struct Heads {
-  Heads(const Options& options, const Mesh* mesh);
-  std::int64_t first;  ///< of all query heads, the first that is here
-  std::int64_t queries, keys, dim;
-  std::int64_t width() const { return (queries + 2 * keys) * dim; }
-};
-
 /// y = x + dropout(Wo·attention(rope(Wqkv·norm(x)))). Causal, whole or in chunks, within documents; grouped
-/// queries; rotation or none; norm of queries and keys; temperature. Tensor ranks divide the heads. In
+/// queries; rotation or none; norm of queries and keys; temperature. Tensor ranks divide the heads. Context
+/// ranks divide the sequences: there the layer is three segments, between which keys and values travel. In
 /// decoding, keys and values of earlier positions stand in session entries; a chunked layer keeps one chunk.
 class AttentionLayer final : public Layer {
  public:
@@ -58,19 +37,37 @@ class AttentionLayer final : public Layer {
   void forward(Run& run, Frame& frame);
   void backward_input(Run& run, Frame& frame);
   void backward_weight(Run& run, Frame& frame);
-  void attend(Run& run, Frame& frame) const;
+  // The same on context ranks: before the keys travel and behind it.
+  void project(Run& run, Frame& frame);
+  void project_backward(Run& run, Frame& frame);
+  void project_weight(Run& run, Frame& frame);
+  void attend(Run& run, Frame& frame);
+  void attend_backward(Run& run, Frame& frame);
+  void attend_weight(Run& run, Frame& frame);
+
+  /// Views of an operator, [B, rows, heads, D].
+  struct KeyRows {
+    TensorView keys, values;
+  };
+  void attend_to_blocks(Run& run, Frame& frame) const;
   void attend_cached(Run& run, Frame& frame) const;
+  void differentiate(Run& run, Frame& frame, const QueryBlock& block, const KeyRows& gradient) const;
+  void differentiate_blocks(Run& run, Frame& frame) const;
+  AttentionForward arguments(const Run& run, const Frame& frame, const QueryBlock& block) const;
+  AttentionMask mask(const Run& run, const QueryBlock& block) const;
   QkPrepare how(const Run& run) const;
   std::int64_t capacity(const BatchShape& shape) const;
-  TensorView heads_of(const Run& run, TensorView rows, std::int64_t first, std::int64_t count) const;
-  TensorView queries(const Run& run, TensorView rows) const { return heads_of(run, rows, 0, heads_.queries); }
-  TensorView keys(const Run& run, TensorView rows) const {
-    return heads_of(run, rows, heads_.queries, heads_.keys);
-  }
-  TensorView values(const Run& run, TensorView rows) const {
-    return heads_of(run, rows, heads_.queries + heads_.keys, heads_.keys);
+  /// Of `rows`, [B·length, 2·G·D], those of [which.begin, which.end) of each sequence.
+  KeyRows key_rows(TensorView rows, std::int64_t length, PositionRange which) const;
+  KeyRows own_keys(const Run& run, TensorView own, const QueryBlock& block) const;
+  /// The first heads of rows [T, …] of this rank's tokens, [B, S, A, D].
+  TensorView queries(const Run& run, TensorView rows) const;
+  /// Keys and values of a row are neighbours.
+  TensorView keys_and_values(TensorView rows) const {
+    return rows.slice(1, heads_.queries * heads_.dim, heads_.width());
   }
   AttentionDropout attention_dropout(const Run& run) const;
+  float scale() const { return 1 / std::sqrt(static_cast<float>(options_.head_dim)); }
 
   std::string name_;
   Options options_;
@@ -82,7 +79,8 @@ class AttentionLayer final : public Layer {
   Buffer* cos_ = nullptr;
   Buffer* sin_ = nullptr;
   Entry qkv_entry_, rstd_, lse_, attended_, dattended_, dqkv_, cache_;
-  SegmentOf<AttentionLayer> segment_;
+  ContextKeys context_;
+  SegmentOf<AttentionLayer> segment_, project_segment_, attend_segment_;
   std::vector<Segment*> segments_;
   std::vector<Parameter*> parameters_;
 };

@@ -70,6 +70,18 @@ void check_ranks(std::int64_t experts, const Mesh* mesh) {
                     "?");
 }
 
+/// What a layer counts in a sequence is on several ranks.
+void check_sequences(const Options& options, const Mesh* mesh) {
+  const int ranks = mesh ? mesh->degree(MeshAxis::cp) : 1;
+  if (ranks == 1) return;
+  const auto refuse = [&](const std::string& key) {
+    throw ConfigError(key + " with parallel.context=" + std::to_string(ranks) +
+                      " (it is of whole sequences, and each rank has a part of them). Leave one out?");
+  };
+  if (options.balance_loss > 0) refuse("balance_loss=" + std::to_string(options.balance_loss));
+  if (options.capacity_factor) refuse("capacity_factor=" + std::to_string(*options.capacity_factor));
+}
+
 }  // namespace
 
 Options::Options(const Config& config, const Mesh* mesh)
@@ -98,6 +110,7 @@ Options::Options(const Config& config, const Mesh* mesh)
   check_groups(rule, experts);
   check_ranks(experts, mesh);
   check_capacity(capacity_factor, mesh);
+  check_sequences(*this, mesh);
 }
 
 std::int64_t Options::capacity(std::int64_t sequence_length) const {

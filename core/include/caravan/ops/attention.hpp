@@ -36,13 +36,18 @@ struct QkPrepareBackward {
   TensorView dqkv;  ///< [T, (A+2G)·D] in and out
 };
 
-/// Which keys a query sees: key position ≤ query position, same chunk (⌊p/chunk⌋), same document.
+/// Which keys a query sees: key position ≤ query position, same chunk (⌊p/chunk⌋), same document. Documents
+/// of queries and of keys are given both or neither; rows may be apart.
 struct AttentionMask {
   std::int64_t first_query = 0;  ///< position of q[b, 0]
   std::int64_t first_key = 0;    ///< position of k[b, 0]
   std::int64_t chunk = 0;        ///< 0: whole sequence
-  TensorView documents;          ///< [B, S] of queries and keys alike (needs S = Skv), or empty
+  TensorView query_documents;    ///< [B, S] i32, or empty: one document
+  TensorView key_documents;      ///< [B, Skv] i32, or empty
 };
+
+/// Empty, or what is missing: documents of queries or of keys.
+std::string problem_with(const AttentionMask& mask);
 
 /// Dropout of probabilities; element (first_sample + b, ((first_head + head)·L + query)·L + key) of the
 /// stream, query and key by their positions in sequences of L tokens.

@@ -15,6 +15,12 @@ struct HeadRows {
   std::int64_t batch = 0, row = 0, head = 0;
 };
 
+/// [B, rows] documents on the device, or null: one document.
+struct DocumentRows {
+  const std::int32_t* data = nullptr;
+  std::int64_t stride = 0;
+};
+
 /// What this device's own attention kernels get, by value. attention.cpp has checked it.
 struct AttentionArgs {
   HeadRows q, k, v, out;      ///< forward writes out
@@ -24,8 +30,7 @@ struct AttentionArgs {
   float* delta = nullptr;  ///< [B, A, S] scratch of the backward: Σ_d dout·out
   int batch = 0, queries = 0, keys = 0, heads = 0, kv_heads = 0, width = 0;
   std::int64_t first_query = 0, first_key = 0, chunk = 0;
-  const std::int32_t* documents = nullptr;
-  std::int64_t documents_row = 0;
+  DocumentRows query_documents, key_documents;
   RandomKey dropout_key;
   std::int64_t dropout_sample = 0, dropout_length = 0, dropout_head = 0;
   float dropout = 0;

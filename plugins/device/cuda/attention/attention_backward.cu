@@ -33,15 +33,15 @@ struct Query {
   std::int32_t document;
   float lse, delta;
 
-  __device__ bool sees(int key, const std::int32_t* documents) const {
-    return key >= keys.first && key <= keys.last && (!documents || documents[key] == document);
+  __device__ bool sees(int key, const Documents& documents) const {
+    return key >= keys.first && key <= keys.last && (!documents || documents.keys[key] == document);
   }
 };
 
 /// Of one sequence and head.
-__device__ Query query_of(const AttentionArgs& a, const std::int32_t* documents, int b, int head, int query) {
+__device__ Query query_of(const AttentionArgs& a, const Documents& documents, int b, int head, int query) {
   if (query >= a.queries) return {{0, -1}, 0, 0, 0};
-  return {keys_of(a, query), documents ? documents[query] : 0,
+  return {keys_of(a, query), documents ? documents.queries[query] : 0,
           a.lse[b * a.lse_batch + head * a.lse_head + query],
           a.delta[(static_cast<std::int64_t>(b) * a.heads + head) * a.queries + query]};
 }
@@ -53,7 +53,7 @@ struct Place {
 
 /// Scores become probabilities times their dropout factors, dprobabilities become dscores.
 template <int R>
-__device__ void differentiate(const AttentionArgs& a, const std::int32_t* documents, const Place& place,
+__device__ void differentiate(const AttentionArgs& a, const Documents& documents, const Place& place,
                               float (&scores)[R][R], float (&dscores)[R][R]) {
 #pragma unroll
   for (int r = 0; r < R; ++r) {
@@ -94,10 +94,10 @@ __global__ void __launch_bounds__(kThreads) dq_kernel(const __grid_constant__ At
   const int head = static_cast<int>(blockIdx.y), b = static_cast<int>(blockIdx.z);
   const int tx = static_cast<int>(threadIdx.x) % kSide, ty = static_cast<int>(threadIdx.x) / kSide;
   const int kv_head = head / (a.heads / a.kv_heads), end_query = min(first_query + N, a.queries);
-  const std::int32_t* documents = documents_of(a, b);
+  const Documents documents = documents_of(a, b);
   const KeyRange range = keys_of_tile(a, first_query, end_query);
   DocumentRange ours{};
-  if (documents) ours = range_of_documents(documents, first_query, end_query);
+  if (documents) ours = range_of_documents(documents.queries, first_query, end_query);
   const int rows_of_q = end_query - first_query;
   load_tile<N, D, Order::natural>(tiles.q, row_at<T>(a.q, b, first_query, head), a.q.row, rows_of_q, a);
   load_tile<N, D, Order::natural>(tiles.dout, row_at<T>(a.dout, b, first_query, head), a.dout.row, rows_of_q,
@@ -105,7 +105,7 @@ __global__ void __launch_bounds__(kThreads) dq_kernel(const __grid_constant__ At
   float4 dq[kRows][D / 64] = {};
   for (int key = range.first; key <= range.last; key += N) {
     const int rows = min(N, range.last + 1 - key);
-    if (documents && !any_document_in(documents, ours, key, key + rows)) continue;
+    if (documents && !any_document_in(documents.keys, ours, key, key + rows)) continue;
     __syncthreads();
     load_tile<N, D, Order::seats>(tiles.k, row_at<T>(a.k, b, key, kv_head), a.k.row, rows, a);
     load_tile<N, D, Order::seats>(tiles.v, row_at<T>(a.v, b, key, kv_head), a.v.row, rows, a);
@@ -132,13 +132,13 @@ __device__ void add_head(const AttentionArgs& a, const Tiles<N, D>& tiles, const
   constexpr int kRows = N / kSide;
   const int tx = static_cast<int>(threadIdx.x) % kSide, ty = static_cast<int>(threadIdx.x) / kSide;
   const int b = first.b, head = first.head, end_key = min(first.key + N, a.keys);
-  const std::int32_t* documents = documents_of(a, b);
+  const Documents documents = documents_of(a, b);
   const KeyRange range = queries_of_tile(a, first.key, end_key);
   DocumentRange ours{};
-  if (documents) ours = range_of_documents(documents, first.key, end_key);
+  if (documents) ours = range_of_documents(documents.keys, first.key, end_key);
   for (int query = range.first; query <= range.last; query += N) {
     const int rows = min(N, range.last + 1 - query);
-    if (documents && !any_document_in(documents, ours, query, query + rows)) continue;
+    if (documents && !any_document_in(documents.queries, ours, query, query + rows)) continue;
     __syncthreads();
     load_tile<N, D, Order::natural>(tiles.q, row_at<T>(a.q, b, query, head), a.q.row, rows, a);
     load_tile<N, D, Order::natural>(tiles.dout, row_at<T>(a.dout, b, query, head), a.dout.row, rows, a);

@@ -44,17 +44,19 @@ void check_extents(const Call& call, const AttentionArgs& a) {
   }
 }
 
+DocumentRows document_rows(const Call& call, const char* name, const TensorView& view, const Shape& shape) {
+  const Matrix documents = call.matrix(name, view, DType::i32, shape[0], shape[1]);
+  return {documents.as<std::int32_t>(), documents.stride};
+}
+
 void take_mask(const Call& call, const AttentionMask& mask, AttentionArgs& a) {
   a.first_query = mask.first_query;
   a.first_key = mask.first_key;
   a.chunk = mask.chunk;
-  if (mask.documents.empty()) return;
-  const Matrix documents = call.matrix("documents", mask.documents, DType::i32, a.batch, a.queries);
-  if (a.keys != a.queries) {
-    call.fail(fmt::format("documents with {} queries and {} keys (needs as many)", a.queries, a.keys));
-  }
-  a.documents = documents.as<std::int32_t>();
-  a.documents_row = documents.stride;
+  if (const std::string problem = problem_with(mask); !problem.empty()) call.fail(problem);
+  if (mask.query_documents.empty()) return;
+  a.query_documents = document_rows(call, "query_documents", mask.query_documents, {a.batch, a.queries});
+  a.key_documents = document_rows(call, "key_documents", mask.key_documents, {a.batch, a.keys});
 }
 
 template <class Args>

@@ -17,21 +17,21 @@ struct QueryState {
   KeyRange keys[kRows];
   std::int32_t document[kRows];
 
-  __device__ void begin(const AttentionArgs& a, const std::int32_t* documents, int first_query) {
+  __device__ void begin(const AttentionArgs& a, const Documents& documents, int first_query) {
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
       const int query = min(first_query + static_cast<int>(threadIdx.x) / kSide + kSide * r, a.queries - 1);
       maximum[r] = -INFINITY, total[r] = 0;
       keys[r] = keys_of(a, query);
-      document[r] = documents ? documents[query] : 0;
+      document[r] = documents ? documents.queries[query] : 0;
       for (float4& part : out[r]) part = {0, 0, 0, 0};
     }
   }
-  __device__ bool sees(int r, int key, const std::int32_t* documents) const {
-    return key >= keys[r].first && key <= keys[r].last && (!documents || documents[key] == document[r]);
+  __device__ bool sees(int r, int key, const Documents& documents) const {
+    return key >= keys[r].first && key <= keys[r].last && (!documents || documents.keys[key] == document[r]);
   }
   /// Scores of N keys from `first_key` on become probabilities under the new maximum.
-  __device__ void follow(const AttentionArgs& a, const std::int32_t* documents, int first_key,
+  __device__ void follow(const AttentionArgs& a, const Documents& documents, int first_key,
                          float (&scores)[kRows][kRows]);
 };
 
@@ -45,7 +45,7 @@ __device__ float sum_of_row(float value) {
 }
 
 template <int N, int D>
-__device__ void QueryState<N, D>::follow(const AttentionArgs& a, const std::int32_t* documents, int first_key,
+__device__ void QueryState<N, D>::follow(const AttentionArgs& a, const Documents& documents, int first_key,
                                          float (&scores)[kRows][kRows]) {
   const int tx = static_cast<int>(threadIdx.x) % kSide;
 #pragma unroll
@@ -114,17 +114,17 @@ __global__ void __launch_bounds__(kThreads)
   const int first_query = static_cast<int>(gridDim.x - 1 - blockIdx.x) * N;
   const int head = static_cast<int>(blockIdx.y), b = static_cast<int>(blockIdx.z);
   const int kv_head = head / (a.heads / a.kv_heads), end_query = min(first_query + N, a.queries);
-  const std::int32_t* documents = documents_of(a, b);
+  const Documents documents = documents_of(a, b);
   const KeyRange range = keys_of_tile(a, first_query, end_query);
   DocumentRange ours{};
-  if (documents) ours = range_of_documents(documents, first_query, end_query);
+  if (documents) ours = range_of_documents(documents.queries, first_query, end_query);
   QueryState<N, D> state;
   state.begin(a, documents, first_query);
   load_tile<N, D, Order::natural>(q, row_at<T>(a.q, b, first_query, head), a.q.row, end_query - first_query,
                                   a);
   for (int key = range.first; key <= range.last; key += N) {
     const int rows = min(N, range.last + 1 - key);
-    if (documents && !any_document_in(documents, ours, key, key + rows)) continue;
+    if (documents && !any_document_in(documents.keys, ours, key, key + rows)) continue;
     __syncthreads();
     load_tile<N, D, Order::seats>(kv, row_at<T>(a.k, b, key, kv_head), a.k.row, rows, a);
     __syncthreads();

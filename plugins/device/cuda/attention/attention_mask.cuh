@@ -39,8 +39,16 @@ struct DocumentRange {
   std::int32_t lowest, highest;
 };
 
-__device__ inline const std::int32_t* documents_of(const AttentionArgs& a, int b) {
-  return a.documents ? a.documents + b * a.documents_row : nullptr;
+/// Documents of the queries and of the keys of one sequence; null: it is one.
+struct Documents {
+  const std::int32_t *queries, *keys;
+  __device__ explicit operator bool() const { return queries != nullptr; }
+};
+
+__device__ inline Documents documents_of(const AttentionArgs& a, int b) {
+  if (!a.query_documents.data) return {nullptr, nullptr};
+  return {a.query_documents.data + b * a.query_documents.stride,
+          a.key_documents.data + b * a.key_documents.stride};
 }
 
 __device__ inline DocumentRange range_of_documents(const std::int32_t* documents, int begin, int end) {

@@ -61,7 +61,7 @@ AttentionArgs chunk_of_sequences(AttentionArgs a, int c) {
 std::string_view why_not_cudnn(const AttentionArgs& a) {
   if (a.dtype != DType::bf16) return "fp32";
   if (a.width % 8 != 0) return "heads not a multiple of 8 wide";
-  if (a.documents) return "documents";
+  if (a.query_documents.data) return "documents";
   if (a.dropout != 0) return "dropout of probabilities";
   if (a.queries != a.keys || a.first_query != a.first_key || a.queries == 1) return "a cache of keys";
   if (!are_on_16_bytes(a)) return "rows off 16 bytes";

@@ -109,6 +109,17 @@ void CudaDevice::copy(Lane lane, void* to, const void* from, std::size_t bytes) 
   CARAVAN_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, context_.stream(lane)));
 }
 
+void CudaDevice::copy_rows(Lane lane, const TensorView& to, const TensorView& from) {
+  if (to.count() == 0) return;
+  const std::size_t element = size_of(to.dtype), width = static_cast<std::size_t>(to.extent(1)) * element;
+  const auto pitch = [&](const TensorView& rows) {
+    return static_cast<std::size_t>(rows.stride(0)) * element;
+  };
+  CARAVAN_CUDA_CHECK(cudaMemcpy2DAsync(to.data, pitch(to), from.data, pitch(from), width,
+                                       static_cast<std::size_t>(to.extent(0)), cudaMemcpyDeviceToDevice,
+                                       context_.stream(lane)));
+}
+
 void CudaDevice::fill_zero(Lane lane, void* data, std::size_t bytes) {
   if (bytes == 0) return;
   CARAVAN_CUDA_CHECK(cudaMemsetAsync(data, 0, bytes, context_.stream(lane)));

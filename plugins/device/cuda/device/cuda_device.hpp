@@ -50,6 +50,7 @@ class CudaDevice final : public Device {
   void copy_to_host(Lane lane, void* to, const void* from, std::size_t bytes) override;
   void copy_from_host(Lane lane, void* to, const void* from, std::size_t bytes) override;
   void copy(Lane lane, void* to, const void* from, std::size_t bytes) override;
+  void copy_rows(Lane lane, const TensorView& to, const TensorView& from) override;
   void fill_zero(Lane lane, void* data, std::size_t bytes) override;
   std::unique_ptr<Communicator> make_communicator(Communicator& bootstrap, Lane lane) override;
   [[nodiscard]] Event record(Lane lane) override;

@@ -6,6 +6,12 @@
 
 namespace caravan {
 
+std::string problem_with(const AttentionMask& mask) {
+  if (mask.query_documents.empty() == mask.key_documents.empty()) return {};
+  return fmt::format("documents of {} alone (both or neither)",
+                     mask.key_documents.empty() ? "queries" : "keys");
+}
+
 std::string problem_with(const AttentionDropout& dropout, const AttentionMask& mask, std::int64_t queries,
                          std::int64_t keys) {
   if (!(dropout.probability >= 0 && dropout.probability < 1))
