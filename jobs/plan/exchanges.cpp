@@ -103,7 +103,7 @@ std::string describe(const StepExchanges& exchanges, const std::string& way) {
   add("sums into stretches", exchanges.reductions, true);
   add("sums over replicas", exchanges.replicas, false);
   add("sums over tensor ranks", exchanges.repeated, false);
-  add("rows of tensor ranks", exchanges.tensor, true);
+  add("rows and keys in layers", exchanges.tensor, true);
   add("rows to experts and back", exchanges.rows, true);
   add("to other stages", exchanges.messages, true);
   return text.empty() ? text : "\n# exchanges of a step, sent by rank 0, " + way + "\n" + text;

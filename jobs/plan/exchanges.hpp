@@ -22,7 +22,7 @@ struct StepExchanges {
   Item reductions;  ///< of gradients, into stretches
   Item replicas;    ///< sums of gradients over ranks that keep the same: bytes alone, as buckets join
   Item repeated;    ///< sums of gradients that tensor ranks make of the same weights: bytes alone
-  Item tensor;      ///< rows among tensor ranks: gathered, and summed
+  Item tensor;      ///< rows among tensor ranks and keys among context ranks: gathered, and summed
   Item rows;        ///< of tokens to their experts and back, as even routing has them
   Item messages;    ///< to the stages before and after
 };

@@ -48,18 +48,20 @@ class TensorRows {
 class RowsSegment final : public Segment {
  public:
   enum class Forward { gather, sum };
+  /// What makes the rows: computation, or exchanges on other lanes too.
+  enum class Source { computation, exchanges };
   struct Entries {
     const Entry& forward;   ///< memory that travels in forward
     const Entry& backward;  ///< and in I, the other way
   };
   /// Borrows both; `width` of a row.
   RowsSegment(std::string_view name, Forward forward, const TensorRows& rows, std::int64_t width,
-              Entries entries)
-      : name_(name), forward_(forward), rows_(rows), width_(width), entries_(entries) {}
+              Entries entries, Source source = Source::computation)
+      : name_(name), forward_(forward), rows_(rows), width_(width), entries_(entries), source_(source) {}
 
   std::string_view name() const override { return name_; }
   Lane lane() const override { return Lane::tensor; }
-  bool needs_pending(Lane) const override { return false; }
+  bool needs_pending(Lane) const override { return source_ == Source::exchanges; }
   double sent_bytes(const BatchShape& shape) const override { return rows_.sent_bytes(shape, width_); }
   bool posts_again(const Frame& frame) const override;
   void wait(Run& run) override { rows_.wait(run.pending); }
@@ -72,6 +74,7 @@ class RowsSegment final : public Segment {
   const TensorRows& rows_;
   std::int64_t width_;
   Entries entries_;
+  Source source_;
 };
 
 }  // namespace caravan

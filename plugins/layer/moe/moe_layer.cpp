@@ -52,7 +52,8 @@ MoeLayer::MoeLayer(const Host& host, const Config& config)
           *this, "norm",
           {&MoeLayer::norm_forward, &MoeLayer::norm_backward_input, &MoeLayer::norm_backward_weight}),
       gather_("gather", RowsSegment::Forward::gather, norm_.rows(), options_.dim, norm_.entries()),
-      sum_("sum", RowsSegment::Forward::sum, norm_.rows(), options_.dim, {summand_, dresult_}),
+      sum_("sum", RowsSegment::Forward::sum, norm_.rows(), options_.dim, {summand_, dresult_},
+           options_.cuts_experts ? RowsSegment::Source::exchanges : RowsSegment::Source::computation),
       router_(
           *this, "router",
           {&MoeLayer::router_forward, &MoeLayer::router_backward_input, &MoeLayer::router_backward_weight}),
@@ -140,7 +141,7 @@ void MoeLayer::declare_rows(const BatchShape& shape, StashPlan& plan) {
 }
 
 void MoeLayer::declare_exchange(const DispatchNeeds& needs, const BatchShape& shape, StashPlan& plan) {
-  const std::int64_t bound = needs.most_received, H = options_.dim, F = options_.hidden;
+  const std::int64_t bound = needs.most_received, H = options_.dim, F = down_.shape()[2];
   const DType T = shape.compute;
   const bool on_output = options_.score_side == ScoreSide::output;
   plan.uses_shared(needs.window_bytes);
