@@ -96,7 +96,8 @@ int forward(const Options& options, Communicator& world) {
   const DType compute = choose_precision(*device, options.precision);
   const Sequences sequences = read_sequences(options.inputs, source.model.get_int("vocab_size"));
   check_capacity(source.model, sequences);
-  const std::int64_t positions = positions_for(sequences);
+  // Rows are filled up so that each tensor rank has as many.
+  const std::int64_t positions = positions_for(sequences) + options.degrees.tensor - 1;
   const std::unique_ptr<Mesh> mesh = make_mesh(world, options.degrees, *device);
   const ComputeOn where{device.get(), compute, mesh.get()};
   ModelInstance stored(*registry, where, source.plugin, source.model, positions);  // never allocated

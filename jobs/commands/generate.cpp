@@ -106,8 +106,10 @@ std::size_t drawable(std::int64_t vocab, const Tokenizer* tokenizer) {
   return static_cast<std::size_t>(std::min(vocab, known));
 }
 
+/// What is drawn by rank 0 goes for all, whatever rounding makes of their logits.
 Outcome decode(Decoder& decoder, const std::vector<std::int32_t>& prompt, const Options& options,
-               const std::vector<std::int64_t>& eos, std::size_t tokens, Printer& printer) {
+               const std::vector<std::int64_t>& eos, std::size_t tokens, Printer& printer,
+               Communicator& world) {
   Outcome outcome;
   Sampler sampler(options.sampling);
   auto start = std::chrono::steady_clock::now();
@@ -115,7 +117,8 @@ Outcome decode(Decoder& decoder, const std::vector<std::int32_t>& prompt, const 
   outcome.prefill_s = seconds_since(start);
   start = std::chrono::steady_clock::now();
   while (static_cast<std::int64_t>(outcome.tokens.size()) < options.max_new_tokens) {
-    const std::int32_t next = sampler.next(logits.first(tokens));
+    std::int32_t next = sampler.next(logits.first(tokens));
+    world.broadcast(TensorView(&next, DType::i32, {1}), 0);
     if (!options.ignore_eos && std::find(eos.begin(), eos.end(), next) != eos.end()) {
       outcome.stop = "eos";
       break;
@@ -157,7 +160,7 @@ void share_prompt(Communicator& world, std::vector<std::int32_t>& prompt) {
   world.broadcast(TensorView(prompt.data(), DType::i32, {count}), 0);
 }
 
-/// Every rank draws the same tokens from the same logits; rank 0 shows them.
+/// Every rank feeds the same tokens; rank 0 shows them.
 int generate(const Options& options, Communicator& world) {
   CARAVAN_CHECK(world.size() == 1 || options.degrees.tensor * options.degrees.expert > 1, ConfigError,
                 fmt::format("generate on {} ranks (each would do all of it). --tensor {}, or one rank?",
@@ -169,6 +172,7 @@ int generate(const Options& options, Communicator& world) {
   const std::unique_ptr<Mesh> mesh = make_mesh(world, options.degrees, *device);
   if (!source.model.find("capacity_factor").is_null())
     log_info("experts take every token here: model.capacity_factor is for whole sequences");
+  source.model.erase("capacity_factor");
   const std::int64_t vocab = source.model.get_int("vocab_size");
   std::vector<std::int32_t> prompt;
   if (world.rank() == 0) prompt = prompt_tokens(options, tokenizer.get(), vocab);
@@ -183,7 +187,8 @@ int generate(const Options& options, Communicator& world) {
   Decoder decoder(*device, model, positions);
   Printer printer(options.json || world.rank() > 0, tokenizer.get());
   if (world.rank() == 0 && !options.json && tokenizer) write_standard_output(options.prompt);
-  const Outcome outcome = decode(decoder, prompt, options, eos, drawable(vocab, tokenizer.get()), printer);
+  const Outcome outcome =
+      decode(decoder, prompt, options, eos, drawable(vocab, tokenizer.get()), printer, world);
   if (world.rank() == 0) report(options, prompt, outcome);
   return 0;
 }

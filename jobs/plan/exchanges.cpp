@@ -46,19 +46,26 @@ void add_replicas(StepExchanges& all, TrainSetup& setup) {
   if (replicas > 1) all.replicas = {1, 2 * elements * sizeof(float) * (replicas - 1) / replicas};
 }
 
+double summand_bytes(const Parameter& parameter) {
+  double bytes = 0;
+  for (std::size_t part = 0; part < parameter.spec().parts.size(); ++part) {
+    const double copies = parameter.copies(part);
+    bytes += 2 * static_cast<double>(parameter.part_box(part).extents.count()) * sizeof(float) *
+             (copies - 1) / copies;
+  }
+  return bytes;
+}
+
 /// Once a step, or where gradients are summed into stretches after each micro-batch, as often.
 void add_repeated(StepExchanges& all, TrainSetup& setup) {
-  double bytes = 0;
-  for (const auto& parameter : setup.model().parameters().parameters()) {
-    for (std::size_t part = 0; part < parameter->spec().parts.size(); ++part) {
-      const double copies = parameter->copies(part);
-      bytes += 2 * static_cast<double>(parameter->part_box(part).extents.count()) * sizeof(float) *
-               (copies - 1) / copies;
-    }
+  const ParameterStore& store = setup.model().parameters();
+  for (const auto& parameter : store.parameters()) all.repeated.bytes += summand_bytes(*parameter);
+  for (const ParameterGroup& group : store.groups()) {
+    const auto more = static_cast<double>(setup.share().microbatches() - 1);
+    for (const Parameter* parameter : group.parameters)
+      if (group.shares_gradient_room) all.repeated.bytes += more * summand_bytes(*parameter);
   }
-  const auto& rooms = setup.pipeline().rooms;
-  const std::int64_t sums = rooms && rooms->gradients_take_turns ? setup.share().microbatches() : 1;
-  if (bytes > 0) all.repeated = {sums, bytes * static_cast<double>(sums)};
+  all.repeated.times = all.repeated.bytes > 0 ? 1 : 0;
 }
 
 void add_messages(StepExchanges& all, TrainSetup& setup) {

@@ -13,7 +13,7 @@ namespace {
 void check_sharded(const Job::Parallel& parallel, bool is_usual, const std::string& key) {
   CARAVAN_CHECK(
       parallel.data_shard != 1 || parallel.context != 1 || is_usual, ConfigError,
-      fmt::format("parallel.{} with parallel.data_shard=1 (no parameter is sharded). Leave it out, or "
+      fmt::format("parallel.{} with parallel.data_shard=1 (no dense parameter is sharded). Leave it out, or "
                   "set parallel.data_shard?",
                   key));
 }

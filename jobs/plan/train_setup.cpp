@@ -89,6 +89,7 @@ TrainSetup::TrainSetup(Job job, Communicator& world, const MakeDevice& device, R
              job_.train.sequence_length, stages_on(mesh_->coordinate(MeshAxis::pp))) {
   check_rows();
   check_experts();
+  check_optimizer();
   check_shards();
   resolve_batch(job_.resolved, share_.global_batch);
   if (ranks == Ranks::running) agree_on_plugins(*registry_, world);
@@ -146,17 +147,27 @@ void TrainSetup::check_experts() {
                             ranks));
 }
 
-void TrainSetup::check_shards() {
-  const int shards = mesh_->degree(MeshAxis::fsdp);
-  if (!pipeline_.rooms) return;
-  const std::string keys = mesh_->degree(MeshAxis::cp) > 1 ? "data_shard x context" : "data_shard";
+/// A rank keeps a stretch of each parameter, or a slice.
+void TrainSetup::check_optimizer() {
+  const int shards = std::max(mesh_->degree(MeshAxis::fsdp), mesh_->degree(MeshAxis::efsdp));
   CARAVAN_CHECK(
-      optimizer_->is_elementwise(), ConfigError,
+      optimizer_->is_elementwise() || shape_.tensor_ranks == 1, ConfigError,
+      fmt::format("optimizer.name={} with parallel.tensor={} (its rule needs whole parameters, and a "
+                  "rank keeps a slice of each). parallel.data_replicate instead of tensor?",
+                  job_.optimizer_name, shape_.tensor_ranks));
+  CARAVAN_CHECK(
+      optimizer_->is_elementwise() || !pipeline_.rooms, ConfigError,
       fmt::format(
           "optimizer.name={} with {} shards (its rule needs whole parameters, and a rank keeps a stretch "
           "of each). parallel.data_replicate instead of {}?",
-          job_.optimizer_name, std::max(shards, mesh_->degree(MeshAxis::efsdp)), keys));
+          job_.optimizer_name, shards,
+          mesh_->degree(MeshAxis::cp) > 1 ? "data_shard x context" : "data_shard"));
+}
+
+void TrainSetup::check_shards() {
+  const int shards = mesh_->degree(MeshAxis::fsdp);
   if (shards == 1) return;
+  const std::string keys = mesh_->degree(MeshAxis::cp) > 1 ? "data_shard x context" : "data_shard";
   const int mine = mesh_->coordinate(MeshAxis::pp);
   for (int rank = 0; rank < mesh_->degree(MeshAxis::pp); ++rank)
     check_stretches(rank == mine ? model_.parameters() : stages_of_rank(rank)->parameters(), shards,
@@ -165,6 +176,12 @@ void TrainSetup::check_shards() {
 
 void TrainSetup::choose_recomputation(Ranks ranks) {
   const RecomputeRule& rule = job_.train.recompute;
+  CARAVAN_CHECK(
+      rule.kind != RecomputeRule::Kind::budget || shape_.tensor_ranks == 1, ConfigError,
+      fmt::format(
+          "train.recompute.budget={} with parallel.tensor={} (ranks that have other widths would choose "
+          "otherwise, and what repeated exchanges cost is not measured). full or selective?",
+          rule.budget, shape_.tensor_ranks));
   if (rule.kind == RecomputeRule::Kind::budget && ranks == Ranks::running)
     section_costs_.emplace(*registry_, *device_, whole_model_, shape_.of_largest_rank(), world_);
   pipeline_.training.recompute =

@@ -95,6 +95,7 @@ class TrainSetup {
   /// ConfigError where parameters of any pipeline rank cannot be divided as the job asks: all ranks refuse.
   void check_rows();
   void check_experts();
+  void check_optimizer();
   void check_shards();
   StageChoice stages_on(int rank) const;
   ComputeOn on_device() const { return {device_.get(), compute_, mesh_.get()}; }

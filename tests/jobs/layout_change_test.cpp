@@ -128,6 +128,24 @@ TEST_F(LayoutChange, TensorRanksGoOnFromEveryLayoutAndItFromThem) {
   expect_to_go_on(kPipelineOfExperts, kTensorOfShards, undisturbed);
 }
 
+/// Biases are trained, so that a summand too many shows.
+TEST_F(LayoutChange, TensorRanksContinueATextAsOneRankDoes) {
+  succeed(steps("gelu", kOne, 2, {"model.dense=gelu", "model.moe_step=2", "train.lr=0.05"}));
+  std::vector<std::string> texts;
+  for (const int ranks : {1, 2, 4}) {
+    const Outcome text =
+        run({{"generate", "--model", file("gelu"), "--prompt-ids", "1 2 3 4 5", "--max-new-tokens", "9",
+              "--greedy", "--json", "--device", "reference", "--tensor", std::to_string(ranks)},
+             ranks,
+             {},
+             60});
+    ASSERT_TRUE(ended_with(text, 0));
+    texts.push_back(nlohmann::json::parse(text.out)["ids"].dump());
+  }
+  EXPECT_EQ(texts[1], texts[0]);
+  EXPECT_EQ(texts[2], texts[0]);
+}
+
 TEST_F(LayoutChange, ShardsAndAPipelineOfWholeParametersGoOnFromEachOther) {
   succeed(steps("undisturbed", kOne, 4));
   for (const Layout& layout : {kShards, kPipeline}) succeed(steps(layout.name, layout, 2));

@@ -115,11 +115,18 @@ const Mistake kMistakes[] = {
      "parallel.tensor=4 with 5 tokens in a micro-batch (each rank has 2 of their rows between layers, and "
      "the "
      "last would have none). parallel.tensor=3?"},
+    {"ABudgetOfTensorRanks",
+     2,
+     {"parallel.tensor=2", "train.recompute={budget: 0.5}"},
+     "train.recompute.budget=0.5 with parallel.tensor=2 (ranks that have other widths would choose "
+     "otherwise, "
+     "and what repeated exchanges cost is not measured). full or selective?"},
     {"CapacityOfParts",
      2,
      {"parallel.tensor=2", "model.experts=4", "model.capacity_factor=1.5"},
      "capacity_factor=1.5 with parallel.tensor=2 (an expert takes the first choices of whole sequences, and "
-     "tensor ranks route parts of them). capacity_factor: null, or parallel.expert_tensor=tensor?"},
+     "tensor ranks route parts of them). capacity_factor: null, parallel.expert_tensor=tensor, or no tensor "
+     "ranks?"},
     {"TooFewForTheRanks",
      4,
      {"parallel.data_replicate=1", "parallel.data_shard=2"},
@@ -156,12 +163,13 @@ const Mistake kMistakes[] = {
     {"ReshardWithoutShards",
      2,
      {"parallel.reshard=never"},
-     "parallel.reshard=never with parallel.data_shard=1 (no parameter is sharded). Leave it out, or set "
+     "parallel.reshard=never with parallel.data_shard=1 (no dense parameter is sharded). Leave it out, or "
+     "set "
      "parallel.data_shard?"},
     {"PrefetchWithoutShards",
      2,
      {"parallel.prefetch=0"},
-     "parallel.prefetch=0 with parallel.data_shard=1 (no parameter is sharded). Leave it out, or set "
+     "parallel.prefetch=0 with parallel.data_shard=1 (no dense parameter is sharded). Leave it out, or set "
      "parallel.data_shard?"},
     {"PrefetchOfAPlan",
      4,

@@ -19,14 +19,20 @@ class SegmentOf final : public Segment {
     Step backward_input = nullptr;
     Step backward_weight = nullptr;  ///< null: no parameters
   };
-  /// Of rows at experts; those of other lanes are always needed.
-  enum class Pending { needed, independent };
+  /// Which exchanges that are under way it waits for.
+  enum class Pending {
+    needed,       ///< all
+    independent,  ///< not those of rows at experts
+    experts       ///< those alone
+  };
 
   SegmentOf(L& layer, const char* name, Steps steps, Pending pending = Pending::needed)
       : layer_(layer), name_(name), steps_(steps), pending_(pending) {}
 
   std::string_view name() const override { return name_; }
-  bool needs_pending(Lane lane) const override { return pending_ == Pending::needed || lane != Lane::expert; }
+  bool needs_pending(Lane lane) const override {
+    return pending_ == Pending::needed || (lane == Lane::expert) == (pending_ == Pending::experts);
+  }
   void forward(Run& run, Frame& frame) override { (layer_.*steps_.forward)(run, frame); }
   void backward_input(Run& run, Frame& frame) override { (layer_.*steps_.backward_input)(run, frame); }
   void backward_weight(Run& run, Frame& frame) override {

@@ -96,7 +96,7 @@ class GeluFeedForwardLayer final : public Layer {
     if (run.makes(frame, inner_)) run.ops.linear_forward({normed, w1_.weight, b1_.weight, {}, inner});
     if (run.makes(frame, activated_)) run.ops.gelu_forward({inner, frame[activated_]});
     if (run.makes(frame, outer_))
-      run.ops.linear_forward({frame[activated_], w2_.weight, of_first_rank(run, b2_.weight), {}, outer});
+      run.ops.linear_forward({frame[activated_], w2_.weight, of_first_rank(b2_.weight), {}, outer});
   }
 
   void products_backward_input(Run& run, Frame& frame) {
@@ -108,7 +108,7 @@ class GeluFeedForwardLayer final : public Layer {
 
   void products_backward_weight(Run& run, Frame& frame) {
     run.ops.linear_backward_weight(
-        {frame[activated_], rows_.all(run.shape, frame[douter_]), w2_.grad, of_first_rank(run, b2_.grad)});
+        {frame[activated_], rows_.all(run.shape, frame[douter_]), w2_.grad, of_first_rank(b2_.grad)});
     run.ops.linear_backward_weight({norm_.all_output(run, frame), frame[dinner_], w1_.grad, b1_.grad});
   }
 
@@ -124,9 +124,8 @@ class GeluFeedForwardLayer final : public Layer {
                            rows_.own(run.shape, frame[douter_])});
   }
 
-  static TensorView of_first_rank(const Run& run, TensorView view) {
-    return run.shape.tensor_rank == 0 ? view : TensorView{};
-  }
+  /// Of b2, which the sum over tensor ranks is to have once, whether they divide the rows or each has all.
+  TensorView of_first_rank(TensorView view) const { return b2_.counts(0) ? view : TensorView{}; }
 
   std::string name_;
   std::int64_t dim_, hidden_;

@@ -61,9 +61,10 @@ MoeLayer::MoeLayer(const Host& host, const Config& config)
           *this, "shared",
           {&MoeLayer::shared_forward, &MoeLayer::shared_backward_input, &MoeLayer::shared_backward_weight},
           SegmentOf<MoeLayer>::Pending::independent),
-      experts_segment_(*this, "experts",
-                       {&MoeLayer::experts_forward, &MoeLayer::experts_backward_input,
-                        &MoeLayer::experts_backward_weight}),
+      experts_segment_(
+          *this, "experts",
+          {&MoeLayer::experts_forward, &MoeLayer::experts_backward_input, &MoeLayer::experts_backward_weight},
+          SegmentOf<MoeLayer>::Pending::experts),
       merge_(*this, "merge", {&MoeLayer::merge_forward, &MoeLayer::merge_backward_input}),
       dispatch_(*this),
       combine_(*this),

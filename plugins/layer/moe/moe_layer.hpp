@@ -43,6 +43,8 @@ class MoeLayer final : public Layer {
     explicit DispatchSegment(MoeLayer& layer) : layer_(layer) {}
     std::string_view name() const override { return "dispatch"; }
     Lane lane() const override { return Lane::expert; }
+    /// In backward the shared expert's gradients may still be on their way.
+    bool needs_pending(Lane lane) const override { return lane != Lane::tensor; }
     double sent_bytes(const BatchShape& shape) const override { return layer_.sent_bytes(shape); }
     bool posts_again(const Frame& frame) const override { return layer_.sends_again(frame); }
     void wait(Run& run) override { layer_.chosen_.made->wait(run, run.pending); }

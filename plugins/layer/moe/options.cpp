@@ -59,7 +59,7 @@ void check_capacity(const std::optional<double>& factor, const Mesh* mesh) {
                 "capacity_factor=" + plain(factor.value_or(0)) +
                     " with parallel.tensor=" + std::to_string(ranks) +
                     " (an expert takes the first choices of whole sequences, and tensor ranks route parts of "
-                    "them). capacity_factor: null, or parallel.expert_tensor=tensor?");
+                    "them). capacity_factor: null, parallel.expert_tensor=tensor, or no tensor ranks?");
 }
 
 void check_ranks(std::int64_t experts, const Mesh* mesh) {

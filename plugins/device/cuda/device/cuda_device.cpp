@@ -111,6 +111,7 @@ void CudaDevice::copy(Lane lane, void* to, const void* from, std::size_t bytes) 
 
 void CudaDevice::copy_rows(Lane lane, const TensorView& to, const TensorView& from) {
   if (to.count() == 0) return;
+  if (to.extent(0) == 1) return copy(lane, to.data, from.data, to.bytes());  // a pitch is less than 2 GiB
   const std::size_t element = size_of(to.dtype), width = static_cast<std::size_t>(to.extent(1)) * element;
   const auto pitch = [&](const TensorView& rows) {
     return static_cast<std::size_t>(rows.stride(0)) * element;
