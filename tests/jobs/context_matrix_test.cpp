@@ -9,6 +9,7 @@
 
 #include "jobs/plan/row_exchanges.hpp"
 #include "parallel/world.hpp"
+#include "tests/jobs/layout_case.hpp"
 #include "tests/jobs/steps_taken.hpp"
 #include "tests/support/message_of.hpp"
 #include "tests/support/plugin_dir.hpp"
@@ -18,8 +19,6 @@
 // recomputations in turn, or with CARAVAN_CONTEXT_CASES=N with N of them. Runs on 2, 3, 4 and 8 ranks.
 namespace caravan::jobs {
 namespace {
-
-using Keys = std::vector<std::string>;
 
 constexpr double kTolerance = 1e-5;
 constexpr int kSteps = 10;
@@ -53,19 +52,8 @@ const std::vector<std::vector<Keys>>& factors() {
 }
 
 std::vector<Model> all_models() {
-  std::vector<Model> all{{}};
-  for (const auto& factor : factors()) {
-    std::vector<Model> more;
-    for (const Model& model : all) {
-      for (const Keys& keys : factor) {
-        more.push_back(model);
-        more.back().keys.insert(more.back().keys.end(), keys.begin(), keys.end());
-      }
-    }
-    all = std::move(more);
-  }
   std::vector<Model> with_recompute;
-  for (const Model& model : all)
+  for (const ModelCase& model : jobs::all_models(factors()))
     for (const char* recompute : {"none", "full", "selective", "stage"})
       with_recompute.push_back({model.keys, recompute});
   return with_recompute;

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "parallel/world.hpp"
+#include "tests/jobs/layout_case.hpp"
 #include "tests/jobs/steps_taken.hpp"
 #include "tests/support/plugin_dir.hpp"
 #include "tests/support/test_device.hpp"
@@ -15,8 +16,6 @@
 // turn, or with CARAVAN_EXPERT_CASES=N with N of them. Runs on 2, 4 and 8 ranks, in tests/long.sh on 16 too.
 namespace caravan::jobs {
 namespace {
-
-using Keys = std::vector<std::string>;
 
 constexpr double kTolerance = 1e-5;
 constexpr int kSteps = 10;
@@ -57,19 +56,8 @@ const std::vector<std::vector<Keys>>& factors() {
 }
 
 std::vector<Model> all_models() {
-  std::vector<Model> all{{}};
-  for (const auto& factor : factors()) {
-    std::vector<Model> more;
-    for (const Model& model : all) {
-      for (const Keys& keys : factor) {
-        more.push_back(model);
-        more.back().keys.insert(more.back().keys.end(), keys.begin(), keys.end());
-      }
-    }
-    all = std::move(more);
-  }
   std::vector<Model> with_ways;
-  for (const Model& model : all) {
+  for (const ModelCase& model : jobs::all_models(factors())) {
     for (const Skew skew : {Skew::none, Skew::one_expert, Skew::unchosen_expert}) {
       for (const char* recompute : {"none", "full", "selective", "stage"})
         with_ways.push_back({model.keys, skew, recompute});
