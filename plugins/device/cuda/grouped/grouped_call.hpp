@@ -31,8 +31,10 @@ struct GroupedCall {
   std::int64_t swiglu_stride = 0;
 
   double* squares = nullptr;  ///< Product::weights that replaces: Σ of its squares is added here; or null
-  double* parts = nullptr;    ///< scratch for it: one a warp that multiplies
+  double* parts = nullptr;    ///< scratch for it: one for each warp that multiplies a tile
   unsigned* ticket = nullptr;
+
+  unsigned* claimed = nullptr;  ///< units that clusters have claimed, zero between launches
 };
 
 }  // namespace caravan::cuda

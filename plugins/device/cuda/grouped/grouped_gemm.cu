@@ -1,7 +1,6 @@
 #include "plugins/device/cuda/device/workspace.hpp"
 #include "plugins/device/cuda/grouped/grouped_gemm.hpp"
 #include "plugins/device/cuda/grouped/grouped_launch.cuh"
-#include "plugins/device/cuda/kernels/ticket.hpp"
 
 namespace caravan::cuda {
 namespace {
@@ -47,9 +46,10 @@ void launch_rows(Context& context, const GroupedOperands& operands, const Groupe
 
 void launch_weights(Context& context, const GroupedOperands& operands, GroupedCall call) {
   if (call.squares) {
-    const std::size_t blocks = context.multiprocessors() + BackwardWeight::kCluster;
-    context.workspace().begin(blocks * kConsumerWarps * sizeof(double), 1);
-    call.parts = context.workspace().take<double>(blocks * kConsumerWarps);
+    const auto parts = static_cast<std::size_t>(most_units<BackwardWeight>(call)) * BackwardWeight::kCluster *
+                       BackwardWeight::kTeamWarps;
+    context.workspace().begin(parts * sizeof(double), 1);
+    call.parts = context.workspace().take<double>(parts);
     call.ticket = context.keep<Ticket>().counter();
   }
   launch<BackwardWeight>(context, maps_of<BackwardWeight>(context, operands, call), call);

@@ -1,9 +1,10 @@
 #pragma once
 
+#include "plugins/device/cuda/grouped/grouped_claims.cuh"
 #include "plugins/device/cuda/grouped/grouped_products.cuh"
+#include "plugins/device/cuda/grouped/grouped_squares.cuh"
 #include "plugins/device/cuda/grouped/grouped_store.cuh"
 #include "plugins/device/cuda/grouped/grouped_swiglu.cuh"
-#include "plugins/device/cuda/kernels/last_block.cuh"
 
 // Products of groups of rows on the tensor cores: a persistent grid, one producer thread that loads, two
 // warpgroups that multiply.
@@ -93,9 +94,9 @@ __device__ WeightTile weight_tile(const WarpTile& to, const TileExtent& extent) 
   return {to, extent.stages * kTileDepth + extent.tail, columns, blocks};
 }
 
-/// Warp `warp` of the consumers. Returns Σ of the squares that the thread has written to weights.
+/// Warp `warp` of the consumers.
 template <class R>
-__device__ double consume(const GroupedMaps& maps, const GroupedCall& call, const Ring<R>& ring, int warp) {
+__device__ void consume(const GroupedMaps& maps, const GroupedCall& call, const Ring<R>& ring, int warp) {
   const Role role{R::kTeams > 1 ? warp / 4 : 0, R::kTeams > 1 ? 0 : warp / 4};
   const bool adds = !R::kOfRows && call.accumulate == Accumulate::add;
   typename R::Walk walk = R::walk(call);
@@ -103,8 +104,9 @@ __device__ double consume(const GroupedMaps& maps, const GroupedCall& call, cons
   Boxes<R> boxes(ring, warp);
   Position<R> at;
   Tile tile;
-  double squares = 0;
-  for (unsigned n = 0; walk.advance(tile); ++n) {
+  for (unsigned n = 0;; ++n) {
+    const int unit = unit_of<true>(ring, n);
+    if (!walk.seek(unit, tile)) break;
     if (n % R::kTeams != role.team) {
       at.advance(R::stages(call, tile));
       continue;
@@ -118,6 +120,7 @@ __device__ double consume(const GroupedMaps& maps, const GroupedCall& call, cons
     if constexpr (R::kFinish == Finish::swiglu_backward) fetch_first(pre, maps.swiglu, boxes);
     if constexpr (R::kTeams > 1) hopper::wait(ring.turn(role.team), (n / R::kTeams + role.team + 1) % 2);
     sum_tile(d, ring, at, role, extent);
+    if (!R::kOfRows && extent.rows <= 0) leave_squares<R>(call, unit, warp, 0);
     if (extent.rows <= 0) continue;
     if constexpr (R::kFinish == Finish::swiglu_backward) {
       store_tile(d, maps, call, pre, boxes);
@@ -128,37 +131,21 @@ __device__ double consume(const GroupedMaps& maps, const GroupedCall& call, cons
     } else {
       store_tile<R, Accumulate::replace>(d, maps.out, weight, boxes);
     }
-    squares += weight.squares;
+    if constexpr (!R::kOfRows) leave_squares<R>(call, unit, warp, weight.squares);
   }
   hopper::wait_boxes_read<0>();
-  return squares;
 }
-
-__device__ inline double warp_sum(double x) {
-#pragma unroll
-  for (int distance = 16; distance > 0; distance /= 2) x += __shfl_xor_sync(0xffffffffu, x, distance);
-  return x;
-}
-
-/// By the last block: adds the parts of all warps, in one order.
-__device__ inline void add_squares(const GroupedCall& call) {
-  if (!is_last_block(call.ticket) || threadIdx.x >= 32) return;
-  double total = 0;
-  for (unsigned part = threadIdx.x; part < gridDim.x * kConsumerWarps; part += 32) {
-    total += __ldcg(call.parts + part);
-  }
-  total = warp_sum(total);
-  if (threadIdx.x == 0) *call.squares += total;
-}
-
-inline constexpr int kGemmThreads = 128 * (1 + kConsumers);
 
 template <class R>
 __global__ void __launch_bounds__(kGemmThreads, 1)
     grouped_gemm_kernel(const __grid_constant__ GroupedMaps maps, const __grid_constant__ GroupedCall call) {
   extern __shared__ unsigned char shared[];
   const Ring<R> ring(shared);
-  if (threadIdx.x == 0) ring.init_barriers();
+  int first = 0;
+  if (threadIdx.x == 0) {
+    first = Claims<R>::first(call);
+    ring.init_barriers();
+  }
   if constexpr (R::kCluster > 1) {
     hopper::sync_cluster();
   } else {
@@ -168,17 +155,15 @@ __global__ void __launch_bounds__(kGemmThreads, 1)
   const int warp = __shfl_sync(0xffffffffu, static_cast<int>(threadIdx.x) / 32, 0);
   if (warp < 4) {
     hopper::give_registers<40>();
-    if (threadIdx.x == 0) produce<R>(maps, call, ring);
+    if (threadIdx.x == 0) produce<R>(maps, call, ring, first);
   } else {
     hopper::take_registers<232>();
-    const double squares = consume<R>(maps, call, ring, warp - 4);
-    if (!R::kOfRows && call.squares) {
-      const double sum = warp_sum(squares);
-      if (threadIdx.x % 32 == 0) call.parts[blockIdx.x * kConsumerWarps + warp - 4] = sum;
-    }
+    consume<R>(maps, call, ring, warp - 4);
   }
   __syncwarp();
-  if (!R::kOfRows && call.squares) add_squares(call);
+  if constexpr (!R::kOfRows) {
+    if (call.squares) add_squares<R>(call);
+  }
   // A block that ended would take its barriers from the other one of the cluster.
   if constexpr (R::kCluster > 1) hopper::sync_cluster();
 }

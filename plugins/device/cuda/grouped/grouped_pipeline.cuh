@@ -28,6 +28,10 @@ class Ring {
   __device__ std::uint32_t turn(int team) const { return empty(R::kStages) + 8 * team; }
   /// The old values of a box are there.
   __device__ std::uint32_t loaded(int warp, int box) const { return turn(2) + 8 * (warp * R::kBoxes + box); }
+  /// A unit's number is in its slot; everybody has read it.
+  __device__ std::uint32_t handed(int slot) const { return loaded(kConsumerWarps, 0) + 8 * slot; }
+  __device__ std::uint32_t taken(int slot) const { return handed(kClaims) + 8 * slot; }
+  __device__ std::uint32_t unit(int slot) const { return taken(kClaims) + 4 * slot; }
 
   __device__ void init_barriers() const {
     for (int stage = 0; stage < R::kStages; ++stage) {
@@ -36,6 +40,10 @@ class Ring {
     }
     for (int team = 0; team < 2; ++team) hopper::init_barrier(turn(team), 4);
     for (int box = 0; box < kConsumerWarps * R::kBoxes; ++box) hopper::init_barrier(loaded(0, box), 1);
+    for (int slot = 0; slot < kClaims; ++slot) {
+      hopper::init_barrier(handed(slot), 1);
+      hopper::init_barrier(taken(slot), R::kCluster * (1 + kConsumerWarps));
+    }
     hopper::fence_barrier_init();
   }
   /// By every warp of the team, when it has read the stage: the copy engine may write here and, where it
@@ -118,23 +126,18 @@ __device__ void load_b(const GroupedMaps& maps, const Tile& tile, const StageLoa
   }
 }
 
-/// One thread: keeps the ring full.
+/// The stages of a tile.
 template <class R>
-__device__ void produce(const GroupedMaps& maps, const GroupedCall& call, const Ring<R>& ring) {
-  typename R::Walk walk = R::walk(call);
-  const int rank = R::kCluster > 1 ? static_cast<int>(hopper::cluster_rank()) : 0;
-  Tile tile;
-  Position<R> at;
-  while (walk.next(tile)) {
-    const int stages = R::stages(call, tile);
-    for (int block = 0; block < stages; ++block) {
-      hopper::wait(ring.empty(at.stage), at.parity ^ 1);
-      const StageLoad to{ring.a(at.stage), ring.b(at.stage), ring.full(at.stage), block * kTileDepth, rank};
-      hopper::arrive_expecting(to.barrier, R::kStage);
-      load_a<R>(maps, tile, to);
-      load_b<R>(maps, tile, to);
-      at.advance();
-    }
+__device__ void load_tile(const GroupedMaps& maps, const Tile& tile, int stages, const Ring<R>& ring,
+                          Position<R>& at) {
+  for (int block = 0; block < stages; ++block) {
+    hopper::wait(ring.empty(at.stage), at.parity ^ 1);
+    const StageLoad to{ring.a(at.stage), ring.b(at.stage), ring.full(at.stage), block * kTileDepth,
+                       R::rank()};
+    hopper::arrive_expecting(to.barrier, R::kStage);
+    load_a<R>(maps, tile, to);
+    load_b<R>(maps, tile, to);
+    at.advance();
   }
 }
 

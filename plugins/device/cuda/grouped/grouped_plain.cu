@@ -76,11 +76,12 @@ __global__ void __launch_bounds__(kThreads) plain_kernel(const PlainArgs args) {
   constexpr bool kOfRows = kProduct == Product::rows;
   __shared__ Panel panel_a, panel_b;
   const GroupedCall& call = args.call;
-  TileWalk<kProduct, kSide, kSide, 1, Shared::b> walk(call, blockIdx.x, gridDim.x, 0);
+  TileWalk<kProduct, kSide, kSide, 1, Shared::b> walk(call, 0);
   const int row = threadIdx.x / (kSide / kSquare) * kSquare,
             column = threadIdx.x % (kSide / kSquare) * kSquare;
   Tile tile;
-  while (walk.next(tile)) {
+  for (int unit = static_cast<int>(blockIdx.x); walk.seek(unit, tile); unit += static_cast<int>(gridDim.x)) {
+    walk.place(tile);
     const int depth = kOfRows ? call.depth : tile.count;
     const int rows = (kOfRows ? tile.count : call.out_rows) - tile.row, columns = call.columns - tile.column;
     const T* a = static_cast<const T*>(args.a.data) + tile.row * args.a.output +

@@ -12,6 +12,7 @@ inline constexpr int kSlab = 64 * 128;      ///< bytes of 64 rows of 128 bytes
 inline constexpr int kBoxBytes = 16 * 128;  ///< results of a warp on their way: 16 rows of 128 bytes
 inline constexpr int kConsumers = 2;        ///< warpgroups that multiply
 inline constexpr int kConsumerWarps = 4 * kConsumers;
+inline constexpr int kClaims = 4;  ///< numbers of units that a block remembers, see grouped_claims.cuh
 
 /// A tile of outputs and what a block has for it. One team: both warpgroups share a tile, each has half of
 /// its rows. Two teams: each has its own tile, and one stores while the other multiplies.
@@ -27,9 +28,11 @@ struct TileShape {
   static constexpr int kGroupBlocks = kTileRows / 64 / kTeamGroups;  ///< blocks of 64 rows of a warpgroup
   static constexpr int kSlabsA = kTileRows / 64, kSlabsB = kTileColumns / 64;
   static constexpr int kStageA = kSlabsA * kSlab, kStage = kStageA + kSlabsB * kSlab;
-  static constexpr int kBarriers = 2 * kStages + 2 + kConsumerWarps * kBoxes;
+  static constexpr int kTeamWarps = 4 * kTeamGroups;
+  static constexpr int kBarriers = 2 * kStages + 2 + kConsumerWarps * kBoxes + 2 * kClaims;
   static constexpr int kSharedBytes = 1024 + kStages * kStage + kConsumerWarps * kBoxes * kBoxBytes +
-                                      kBarriers * static_cast<int>(sizeof(std::uint64_t));
+                                      kBarriers * static_cast<int>(sizeof(std::uint64_t)) +
+                                      kClaims * static_cast<int>(sizeof(int));
   static_assert(kSharedBytes <= 232448, "a block of compute capability 9.0 has 227 KiB");
 };
 
@@ -58,11 +61,9 @@ struct Recipe : Shape {
   /// The sums of a thread.
   using Sums = float[Shape::kGroupBlocks][Shape::kTileColumns / 2];
 
-  __device__ static Walk walk(const GroupedCall& call) {
-    const int rank = Shape::kCluster > 1 ? static_cast<int>(hopper::cluster_rank()) : 0;
-    return Walk(call, static_cast<int>(blockIdx.x) / Shape::kCluster,
-                static_cast<int>(gridDim.x) / Shape::kCluster, rank);
-  }
+  /// This block's place in its cluster.
+  __device__ static int rank() { return Shape::kCluster > 1 ? static_cast<int>(hopper::cluster_rank()) : 0; }
+  __device__ static Walk walk(const GroupedCall& call) { return Walk(call, rank()); }
   /// Summed indices of a tile.
   __device__ static int depth(const GroupedCall& call, const Tile& tile) {
     return kOfRows ? call.depth : tile.count;

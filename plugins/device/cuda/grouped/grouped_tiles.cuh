@@ -18,28 +18,21 @@ struct Tile {
   int row, column;
 };
 
-/// Walks the tiles of all groups in one order that every warp of every block computes for itself from the
-/// offsets, so that nobody has to hand them out: this walk takes the units first, first + step, …
-/// A unit is one tile, or kCluster neighbours that the blocks of a cluster take. Within a group the order
-/// goes down bands of kBand rows of units, so that the blocks that run together share rows and columns in L2.
+/// Where each unit of work lies, which every warp of every block works out from the offsets. A unit is one
+/// tile, or kCluster neighbours that the blocks of a cluster take; units are numbered through all groups.
+/// Within a group the numbers go down bands of kBand rows of units, so that the blocks that run together
+/// share rows and columns in L2.
 template <Product kProduct, int kRows, int kColumns, int kCluster, Shared kShared>
 class TileWalk {
  public:
-  __device__ TileWalk(const GroupedCall& call, int first, int step, int rank)
-      : call_(call), unit_(first), step_(step), rank_(rank) {
-    open_group();
-  }
+  /// Of the block `rank` of a cluster.
+  __device__ TileWalk(const GroupedCall& call, int rank) : call_(call), rank_(rank) { open_group(); }
 
-  /// False after the last one.
-  __device__ bool next(Tile& tile) {
-    if (!advance(tile)) return false;
-    place(tile);
-    return true;
-  }
-  /// The same, but for the place in the group, which takes two divisions that whoever leaves the tile to
-  /// others saves.
-  __device__ bool advance(Tile& tile) {
-    while (unit_ >= group_end_) {
+  /// Goes on to a unit, whose number is higher than the one before; false where there is none of this number.
+  /// Its place in the group is left to place(): it takes two divisions that whoever leaves the tile to others
+  /// saves.
+  __device__ bool seek(int unit, Tile& tile) {
+    while (unit >= group_end_) {
       if (++group_ >= call_.groups) return false;
       group_begin_ = group_end_;
       open_group();
@@ -47,11 +40,18 @@ class TileWalk {
     tile.group = group_;
     tile.first = first_;
     tile.count = count_;
-    current_ = unit_ - group_begin_;
-    unit_ += step_;
+    current_ = unit - group_begin_;
     return true;
   }
-  /// Row and column of the tile that advance() has come to.
+  /// Units of all groups, from the first one on.
+  __device__ int count_units() {
+    Tile tile;
+    seek(0x7fffffff, tile);
+    return units();
+  }
+  /// The same, once seek() has found none.
+  __device__ int units() const { return group_end_; }
+  /// Row and column of the tile that seek() has come to.
   __device__ void place(Tile& tile) const {
     const int in_band = kBand * columns(), band = current_ / in_band, rest = current_ - band * in_band;
     const int band_rows = min(kBand, rows_ - band * kBand), column = rest / band_rows;
@@ -83,7 +83,7 @@ class TileWalk {
   }
 
   const GroupedCall& call_;
-  int unit_, step_, rank_;
+  int rank_;
   int group_ = 0, group_begin_ = 0, group_end_ = 0;
   int current_ = 0;  ///< unit of the group
   int first_ = 0, count_ = 0, rows_ = 0;

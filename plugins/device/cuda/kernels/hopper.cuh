@@ -40,6 +40,22 @@ __device__ inline void arrive_at(std::uint32_t barrier, unsigned rank) {
       "r"(rank)
       : "memory");
 }
+/// A number to this address in the block `rank` of the cluster, and its bytes to the barrier there, which
+/// expects them.
+__device__ inline void store_at(std::uint32_t to, int value, std::uint32_t barrier, unsigned rank) {
+  asm volatile(
+      "{\n.reg .b32 remote, remote_barrier;\n"
+      "mapa.shared::cluster.u32 remote, %0, %3;\n"
+      "mapa.shared::cluster.u32 remote_barrier, %2, %3;\n"
+      "st.async.shared::cluster.mbarrier::complete_tx::bytes.u32 [remote], %1, [remote_barrier];\n}" ::"r"(to),
+      "r"(value), "r"(barrier), "r"(rank)
+      : "memory");
+}
+__device__ inline int load_shared(std::uint32_t from) {
+  int value;
+  asm volatile("ld.shared.s32 %0, [%1];" : "=r"(value) : "r"(from) : "memory");
+  return value;
+}
 /// Until the phase of this parity is over. A barrier starts in phase 0, so parity 1 does not wait.
 __device__ inline void wait(std::uint32_t barrier, unsigned parity) {
   asm volatile(

@@ -6,9 +6,9 @@ namespace caravan::cuda {
 
 Ticket::Ticket(const Context& context) {
   void* counter = nullptr;
-  CARAVAN_CUDA_CHECK(cudaMalloc(&counter, sizeof(unsigned)));
+  CARAVAN_CUDA_CHECK(cudaMalloc(&counter, 2 * kApart * sizeof(unsigned)));
   counter_ = static_cast<unsigned*>(counter);
-  CARAVAN_CUDA_CHECK(cudaMemsetAsync(counter_, 0, sizeof(unsigned), context.stream()));
+  CARAVAN_CUDA_CHECK(cudaMemsetAsync(counter_, 0, 2 * kApart * sizeof(unsigned), context.stream()));
 }
 
 Ticket::~Ticket() {

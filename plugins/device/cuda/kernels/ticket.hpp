@@ -4,8 +4,8 @@
 
 namespace caravan::cuda {
 
-/// The counter of finished blocks behind is_last_block(), zero between launches. One serves all operators,
-/// because those of a stream run one after the other. From Context::keep.
+/// Counters of a launch, zero between launches: of finished blocks, behind is_last_block(), and of claimed
+/// work. They serve all operators, because those of a stream run one after the other. From Context::keep.
 class Ticket {
  public:
   explicit Ticket(const Context& context);
@@ -14,8 +14,11 @@ class Ticket {
   Ticket& operator=(const Ticket&) = delete;
 
   unsigned* counter() const noexcept { return counter_; }
+  unsigned* claimed() const noexcept { return counter_ + kApart; }
 
  private:
+  static constexpr std::size_t kApart = 32;  ///< in another line of the cache
+
   unsigned* counter_ = nullptr;
 };
 
