@@ -33,7 +33,8 @@ void BucketedReducer::ready(TensorView grads) {
 
 void BucketedReducer::post_bucket() {
   if (begin_ == end_) return;
-  while (posted_.size() - finished_ >= kMostInFlight) group_.wait(posted_[finished_++]);
+  while (group_.keeps_copies() && posted_.size() - finished_ >= kMostInFlight)
+    group_.wait(posted_[finished_++]);
   posted_.push_back(group_.post_all_reduce(TensorView(begin_, DType::f32, {end_ - begin_}), ReduceOp::sum));
   begin_ = end_ = nullptr;
 }

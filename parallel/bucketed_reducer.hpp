@@ -15,7 +15,7 @@ class BucketedReducer final : public GradientReducer {
  public:
   static constexpr std::int64_t kDefaultBucketBytes = 4 << 20;
   /// MPI works on a copy of every bucket in flight; without a bound a rank that runs ahead would copy all
-  /// gradients.
+  /// gradients. There is none where nothing is copied: a wait would hold up the lane that computes.
   static constexpr std::size_t kMostInFlight = 2;
 
   /// Bytes of these copies at most, when no single gradient is larger than `largest_gradient`.

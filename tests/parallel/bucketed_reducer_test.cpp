@@ -4,6 +4,7 @@
 
 #include "parallel/world.hpp"
 #include "tests/parallel/filled.hpp"
+#include "tests/support/idle_communicator.hpp"
 #include "tests/support/message_of.hpp"
 
 namespace caravan::parallel {
@@ -89,6 +90,39 @@ TEST_F(BucketedReducerTest, SumsAreTheSameBitsEveryTime) {
     reducer.wait_all();
     if (repeat == 0) first = grads;
     EXPECT_EQ(grads, first) << "repeat " << repeat;
+  }
+}
+
+/// Counts what is posted and waited for.
+class Counting final : public testing::IdleCommunicator {
+ public:
+  explicit Counting(bool keeps_copies) : IdleCommunicator(0, 2), keeps_copies_(keeps_copies) {}
+  bool keeps_copies() const override { return keeps_copies_; }
+  Ticket post_all_reduce(TensorView, ReduceOp) override {
+    return Ticket(static_cast<std::uint64_t>(++posted));
+  }
+  void wait(Ticket& ticket) override {
+    waited += ticket.pending();
+    ticket = Ticket();
+  }
+  int posted = 0, waited = 0;
+
+ private:
+  bool keeps_copies_;
+};
+
+/// A wait makes the compute lane of a GPU wait, so that there is none before the end where nothing is copied.
+TEST_F(BucketedReducerTest, CopiesAloneBoundWhatIsUnderWay) {
+  std::vector<float> grads(6000);
+  for (const bool keeps_copies : {true, false}) {
+    Counting group(keeps_copies);
+    BucketedReducer reducer(group, 4000);
+    for (std::int64_t begin = 0; begin < 6000; begin += 1000)
+      reducer.ready(view_of(grads).rows(begin, begin + 1000));
+    EXPECT_EQ(group.posted, 6);
+    EXPECT_EQ(group.waited, keeps_copies ? 4 : 0);
+    reducer.wait_all();
+    EXPECT_EQ(group.waited, 6);
   }
 }
 

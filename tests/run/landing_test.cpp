@@ -14,6 +14,7 @@
 #include "caravan/error.hpp"
 #include "caravan/reference_device.hpp"
 #include "core/device/reference_device.hpp"
+#include "tests/support/idle_communicator.hpp"
 
 // Exchanges take turns at two areas on each rank. Ranks are threads here, one program for all, and each
 // thread dawdles where it likes: whoever reads an area finds what was written for that exchange.
@@ -50,37 +51,16 @@ class ThreadWindows {
   };
 };
 
-/// A group of threads that can do nothing but open windows.
-class Threads final : public Communicator {
+/// A group of threads that open windows.
+class Threads final : public testing::IdleCommunicator {
  public:
-  Threads(ThreadWindows& windows, int rank) : windows_(windows), rank_(rank) {}
-  int rank() const override { return rank_; }
-  int size() const override { return kRanks; }
-  std::string name() const override { return "threads"; }
+  Threads(ThreadWindows& windows, int rank) : IdleCommunicator(rank, kRanks), windows_(windows) {}
   std::unique_ptr<PeerWindow> open_window(std::size_t bytes, double) override {
-    return windows_.open(rank_, bytes);
+    return windows_.open(rank(), bytes);
   }
-  std::unique_ptr<Communicator> split(int, int, std::string) override { none(); }
-  Ticket post_send(TensorView, int, int) override { none(); }
-  Ticket post_recv(TensorView, int, int) override { none(); }
-  Ticket post_all_reduce(TensorView, ReduceOp) override { none(); }
-  Ticket post_reduce_scatter(TensorView, TensorView, ReduceOp) override { none(); }
-  Ticket post_all_gather(TensorView, TensorView) override { none(); }
-  Ticket post_broadcast(TensorView, int) override { none(); }
-  Ticket post_all_to_all(TensorView, TensorView) override { none(); }
-  Ticket post_all_to_all_v(TensorView, std::span<const std::int64_t>, TensorView,
-                           std::span<const std::int64_t>) override {
-    none();
-  }
-  void wait(Ticket&) override { none(); }
-  bool test(const Ticket&) override { none(); }
-  void barrier() override { none(); }
 
  private:
-  [[noreturn]] static void none() { throw CommError("threads exchange nothing"); }
-
   ThreadWindows& windows_;
-  int rank_;
 };
 
 /// Begin or end an exchange, of which at most two are under way.

@@ -63,6 +63,8 @@ class Communicator {
   /// Lets posted operations advance; true when this one has finished (wait is still owed).
   virtual bool test(const Ticket& ticket) = 0;
   virtual void barrier() = 0;
+  /// Whether what is under way takes memory beside its views. Then whoever posts much bounds it.
+  virtual bool keeps_copies() const { return true; }
 
   /// Why the ranks of this group, of which there are several, cannot write to each other's memory; empty
   /// where open_window() can be tried.

@@ -51,6 +51,7 @@ class NcclCommunicator final : public Communicator {
   void wait(Ticket& ticket) override;
   bool test(const Ticket& ticket) override;
   void barrier() override { bootstrap_.barrier(); }
+  bool keeps_copies() const override { return false; }
   std::string why_no_window() const override { return why_no_window_; }
   std::unique_ptr<PeerWindow> open_window(std::size_t bytes, double timeout_s) override;
 
