@@ -43,6 +43,9 @@ constexpr AttentionCase kCases[] = {
     {"decode", 2, 1, 40, 4, 2, 16, 39},
     {"prefill_piece", 1, 6, 40, 4, 2, 16, 34},
     {"decode_chunk", 2, 1, 6, 4, 2, 16, 37, 32, 8},
+    {"late_block", 2, 96, 224, 4, 2, 64, 128},
+    {"late_block_of_chunk", 2, 80, 112, 4, 2, 64, 160, 128, 128},
+    {"block_across_chunks", 2, 200, 264, 4, 2, 64, 192, 128, 128},
     {"cache_begins_before_chunk", 1, 3, 20, 2, 1, 8, 37, 20, 16},
 };
 

@@ -34,9 +34,11 @@ TEST_F(CudaTest, NamesThePathOfAttentionAndWhyItIsSlow) {
   AttentionForward args = attention(block, DType::bf16, 96);
   says(args, "cuDNN", "");
   args.mask.chunk = 16;
-  says(args, "cuDNN", "chunks as sequences in 2 pieces");
+  says(args, "cuDNN", "chunks in 2 pieces");
   args.mask.chunk = 48;
-  says(args, "plain kernel", "chunks that do not divide the sequence");
+  says(args, "cuDNN", "chunks in 2 pieces");
+  args.mask.chunk = 63;
+  says(args, "plain kernel", "chunks of a single query");
   says(attention(block, DType::f32, 96), "plain kernel", "fp32");
   says(attention(block, DType::bf16, 92), "plain kernel", "heads not a multiple of 8 wide");
   args = attention(block, DType::bf16, 96);
@@ -47,7 +49,7 @@ TEST_F(CudaTest, NamesThePathOfAttentionAndWhyItIsSlow) {
   says(args, "plain kernel", "documents");
   args = attention(block, DType::bf16, 96);
   args.mask.first_query = 8;
-  says(args, "plain kernel", "a cache of keys");
+  says(args, "plain kernel", "keys that the last query does not see");
 }
 
 TEST_F(CudaTest, NamesThePathOfProducts) {

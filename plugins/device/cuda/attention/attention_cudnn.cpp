@@ -7,7 +7,7 @@
 
 // The graphs that cuDNN's engines for Hopper know; in another order of operations they are not recognised.
 // Source: cuDNN frontend, composite nodes of scaled dot product attention. The names of dimensions there:
-// b sequences, h heads, s rows, d width.
+// b sequences, h heads, s queries, t keys, d width.
 namespace caravan::cuda {
 namespace {
 
@@ -16,34 +16,69 @@ constexpr cudnnDataType_t kFloat = CUDNN_DATA_FLOAT, kBf16 = CUDNN_DATA_BFLOAT16
 
 /// Layouts of one shape.
 struct Layouts {
-  std::int64_t b, h, g, s, d;
+  std::int64_t b, h, g, s, t, d;
   explicit Layouts(const AttentionArgs& a)
-      : b(a.batch), h(a.heads), g(a.kv_heads), s(a.queries), d(a.width) {}
+      : b(a.batch), h(a.heads), g(a.kv_heads), s(a.queries), t(a.keys), d(a.width) {}
 
   CudnnLayout queries(const HeadRows& r) const { return {kBf16, {b, h, s, d}, {r.batch, r.head, r.row, 1}}; }
-  CudnnLayout keys(const HeadRows& r) const { return {kBf16, {b, g, s, d}, {r.batch, r.head, r.row, 1}}; }
+  CudnnLayout keys(const HeadRows& r) const { return {kBf16, {b, g, t, d}, {r.batch, r.head, r.row, 1}}; }
   CudnnLayout keys_transposed(const HeadRows& r) const {
-    return {kBf16, {b, g, d, s}, {r.batch, r.head, 1, r.row}};
+    return {kBf16, {b, g, d, t}, {r.batch, r.head, 1, r.row}};
   }
-  CudnnLayout scores(cudnnDataType_t type) const { return {type, {b, h, s, s}, {h * s * s, s * s, s, 1}}; }
-  CudnnLayout scores_transposed() const { return {kBf16, {b, h, s, s}, {h * s * s, s * s, 1, s}}; }
+  CudnnLayout scores(cudnnDataType_t type) const { return {type, {b, h, s, t}, {h * s * t, s * t, t, 1}}; }
+  CudnnLayout scores_transposed() const { return {kBf16, {b, h, t, s}, {h * s * t, s * t, 1, t}}; }
   CudnnLayout rows() const { return {kFloat, {b, h, s, 1}, {h * s, s, 1, 1}}; }
   CudnnLayout stats(const AttentionArgs& a) const {
     return {kFloat, {b, h, s, 1}, {a.lse_batch, a.lse_head, 1, 1}};
   }
   CudnnLayout dense(cudnnDataType_t type) const { return {type, {b, h, s, d}, {h * s * d, s * d, d, 1}}; }
+  CudnnLayout dense_keys() const { return {kBf16, {b, h, t, d}, {h * t * d, t * d, d, 1}}; }
 };
 
+/// What graphs are told that is no tensor.
+struct Constants {
+  CudnnTensor scale, minus_infinity, keys, queries;
+  explicit Constants(CudnnGraph& graph)
+      : scale(graph.constant(kFloat)),
+        minus_infinity(graph.constant(kFloat)),
+        keys(graph.constant(CUDNN_DATA_INT32)),
+        queries(graph.constant(CUDNN_DATA_INT32)) {}
+};
+
+/// Their values, for as long as a plan is begun.
+struct ConstantValues {
+  float scale, minus_infinity = -std::numeric_limits<float>::infinity();
+  std::int32_t keys, queries;
+  explicit ConstantValues(const AttentionArgs& a) : scale(a.scale), keys(a.keys), queries(a.queries) {}
+
+  void add_to(std::vector<CudnnPlan::Pointer>& pointers, const Constants& constants) const {
+    pointers.insert(pointers.end(), {{constants.scale, &scale}, {constants.minus_infinity, &minus_infinity}});
+    if (keys == queries) return;
+    pointers.insert(pointers.end(), {{constants.keys, &keys}, {constants.queries, &queries}});
+  }
+};
+
+/// The key that each query stands at: the last query stands at the last key.
+CudnnTensor places(CudnnGraph& graph, const Layouts& l, CudnnTensor scores, const Constants& constants) {
+  const CudnnLayout integers = l.scores(CUDNN_DATA_INT32);
+  const CudnnTensor row = graph.between(integers);
+  graph.index(scores, 2, row);
+  if (l.s == l.t) return row;
+  const CudnnTensor with_keys = graph.between(integers), place = graph.between(integers);
+  graph.integers(CUDNN_POINTWISE_ADD, {row, constants.keys}, with_keys);
+  graph.integers(CUDNN_POINTWISE_SUB, {with_keys, constants.queries}, place);
+  return place;
+}
+
 /// scores where the key is not after the query, −∞ elsewhere.
-CudnnTensor causal(CudnnGraph& graph, const Layouts& l, CudnnTensor scores, CudnnTensor minus_infinity) {
-  const CudnnTensor row = graph.between(l.scores(CUDNN_DATA_INT32)),
+CudnnTensor causal(CudnnGraph& graph, const Layouts& l, CudnnTensor scores, const Constants& constants) {
+  const CudnnTensor row = places(graph, l, scores, constants),
                     column = graph.between(l.scores(CUDNN_DATA_INT32)),
                     seen = graph.between(l.scores(CUDNN_DATA_BOOLEAN)),
                     masked = graph.between(l.scores(kFloat));
-  graph.index(scores, 2, row);
   graph.index(scores, 3, column);
   graph.pointwise(CUDNN_POINTWISE_CMP_GE, {row, column}, seen);
-  graph.pointwise(CUDNN_POINTWISE_BINARY_SELECT, {scores, minus_infinity, seen}, masked);
+  graph.pointwise(CUDNN_POINTWISE_BINARY_SELECT, {scores, constants.minus_infinity, seen}, masked);
   return masked;
 }
 
@@ -76,18 +111,17 @@ void add_key_gradient(CudnnGraph& graph, const Layouts& l, CudnnTensor weights, 
   const CudnnTensor transposed = graph.between(l.scores_transposed());
   graph.reshape(weights, transposed);
   if (l.h == l.g) return graph.matrix_product(transposed, rows, to);
-  const CudnnTensor all_heads = graph.between(l.dense(kBf16));
+  const CudnnTensor all_heads = graph.between(l.dense_keys());
   graph.matrix_product(transposed, rows, all_heads);
   graph.reduce(CUDNN_REDUCE_TENSOR_ADD, all_heads, to);
 }
 
-const float kMinusInfinity = -std::numeric_limits<float>::infinity();
 const float kOne = 1;
 
 template <class Key>
 Key key_of(const AttentionArgs& a) {
-  Key key{a.batch, a.heads, a.kv_heads, a.queries, a.width, a.lse_batch, a.lse_head};
-  std::size_t at = 7;
+  Key key{a.batch, a.heads, a.kv_heads, a.queries, a.keys, a.width, a.lse_batch, a.lse_head};
+  std::size_t at = 8;
   for (const HeadRows& r : {a.q, a.k, a.v, a.out, a.dout, a.dq, a.dk, a.dv}) {
     for (const std::int64_t stride : {r.batch, r.row, r.head}) key[at++] = stride;
   }
@@ -105,7 +139,8 @@ auto& plan_of(Plans& plans, const Key& key, const Make& make) {
 
 struct CudnnAttention::Forward {
   CudnnGraph graph;
-  CudnnTensor q, k, v, out, stats, scale, minus_infinity;
+  Constants constants{graph};
+  CudnnTensor q, k, v, out, stats;
   CudnnPlan plan;
 
   Forward(const AttentionArgs& a, cudnnHandle_t handle) : plan(build(a, handle)) {}
@@ -114,8 +149,7 @@ struct CudnnAttention::Forward {
     const Layouts l(a);
     q = graph.tensor(l.queries(a.q)), k = graph.tensor(l.keys_transposed(a.k));
     v = graph.tensor(l.keys(a.v)), out = graph.tensor(l.queries(a.out)), stats = graph.tensor(l.stats(a));
-    scale = graph.constant(), minus_infinity = graph.constant();
-    const CudnnTensor scores = causal(graph, l, scaled_product(graph, l, q, k, scale), minus_infinity);
+    const CudnnTensor scores = causal(graph, l, scaled_product(graph, l, q, k, constants.scale), constants);
     graph.matrix_product(softmax(graph, l, scores, stats), v, out);
     return graph.plan(handle);
   }
@@ -123,7 +157,9 @@ struct CudnnAttention::Forward {
 
 struct CudnnAttention::Backward {
   CudnnGraph graph;
-  CudnnTensor q, k, v, out, dout, stats, dq, dk, dv, scale, minus_infinity, one, delta, dq_sums;
+  Constants constants{graph};
+  CudnnTensor one{graph.constant(kFloat)};
+  CudnnTensor q, k, v, out, dout, stats, dq, dk, dv, delta, dq_sums;
   CudnnPlan plan;
 
   Backward(const AttentionArgs& a, cudnnHandle_t handle, Determinism determinism)
@@ -134,7 +170,6 @@ struct CudnnAttention::Backward {
     v = graph.tensor(l.keys_transposed(a.v)), out = graph.tensor(l.queries(a.out));
     dout = graph.tensor(l.queries(a.dout)), stats = graph.tensor(l.stats(a));
     dq = graph.tensor(l.queries(a.dq)), dk = graph.tensor(l.keys(a.dk)), dv = graph.tensor(l.keys(a.dv));
-    scale = graph.constant(), minus_infinity = graph.constant(), one = graph.constant();
     delta = graph.tensor(l.rows());
   }
 
@@ -149,8 +184,8 @@ struct CudnnAttention::Backward {
 
   CudnnTensor add_probabilities(const Layouts& l) {
     const CudnnTensor shifted = graph.between(l.scores(kFloat));
-    graph.pointwise(CUDNN_POINTWISE_SUB, {scaled_product(graph, l, q, k, scale), stats}, shifted);
-    const CudnnTensor masked = causal(graph, l, shifted, minus_infinity);
+    graph.pointwise(CUDNN_POINTWISE_SUB, {scaled_product(graph, l, q, k, constants.scale), stats}, shifted);
+    const CudnnTensor masked = causal(graph, l, shifted, constants);
     const CudnnTensor probabilities = graph.between(l.scores(kFloat));
     graph.pointwise(CUDNN_POINTWISE_EXP, {masked}, probabilities);
     return probabilities;
@@ -162,7 +197,7 @@ struct CudnnAttention::Backward {
     graph.matrix_product(dout, v, dp);
     graph.pointwise(CUDNN_POINTWISE_SUB, {dp, delta}, centred);
     graph.pointwise(CUDNN_POINTWISE_MUL, {centred, probabilities}, weighted);
-    graph.pointwise(CUDNN_POINTWISE_MUL, {weighted, scale}, scaled);
+    graph.pointwise(CUDNN_POINTWISE_MUL, {weighted, constants.scale}, scaled);
     return scaled;
   }
 
@@ -207,15 +242,11 @@ void CudnnAttention::forward(const AttentionArgs& a) {
   const std::size_t bytes = f.plan.scratch_bytes();
   context_.workspace().begin(bytes, 1);
   auto* scratch = context_.workspace().take<char>(bytes);
-  f.plan.run(handle_,
-             {{f.q, a.q.data},
-              {f.k, a.k.data},
-              {f.v, a.v.data},
-              {f.out, a.out.data},
-              {f.stats, a.lse},
-              {f.scale, &a.scale},
-              {f.minus_infinity, &kMinusInfinity}},
-             scratch);
+  std::vector<CudnnPlan::Pointer> pointers = {
+      {f.q, a.q.data}, {f.k, a.k.data}, {f.v, a.v.data}, {f.out, a.out.data}, {f.stats, a.lse}};
+  const ConstantValues values(a);
+  values.add_to(pointers, f.constants);
+  f.plan.run(handle_, pointers, scratch);
 }
 
 void CudnnAttention::backward(const AttentionArgs& a) {
@@ -239,11 +270,11 @@ void CudnnAttention::backward(const AttentionArgs& a) {
                                               {f.dq, a.dq.data},
                                               {f.dk, a.dk.data},
                                               {f.dv, a.dv.data},
-                                              {f.scale, &a.scale},
-                                              {f.minus_infinity, &kMinusInfinity},
                                               {f.one, &kOne},
                                               {f.delta, workspace.take<float>(rows)}};
   if (f.dq_sums.id) pointers.push_back({f.dq_sums, workspace.take<float>(sums)});
+  const ConstantValues values(a);
+  values.add_to(pointers, f.constants);
   f.plan.run(handle_, pointers, workspace.take<char>(bytes));
 }
 

@@ -12,12 +12,28 @@ bool on_16_bytes(const HeadRows& rows) {
          rows.head % 8 == 0;
 }
 
-bool is_within_one_chunk(const AttentionArgs& a) {
-  return a.chunk == 0 || a.first_query % a.chunk + a.queries <= a.chunk;
-}
+/// Queries of every sequence up to the first chunk that begins among them, then those of `chunks` whole
+/// chunks, then the rest.
+struct Cut {
+  int head = 0, chunks = 0, tail = 0;
+  explicit Cut(const AttentionArgs& a) {
+    const std::int64_t into = a.chunk == 0 ? 0 : a.first_query % a.chunk;
+    const bool one = a.chunk == 0 || into + a.queries <= a.chunk;
+    head = one ? a.queries : into == 0 ? 0 : static_cast<int>(a.chunk - into);
+    if (one) return;
+    chunks = static_cast<int>((a.queries - head) / a.chunk);
+    tail = static_cast<int>((a.queries - head) % a.chunk);
+  }
+  /// cuDNN's engines want two queries.
+  bool leaves_one_query(const AttentionArgs& a) const {
+    return head == 1 || tail == 1 || (chunks > 0 && a.chunk == 1);
+  }
+};
 
-bool is_whole_chunks(const AttentionArgs& a) {
-  return a.first_query % a.chunk == 0 && a.queries % a.chunk == 0 && a.chunk > 1;
+/// Whether the first key is of the first query's chunk and the last one at the last query.
+bool ends_with_its_keys(const AttentionArgs& a) {
+  return a.first_key + a.keys == a.first_query + a.queries && a.first_key <= a.first_query &&
+         (a.chunk == 0 || a.first_key / a.chunk == a.first_query / a.chunk);
 }
 
 bool are_on_16_bytes(const AttentionArgs& a) {
@@ -27,6 +43,19 @@ bool are_on_16_bytes(const AttentionArgs& a) {
 
 void move(HeadRows& rows, std::int64_t elements) {
   if (rows.data) rows.data = static_cast<char*>(rows.data) + elements * 2;
+}
+
+/// Queries [begin, end) of every sequence, with the keys of their first chunk before them.
+AttentionArgs queries_of(AttentionArgs a, int begin, int end) {
+  const std::int64_t query = a.first_query + begin,
+                     key = a.chunk == 0 ? a.first_key : std::max(a.first_key, query / a.chunk * a.chunk);
+  for (HeadRows* rows : {&a.q, &a.out, &a.dout, &a.dq}) move(*rows, begin * rows->row);
+  for (HeadRows* rows : {&a.k, &a.v, &a.dk, &a.dv}) move(*rows, (key - a.first_key) * rows->row);
+  a.lse += begin;
+  a.queries = end - begin;
+  a.keys = static_cast<int>(a.first_query + end - key);
+  a.first_query = query, a.first_key = key;
+  return a;
 }
 
 /// Sequence `b`, whose chunks become the batch.
@@ -56,27 +85,38 @@ AttentionArgs chunk_of_sequences(AttentionArgs a, int c) {
   return a;
 }
 
+/// lse is [B, A, S], so one stride steps over the chunks of one sequence or over the sequences, not over
+/// both.
+void add_whole_chunks(std::vector<AttentionArgs>& pieces, const AttentionArgs& a) {
+  const int chunks = static_cast<int>(a.queries / a.chunk);
+  for (int b = 0; a.batch <= chunks && b < a.batch; ++b) pieces.push_back(chunks_of_sequence(a, b));
+  for (int c = 0; a.batch > chunks && c < chunks; ++c) pieces.push_back(chunk_of_sequences(a, c));
+}
+
 }  // namespace
 
 std::string_view why_not_cudnn(const AttentionArgs& a) {
+  constexpr int kFewQueries = 64;  // of a cache: a plan for each length would cost more
   if (a.dtype != DType::bf16) return "fp32";
   if (a.width % 8 != 0) return "heads not a multiple of 8 wide";
   if (a.query_documents.data) return "documents";
   if (a.dropout != 0) return "dropout of probabilities";
-  if (a.queries != a.keys || a.first_query != a.first_key || a.queries == 1) return "a cache of keys";
+  if (!ends_with_its_keys(a)) return "keys that the last query does not see";
+  if (a.queries == 1 || (a.queries < a.keys && a.queries < kFewQueries))
+    return "few queries of a cache of keys";
   if (!are_on_16_bytes(a)) return "rows off 16 bytes";
-  if (!is_within_one_chunk(a) && !is_whole_chunks(a)) return "chunks that do not divide the sequence";
+  if (Cut(a).leaves_one_query(a)) return "chunks of a single query";
   return {};
 }
 
-// lse is [B, A, S], so one stride steps over the chunks of one sequence or over the sequences, not over both.
 std::vector<AttentionArgs> causal_pieces(const AttentionArgs& args) {
   if (!why_not_cudnn(args).empty()) return {};
-  if (is_within_one_chunk(args)) return {args};
+  const Cut cut(args);
   std::vector<AttentionArgs> pieces;
-  const int chunks = static_cast<int>(args.queries / args.chunk);
-  for (int b = 0; args.batch <= chunks && b < args.batch; ++b) pieces.push_back(chunks_of_sequence(args, b));
-  for (int c = 0; args.batch > chunks && c < chunks; ++c) pieces.push_back(chunk_of_sequences(args, c));
+  if (cut.head > 0) pieces.push_back(queries_of(args, 0, cut.head));
+  const int last = args.queries - cut.tail;
+  if (cut.chunks > 0) add_whole_chunks(pieces, queries_of(args, cut.head, last));
+  if (cut.tail > 0) pieces.push_back(queries_of(args, last, args.queries));
   return pieces;
 }
 

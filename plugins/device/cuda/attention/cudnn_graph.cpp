@@ -120,12 +120,20 @@ void CudnnGraph::add_pointwise(CudnnObject mode, const Operands& from, CudnnTens
   add_operation(std::move(operation));
 }
 
-void CudnnGraph::pointwise(cudnnPointwiseMode_t mode, const Operands& from, CudnnTensor to) {
+void CudnnGraph::pointwise_in(cudnnDataType_t type, cudnnPointwiseMode_t mode, const Operands& from,
+                              CudnnTensor to) {
   CudnnObject description(CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
   description.set(CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, mode);
-  description.set(CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE,
-                  mode == CUDNN_POINTWISE_CMP_GE ? CUDNN_DATA_BOOLEAN : CUDNN_DATA_FLOAT);
+  description.set(CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, type);
   add_pointwise(std::move(description), from, to);
+}
+
+void CudnnGraph::pointwise(cudnnPointwiseMode_t mode, const Operands& from, CudnnTensor to) {
+  pointwise_in(mode == CUDNN_POINTWISE_CMP_GE ? CUDNN_DATA_BOOLEAN : CUDNN_DATA_FLOAT, mode, from, to);
+}
+
+void CudnnGraph::integers(cudnnPointwiseMode_t mode, const Operands& from, CudnnTensor to) {
+  pointwise_in(CUDNN_DATA_INT32, mode, from, to);
 }
 
 void CudnnGraph::index(CudnnTensor like, std::int64_t axis, CudnnTensor to) {

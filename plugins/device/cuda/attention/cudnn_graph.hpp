@@ -78,9 +78,9 @@ class CudnnGraph {
   CudnnTensor tensor(const CudnnLayout& layout) { return add_tensor(layout, Kind::memory); }
   /// Exists inside the fused kernel only.
   CudnnTensor between(const CudnnLayout& layout) { return add_tensor(layout, Kind::between); }
-  /// One f32 from host memory.
-  CudnnTensor constant() {
-    return add_tensor({CUDNN_DATA_FLOAT, {1, 1, 1, 1}, {1, 1, 1, 1}}, Kind::constant);
+  /// One number from host memory.
+  CudnnTensor constant(cudnnDataType_t type) {
+    return add_tensor({type, {1, 1, 1, 1}, {1, 1, 1, 1}}, Kind::constant);
   }
 
   struct Operands {
@@ -89,6 +89,8 @@ class CudnnGraph {
     CudnnTensor selector = {};  ///< of CUDNN_POINTWISE_BINARY_SELECT
   };
   void pointwise(cudnnPointwiseMode_t mode, const Operands& from, CudnnTensor to);
+  /// The same of i32.
+  void integers(cudnnPointwiseMode_t mode, const Operands& from, CudnnTensor to);
   /// to[…, i, …] = i along `axis`, an i32.
   void index(CudnnTensor like, std::int64_t axis, CudnnTensor to);
   void matrix_product(CudnnTensor a, CudnnTensor b, CudnnTensor to);
@@ -104,6 +106,7 @@ class CudnnGraph {
   const CudnnObject& object(CudnnTensor tensor) const {
     return tensors_.at(static_cast<std::size_t>(tensor.id - 1));
   }
+  void pointwise_in(cudnnDataType_t type, cudnnPointwiseMode_t mode, const Operands& from, CudnnTensor to);
   void add_pointwise(CudnnObject mode, const Operands& from, CudnnTensor to);
   void add_operation(CudnnObject operation);
 
