@@ -9,9 +9,11 @@
 namespace caravan::cuda {
 namespace {
 
-/// Enough rows for the products to run at speed, few enough for half a gibibyte where the vocabulary allows.
+/// Enough rows for the products to run at speed, few enough for a gibibyte where the vocabulary allows. Each
+/// block reads and writes all of dw in f32, which takes 2/3 of the time of its products with 1024 rows on an
+/// H200, and 1/6 with 4096.
 std::int64_t block_rows(const Head& head) {
-  constexpr std::int64_t kBytes = std::int64_t{512} << 20, kLeast = 1024, kMost = 8192, kStep = 128;
+  constexpr std::int64_t kBytes = std::int64_t{1} << 30, kLeast = 4096, kMost = 8192, kStep = 128;
   const std::int64_t row_bytes = std::max<std::int64_t>(head.w.rows, 1) * std::int64_t{sizeof(float)};
   const std::int64_t rows = head.x.rows, most = std::clamp(kBytes / row_bytes, kLeast, kMost);
   const std::int64_t blocks = std::max<std::int64_t>(ceil_div(rows, most), 1);
