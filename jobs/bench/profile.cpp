@@ -24,6 +24,29 @@ std::size_t arguments_of(const std::string& name) {
   return name.size();
 }
 
+/// Intervals that come by their begin, joined.
+class Union {
+ public:
+  void add(const DeviceActivity& activity) {
+    if (is_empty_) begin_ = end_ = activity.start_ns;
+    is_empty_ = false;
+    longest_gap_ = std::max(longest_gap_, activity.start_ns - end_);
+    covered_ += std::max<std::int64_t>(activity.end_ns - std::max(end_, activity.start_ns), 0);
+    end_ = std::max(end_, activity.end_ns);
+  }
+  std::int64_t span() const { return end_ - begin_; }
+  std::int64_t covered() const { return covered_; }
+  std::int64_t longest_gap() const { return longest_gap_; }
+
+ private:
+  bool is_empty_ = true;
+  std::int64_t begin_ = 0, end_ = 0, covered_ = 0, longest_gap_ = 0;
+};
+
+double seconds(std::int64_t nanoseconds) {
+  return 1e-9 * static_cast<double>(nanoseconds);
+}
+
 }  // namespace
 
 std::string short_name(const std::string& kernel) {
@@ -37,18 +60,19 @@ std::string short_name(const std::string& kernel) {
 
 Profile summarise(const std::vector<DeviceActivity>& activities) {
   Profile profile;
-  if (activities.empty()) return profile;
   std::map<std::string, KernelTime> by_name;
-  std::int64_t end = activities.front().start_ns, idle = 0;
+  Union all, computing;
   for (const DeviceActivity& activity : activities) {
     KernelTime& kernel = by_name[short_name(activity.name)];
     ++kernel.calls;
-    kernel.seconds += 1e-9 * static_cast<double>(activity.end_ns - activity.start_ns);
-    idle += std::max<std::int64_t>(activity.start_ns - end, 0);
-    end = std::max(end, activity.end_ns);
+    kernel.seconds += seconds(activity.end_ns - activity.start_ns);
+    all.add(activity);
+    if (!activity.is_exchange) computing.add(activity);
   }
-  profile.span_s = 1e-9 * static_cast<double>(end - activities.front().start_ns);
-  profile.idle_s = 1e-9 * static_cast<double>(idle);
+  profile.span_s = seconds(all.span());
+  profile.idle_s = seconds(all.span() - all.covered());
+  profile.longest_gap_s = seconds(all.longest_gap());
+  profile.exchanges_s = seconds(all.covered() - computing.covered());
   for (auto& [name, kernel] : by_name) {
     kernel.name = name;
     profile.kernels.push_back(std::move(kernel));
@@ -67,8 +91,12 @@ std::string as_text(const Profile& profile, int steps) {
                         static_cast<double>(kernel.calls) / count, 100 * kernel.seconds / profile.span_s,
                         kernel.name.substr(0, 110));
   }
-  text += fmt::format("{:>9.3f} {:>7} {:>5.1f}%  idle\n", 1e3 * profile.idle_s / count, "",
-                      100 * profile.idle_fraction());
+  const auto row = [&](double of_all, const std::string& what) {
+    text += fmt::format("{:>9.3f} {:>7} {:>5.1f}%  {}\n", 1e3 * of_all / count, "",
+                        100 * profile.fraction(of_all), what);
+  };
+  if (profile.exchanges_s > 0) row(profile.exchanges_s, "exchanges that nothing hides");
+  row(profile.idle_s, fmt::format("idle, at most {:.0f} us at a time", 1e6 * profile.longest_gap_s));
   return text;
 }
 

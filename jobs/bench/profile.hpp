@@ -18,8 +18,10 @@ struct KernelTime {
 struct Profile {
   std::vector<KernelTime> kernels;  ///< longest first
   double span_s = 0;
-  double idle_s = 0;  ///< of the span, nothing ran
-  double idle_fraction() const { return span_s > 0 ? idle_s / span_s : 0; }
+  double idle_s = 0;         ///< of the span, nothing ran
+  double longest_gap_s = 0;  ///< in which nothing ran
+  double exchanges_s = 0;    ///< of the span, exchanges between devices ran and nothing else did
+  double fraction(double seconds) const { return span_s > 0 ? seconds / span_s : 0; }
 };
 
 /// `activities` by start; they may overlap.

@@ -29,7 +29,11 @@ nlohmann::ordered_json as_json(const Profile& profile) {
   nlohmann::ordered_json kernels = nlohmann::ordered_json::array();
   for (const KernelTime& kernel : profile.kernels)
     kernels.push_back({{"name", kernel.name}, {"calls", kernel.calls}, {"seconds", kernel.seconds}});
-  return {{"span_s", profile.span_s}, {"idle_fraction", profile.idle_fraction()}, {"kernels", kernels}};
+  return {{"span_s", profile.span_s},
+          {"idle_fraction", profile.fraction(profile.idle_s)},
+          {"longest_gap_s", profile.longest_gap_s},
+          {"exchanges_alone_fraction", profile.fraction(profile.exchanges_s)},
+          {"kernels", kernels}};
 }
 
 std::string as_json(const Options& options, const StepTiming& timing, int ranks) {

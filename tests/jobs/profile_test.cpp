@@ -19,7 +19,7 @@ TEST(Profile, names_kernels_without_namespaces_return_type_and_arguments) {
 TEST(Profile, is_empty_where_nothing_ran) {
   const Profile profile = summarise({});
   EXPECT_TRUE(profile.kernels.empty());
-  EXPECT_EQ(profile.idle_fraction(), 0);
+  EXPECT_EQ(profile.fraction(profile.idle_s), 0);
 }
 
 TEST(Profile, adds_up_calls_of_one_name_longest_first) {
@@ -36,8 +36,30 @@ TEST(Profile, is_idle_only_where_nothing_at_all_runs) {
   // 0–40 with an overlap and one inside another, a gap of 10, then 50–100.
   const Profile profile = summarise({{"a", 0, 30}, {"b", 20, 40}, {"c", 22, 25}, {"d", 50, 100}});
   EXPECT_DOUBLE_EQ(profile.idle_s, 10e-9);
-  EXPECT_DOUBLE_EQ(profile.idle_fraction(), 0.1);
-  EXPECT_THAT(as_text(profile, 1), HasSubstr(" 10.0%  idle"));
+  EXPECT_DOUBLE_EQ(profile.fraction(profile.idle_s), 0.1);
+  EXPECT_THAT(as_text(profile, 1), HasSubstr(" 10.0%  idle, at most 0 us at a time"));
+}
+
+TEST(Profile, names_the_longest_gap) {
+  const Profile profile =
+      summarise({{"a", 0, 1000}, {"b", 4000, 9000}, {"c", 30000, 31000}, {"d", 32000, 33000}});
+  EXPECT_DOUBLE_EQ(profile.longest_gap_s, 21e-6);
+  EXPECT_THAT(as_text(profile, 1), HasSubstr("idle, at most 21 us at a time"));
+}
+
+TEST(Profile, says_how_long_exchanges_ran_alone) {
+  // Of an exchange of 60 the first 10 and the 20 after both products; another is hidden.
+  const Profile profile = summarise(
+      {{"send", 0, 60, true}, {"a", 10, 30}, {"b", 25, 40}, {"c", 60, 100}, {"send", 70, 80, true}});
+  EXPECT_DOUBLE_EQ(profile.exchanges_s, 30e-9);
+  EXPECT_EQ(profile.idle_s, 0);
+  EXPECT_THAT(as_text(profile, 1), HasSubstr(" 30.0%  exchanges that nothing hides"));
+}
+
+TEST(Profile, says_nothing_of_exchanges_where_all_are_hidden) {
+  const Profile profile = summarise({{"a", 0, 100}, {"send", 20, 80, true}});
+  EXPECT_EQ(profile.exchanges_s, 0);
+  EXPECT_THAT(as_text(profile, 1), ::testing::Not(HasSubstr("exchanges")));
 }
 
 }  // namespace

@@ -55,7 +55,9 @@ DeviceActivity read(const CUpti_Activity* record) {
   if (record->kind == CUPTI_ACTIVITY_KIND_MEMCPY) return timed<CUpti_ActivityMemcpy6>("copy", record);
   if (record->kind == CUPTI_ACTIVITY_KIND_MEMSET) return timed<CUpti_ActivityMemset4>("fill", record);
   const auto* kernel = reinterpret_cast<const CUpti_ActivityKernel10*>(record);
-  return timed<CUpti_ActivityKernel10>(demangled(kernel->name), record);
+  DeviceActivity activity = timed<CUpti_ActivityKernel10>(demangled(kernel->name), record);
+  activity.is_exchange = activity.name.starts_with("ncclDevKernel");
+  return activity;
 }
 
 void CUPTIAPI give_buffer(std::uint8_t** buffer, std::size_t* size, std::size_t* most_records) {
