@@ -1,5 +1,6 @@
 #include "core/run/group_exchange.hpp"
 
+#include <exception>
 #include <utility>
 
 #include "caravan/check.hpp"
@@ -30,6 +31,22 @@ GroupExchange::GroupExchange(Device& device, ParameterStore& store, const Parame
       reduce_last_(*this, "reduction of", Lane::shard, &GroupExchange::start_reduction,
                    &GroupExchange::finish_last_reduction) {}
 
+GroupExchange::~GroupExchange() {
+  if (early_gather_.pending() && std::uncaught_exceptions() == 0) ranks_.wait(early_gather_);
+}
+
+void GroupExchange::gather_early() {
+  CARAVAN_EXPECT(room_.holder == nullptr);
+  room_.holder = this;
+  early_gather_ = gather_weights();
+}
+
+void GroupExchange::weights_changed() {
+  if (room_.holder != this) return;
+  ranks_.wait(early_gather_);
+  room_.holder = nullptr;
+}
+
 void GroupExchange::start_step(GradientReducer* replicas) {
   replicas_ = replicas;
   is_first_ = true;
@@ -59,11 +76,11 @@ void GroupExchange::finish_step() {
 }
 
 Ticket GroupExchange::post_gather() {
-  if (!group_.is_divided() || room_.holder == this) return {};
+  if (!group_.is_divided() || (room_.holder == this && !early_gather_.pending())) return {};
   room_.holder = this;
   ++traffic_.gathers;
   begins(ActionKind::unshard, gather_);
-  Ticket ticket = ranks_.post_all_gather(group_.own_weights, group_.weights);
+  Ticket ticket = early_gather_.pending() ? std::move(early_gather_) : gather_weights();
   is_posted(ticket);
   return ticket;
 }

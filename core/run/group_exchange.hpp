@@ -31,6 +31,8 @@ class GroupExchange {
   GroupExchange(Device& device, ParameterStore& store, const ParameterGroup& group, Communicator& ranks,
                 RepeatedGradients& repeated, WeightRoom& room);
   GroupExchange(const GroupExchange&) = delete;
+  /// Waits for a gather that no walk came for, but not while an exception unwinds.
+  ~GroupExchange();
 
   const ParameterGroup& group() const noexcept { return group_; }
   /// Before the first backward of a step. `replicas` sums the final stretch over ranks that hold the same;
@@ -47,6 +49,11 @@ class GroupExchange {
   /// A stage has added its last to the gradients; of the last one they are summed over the ranks.
   void stage_is_done();
   void finish_step();
+
+  /// Posts the gathering of weights that have changed, for the next walk that wants them.
+  void gather_early();
+  /// The room's weights are old from here on.
+  void weights_changed();
 
   // In walks.
   /// The backward to come is the step's last of this group.
@@ -82,8 +89,9 @@ class GroupExchange {
     Lane lane_;
     Action start_, finish_;
   };
-  /// Nothing is posted when the weights are whole and the newest already.
+  /// Nothing is posted when the weights are whole and the newest already, or on their way.
   Ticket post_gather();
+  Ticket gather_weights() { return ranks_.post_all_gather(group_.own_weights, group_.weights); }
   /// Of the room's gradients; nobody adds to them until it is over.
   Ticket post_reduction();
   /// The stretch then holds the sum of all reductions of the step, the first of which replaces what it held.
@@ -110,7 +118,7 @@ class GroupExchange {
   WeightRoom& room_;
   GradientReducer* replicas_ = nullptr;
   int stages_ = 0, stages_left_ = 0;
-  Ticket planned_gather_, planned_reduction_;
+  Ticket planned_gather_, planned_reduction_, early_gather_;
   bool is_first_ = true, is_final_ = false;
   std::uint64_t under_way_ = 0;  ///< id of the last ticket that is not known to be over
   GroupTraffic traffic_;

@@ -87,7 +87,12 @@ void ShardedParameters::finish_step() {
 }
 
 void ShardedParameters::weights_changed() {
-  for (auto& [number, room] : rooms_) room.holder = nullptr;
+  for (GroupExchange& exchange : exchanges_) exchange.weights_changed();
+}
+
+GroupExchange* ShardedParameters::first_gathered() {
+  const StageGroups& first = stages_.front();
+  return first.visits().empty() || !first.visits().front().gathers ? nullptr : first.exchanges().front();
 }
 
 }  // namespace caravan

@@ -59,8 +59,10 @@ class ShardedParameters {
   void start_step(GradientReducer* replicas);
   /// Returns when every stretch holds the sum over all ranks.
   void finish_step();
-  /// Gathered weights are old from here on.
+  /// The update of the weights begins: what was gathered is old.
   void weights_changed();
+  /// What the next step gathers first; null where walks gather nothing.
+  GroupExchange* first_gathered();
   const std::deque<GroupExchange>& exchanges() const noexcept { return exchanges_; }
 
  private:

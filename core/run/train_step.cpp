@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <limits>
 #include <numeric>
 
@@ -19,6 +20,13 @@ std::uint64_t step_seed(std::uint64_t seed, std::int64_t step) {
 }
 
 namespace {
+
+/// Whether the first element of `part` is one of `whole`.
+bool begins_in(const TensorView& whole, const TensorView& part) {
+  const auto* const first = static_cast<const std::byte*>(whole.data);
+  const auto* const at = static_cast<const std::byte*>(part.data);
+  return first <= at && at < first + whole.bytes();
+}
 
 /// With one micro-batch and nobody else's rows a gradient is final as soon as its operator has written it.
 /// The operator then adds up the squares on the way, and the norm needs no pass over this gradient.
@@ -47,7 +55,7 @@ TrainStep::TrainStep(Parts parts)
     }
   }
   for (const auto& parameter : parts_.parameters.parameters()) parameters_.push_back(parameter.get());
-  updates_ = update_groups(parts_.parameters, parts_.optimizer);
+  order_updates();
   start_clip();
 }
 
@@ -110,9 +118,28 @@ void TrainStep::update(const Posted& step) {
   parts_.pipeline.tensors.all_reduce(squares_, ReduceOp::sum);
   enter(parts_.whereabouts, "the optimizer's update");
   ops.clip_factor({squares_, clip_, step.settings.max_norm});
-  for (const UpdateGroup& group : updates_)
-    parts_.optimizer.update(ops, {step.settings.step, step.settings.lr, clip_}, group);
   if (parts_.sharded) parts_.sharded->weights_changed();
+  const auto update = [&](std::span<const UpdateGroup> groups) {
+    for (const UpdateGroup& group : groups)
+      parts_.optimizer.update(ops, {step.settings.step, step.settings.lr, clip_}, group);
+  };
+  update(std::span(updates_).first(updates_before_gather_));
+  if (first_gathered_) first_gathered_->gather_early();
+  update(std::span(updates_).subspan(updates_before_gather_));
+}
+
+/// What the next step begins with is updated first and travels while the rest is.
+void TrainStep::order_updates() {
+  updates_ = update_groups(parts_.parameters, parts_.optimizer);
+  first_gathered_ = parts_.sharded ? parts_.sharded->first_gathered() : nullptr;
+  if (!first_gathered_) return;
+  const TensorView& own = first_gathered_->group().own_weights;
+  const auto is_gathered = [&](const UpdateGroup& update) {
+    const TensorView& weight = update.weight.empty() ? update.master : update.weight;
+    return begins_in(own, weight) || begins_in(weight, own);
+  };
+  const auto rest = std::stable_partition(updates_.begin(), updates_.end(), is_gathered);
+  updates_before_gather_ = static_cast<std::size_t>(rest - updates_.begin());
 }
 
 void TrainStep::balance(Posted& step) {

@@ -105,6 +105,7 @@ class TrainStep {
   void add_rows(StepResult& result, const Posted& step);
   void check_finite(const StepResult& result, const Posted& step);
   void start_clip();
+  void order_updates();
   void zero_counters();
 
   /// [collective] Sums host values over every rank that holds other rows or stages.
@@ -116,6 +117,8 @@ class TrainStep {
   TensorView squares_, clip_;
   std::optional<SharedParameters> shared_;
   std::vector<UpdateGroup> updates_;
+  GroupExchange* first_gathered_ = nullptr;  ///< by the next step; null: nothing
+  std::size_t updates_before_gather_ = 0;
   std::vector<Buffer*> counters_;
   std::vector<Parameter*> parameters_;  ///< all
   std::array<Posted, kMostPosted> steps_;

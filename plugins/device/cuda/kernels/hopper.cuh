@@ -47,7 +47,8 @@ __device__ inline void store_at(std::uint32_t to, int value, std::uint32_t barri
       "{\n.reg .b32 remote, remote_barrier;\n"
       "mapa.shared::cluster.u32 remote, %0, %3;\n"
       "mapa.shared::cluster.u32 remote_barrier, %2, %3;\n"
-      "st.async.shared::cluster.mbarrier::complete_tx::bytes.u32 [remote], %1, [remote_barrier];\n}" ::"r"(to),
+      "st.async.shared::cluster.mbarrier::complete_tx::bytes.u32 [remote], %1, [remote_barrier];\n}" ::"r"(
+          to),
       "r"(value), "r"(barrier), "r"(rank)
       : "memory");
 }
