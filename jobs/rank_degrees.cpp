@@ -11,8 +11,13 @@ void declare_degrees(CLI::App& app, RankDegrees& degrees) {
   add_integer(app, "--expert", degrees.expert, "[1, 1048576]", "Ranks among which experts are divided");
 }
 
+void declare_context(CLI::App& app, RankDegrees& degrees) {
+  add_integer(app, "--context", degrees.context, "[1, 1048576]", "Ranks among which sequences are divided");
+}
+
 std::unique_ptr<Mesh> make_mesh(Communicator& world, const RankDegrees& degrees, Device& device) {
   const MeshLayout layout({.dp_shard = -1,
+                           .cp = narrow<int>({"--context", degrees.context}),
                            .tp = narrow<int>({"--tensor", degrees.tensor}),
                            .ep = narrow<int>({"--expert", degrees.expert})},
                           world.size());

@@ -39,7 +39,7 @@ Shape ContextRows::memory(const BatchShape& shape, std::int64_t width) const {
 }
 
 TensorView ContextRows::own(const BatchShape& shape, TensorView memory) const {
-  return block(memory, ranks_->tensors.rank()).rows(0, shape.tokens());
+  return block(memory, rank()).rows(0, shape.tokens());
 }
 
 TensorView ContextRows::block(TensorView memory, int rank) const {
@@ -48,11 +48,11 @@ TensorView ContextRows::block(TensorView memory, int rank) const {
 }
 
 Ticket ContextRows::post_gather(TensorView memory) const {
-  return ranks_->tensors.post_all_gather(block(memory, ranks_->tensors.rank()), memory);
+  return ranks_->tensors.post_all_gather(block(memory, rank()), memory);
 }
 
 Ticket ContextRows::post_sum(TensorView memory) const {
-  return ranks_->tensors.post_reduce_scatter(memory, block(memory, ranks_->tensors.rank()), ReduceOp::sum);
+  return ranks_->tensors.post_reduce_scatter(memory, block(memory, rank()), ReduceOp::sum);
 }
 
 void ContextRows::put_together(Device& device, const BatchShape& shape, TensorView memory,

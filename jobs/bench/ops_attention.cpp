@@ -1,7 +1,7 @@
+#include "jobs/bench/ops_attention.hpp"
+
 #include <algorithm>
 #include <cmath>
-
-#include "jobs/bench/ops_cases.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -12,9 +12,8 @@ double visible_pairs(const OpsShape& s) {
   return static_cast<double>(s.tokens()) * span / 2;
 }
 
-/// 2 products of head_dim for each pair and head.
 double forward_flops(const OpsShape& s) {
-  return 4 * visible_pairs(s) * static_cast<double>(s.heads * s.head_dim);
+  return attention_flops(s, visible_pairs(s));
 }
 
 /// Queries, keys and values inside one matrix [T, (A+2G)·D], as the attention layer has them.
@@ -36,7 +35,7 @@ Inputs inputs(BenchMemory& memory, const OpsShape& s) {
   in.lse = memory.zeros(DType::f32, {s.batch, s.heads, s.sequence});
   in.q_bytes = memory.compute_bytes() * static_cast<double>(s.tokens() * s.heads * s.head_dim);
   in.qkv_bytes = memory.compute_bytes() * static_cast<double>(s.tokens() * columns);
-  in.scale = 1 / std::sqrt(static_cast<float>(s.head_dim));
+  in.scale = attention_scale(s);
   return in;
 }
 
@@ -68,22 +67,12 @@ OpCase attention_forward_large(BenchMemory& memory, const OpsShape& s) {
 
 OpCase attention_backward(BenchMemory& memory, const OpsShape& s) {
   const Inputs in = inputs(memory, s);
-  const AttentionForward f = forward_args(in, s);
-  memory.device().ops().attention_forward(f);
   const TensorView dqkv = memory.output(in.qkv.shape);
   const TensorView rows = dqkv.reshape({s.batch, s.sequence, s.heads + 2 * s.kv_heads, s.head_dim});
-  AttentionBackward args;
-  args.q = f.q;
-  args.k = f.k;
-  args.v = f.v;
-  args.out = f.out;
-  args.lse = f.lse;
-  args.dout = memory.random(f.out.shape);
+  AttentionBackward args = backward_of(memory, forward_args(in, s));
   args.dq = rows.slice(2, 0, s.heads);
   args.dk = rows.slice(2, s.heads, s.heads + s.kv_heads);
   args.dv = rows.slice(2, s.heads + s.kv_heads, s.heads + 2 * s.kv_heads);
-  args.mask = f.mask;
-  args.scale = f.scale;
   // The recomputed scores are not counted.
   return {2 * in.qkv_bytes + 2 * in.q_bytes, 2 * forward_flops(s),
           [args](Ops& ops) { ops.attention_backward(args); }};
@@ -97,7 +86,7 @@ OpCase attention_decode(BenchMemory& memory, const OpsShape& s) {
   args.out = memory.output({s.batch, 1, s.heads, s.head_dim});
   args.lse = memory.zeros(DType::f32, {s.batch, s.heads, 1});
   args.mask.first_query = s.sequence - 1;
-  args.scale = 1 / std::sqrt(static_cast<float>(s.head_dim));
+  args.scale = attention_scale(s);
   return {static_cast<double>(args.k.bytes() + args.v.bytes()),
           4 * static_cast<double>(s.tokens() * s.heads * s.head_dim),
           [args](Ops& ops) { ops.attention_forward(args); }};
@@ -135,6 +124,28 @@ OpCase qk_prepare_backward(BenchMemory& memory, const OpsShape& s) {
 }
 
 }  // namespace
+
+double attention_flops(const OpsShape& shape, double pairs) {
+  return 4 * pairs * static_cast<double>(shape.heads * shape.head_dim);
+}
+
+float attention_scale(const OpsShape& shape) {
+  return 1 / std::sqrt(static_cast<float>(shape.head_dim));
+}
+
+AttentionBackward backward_of(BenchMemory& memory, const AttentionForward& forward) {
+  memory.device().ops().attention_forward(forward);
+  AttentionBackward args;
+  args.q = forward.q;
+  args.k = forward.k;
+  args.v = forward.v;
+  args.out = forward.out;
+  args.lse = forward.lse;
+  args.dout = memory.random(forward.out.shape);
+  args.mask = forward.mask;
+  args.scale = forward.scale;
+  return args;
+}
 
 const std::vector<NamedCase>& attention_cases() {
   static const std::vector<NamedCase> cases = {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "caravan/check.hpp"
 #include "caravan/checked.hpp"
 #include "commit.hpp"  // generated
 #include "jobs/bench/ops_run.hpp"
@@ -34,12 +35,13 @@ std::string as_json(const OpsReport& report) {
                        {"flops_per_s", r.flops / r.seconds},
                        {"stream_bytes_per_s", r.stream_bandwidth},
                        {"fraction_of_limit", r.fraction}});
+    if (r.of_share > 0) results.back()["time_by_share_of_whole"] = r.of_share;
   }
   const OpsShape& s = report.shape;
   const nlohmann::ordered_json shape = {
       {"batch", s.batch},       {"sequence", s.sequence},     {"width", s.width},     {"heads", s.heads},
       {"kv_heads", s.kv_heads}, {"head_dim", s.head_dim},     {"experts", s.experts}, {"top_k", s.top_k},
-      {"hidden", s.hidden},     {"vocabulary", s.vocabulary}, {"chunk", s.chunk}};
+      {"hidden", s.hidden},     {"vocabulary", s.vocabulary}, {"chunk", s.chunk},     {"context", s.context}};
   const nlohmann::ordered_json all = {{"device", report.device},
                                       {"commit", CARAVAN_COMMIT},
                                       {"peak_flops_per_s", report.peak.flops_per_s},
@@ -47,6 +49,18 @@ std::string as_json(const OpsReport& report) {
                                       {"shape", shape},
                                       {"operators", results}};
   return all.dump(2) + "\n";
+}
+
+/// Of what one context rank does with an equal share of the whole.
+std::string comparisons(const OpsReport& report) {
+  std::string text;
+  for (const OpResult& r : report.results) {
+    if (r.of_share == 0) continue;
+    text +=
+        fmt::format("{}{}, of one of {} ranks, takes {:.2f} times 1/{} of the time of the whole\n",
+                    text.empty() ? "\n" : "", r.name, report.shape.context, r.of_share, report.shape.context);
+  }
+  return text;
 }
 
 std::string as_table(const OpsReport& report) {
@@ -63,7 +77,7 @@ std::string as_table(const OpsReport& report) {
                         r.bytes / 1e6, r.flops / 1e6, r.seconds * 1e3, r.bytes / r.seconds / 1e9,
                         r.flops / r.seconds / 1e9, 100 * r.fraction);
   }
-  return text;
+  return text + comparisons(report);
 }
 
 /// The largest tensors of the cases, before any is made.
@@ -80,6 +94,10 @@ void check_sizes(const OpsShape& shape) {
   check({batch, sequence, vocabulary});
   check({batch, sequence, {"--heads", shape.heads}, {"--head-dim", shape.head_dim}});
   check({{"--kv-heads", shape.kv_heads}, {"--head-dim", shape.head_dim}, dim});
+  CARAVAN_CHECK(shape.context == 1 || shape.sequence / 2 >= shape.context, ConfigError,
+                fmt::format("--sequence {} with --context {} (each rank has two blocks, and each block a "
+                            "token). A longer --sequence, or fewer ranks?",
+                            shape.sequence, shape.context));
 }
 
 int run(const Options& options) {
@@ -118,6 +136,8 @@ std::function<int()> declare_bench_ops(CLI::App& app) {
   size("--hidden", shape.hidden, "Width of the feed-forward network and of an expert");
   size("--vocab", shape.vocabulary, "Vocabulary");
   add_integer(app, "--chunk", shape.chunk, "[0, 16777216]", "Chunk of the attention; 0: the whole sequence");
+  size("--context", shape.context,
+       "Context ranks: above 1, attention of the first of them too, beside its share of the whole");
   return [options] { return run(*options); };
 }
 

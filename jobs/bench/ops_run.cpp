@@ -43,12 +43,36 @@ struct Limits {
 OpResult measure(Device& device, const NamedCase& named, const OpsShape& shape, Limits& limits) {
   BenchMemory memory(device);
   const OpCase one = named.make(memory, shape);
-  OpResult result{named.name, one.bytes, one.flops, 0, limits.streams.of(one.bytes), 0};
+  OpResult result{named.name, one.bytes, one.flops, 0, limits.streams.of(one.bytes), 0, 0};
   result.seconds = median_seconds(
       device, [&] { one.run(device.ops()); }, limits.rule);
   const double compute = limits.peak_flops > 0 ? one.flops / limits.peak_flops : 0;
   result.fraction = std::max(compute, one.bytes / result.stream_bandwidth) / result.seconds;
   return result;
+}
+
+/// "attention_forward" of "attention_forward/context".
+std::string_view whole_of(std::string_view name) {
+  return name.substr(0, name.find('/'));
+}
+
+bool is_wanted(std::string_view name, const std::string& only, const std::vector<NamedCase>& of_ranks) {
+  const auto is_chosen = [&](std::string_view each) { return each.find(only) != std::string_view::npos; };
+  return is_chosen(name) || std::any_of(of_ranks.begin(), of_ranks.end(), [&](const NamedCase& rank) {
+           return whole_of(rank.name) == name && is_chosen(rank.name);
+         });
+}
+
+void compare_with_whole(const std::vector<NamedCase>& of_ranks, OpsReport& report) {
+  const auto find = [&](std::string_view name) {
+    return std::find_if(report.results.begin(), report.results.end(),
+                        [&](const OpResult& result) { return result.name == name; });
+  };
+  for (const NamedCase& named : of_ranks) {
+    const auto rank = find(named.name), whole = find(whole_of(named.name));
+    if (rank == report.results.end() || whole == report.results.end()) continue;
+    rank->of_share = rank->seconds / whole->seconds * static_cast<double>(report.shape.context);
+  }
 }
 
 }  // namespace
@@ -57,10 +81,11 @@ OpsReport measure_ops(Device& device, const OpsShape& shape, const OpsSelection&
   OpsReport report{device.description(), {}, shape, {}};
   report.peak = device.memory() == Memory::host ? measure_fma_peak() : measure_matrix_rate(device);
   Limits limits{report.peak.flops_per_s, StreamLimits(device), selection.timing};
-  for (const auto* group :
-       {&linear_cases(), &attention_cases(), &expert_cases(), &elementwise_cases(), &loss_cases()}) {
+  const std::vector<NamedCase> of_ranks = shape.context > 1 ? context_cases() : std::vector<NamedCase>{};
+  for (const auto* group : {&linear_cases(), &attention_cases(), &of_ranks, &expert_cases(),
+                            &elementwise_cases(), &loss_cases()}) {
     for (const NamedCase& named : *group) {
-      if (std::string_view(named.name).find(selection.only) == std::string_view::npos) continue;
+      if (!is_wanted(named.name, selection.only, of_ranks)) continue;
       try {
         report.results.push_back(measure(device, named, shape, limits));
       } catch (const DeviceError& error) {
@@ -68,6 +93,7 @@ OpsReport measure_ops(Device& device, const OpsShape& shape, const OpsSelection&
       }
     }
   }
+  compare_with_whole(of_ranks, report);
   return report;
 }
 

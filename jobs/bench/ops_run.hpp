@@ -15,6 +15,7 @@ struct OpResult {
   double seconds = 0;           ///< median of one call
   double stream_bandwidth = 0;  ///< bytes/s of plain streams that move as much
   double fraction = 0;  ///< of the limit: the longer of flops at peak and bytes at that speed, by seconds
+  double of_share = 0;  ///< of a context rank: time by 1/N of that of the whole operator; else 0
 };
 
 struct OpsReport {
@@ -25,7 +26,7 @@ struct OpsReport {
 };
 
 struct OpsSelection {
-  std::string only;  ///< part of the names to run; empty: all
+  std::string only;  ///< part of the names to run, and of what they are compared with; empty: all
   TimingRule timing;
 };
 

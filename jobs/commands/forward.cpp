@@ -11,7 +11,6 @@
 #include "jobs/forward/forward_pass.hpp"
 #include "jobs/forward/gradient_file.hpp"
 #include "jobs/forward/inputs.hpp"
-#include "jobs/forward/pieces.hpp"
 #include "jobs/outputs.hpp"
 #include "jobs/rank_degrees.hpp"
 #include "jobs/setup/finite.hpp"
@@ -56,11 +55,15 @@ void warn_of_numbers(const Sequences& sequences, const Answers& answers, std::in
       bad->count, answers.logits.size(), row / sequences.length, row % sequences.length, name_of(*bad)));
 }
 
-/// Evaluation semantics whatever the model was trained with.
-Config without_randomness(Config model) {
-  for (const char* key : {"dropout", "attention_dropout"}) model.set(key, "0");
+/// Evaluation semantics whatever the model was trained with. Its parameters stay those that are stored.
+Config evaluated(Config model) {
+  for (const char* key : {"dropout", "attention_dropout", "balance_loss"}) model.set(key, "0");
+  return model;
+}
+
+/// Without the parameters of noise too.
+Config without_noise(Config model) {
   model.set("noisy", "false");
-  model.set("balance_loss", "0");
   return model;
 }
 
@@ -79,8 +82,12 @@ void print_loss(const Sequences& sequences, double loss) {
 }
 
 /// Which tokens an expert takes depends on what a sequence is, and masks and positions leave that open.
-void check_capacity(const Config& model, const Sequences& sequences) {
+void check_capacity(const Config& model, const Sequences& sequences, std::int64_t context) {
   const Config& factor = model.find("capacity_factor");
+  CARAVAN_CHECK(factor.is_null() || context == 1, ConfigError,
+                fmt::format("--context {} with model.capacity_factor={} (experts take the first tokens of "
+                            "whole sequences, and each rank has a part of them). --context 1?",
+                            context, factor.text()));
   CARAVAN_CHECK(factor.is_null() || (sequences.attended.empty() && sequences.positions.empty()), ConfigError,
                 fmt::format("attention_mask or position_ids with model.capacity_factor={} (experts take the "
                             "first tokens of each "
@@ -95,13 +102,13 @@ int forward(const Options& options, Communicator& world) {
   const auto device = choose_device(*registry, options.device);
   const DType compute = choose_precision(*device, options.precision);
   const Sequences sequences = read_sequences(options.inputs, source.model.get_int("vocab_size"));
-  check_capacity(source.model, sequences);
-  // Rows are filled up so that each tensor rank has as many.
-  const std::int64_t positions = positions_for(sequences) + options.degrees.tensor - 1;
+  check_capacity(source.model, sequences, options.degrees.context);
   const std::unique_ptr<Mesh> mesh = make_mesh(world, options.degrees, *device);
+  const std::int64_t positions = positions_on(*mesh, sequences);
   const ComputeOn where{device.get(), compute, mesh.get()};
-  ModelInstance stored(*registry, where, source.plugin, source.model, positions);  // never allocated
-  ModelInstance model(*registry, where, source.plugin, without_randomness(source.model), positions);
+  const Config evaluation = evaluated(source.model);
+  ModelInstance stored(*registry, where, source.plugin, evaluation, positions);  // never allocated
+  ModelInstance model(*registry, where, source.plugin, without_noise(evaluation), positions);
   const bool differentiates = !options.gradients.empty();
   using Content = ParameterStore::Content;
   model.allocate(differentiates ? Content::weights_and_gradients : Content::weights, 0);
@@ -140,6 +147,7 @@ std::function<int()> declare(CLI::App& app) {
       ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
       ->capture_default_str();
   declare_degrees(app, options->degrees);
+  declare_context(app, options->degrees);
   return [options] { return with_world([&](Communicator& world) { return forward(*options, world); }); };
 }
 

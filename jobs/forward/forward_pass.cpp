@@ -10,8 +10,16 @@
 namespace caravan::jobs {
 namespace {
 
+/// Rows of a run are filled up to a multiple of this: each block of a sequence on context ranks then has as
+/// many, and each tensor rank of a context rank too.
+std::int64_t filled_to(const Mesh& mesh) {
+  const std::int64_t context = mesh.degree(MeshAxis::cp), blocks = context > 1 ? 2 * context : 1;
+  return blocks * mesh.degree(MeshAxis::tp);
+}
+
 /// One piece at a time through one stash; results land in full-sized host buffers, zero elsewhere, and are
-/// summed over the ranks at the end: every element comes from one rank. Tensor ranks take the same pieces.
+/// summed over the ranks at the end: every element comes from one rank. Context and tensor ranks take the
+/// same pieces, context ranks their blocks of each.
 class Pass {
  public:
   Pass(Device& device, ModelInstance& model, Mesh& mesh, const Sequences& sequences, Gradients gradients)
@@ -20,12 +28,13 @@ class Pass {
         mesh_(mesh),
         sequences_(sequences),
         pieces_(pieces_of(sequences, model.stage().chunk_size())),
-        rows_(most_rows(pieces_, mesh.degree(MeshAxis::tp))),
+        rows_(most_rows(pieces_, filled_to(mesh))),
+        own_(own_rows()),
         gradients_(gradients),
         stash_(device, layout(), 1),
         executor_(device, model.stage(), stash_),
-        memory_(device, static_cast<std::size_t>(rows_ * vocab()) * sizeof(float) + 64, "logits"),
-        logits_(memory_.take(DType::f32, {rows_, vocab()})) {
+        memory_(device, static_cast<std::size_t>(own_.length() * vocab()) * sizeof(float) + 64, "logits"),
+        logits_(memory_.take(DType::f32, {own_.length(), vocab()})) {
     answers_.logits.resize(static_cast<std::size_t>(sequences.count * sequences.length * vocab()));
     valid_ = std::count_if(sequences.labels.begin(), sequences.labels.end(),
                            [](auto l) { return l != kIgnoredLabel; });
@@ -60,11 +69,16 @@ class Pass {
  private:
   std::int64_t vocab() const { return model_.stage().vocab_size(); }
 
-  /// So many that each of `ranks` has as many.
-  static std::int64_t most_rows(const std::vector<Piece>& pieces, std::int64_t ranks) {
+  static std::int64_t most_rows(const std::vector<Piece>& pieces, std::int64_t multiple) {
     std::int64_t most = 0;
     for (const Piece& piece : pieces) most = std::max(most, piece.rows());
-    return (most + ranks - 1) / ranks * ranks;
+    return (most + multiple - 1) / multiple * multiple;
+  }
+
+  TokenMap own_rows() const {
+    const int ranks = mesh_.degree(MeshAxis::cp);
+    return ranks == 1 ? TokenMap::whole(0, rows_)
+                      : TokenMap::context(0, rows_, ranks, mesh_.coordinate(MeshAxis::cp));
   }
 
   StashLayout layout() {
@@ -81,7 +95,7 @@ class Pass {
     if (model_.repeated()) model_.repeated()->sum(all);
     for (const Parameter* parameter : all) {
       const bool is_expert = parameter->spec().kind == ParameterKind::expert;
-      mesh_.group(is_expert ? MeshAxis::efsdp : MeshAxis::dp_shard)
+      mesh_.group(is_expert ? MeshAxis::efsdp : MeshAxis::fsdp)
           .tensors.all_reduce(parameter->grad, ReduceOp::sum);
     }
   }
@@ -99,20 +113,18 @@ class Pass {
 
   /// Rows without a token hold token 0, which nobody sees, and predict nothing.
   void run(const Piece& piece) {
-    const auto rows = static_cast<std::size_t>(rows_);
-    std::vector<std::int32_t> tokens(rows, 0), labels(rows, kIgnoredLabel), documents(rows, 1);
-    for (std::int64_t at = 0; at < piece.length; ++at) {
-      const auto row = static_cast<std::size_t>(piece.lead + at);
-      const auto token = static_cast<std::size_t>(piece.sequence * sequences_.length + piece.begin + at);
-      tokens[row] = sequences_.tokens[token];
-      labels[row] = sequences_.labels[token];
-      if (sequences_.attends(piece.sequence, piece.begin + at)) documents[row] = 0;
-    }
+    const auto rows = static_cast<std::size_t>(own_.length());
+    std::vector<std::int32_t> tokens(rows, 0), labels(rows, kIgnoredLabel);
+    for_each_row(piece, [&](std::int64_t row, std::int64_t token) {
+      tokens[static_cast<std::size_t>(row)] = sequences_.tokens[static_cast<std::size_t>(token)];
+      labels[static_cast<std::size_t>(row)] = sequences_.labels[static_cast<std::size_t>(token)];
+    });
+    const std::vector<std::int32_t> documents = documents_of(piece);
     MicroBatch batch;
     batch.tokens = tokens;
     batch.labels = labels;
-    if (piece.has_holes || piece.lead > 0) batch.documents = documents;
-    batch.token_map = TokenMap::piece(piece.first_position(), rows_);
+    batch.documents = documents;
+    batch.token_map = positions_of(piece, own_);
     batch.logits = logits_;
     if (rotations_) rotations_->place(piece.begin, piece.rotations);
     execute(batch);
@@ -128,12 +140,32 @@ class Pass {
     executor_.run(row, std::span(&batch, 1), scales, nullptr);
   }
 
-  /// Calls visit(row, token in [0, B·T)) for the tokens that are not masked.
-  template <class Visit>
-  void for_each_token(const Piece& piece, const Visit& visit) const {
+  /// Of all rows, on whichever rank: attended tokens are one document, everything else another. Empty where
+  /// no row before the last token is without one.
+  std::vector<std::int32_t> documents_of(const Piece& piece) const {
+    if (!piece.has_holes && piece.lead == 0) return {};
+    std::vector<std::int32_t> documents(static_cast<std::size_t>(rows_), 1);
     for (std::int64_t at = 0; at < piece.length; ++at)
       if (sequences_.attends(piece.sequence, piece.begin + at))
-        visit(piece.lead + at, piece.sequence * sequences_.length + piece.begin + at);
+        documents[static_cast<std::size_t>(piece.lead + at)] = 0;
+    return documents;
+  }
+
+  /// Calls visit(row, token in [0, B·T)) for the tokens of a piece that this rank has.
+  template <class Visit>
+  void for_each_row(const Piece& piece, const Visit& visit) const {
+    for (std::int64_t row = 0; row < own_.length(); ++row) {
+      const std::int64_t at = own_.position(row) - piece.lead;
+      if (at >= 0 && at < piece.length) visit(row, piece.sequence * sequences_.length + piece.begin + at);
+    }
+  }
+
+  /// The same for those that are not masked.
+  template <class Visit>
+  void for_each_token(const Piece& piece, const Visit& visit) const {
+    for_each_row(piece, [&](std::int64_t row, std::int64_t token) {
+      if (sequences_.attends(token)) visit(row, token);
+    });
   }
 
   void keep(const Piece& piece) {
@@ -181,6 +213,7 @@ class Pass {
   const Sequences& sequences_;
   std::vector<Piece> pieces_;
   std::int64_t rows_;  ///< of every run: as many as the longest piece has
+  TokenMap own_;       ///< which of them are here
   Gradients gradients_;
   Stash stash_;
   Executor executor_;
@@ -193,6 +226,10 @@ class Pass {
 };
 
 }  // namespace
+
+std::int64_t positions_on(const Mesh& mesh, const Sequences& sequences) {
+  return positions_for(sequences) + filled_to(mesh) - 1;
+}
 
 Answers answer(Device& device, ModelInstance& model, Mesh& mesh, Communicator& world,
                const Sequences& sequences, Gradients gradients) {

@@ -25,10 +25,13 @@ struct Answers {
 
 enum class Gradients { none, of_mean_loss };
 
+/// The most positions that sequences need a model on `mesh` to have, with the rows that ranks fill up.
+std::int64_t positions_on(const Mesh& mesh, const Sequences& sequences);
+
 /// [collective over world] Runs every sequence through the model, piece by piece (see pieces_of), outside
-/// training (no dropout, noise or counting). The model, made on `mesh`, must have positions_for(sequences).
-/// With gradients the store holds this rank's slices of dL/dw of the mean loss, summed over ranks; it must
-/// have been allocated for it.
+/// training (no dropout, noise or counting). The model, made on `mesh`, must have positions_on(mesh,
+/// sequences). With gradients the store holds this rank's slices of dL/dw of the mean loss, summed over
+/// ranks; it must have been allocated for it.
 Answers answer(Device& device, ModelInstance& model, Mesh& mesh, Communicator& world,
                const Sequences& sequences, Gradients gradients);
 

@@ -16,9 +16,11 @@ struct Sequences {
 
   bool has_labels = false;  ///< else each token's label is the token after it
 
-  bool attends(std::int64_t sequence, std::int64_t token) const {
-    return attended.empty() || attended[static_cast<std::size_t>(sequence * length + token)];
+  /// By the place among [B·T].
+  bool attends(std::int64_t token) const {
+    return attended.empty() || attended[static_cast<std::size_t>(token)];
   }
+  bool attends(std::int64_t sequence, std::int64_t token) const { return attends(sequence * length + token); }
 };
 
 /// Reads a safetensors file as transformers reads its arguments: input_ids [B, T], perhaps labels [B, T]

@@ -118,6 +118,16 @@ class Layout {
 
 }  // namespace
 
+TokenMap positions_of(const Piece& piece, TokenMap own) {
+  const std::int64_t first = piece.first_position();
+  own.global_length += first;
+  for (PositionRange* range : {&own.first, &own.second}) {
+    range->begin += first;
+    range->end += first;
+  }
+  return own;
+}
+
 std::vector<Piece> pieces_of(const Sequences& sequences, std::int64_t chunk) {
   return Layout(sequences, chunk).pieces();
 }

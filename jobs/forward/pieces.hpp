@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "caravan/token_map.hpp"
 #include "jobs/forward/inputs.hpp"
 
 namespace caravan::jobs {
@@ -19,6 +20,9 @@ struct Piece {
   std::int64_t rows() const { return lead + length; }
   std::int64_t first_position() const { return begin - lead; }
 };
+
+/// Positions of the rows of a run that a piece is computed in, `own` being those that a rank has of them.
+TokenMap positions_of(const Piece& piece, TokenMap own);
 
 /// What transformers makes of attention_mask and position_ids for a model with chunks of this size (0: none).
 /// With a mask, or without positions: one piece a sequence, chunks from its first attended token on.

@@ -41,7 +41,7 @@ TEST_F(Numbers, NaNIsRefusedByEveryOptionOfEveryVerb) {
       {{"data", "prepare", "--input", "x", "--tokenizer", "x", "--output", "x"},
        {"--validation-fraction", "--shard-tokens"}},
       {{"tokenizer", "train", "--input", "x", "--output", "x"}, {"--vocab-size"}},
-      {{"bench", "ops"}, {"--repeats", "--seconds", "--batch", "--vocab", "--chunk"}},
+      {{"bench", "ops"}, {"--repeats", "--seconds", "--batch", "--vocab", "--chunk", "--context"}},
       {{"bench", "step"}, {"--sequence", "--batch", "--microbatches", "--repeats", "--profile"}},
       {{"bench", "recompute"}, {"--sequence", "--batch", "--microbatches", "--repeats"}},
       {{"bench", "pipeline"},

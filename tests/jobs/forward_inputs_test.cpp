@@ -95,20 +95,41 @@ class ForwardInputs : public HfFolder {
   }
 };
 
-class MasksAndPositions : public ForwardInputs, public ::testing::WithParamInterface<Case> {};
+class MasksAndPositions : public ForwardInputs, public ::testing::WithParamInterface<Case> {
+ protected:
+  Outcome expect_answers(const std::vector<std::string>& more = {}, int ranks = 0) {
+    std::vector<std::pair<std::string, Values>> tensors;
+    if (!GetParam().mask.empty()) tensors.emplace_back("attention_mask", GetParam().mask);
+    if (!GetParam().positions.empty()) tensors.emplace_back("position_ids", GetParam().positions);
+    std::vector<std::string> arguments{"--gradients", file("gradients.safetensors")};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    Outcome outcome = forward(write_inputs(tensors), arguments, ranks);
+    EXPECT_TRUE(ended_with(outcome, 0));
+    EXPECT_NEAR(loss(), GetParam().loss, 2e-6);
+    EXPECT_NEAR(gradient_norm(), GetParam().gradient, 2e-4 * GetParam().gradient);
+    return outcome;
+  }
+};
 
 TEST_P(MasksAndPositions, GiveTransformersLossAndGradients) {
-  std::vector<std::pair<std::string, Values>> more;
-  if (!GetParam().mask.empty()) more.emplace_back("attention_mask", GetParam().mask);
-  if (!GetParam().positions.empty()) more.emplace_back("position_ids", GetParam().positions);
-
-  const Outcome outcome = forward(write_inputs(more), {"--gradients", file("gradients.safetensors")});
-
-  ASSERT_TRUE(ended_with(outcome, 0));
-  EXPECT_NEAR(loss(), GetParam().loss, 2e-6);
-  EXPECT_NEAR(gradient_norm(), GetParam().gradient, 2e-4 * GetParam().gradient);
+  const Outcome outcome = expect_answers();
   const bool is_packed = std::string(GetParam().name).starts_with("Packed");
   EXPECT_EQ(outcome.err.find("a sequence of its own") != std::string::npos, is_packed) << outcome.err;
+}
+
+/// Some pieces have fewer tokens than the ranks have blocks.
+TEST_P(MasksAndPositions, GiveThemOnContextRanksToo) {
+  expect_answers();
+  const auto alone = logits();
+  for (const int ranks : {2, 4}) {
+    SCOPED_TRACE(ranks);
+    expect_answers({"--context", std::to_string(ranks)}, ranks);
+    const auto divided = logits();
+    for (std::size_t at = 0; at < alone.size(); ++at) {
+      ASSERT_NEAR(divided[at], alone[at], 2e-5) << "token " << at / 97;
+      ASSERT_EQ(divided[at] == 0, alone[at] == 0) << "token " << at / 97;
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, MasksAndPositions, ::testing::ValuesIn(cases()),

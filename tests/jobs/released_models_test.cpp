@@ -15,13 +15,14 @@ constexpr double kLogitTolerance = 2e-5, kGradientTolerance = 1e-4;
 struct Case {
   std::string model, device;
   int ranks;
-  int tensor = 1, expert = 1;  ///< ranks that divide matrices, and experts
+  int tensor = 1, expert = 1, context = 1;  ///< ranks that divide matrices, experts, and sequences
 };
 
 std::string name_of(const ::testing::TestParamInfo<Case>& info) {
   const Case& test = info.param;
   return test.model + "_" + test.device + "_" + std::to_string(test.ranks) + "_tensor" +
-         std::to_string(test.tensor) + "_expert" + std::to_string(test.expert);
+         std::to_string(test.tensor) + "_expert" + std::to_string(test.expert) + "_context" +
+         std::to_string(test.context);
 }
 
 double largest_difference(const std::vector<float>& a, const std::vector<float>& b) {
@@ -41,13 +42,14 @@ class ReleasedModels : public JobTest, public ::testing::WithParamInterface<Case
     model_ = reference_file(GetParam().model);
   }
   Outcome forward(const std::string& precision) const {
-    return run({{"forward", "--model", model_, "--inputs", expected_path_, "--outputs",
-                 file("out.safetensors"), "--gradients", file("gradients.safetensors"), "--device",
-                 GetParam().device, "--precision", precision, "--tensor", std::to_string(GetParam().tensor),
-                 "--expert", std::to_string(GetParam().expert)},
-                GetParam().ranks,
-                {},
-                60});
+    return run(
+        {{"forward", "--model", model_, "--inputs", expected_path_, "--outputs", file("out.safetensors"),
+          "--gradients", file("gradients.safetensors"), "--device", GetParam().device, "--precision",
+          precision, "--tensor", std::to_string(GetParam().tensor), "--expert",
+          std::to_string(GetParam().expert), "--context", std::to_string(GetParam().context)},
+         GetParam().ranks,
+         {},
+         60});
   }
   std::string model_, expected_path_;
 };
@@ -95,7 +97,10 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"tiny_scout", "cuda", 1}, Case{"tiny_scout", "host", 2, 2},
                       Case{"tiny_scout", "reference", 4, 2, 4}, Case{"tiny_maverick", "reference", 4, 4},
                       Case{"tiny_maverick", "host", 3, 1}, Case{"tiny_maverick", "host", 2, 1, 2},
-                      Case{"tiny_maverick", "cuda", 1}),
+                      Case{"tiny_scout", "host", 2, 1, 1, 2}, Case{"tiny_maverick", "reference", 2, 1, 1, 2},
+                      Case{"tiny_scout", "reference", 4, 2, 1, 2}, Case{"tiny_maverick", "host", 4, 2, 1, 2},
+                      Case{"tiny_maverick", "host", 3, 1, 1, 3}, Case{"tiny_scout", "host", 4, 1, 4, 2},
+                      Case{"tiny_maverick", "host", 4, 2, 4, 2}, Case{"tiny_maverick", "cuda", 1}),
     name_of);
 
 class InBf16 : public ReleasedModels {};

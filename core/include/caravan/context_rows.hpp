@@ -21,6 +21,7 @@ class ContextRows {
 
   bool travel() const noexcept { return ranks_.has_value(); }
   int ranks() const { return ranks_ ? ranks_->tensors.size() : 1; }
+  int rank() const { return ranks_ ? ranks_->tensors.rank() : 0; }
   /// What a rank has of each sequence.
   TokenMap map(const BatchShape& shape, int rank) const;
   /// Of memory for rows of `width` elements that travel.

@@ -37,9 +37,10 @@ std::array<QueryBlock, 2> ContextKeys::blocks(const Run& run) const {
   if (!has_ranks()) return {QueryBlock{0, {0, run.shape.length}, {0, run.shape.length}}};
   std::array<QueryBlock, 2> blocks;
   std::int64_t row = 0;
+  const TokenMap own = rows_.map(run.shape, rows_.rank());
   for (std::size_t index = 0; index < blocks.size(); ++index) {
-    const PositionRange queries = run.token_map.ranges()[index];
-    // Without keys of others a block begins with a chunk, so this is the block's own first position.
+    const PositionRange queries = own.ranges()[index];
+    // Without keys of others a block begins with a chunk, so this is the block's own first token.
     const std::int64_t first = chunk_ > 0 ? queries.begin / chunk_ * chunk_ : 0;
     blocks[index] = {row, queries, {first, queries.end}};
     row += queries.size();

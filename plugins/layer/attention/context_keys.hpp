@@ -9,7 +9,8 @@
 
 namespace caravan::attention {
 
-/// Neighbouring queries of each sequence, and the keys that any of them may see.
+/// Neighbouring queries of each sequence, and the keys that any of them may see, counted from the first token
+/// of the sequences of a micro-batch, wherever that stands in those of the data.
 struct QueryBlock {
   std::int64_t row = 0;  ///< of its first query, among a rank's rows of a sequence
   PositionRange queries, keys;
