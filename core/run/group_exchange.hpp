@@ -52,6 +52,7 @@ class GroupExchange {
 
   /// Posts the gathering of weights that have changed, for the next walk that wants them.
   void gather_early();
+  bool is_gathered_early() const { return early_gather_.pending(); }
   /// The room's weights are old from here on.
   void weights_changed();
 

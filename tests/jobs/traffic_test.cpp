@@ -197,6 +197,20 @@ TEST_F(Traffics, OfBackwardsInTwoPartsAreThoseOfOne) {
   }
 }
 
+/// It travels while the other groups are updated.
+TEST_F(Traffics, OfTheFirstGroupBeginBeforeTheStepIsOver) {
+  TrainSetup setup(job_of({.shards = ranks()}, ranks()), *world_);
+  const auto data = setup.open_data({});
+  TrainingSteps steps(setup, *data);
+  setup.model().parameters().initialise(5);
+  for (std::int64_t number = 1; number <= 2; ++number) {
+    steps.post(steps.read((number - 1) * setup.share().global_batch), number);
+    for (const GroupExchange& exchange : setup.model().sharded()->exchanges())
+      EXPECT_EQ(exchange.is_gathered_early(), exchange.group().name == "embedding") << exchange.group().name;
+    steps.step().result();
+  }
+}
+
 TEST_F(Traffics, OfReplicatedShardsAreThoseOfShards) {
   if (ranks() != 4) GTEST_SKIP() << "needs 4 ranks: 2 shards x 2 replicas, beside 4 shards";
   const Traffic replicated =
