@@ -29,7 +29,7 @@ MPI_Datatype reduction_type(DType type) {
       return MPI_INT64_T;
     case DType::u8:
       return MPI_UINT8_T;
-    case DType::bf16:
+    case DType::bf16:  // see RankSum
     case DType::f16:
       break;
   }

@@ -29,6 +29,7 @@ const int* fill_counts(int* to, std::span<const std::int64_t> counts) {
 
 Ticket MpiCommunicator::post_all_reduce(TensorView in_out, ReduceOp op) {
   checks().contiguous(in_out, "all_reduce");
+  if (in_out.dtype == DType::bf16) return post_sum("all_reduce", in_out, in_out, op, 0);
   const MPI_Datatype type = reduction_type(in_out.dtype);
   const auto element = static_cast<std::int64_t>(size_of(in_out.dtype));
   PostedRequests& posted = pool_.acquire("all_reduce");
@@ -40,15 +41,20 @@ Ticket MpiCommunicator::post_all_reduce(TensorView in_out, ReduceOp op) {
   return pool_.ticket_of_last();
 }
 
-/// Every rank sends each other the block that it adds up. Open MPI's own reduces all blocks on one rank and
-/// divides them then: twice the memory on that rank, and it does nothing at the same time as another.
 Ticket MpiCommunicator::post_reduce_scatter(TensorView in, TensorView out, ReduceOp op) {
   checks().blocks(out, in, "reduce_scatter");
-  reduction_type(in.dtype);
+  if (in.dtype != DType::bf16) reduction_type(in.dtype);
+  return post_sum("reduce_scatter", in, out, op, static_cast<std::int64_t>(out.bytes()));
+}
+
+/// Open MPI's own reduce-scatter reduces all blocks on one rank and divides them then: twice the memory on
+/// that rank, and it does nothing at the same time as another.
+Ticket MpiCommunicator::post_sum(const char* what, TensorView in, TensorView out, ReduceOp op,
+                                 std::int64_t stride) {
   const auto block = static_cast<std::int64_t>(out.bytes());
-  const TensorView own(at_byte(in, rank_ * block), in.dtype, out.shape);
+  const TensorView own(at_byte(in, rank_ * stride), in.dtype, out.shape);
   CARAVAN_EXPECT(out.data == own.data || !overlap(in, out));
-  PostedRequests& posted = pool_.acquire("reduce_scatter");
+  PostedRequests& posted = pool_.acquire(what);
   posted.sum = RankSum(own, out, op, rank_, size_);
   for (int step = 1; step < size_; ++step) {  // no rank is sent to by all others at once
     const int to = (rank_ + step) % size_, from = (rank_ + size_ - step) % size_;
@@ -56,7 +62,7 @@ Ticket MpiCommunicator::post_reduce_scatter(TensorView in, TensorView out, Reduc
       check(MPI_Irecv(at_byte(posted.sum.block_of(from), begin), bytes, MPI_BYTE, from, kSumTag, comm_,
                       next_request(posted)),
             "MPI_Irecv");
-      check(MPI_Isend(at_byte(in, to * block + begin), bytes, MPI_BYTE, to, kSumTag, comm_,
+      check(MPI_Isend(at_byte(in, to * stride + begin), bytes, MPI_BYTE, to, kSumTag, comm_,
                       next_request(posted)),
             "MPI_Isend");
     });

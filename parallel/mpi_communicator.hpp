@@ -55,6 +55,8 @@ class MpiCommunicator final : public Communicator {
   std::unique_ptr<PeerWindow> open_window(std::size_t bytes, double timeout_s) override;
 
  private:
+  /// Every rank sends each other what that one adds up: of `in` the block at `stride` bytes times its rank.
+  Ticket post_sum(const char* what, TensorView in, TensorView out, ReduceOp op, std::int64_t stride);
   MPI_Request* next_request(PostedRequests& posted);
   void check(int status, const char* call) const;
   CommCheck checks() const { return {name_, rank_, size_}; }

@@ -1,8 +1,10 @@
 #include "parallel/rank_sum.hpp"
 
+#include <algorithm>
 #include <climits>
 #include <cstring>
 
+#include "caravan/bf16.hpp"
 #include "parallel/mpi_call.hpp"
 #include "parallel/pieces.hpp"
 
@@ -17,6 +19,10 @@ void combine(const TensorView& from, const TensorView& to, ReduceOp op) {
                                reduction_type(to.dtype), mpi_op(op)),
               "MPI_Reduce_local", "reduce_scatter");
   });
+}
+
+float combined(float a, float b, ReduceOp op) {
+  return op == ReduceOp::sum ? a + b : op == ReduceOp::min ? std::min(a, b) : std::max(a, b);
 }
 
 }  // namespace
@@ -39,10 +45,21 @@ TensorView RankSum::block_of(int rank) const {
 /// it is.
 void RankSum::finish() {
   if (!blocks_) return;
+  if (out_.dtype == DType::bf16) return finish_in_f32();
   const TensorView sum = rank_ == 0 ? out_ : block_of(0);
   if (rank_ == 0 && own_.data != out_.data) std::memcpy(out_.data, own_.data, out_.bytes());
-  for (int rank = 1; rank < ranks_; ++rank) combine(rank == rank_ ? own_ : block_of(rank), sum, op_);
+  for (int rank = 1; rank < ranks_; ++rank) combine(block_or_own(rank), sum, op_);
   if (rank_ != 0) std::memcpy(out_.data, sum.data, out_.bytes());
+  blocks_.reset();
+}
+
+void RankSum::finish_in_f32() {
+  for (std::int64_t i = 0; i < out_.count(); ++i) {
+    float sum = from_bf16(block_or_own(0).as<std::uint16_t>()[i]);
+    for (int rank = 1; rank < ranks_; ++rank)
+      sum = combined(sum, from_bf16(block_or_own(rank).as<std::uint16_t>()[i]), op_);
+    out_.as<std::uint16_t>()[i] = to_bf16(sum);
+  }
   blocks_.reset();
 }
 

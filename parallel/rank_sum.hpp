@@ -9,7 +9,7 @@
 namespace caravan::parallel {
 
 /// Blocks of all ranks on the one that adds them up, in the order of ranks, so that the sum is the same
-/// however they came. Without blocks it does nothing.
+/// however they came. bf16 is added in f32 and rounded once. Without blocks it does nothing.
 class RankSum {
  public:
   RankSum() = default;
@@ -25,6 +25,9 @@ class RankSum {
   void abandon() noexcept { static_cast<void>(blocks_.release()); }
 
  private:
+  TensorView block_or_own(int rank) const { return rank == rank_ ? own_ : block_of(rank); }
+  void finish_in_f32();
+
   TensorView own_, out_;
   ReduceOp op_ = ReduceOp::sum;
   int rank_ = 0, ranks_ = 0;

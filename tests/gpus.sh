@@ -22,6 +22,7 @@ mini8 sharded|2|120000|mini8 alone:0.90|--preset bench-mini8 --batch 4 --sequenc
 mini8 sharded, experts|2|118000|-|--preset bench-mini8 --batch 4 --sequence 4096 --parallel data_shard=2 expert=2
 mini8 replicated|2|-|mini8 alone:0.90|--preset bench-mini8 --batch 4 --sequence 4096
 mini8 tensor|2|80000|-|--preset bench-mini8 --batch 4 --sequence 4096 --parallel tensor=2
+mini8 context|2|70000|-|--preset bench-mini8 --batch 1 --sequence 32768 positions=32768 --parallel context=2
 scratch alone|1|-|-|--preset bench-scratch --batch 16 --sequence 1024
 scratch replicated|2|-|scratch alone:0.75|--preset bench-scratch --batch 16 --sequence 1024
 scout2 2 x 8192|2|50000|-|--preset bench-scout2 --batch 2 --sequence 8192 --parallel data_shard=2 expert=2

@@ -41,12 +41,14 @@ AxisRange share_of(const ParameterPart& part, const Cutter& who) {
   return {range.begin * part.unit, range.end * part.unit};
 }
 
-void check_share(const ParameterSpec& spec, int axis, std::int64_t extent, const AxisRange& range,
-                 const Cutter& who, const Cut& cut) {
+/// On all ranks alike, so that a plan for one speaks for the others: the last one has the least.
+void check_shares(const ParameterSpec& spec, int axis, const ParameterPart& part, int degree,
+                  const Cut& cut) {
   CARAVAN_CHECK(
-      range.size() > 0, ConfigError,
-      fmt::format("parameter '{}' with {} elements along axis {} on {} ranks of {} (each needs one)",
-                  spec.name, extent, axis, who.degree, cut.by.name()));
+      share_of(part, {degree, degree - 1}).size() > 0, ConfigError,
+      fmt::format("parameter '{}' with {} elements along axis {} on {} ranks of {} (each needs one). "
+                  "Fewer ranks there, or a wider model?",
+                  spec.name, part.extent, axis, degree, cut.by.name()));
 }
 
 }  // namespace
@@ -62,8 +64,8 @@ Parameter::Place Parameter::place_of(const ParameterSpec& spec, const ParameterP
         axis == spec.part_axis ? part : ParameterPart{spec.name, spec.shape[axis], {}};
     AxisRange range{0, along.extent};
     if (const Cut* cut = cut_along(spec, axis)) {
+      check_shares(spec, axis, along, on(cut->by).degree, *cut);
       range = share_of(along, on(cut->by));
-      check_share(spec, axis, along.extent, range, on(cut->by), *cut);
       is_cut_by_tensor |= cut->by == MeshAxis::tp;
       place.copies *= copies_of(along, on(cut->by).degree);
     }

@@ -82,12 +82,14 @@ void print_loss(const Sequences& sequences, double loss) {
 }
 
 /// Which tokens an expert takes depends on what a sequence is, and masks and positions leave that open.
-void check_capacity(const Config& model, const Sequences& sequences, std::int64_t context) {
+void check_capacity(const Config& model, const Sequences& sequences, const RankDegrees& degrees) {
   const Config& factor = model.find("capacity_factor");
-  CARAVAN_CHECK(factor.is_null() || context == 1, ConfigError,
-                fmt::format("--context {} with model.capacity_factor={} (experts take the first tokens of "
-                            "whole sequences, and each rank has a part of them). --context 1?",
-                            context, factor.text()));
+  for (const auto& [option, degree] :
+       {std::pair("--context", degrees.context), std::pair("--tensor", degrees.tensor)})
+    CARAVAN_CHECK(factor.is_null() || degree == 1, ConfigError,
+                  fmt::format("{0} {1} with model.capacity_factor={2} (experts take the first tokens of "
+                              "whole sequences, and each rank routes a part of them). {0} 1?",
+                              option, degree, factor.text()));
   CARAVAN_CHECK(factor.is_null() || (sequences.attended.empty() && sequences.positions.empty()), ConfigError,
                 fmt::format("attention_mask or position_ids with model.capacity_factor={} (experts take the "
                             "first tokens of each "
@@ -102,7 +104,7 @@ int forward(const Options& options, Communicator& world) {
   const auto device = choose_device(*registry, options.device);
   const DType compute = choose_precision(*device, options.precision);
   const Sequences sequences = read_sequences(options.inputs, source.model.get_int("vocab_size"));
-  check_capacity(source.model, sequences, options.degrees.context);
+  check_capacity(source.model, sequences, options.degrees);
   const std::unique_ptr<Mesh> mesh = make_mesh(world, options.degrees, *device);
   const std::int64_t positions = positions_on(*mesh, sequences);
   const ComputeOn where{device.get(), compute, mesh.get()};

@@ -65,6 +65,9 @@ BatchShare divide_batch(const Job& job, const MeshLayout& layout, int rank) {
   share.context_ranks = layout.degree(MeshAxis::cp);
   share.context_rank = layout.coordinate(rank, MeshAxis::cp);
   const std::int64_t wanted = job.parallel.microbatches;
+  CARAVAN_CHECK(
+      wanted != 0, ConfigError,
+      "parallel.microbatches=0 (a step has at least one micro-batch). -1 for what the batch comes to?");
   const Size local{"train.local_batch_size", share.local_batch}, ranks{"data ranks", share.data_ranks};
   const std::int64_t smallest = checked_product({local, ranks}, kMostNumbered, kSamples);
   const std::int64_t by_pipeline = checked_product(

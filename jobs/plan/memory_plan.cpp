@@ -79,7 +79,8 @@ std::size_t reduction_bytes(const ParameterStore& parameters, std::size_t all_gr
 }
 
 void add_host_items(std::vector<MemoryPlan::Item>& host, const MemoryDemand& demand, std::size_t reduction) {
-  if (demand.data_ranks > 1 && !demand.has_own_exchanges) host.push_back({"gradient reduction", reduction});
+  if (reduction > 0) host.push_back({"gradient reduction", reduction});
+  if (demand.row_sums > 0 && !demand.has_own_exchanges) host.push_back({"sums of rows", demand.row_sums});
   if (demand.snapshot > 0) host.push_back({"checkpoint snapshot", demand.snapshot});
   const BatchShape& shape = demand.shape;
   const auto ids = static_cast<std::size_t>(2 * shape.tokens() + shape.sequences * shape.sequence_length()),
@@ -116,8 +117,11 @@ MemoryPlan plan_memory(ModelInstance& model, const MemoryDemand& demand) {
   }
   if (shared > 0) plan.items.push_back({"windows between ranks", shared});
   const bool apart = demand.memory == Memory::device;
+  const bool sums = demand.data_ranks > 1 || !model.parameters().groups().empty();
   const std::size_t reduction =
-      demand.has_own_exchanges ? 0 : reduction_bytes(model.parameters(), parameters.gradients, demand.memory);
+      demand.has_own_exchanges || !sums
+          ? 0
+          : reduction_bytes(model.parameters(), parameters.gradients, demand.memory);
   add_host_items(apart ? plan.host : plan.items, demand, reduction);
   return plan;
 }

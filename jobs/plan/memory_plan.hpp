@@ -31,6 +31,7 @@ struct MemoryDemand {
   BatchShape shape;
   std::size_t optimizer_slots = 0;
   int data_ranks = 1;
+  std::size_t row_sums = 0;        ///< what comes of other ranks' rows while one sum of them is made
   std::size_t snapshot = 0;        ///< of a checkpoint that is written beside training
   Memory memory = Memory::host;    ///< of the device
   bool has_own_exchanges = false;  ///< its tensors do not go through host memory

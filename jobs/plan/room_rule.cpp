@@ -10,10 +10,15 @@
 namespace caravan::jobs {
 namespace {
 
+/// Experts that tensor ranks have whole are divided among those that the expert degree leaves.
+bool divides_experts(const Job::Parallel& parallel) {
+  return !parallel.divides_experts_by_tensor && parallel.tensor > parallel.expert;
+}
+
 void check_sharded(const Job::Parallel& parallel, bool is_usual, const std::string& key) {
   CARAVAN_CHECK(
-      parallel.data_shard != 1 || parallel.context != 1 || is_usual, ConfigError,
-      fmt::format("parallel.{} with parallel.data_shard=1 (no dense parameter is sharded). Leave it out, or "
+      parallel.data_shard != 1 || parallel.context != 1 || divides_experts(parallel) || is_usual, ConfigError,
+      fmt::format("parallel.{} with parallel.data_shard=1 (no parameter is sharded). Leave it out, or "
                   "set parallel.data_shard?",
                   key));
 }

@@ -1,5 +1,6 @@
 #include "jobs/plan/row_exchanges.hpp"
 
+#include <algorithm>
 #include <map>
 #include <utility>
 
@@ -68,6 +69,15 @@ Item row_exchanges(TrainSetup& setup, Lane lane) {
     sum.bytes += item.bytes;
   });
   return sum;
+}
+
+std::size_t largest_row_exchange(const ModelInstance& model, const BatchShape& shape) {
+  double most = 0;
+  for (const auto& stage : model.stages())
+    for (const Layer* layer : stage->layers())
+      for (const Segment* segment : layer->segments())
+        if (segment->lane() == Lane::tensor) most = std::max(most, segment->sent_bytes(shape));
+  return static_cast<std::size_t>(most);
 }
 
 }  // namespace caravan::jobs

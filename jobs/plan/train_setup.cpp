@@ -10,6 +10,7 @@
 #include "jobs/job/place.hpp"
 #include "jobs/job/resolve_components.hpp"
 #include "jobs/outputs.hpp"
+#include "jobs/plan/row_exchanges.hpp"
 #include "jobs/setup/text.hpp"
 #include "jobs/state/checkpoint_share.hpp"
 #include "parallel/process_mesh.hpp"
@@ -218,6 +219,7 @@ MemoryDemand TrainSetup::memory_demand(const RankPlan& training, const BatchShap
           .shape = shape,
           .optimizer_slots = slots_.size(),
           .data_ranks = share_.data_ranks,
+          .row_sums = largest_row_exchange(model_, shape),
           .snapshot = copies ? snapshot_bytes(state()) : 0,
           .memory = device_->memory(),
           .has_own_exchanges = !device_->exchange_path().empty()};

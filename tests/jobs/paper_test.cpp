@@ -163,13 +163,13 @@ const Mistake kMistakes[] = {
     {"ReshardWithoutShards",
      2,
      {"parallel.reshard=never"},
-     "parallel.reshard=never with parallel.data_shard=1 (no dense parameter is sharded). Leave it out, or "
+     "parallel.reshard=never with parallel.data_shard=1 (no parameter is sharded). Leave it out, or "
      "set "
      "parallel.data_shard?"},
     {"PrefetchWithoutShards",
      2,
      {"parallel.prefetch=0"},
-     "parallel.prefetch=0 with parallel.data_shard=1 (no dense parameter is sharded). Leave it out, or set "
+     "parallel.prefetch=0 with parallel.data_shard=1 (no parameter is sharded). Leave it out, or set "
      "parallel.data_shard?"},
     {"PrefetchOfAPlan",
      4,

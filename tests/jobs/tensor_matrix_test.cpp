@@ -153,5 +153,21 @@ TEST_F(TensorRanks, of_the_reference_device_do_too) {
   expect_equal({{.tensor = ranks(), .keys = {"device=reference"}}}, 2);
 }
 
+/// MPI has no such numbers, so their sums are our own. What is rounded differs from one rank's.
+TEST_F(TensorRanks, of_bf16_begin_near_one_rank) {
+  const Keys bf16{"device=reference", "train.precision=bf16"};
+  const ModelCase model{{"train.sequence_length=16", "model.experts=0"}};
+  const auto self = make_single_communicator();
+  const StepResult alone = take_steps(job_of({.keys = bf16}, model, 1, kSequences), *self, 1).results.front();
+  for (const LayoutCase& layout :
+       {LayoutCase{.tensor = ranks(), .keys = bf16}, LayoutCase{.context = ranks(), .keys = bf16}}) {
+    SCOPED_TRACE(layout.text());
+    const StepResult ours =
+        take_steps(job_of(layout, model, ranks(), kSequences), *world_, 1).results.front();
+    EXPECT_NEAR(ours.loss / alone.loss, 1, 2e-3);
+    EXPECT_NEAR(ours.grad_norm / alone.grad_norm, 1, 2e-2);
+  }
+}
+
 }  // namespace
 }  // namespace caravan::jobs

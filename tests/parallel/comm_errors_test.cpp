@@ -44,10 +44,10 @@ TEST_F(CommErrors, BlocksThatDoNotMatchAreNamed) {
             "all_gather on group 'world': f32 [8] against f32 [15] (needs 2 equal blocks of one type)");
 }
 
-TEST_F(CommErrors, SixteenBitFloatsCannotBeReduced) {
-  const TensorView half(data.data(), DType::bf16, {4});
+TEST_F(CommErrors, HalvesCannotBeReduced) {
+  const TensorView half(data.data(), DType::f16, {4});
   EXPECT_EQ(message_of<CommError>([&] { world->all_reduce(half, ReduceOp::sum); }),
-            "cannot reduce bf16 between ranks (MPI has no such number). Reduce in f32?");
+            "cannot reduce f16 between ranks (MPI has no such number). Reduce in f32?");
 }
 
 TEST_F(CommErrors, RowsBeyondTheViewAreNamed) {

@@ -115,7 +115,8 @@ TEST(Cuts, ARankWithoutElementsIsRefused) {
   ParameterSpec spec = ParameterSpec::whole("w", {3, 8}, ParameterKind::dense, {});
   spec.sharding.cuts = {{0, MeshAxis::tp}};
   EXPECT_EQ(message_of<ConfigError>([&] { Parameter(spec, mesh.get()); }),
-            "parameter 'w' with 3 elements along axis 0 on 4 ranks of tp (each needs one)");
+            "parameter 'w' with 3 elements along axis 0 on 4 ranks of tp (each needs one). "
+            "Fewer ranks there, or a wider model?");
 }
 
 TEST(Cuts, SharesOfAnAxisAreEqualUpToOne) {
