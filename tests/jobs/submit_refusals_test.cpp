@@ -45,8 +45,7 @@ TEST_F(Submit, WhatTrainWouldRefuseOnSoManyRanksIsRefused) {
               HasSubstr("sequences of 7 tokens on 4 context ranks"));
   EXPECT_EQ(refusal({"parallel.data_shard=4"}), "");
   EXPECT_THAT(refusal({"parallel.data_shard=3"}), HasSubstr("4 ranks"));
-  EXPECT_THAT(refusal({"parallel.reshard=always"}),
-              HasSubstr("data_shard=1 (no parameter is sharded)"));
+  EXPECT_THAT(refusal({"parallel.reshard=always"}), HasSubstr("data_shard=1 (no parameter is sharded)"));
   EXPECT_THAT(refusal({"parallel.data_shard=2", "parallel.pipeline=2", "parallel.schedule=dualpipev",
                        "parallel.microbatches=4", "parallel.reshard=always"}),
               HasSubstr("reshard=always with parallel.schedule=dualpipev (it runs a forward between"));
