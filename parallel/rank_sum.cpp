@@ -1,6 +1,7 @@
 #include "parallel/rank_sum.hpp"
 
 #include <algorithm>
+#include <array>
 #include <climits>
 #include <cstring>
 
@@ -54,11 +55,18 @@ void RankSum::finish() {
 }
 
 void RankSum::finish_in_f32() {
-  for (std::int64_t i = 0; i < out_.count(); ++i) {
-    float sum = from_bf16(block_or_own(0).as<std::uint16_t>()[i]);
-    for (int rank = 1; rank < ranks_; ++rank)
-      sum = combined(sum, from_bf16(block_or_own(rank).as<std::uint16_t>()[i]), op_);
-    out_.as<std::uint16_t>()[i] = to_bf16(sum);
+  constexpr std::int64_t kPiece = 1024;
+  std::array<float, kPiece> sum;
+  for (std::int64_t begin = 0; begin < out_.count(); begin += kPiece) {
+    const std::int64_t count = std::min(kPiece, out_.count() - begin);
+    for (int rank = 0; rank < ranks_; ++rank) {
+      const auto* numbers = block_or_own(rank).as<std::uint16_t>() + begin;
+      for (std::int64_t i = 0; i < count; ++i) {
+        float& all = sum[static_cast<std::size_t>(i)];
+        all = rank == 0 ? from_bf16(numbers[i]) : combined(all, from_bf16(numbers[i]), op_);
+      }
+    }
+    std::transform(sum.begin(), sum.begin() + count, out_.as<std::uint16_t>() + begin, to_bf16);
   }
   blocks_.reset();
 }

@@ -17,7 +17,7 @@ namespace caravan::parallel {
 struct PostedRequests {
   std::vector<MPI_Request> requests;
   std::vector<int> counts;  ///< all_to_all_v: counts and displacements of both directions
-  RankSum sum;              ///< reduce_scatter: what is added up when all has come
+  RankSum sum;              ///< of a reduce_scatter or of bf16: what is added up when all has come
   const char* what = "";    ///< name of the operation, for messages
   std::uint32_t generation = 0;
   bool busy = false;

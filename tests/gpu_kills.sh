@@ -68,7 +68,7 @@ train_and_kill() {
   local launcher=$!
   while kill -0 "$launcher" 2> /dev/null && [ "$(steps_of killed)" -lt "$step" ]; do sleep 0.05; done
   kill -0 "$launcher" 2> /dev/null || { cat "killed-at-$step.log" >&2; echo "gpu_kills.sh: the run ended before step $step" >&2; exit 1; }
-  pkill -KILL -f "^$caravan train job.yaml output=killed" || true
+  pkill -KILL -P "$(pgrep -P "$launcher")" || true # the ranks are mpirun's, which is the launcher's
   wait "$launcher" 2> /dev/null || true
   echo "killed after step $(tail -n 1 killed/metrics.jsonl | grep -o '"step": [0-9]*' | grep -o '[0-9]*')"
 }

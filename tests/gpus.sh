@@ -20,6 +20,7 @@ rows() {
 mini8 alone|1|-|-|--preset bench-mini8 --batch 4 --sequence 4096
 mini8 sharded|2|120000|mini8 alone:0.90|--preset bench-mini8 --batch 4 --sequence 4096 --parallel data_shard=2
 mini8 sharded, experts|2|118000|-|--preset bench-mini8 --batch 4 --sequence 4096 --parallel data_shard=2 expert=2
+mini8 gathered once|2|120000|mini8 alone:0.90|--preset bench-mini8 --batch 4 --sequence 4096 --parallel data_shard=2 reshard=never
 mini8 replicated|2|-|mini8 alone:0.90|--preset bench-mini8 --batch 4 --sequence 4096
 mini8 tensor|2|80000|-|--preset bench-mini8 --batch 4 --sequence 4096 --parallel tensor=2
 mini8 context|2|70000|-|--preset bench-mini8 --batch 1 --sequence 32768 positions=32768 --parallel context=2

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "caravan/check.hpp"
+#include "caravan/log.hpp"
 
 namespace caravan {
 
@@ -32,7 +33,12 @@ GroupExchange::GroupExchange(Device& device, ParameterStore& store, const Parame
                    &GroupExchange::finish_last_reduction) {}
 
 GroupExchange::~GroupExchange() {
-  if (early_gather_.pending() && std::uncaught_exceptions() == 0) ranks_.wait(early_gather_);
+  if (!early_gather_.pending() || std::uncaught_exceptions() > 0) return;
+  try {
+    ranks_.wait(early_gather_);
+  } catch (const Error& error) {
+    log_local(LogLevel::error, "a gather that nobody came for: " + error.message());
+  }
 }
 
 void GroupExchange::gather_early() {
@@ -77,6 +83,7 @@ void GroupExchange::finish_step() {
 
 Ticket GroupExchange::post_gather() {
   if (!group_.is_divided() || (room_.holder == this && !early_gather_.pending())) return {};
+  CARAVAN_EXPECT(!room_.holder || room_.holder == this || !room_.holder->is_gathered_early());
   room_.holder = this;
   ++traffic_.gathers;
   begins(ActionKind::unshard, gather_);

@@ -59,9 +59,10 @@ class ShardedParameters {
   void start_step(GradientReducer* replicas);
   /// Returns when every stretch holds the sum over all ranks.
   void finish_step();
-  /// The update of the weights begins: what was gathered is old.
+  /// Before weights are written between the walks of two steps, by an update or a load: what was gathered, or
+  /// is on its way for the next walk, is old.
   void weights_changed();
-  /// What the next step gathers first; null where walks gather nothing.
+  /// What the next step gathers first; null where walks gather nothing, or not that first of all.
   GroupExchange* first_gathered();
   const std::deque<GroupExchange>& exchanges() const noexcept { return exchanges_; }
 

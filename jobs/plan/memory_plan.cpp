@@ -80,7 +80,9 @@ std::size_t reduction_bytes(const ParameterStore& parameters, std::size_t all_gr
 
 void add_host_items(std::vector<MemoryPlan::Item>& host, const MemoryDemand& demand, std::size_t reduction) {
   if (reduction > 0) host.push_back({"gradient reduction", reduction});
-  if (demand.row_sums > 0 && !demand.has_own_exchanges) host.push_back({"sums of rows", demand.row_sums});
+  // Of rows in a device's memory the host holds copies too: what is sent, and the sum.
+  const std::size_t row_sums = (demand.memory == Memory::device ? 3 : 1) * demand.row_sums;
+  if (row_sums > 0 && !demand.has_own_exchanges) host.push_back({"sums of rows", row_sums});
   if (demand.snapshot > 0) host.push_back({"checkpoint snapshot", demand.snapshot});
   const BatchShape& shape = demand.shape;
   const auto ids = static_cast<std::size_t>(2 * shape.tokens() + shape.sequences * shape.sequence_length()),

@@ -73,7 +73,7 @@ PlanRequest request_of(const Schedule& schedule, const Job::Parallel& parallel, 
 /// Where gathered weights stand while the plan runs, and whether it says when they are gathered.
 void choose_rooms(PipelineSetup& setup, const Job& job, bool is_sharded) {
   at_place(place_of(job.resolved, {"parallel"}), [&] {
-    const RoomRule rule = room_rule(job.parallel, static_cast<int>(setup.layers.size()));
+    const RoomRule rule = room_rule(job.parallel, static_cast<int>(setup.layers.size()), is_sharded);
     if (!is_sharded) return;
     check_rooms(rule, setup.schedule, job.parallel);
     setup.rooms = rule;

@@ -10,14 +10,9 @@
 namespace caravan::jobs {
 namespace {
 
-/// Experts that tensor ranks have whole are divided among those that the expert degree leaves.
-bool divides_experts(const Job::Parallel& parallel) {
-  return !parallel.divides_experts_by_tensor && parallel.tensor > parallel.expert;
-}
-
-void check_sharded(const Job::Parallel& parallel, bool is_usual, const std::string& key) {
+void check_sharded(bool may_be_sharded, bool is_usual, const std::string& key) {
   CARAVAN_CHECK(
-      parallel.data_shard != 1 || parallel.context != 1 || divides_experts(parallel) || is_usual, ConfigError,
+      may_be_sharded || is_usual, ConfigError,
       fmt::format("parallel.{} with parallel.data_shard=1 (no parameter is sharded). Leave it out, or "
                   "set parallel.data_shard?",
                   key));
@@ -25,9 +20,11 @@ void check_sharded(const Job::Parallel& parallel, bool is_usual, const std::stri
 
 }  // namespace
 
-RoomRule room_rule(const Job::Parallel& parallel, int stages) {
-  check_sharded(parallel, parallel.reshard == "auto", "reshard=" + parallel.reshard);
-  check_sharded(parallel, parallel.prefetch == 1, fmt::format("prefetch={}", parallel.prefetch));
+RoomRule room_rule(const Job::Parallel& parallel, int stages, bool is_sharded) {
+  // A degree that takes what is left may leave one rank.
+  const bool may_be_sharded = is_sharded || parallel.data_shard != 1;
+  check_sharded(may_be_sharded, parallel.reshard == "auto", "reshard=" + parallel.reshard);
+  check_sharded(may_be_sharded, parallel.prefetch == 1, fmt::format("prefetch={}", parallel.prefetch));
   RoomRule rule;
   rule.prefetch = narrow<int>({"parallel.prefetch", parallel.prefetch});
   rule.weights_take_turns = parallel.reshard == "always" || (parallel.reshard == "auto" && stages == 1);

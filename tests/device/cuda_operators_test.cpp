@@ -39,6 +39,8 @@ TEST_F(CudaTest, NamesThePathOfAttentionAndWhyItIsSlow) {
   says(args, "cuDNN", "chunks in 2 pieces");
   args.mask.chunk = 63;
   says(args, "plain kernel", "chunks of a single query");
+  args.mask.chunk = 45;
+  says(args, "plain kernel", "blocks off 4 queries");
   says(attention(block, DType::f32, 96), "plain kernel", "fp32");
   says(attention(block, DType::bf16, 92), "plain kernel", "heads not a multiple of 8 wide");
   args = attention(block, DType::bf16, 96);
@@ -49,7 +51,7 @@ TEST_F(CudaTest, NamesThePathOfAttentionAndWhyItIsSlow) {
   says(args, "plain kernel", "documents");
   args = attention(block, DType::bf16, 96);
   args.mask.first_query = 8;
-  says(args, "plain kernel", "keys that the last query does not see");
+  says(args, "plain kernel", "keys that do not end at the last query, or begin before its chunk");
 }
 
 TEST_F(CudaTest, NamesThePathOfProducts) {

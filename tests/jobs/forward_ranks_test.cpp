@@ -76,11 +76,13 @@ TEST_F(ForwardRanks, AnswerAsOneRankDoes) {
 TEST_F(ForwardRanks, OfPartsOfSequencesAreRefusedWhereExpertsDropTokens) {
   save("run", 1, {"model.capacity_factor=1.5", "model.balance_loss=0"});
   write_inputs(8);
-  const Outcome outcome = forward("run", "ranks", {2, 2});
-  EXPECT_TRUE(ended_with(outcome, 2));
-  EXPECT_THAT(outcome.err, HasSubstr("--context 2 with model.capacity_factor=1.5 (experts take the first "
-                                     "tokens of whole sequences, and each rank has a part of them). "
+  const Outcome context = forward("run", "ranks", {2, 2}), tensor = forward("run", "ranks", {2, 1, 2});
+  EXPECT_TRUE(ended_with(context, 2));
+  EXPECT_THAT(context.err, HasSubstr("--context 2 with model.capacity_factor=1.5 (experts take the first "
+                                     "tokens of whole sequences, and each rank routes a part of them). "
                                      "--context 1?"));
+  EXPECT_TRUE(ended_with(tensor, 2));
+  EXPECT_THAT(tensor.err, HasSubstr("--tensor 2 with model.capacity_factor=1.5"));
 }
 
 TEST_F(ForwardRanks, ThatAreNotThereAreRefusedWithTheirNumber) {

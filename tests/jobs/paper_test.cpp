@@ -53,6 +53,22 @@ TEST_F(OnPaper, TheDryRunIsThatOfRanksThatAreStarted) {
   EXPECT_THAT(many.out, HasSubstr("512 ranks: pp=32 dp_replicate=16"));
 }
 
+TEST_F(OnPaper, ExpertsOfTensorRanksAreShardsToo) {
+  const auto gathers = [&](const char* reshard) {
+    const Outcome paper = dry_run({"parallel.tensor=2", "model.layers=8", "train.global_batch_size=8",
+                                   std::string("parallel.reshard=") + reshard},
+                                  0, {"--ranks", "2"});
+    EXPECT_TRUE(ended_with(paper, 0));
+    EXPECT_THAT(paper.out, HasSubstr("\n  sums of rows "));
+    std::smatch found;
+    return std::regex_search(paper.out, found, std::regex("gathers of weights +([0-9]+)"))
+               ? std::stoi(found[1])
+               : 0;
+  };
+  EXPECT_GT(gathers("always"), gathers("never"));
+  EXPECT_GT(gathers("never"), 0);
+}
+
 TEST_F(OnPaper, WhatRanksRefuseIsRefusedBeforeTheyAreStarted) {
   for (const Overrides& overrides :
        std::vector<Overrides>{{"train.global_batch_size=3"},
@@ -166,6 +182,16 @@ const Mistake kMistakes[] = {
      "parallel.reshard=never with parallel.data_shard=1 (no parameter is sharded). Leave it out, or "
      "set "
      "parallel.data_shard?"},
+    {"ReshardWithoutShardsOnTensorRanks",
+     2,
+     {"parallel.tensor=2", "parallel.reshard=always", "model.experts=0"},
+     "parallel.reshard=always with parallel.data_shard=1 (no parameter is sharded). Leave it out, or "
+     "set "
+     "parallel.data_shard?"},
+    {"NoMicrobatches",
+     2,
+     {"parallel.microbatches=0"},
+     "parallel.microbatches=0 (a step has at least one micro-batch). -1 for what the batch comes to?"},
     {"PrefetchWithoutShards",
      2,
      {"parallel.prefetch=0"},

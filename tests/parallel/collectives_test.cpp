@@ -4,7 +4,6 @@
 #include <limits>
 #include <numeric>
 
-#include "caravan/bf16.hpp"
 #include "parallel/world.hpp"
 #include "tests/parallel/filled.hpp"
 
@@ -62,34 +61,6 @@ TYPED_TEST(Collectives, ReduceScatterGivesEachRankItsBlockOfTheSum) {
 
     EXPECT_TRUE(std::equal(out.begin(), out.end(), sum.begin() + this->rank * block)) << "block " << block;
   }
-}
-
-/// Added in f32 in the order of ranks, and rounded once.
-TEST(CollectivesOfBf16, AreRoundedSumsInF32) {
-  const auto world = parallel::make_world_communicator();
-  const int rank = world->rank(), size = world->size();
-  const std::int64_t block = 1003, count = block * size;
-  const auto numbers_of = [&](int from) {
-    std::vector<std::uint16_t> numbers;
-    for (std::int64_t at = 0; at < count; ++at)
-      numbers.push_back(to_bf16(static_cast<float>((at * 37 + from * 101) % 211 - 105) / 7));
-    return numbers;
-  };
-  std::vector<std::vector<std::uint16_t>> all_numbers;
-  for (int from = 0; from < size; ++from) all_numbers.push_back(numbers_of(from));
-  std::vector<std::uint16_t> sum;
-  for (std::int64_t at = 0; at < count; ++at) {
-    float all = 0;
-    for (const auto& each : all_numbers) all += from_bf16(each[static_cast<std::size_t>(at)]);
-    sum.push_back(to_bf16(all));
-  }
-  std::vector<std::uint16_t> in = numbers_of(rank), out(static_cast<std::size_t>(block));
-  const TensorView whole(in.data(), DType::bf16, {count}), part(out.data(), DType::bf16, {block});
-  Ticket ticket = world->post_reduce_scatter(whole, part, ReduceOp::sum);
-  world->wait(ticket);
-  EXPECT_TRUE(std::equal(out.begin(), out.end(), sum.begin() + rank * block));
-  world->all_reduce(whole, ReduceOp::sum);
-  EXPECT_EQ(in, sum);
 }
 
 /// Sums of numbers of very different size depend on their order. `scale` tells two exchanges apart.

@@ -110,13 +110,15 @@ TEST(Cuts, EachPartIsCutByItselfAndTheRanksHoldItAll) {
   EXPECT_EQ(seen[0].size(), 2u * 4 * 7 * 5);
 }
 
-TEST(Cuts, ARankWithoutElementsIsRefused) {
-  const auto mesh = make_paper_mesh(MeshLayout({.tp = 4}, 4), 3);
-  ParameterSpec spec = ParameterSpec::whole("w", {3, 8}, ParameterKind::dense, {});
-  spec.sharding.cuts = {{0, MeshAxis::tp}};
-  EXPECT_EQ(message_of<ConfigError>([&] { Parameter(spec, mesh.get()); }),
-            "parameter 'w' with 3 elements along axis 0 on 4 ranks of tp (each needs one). "
-            "Fewer ranks there, or a wider model?");
+TEST(Cuts, ARankWithoutElementsIsRefusedOnEveryRank) {
+  for (const int rank : {0, 3}) {
+    const auto mesh = make_paper_mesh(MeshLayout({.tp = 4}, 4), rank);
+    ParameterSpec spec = ParameterSpec::whole("w", {3, 8}, ParameterKind::dense, {});
+    spec.sharding.cuts = {{0, MeshAxis::tp}};
+    EXPECT_EQ(message_of<ConfigError>([&] { Parameter(spec, mesh.get()); }),
+              "parameter 'w' with 3 elements along axis 0 on 4 ranks of tp (each needs one). "
+              "Fewer ranks there, or a wider model?");
+  }
 }
 
 TEST(Cuts, SharesOfAnAxisAreEqualUpToOne) {

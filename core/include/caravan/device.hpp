@@ -42,7 +42,7 @@ struct MemoryUse {
 struct DeviceActivity {
   std::string name;
   std::int64_t start_ns = 0, end_ns = 0;
-  bool is_exchange = false;  ///< between devices
+  bool is_exchange = false;  ///< of a collective or message between devices
 };
 
 /// Where work runs. Plugin kind "device". The constructor throws DeviceError when this machine cannot serve

@@ -93,6 +93,20 @@ void add_whole_chunks(std::vector<AttentionArgs>& pieces, const AttentionArgs& a
   for (int c = 0; a.batch > chunks && c < chunks; ++c) pieces.push_back(chunk_of_sequences(a, c));
 }
 
+std::vector<AttentionArgs> pieces_of(const AttentionArgs& args) {
+  const Cut cut(args);
+  std::vector<AttentionArgs> pieces;
+  if (cut.head > 0) pieces.push_back(queries_of(args, 0, cut.head));
+  const int last = args.queries - cut.tail;
+  if (cut.chunks > 0) add_whole_chunks(pieces, queries_of(args, cut.head, last));
+  if (cut.tail > 0) pieces.push_back(queries_of(args, last, args.queries));
+  return pieces;
+}
+
+bool begins_on_16_bytes(const AttentionArgs& piece) {
+  return reinterpret_cast<std::uintptr_t>(piece.lse) % 16 == 0;
+}
+
 }  // namespace
 
 std::string_view why_not_cudnn(const AttentionArgs& a) {
@@ -101,23 +115,18 @@ std::string_view why_not_cudnn(const AttentionArgs& a) {
   if (a.width % 8 != 0) return "heads not a multiple of 8 wide";
   if (a.query_documents.data) return "documents";
   if (a.dropout != 0) return "dropout of probabilities";
-  if (!ends_with_its_keys(a)) return "keys that the last query does not see";
+  if (!ends_with_its_keys(a)) return "keys that do not end at the last query, or begin before its chunk";
   if (a.queries == 1 || (a.queries < a.keys && a.queries < kFewQueries))
     return "few queries of a cache of keys";
   if (!are_on_16_bytes(a)) return "rows off 16 bytes";
   if (Cut(a).leaves_one_query(a)) return "chunks of a single query";
+  const std::vector<AttentionArgs> pieces = pieces_of(a);
+  if (!std::all_of(pieces.begin(), pieces.end(), begins_on_16_bytes)) return "blocks off 4 queries";
   return {};
 }
 
 std::vector<AttentionArgs> causal_pieces(const AttentionArgs& args) {
-  if (!why_not_cudnn(args).empty()) return {};
-  const Cut cut(args);
-  std::vector<AttentionArgs> pieces;
-  if (cut.head > 0) pieces.push_back(queries_of(args, 0, cut.head));
-  const int last = args.queries - cut.tail;
-  if (cut.chunks > 0) add_whole_chunks(pieces, queries_of(args, cut.head, last));
-  if (cut.tail > 0) pieces.push_back(queries_of(args, last, args.queries));
-  return pieces;
+  return why_not_cudnn(args).empty() ? pieces_of(args) : std::vector<AttentionArgs>{};
 }
 
 }  // namespace caravan::cuda

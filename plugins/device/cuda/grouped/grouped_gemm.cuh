@@ -163,6 +163,7 @@ __global__ void __launch_bounds__(kGemmThreads, 1)
   __syncwarp();
   if constexpr (!R::kOfRows) {
     if (call.squares) add_squares<R>(call);
+    __syncwarp();
   }
   // A block that ended would take its barriers from the other one of the cluster.
   if constexpr (R::kCluster > 1) hopper::sync_cluster();

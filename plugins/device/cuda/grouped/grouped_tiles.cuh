@@ -49,7 +49,7 @@ class TileWalk {
     seek(0x7fffffff, tile);
     return units();
   }
-  /// The same, once seek() has found none.
+  /// How many there are, once seek() has found none.
   __device__ int units() const { return group_end_; }
   /// Row and column of the tile that seek() has come to.
   __device__ void place(Tile& tile) const {

@@ -31,7 +31,7 @@ __device__ inline void arrive(std::uint32_t barrier) {
 }
 /// On the barrier at the same place in the block `rank` of the cluster. Without `.release.cluster`, for which
 /// the compiler adds a fence of the whole GPU: what this orders is the copy engine after the tensor cores,
-/// and both are done with shared memory by then.
+/// which are done with shared memory by then, and a store after loads whose numbers have arrived.
 __device__ inline void arrive_at(std::uint32_t barrier, unsigned rank) {
   asm volatile(
       "{\n.reg .b32 remote;\n"
