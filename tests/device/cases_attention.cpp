@@ -24,8 +24,8 @@ constexpr AttentionCase kCases[] = {
     {"long", 1, 197, 197, 2, 1, 16},
     {"wide_head", 1, 40, 40, 2, 2, 128},
     {"widest_head", 1, 70, 70, 2, 1, 256},
-    {"head_of_96", 2, 150, 150, 4, 2, 96},
-    {"tiles", 2, 256, 256, 4, 2, 64},
+    {"head_of_96", 1, 150, 150, 4, 2, 96},
+    {"tiles", 1, 256, 256, 4, 2, 64},
     {"tiles_of_chunks", 2, 256, 256, 4, 1, 32, 0, 0, 64},
     {"chunks_across_tiles", 1, 200, 200, 2, 1, 64, 0, 0, 72},
     {"chunks", 2, 70, 70, 4, 2, 8, 0, 0, 16},
@@ -43,9 +43,9 @@ constexpr AttentionCase kCases[] = {
     {"decode", 2, 1, 40, 4, 2, 16, 39},
     {"prefill_piece", 1, 6, 40, 4, 2, 16, 34},
     {"decode_chunk", 2, 1, 6, 4, 2, 16, 37, 32, 8},
-    {"late_block", 2, 96, 224, 4, 2, 64, 128},
-    {"late_block_of_chunk", 2, 80, 112, 4, 2, 64, 160, 128, 128},
-    {"block_across_chunks", 2, 200, 264, 4, 2, 64, 192, 128, 128},
+    {"late_block", 1, 64, 160, 2, 1, 16, 96},
+    {"late_block_of_chunk", 2, 64, 96, 2, 1, 16, 160, 128, 128},
+    {"block_across_chunks", 1, 136, 168, 2, 1, 16, 96, 64, 64},
     {"cache_begins_before_chunk", 1, 3, 20, 2, 1, 8, 37, 20, 16},
 };
 
