@@ -79,10 +79,12 @@ std::size_t reduction_bytes(const ParameterStore& parameters, std::size_t all_gr
 }
 
 void add_host_items(std::vector<MemoryPlan::Item>& host, const MemoryDemand& demand, std::size_t reduction) {
-  if (reduction > 0) host.push_back({"gradient reduction", reduction});
   // Of rows in a device's memory the host holds copies too: what is sent, and the sum.
   const std::size_t row_sums = (demand.memory == Memory::device ? 3 : 1) * demand.row_sums;
-  if (row_sums > 0 && !demand.has_own_exchanges) host.push_back({"sums of rows", row_sums});
+  if (!demand.has_own_exchanges) {
+    if (reduction > 0) host.push_back({"gradient reduction", reduction});
+    if (row_sums > 0) host.push_back({"sums of rows", row_sums});
+  }
   if (demand.snapshot > 0) host.push_back({"checkpoint snapshot", demand.snapshot});
   const BatchShape& shape = demand.shape;
   const auto ids = static_cast<std::size_t>(2 * shape.tokens() + shape.sequences * shape.sequence_length()),
@@ -121,9 +123,7 @@ MemoryPlan plan_memory(ModelInstance& model, const MemoryDemand& demand) {
   const bool apart = demand.memory == Memory::device;
   const bool sums = demand.data_ranks > 1 || !model.parameters().groups().empty();
   const std::size_t reduction =
-      demand.has_own_exchanges || !sums
-          ? 0
-          : reduction_bytes(model.parameters(), parameters.gradients, demand.memory);
+      sums ? reduction_bytes(model.parameters(), parameters.gradients, demand.memory) : 0;
   add_host_items(apart ? plan.host : plan.items, demand, reduction);
   return plan;
 }

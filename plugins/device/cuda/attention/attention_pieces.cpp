@@ -107,9 +107,8 @@ bool begins_on_16_bytes(const AttentionArgs& piece) {
   return reinterpret_cast<std::uintptr_t>(piece.lse) % 16 == 0;
 }
 
-}  // namespace
-
-std::string_view why_not_cudnn(const AttentionArgs& a) {
+/// Whatever its pieces are.
+std::string_view why_not_as_a_whole(const AttentionArgs& a) {
   constexpr int kFewQueries = 64;  // of a cache: a plan for each length would cost more
   if (a.dtype != DType::bf16) return "fp32";
   if (a.width % 8 != 0) return "heads not a multiple of 8 wide";
@@ -120,13 +119,21 @@ std::string_view why_not_cudnn(const AttentionArgs& a) {
     return "few queries of a cache of keys";
   if (!are_on_16_bytes(a)) return "rows off 16 bytes";
   if (Cut(a).leaves_one_query(a)) return "chunks of a single query";
-  const std::vector<AttentionArgs> pieces = pieces_of(a);
-  if (!std::all_of(pieces.begin(), pieces.end(), begins_on_16_bytes)) return "blocks off 4 queries";
   return {};
 }
 
+}  // namespace
+
+std::string_view why_not_cudnn(const AttentionArgs& a) {
+  if (const std::string_view why = why_not_as_a_whole(a); !why.empty()) return why;
+  return causal_pieces(a).empty() ? "blocks off 4 queries" : "";
+}
+
 std::vector<AttentionArgs> causal_pieces(const AttentionArgs& args) {
-  return why_not_cudnn(args).empty() ? pieces_of(args) : std::vector<AttentionArgs>{};
+  if (!why_not_as_a_whole(args).empty()) return {};
+  std::vector<AttentionArgs> pieces = pieces_of(args);
+  if (!std::all_of(pieces.begin(), pieces.end(), begins_on_16_bytes)) pieces.clear();
+  return pieces;
 }
 
 }  // namespace caravan::cuda

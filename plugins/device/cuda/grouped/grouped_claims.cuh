@@ -34,8 +34,10 @@ class Claims {
       : call_(call), ring_(ring), unit_(first) {
     hand_out();
   }
-  /// At the begin of the kernel: the answer takes as long as the barriers.
-  __device__ static int first(const GroupedCall& call) { return claim(call); }
+  /// By the first block; 0 in the others.
+  __device__ static int claim(const GroupedCall& call) {
+    return R::rank() == 0 ? static_cast<int>(atomicAdd(call.claimed, 1u)) : 0;
+  }
 
   /// The next one; the answer comes while the tile before is loaded.
   __device__ void ask() { unit_ = claim(call_); }
@@ -55,10 +57,6 @@ class Claims {
   }
 
  private:
-  __device__ static int claim(const GroupedCall& call) {
-    return R::rank() == 0 ? static_cast<int>(atomicAdd(call.claimed, 1u)) : 0;
-  }
-
   const GroupedCall& call_;
   const Ring<R>& ring_;
   int unit_;
