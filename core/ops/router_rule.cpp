@@ -4,11 +4,13 @@
 
 namespace caravan {
 
-std::string problem_with(const ExpertCapacity& capacity) {
-  const bool fits = capacity.choices == 0 || (capacity.choices > 0 && capacity.sequence_length > 0);
-  return fits ? ""
-              : "capacity " + std::to_string(capacity.choices) + " of sequences of " +
-                    std::to_string(capacity.sequence_length) + " tokens";
+std::string problem_with(const LimitChoices& args) {
+  if (args.capacity < 1 || args.sequence_length < 1)
+    return fmt::format("capacity {} of sequences of {} tokens", args.capacity, args.sequence_length);
+  const std::int64_t tokens = args.row_of.extent(0), all = args.choices.extent(0);
+  if (tokens == 0) return {};
+  const std::int64_t begin = args.rows.token(0), end = args.rows.token(tokens - 1) + 1;
+  return begin < 0 || end > all ? fmt::format("tokens [{}, {}) of {}", begin, end, all) : "";
 }
 
 std::string problem_with(const RouterRule& rule, std::int64_t experts) {

@@ -192,6 +192,21 @@ OpCase route_backward(BenchMemory& memory, const OpsShape& s) {
           [args](Ops& ops) { ops.route_backward(args); }};
 }
 
+/// An expert takes what even routing gives it.
+OpCase limit_choices(BenchMemory& memory, const OpsShape& s) {
+  const RouteForward f = routing_args(memory, s);
+  memory.device().ops().route_forward(f);
+  LimitChoices args;
+  args.choices = f.routed.experts;
+  args.capacity = std::max<std::int64_t>(1, s.sequence * s.top_k / s.experts);
+  args.sequence_length = s.sequence;
+  args.rows = TokenMap::whole(0, s.sequence);
+  args.offsets = f.offsets;
+  args.row_of = f.row_of;
+  args.choice_of = f.choice_of;
+  return {16.0 * static_cast<double>(s.routed()), 0, [args](Ops& ops) { ops.limit_choices(args); }};
+}
+
 OpCase balance_loss_forward(BenchMemory& memory, const OpsShape& s) {
   const RouteForward f = routing_args(memory, s);
   memory.device().ops().route_forward(f);
@@ -239,6 +254,7 @@ const std::vector<NamedCase>& expert_cases() {
       {"combine_backward", combine_backward},
       {"route_forward", route_forward},
       {"route_backward", route_backward},
+      {"limit_choices", limit_choices},
       {"balance_loss_forward", balance_loss_forward},
       {"balance_loss_backward", balance_loss_backward},
       {"expert_bias_update", expert_bias_update},

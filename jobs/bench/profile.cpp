@@ -24,23 +24,30 @@ std::size_t arguments_of(const std::string& name) {
   return name.size();
 }
 
-/// Intervals that come by their begin, joined.
+/// Intervals that come by their begin, joined; borrows them.
 class Union {
  public:
   void add(const DeviceActivity& activity) {
-    if (is_empty_) begin_ = end_ = activity.start_ns;
-    is_empty_ = false;
-    longest_gap_ = std::max(longest_gap_, activity.start_ns - end_);
+    if (!last_) begin_ = end_ = activity.start_ns;
+    if (last_ && activity.start_ns - end_ > longest_gap_) {
+      longest_gap_ = activity.start_ns - end_;
+      before_gap_ = last_;
+      after_gap_ = &activity;
+    }
     covered_ += std::max<std::int64_t>(activity.end_ns - std::max(end_, activity.start_ns), 0);
+    if (!last_ || activity.end_ns > end_) last_ = &activity;
     end_ = std::max(end_, activity.end_ns);
   }
   std::int64_t span() const { return end_ - begin_; }
   std::int64_t covered() const { return covered_; }
   std::int64_t longest_gap() const { return longest_gap_; }
+  /// What ended last before it and began after it; null where there is none.
+  const DeviceActivity* before_gap() const { return before_gap_; }
+  const DeviceActivity* after_gap() const { return after_gap_; }
 
  private:
-  bool is_empty_ = true;
   std::int64_t begin_ = 0, end_ = 0, covered_ = 0, longest_gap_ = 0;
+  const DeviceActivity *last_ = nullptr, *before_gap_ = nullptr, *after_gap_ = nullptr;
 };
 
 double seconds(std::int64_t nanoseconds) {
@@ -72,6 +79,10 @@ Profile summarise(const std::vector<DeviceActivity>& activities) {
   profile.span_s = seconds(all.span());
   profile.idle_s = seconds(all.span() - all.covered());
   profile.longest_gap_s = seconds(all.longest_gap());
+  if (all.after_gap()) {
+    profile.before_gap = short_name(all.before_gap()->name);
+    profile.after_gap = short_name(all.after_gap()->name);
+  }
   profile.exchanges_s = seconds(all.covered() - computing.covered());
   for (auto& [name, kernel] : by_name) {
     kernel.name = name;
@@ -96,7 +107,34 @@ std::string as_text(const Profile& profile, int steps) {
                         100 * profile.fraction(of_all), what);
   };
   if (profile.exchanges_s > 0) row(profile.exchanges_s, "exchanges that nothing hides");
-  row(profile.idle_s, fmt::format("idle, at most {:.0f} us at a time", 1e6 * profile.longest_gap_s));
+  row(profile.idle_s,
+      fmt::format("idle, at most {:.0f} us at a time{}", 1e6 * profile.longest_gap_s,
+                  profile.after_gap.empty()
+                      ? ""
+                      : fmt::format(" (from {:.40} to {:.40})", profile.before_gap, profile.after_gap)));
+  return text;
+}
+
+std::vector<DeviceTimes> times_of_ranks(const Profile& profile, Communicator& world) {
+  constexpr std::int64_t kTimes = 3;
+  double own[kTimes] = {profile.span_s - profile.exchanges_s - profile.idle_s, profile.exchanges_s,
+                        profile.idle_s};
+  std::vector<double> all(static_cast<std::size_t>(kTimes * world.size()));
+  world.all_gather(TensorView(own, DType::f64, {1, kTimes}),
+                   TensorView(all.data(), DType::f64, {world.size(), kTimes}));
+  std::vector<DeviceTimes> ranks;
+  for (std::size_t at = 0; at < all.size(); at += kTimes)
+    ranks.push_back({all[at], all[at + 1], all[at + 2]});
+  return ranks;
+}
+
+std::string as_text(const std::vector<DeviceTimes>& ranks, int steps) {
+  std::string text;
+  const double to_ms = 1e3 / static_cast<double>(steps);
+  for (std::size_t rank = 0; ranks.size() > 1 && rank < ranks.size(); ++rank)
+    text += fmt::format("rank {}: {:.3f} ms/step of computation, {:.3f} of exchanges alone, {:.3f} idle\n",
+                        rank, to_ms * ranks[rank].computation_s, to_ms * ranks[rank].exchanges_s,
+                        to_ms * ranks[rank].idle_s);
   return text;
 }
 

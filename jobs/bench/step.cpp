@@ -34,19 +34,22 @@ StepTiming time_steps(const StepBenchmark& benchmark, Communicator& world) {
   training.run(0);
   const std::string device = setup.device().description();
   const RankDevices devices = measure_rank_devices(setup.device(), world);
-  return {.device = device,
-          .precision = std::string(name_of(setup.compute())),
-          .devices = devices.all,
-          .median_s = seconds[seconds.size() / 2],
-          .fastest_s = seconds.front(),
-          .slowest_s = seconds.back(),
-          .step_flops = setup.step_flops(),
-          .step_tokens = setup.share().global_batch * setup.shape().sequence_length(),
-          .parameters = setup.whole_model().parameters().count(),
-          .sequence_length = setup.shape().sequence_length(),
-          .datasheet_flops = setup.compute() == DType::bf16 ? datasheet_rate(device) : 0,
-          .peak = devices.peak,
-          .profile = profile_steps(training, benchmark.profiled)};
+  const Profile profile = profile_steps(training, benchmark.profiled);
+  return {
+      .device = device,
+      .precision = std::string(name_of(setup.compute())),
+      .devices = devices.all,
+      .median_s = seconds[seconds.size() / 2],
+      .fastest_s = seconds.front(),
+      .slowest_s = seconds.back(),
+      .step_flops = setup.step_flops(),
+      .step_tokens = setup.share().global_batch * setup.shape().sequence_length(),
+      .parameters = setup.whole_model().parameters().count(),
+      .sequence_length = setup.shape().sequence_length(),
+      .datasheet_flops = setup.compute() == DType::bf16 ? datasheet_rate(device) : 0,
+      .peak = devices.peak,
+      .profile = profile,
+      .profiled_ranks = benchmark.profiled > 0 ? times_of_ranks(profile, world) : std::vector<DeviceTimes>()};
 }
 
 }  // namespace caravan::jobs

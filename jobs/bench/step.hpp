@@ -28,6 +28,7 @@ struct StepTiming {
   double datasheet_flops = 0;  ///< of one rank's device, see datasheet_rate()
   FmaPeak peak;                ///< of all ranks: multiply-adds of host cores, or matrix products of GPUs
   Profile profile;             ///< of rank 0's device, all profiled steps together
+  std::vector<DeviceTimes> profiled_ranks;  ///< of all ranks; empty where nothing was profiled
 };
 
 /// [collective] Times steps with AdamW, clipping and gradient reduction; whole on rank 0.

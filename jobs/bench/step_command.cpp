@@ -32,8 +32,19 @@ nlohmann::ordered_json as_json(const Profile& profile) {
   return {{"span_s", profile.span_s},
           {"idle_fraction", profile.fraction(profile.idle_s)},
           {"longest_gap_s", profile.longest_gap_s},
+          {"longest_gap_from", profile.before_gap},
+          {"longest_gap_to", profile.after_gap},
           {"exchanges_alone_fraction", profile.fraction(profile.exchanges_s)},
           {"kernels", kernels}};
+}
+
+nlohmann::ordered_json as_json(const std::vector<DeviceTimes>& ranks) {
+  nlohmann::ordered_json all = nlohmann::ordered_json::array();
+  for (const DeviceTimes& rank : ranks)
+    all.push_back({{"computation_s", rank.computation_s},
+                   {"exchanges_alone_s", rank.exchanges_s},
+                   {"idle_s", rank.idle_s}});
+  return all;
 }
 
 std::string as_json(const Options& options, const StepTiming& timing, int ranks) {
@@ -58,7 +69,10 @@ std::string as_json(const Options& options, const StepTiming& timing, int ranks)
       {"peak_flops_per_s", timing.peak.flops_per_s},
       {"peak_measured_by", timing.peak.how},
       {"fraction_of_peak", timing.step_flops / timing.median_s / timing.peak.flops_per_s}};
-  if (options.benchmark.profiled > 0) all["profile"] = as_json(timing.profile);
+  if (options.benchmark.profiled > 0) {
+    all["profile"] = as_json(timing.profile);
+    all["profile"]["ranks"] = as_json(timing.profiled_ranks);
+  }
   return all.dump(2) + "\n";
 }
 
@@ -91,7 +105,9 @@ std::string as_text(const Options& options, const StepTiming& timing, int ranks)
              timing.fastest_s, timing.slowest_s, static_cast<double>(timing.step_tokens) / timing.median_s,
              rate / 1e9, 100 * rate / timing.peak.flops_per_s) +
          text_of_a_rank(timing, ranks) +
-         (options.benchmark.profiled > 0 ? as_text(timing.profile, options.benchmark.profiled) : "");
+         (options.benchmark.profiled > 0 ? as_text(timing.profile, options.benchmark.profiled) +
+                                               as_text(timing.profiled_ranks, options.benchmark.profiled)
+                                         : "");
 }
 
 int run(Options& options, Communicator& world) {

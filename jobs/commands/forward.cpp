@@ -81,20 +81,23 @@ void print_loss(const Sequences& sequences, double loss) {
                                     sequences.has_labels ? "" : " (no labels given: of each next token)"));
 }
 
-/// Which tokens an expert takes depends on what a sequence is, and masks and positions leave that open.
-void check_capacity(const Config& model, const Sequences& sequences, const RankDegrees& degrees) {
+/// Which tokens an expert takes depends on what a sequence is and on how long it is. Masks and positions
+/// leave the one open, and rows that are filled up change the other.
+void check_capacity(const Config& model, const Sequences& sequences, const Mesh& mesh) {
   const Config& factor = model.find("capacity_factor");
-  for (const auto& [option, degree] :
-       {std::pair("--context", degrees.context), std::pair("--tensor", degrees.tensor)})
-    CARAVAN_CHECK(factor.is_null() || degree == 1, ConfigError,
-                  fmt::format("{0} {1} with model.capacity_factor={2} (experts take the first tokens of "
-                              "whole sequences, and each rank routes a part of them). {0} 1?",
-                              option, degree, factor.text()));
-  CARAVAN_CHECK(factor.is_null() || (sequences.attended.empty() && sequences.positions.empty()), ConfigError,
+  if (factor.is_null()) return;
+  CARAVAN_CHECK(sequences.attended.empty() && sequences.positions.empty(), ConfigError,
                 fmt::format("attention_mask or position_ids with model.capacity_factor={} (experts take the "
-                            "first tokens of each "
-                            "sequence, and it is not said which those are). Inputs without them?",
+                            "first tokens of each sequence, and it is not said which those are). Inputs "
+                            "without them?",
                             factor.text()));
+  CARAVAN_CHECK(sequences.length % filled_to(mesh) == 0, ConfigError,
+                fmt::format("sequences of {} tokens on {} context and {} tensor ranks with "
+                            "model.capacity_factor={} (their rows are filled up to a multiple of {}, and of "
+                            "longer sequences an expert takes more). Sequences of such a length, or fewer "
+                            "ranks?",
+                            sequences.length, mesh.degree(MeshAxis::cp), mesh.degree(MeshAxis::tp),
+                            factor.text(), filled_to(mesh)));
 }
 
 int forward(const Options& options, Communicator& world) {
@@ -104,8 +107,8 @@ int forward(const Options& options, Communicator& world) {
   const auto device = choose_device(*registry, options.device);
   const DType compute = choose_precision(*device, options.precision);
   const Sequences sequences = read_sequences(options.inputs, source.model.get_int("vocab_size"));
-  check_capacity(source.model, sequences, options.degrees);
   const std::unique_ptr<Mesh> mesh = make_mesh(world, options.degrees, *device);
+  check_capacity(source.model, sequences, *mesh);
   const std::int64_t positions = positions_on(*mesh, sequences);
   const ComputeOn where{device.get(), compute, mesh.get()};
   const Config evaluation = evaluated(source.model);

@@ -10,13 +10,6 @@
 namespace caravan::jobs {
 namespace {
 
-/// Rows of a run are filled up to a multiple of this: each block of a sequence on context ranks then has as
-/// many, and each tensor rank of a context rank too.
-std::int64_t filled_to(const Mesh& mesh) {
-  const std::int64_t context = mesh.degree(MeshAxis::cp), blocks = context > 1 ? 2 * context : 1;
-  return blocks * mesh.degree(MeshAxis::tp);
-}
-
 /// One piece at a time through one stash; results land in full-sized host buffers, zero elsewhere, and are
 /// summed over the ranks at the end: every element comes from one rank. Context and tensor ranks take the
 /// same pieces, context ranks their blocks of each.
@@ -226,6 +219,11 @@ class Pass {
 };
 
 }  // namespace
+
+std::int64_t filled_to(const Mesh& mesh) {
+  const std::int64_t context = mesh.degree(MeshAxis::cp), blocks = context > 1 ? 2 * context : 1;
+  return blocks * mesh.degree(MeshAxis::tp);
+}
 
 std::int64_t positions_on(const Mesh& mesh, const Sequences& sequences) {
   return positions_for(sequences) + filled_to(mesh) - 1;

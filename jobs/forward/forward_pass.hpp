@@ -25,6 +25,10 @@ struct Answers {
 
 enum class Gradients { none, of_mean_loss };
 
+/// Rows of a run are filled up to a multiple of this: each block of a sequence on context ranks then has as
+/// many, and each tensor rank of a context rank too.
+std::int64_t filled_to(const Mesh& mesh);
+
 /// The most positions that sequences need a model on `mesh` to have, with the rows that ranks fill up.
 std::int64_t positions_on(const Mesh& mesh, const Sequences& sequences);
 

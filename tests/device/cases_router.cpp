@@ -12,7 +12,6 @@ struct RouterCase {
   std::int64_t tokens, experts;
   RouterRule rule;
   Option bias = Option::off, noise = Option::off, ties = Option::off;
-  ExpertCapacity capacity{};
 };
 
 using enum Option;
@@ -51,60 +50,12 @@ const std::vector<RouterCase>& router_cases() {
        off,
        off,
        on},
-      {"capacity",
-       70,
-       5,
-       {.score = sigmoid, .top_k = 2},
-       on,
-       off,
-       off,
-       {.choices = 3, .sequence_length = 10}},
-      {"capacity_of_uneven_ends",
-       33,
-       6,
-       {.score = sigmoid, .top_k = 1},
-       off,
-       off,
-       on,
-       {.choices = 4, .sequence_length = 16}},
-      {"capacity_of_one",
-       1000,
-       16,
-       {.score = softmax, .top_k = 4},
-       on,
-       off,
-       off,
-       {.choices = 1, .sequence_length = 500}},
-      {"capacity_for_all",
-       60,
-       4,
-       {.score = sigmoid, .top_k = 2},
-       off,
-       off,
-       off,
-       {.choices = 60, .sequence_length = 60}},
-      {"capacity_many",
-       2048,
-       128,
-       {.score = sigmoid, .top_k = 1},
-       on,
-       off,
-       off,
-       {.choices = 9, .sequence_length = 1024}},
-      {"capacity_of_one_expert",
-       700,
-       6,
-       {.score = sigmoid, .top_k = 1},
-       off,
-       off,
-       on,
-       {.choices = 300, .sequence_length = 350}},
   };
   return kCases;
 }
 
 struct RouterOperands {
-  Handle logits, noise_std, bias, experts, weights, offsets, row_of, choice_of, counts, dropped;
+  Handle logits, noise_std, bias, experts, weights, offsets, row_of, choice_of, counts;
 };
 
 /// Logits with equals among them; the last case wants the first expert everywhere.
@@ -126,8 +77,7 @@ RouterOperands operands(ProblemBuilder& b, const RouterCase& c) {
                    b.index_output("offsets", {c.experts + 1}),
                    b.index_output("row_of", choices),
                    b.index_output("choice_of", {c.tokens * c.rule.top_k}),
-                   b.given("counts", DType::f32, {c.experts}, std::vector<double>(c.experts, 3.0)),
-                   b.given("dropped", DType::f64, {1}, {5.0})};
+                   b.given("counts", DType::f32, {c.experts}, std::vector<double>(c.experts, 3.0))};
   if (c.ties == on) b.set(o.logits, tied_logits(c));
   return o;
 }
@@ -158,9 +108,7 @@ RouteForward forward_args(const RouterCase& c, const RouterOperands& o, const Vi
           .offsets = v[o.offsets],
           .row_of = v[o.row_of],
           .choice_of = v[o.choice_of],
-          .counts = v[o.counts],
-          .capacity = c.capacity,
-          .dropped = v[o.dropped]};
+          .counts = v[o.counts]};
 }
 
 Problem route_forward(const RouterCase& c, Storage storage) {
@@ -181,6 +129,87 @@ Problem route_backward(const RouterCase& c, Storage storage) {
                         .dweights = v[dweights],
                         .dlogits = v[dlogits],
                         .dnoise = only_if(c.noise, v[dnoise])});
+  });
+}
+
+/// Choices of whole sequences, of which a part has been routed here.
+struct LimitCase {
+  const char* name;
+  std::int64_t tokens, experts, top_k, capacity, length;
+  TokenMap here;
+};
+
+const std::vector<LimitCase>& limit_cases() {
+  const auto whole = [](std::int64_t length) { return TokenMap::whole(0, length); };
+  static const std::vector<LimitCase> kCases = {
+      {"few", 70, 5, 2, 3, 10, whole(10)},
+      {"uneven_end", 33, 6, 1, 4, 16, whole(16)},
+      {"one", 1000, 16, 4, 1, 500, whole(500)},
+      {"all", 60, 4, 2, 60, 60, whole(60)},
+      {"many", 2048, 128, 1, 9, 1024, whole(1024)},
+      {"one_expert", 700, 1, 1, 300, 350, whole(350)},
+      {"long", 1500, 3, 2, 900, 1500, whole(1500)},
+      {"context", 60, 5, 2, 3, 20, TokenMap::context(0, 20, 3, 1)},
+      {"context_uneven", 2 * 333, 7, 1, 11, 333, TokenMap::context(0, 333, 2, 0)},
+      {"rows_of_context", 60, 5, 2, 3, 20, TokenMap::context(0, 20, 2, 0).from(11)},
+      {"rows", 64, 5, 1, 2, 32, TokenMap::whole(0, 32).from(40)},
+  };
+  return kCases;
+}
+
+/// Some experts are wanted by many.
+std::int32_t choice_of_token(const LimitCase& c, std::int64_t token, std::int64_t k) {
+  return static_cast<std::int32_t>((token * token % 11 / 3 + k) % c.experts);
+}
+
+/// The tokens here, in their order.
+std::vector<std::int64_t> tokens_here(const LimitCase& c) {
+  std::vector<std::int64_t> tokens;
+  const std::int64_t all =
+      c.tokens / c.length * c.here.length() + (c.here.is_whole() ? c.tokens % c.length : 0);
+  for (std::int64_t row = 0; row < all - c.here.first_token; ++row) tokens.push_back(c.here.token(row));
+  return tokens;
+}
+
+/// What a router leaves of the choices of the tokens here.
+struct SortedChoices {
+  std::vector<std::int32_t> offsets{0}, row_of, choice_of;
+
+  explicit SortedChoices(const LimitCase& c) {
+    const std::vector<std::int64_t> tokens = tokens_here(c);
+    row_of.resize(tokens.size() * c.top_k);
+    for (std::int64_t e = 0; e < c.experts; ++e) {
+      for (std::size_t choice = 0; choice < row_of.size(); ++choice) {
+        if (choice_of_token(c, tokens[choice / c.top_k], choice % c.top_k) != e) continue;
+        row_of[choice] = static_cast<std::int32_t>(choice_of.size());
+        choice_of.push_back(static_cast<std::int32_t>(choice));
+      }
+      offsets.push_back(static_cast<std::int32_t>(choice_of.size()));
+    }
+  }
+};
+
+Problem limit_choices(const LimitCase& c, Storage storage) {
+  ProblemBuilder b(fmt::format("limit_choices/{}", c.name), storage);
+  std::vector<std::int32_t> chosen;
+  for (std::int64_t choice = 0; choice < c.tokens * c.top_k; ++choice)
+    chosen.push_back(choice_of_token(c, choice / c.top_k, choice % c.top_k));
+  const SortedChoices sorted(c);
+  const auto rows = static_cast<std::int64_t>(sorted.choice_of.size());
+  const Handle choices = b.indices("choices", {c.tokens, c.top_k}, chosen),
+               offsets = b.indices("offsets", {c.experts + 1}, sorted.offsets),
+               row_of = b.indices("row_of", {rows / c.top_k, c.top_k}, sorted.row_of),
+               choice_of = b.indices("choice_of", {rows}, sorted.choice_of),
+               dropped = b.given("dropped", DType::f64, {1}, {5.0});
+  return b.build([=](Ops& ops, const Views& v) {
+    ops.limit_choices({.choices = v[choices],
+                       .capacity = c.capacity,
+                       .sequence_length = c.length,
+                       .rows = c.here,
+                       .offsets = v[offsets],
+                       .row_of = v[row_of],
+                       .choice_of = v[choice_of],
+                       .dropped = v[dropped]});
   });
 }
 
@@ -242,6 +271,7 @@ std::vector<Problem> router_problems(Storage storage) {
     problems.push_back(route_forward(c, storage));
     problems.push_back(route_backward(c, storage));
   }
+  for (const LimitCase& c : limit_cases()) problems.push_back(limit_choices(c, storage));
   for (const BalanceCase& c : kBalanceCases) {
     problems.push_back(balance_loss_forward(c, storage));
     problems.push_back(balance_loss_backward(c, storage));

@@ -73,16 +73,22 @@ TEST_F(ForwardRanks, AnswerAsOneRankDoes) {
   }
 }
 
-TEST_F(ForwardRanks, OfPartsOfSequencesAreRefusedWhereExpertsDropTokens) {
-  save("run", 1, {"model.capacity_factor=1.5", "model.balance_loss=0"});
-  write_inputs(8);
-  const Outcome context = forward("run", "ranks", {2, 2}), tensor = forward("run", "ranks", {2, 1, 2});
-  EXPECT_TRUE(ended_with(context, 2));
-  EXPECT_THAT(context.err, HasSubstr("--context 2 with model.capacity_factor=1.5 (experts take the first "
-                                     "tokens of whole sequences, and each rank routes a part of them). "
-                                     "--context 1?"));
-  EXPECT_TRUE(ended_with(tensor, 2));
-  EXPECT_THAT(tensor.err, HasSubstr("--tensor 2 with model.capacity_factor=1.5"));
+TEST_F(ForwardRanks, OfPartsOfSequencesDropWhatOneRankDrops) {
+  save("run", 1, {"model.capacity_factor=0.6", "model.balance_loss=0"});
+  write_inputs(16);
+  ASSERT_TRUE(ended_with(forward("run", "one", {1}), 0));
+  for (const Ranks& ranks : {Ranks{2, 2}, Ranks{2, 1, 2}, Ranks{4, 2, 2}, Ranks{4, 2, 1, 4}, Ranks{4, 4}}) {
+    SCOPED_TRACE(fmt::format("{} ranks: context {}, tensor {}", ranks.all, ranks.context, ranks.tensor));
+    ASSERT_TRUE(ended_with(forward("run", "ranks", ranks), 0));
+    expect_same("ranks-answers", "one-answers");
+    expect_same("ranks-gradients", "one-gradients");
+  }
+  write_inputs(13);
+  const Outcome filled = forward("run", "ranks", {2, 2});
+  EXPECT_TRUE(ended_with(filled, 2));
+  EXPECT_THAT(filled.err,
+              HasSubstr("sequences of 13 tokens on 2 context and 1 tensor ranks with "
+                        "model.capacity_factor=0.6 (their rows are filled up to a multiple of 4"));
 }
 
 TEST_F(ForwardRanks, ThatAreNotThereAreRefusedWithTheirNumber) {

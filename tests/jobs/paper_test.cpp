@@ -73,7 +73,6 @@ TEST_F(OnPaper, WhatRanksRefuseIsRefusedBeforeTheyAreStarted) {
   for (const Overrides& overrides :
        std::vector<Overrides>{{"train.global_batch_size=3"},
                               {"parallel.data_shard=3"},
-                              {"parallel.tensor=2", "model.capacity_factor=1"},
                               {"parallel.pipeline=2", "parallel.stages_per_rank=7"},
                               {"parallel.pipeline=2", "parallel.schedule_options={x: 1}"},
                               {"train.precision=bf16"},
@@ -137,12 +136,6 @@ const Mistake kMistakes[] = {
      "train.recompute.budget=0.5 with parallel.tensor=2 (ranks that have other widths would choose "
      "otherwise, "
      "and what repeated exchanges cost is not measured). full or selective?"},
-    {"CapacityOfParts",
-     2,
-     {"parallel.tensor=2", "model.experts=4", "model.capacity_factor=1.5"},
-     "capacity_factor=1.5 with parallel.tensor=2 (an expert takes the first choices of whole sequences, and "
-     "tensor ranks route parts of them). capacity_factor: null, parallel.expert_tensor=tensor, or no tensor "
-     "ranks?"},
     {"TooFewForTheRanks",
      4,
      {"parallel.data_replicate=1", "parallel.data_shard=2"},

@@ -44,7 +44,7 @@ TEST(Profile, names_the_longest_gap) {
   const Profile profile =
       summarise({{"a", 0, 1000}, {"b", 4000, 9000}, {"c", 30000, 31000}, {"d", 32000, 33000}});
   EXPECT_DOUBLE_EQ(profile.longest_gap_s, 21e-6);
-  EXPECT_THAT(as_text(profile, 1), HasSubstr("idle, at most 21 us at a time"));
+  EXPECT_THAT(as_text(profile, 1), HasSubstr("idle, at most 21 us at a time (from b to c)"));
 }
 
 TEST(Profile, says_how_long_exchanges_ran_alone) {
@@ -60,6 +60,18 @@ TEST(Profile, says_nothing_of_exchanges_where_all_are_hidden) {
   const Profile profile = summarise({{"a", 0, 100}, {"send", 20, 80, true}});
   EXPECT_EQ(profile.exchanges_s, 0);
   EXPECT_THAT(as_text(profile, 1), ::testing::Not(HasSubstr("exchanges")));
+}
+
+TEST(Profile, says_what_each_of_several_ranks_did) {
+  const auto alone = make_single_communicator();
+  const Profile profile =
+      summarise({{"a", 0, 50'000}, {"send", 40'000, 80'000, true}, {"b", 90'000, 100'000}});
+  const std::vector<DeviceTimes> one = times_of_ranks(profile, *alone);
+  ASSERT_EQ(one.size(), 1u);
+  EXPECT_EQ(as_text(one, 2), "");
+  EXPECT_EQ(as_text({one.front(), {}}, 2),
+            "rank 0: 0.030 ms/step of computation, 0.015 of exchanges alone, 0.005 idle\n"
+            "rank 1: 0.000 ms/step of computation, 0.000 of exchanges alone, 0.000 idle\n");
 }
 
 }  // namespace

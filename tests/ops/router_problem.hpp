@@ -21,12 +21,23 @@ struct RouterProblem {
 
   void forward() {
     ReferenceOps ops;
-    ops.route_forward({.routed = routed(),
+    ops.route_forward(
+        {.routed = routed(), .offsets = offsets, .row_of = row_of, .choice_of = choice_of, .counts = counts});
+  }
+
+  void limit(std::int64_t capacity, std::int64_t sequence_length) {
+    limit(capacity, sequence_length, experts, TokenMap::whole(0, sequence_length));
+  }
+  /// `all`: the choices of whole sequences, of which `here` are the tokens of this problem.
+  void limit(std::int64_t capacity, std::int64_t sequence_length, TensorView all, const TokenMap& here) {
+    ReferenceOps ops;
+    ops.limit_choices({.choices = all,
+                       .capacity = capacity,
+                       .sequence_length = sequence_length,
+                       .rows = here,
                        .offsets = offsets,
                        .row_of = row_of,
                        .choice_of = choice_of,
-                       .counts = counts,
-                       .capacity = capacity,
                        .dropped = TensorView(&dropped, DType::f64, {1})});
   }
 
@@ -51,7 +62,6 @@ struct RouterProblem {
   Tensor weights;
   Ids offsets, row_of, choice_of;
   Tensor counts;
-  ExpertCapacity capacity{};
   double dropped = 0;
 };
 

@@ -1,12 +1,12 @@
-/* The C boundary between caravan and its plugins. Frozen within a major version: fields are only appended, and are read
- * only when struct_size covers them. Nothing here depends on a C++ layout, so it can be read before the fingerprints
- * have been compared. */
+/* The C boundary between caravan and its plugins. Frozen within a major version: fields are only appended,
+ * and are read only when struct_size covers them. Nothing here depends on a C++ layout, so it can be read
+ * before the fingerprints have been compared. */
 #ifndef CARAVAN_ABI_H
 #define CARAVAN_ABI_H
 
 #include <stdint.h>
 
-#define CARAVAN_ABI_MAJOR 6
+#define CARAVAN_ABI_MAJOR 7
 #define CARAVAN_ABI_MINOR 0
 #define CARAVAN_PLUGIN_SYMBOL "caravan_plugin_v1"
 
@@ -17,9 +17,10 @@ extern "C" {
 typedef struct caravan_host caravan_host;     /* caravan::Host, see plugin.hpp */
 typedef struct caravan_config caravan_config; /* caravan::Config, validated against the component's params */
 
-/* One parameter of a component. type: "int", "float", "string", "path", each also with " list", "bool", "map", "a|b|c" (one of
- * these words), "a|b|c or map" or "string or map". default_value: text as in YAML; NULL means required; "null" means optional.
- * range: "", "> 0", ">= 1", "[0, 1]", "(0, 1)", "[0, 1)". unit: "" or "tokens", "s", ... doc: one sentence. */
+/* One parameter of a component. type: "int", "float", "string", "path", each also with " list", "bool",
+ * "map", "a|b|c" (one of these words), "a|b|c or map" or "string or map". default_value: text as in YAML;
+ * NULL means required; "null" means optional. range: "", "> 0", ">= 1", "[0, 1]", "(0, 1)", "[0, 1)". unit:
+ * "" or "tokens", "s", ... doc: one sentence. */
 typedef struct caravan_param {
   const char* name;
   const char* type;
@@ -46,8 +47,9 @@ typedef struct caravan_component {
   const char* summary; /* one sentence */
   const caravan_param* params;
   uint32_t num_params;
-  int (*create)(const caravan_host* host, const caravan_config* config, void** out, caravan_error* error); /* never throws */
-  void (*destroy)(void* object); /* frees what create made */
+  int (*create)(const caravan_host* host, const caravan_config* config, void** out,
+                caravan_error* error); /* never throws */
+  void (*destroy)(void* object);       /* frees what create made */
 } caravan_component;
 
 typedef struct caravan_plugin {

@@ -76,6 +76,7 @@ class Ops {
   X(gelu_backward, GeluBackward)                                 \
   X(route_forward, RouteForward)                                 \
   X(route_backward, RouteBackward)                               \
+  X(limit_choices, LimitChoices)                                 \
   X(balance_loss_forward, BalanceLossForward)                    \
   X(balance_loss_backward, BalanceLossBackward)                  \
   X(permute_forward, PermuteForward)                             \

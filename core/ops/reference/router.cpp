@@ -42,30 +42,12 @@ struct Sorted {
   Vector<std::int32_t> choice_of;
 };
 
-/// Marks the choices that their experts take by 0, the others by −1. Returns how many are dropped.
-std::int64_t drop(const Matrix<std::int32_t>& experts, std::int64_t num_experts,
-                  const ExpertCapacity& capacity, const Matrix<std::int32_t>& row_of) {
-  std::vector<std::int64_t> taken(num_experts);
-  std::int64_t dropped = 0;
-  for (std::int64_t t = 0; t < experts.extent(0); ++t) {
-    if (capacity.choices > 0 && t % capacity.sequence_length == 0) std::fill(taken.begin(), taken.end(), 0);
-    for (std::int64_t k = 0; k < experts.extent(1); ++k) {
-      const bool is_taken = capacity.choices == 0 || taken[experts(t, k)]++ < capacity.choices;
-      row_of(t, k) = is_taken ? 0 : -1;
-      dropped += !is_taken;
-    }
-  }
-  return dropped;
-}
-
-/// Counting sort of the choices token·K + k by expert; stable because choices are visited in order. Those
-/// that row_of marks as dropped get no row.
+/// Counting sort of the choices token·K + k by expert; stable because choices are visited in order.
 void sort_by_expert(const Matrix<std::int32_t>& experts, const Sorted& to) {
   const std::int64_t top_k = experts.extent(1), num_experts = to.offsets.extent(0) - 1;
-  for (std::int64_t row = 0; row < to.choice_of.extent(0); ++row) to.choice_of(row) = -1;
   for (std::int64_t e = 0; e <= num_experts; ++e) to.offsets(e) = 0;
   for (std::int64_t t = 0; t < experts.extent(0); ++t) {
-    for (std::int64_t k = 0; k < top_k; ++k) to.offsets(experts(t, k) + 1) += to.row_of(t, k) >= 0;
+    for (std::int64_t k = 0; k < top_k; ++k) ++to.offsets(experts(t, k) + 1);
   }
   for (std::int64_t e = 0; e < num_experts; ++e) to.offsets(e + 1) += to.offsets(e);
 
@@ -73,7 +55,6 @@ void sort_by_expert(const Matrix<std::int32_t>& experts, const Sorted& to) {
   for (std::int64_t e = 0; e < num_experts; ++e) next[e] = to.offsets(e);
   for (std::int64_t t = 0; t < experts.extent(0); ++t) {
     for (std::int64_t k = 0; k < top_k; ++k) {
-      if (to.row_of(t, k) < 0) continue;
       const std::int32_t row = next[experts(t, k)]++;
       to.row_of(t, k) = row;
       to.choice_of(row) = static_cast<std::int32_t>(t * top_k + k);
@@ -85,7 +66,6 @@ void sort_by_expert(const Matrix<std::int32_t>& experts, const Sorted& to) {
 
 void ReferenceOps::route_forward(const RouteForward& args) {
   const Call call("route_forward");
-  if (const std::string problem = problem_with(args.capacity); !problem.empty()) call.fail(problem);
   Routed routed(call, args.routed);
   const auto& [logits, noise_std, experts, scores] = routed;
   const std::int64_t tokens = logits.extent(0), num_experts = logits.extent(1), top_k = experts.extent(1);
@@ -109,8 +89,6 @@ void ReferenceOps::route_forward(const RouteForward& args) {
       return experts(choice / top_k, choice % top_k) == e ? 1.0 : 0.0;
     }));
   }
-  const std::int64_t dropped = drop(experts, num_experts, args.capacity, sorted.row_of);
-  if (!args.dropped.empty()) *args.dropped.as<double>() += static_cast<double>(dropped);
   sort_by_expert(experts, sorted);
 }
 

@@ -52,6 +52,7 @@ class HostOps final : public ReferenceOps {
   void gelu_backward(const GeluBackward& args) override;
   void route_forward(const RouteForward& args) override;
   void route_backward(const RouteBackward& args) override;
+  void limit_choices(const LimitChoices& args) override;
   void balance_loss_forward(const BalanceLossForward& args) override;
   void balance_loss_backward(const BalanceLossBackward& args) override;
   void permute_forward(const PermuteForward& args) override;

@@ -60,42 +60,17 @@ void add_choices(const Rows<std::int32_t>& experts, std::int64_t num_experts, st
   for (std::int64_t e = 0; e < num_experts; ++e) counts[e] += static_cast<float>(chosen[e]);
 }
 
-/// Marks the choices that their experts take by 0, the others by −1. Returns how many are dropped. Until it
-/// is sorted, to.offsets counts what the experts have taken.
-std::int64_t drop(const Rows<std::int32_t>& experts, std::int64_t num_experts, const ExpertCapacity& capacity,
-                  const Sorted& to) {
-  std::int64_t dropped = 0;
-  for (std::int64_t t = 0; t < experts.rows; ++t) {
-    std::int32_t* row_of = to.row_of.row(t);
-    if (capacity.choices == 0) {
-      std::fill_n(row_of, experts.columns, 0);
-      continue;
-    }
-    if (t % capacity.sequence_length == 0) std::fill_n(to.offsets, num_experts, 0);
-    for (std::int64_t k = 0; k < experts.columns; ++k) {
-      const bool is_taken = to.offsets[experts.row(t)[k]]++ < capacity.choices;
-      row_of[k] = is_taken ? 0 : -1;
-      dropped += !is_taken;
-    }
-  }
-  return dropped;
-}
-
-/// Counting sort of the choices token·K + k by expert; stable because choices are visited in order. Those
-/// that row_of marks as dropped get no row. While rows are given out, offsets[e] is the next free row of e,
-/// which at the end is the first of e + 1.
+/// Counting sort of the choices token·K + k by expert; stable because choices are visited in order. While
+/// rows are given out, offsets[e] is the next free row of e, which at the end is the first of e + 1.
 void sort_by_expert(const Rows<std::int32_t>& experts, std::int64_t num_experts, const Sorted& to) {
   const std::int64_t top_k = experts.columns;
   std::fill_n(to.offsets, num_experts + 1, 0);
   for (std::int64_t t = 0; t < experts.rows; ++t) {
-    for (std::int64_t k = 0; k < top_k; ++k) to.offsets[experts.row(t)[k] + 1] += to.row_of.row(t)[k] >= 0;
+    for (std::int64_t k = 0; k < top_k; ++k) ++to.offsets[experts.row(t)[k] + 1];
   }
   for (std::int64_t e = 0; e < num_experts; ++e) to.offsets[e + 1] += to.offsets[e];
-  const std::int64_t rows = to.offsets[num_experts];
-  std::fill(to.choice_of + rows, to.choice_of + experts.rows * top_k, -1);
   for (std::int64_t t = 0; t < experts.rows; ++t) {
     for (std::int64_t k = 0; k < top_k; ++k) {
-      if (to.row_of.row(t)[k] < 0) continue;
       const std::int32_t row = to.offsets[experts.row(t)[k]]++;
       to.row_of.row(t)[k] = row;
       to.choice_of[row] = static_cast<std::int32_t>(t * top_k + k);
@@ -109,7 +84,6 @@ void sort_by_expert(const Rows<std::int32_t>& experts, std::int64_t num_experts,
 
 void HostOps::route_forward(const RouteForward& args) {
   const Call call("route_forward");
-  if (const std::string problem = problem_with(args.capacity); !problem.empty()) call.fail(problem);
   const Routed routed(call, args.routed);
   const std::int64_t tokens = routed.logits.rows, num_experts = routed.logits.columns;
   const Rows<std::int32_t>& experts = routed.experts;
@@ -129,8 +103,6 @@ void HostOps::route_forward(const RouteForward& args) {
     }
   });
   if (counts) add_choices(experts, num_experts, sorted.offsets, counts);
-  const std::int64_t dropped = drop(experts, num_experts, args.capacity, sorted);
-  if (!args.dropped.empty()) *args.dropped.as<double>() += static_cast<double>(dropped);
   sort_by_expert(experts, num_experts, sorted);
 }
 

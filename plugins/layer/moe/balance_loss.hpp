@@ -1,26 +1,24 @@
 #pragma once
 
-#include "caravan/layer.hpp"
-#include "caravan/tensor_rows.hpp"
+#include "plugins/layer/moe/whole_sequences.hpp"
 
 namespace caravan::moe {
 
-/// The load-balance loss of a layer and its gradient. It is of whole sequences: tensor ranks that route rows
-/// of parts of them gather logits and choices, and add to the gradient of their own. Of those that route the
-/// same rows, as of those, the first one counts; the gradient of these is made by it alone, as theirs are
-/// summed.
+/// The load-balance loss of a layer and its gradient. It is of whole sequences: ranks that route parts of
+/// them gather logits, and add to the gradient of their own. Of those that route the same rows, as of those,
+/// the first one counts; the gradient of the same rows is made by it alone, as theirs are summed.
 class BalanceLoss {
  public:
-  /// `rows`: how the router's travel; undivided where each rank routes all. `coefficient` 0: there is none,
-  /// and nothing below does anything.
-  BalanceLoss(TensorRows rows, float coefficient, std::int64_t experts, std::int64_t top_k)
-      : rows_(rows), coefficient_(coefficient), experts_(experts), top_k_(top_k) {}
+  /// Borrows `sequences`. `repeats`: tensor ranks route the same rows. `coefficient` 0: there is none, and
+  /// nothing below does anything.
+  BalanceLoss(const WholeSequences& sequences, bool repeats, float coefficient, std::int64_t experts)
+      : sequences_(sequences), repeats_(repeats), coefficient_(coefficient), experts_(experts) {}
 
-  bool is_wanted() const noexcept { return coefficient_ > 0; }
+  bool is_wanted(Phase phase) const noexcept { return coefficient_ > 0 && phase == Phase::train; }
   void plan(const BatchShape& shape, StashPlan& plan);
-  /// What forward was given: the router's logits before noise [R, E] f32, and its choices [R, K].
+  /// The router's logits before noise, [R, E] f32, and what whole sequences chose, [B·L, K].
   struct Routed {
-    TensorView logits, experts;
+    TensorView logits, choices;
   };
   /// With the pass that makes the logits.
   void forward(Run& run, const Frame& frame, const Routed& routed) const;
@@ -28,13 +26,11 @@ class BalanceLoss {
   void backward(Run& run, const Frame& frame, const Routed& routed, TensorView dlogits) const;
 
  private:
-  Routed of_sequences(const Run& run, const Frame& frame, const Routed& routed) const;
-  void gather(Run& run, const TensorView& memory, const TensorView& own) const;
-
-  TensorRows rows_;
+  const WholeSequences& sequences_;
+  bool repeats_;
   float coefficient_;
-  std::int64_t experts_, top_k_;
-  Entry logits_, choices_, gradient_;  ///< of the rows of all tensor ranks
+  std::int64_t experts_;
+  WholeSequences::Values logits_{}, gradient_{};
 };
 
 }  // namespace caravan::moe

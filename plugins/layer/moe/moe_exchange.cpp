@@ -11,15 +11,15 @@ DispatchNeeds MoeLayer::dispatch_needs(const BatchShape& own) const {
                                                    .top_k = options_.rule.top_k,
                                                    .width = options_.dim,
                                                    .score_side = options_.score_side,
-                                                   .capacity = capacity(shape.phase, shape.length),
+                                                   .capacity = capacity(shape),
                                                    .shape = shape});
   checked_product({{"received rows", needs.most_received}}, kMostRows, "rows of experts");
   return needs;
 }
 
 /// Decoding drops nothing: a token has come to the end of no sequence whose others it could be counted with.
-std::int64_t MoeLayer::capacity(Phase phase, std::int64_t sequence_length) const {
-  return phase == Phase::decode ? 0 : options_.capacity(sequence_length);
+std::int64_t MoeLayer::capacity(const BatchShape& shape) const {
+  return shape.phase == Phase::decode ? 0 : options_.capacity(shape.sequence_length());
 }
 
 /// The dispatcher's experts must be among those whose weights this rank has.

@@ -39,8 +39,8 @@ MoeLayer::MoeLayer(const Host& host, const Config& config)
             options_.shared_hidden > 0 || options_.cuts_experts ? TensorRows(host) : TensorRows()),
       stream_(random_stream(config)),
       dropout_(stream_, ".moe.dropout", options_.dropout, options_.dim),
-      balance_(options_.cuts_experts ? TensorRows() : TensorRows(host), options_.balance_loss,
-               options_.experts, options_.rule.top_k),
+      sequences_(options_.cuts_experts ? TensorRows() : TensorRows(host), ContextRows(host)),
+      balance_(sequences_, options_.cuts_experts, options_.balance_loss, options_.experts),
       gate_(host.parameters->declare(ParameterSpec::whole(options_.name + ".moe.router.gate.weight",
                                                           {options_.experts, options_.dim},
                                                           ParameterKind::router, {.std = options_.out_std}))),
@@ -115,15 +115,17 @@ void MoeLayer::declare_entries(const BatchShape& own, StashPlan& plan) {
   const std::int64_t E = options_.experts;
   const std::int64_t noisy = options_.noisy && shape.phase == Phase::train ? tokens : 0;
   logits_ = plan.add("router.logits", DType::f32, {tokens, E}, Lifetime::input, "router");
-  clean_logits_ =
-      plan.add("router.clean", DType::f32, {balance_.is_wanted() ? noisy : 0, E}, Lifetime::input, "router");
+  clean_logits_ = plan.add("router.clean", DType::f32, {balance_.is_wanted(shape.phase) ? noisy : 0, E},
+                           Lifetime::input, "router");
   noise_std_ = plan.add("router.noise", DType::f32, {noisy, E}, Lifetime::input, "router");
   experts_ = plan.add("routing.experts", DType::i32, {tokens, top_k}, Lifetime::input, "router");
   weights_ = plan.add("routing.weights", DType::f32, {tokens, top_k}, Lifetime::input, "router");
   offsets_ = plan.add("routing.offsets", DType::i32, {E + 1}, Lifetime::weight, "router");
   row_of_ = plan.add("routing.row_of", DType::i32, {tokens, top_k}, Lifetime::input, "router");
   choice_of_ = plan.add("routing.choice_of", DType::i32, {rows}, Lifetime::input, "router");
-  balance_.plan(shape, plan);
+  choices_ = sequences_.plan(
+      own, plan, {"routing.choices", DType::i32, asks_sequences(own) ? top_k : 0, Lifetime::input, "router"});
+  balance_.plan(own, plan);
   declare_rows(own, plan);
   declare_exchange(dispatch_needs(shape), shape, plan);
   dweights_ = plan.add("routing.weights.gradient", DType::f32, {tokens, top_k}, Lifetime::backward);

@@ -73,7 +73,10 @@ class MoeLayer final : public Layer {
   void declare_entries(const BatchShape& shape, StashPlan& plan);
   void declare_rows(const BatchShape& shape, StashPlan& plan);
   void declare_exchange(const DispatchNeeds& needs, const BatchShape& shape, StashPlan& plan);
+  /// Where several ranks route the same rows the first one counts.
+  bool counts_choices(const Run& run) const { return !options_.cuts_experts || run.shape.tensor_rank == 0; }
   void route(Run& run, Frame& frame);
+  void limit(Run& run, Frame& frame, TensorView choices);
   void score(Run& run, Frame& frame, TensorView normed);
   void router_forward(Run& run, Frame& frame);
   void router_backward_input(Run& run, Frame& frame);
@@ -118,7 +121,7 @@ class MoeLayer final : public Layer {
   void merge_backward_input(Run& run, Frame& frame);
 
   DispatchNeeds dispatch_needs(const BatchShape& shape) const;
-  std::int64_t capacity(Phase phase, std::int64_t sequence_length) const;
+  std::int64_t capacity(const BatchShape& shape) const;
   void check_experts() const;
   double sent_bytes(const BatchShape& shape) const;
   bool sends_again(const Frame& frame) const;
@@ -130,9 +133,15 @@ class MoeLayer final : public Layer {
   Received received(const Frame& frame) const;
   Received received_gradient(const Frame& frame, TensorView rows) const;
   RoutedTokens routed(const Run& run, const Frame& frame, TensorView noise_std) const;
-  /// What the balance loss reads: logits before the noise, so that its gradient has one way back.
-  BalanceLoss::Routed balanced(const Frame& frame) const {
-    return {frame[noise_ ? clean_logits_ : logits_], frame[experts_]};
+  /// What the balance loss reads, if there is one: logits before the noise, so that its gradient has one way
+  /// back.
+  BalanceLoss::Routed balanced(const Run& run, const Frame& frame) const {
+    if (!balance_.is_wanted(run.shape.phase)) return {};
+    return {frame[noise_ ? clean_logits_ : logits_], sequences_.whole(run, frame, choices_, frame[experts_])};
+  }
+  /// Something asks what whole sequences have chosen.
+  bool asks_sequences(const BatchShape& shape) const {
+    return capacity(shape) > 0 || balance_.is_wanted(shape.phase);
   }
 
   Options options_;
@@ -141,6 +150,7 @@ class MoeLayer final : public Layer {
   PreNorm norm_;
   std::string stream_;
   OutputDropout dropout_;
+  WholeSequences sequences_;
   BalanceLoss balance_;
   Parameter& gate_;             // [E, H]
   Parameter* noise_ = nullptr;  // [E, H]
@@ -150,6 +160,7 @@ class MoeLayer final : public Layer {
   Buffer& counts_;          // [E]
   Buffer* bias_ = nullptr;  // [E]
   Entry logits_, clean_logits_, noise_std_, experts_, weights_, offsets_, row_of_, choice_of_;
+  WholeSequences::Values choices_{};
   Entry handle_, received_, received_weights_, received_offsets_, pre_, activated_, expert_out_;
   Entry dweights_, dlogits_, dnoise_, dexpert_out_, dactivated_, dpre_, dreceived_;
   Entry scratch_, backward_scratch_;

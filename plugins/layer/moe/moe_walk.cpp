@@ -14,17 +14,27 @@ RoutedTokens MoeLayer::routed(const Run& run, const Frame& frame, TensorView noi
           .weights = frame[weights_]};
 }
 
-/// Where several ranks route the same rows the first one counts.
 void MoeLayer::route(Run& run, Frame& frame) {
-  const bool is_repeated = options_.cuts_experts && run.shape.tensor_rank > 0;
   const TensorView noise = run.training() && noise_ ? frame[noise_std_] : TensorView{};
   run.ops.route_forward({.routed = routed(run, frame, noise),
                          .offsets = frame[offsets_],
                          .row_of = frame[row_of_],
                          .choice_of = frame[choice_of_],
-                         .counts = run.counts() && !is_repeated ? counts_.data : TensorView{},
-                         .capacity = {capacity(run.shape.phase, run.shape.length), run.shape.length},
-                         .dropped = run.pass == Pass::first && !is_repeated ? run.dropped : TensorView{}});
+                         .counts = run.counts() && counts_choices(run) ? counts_.data : TensorView{}});
+}
+
+void MoeLayer::limit(Run& run, Frame& frame, TensorView choices) {
+  const std::int64_t most = capacity(run.shape);
+  if (most == 0) return;
+  run.ops.limit_choices(
+      {.choices = choices,
+       .capacity = most,
+       .sequence_length = run.shape.sequence_length(),
+       .rows = sequences_.rows(run),
+       .offsets = frame[offsets_],
+       .row_of = frame[row_of_],
+       .choice_of = frame[choice_of_],
+       .dropped = run.pass == Pass::first && counts_choices(run) ? run.dropped : TensorView{}});
 }
 
 void MoeLayer::router_forward(Run& run, Frame& frame) {
@@ -37,10 +47,12 @@ void MoeLayer::score(Run& run, Frame& frame, TensorView normed) {
   if (run.training() && noise_) {
     run.ops.linear_forward({normed, noise_->weight, {}, {}, frame[noise_std_]});
     const TensorView clean = frame[clean_logits_];
-    if (balance_.is_wanted()) run.device.copy(Lane::compute, clean.data, frame[logits_].data, clean.bytes());
+    if (balance_.is_wanted(run.shape.phase))
+      run.device.copy(Lane::compute, clean.data, frame[logits_].data, clean.bytes());
   }
   route(run, frame);
-  balance_.forward(run, frame, balanced(frame));
+  if (asks_sequences(run.shape)) limit(run, frame, sequences_.gather(run, frame, choices_, frame[experts_]));
+  balance_.forward(run, frame, balanced(run, frame));
 }
 
 void MoeLayer::route_backward(Run& run, Frame& frame) {
@@ -48,7 +60,7 @@ void MoeLayer::route_backward(Run& run, Frame& frame) {
                           .dweights = frame[dweights_],
                           .dlogits = frame[dlogits_],
                           .dnoise = noise_ ? frame[dnoise_] : TensorView{}});
-  balance_.backward(run, frame, balanced(frame), frame[dlogits_]);
+  balance_.backward(run, frame, balanced(run, frame), frame[dlogits_]);
 }
 
 void MoeLayer::router_backward_input(Run& run, Frame& frame) {

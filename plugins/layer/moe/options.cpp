@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <sstream>
 
 #include "caravan/check.hpp"
 
@@ -46,40 +45,12 @@ void check_groups(const RouterRule& rule, std::int64_t experts) {
           std::to_string(eligible) + " of experts=" + std::to_string(experts) + "). More limited_groups?");
 }
 
-std::string plain(double value) {
-  std::ostringstream text;
-  text << value;
-  return text.str();
-}
-
-/// Whether a choice is beyond its expert's capacity depends on those of earlier tokens, on other ranks.
-void check_capacity(const std::optional<double>& factor, const Mesh* mesh) {
-  const int ranks = mesh && mesh->degree(MeshAxis::etp) == 1 ? mesh->degree(MeshAxis::tp) : 1;
-  CARAVAN_CHECK(!factor || ranks == 1, ConfigError,
-                "capacity_factor=" + plain(factor.value_or(0)) +
-                    " with parallel.tensor=" + std::to_string(ranks) +
-                    " (an expert takes the first choices of whole sequences, and tensor ranks route parts of "
-                    "them). capacity_factor: null, parallel.expert_tensor=tensor, or no tensor ranks?");
-}
-
 void check_ranks(std::int64_t experts, const Mesh* mesh) {
   const std::int64_t ranks = mesh ? mesh->degree(MeshAxis::ep) : 1;
   CARAVAN_CHECK(experts % ranks == 0, ConfigError,
                 "experts=" + std::to_string(experts) + " with parallel.expert=" + std::to_string(ranks) +
                     " (each rank has the same number of experts). A divisor of " + std::to_string(experts) +
                     "?");
-}
-
-/// What a layer counts in a sequence is on several ranks.
-void check_sequences(const Options& options, const Mesh* mesh) {
-  const int ranks = mesh ? mesh->degree(MeshAxis::cp) : 1;
-  if (ranks == 1) return;
-  const auto refuse = [&](const std::string& key) {
-    throw ConfigError(key + " with parallel.context=" + std::to_string(ranks) +
-                      " (it is of whole sequences, and each rank has a part of them). Leave one out?");
-  };
-  if (options.balance_loss > 0) refuse("balance_loss=" + std::to_string(options.balance_loss));
-  if (options.capacity_factor) refuse("capacity_factor=" + std::to_string(*options.capacity_factor));
 }
 
 }  // namespace
@@ -109,8 +80,6 @@ Options::Options(const Config& config, const Mesh* mesh)
       "top_k=" + std::to_string(rule.top_k) + " (there are only experts=" + std::to_string(experts) + ")");
   check_groups(rule, experts);
   check_ranks(experts, mesh);
-  check_capacity(capacity_factor, mesh);
-  check_sequences(*this, mesh);
 }
 
 std::int64_t Options::capacity(std::int64_t sequence_length) const {

@@ -45,26 +45,33 @@ struct RoutedTokens {
   TensorView weights;  ///< [T, K] f32; written by the forward
 };
 
-/// How many choices of one sequence an expert takes: the first ones, in the order of token·K + k. The others
-/// are dropped.
-struct ExpertCapacity {
-  std::int64_t choices = 0;          ///< 0: all
-  std::int64_t sequence_length = 0;  ///< S: tokens [b·S, (b + 1)·S) are one sequence
-};
-
-/// Empty, or "capacity -1 of sequences of 0 tokens".
-std::string problem_with(const ExpertCapacity& capacity);
-
 /// The routing of one micro-batch. Sorting is stable: rows of an expert keep the order of token·K + k.
 struct RouteForward {
   RoutedTokens routed;
   TensorView offsets;    ///< [E+1] first row of each expert
-  TensorView row_of;     ///< [T, K] row of (token, k), or −1 where it is dropped
-  TensorView choice_of;  ///< [R] token·K + k of a row, R = T·K; −1 from offsets[E] on
-  TensorView counts;     ///< [E] f32 += choices of each expert, dropped ones too, or empty
-  ExpertCapacity capacity{};
-  TensorView dropped{};  ///< [1] f64 += dropped choices, or empty
+  TensorView row_of;     ///< [T, K] row of (token, k)
+  TensorView choice_of;  ///< [R] token·K + k of a row, R = T·K
+  TensorView counts;     ///< [E] f32 += choices of each expert, or empty
 };
+
+/// Of the choices of a sequence an expert takes the first ones, in the order of token·K + k; the others are
+/// dropped and lose their rows. A sequence may be on several ranks: what counts are the choices of all of
+/// them, what loses rows are those that were routed here.
+struct LimitChoices {
+  TensorView choices;                ///< [A, K] experts that the tokens of whole sequences chose
+  std::int64_t capacity = 0;         ///< C > 0: choices of a sequence that an expert takes
+  std::int64_t sequence_length = 0;  ///< L: tokens [b·L, (b + 1)·L) of `choices` are one sequence
+  TokenMap rows;                     ///< token t here is token rows.token(t) of `choices`
+  // Of the tokens here, as route_forward left them.
+  TensorView offsets;    ///< [E+1]
+  TensorView row_of;     ///< [T, K]; −1 where it is dropped
+  TensorView choice_of;  ///< [R]; −1 from offsets[E] on
+  TensorView dropped;    ///< [1] f64 += choices that are dropped here, or empty
+};
+
+/// Empty, or "capacity -1 of sequences of 0 tokens", or "tokens [4, 9) of 8".
+std::string problem_with(const LimitChoices& args);
+
 struct RouteBackward {
   RoutedTokens routed;
   TensorView dweights;  ///< [T, K] f32

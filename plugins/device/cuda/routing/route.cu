@@ -4,12 +4,11 @@
 #include "plugins/device/cuda/device/view.hpp"
 #include "plugins/device/cuda/kernels/last_block.cuh"
 #include "plugins/device/cuda/kernels/ticket.hpp"
-#include "plugins/device/cuda/routing/route_limit.cuh"
 #include "plugins/device/cuda/routing/route_scores.cuh"
 #include "plugins/device/cuda/routing/route_sort.cuh"
 
-// The router: one launch scores, chooses and counts, one more sorts; a capacity takes two more. Nothing is
-// read back, no sum depends on timing.
+// The router: one launch scores, chooses and counts, one more sorts. Nothing is read back, no sum depends on
+// timing.
 namespace caravan::cuda {
 namespace {
 
@@ -133,42 +132,10 @@ SlotSort sort_of(const Call& call, const RouteForward& args, const Router& route
           call.optional_floats("counts", args.counts, router.experts)};
 }
 
-/// Scratch of so many integers more than sorting takes.
-std::size_t limit_scratch(const ExpertCapacity& capacity, const Router& router) {
-  return capacity.choices == 0 ? 0
-                               : 2 * static_cast<std::size_t>(router.experts) + 1 +
-                                     static_cast<std::size_t>(router.tokens) * router.top_k;
-}
-
-void limit_choices(const Context& context, const Call& call, const RouteForward& args, const SlotSort& sort,
-                   std::int32_t* scratch) {
-  const int choices = sort.tokens * sort.top_k;
-  // No sequence has more choices than there are.
-  const std::int64_t of_sequence =
-      std::min<std::int64_t>(args.capacity.sequence_length, sort.tokens) * sort.top_k;
-  const ChoiceLimit limit{sort.experts,
-                          choices,
-                          sort.top_k,
-                          static_cast<int>(of_sequence),
-                          static_cast<int>(std::min<std::int64_t>(args.capacity.choices, choices)),
-                          sort.offsets,
-                          sort.choice_of,
-                          sort.row_of,
-                          args.dropped.empty() ? nullptr : call.scalar_f64("dropped", args.dropped),
-                          scratch,
-                          scratch + sort.experts + 1,
-                          scratch + sort.experts + 1 + choices};
-  count_taken<<<sort.experts, kLimitThreads, 0, context.stream()>>>(limit);
-  CARAVAN_CUDA_LAUNCHED();
-  place_taken<<<sort.experts, kLimitThreads, 0, context.stream()>>>(limit);
-  CARAVAN_CUDA_LAUNCHED();
-}
-
 }  // namespace
 
 void CudaOps::route_forward(const RouteForward& args) {
   const Call call("route_forward");
-  if (const std::string problem = problem_with(args.capacity); !problem.empty()) call.fail(problem);
   const Router router = router_of(call, args.routed);
   const Matrix weights = call.matrix("weights", args.routed.weights, DType::f32, router.tokens, router.top_k);
   if (router.tokens == 0) call.fail("no tokens (offsets would not be written)");
@@ -176,9 +143,8 @@ void CudaOps::route_forward(const RouteForward& args) {
   const int warps = choosing_warps(call, router);
   const std::size_t counts = static_cast<std::size_t>(router.experts) * sort.chunks;
   Workspace& scratch = context_.workspace();
-  const std::size_t more = limit_scratch(args.capacity, router);
-  scratch.begin((counts + more) * sizeof(std::int32_t), 1);
-  sort.counts = scratch.take<std::int32_t>(counts + more);
+  scratch.begin(counts * sizeof(std::int32_t), 1);
+  sort.counts = scratch.take<std::int32_t>(counts);
   const std::size_t per_expert = static_cast<std::size_t>(router.experts) * sizeof(int);
   const std::size_t shared = warps * RouterScratch::bytes(router.experts, router.groups) + per_expert;
   choose_kernel<<<sort.chunks, warps * kWarp, shared, context_.stream()>>>(router, sort, Rows<float>(weights),
@@ -186,7 +152,6 @@ void CudaOps::route_forward(const RouteForward& args) {
   CARAVAN_CUDA_LAUNCHED();
   place_choices<<<sort.chunks, kWarp, per_expert, context_.stream()>>>(sort);
   CARAVAN_CUDA_LAUNCHED();
-  if (args.capacity.choices > 0) limit_choices(context_, call, args, sort, sort.counts + counts);
 }
 
 void CudaOps::route_backward(const RouteBackward& args) {
