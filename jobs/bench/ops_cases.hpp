@@ -16,7 +16,8 @@ struct OpsShape {
   std::int64_t width = 256, heads = 16, kv_heads = 16, head_dim = 16;
   std::int64_t experts = 8, top_k = 1, hidden = 768, vocabulary = 2048;
   std::int64_t chunk = 0;
-  std::int64_t context = 1;  ///< ranks that have blocks of each sequence
+  std::int64_t context = 1;       ///< ranks that have blocks of each sequence
+  std::int64_t context_rank = 0;  ///< that of them which is measured
 
   std::int64_t tokens() const { return batch * sequence; }
   std::int64_t routed() const { return tokens() * top_k; }
@@ -37,7 +38,7 @@ struct NamedCase {
 
 const std::vector<NamedCase>& linear_cases();
 const std::vector<NamedCase>& attention_cases();
-/// With several context ranks: attention of the first of them, as "operator/context".
+/// With several context ranks: attention of one of them, as "operator/context".
 const std::vector<NamedCase>& context_cases();
 const std::vector<NamedCase>& expert_cases();
 const std::vector<NamedCase>& elementwise_cases();

@@ -38,10 +38,19 @@ std::string as_json(const OpsReport& report) {
     if (r.of_share > 0) results.back()["time_by_share_of_whole"] = r.of_share;
   }
   const OpsShape& s = report.shape;
-  const nlohmann::ordered_json shape = {
-      {"batch", s.batch},       {"sequence", s.sequence},     {"width", s.width},     {"heads", s.heads},
-      {"kv_heads", s.kv_heads}, {"head_dim", s.head_dim},     {"experts", s.experts}, {"top_k", s.top_k},
-      {"hidden", s.hidden},     {"vocabulary", s.vocabulary}, {"chunk", s.chunk},     {"context", s.context}};
+  const nlohmann::ordered_json shape = {{"batch", s.batch},
+                                        {"sequence", s.sequence},
+                                        {"width", s.width},
+                                        {"heads", s.heads},
+                                        {"kv_heads", s.kv_heads},
+                                        {"head_dim", s.head_dim},
+                                        {"experts", s.experts},
+                                        {"top_k", s.top_k},
+                                        {"hidden", s.hidden},
+                                        {"vocabulary", s.vocabulary},
+                                        {"chunk", s.chunk},
+                                        {"context", s.context},
+                                        {"context_rank", s.context_rank}};
   const nlohmann::ordered_json all = {{"device", report.device},
                                       {"commit", CARAVAN_COMMIT},
                                       {"peak_flops_per_s", report.peak.flops_per_s},
@@ -56,9 +65,9 @@ std::string comparisons(const OpsReport& report) {
   std::string text;
   for (const OpResult& r : report.results) {
     if (r.of_share == 0) continue;
-    text +=
-        fmt::format("{}{}, of one of {} ranks, takes {:.2f} times 1/{} of the time of the whole\n",
-                    text.empty() ? "\n" : "", r.name, report.shape.context, r.of_share, report.shape.context);
+    text += fmt::format("{}{}, of rank {} of {}, takes {:.2f} times 1/{} of the time of the whole\n",
+                        text.empty() ? "\n" : "", r.name, report.shape.context_rank, report.shape.context,
+                        r.of_share, report.shape.context);
   }
   return text;
 }
@@ -98,6 +107,9 @@ void check_sizes(const OpsShape& shape) {
                 fmt::format("--sequence {} with --context {} (each rank has two blocks, and each block a "
                             "token). A longer --sequence, or fewer ranks?",
                             shape.sequence, shape.context));
+  CARAVAN_CHECK(shape.context_rank < shape.context, ConfigError,
+                fmt::format("--context-rank {} with --context {} (ranks are counted from 0). A smaller one?",
+                            shape.context_rank, shape.context));
 }
 
 int run(const Options& options) {
@@ -137,7 +149,8 @@ std::function<int()> declare_bench_ops(CLI::App& app) {
   size("--vocab", shape.vocabulary, "Vocabulary");
   add_integer(app, "--chunk", shape.chunk, "[0, 16777216]", "Chunk of the attention; 0: the whole sequence");
   size("--context", shape.context,
-       "Context ranks: above 1, attention of the first of them too, beside its share of the whole");
+       "Context ranks: above 1, attention of one of them too, beside its share of the whole");
+  add_integer(app, "--context-rank", shape.context_rank, "[0, 16777215]", "Which of them");
   return [options] { return run(*options); };
 }
 

@@ -21,12 +21,13 @@ struct Block {
   std::int64_t row = 0;  ///< of its first query, among this rank's of a sequence
 };
 
-/// The first context rank's: the first block and the last, which sees the most keys of all.
+/// A context rank's; the first has the first block and the last, which sees the most keys of all.
 std::vector<Block> blocks_of(const OpsShape& s) {
   std::vector<Block> blocks;
   std::int64_t row = 0;
-  for (const PositionRange& queries :
-       TokenMap::context(0, s.sequence, narrow<int>({"--context", s.context}), 0).ranges()) {
+  for (const PositionRange& queries : TokenMap::context(0, s.sequence, narrow<int>({"--context", s.context}),
+                                                        narrow<int>({"--context-rank", s.context_rank}))
+                                          .ranges()) {
     const std::int64_t first = s.chunk > 0 ? queries.begin / s.chunk * s.chunk : 0;
     blocks.push_back({queries, {first, queries.end}, row});
     row += queries.size();

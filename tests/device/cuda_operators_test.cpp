@@ -34,9 +34,9 @@ TEST_F(CudaTest, NamesThePathOfAttentionAndWhyItIsSlow) {
   AttentionForward args = attention(block, DType::bf16, 96);
   says(args, "cuDNN", "");
   args.mask.chunk = 16;
-  says(args, "cuDNN", "chunks in 2 pieces");
+  says(args, "cuDNN", "in 2 pieces");
   args.mask.chunk = 48;
-  says(args, "cuDNN", "chunks in 2 pieces");
+  says(args, "cuDNN", "in 2 pieces");
   args.mask.chunk = 63;
   says(args, "plain kernel", "chunks of a single query");
   args.mask.chunk = 45;

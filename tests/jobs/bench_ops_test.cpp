@@ -64,7 +64,7 @@ TEST_F(BenchOps, OneRankHasNoRowsOfContextRanks) {
                 two = bench({"--only", "attention_", "--context", "2"});
   ASSERT_TRUE(ended_with(one, 0));
   EXPECT_THAT(one.out, Not(HasSubstr("context")));
-  EXPECT_THAT(two.out, HasSubstr("attention_backward/context, of one of 2 ranks, takes "));
+  EXPECT_THAT(two.out, HasSubstr("attention_backward/context, of rank 0 of 2, takes "));
   EXPECT_THAT(two.out, HasSubstr(" times 1/2 of the time of the whole\n"));
 }
 
@@ -73,6 +73,9 @@ TEST_F(BenchOps, MoreBlocksThanTokensAreRefused) {
   EXPECT_TRUE(ended_with(outcome, 2));
   EXPECT_THAT(outcome.err, HasSubstr("--sequence 96 with --context 49 (each rank has two blocks, and each "
                                      "block a token). A longer --sequence, or fewer ranks?"));
+  const Outcome outside = bench({"--context", "2", "--context-rank", "2"});
+  EXPECT_TRUE(ended_with(outside, 2));
+  EXPECT_THAT(outside.err, HasSubstr("--context-rank 2 with --context 2 (ranks are counted from 0)"));
 }
 
 }  // namespace

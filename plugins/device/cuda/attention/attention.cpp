@@ -35,7 +35,7 @@ OperatorPath attention_path(const AttentionArgs& a, std::string why) {
   const std::string_view refusal = why_not_cudnn(a);
   if (!refusal.empty()) return {"plain kernel", std::string(refusal), OperatorPath::Pace::plain};
   if (const std::size_t pieces = causal_pieces(a).size(); pieces > 1)
-    why = fmt::format("chunks in {} pieces{}{}", pieces, why.empty() ? "" : ", ", why);
+    why = fmt::format("in {} pieces{}{}", pieces, why.empty() ? "" : ", ", why);
   return {"cuDNN", std::move(why)};
 }
 

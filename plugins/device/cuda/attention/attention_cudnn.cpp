@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "plugins/device/cuda/attention/attention_past.hpp"
 #include "plugins/device/cuda/attention/cudnn_graph.hpp"
 
 // The graphs that cuDNN's engines for Hopper know; in another order of operations they are not recognised.
@@ -49,11 +50,18 @@ struct Constants {
 struct ConstantValues {
   float scale, minus_infinity = -std::numeric_limits<float>::infinity();
   std::int32_t keys, queries;
-  explicit ConstantValues(const AttentionArgs& a) : scale(a.scale), keys(a.keys), queries(a.queries) {}
+  bool masks, places;  ///< what the graph asks for: a mask; the key that each query stands at
+  explicit ConstantValues(const AttentionArgs& a)
+      : scale(a.scale),
+        keys(a.keys),
+        queries(a.queries),
+        masks(!a.is_past),
+        places(masks && keys != queries) {}
 
   void add_to(std::vector<CudnnPlan::Pointer>& pointers, const Constants& constants) const {
-    pointers.insert(pointers.end(), {{constants.scale, &scale}, {constants.minus_infinity, &minus_infinity}});
-    if (keys == queries) return;
+    pointers.push_back({constants.scale, &scale});
+    if (masks) pointers.push_back({constants.minus_infinity, &minus_infinity});
+    if (!places) return;
     pointers.insert(pointers.end(), {{constants.keys, &keys}, {constants.queries, &queries}});
   }
 };
@@ -70,7 +78,7 @@ CudnnTensor places(CudnnGraph& graph, const Layouts& l, CudnnTensor scores, cons
   return place;
 }
 
-/// scores where the key is not after the query, −∞ elsewhere.
+/// scores where the key is not after the query, −∞ elsewhere; of keys before all queries the scores.
 CudnnTensor causal(CudnnGraph& graph, const Layouts& l, CudnnTensor scores, const Constants& constants) {
   const CudnnTensor row = places(graph, l, scores, constants),
                     column = graph.between(l.scores(CUDNN_DATA_INT32)),
@@ -120,8 +128,8 @@ const float kOne = 1;
 
 template <class Key>
 Key key_of(const AttentionArgs& a) {
-  Key key{a.batch, a.heads, a.kv_heads, a.queries, a.keys, a.width, a.lse_batch, a.lse_head};
-  std::size_t at = 8;
+  Key key{a.batch, a.heads, a.kv_heads, a.queries, a.keys, a.width, a.lse_batch, a.lse_head, a.is_past};
+  std::size_t at = 9;
   for (const HeadRows& r : {a.q, a.k, a.v, a.out, a.dout, a.dq, a.dk, a.dv}) {
     for (const std::int64_t stride : {r.batch, r.row, r.head}) key[at++] = stride;
   }
@@ -149,7 +157,8 @@ struct CudnnAttention::Forward {
     const Layouts l(a);
     q = graph.tensor(l.queries(a.q)), k = graph.tensor(l.keys_transposed(a.k));
     v = graph.tensor(l.keys(a.v)), out = graph.tensor(l.queries(a.out)), stats = graph.tensor(l.stats(a));
-    const CudnnTensor scores = causal(graph, l, scaled_product(graph, l, q, k, constants.scale), constants);
+    const CudnnTensor scaled = scaled_product(graph, l, q, k, constants.scale);
+    const CudnnTensor scores = a.is_past ? scaled : causal(graph, l, scaled, constants);
     graph.matrix_product(softmax(graph, l, scores, stats), v, out);
     return graph.plan(handle);
   }
@@ -182,10 +191,10 @@ struct CudnnAttention::Backward {
     graph.pointwise(CUDNN_POINTWISE_MUL, {sums, one}, delta);
   }
 
-  CudnnTensor add_probabilities(const Layouts& l) {
+  CudnnTensor add_probabilities(const AttentionArgs& a, const Layouts& l) {
     const CudnnTensor shifted = graph.between(l.scores(kFloat));
     graph.pointwise(CUDNN_POINTWISE_SUB, {scaled_product(graph, l, q, k, constants.scale), stats}, shifted);
-    const CudnnTensor masked = causal(graph, l, shifted, constants);
+    const CudnnTensor masked = a.is_past ? shifted : causal(graph, l, shifted, constants);
     const CudnnTensor probabilities = graph.between(l.scores(kFloat));
     graph.pointwise(CUDNN_POINTWISE_EXP, {masked}, probabilities);
     return probabilities;
@@ -216,7 +225,7 @@ struct CudnnAttention::Backward {
     const Layouts l(a);
     add_tensors(a, l);
     add_delta(l);
-    const CudnnTensor probabilities = add_probabilities(l);
+    const CudnnTensor probabilities = add_probabilities(a, l);
     add_key_gradient(graph, l, probabilities, dout, dv);
     const CudnnTensor dscores = add_dscores(l, probabilities);
     add_key_gradient(graph, l, dscores, q, dk);
@@ -236,21 +245,27 @@ CudnnAttention::~CudnnAttention() {
   cudnnDestroy(handle_);
 }
 
-void CudnnAttention::forward(const AttentionArgs& a) {
+void CudnnAttention::forward(const AttentionArgs& piece) {
+  const PastResults past(piece);
+  AttentionArgs a = past.forward_strides(piece);
   const Forward& f =
       plan_of(forwards_, key_of<Key>(a), [&] { return std::make_unique<Forward>(a, handle_); });
   const std::size_t bytes = f.plan.scratch_bytes();
-  context_.workspace().begin(bytes, 1);
+  context_.workspace().begin(bytes + past.bytes(), 3);
   auto* scratch = context_.workspace().take<char>(bytes);
+  past.take_forward(a, context_.workspace());
   std::vector<CudnnPlan::Pointer> pointers = {
       {f.q, a.q.data}, {f.k, a.k.data}, {f.v, a.v.data}, {f.out, a.out.data}, {f.stats, a.lse}};
   const ConstantValues values(a);
   values.add_to(pointers, f.constants);
   f.plan.run(handle_, pointers, scratch);
+  if (piece.is_past) merge_attention(context_, piece, a);
 }
 
-void CudnnAttention::backward(const AttentionArgs& a) {
+void CudnnAttention::backward(const AttentionArgs& piece) {
   const Determinism determinism = context_.determinism();
+  const PastResults past(piece);
+  AttentionArgs a = past.backward_strides(piece);
   Key key = key_of<Key>(a);
   key.back() = static_cast<std::int64_t>(determinism);
   const Backward& f =
@@ -260,7 +275,8 @@ void CudnnAttention::backward(const AttentionArgs& a) {
   const std::size_t bytes = f.plan.scratch_bytes(),
                     sums = f.dq_sums.id ? rows * static_cast<std::size_t>(a.width) : 0;
   Workspace& workspace = context_.workspace();
-  workspace.begin(bytes + (rows + sums) * sizeof(float), 3);
+  workspace.begin(bytes + (rows + sums) * sizeof(float) + past.bytes(), 4);
+  past.take_backward(a, workspace);
   std::vector<CudnnPlan::Pointer> pointers = {{f.q, a.q.data},
                                               {f.k, a.k.data},
                                               {f.v, a.v.data},
@@ -276,6 +292,7 @@ void CudnnAttention::backward(const AttentionArgs& a) {
   const ConstantValues values(a);
   values.add_to(pointers, f.constants);
   f.plan.run(handle_, pointers, workspace.take<char>(bytes));
+  if (piece.is_past) add_dq(context_, piece, a);
 }
 
 }  // namespace caravan::cuda

@@ -16,8 +16,9 @@ namespace caravan::cuda {
 
 /// Why own kernels must serve a call; empty where cuDNN does.
 std::string_view why_not_cudnn(const AttentionArgs& args);
-/// A call cut into plain causal attentions without chunks, whose last query sees all keys: chunks of a
-/// sequence become sequences. Empty where cuDNN does not serve the call.
+/// A call cut into plain causal attentions without chunks, whose last query sees all keys, and into those of
+/// keys that every query sees: chunks of a sequence become sequences. In the order in which they must run.
+/// Empty where cuDNN does not serve the call.
 std::vector<AttentionArgs> causal_pieces(const AttentionArgs& args);
 
 /// Causal attention in bf16 by cuDNN's fused engines, plans kept by shape and strides.
@@ -37,7 +38,7 @@ class CudnnAttention {
  private:
   struct Forward;
   struct Backward;
-  using Key = std::array<std::int64_t, 33>;
+  using Key = std::array<std::int64_t, 34>;
 
   Context& context_;
   cudnnHandle_t handle_ = nullptr;

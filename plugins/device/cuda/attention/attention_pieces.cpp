@@ -93,13 +93,29 @@ void add_whole_chunks(std::vector<AttentionArgs>& pieces, const AttentionArgs& a
   for (int c = 0; a.batch > chunks && c < chunks; ++c) pieces.push_back(chunk_of_sequences(a, c));
 }
 
+/// Queries with more keys than they are. cuDNN's engines are slow at such a mask, how slow depends on its
+/// shape, and ranks that divide a sequence wait for the slowest: the keys before the first query, which all
+/// queries see, are attended to without a mask, behind the square of the others.
+void add_queries(std::vector<AttentionArgs>& pieces, const AttentionArgs& a) {
+  constexpr int kLeast = 128;  // smaller pieces cost more than they save
+  const int past = a.keys - a.queries;
+  if (past < kLeast || a.queries < kLeast) return pieces.push_back(a);
+  AttentionArgs square = a, before = a;
+  for (HeadRows* rows : {&square.k, &square.v, &square.dk, &square.dv}) move(*rows, past * rows->row);
+  square.first_key += past;
+  square.keys = a.queries;
+  before.keys = past;
+  before.is_past = true;
+  pieces.insert(pieces.end(), {square, before});
+}
+
 std::vector<AttentionArgs> pieces_of(const AttentionArgs& args) {
   const Cut cut(args);
   std::vector<AttentionArgs> pieces;
-  if (cut.head > 0) pieces.push_back(queries_of(args, 0, cut.head));
+  if (cut.head > 0) add_queries(pieces, queries_of(args, 0, cut.head));
   const int last = args.queries - cut.tail;
   if (cut.chunks > 0) add_whole_chunks(pieces, queries_of(args, cut.head, last));
-  if (cut.tail > 0) pieces.push_back(queries_of(args, last, args.queries));
+  if (cut.tail > 0) add_queries(pieces, queries_of(args, last, args.queries));
   return pieces;
 }
 
