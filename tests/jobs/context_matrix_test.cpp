@@ -180,7 +180,7 @@ TEST_F(Contexts, of_models_with_experts_do_too) {
 /// Which choices an expert takes, and how even they are, is of whole sequences.
 TEST_F(Contexts, whose_experts_count_whole_sequences_do_too) {
   const Keys limited{"model.experts=8", "model.top_k=2", "model.capacity_factor=0.7",
-                     "model.balance_loss=0.02"};
+                     "model.balance_loss=0.01"};
   const Keys cut{"parallel.expert_tensor=tensor"};
   expect_equal({{.context = 2},
                 {.context = 3},
@@ -190,7 +190,7 @@ TEST_F(Contexts, whose_experts_count_whole_sequences_do_too) {
                 {.context = 2, .tensor = 2, .keys = cut},
                 {.context = 2, .pipeline = 2, .schedule = "zbv"},
                 {.context = 4, .tensor = 2, .expert = 8}},
-               limited, 12);
+               limited, 6);
 }
 
 TEST_F(Contexts, of_replicas_do_too) {

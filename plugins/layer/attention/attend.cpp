@@ -1,5 +1,6 @@
 #include <cmath>
 #include <string>
+#include <utility>
 
 #include "caravan/check.hpp"
 #include "plugins/layer/attention/attention_layer.hpp"
@@ -99,21 +100,22 @@ void AttentionLayer::differentiate(Run& run, Frame& frame, const QueryBlock& blo
                               forward.mask, forward.dropout, forward.scale});
 }
 
+/// The later block first: it sees more keys, and least is cleared and added.
 void AttentionLayer::differentiate_blocks(Run& run, Frame& frame) const {
-  const auto blocks = context_.blocks(run);
-  const bool travel = context_.travel(run.shape);
-  for (std::size_t index = 0; index < blocks.size(); ++index) {
-    const QueryBlock& block = blocks[index];
-    if (block.empty()) continue;
-    if (!travel) {
-      differentiate(run, frame, block, own_keys(run, frame[dqkv_], block));
-      continue;
-    }
-    const TensorView gradient = context_.start_gradient(run, frame, index);
-    differentiate(run, frame, block, key_rows(gradient, run.shape.sequence_length(), block.keys));
-    context_.add_gradient(run, frame, index);
+  const auto [earlier, later] = context_.blocks(run);
+  if (!context_.travel(run.shape)) {
+    for (const QueryBlock& block : {earlier, later})
+      if (!block.empty()) differentiate(run, frame, block, own_keys(run, frame[dqkv_], block));
+    return;
   }
-  if (travel) context_.send_gradient(run, frame);
+  using Gradient = ContextKeys::Gradient;
+  for (const auto& [block, which] :
+       {std::pair(later, Gradient::first), std::pair(earlier, Gradient::added)}) {
+    const TensorView gradient = context_.start_gradient(run, frame, block, which);
+    differentiate(run, frame, block, key_rows(gradient, run.shape.sequence_length(), block.keys));
+  }
+  context_.add_gradient(run, frame, earlier);
+  context_.send_gradient(run, frame);
 }
 
 // Keys and values of a position are neighbours in a row of qkv and stay so in the cache. A chunked layer's

@@ -58,18 +58,27 @@ void ContextKeys::receive(Run& run, const Frame& frame) const {
   rows_.put_together(run.device, run.shape, frame[sent_], frame[whole_]);
 }
 
-// The gradients of the second block stand in the memory that sends the sum, which is free until then and not
-// smaller.
-TensorView ContextKeys::start_gradient(Run& run, const Frame& frame, std::size_t block) const {
+TensorView ContextKeys::start_gradient(Run& run, const Frame& frame, const QueryBlock& block,
+                                       Gradient which) const {
   const TensorView sum = frame[gradient_];
-  const TensorView gradient = block == 0 ? sum : frame[sent_gradient_].rows(0, sum.extent(0));
-  run.device.fill_zero(Lane::compute, gradient.data, gradient.bytes());
-  return gradient;
+  if (which == Gradient::added) return frame[sent_gradient_].rows(0, sum.extent(0));
+  const std::int64_t length = run.shape.sequence_length();
+  const auto clear = [&](TensorView rows) { run.device.fill_zero(Lane::compute, rows.data, rows.bytes()); };
+  for (std::int64_t first = 0; first < sum.extent(0); first += length) {
+    if (block.keys.begin > 0) clear(sum.rows(first, first + block.keys.begin));
+    if (block.keys.end < length) clear(sum.rows(first + block.keys.end, first + length));
+  }
+  return sum;
 }
 
-void ContextKeys::add_gradient(Run& run, const Frame& frame, std::size_t block) const {
-  const TensorView sum = frame[gradient_];
-  if (block > 0) run.ops.add({frame[sent_gradient_].rows(0, sum.extent(0)), sum});
+void ContextKeys::add_gradient(Run& run, const Frame& frame, const QueryBlock& block) const {
+  const std::int64_t length = run.shape.sequence_length(), rows = frame[gradient_].extent(0);
+  for (std::int64_t first = 0; first < rows; first += length) {
+    const auto keys_of = [&](Entry entry) {
+      return frame[entry].rows(first + block.keys.begin, first + block.keys.end);
+    };
+    run.ops.add({keys_of(sent_gradient_), keys_of(gradient_)});
+  }
 }
 
 void ContextKeys::send_gradient(Run& run, const Frame& frame) const {

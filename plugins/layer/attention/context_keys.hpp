@@ -43,10 +43,12 @@ class ContextKeys {
   /// [B·L, W], kept until I.
   TensorView whole(const Frame& frame) const { return frame[whole_]; }
 
-  /// I, before the segment, for one block after the other: zeros, [B·L, W], for the gradients of its keys,
-  /// which are then added to those of the blocks before it.
-  TensorView start_gradient(Run& run, const Frame& frame, std::size_t block) const;
-  void add_gradient(Run& run, const Frame& frame, std::size_t block) const;
+  /// I, before the segment: memory, [B·L, W], for the gradients of a block's keys, all of which must be
+  /// written. Those of one block are the sum's beginning, zero at other keys; those of the other one are then
+  /// added. They stand in the memory that sends the sum, which is free until then and not smaller.
+  enum class Gradient { first, added };
+  TensorView start_gradient(Run& run, const Frame& frame, const QueryBlock& block, Gradient which) const;
+  void add_gradient(Run& run, const Frame& frame, const QueryBlock& block) const;
   void send_gradient(Run& run, const Frame& frame) const;
   /// Behind it: `gradient`, [T, W], of this rank's tokens.
   void receive_gradient(Run& run, const Frame& frame, TensorView gradient) const;
