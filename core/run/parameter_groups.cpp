@@ -102,7 +102,8 @@ class Collector {
   }
 
   std::vector<Members> groups_;
-  std::map<std::pair<std::string, const Parameter*>, std::size_t> by_name_;  ///< and what is a group of its own
+  std::map<std::pair<std::string, const Parameter*>, std::size_t>
+      by_name_;  ///< and what is a group of its own
   std::map<const Parameter*, std::size_t> of_;
 };
 

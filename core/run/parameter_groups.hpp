@@ -12,8 +12,8 @@ namespace caravan {
 /// Parameters that ranks divide together: flat memory in which each begins at a multiple of kAlignment
 /// elements, cut into equal stretches. Each rank keeps one stretch of weights, gradients and slots. While
 /// layers use the parameters, weights and gradients are whole in a room. Where the axis has one rank its
-/// stretch is the whole: it needs no room, and nothing travels. A parameter whose layer sums rows is a group of
-/// its own, cut between rows: its gradient is never whole.
+/// stretch is the whole: it needs no room, and nothing travels. A parameter whose layer sums rows is a group
+/// of its own, cut between rows: its gradient is never whole.
 struct ParameterGroup {
   static constexpr std::int64_t kAlignment = 64;  ///< elements: 64 bytes also of a type of one byte
 

@@ -72,12 +72,15 @@ Item row_exchanges(TrainSetup& setup, Lane lane) {
   return sum;
 }
 
-std::size_t largest_row_exchange(const ModelInstance& model, const BatchShape& shape) {
+std::size_t largest_row_exchange(const ModelInstance& model, const BatchShape& shape, Memory memory) {
+  const auto takes_memory = [&](Lane lane) {
+    return lane == Lane::tensor || (lane == Lane::shard && memory == Memory::device);
+  };
   double most = 0;
   for (const auto& stage : model.stages())
     for (const Layer* layer : stage->layers())
       for (const Segment* segment : layer->segments())
-        if (segment->lane() == Lane::tensor) most = std::max(most, segment->sent_bytes(shape));
+        if (takes_memory(segment->lane())) most = std::max(most, segment->sent_bytes(shape));
   return static_cast<std::size_t>(most);
 }
 

@@ -17,8 +17,8 @@ std::int64_t elements_of(const Parameter& table, const Mesh& mesh) {
   return shape.count();
 }
 
-/// A sum into the stretches of n ranks brings (n - 1) / n of it to each, one over m replicas twice (m - 1) / m of
-/// its stretch.
+/// A sum into the stretches of n ranks brings (n - 1) / n of it to each, one over m replicas twice (m - 1) /
+/// m of its stretch.
 double bytes_of_wholes(const Parameter& table, const Mesh& mesh) {
   const double shards = mesh.degree(MeshAxis::fsdp), replicas = mesh.degree(MeshAxis::dp_replicate);
   const double all = static_cast<double>(elements_of(table, mesh)) * sizeof(float);
@@ -48,9 +48,9 @@ std::vector<TableSum> table_sums(const ParameterStore& whole, const Mesh& mesh, 
   if (mesh.degree(MeshAxis::loss) == 1) return sums;
   for (const auto& parameter : whole.parameters()) {
     if (!parameter->row_sums_are_offered()) continue;
-    TableSum& sum = sums.emplace_back(
-        TableSum{parameter->spec().name, bytes_by_rows(*parameter, mesh, shape, microbatches),
-                 bytes_of_wholes(*parameter, mesh), ""});
+    TableSum& sum = sums.emplace_back(TableSum{parameter->spec().name,
+                                               bytes_by_rows(*parameter, mesh, shape, microbatches),
+                                               bytes_of_wholes(*parameter, mesh), ""});
     sum.why_whole = why_whole(*parameter, sum);
   }
   return sums;
@@ -67,10 +67,10 @@ std::string describe(const std::vector<TableSum>& tables) {
   std::string text;
   for (const TableSum& table : tables) {
     const std::string rows = bytes_text(table.by_rows), wholes = bytes_text(table.of_wholes);
-    text += table.sums_rows()
-                ? fmt::format("  gradient of {}: summed by rows, {} a step (whole: {})\n", table.name, rows, wholes)
-                : fmt::format("  gradient of {}: summed whole, {} a step (by rows: {}; {})\n", table.name, wholes,
-                              rows, table.why_whole);
+    text += table.sums_rows() ? fmt::format("  gradient of {}: summed by rows, {} a step (whole: {})\n",
+                                            table.name, rows, wholes)
+                              : fmt::format("  gradient of {}: summed whole, {} a step (by rows: {}; {})\n",
+                                            table.name, wholes, rows, table.why_whole);
   }
   return text;
 }

@@ -19,8 +19,8 @@ struct TableSum {
   bool sums_rows() const { return why_whole.empty(); }
 };
 
-/// Of each parameter of the whole model whose layer looks up rows; the same on all ranks. Empty where no other
-/// rank holds other tokens.
+/// Of each parameter of the whole model whose layer looks up rows; the same on all ranks. Empty where no
+/// other rank holds other tokens.
 std::vector<TableSum> table_sums(const ParameterStore& whole, const Mesh& mesh, const BatchShape& shape,
                                  std::int64_t microbatches);
 /// The names of those whose rows are summed.

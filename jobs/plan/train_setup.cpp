@@ -220,7 +220,7 @@ MemoryDemand TrainSetup::memory_demand(const RankPlan& training, const BatchShap
           .shape = shape,
           .optimizer_slots = slots_.size(),
           .data_ranks = share_.data_ranks,
-          .row_sums = largest_row_exchange(model_, shape),
+          .row_sums = largest_row_exchange(model_, shape, device_->memory()),
           .snapshot = copies ? snapshot_bytes(state()) : 0,
           .memory = device_->memory(),
           .has_own_exchanges = !device_->exchange_path().empty()};

@@ -88,8 +88,9 @@ class Parameter {
     squares_itself_ = true;
     return replaces_gradient();
   }
-  /// Promise of a layer that looks up rows: where sums_rows() says so it adds to the gradient what the tokens of
-  /// all ranks of MeshAxis::loss give to the rows that this rank keeps. Nobody else then sums it over ranks.
+  /// Promise of a layer that looks up rows: where sums_rows() says so it adds to the gradient what the tokens
+  /// of all ranks of MeshAxis::loss give to the rows that this rank keeps. Nobody else then sums it over
+  /// ranks.
   Parameter& offers_row_sums() {
     offers_row_sums_ = true;
     return *this;
@@ -108,7 +109,7 @@ class Parameter {
   Accumulate begin_sum() { return std::exchange(stale_, false) ? Accumulate::replace : Accumulate::add; }
 
   TensorView weight;   ///< what operators read, of the store's compute type; see ParameterStore::divide
-  TensorView grad;     ///< f32, summed over micro-batches
+  TensorView grad;     ///< f32, summed over micro-batches; of gradient_rows()
   TensorView squares;  ///< [1] f64: where Σ grad² goes with the only sum of a step; or empty
   int uses = 0;        ///< layers that declared it; above 1 when tied
 
@@ -187,8 +188,8 @@ class ParameterStore {
   const std::vector<Fragment>& fragments() const noexcept { return fragments_; }
   const std::vector<std::unique_ptr<Buffer>>& buffers() const noexcept { return buffers_; }
 
-  /// [before divide() and memory()] The gradients of these parameters, of which others may have some, are summed
-  /// by the layers that offer it.
+  /// [before divide() and memory()] The gradients of these parameters, of which others may have some, are
+  /// summed by the layers that offer it.
   void sum_rows_of(std::span<const std::string> names);
   /// [once, before memory() is asked] Of each group this rank keeps a stretch; weight and grad of its
   /// parameters are in rooms that other groups may use too, and have values between a gather and that alone.

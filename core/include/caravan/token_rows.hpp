@@ -9,8 +9,8 @@
 namespace caravan {
 
 /// Something of each token, such as its id or a row, of all ranks that hold other tokens. It travels in one
-/// memory of a block for each rank, as long as the largest rank's tokens are many; what a rank with fewer leaves
-/// of its block nobody reads.
+/// memory of a block for each rank, as long as the largest rank's tokens are many; what a rank with fewer
+/// leaves of its block nobody reads.
 class TokenRows {
  public:
   /// Rows travel where the host's mesh has several ranks of MeshAxis::loss.
@@ -20,8 +20,8 @@ class TokenRows {
   int ranks() const { return ranks_ ? ranks_->tensors.size() : 1; }
   /// Of memory that travels, along axis 0.
   std::int64_t memory_rows(const BatchShape& shape) const;
-  /// Every rank has what `own` is on each of them. `own`, [T …], may be apart from `memory`, and lives until it
-  /// is over.
+  /// Every rank has what `own` is on each of them. `own`, [T …], may be apart from `memory`, and lives until
+  /// it is over.
   Ticket post_gather(Device& device, TensorView own, TensorView memory) const;
   void wait(Ticket& ticket) const { ranks_->tensors.wait(ticket); }
   /// The rank's part of such memory, [its T …].

@@ -12,9 +12,9 @@ namespace {
 
 /// y[t] = table[tokens[t]] (+ sinusoid(position)), with dropout when asked. The first layer of a model: it
 /// has no input, so its I is nothing and its W adds rows to the table's gradient. Tensor ranks divide the
-/// vocabulary: each looks up the tokens that it has, and the sum is divided by rows. Where rows are fewer bytes
-/// than the table's gradient, ranks of other tokens tell each other theirs, and each adds all of them to the rows
-/// of the table that it keeps, in the order of ranks.
+/// vocabulary: each looks up the tokens that it has, and the sum is divided by rows. Where rows are fewer
+/// bytes than the table's gradient, ranks of other tokens tell each other theirs, and each adds all of them
+/// to the rows of the table that it keeps, in the order of ranks.
 class EmbeddingLayer final : public Layer {
  public:
   using Interface = Layer;
@@ -36,9 +36,10 @@ class EmbeddingLayer final : public Layer {
         rows_(host),
         others_(host),
         dropout_("tok_embeddings", ".dropout", static_cast<float>(config.get_float("dropout")), dim_),
-        table_(host.parameters->declare(
-            ParameterSpec::whole("tok_embeddings.weight", {config.get_int("vocab_size"), dim_},
-                                 ParameterKind::embedding, initial(config), {{0, MeshAxis::tp}}))
+        table_(host.parameters
+                   ->declare(
+                       ParameterSpec::whole("tok_embeddings.weight", {config.get_int("vocab_size"), dim_},
+                                            ParameterKind::embedding, initial(config), {{0, MeshAxis::tp}}))
                    .offers_row_sums()),
         lookup_(*this, "embedding",
                 {&EmbeddingLayer::look_up, &EmbeddingLayer::end_backward, &EmbeddingLayer::backward_weight}),
