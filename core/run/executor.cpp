@@ -120,9 +120,10 @@ void Executor::zero_sums() {
     device_.fill_zero(Lane::compute, sum.data, sum.bytes());
 }
 
-/// What posts an exchange of parameters is seen on its lane.
+/// What posts an exchange of parameters is seen on its lane, by its group.
 bool Executor::Observer::is_recorded(const Visit& visit) const {
-  return executor_.timing_ == Timing::visits && visit.segment->lane() != Lane::shard;
+  const bool is_of_group = visit.what == Visit::What::exchange && visit.segment->lane() == Lane::shard;
+  return executor_.timing_ == Timing::visits && !is_of_group;
 }
 
 void Executor::Observer::starts(const Visit& visit) {

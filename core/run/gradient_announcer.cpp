@@ -14,7 +14,7 @@ void GradientAnnouncer::start(GradientReducer* reducer, const std::vector<const 
 void GradientAnnouncer::finished(const Layer& layer) {
   if (!reducer_) return;
   for (Parameter* parameter : layer.parameters()) {
-    if (--uses_left_[parameter] == 0) reducer_->ready(parameter->grad);
+    if (--uses_left_[parameter] == 0 && !parameter->sums_rows()) reducer_->ready(parameter->grad);
   }
 }
 

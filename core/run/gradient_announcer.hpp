@@ -9,7 +9,7 @@
 namespace caravan {
 
 /// Tells a reducer of each parameter when the last layer of this rank that uses it is done with its gradient.
-/// A tied parameter has several.
+/// A tied parameter has several. What its layer sums over ranks is not the reducer's.
 class GradientAnnouncer {
  public:
   /// `reducer` may be null: nobody is told.

@@ -95,7 +95,7 @@ Ticket GroupExchange::post_gather() {
 Ticket GroupExchange::post_reduction() {
   store_.finish_gradients(device_, group_);
   repeated_.sum(group_.parameters);
-  if (!group_.is_divided()) return {};
+  if (!group_.sums_stretches()) return {};
   CARAVAN_EXPECT(is_first_ || !group_.sum.empty());
   ++traffic_.reductions;
   begins(ActionKind::reduce_gradients, reduce_);
@@ -137,7 +137,7 @@ void GroupExchange::finish_last_reduction(Run& run) {
 }
 
 void GroupExchange::announce() {
-  if (replicas_) replicas_->ready(group_.own_gradients);
+  if (replicas_ && !group_.sums_rows) replicas_->ready(group_.own_gradients);
 }
 
 void GroupExchange::progress() {

@@ -29,22 +29,28 @@ struct AllRooms {
     for (const ParameterGroup& group : groups) {
       if (!group.is_divided()) continue;
       grow(weights, group.weight_room, group.elements);
-      grow(gradients, group.gradient_room, group.elements);
+      if (group.sums_stretches()) grow(gradients, group.gradient_room, group.elements);
       if (group.shares_gradient_room) grow(sums, group.gradient_room, group.stretch.size());
     }
   }
 };
 
-std::size_t elements_of(const RoomSizes& rooms) {
-  std::size_t sum = 0;
-  for (const auto& [room, elements] : rooms) sum += static_cast<std::size_t>(elements);
-  return sum;
-}
-
 std::map<int, TensorView> take_rooms(Arena& arena, DType dtype, const RoomSizes& sizes) {
   std::map<int, TensorView> rooms;
   for (const auto& [room, elements] : sizes) rooms[room] = arena.take(dtype, {elements});
   return rooms;
+}
+
+std::size_t bytes_of(DType dtype, const RoomSizes& rooms) {
+  Arena arena = Arena::measuring("rooms");
+  take_rooms(arena, dtype, rooms);
+  return arena.used();
+}
+
+std::size_t bytes_of_stretches(DType dtype, std::span<const ParameterGroup> groups) {
+  Arena arena = Arena::measuring("stretches");
+  for (const ParameterGroup& group : groups) arena.take(dtype, {group.stretch.size()});
+  return arena.used();
 }
 
 /// The part of a stretch that belongs to a fragment of the group's parameter `index`.
@@ -59,6 +65,19 @@ TensorView in_stretch(const TensorView& stretch, const ParameterGroup& group, st
 TensorView whole_in(const TensorView& room, const ParameterGroup& group, std::size_t index) {
   const Shape& shape = group.parameters[index]->shape();
   return room.rows(group.offsets[index], group.offsets[index] + shape.count()).reshape(shape);
+}
+
+/// The same of its gradient, of which there may be rows alone.
+TensorView gradient_in(const TensorView& gradients, const ParameterGroup& group, std::size_t index) {
+  if (!group.sums_rows) return whole_in(gradients, group, index);
+  Shape shape = group.parameters[index]->shape();
+  shape.set(0, group.parameters[index]->gradient_rows().size());
+  return gradients.rows(0, shape.count()).reshape(shape);
+}
+
+AxisRange rows_of(const AxisRange& elements, const Shape& shape) {
+  const std::int64_t width = shape.count() / shape[0];
+  return {elements.begin / width, elements.end / width};
 }
 
 std::unordered_map<const Parameter*, Fragment*> by_parameter(std::vector<Fragment>& fragments) {
@@ -79,6 +98,8 @@ void ParameterStore::divide(std::vector<ParameterGroup> groups) {
       const AxisRange kept = kept_of(group, index);
       fragment.begin = kept.begin;
       fragment.end = kept.end;
+      Parameter& parameter = *group.parameters[index];
+      if (group.sums_rows) parameter.gradient_rows_ = rows_of(kept, parameter.shape());
     }
   }
 }
@@ -89,15 +110,14 @@ std::span<const ParameterGroup> ParameterStore::groups() const noexcept {
 
 ParameterStore::Memory ParameterStore::memory_of_groups(Content content, std::size_t slots) const {
   const bool trains = content == Content::weights_and_gradients;
-  std::size_t kept = 0;
-  for (const ParameterGroup& group : *groups_) kept += static_cast<std::size_t>(group.stretch.size());
+  const std::size_t kept = bytes_of_stretches(DType::f32, *groups_);
   const AllRooms rooms(*groups_);
-  Memory need{.weights = kept * size_of(compute_),
-              .masters = trains && compute_ != DType::f32 ? kept * sizeof(float) : 0,
-              .gradients = trains ? kept * sizeof(float) : 0,
-              .slots = slots * kept * sizeof(float)};
-  need.weight_rooms = elements_of(rooms.weights) * size_of(compute_);
-  if (trains) need.gradient_rooms = (elements_of(rooms.gradients) + elements_of(rooms.sums)) * sizeof(float);
+  Memory need{.weights = bytes_of_stretches(compute_, *groups_),
+              .masters = trains && compute_ != DType::f32 ? kept : 0,
+              .gradients = trains ? kept : 0,
+              .slots = slots * kept};
+  need.weight_rooms = bytes_of(compute_, rooms.weights);
+  if (trains) need.gradient_rooms = bytes_of(DType::f32, rooms.gradients) + bytes_of(DType::f32, rooms.sums);
   return need;
 }
 
@@ -148,10 +168,10 @@ void ParameterStore::place_group_gradients(const Memory& need) {
              sums = take_rooms(arena, DType::f32, sizes.sums);
   for (ParameterGroup& group : *groups_) {
     group.gradients =
-        group.is_divided() ? rooms.at(group.gradient_room).rows(0, group.elements) : group.own_gradients;
+        group.sums_stretches() ? rooms.at(group.gradient_room).rows(0, group.elements) : group.own_gradients;
     if (group.shares_gradient_room) group.sum = sums.at(group.gradient_room).rows(0, group.stretch.size());
     for (std::size_t index = 0; index < group.parameters.size(); ++index)
-      group.parameters[index]->grad = whole_in(group.gradients, group, index);
+      group.parameters[index]->grad = gradient_in(group.gradients, group, index);
   }
 }
 

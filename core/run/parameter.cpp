@@ -85,6 +85,7 @@ Parameter::Parameter(ParameterSpec spec, const Mesh* mesh) : spec_(std::move(spe
     extent += shape_[spec_.part_axis];
   }
   shape_.set(spec_.part_axis, extent);
+  gradient_rows_ = {0, shape_[0]};
 }
 
 TensorView Parameter::part(const TensorView& whole, std::size_t index) const {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <utility>
 
 #include "caravan/check.hpp"
 #include "core/run/memory_order.hpp"
@@ -11,6 +12,11 @@ namespace {
 
 std::int64_t rounded_up(std::int64_t count, std::int64_t multiple) {
   return (count + multiple - 1) / multiple * multiple;
+}
+
+std::int64_t share_in_rows(const Parameter& parameter, std::int64_t ranks) {
+  const std::int64_t rows = parameter.shape()[0];
+  return (rows + ranks - 1) / ranks * (parameter.shape().count() / rows);
 }
 
 }  // namespace
@@ -29,10 +35,20 @@ ParameterGroup::ParameterGroup(std::string name_, std::vector<Parameter*> parame
     offsets.push_back(rounded_up(used, kAlignment));
     used = offsets.back() + parameter->shape().count();
   }
+  sums_rows = parameters.front()->sums_rows();
+  CARAVAN_EXPECT(!sums_rows || parameters.size() == 1);
   const std::int64_t ranks = mesh.degree(over);
-  const std::int64_t share = share_of(used, ranks);
+  const std::int64_t share = sums_rows ? share_in_rows(*parameters.front(), ranks) : share_of(used, ranks);
   elements = share * ranks;
   stretch = {share * mesh.coordinate(over), share * (mesh.coordinate(over) + 1)};
+  find_cleared();
+}
+
+void ParameterGroup::find_cleared() {
+  if (sums_rows) {
+    cleared = {{0, stretch.size()}};
+    return;
+  }
   for (std::size_t index = 0; index < parameters.size(); ++index) {
     const Parameter& parameter = *parameters[index];
     const std::int64_t end = index + 1 < offsets.size() ? offsets[index + 1] : elements;
@@ -76,7 +92,8 @@ class Collector {
   Members& group_of(Parameter& parameter, const std::string& layer) {
     if (const auto known = of_.find(&parameter); known != of_.end()) return groups_[known->second];
     const std::string name = name_of_group(parameter.spec().kind, layer);
-    auto [named, is_new] = by_name_.try_emplace(name, groups_.size());
+    const Parameter* const alone = parameter.sums_rows() ? &parameter : nullptr;
+    auto [named, is_new] = by_name_.try_emplace({name, alone}, groups_.size());
     if (is_new) groups_.push_back({name, {}, parameter.spec().kind == ParameterKind::expert});
     Members& members = groups_[named->second];
     members.parameters.push_back(&parameter);
@@ -85,7 +102,8 @@ class Collector {
   }
 
   std::vector<Members> groups_;
-  std::map<std::string, std::size_t> by_name_;
+  std::map<std::pair<std::string, const Parameter*>, std::size_t>
+      by_name_;  ///< and what is a group of its own
   std::map<const Parameter*, std::size_t> of_;
 };
 

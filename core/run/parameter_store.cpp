@@ -70,6 +70,14 @@ Buffer& ParameterStore::declare_buffer(std::string name, Shape shape, Buffer::Ro
   return *buffers_.back();
 }
 
+void ParameterStore::sum_rows_of(std::span<const std::string> names) {
+  for (const auto& parameter : parameters_) {
+    if (std::find(names.begin(), names.end(), parameter->spec().name) == names.end()) continue;
+    CARAVAN_EXPECT(parameter->can_sum_rows() && !groups_);
+    parameter->sums_rows_ = true;
+  }
+}
+
 std::int64_t ParameterStore::count() const {
   std::int64_t total = 0;
   for (const auto& parameter : parameters_) total += parameter->spec().shape.count();

@@ -55,7 +55,8 @@ class Count {
 
   void reduce(std::size_t at) {
     for (Group* group : groups_of_[at]) {
-      if (!group->of->is_divided() || group->of->shares_gradient_room || --group->stages_left > 0) continue;
+      if (!group->of->sums_stretches() || group->of->shares_gradient_room || --group->stages_left > 0)
+        continue;
       ++group->traffic->reductions;
     }
   }

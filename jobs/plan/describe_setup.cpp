@@ -80,6 +80,7 @@ std::string describe(TrainSetup& setup) {
                   setup.step_flops() * 1e-12);
   const std::optional<ChosenDispatcher> dispatcher = dispatcher_of(setup);
   if (dispatcher) text += describe_experts(setup, *dispatcher);
+  text += describe(setup.table_sums());
   text += describe_pipeline(setup);
   text += describe_recomputation(setup);
   text += describe_operators(setup);

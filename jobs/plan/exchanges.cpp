@@ -42,7 +42,7 @@ void add_replicas(StepExchanges& all, TrainSetup& setup) {
   const int replicas = setup.mesh().degree(MeshAxis::dp_replicate);
   double elements = 0;
   for (const Fragment& fragment : setup.model().parameters().fragments())
-    elements += static_cast<double>(fragment.count());
+    if (!fragment.parameter->sums_rows()) elements += static_cast<double>(fragment.count());
   if (replicas > 1) all.replicas = {1, 2 * elements * sizeof(float) * (replicas - 1) / replicas};
 }
 
@@ -89,6 +89,7 @@ StepExchanges step_exchanges(TrainSetup& setup) {
   add_repeated(all, setup);
   all.tensor = row_exchanges(setup, Lane::tensor);
   all.rows = row_exchanges(setup, Lane::expert);
+  all.table = row_exchanges(setup, Lane::shard);
   add_messages(all, setup);
   return all;
 }
@@ -108,6 +109,7 @@ std::string describe(const StepExchanges& exchanges, const std::string& way) {
   };
   add("gathers of weights", exchanges.gathers, true);
   add("sums into stretches", exchanges.reductions, true);
+  add("rows of tables", exchanges.table, true);
   add("sums over replicas", exchanges.replicas, false);
   add("sums over tensor ranks", exchanges.repeated, false);
   add("rows and keys in layers", exchanges.tensor, true);

@@ -20,6 +20,7 @@ struct StepExchanges {
   };
   Item gathers;     ///< of weights that ranks divide
   Item reductions;  ///< of gradients, into stretches
+  Item table;       ///< tokens, and rows of the gradient of the table that they are looked up in
   Item replicas;    ///< sums of gradients over ranks that keep the same: bytes alone, as buckets join
   Item repeated;    ///< sums of gradients that tensor ranks make of the same weights: bytes alone
   Item tensor;      ///< rows among tensor ranks and keys among context ranks: gathered, and summed

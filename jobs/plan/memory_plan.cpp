@@ -46,8 +46,8 @@ namespace {
 /// What the host holds of a group while its gradients are summed over the ranks: what other ranks send; where
 /// they are in a device's memory also a copy of all, and the sum.
 std::int64_t summed_elements(const ParameterGroup& group, Memory memory) {
-  const std::int64_t others = group.elements - group.stretch.size();
-  return memory == Memory::host || others == 0 ? others : 2 * group.elements;
+  if (!group.sums_stretches()) return 0;
+  return memory == Memory::host ? group.elements - group.stretch.size() : 2 * group.elements;
 }
 
 /// The same of all that are summed at once: of a block its dense parameters and its experts; those that have
@@ -70,7 +70,7 @@ std::size_t reduction_bytes(const ParameterStore& parameters, std::size_t all_gr
     return static_cast<std::size_t>(summed_at_once(parameters.groups(), memory)) * sizeof(float);
   std::int64_t largest = 0;
   for (const auto& parameter : parameters.parameters())
-    largest = std::max(largest, parameter->spec().shape.count());
+    if (!parameter->sums_rows()) largest = std::max(largest, parameter->spec().shape.count());
   const auto copied =
       parallel::BucketedReducer::most_copied_bytes(largest * static_cast<std::int64_t>(sizeof(float)));
   // Gradients in a device's memory are copied to the host, and MPI copies them once more.

@@ -25,6 +25,7 @@ class StagePosts {
  private:
   bool posts(const Visit& visit) const {
     if (visit.what == Visit::What::backward_weight || visit.segment->lane() != lane_) return false;
+    if (visit.what == Visit::What::forward) return visit.segment->posts_forward();
     if (visit.what != Visit::What::repeated_forward) return true;
     const StashLayout::LayerAddresses& addresses = layout_.layer(visit.layer);
     Frame frame;
@@ -71,12 +72,15 @@ Item row_exchanges(TrainSetup& setup, Lane lane) {
   return sum;
 }
 
-std::size_t largest_row_exchange(const ModelInstance& model, const BatchShape& shape) {
+std::size_t largest_row_exchange(const ModelInstance& model, const BatchShape& shape, Memory memory) {
+  const auto takes_memory = [&](Lane lane) {
+    return lane == Lane::tensor || (lane == Lane::shard && memory == Memory::device);
+  };
   double most = 0;
   for (const auto& stage : model.stages())
     for (const Layer* layer : stage->layers())
       for (const Segment* segment : layer->segments())
-        if (segment->lane() == Lane::tensor) most = std::max(most, segment->sent_bytes(shape));
+        if (takes_memory(segment->lane())) most = std::max(most, segment->sent_bytes(shape));
   return static_cast<std::size_t>(most);
 }
 

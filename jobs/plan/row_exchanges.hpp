@@ -8,8 +8,9 @@ namespace caravan::jobs {
 /// experts and back, or rows between tensor ranks. Repeated forwards are included.
 StepExchanges::Item row_exchanges(TrainSetup& setup, Lane lane);
 
-/// The most bytes that one exchange of rows between tensor or context ranks sends from a rank, and a sum
-/// brings to it.
-std::size_t largest_row_exchange(const ModelInstance& model, const BatchShape& shape);
+/// The most bytes that one exchange of rows which takes memory of the host sends from a rank, and brings to
+/// it: between tensor or context ranks, where rows may be summed; of tables, which are gathered alone, where
+/// rows in a device's memory may go through the host.
+std::size_t largest_row_exchange(const ModelInstance& model, const BatchShape& shape, Memory memory);
 
 }  // namespace caravan::jobs

@@ -86,6 +86,7 @@ TrainSetup::TrainSetup(Job job, Communicator& world, const MakeDevice& device, R
                  .divided_over(mesh_.get())),
       share_(divide_batch(job_, mesh_->layout(), world.rank())),
       pipeline_(plan_pipeline(*registry_, job_, *mesh_, share_.microbatches(), whole_model_)),
+      table_sums_(jobs::table_sums(whole_model_.parameters(), *mesh_, shape_, share_.microbatches())),
       model_(*registry_, in_shards(*device_, *mesh_), job_.model_plugin, job_.model,
              job_.train.sequence_length, stages_on(mesh_->coordinate(MeshAxis::pp))) {
   check_rows();
@@ -219,7 +220,7 @@ MemoryDemand TrainSetup::memory_demand(const RankPlan& training, const BatchShap
           .shape = shape,
           .optimizer_slots = slots_.size(),
           .data_ranks = share_.data_ranks,
-          .row_sums = largest_row_exchange(model_, shape),
+          .row_sums = largest_row_exchange(model_, shape, device_->memory()),
           .snapshot = copies ? snapshot_bytes(state()) : 0,
           .memory = device_->memory(),
           .has_own_exchanges = !device_->exchange_path().empty()};

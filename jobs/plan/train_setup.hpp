@@ -18,6 +18,7 @@
 #include "jobs/plan/pipeline_setup.hpp"
 #include "jobs/plan/recompute_choice.hpp"
 #include "jobs/plan/stage_memory.hpp"
+#include "jobs/plan/table_sums.hpp"
 #include "jobs/setup/machine.hpp"
 #include "jobs/setup/model_instance.hpp"
 #include "jobs/state/rank_state.hpp"
@@ -71,6 +72,8 @@ class TrainSetup {
   const BatchShape& shape() const noexcept { return shape_; }
   const BatchShare& share() const noexcept { return share_; }
   const PipelineSetup& pipeline() const noexcept { return pipeline_; }
+  /// How gradients of tables are summed over the ranks that hold other tokens.
+  const std::vector<TableSum>& table_sums() const noexcept { return table_sums_; }
   /// Measured where a budget for activations chooses what is kept.
   const std::optional<SectionCosts>& section_costs() const noexcept { return section_costs_; }
   MemoryPlan memory();
@@ -100,7 +103,7 @@ class TrainSetup {
   StageChoice stages_on(int rank) const;
   ComputeOn on_device() const { return {device_.get(), compute_, mesh_.get()}; }
   ComputeOn in_shards(Device& device, Mesh& mesh) const {
-    return {&device, compute_, &mesh, pipeline_.rooms};
+    return {&device, compute_, &mesh, pipeline_.rooms, summed_by_rows(table_sums_)};
   }
   MemoryDemand memory_demand(const RankPlan& training, const BatchShape& shape);
 
@@ -116,6 +119,7 @@ class TrainSetup {
   BatchShape shape_;
   BatchShare share_;
   PipelineSetup pipeline_;
+  std::vector<TableSum> table_sums_;
   ModelInstance model_;
   std::optional<SectionCosts> section_costs_;
 };

@@ -24,8 +24,9 @@ struct StageChoice {
 struct ComputeOn {
   Device* device = nullptr;  ///< null: for counting and planning only
   DType type = DType::f32;
-  Mesh* mesh = nullptr;             ///< null: this rank alone
-  std::optional<RoomRule> rooms{};  ///< how ranks of fsdp, and of efsdp, divide the parameters; none: not
+  Mesh* mesh = nullptr;                 ///< null: this rank alone
+  std::optional<RoomRule> rooms{};      ///< how ranks of fsdp, and of efsdp, divide the parameters; none: not
+  std::vector<std::string> row_sums{};  ///< parameters whose gradients their layers sum, see ParameterStore
 };
 
 /// A model made from its configuration, whole or some of its stages: the store of its parameters and the

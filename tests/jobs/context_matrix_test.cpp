@@ -38,7 +38,8 @@ struct Model {
   std::string recompute = "none";
 };
 
-/// Chunks of 8 are whole in the blocks of 64 tokens on 2 and 4 ranks, and in no other.
+/// Chunks of 8 are whole in the blocks of 64 tokens on 2 and 4 ranks, and in no other. The gradient of the
+/// larger table is summed by rows, where it is not tied.
 const std::vector<std::vector<Keys>>& factors() {
   static const std::vector<std::vector<Keys>> kAll{
       {{"train.sequence_length=37"}, {"train.sequence_length=40"}, {"train.sequence_length=64"}},
@@ -47,7 +48,8 @@ const std::vector<std::vector<Keys>>& factors() {
       {{"model.nope_interval=0"},
        {"model.nope_interval=2", "model.temperature={scale: 0.3, floor: 8}", "model.qk_norm=true"}},
       {{}, {"model.dropout=0.1", "model.attention_dropout=0.2"}},
-      {{"model.tied_head=false"}, {"model.tied_head=true"}}};
+      {{"model.tied_head=false"}, {"model.tied_head=true"}},
+      {{"model.vocab_size=61"}, {"model.vocab_size=1543"}}};
   return kAll;
 }
 

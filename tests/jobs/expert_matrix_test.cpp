@@ -44,6 +44,7 @@ struct Model {
   std::string recompute = "none";
 };
 
+/// The gradient of the larger table is summed by rows.
 const std::vector<std::vector<Keys>>& factors() {
   static const std::vector<std::vector<Keys>> kAll{
       {{"model.top_k=1"}, {"model.top_k=2"}},
@@ -51,7 +52,8 @@ const std::vector<std::vector<Keys>>& factors() {
       {{"model.shared_experts=1"}, {"model.shared_experts=0"}},
       {{}, {"model.groups=4", "model.limited_groups=2"}},
       {{}, {"model.capacity_factor=0.7"}},
-      {{"model.load_balance_rate=0"}, {"model.load_balance_rate=0.01", "model.balance_loss=0.01"}}};
+      {{"model.load_balance_rate=0"}, {"model.load_balance_rate=0.01", "model.balance_loss=0.01"}},
+      {{"model.vocab_size=61"}, {"model.vocab_size=389"}}};
   return kAll;
 }
 

@@ -83,12 +83,12 @@ class LayoutChange : public JobTest {
     return checkpoint("seed-" + layout.name, 0);
   }
   /// Goes on as `to` from what `from` left after two steps.
-  void expect_to_go_on(const Layout& from, const Layout& to,
-                       const std::vector<nlohmann::json>& undisturbed) const {
+  void expect_to_go_on(const Layout& from, const Layout& to, const std::vector<nlohmann::json>& undisturbed,
+                       const Overrides& more = {}) const {
     SCOPED_TRACE(from.name + " to " + to.name);
     const std::string name = from.name + "-to-" + to.name;
     fs::copy(file(from.name), file(name), fs::copy_options::recursive);
-    const Outcome outcome = run(steps(name, to, 4));
+    const Outcome outcome = run(steps(name, to, 4, more));
     ASSERT_TRUE(ended_with(outcome, 0));
     EXPECT_THAT(outcome.err, HasSubstr("resumed at step 2 from "));
     const auto resumed = read_metrics(file(name));
@@ -126,6 +126,19 @@ TEST_F(LayoutChange, TensorRanksGoOnFromEveryLayoutAndItFromThem) {
   expect_to_go_on(kWideTensor, kTensorOfShards, undisturbed);
   expect_to_go_on(kTensorOfShards, kPipelineOfExperts, undisturbed);
   expect_to_go_on(kPipelineOfExperts, kTensorOfShards, undisturbed);
+}
+
+/// A table that is summed by rows is cut between rows, and in no other layout.
+TEST_F(LayoutChange, TablesThatAreCutBetweenRowsGoOnFromOthersAndTheyFromThem) {
+  const Overrides rows{"model.tied_head=false", "model.vocab_size=1601"};
+  succeed(steps("undisturbed", kOne, 4, rows));
+  const auto undisturbed = read_metrics(file("undisturbed"));
+  const std::vector<Layout> layouts{kOne, kShardsInOneFile, kTensorOfShards};
+  for (const Layout& layout : layouts) succeed(steps(layout.name, layout, 2, rows));
+  for (const Layout& from : layouts) {
+    for (const Layout& to : layouts)
+      if (&from != &to) expect_to_go_on(from, to, undisturbed, rows);
+  }
 }
 
 /// Biases are trained, so that a summand too many shows.

@@ -90,6 +90,15 @@ TEST_F(ShardedLayouts, ReplicasOfShardsGiveThemToo) {
        {6, 1, {"parallel.data_replicate=2", "parallel.data_shard=3", "train.recompute=full"}}});
 }
 
+/// Tables of several words for each token: 1999 rows divide nowhere.
+TEST_F(ShardedLayouts, ATableThatIsSummedByRowsGivesThemToo) {
+  expect_steps_of_one_rank({{2, 6, {}},
+                            {3, 1, {"parallel.data_shard=3"}},
+                            {8, 1, {"parallel.data_shard=8", "parallel.reshard=never"}},
+                            {6, 2, {"parallel.data_replicate=3", "parallel.data_shard=2"}}},
+                           {"model.vocab_size=1999"});
+}
+
 TEST_F(ShardedLayouts, AHeadThatIsTheEmbeddingsTableIsGatheredOnce) {
   expect_steps_of_one_rank({{3, 1, {"parallel.data_shard=3"}}}, {"model.tied_head=true"});
 }

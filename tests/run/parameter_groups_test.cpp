@@ -116,6 +116,38 @@ TEST_P(ParameterGroups, TakeAnNthOfTheMemoryAndRooms) {
             static_cast<std::size_t>(groups[0].elements + groups[0].stretch.size()) * sizeof(float));
 }
 
+/// Rows of 33 elements, fewer than some numbers of ranks: the last ones then have none.
+TEST_P(ParameterGroups, OfATableWhoseRowsAreSummedAreCutBetweenRowsAndHaveNoRoomOfGradients) {
+  for (const std::int64_t rows : {97, 5}) {
+    std::int64_t next = 0;
+    for (int rank = 0; rank < GetParam(); ++rank) {
+      const auto mesh = make_paper_mesh(MeshLayout({.dp_shard = GetParam()}, GetParam()), rank);
+      ReferenceDevice device{Host{}, Config::map()};
+      ParameterStore store(DType::bf16, mesh.get());
+      Parameter& table =
+          store.declare(ParameterSpec::whole("table", {rows, 33}, ParameterKind::embedding, {}));
+      table.offers_row_sums();
+      store.sum_rows_of(std::vector<std::string>{"table", "elsewhere"});
+      std::vector<ParameterGroup> groups;
+      groups.emplace_back("table", std::vector<Parameter*>{&table}, MeshAxis::fsdp, *mesh);
+      store.divide(std::move(groups));
+      const auto memory = store.memory(ParameterStore::Content::weights_and_gradients, 1);
+      store.allocate(device, ParameterStore::Content::weights_and_gradients, 1);
+
+      const Fragment& kept = store.fragments().front();
+      EXPECT_EQ(memory.gradient_rooms, 0u);
+      EXPECT_EQ(table.gradient_rows().begin, next);
+      EXPECT_EQ(kept.begin, table.gradient_rows().begin * 33);
+      EXPECT_EQ(kept.end, table.gradient_rows().end * 33);
+      EXPECT_EQ(table.grad.shape, (Shape{table.gradient_rows().size(), 33}));
+      EXPECT_EQ(table.grad.data, kept.grad.data);
+      EXPECT_EQ(table.weight.shape, table.shape());
+      next = table.gradient_rows().end;
+    }
+    EXPECT_EQ(next, rows);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Ranks, ParameterGroups, ::testing::Values(2, 3, 4, 7, 8));
 
 }  // namespace

@@ -88,6 +88,20 @@ class Parameter {
     squares_itself_ = true;
     return replaces_gradient();
   }
+  /// Promise of a layer that looks up rows: where sums_rows() says so it adds to the gradient what the tokens
+  /// of all ranks of MeshAxis::loss give to the rows that this rank keeps. Nobody else then sums it over
+  /// ranks.
+  Parameter& offers_row_sums() {
+    offers_row_sums_ = true;
+    return *this;
+  }
+  bool row_sums_are_offered() const noexcept { return offers_row_sums_; }
+  /// Nobody but that layer adds to the gradient, and no tensor rank has the same rows.
+  bool can_sum_rows() const { return offers_row_sums_ && uses == 1 && copies(0) == 1; }
+  /// It is made use of; see ParameterStore::sum_rows_of.
+  bool sums_rows() const noexcept { return sums_rows_; }
+  /// Rows of `weight` that `grad` has: all, but where sums_rows() those that this rank keeps.
+  AxisRange gradient_rows() const noexcept { return gradient_rows_; }
   bool gradient_is_squared() const noexcept { return squares_itself_ && gradient_is_replaced(); }
   bool gradient_is_replaced() const noexcept { return replaces_ && uses == 1; }
   /// How the sum that begins now goes into `grad`: replace for the first of a step, where the layer promised
@@ -95,7 +109,7 @@ class Parameter {
   Accumulate begin_sum() { return std::exchange(stale_, false) ? Accumulate::replace : Accumulate::add; }
 
   TensorView weight;   ///< what operators read, of the store's compute type; see ParameterStore::divide
-  TensorView grad;     ///< f32, summed over micro-batches
+  TensorView grad;     ///< f32, summed over micro-batches; of gradient_rows()
   TensorView squares;  ///< [1] f64: where Σ grad² goes with the only sum of a step; or empty
   int uses = 0;        ///< layers that declared it; above 1 when tied
 
@@ -112,7 +126,8 @@ class Parameter {
 
   Shape shape_;
   std::vector<Place> places_;
-  bool replaces_ = false, squares_itself_ = false;
+  AxisRange gradient_rows_;
+  bool replaces_ = false, squares_itself_ = false, offers_row_sums_ = false, sums_rows_ = false;
   bool stale_ = false;  ///< `grad` holds the last step's values
 };
 
@@ -173,6 +188,9 @@ class ParameterStore {
   const std::vector<Fragment>& fragments() const noexcept { return fragments_; }
   const std::vector<std::unique_ptr<Buffer>>& buffers() const noexcept { return buffers_; }
 
+  /// [before divide() and memory()] The gradients of these parameters, of which others may have some, are
+  /// summed by the layers that offer it.
+  void sum_rows_of(std::span<const std::string> names);
   /// [once, before memory() is asked] Of each group this rank keeps a stretch; weight and grad of its
   /// parameters are in rooms that other groups may use too, and have values between a gather and that alone.
   /// The groups hold every parameter once.

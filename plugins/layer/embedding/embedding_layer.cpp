@@ -5,13 +5,16 @@
 #include "caravan/layer_blocks.hpp"
 #include "caravan/plugin.hpp"
 #include "caravan/tensor_rows.hpp"
+#include "caravan/token_rows.hpp"
 
 namespace caravan {
 namespace {
 
 /// y[t] = table[tokens[t]] (+ sinusoid(position)), with dropout when asked. The first layer of a model: it
 /// has no input, so its I is nothing and its W adds rows to the table's gradient. Tensor ranks divide the
-/// vocabulary: each looks up the tokens that it has, and the sum is divided by rows.
+/// vocabulary: each looks up the tokens that it has, and the sum is divided by rows. Where rows are fewer
+/// bytes than the table's gradient, ranks of other tokens tell each other theirs, and each adds all of them
+/// to the rows of the table that it keeps, in the order of ranks.
 class EmbeddingLayer final : public Layer {
  public:
   using Interface = Layer;
@@ -31,17 +34,23 @@ class EmbeddingLayer final : public Layer {
   EmbeddingLayer(const Host& host, const Config& config)
       : dim_(config.get_int("dim")),
         rows_(host),
+        others_(host),
         dropout_("tok_embeddings", ".dropout", static_cast<float>(config.get_float("dropout")), dim_),
-        table_(host.parameters->declare(
-            ParameterSpec::whole("tok_embeddings.weight", {config.get_int("vocab_size"), dim_},
-                                 ParameterKind::embedding, initial(config), {{0, MeshAxis::tp}}))),
+        table_(host.parameters
+                   ->declare(
+                       ParameterSpec::whole("tok_embeddings.weight", {config.get_int("vocab_size"), dim_},
+                                            ParameterKind::embedding, initial(config), {{0, MeshAxis::tp}}))
+                   .offers_row_sums()),
         lookup_(*this, "embedding",
                 {&EmbeddingLayer::look_up, &EmbeddingLayer::end_backward, &EmbeddingLayer::backward_weight}),
+        share_(*this),
         sum_("sum", RowsSegment::Forward::sum, rows_, dim_, {found_, gradient_}),
         finish_(*this, "finish", {&EmbeddingLayer::finish, &EmbeddingLayer::backward_input}),
         segments_{&lookup_},
         parameters_{&table_} {
-    if (rows_.travel()) segments_.insert(segments_.end(), {&sum_, &finish_});
+    if (others_.travel()) segments_.push_back(&share_);
+    if (rows_.travel()) segments_.push_back(&sum_);
+    segments_.push_back(&finish_);
     if (config.get_bool("sinusoidal")) {
       positions_ = &host.parameters->declare_buffer(
           "positions.sinusoidal", {config.get_int("positions"), dim_}, Buffer::Role::constant);
@@ -58,6 +67,10 @@ class EmbeddingLayer final : public Layer {
     found_ = plan.add("found", shape.compute, memory, Lifetime::forward, kOutputSection);
     gradient_ = plan.add("found.gradient", shape.compute, shape.phase == Phase::train ? memory : none,
                          Lifetime::backward_weight);
+    const bool shares = table_.sums_rows() && shape.phase == Phase::train;
+    const std::int64_t tokens = shares ? others_.memory_rows(shape) : 0;
+    all_tokens_ = plan.add("tokens.all", DType::i32, {tokens}, Lifetime::backward_weight);
+    all_gradients_ = plan.add("gradient.all", shape.compute, {tokens, dim_}, Lifetime::backward_weight);
   }
 
   void prepare(Device& device, std::int64_t) override {
@@ -71,6 +84,22 @@ class EmbeddingLayer final : public Layer {
   }
 
  private:
+  /// In I: what this rank's tokens add to the table, to the ranks of other tokens.
+  class Share final : public Segment {
+   public:
+    explicit Share(EmbeddingLayer& layer) : layer_(layer) {}
+    std::string_view name() const override { return "share"; }
+    Lane lane() const override { return lane_of(MeshAxis::loss); }
+    bool posts_forward() const override { return false; }
+    double sent_bytes(const BatchShape& shape) const override { return layer_.shared_bytes(shape); }
+    void wait(Run& run) override { layer_.others_.wait(run.pending); }
+    void forward(Run&, Frame&) override {}
+    void backward_input(Run& run, Frame& frame) override { layer_.share(run, frame); }
+
+   private:
+    EmbeddingLayer& layer_;
+  };
+
   static Initial initial(const Config& config) {
     const auto std = static_cast<float>(config.get_float("init_std"));
     return {.std = std, .bound = static_cast<float>(config.get_float("init_cut")) * std};
@@ -88,12 +117,10 @@ class EmbeddingLayer final : public Layer {
   void look_up(Run& run, Frame& frame) {
     const TensorView found = rows_.travel() ? rows_.all(run.shape, frame[found_]) : frame.y;
     run.ops.embedding_forward({run.tokens, table_.weight, found, first_id(), vocabulary()});
-    if (!rows_.travel()) finish(run, frame);
   }
 
-  void end_backward(Run& run, Frame& frame) {
-    if (!rows_.travel()) dropout_.backward_input(run, frame);
-  }
+  /// A lookup has no gradient of its input: it waits for what W reads.
+  void end_backward(Run&, Frame&) {}
 
   void finish(Run& run, Frame& frame) {
     if (rows_.travel()) {
@@ -106,23 +133,50 @@ class EmbeddingLayer final : public Layer {
 
   void backward_input(Run& run, Frame& frame) {
     dropout_.backward_input(run, frame);
+    if (!rows_.travel()) return;
     const TensorView own = rows_.own(run.shape, frame[gradient_]), gradient = dropout_.gradient(frame);
     run.device.copy(Lane::compute, own.data, gradient.data, gradient.bytes());
   }
 
+  /// Of the output, for each of this rank's tokens.
+  TensorView gradient(const Run& run, const Frame& frame) const {
+    return rows_.travel() ? rows_.all(run.shape, frame[gradient_]) : dropout_.gradient(frame);
+  }
+
+  double shared_bytes(const BatchShape& shape) const {
+    const auto of_row = dim_ * static_cast<std::int64_t>(size_of(shape.compute)),
+               of_token = static_cast<std::int64_t>(sizeof(std::int32_t));
+    return table_.sums_rows() ? others_.sent_bytes(shape, of_row + of_token) : 0;
+  }
+
+  void share(Run& run, Frame& frame) {
+    if (!table_.sums_rows()) return;
+    Ticket tokens = others_.post_gather(run.device, run.tokens, frame[all_tokens_]);
+    others_.wait(tokens);  // few bytes, and a visit has one exchange under way
+    run.pending = others_.post_gather(run.device, gradient(run, frame), frame[all_gradients_]);
+  }
+
   void backward_weight(Run& run, Frame& frame) {
-    const TensorView gradient =
-        rows_.travel() ? rows_.all(run.shape, frame[gradient_]) : dropout_.gradient(frame);
-    run.ops.embedding_backward_weight({run.tokens, gradient, table_.grad, first_id(), vocabulary()});
+    if (!table_.sums_rows()) return add(run, run.tokens, gradient(run, frame));
+    for (int rank = 0; rank < others_.ranks(); ++rank)
+      add(run, others_.of_rank(run.shape, frame[all_tokens_], rank),
+          others_.of_rank(run.shape, frame[all_gradients_], rank));
+  }
+
+  void add(Run& run, TensorView tokens, TensorView gradient) {
+    const std::int64_t first = first_id() + table_.gradient_rows().begin;
+    run.ops.embedding_backward_weight({tokens, gradient, table_.grad, first, vocabulary()});
   }
 
   std::int64_t dim_;
   TensorRows rows_;
+  TokenRows others_;
   OutputDropout dropout_;
   Parameter& table_;
   Buffer* positions_ = nullptr;
-  Entry found_, gradient_;
+  Entry found_, gradient_, all_tokens_, all_gradients_;
   SegmentOf<EmbeddingLayer> lookup_;
+  Share share_;
   RowsSegment sum_;
   SegmentOf<EmbeddingLayer> finish_;
   std::vector<Segment*> segments_;
