@@ -67,14 +67,15 @@ void OutputDropout::backward_input(Run& run, Frame& frame) const {
 }
 
 void forward_gate_up(Run& run, const Frame& frame, const GateUp& args) {
-  const TensorView pre = frame[args.pre], activated = frame[args.activated];
+  const TensorView x = args.rows.of(args.x), pre = args.rows.of(frame[args.pre]),
+                   activated = args.rows.of(frame[args.activated]);
   if (!run.makes(frame, args.activated)) {
     if (!run.makes(frame, args.pre)) return;
-    if (args.offsets.empty()) return run.ops.linear_forward({args.x, args.w, {}, {}, pre});
-    return run.ops.grouped_linear_forward({args.x, args.offsets, args.w, pre});
+    if (args.offsets.empty()) return run.ops.linear_forward({x, args.w, {}, {}, pre});
+    return run.ops.grouped_linear_forward({x, args.offsets, args.w, pre});
   }
   if (!run.makes(frame, args.pre)) return run.ops.swiglu_forward({pre, activated});
-  run.ops.gate_up_forward({args.x, args.offsets, args.w, pre, activated});
+  run.ops.gate_up_forward({x, args.offsets, args.w, pre, activated});
 }
 
 SwigluBlock::SwigluBlock(ParameterStore& store, const std::string& name, ParameterKind kind,
@@ -102,14 +103,25 @@ void SwigluBlock::plan(const BatchShape& shape, StashPlan& plan) {
   dpre_ = plan.add("swiglu.in.gradient", shape.compute, pre, Lifetime::backward_weight);
 }
 
-void SwigluBlock::forward(Run& run, Frame& frame, TensorView x, TensorView base, TensorView y) const {
-  forward_gate_up(run, frame, {x, {}, gate_up_.weight, pre_, activated_});
+void SwigluBlock::forward_in(Run& run, Frame& frame, TensorView x, RowRange rows) const {
+  forward_gate_up(run, frame, {x, {}, gate_up_.weight, pre_, activated_, rows});
+}
+
+void SwigluBlock::forward_out(Run& run, Frame& frame, TensorView base, TensorView y) const {
   if (run.makes_output(frame)) run.ops.linear_forward({frame[activated_], down_.weight, {}, base, y});
 }
 
-void SwigluBlock::backward_input(Run& run, Frame& frame, TensorView dy, TensorView dx, Write write) const {
-  run.ops.down_backward_input({dy, {}, down_.weight, frame[pre_], frame[dactivated_], frame[dpre_]});
-  run.ops.linear_backward_input({frame[dpre_], gate_up_.weight, dx, write == Write::accumulate});
+void SwigluBlock::backward_out(Run& run, Frame& frame, TensorView dy, RowRange rows) const {
+  run.ops.down_backward_input({rows.of(dy),
+                               {},
+                               down_.weight,
+                               rows.of(frame[pre_]),
+                               rows.of(frame[dactivated_]),
+                               rows.of(frame[dpre_])});
+}
+
+void SwigluBlock::backward_in(Run& run, Frame& frame, TensorView dx) const {
+  run.ops.linear_backward_input({frame[dpre_], gate_up_.weight, dx});
 }
 
 void SwigluBlock::backward_weight(Run& run, Frame& frame, TensorView x, TensorView dy) const {

@@ -23,10 +23,12 @@ void ResidualBlock::plan(const BatchShape& shape, StashPlan& plan) {
                               Lifetime::backward_weight);
 }
 
-std::vector<Segment*> ResidualBlock::around(const std::vector<Segment*>& block) {
+std::vector<Segment*> ResidualBlock::around(const std::vector<Segment*>& block, const Products& products) {
   if (!rows_.travel()) return block;
   std::vector<Segment*> all{&norm_segment_, &gather_};
+  if (rows_.overlap() && products.first) all.push_back(products.first);
   all.insert(all.end(), block.begin(), block.end());
+  if (rows_.overlap() && products.last) all.push_back(products.last);
   all.insert(all.end(), {&sum_, &merge_});
   return all;
 }

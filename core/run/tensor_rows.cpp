@@ -3,7 +3,9 @@
 namespace caravan {
 
 TensorRows::TensorRows(const Host& host) {
-  if (host.mesh && host.mesh->degree(MeshAxis::tp) > 1) ranks_.emplace(host.mesh->group(MeshAxis::tp));
+  if (!host.mesh || host.mesh->degree(MeshAxis::tp) == 1) return;
+  ranks_.emplace(host.mesh->group(MeshAxis::tp));
+  overlaps_ = host.mesh->layout().degrees().async_tp;
 }
 
 Shape TensorRows::memory(const BatchShape& shape, std::int64_t width) const {
@@ -21,6 +23,11 @@ TensorView TensorRows::all(const BatchShape& shape, TensorView memory) const {
 TensorView TensorRows::block(TensorView memory) const {
   const std::int64_t rows = memory.extent(0) / ranks(), rank = ranks_->tensors.rank();
   return memory.rows(rank * rows, (rank + 1) * rows);
+}
+
+RowRange TensorRows::early(const BatchShape& shape) const {
+  if (!overlaps_ || shape.tensor_ranks == 1) return {};
+  return {shape.first_row(), shape.first_row() + shape.rows()};
 }
 
 Ticket TensorRows::post_gather(const BatchShape& shape, TensorView memory) const {

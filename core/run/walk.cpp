@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -38,21 +39,30 @@ Walk linked(Walk walk) {
 }
 
 void append(Walk& walk, const Layer& layer, std::size_t index, Visit::What what) {
-  for (Segment* segment : layer.segments()) walk.push_back({segment, index, what});
+  for (Segment* segment : layer.segments()) {
+    if (segment->directions() != Segment::Directions::backward) walk.push_back({segment, index, what});
+  }
+}
+
+/// Those of a layer that go backward, the last one first.
+std::vector<Segment*> reversed(const Layer& layer) {
+  std::vector<Segment*> segments;
+  std::copy_if(layer.segments().rbegin(), layer.segments().rend(), std::back_inserter(segments),
+               [](const Segment* segment) { return segment->directions() != Segment::Directions::forward; });
+  return segments;
 }
 
 void append_reversed(Walk& walk, const Layer& layer, std::size_t index, Visit::What what) {
-  const auto& segments = layer.segments();
-  for (std::size_t at = segments.size(); at-- > 0;) walk.push_back({segments[at], index, what});
+  for (Segment* segment : reversed(layer)) walk.push_back({segment, index, what});
 }
 
 void append_backward(Walk& walk, const Layer& layer, std::size_t index) {
-  const auto& segments = layer.segments();
+  const std::vector<Segment*> segments = reversed(layer);
   std::vector<Visit> weights;
-  for (std::size_t at = segments.size(); at-- > 0;) {
+  for (std::size_t at = 0; at < segments.size(); ++at) {
     walk.push_back({segments[at], index, Visit::What::backward_input});
     weights.push_back({segments[at], index, Visit::What::backward_weight});
-    const bool next_posts = at > 0 && segments[at - 1]->lane() != Lane::compute;
+    const bool next_posts = at + 1 < segments.size() && segments[at + 1]->lane() != Lane::compute;
     if (!next_posts) flush(walk, weights);
   }
   walk.back().completes_weights = true;

@@ -57,7 +57,8 @@ struct Job {
   struct Parallel {
     std::int64_t data_replicate, data_shard, pipeline, context, tensor, expert;
     bool divides_experts_by_tensor;  ///< expert_tensor: tensor
-    std::string reshard;             ///< auto, always or never
+    bool async_tensor;
+    std::string reshard;  ///< auto, always or never
     std::int64_t prefetch;
     std::string schedule;
     Config schedule_options;                     ///< keys of the schedule

@@ -132,6 +132,8 @@ inline constexpr caravan_param kParallelParams[] = {
      "tensor), and tokens travel to them."},
     {"expert_tensor", "1|tensor", "1", "", "",
      "Ranks among which the matrices of one expert are divided: none, or those of parallel.tensor."},
+    {"async_tensor", "bool", "false", "", "",
+     "Begin products with a tensor rank's own rows while those of the others are gathered."},
     {"schedule", "string", "1f1b", "", "",
      "Plugin that orders the actions of pipeline ranks (caravan plugins list)."},
     {"schedule_options", "map", "null", "", "",

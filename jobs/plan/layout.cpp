@@ -44,13 +44,22 @@ MeshDegrees degrees_of(const Job::Parallel& parallel) {
   degrees.tp = narrow<int>({"parallel.tensor", parallel.tensor});
   degrees.ep = narrow<int>({"parallel.expert", parallel.expert});
   if (parallel.divides_experts_by_tensor) degrees.etp = narrow<int>({"parallel.tensor", parallel.tensor});
+  degrees.async_tp = parallel.async_tensor;
   return degrees;
+}
+
+void check_async(const Job::Parallel& parallel) {
+  CARAVAN_CHECK(
+      !parallel.async_tensor || parallel.tensor > 1, ConfigError,
+      "parallel.async_tensor=true with parallel.tensor=1 (no rows are gathered between ranks). Leave it "
+      "out, or set parallel.tensor?");
 }
 
 }  // namespace
 
 MeshLayout mesh_layout(const Job& job, int ranks) {
   return at_place(place_of(job.resolved, {"parallel"}), [&] {
+    check_async(job.parallel);
     const MeshLayout layout(degrees_of(job.parallel), ranks);
     check_blocks(job.train, layout.degree(MeshAxis::cp));
     return layout;

@@ -181,6 +181,11 @@ const Mistake kMistakes[] = {
      "parallel.reshard=always with parallel.data_shard=1 (no parameter is sharded). Leave it out, or "
      "set "
      "parallel.data_shard?"},
+    {"AsyncTensorWithoutTensorRanks",
+     2,
+     {"parallel.async_tensor=true"},
+     "parallel.async_tensor=true with parallel.tensor=1 (no rows are gathered between ranks). Leave it out, "
+     "or set parallel.tensor?"},
     {"NoMicrobatches",
      2,
      {"parallel.microbatches=0"},

@@ -129,15 +129,29 @@ TEST_F(TensorRanks, that_cut_experts_do_too) {
                2);
 }
 
+TEST_F(TensorRanks, that_overlap_do_too) {
+  const Keys async{"parallel.async_tensor=true"},
+      cut{"parallel.async_tensor=true", "parallel.expert_tensor=tensor"};
+  expect_equal({{.tensor = ranks(), .keys = async},
+                {.tensor = ranks(), .keys = cut},
+                {.tensor = ranks(), .expert = ranks(), .keys = async},
+                {.tensor = 2, .context = 2, .keys = async},
+                {.tensor = 2, .shards = 2, .expert = 2, .keys = cut},
+                {.tensor = 2, .pipeline = 2, .keys = async},
+                {.tensor = 2, .pipeline = 2, .schedule = "zbv", .keys = async},
+                {.tensor = 2, .pipeline = 2, .schedule = "dualpipev", .keys = async}},
+               3);
+}
+
 /// 4 gathers and 4 sums of a dense layer's rows for each micro-batch, and nothing else for another such
 /// layer.
 TEST_F(TensorRanks, exchange_rows_eight_times_a_dense_layer) {
   constexpr std::int64_t kMicrobatches = 4, kLength = 37;
-  const auto exchanged = [&](int layers, const std::string& recompute) {
+  const auto exchanged = [&](int layers, const std::string& recompute, const Keys& keys = {}) {
     const ModelCase model{{fmt::format("train.sequence_length={}", kLength), "model.experts=0",
                            fmt::format("model.layers={}", layers), "train.local_batch_size=2",
                            "train.recompute=" + recompute}};
-    TrainSetup setup(job_of({.tensor = ranks()}, model, ranks(), 2 * kMicrobatches), *world_);
+    TrainSetup setup(job_of({.tensor = ranks(), .keys = keys}, model, ranks(), 2 * kMicrobatches), *world_);
     return step_exchanges(setup).tensor;
   };
   const auto three = exchanged(3, "none"), two = exchanged(2, "none");
@@ -149,6 +163,9 @@ TEST_F(TensorRanks, exchange_rows_eight_times_a_dense_layer) {
   const auto repeated = exchanged(3, "full"), fewer = exchanged(2, "full");
   // Both inputs are gathered again; attention's result is the input of the feed-forward.
   EXPECT_EQ(repeated.times - fewer.times, (8 + 3) * kMicrobatches);
+  const auto overlapped = exchanged(3, "full", {"parallel.async_tensor=true"});
+  EXPECT_EQ(overlapped.times, repeated.times);
+  EXPECT_EQ(overlapped.bytes, repeated.bytes);
 }
 
 TEST_F(TensorRanks, of_the_reference_device_do_too) {

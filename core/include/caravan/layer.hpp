@@ -177,6 +177,9 @@ class Segment {
   virtual std::string_view name() const = 0;
   /// On a lane of communication a segment only posts and leaves its ticket in run.pending.
   virtual Lane lane() const { return Lane::compute; }
+  /// The walks that visit it: those that go forward, repeated or not, those of I and W, or all.
+  enum class Directions { both, forward, backward };
+  virtual Directions directions() const { return Directions::both; }
   /// False: may run while the walk's last exchange on that lane is in flight.
   virtual bool needs_pending(Lane) const { return true; }
   /// What a post sends to other ranks, for plans: where routing decides, as if it were even.

@@ -127,6 +127,7 @@ class OutputDropout {
 struct GateUp {
   TensorView x, offsets, w;
   Entry pre, activated;  ///< what it writes
+  RowRange rows;         ///< of x and of both
 };
 /// As much of it as this pass makes.
 void forward_gate_up(Run& run, const Frame& frame, const GateUp& args);
@@ -142,11 +143,12 @@ class SwigluBlock {
   SwigluBlock(ParameterStore& store, const std::string& name, ParameterKind kind, const Widths& widths);
 
   void plan(const BatchShape& shape, StashPlan& plan);
-  /// Of all tokens: x, base and y are [T, H], or `base` is empty.
-  void forward(Run& run, Frame& frame, TensorView x, TensorView base, TensorView y) const;
-  enum class Write { replace, accumulate };
-  /// dx = or += gradient of the block's input.
-  void backward_input(Run& run, Frame& frame, TensorView dy, TensorView dx, Write write) const;
+  // Of all tokens: x, base, y, dy and dx are [T, H], or `base` is empty. The product that reads x, and in I
+  // the one that reads dy, makes a range of rows; what follows needs all of them.
+  void forward_in(Run& run, Frame& frame, TensorView x, RowRange rows) const;
+  void forward_out(Run& run, Frame& frame, TensorView base, TensorView y) const;
+  void backward_out(Run& run, Frame& frame, TensorView dy, RowRange rows) const;
+  void backward_in(Run& run, Frame& frame, TensorView dx) const;
   void backward_weight(Run& run, Frame& frame, TensorView x, TensorView dy) const;
   double forward_flops(std::int64_t tokens) const;
   Parameter& gate_up() const noexcept { return gate_up_; }

@@ -52,15 +52,17 @@ inline MeshAxes operator|(MeshAxis a, MeshAxis b) {
   return MeshAxes(a) | MeshAxes(b);
 }
 
-/// How many ranks each axis has. One of the first five may be -1: what the others leave of the world.
+/// How many ranks each axis has, and how those of one work together. One of the first five may be -1: what
+/// the others leave of the world.
 struct MeshDegrees {
   int pp = 1;
   int dp_replicate = 1;
   int dp_shard = 1;
   int cp = 1;
   int tp = 1;
-  int ep = 1;   ///< expert parallel: takes ranks of dp_shard and cp, and with etp = 1 of tp too
-  int etp = 1;  ///< tensor parallel inside an expert: 1 or tp
+  int ep = 1;             ///< expert parallel: takes ranks of dp_shard and cp, and with etp = 1 of tp too
+  int etp = 1;            ///< tensor parallel inside an expert: 1 or tp
+  bool async_tp = false;  ///< products of own rows run while those of other tensor ranks are gathered
 };
 
 /// Rank arithmetic of a mesh of any size, without communication.

@@ -26,11 +26,17 @@ class ResidualBlock {
 
   Parameter& norm_weight() const noexcept { return norm_.weight(); }
   void plan(const BatchShape& shape, StashPlan& plan);
-  /// The segments of a layer of this block alone.
-  std::vector<Segment*> around(Segment& block) { return around({&block}); }
-  /// Of a block in several segments: begin() and end_backward() are steps of the first, end() and
-  /// begin_backward() of the last.
-  std::vector<Segment*> around(const std::vector<Segment*>& block);
+  /// Of the block's products those that read gathered rows, as segments of their own (SplitProduct): the
+  /// first one in forward, and in I that of the last one. Visited where tensor ranks overlap; null: the block
+  /// makes all rows itself.
+  struct Products {
+    Segment* first = nullptr;
+    Segment* last = nullptr;
+  };
+  /// The segments of a layer of this block alone. Of a block in several segments begin() and end_backward()
+  /// are steps of the first, end() and begin_backward() of the last.
+  std::vector<Segment*> around(const std::vector<Segment*>& block, const Products& products);
+  const TensorRows& rows() const noexcept { return rows_; }
 
   /// Forward: norm(x).
   TensorView begin(Run& run, Frame& frame);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <optional>
 #include <string_view>
 
@@ -8,6 +9,13 @@
 #include "caravan/mesh.hpp"
 
 namespace caravan {
+
+/// Neighbouring rows, [begin, end).
+struct RowRange {
+  std::int64_t begin = 0, end = 0;
+  bool empty() const { return begin == end; }
+  TensorView of(TensorView all) const { return all.rows(begin, end); }
+};
 
 /// Rows that tensor ranks have whole inside a layer, whose matrices are cut, and divided between layers. They
 /// stand in one memory of a block for each rank, [ranks·BatchShape::block_rows(), H]: a rank's own rows are
@@ -36,12 +44,21 @@ class TensorRows {
   /// What is small, and needed at once: every rank has the sum, and the blocks of axis 0 of all ranks.
   void sum_everywhere(TensorView values) const { ranks_->tensors.all_reduce(values, ReduceOp::sum); }
   void gather_blocks(TensorView blocks) const { ranks_->tensors.all_gather(block(blocks), blocks); }
+  /// A rank works on its own rows while those of others are gathered.
+  bool overlap() const noexcept { return overlaps_; }
+  /// The rows that it works on meanwhile; none where rows do not overlap, or are not divided.
+  RowRange early(const BatchShape& shape) const;
+  /// The rows of all tokens but those: before them, and behind.
+  std::array<RowRange, 2> late(const BatchShape& shape) const {
+    return {{{0, early(shape).begin}, {early(shape).end, shape.tokens()}}};
+  }
   /// What one of both sends from this rank.
   double sent_bytes(const BatchShape& shape, std::int64_t width) const;
 
  private:
   TensorView block(TensorView memory) const;
   std::optional<RankGroup> ranks_;
+  bool overlaps_ = false;
 };
 
 /// Rows on their way: in backward the gradients of what was gathered are summed, and those of a sum gathered.

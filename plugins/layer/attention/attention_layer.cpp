@@ -40,6 +40,8 @@ AttentionLayer::AttentionLayer(const Host& host, const Config& config)
           name_ + ".attention.wo.weight", {options_.dim, options_.heads * options_.head_dim},
           ParameterKind::attention, {.std = options_.out_std}, {{1, MeshAxis::tp}}))),
       context_(host, options_.chunk, 2 * heads_.keys * heads_.dim),
+      in_(*this, around_.rows(), Segment::Directions::forward, &AttentionLayer::project_in),
+      out_(*this, around_.rows(), Segment::Directions::backward, &AttentionLayer::attend_out_backward),
       segment_(*this, "attention",
                {&AttentionLayer::forward, &AttentionLayer::backward_input, &AttentionLayer::backward_weight}),
       project_segment_(
@@ -48,9 +50,10 @@ AttentionLayer::AttentionLayer(const Host& host, const Config& config)
       attend_segment_(
           *this, "attention",
           {&AttentionLayer::attend, &AttentionLayer::attend_backward, &AttentionLayer::attend_weight}),
-      segments_(context_.has_ranks()
-                    ? around_.around({&project_segment_, &context_.segment(), &attend_segment_})
-                    : around_.around({&segment_})),
+      segments_(
+          context_.has_ranks()
+              ? around_.around({&project_segment_, &context_.segment(), &attend_segment_}, {&in_, &out_})
+              : around_.around({&segment_}, {&in_, &out_})),
       parameters_{&around_.norm_weight(), &qkv_, &output_} {
   qkv_.replaces_gradient();
   output_.replaces_gradient();
@@ -98,12 +101,16 @@ void AttentionLayer::plan(const BatchShape& shape, StashPlan& plan) {
 }
 
 void AttentionLayer::project(Run& run, Frame& frame) {
-  const TensorView normed = around_.begin(run, frame);
-  if (run.makes(frame, qkv_entry_)) {
-    run.ops.linear_forward({normed, qkv_.weight, {}, {}, frame[qkv_entry_]});
-    run.ops.qk_prepare_forward({how(run), frame[qkv_entry_], frame[rstd_]});
-  }
+  around_.begin(run, frame);
+  in_.rest(run, frame);
+  if (run.makes(frame, qkv_entry_)) run.ops.qk_prepare_forward({how(run), frame[qkv_entry_], frame[rstd_]});
   context_.send(run, frame, keys_and_values(frame[qkv_entry_]));
+}
+
+void AttentionLayer::project_in(Run& run, Frame& frame, RowRange rows) {
+  if (!run.makes(frame, qkv_entry_)) return;
+  const TensorView normed = rows.of(around_.input(run, frame));
+  run.ops.linear_forward({normed, qkv_.weight, {}, {}, rows.of(frame[qkv_entry_])});
 }
 
 void AttentionLayer::attend(Run& run, Frame& frame) {
@@ -119,9 +126,14 @@ void AttentionLayer::attend(Run& run, Frame& frame) {
 }
 
 void AttentionLayer::attend_backward(Run& run, Frame& frame) {
-  const TensorView gradient = around_.begin_backward(run, frame);
-  run.ops.linear_backward_input({gradient, output_.weight, frame[dattended_]});
+  around_.begin_backward(run, frame);
+  out_.rest(run, frame);
   differentiate_blocks(run, frame);
+}
+
+void AttentionLayer::attend_out_backward(Run& run, Frame& frame, RowRange rows) {
+  const TensorView gradient = rows.of(around_.result_gradient(run, frame));
+  run.ops.linear_backward_input({gradient, output_.weight, rows.of(frame[dattended_])});
 }
 
 void AttentionLayer::project_backward(Run& run, Frame& frame) {

@@ -7,6 +7,7 @@
 #include "caravan/layer_blocks.hpp"
 #include "caravan/plugin.hpp"
 #include "caravan/residual_block.hpp"
+#include "caravan/split_product.hpp"
 #include "plugins/layer/attention/context_keys.hpp"
 #include "plugins/layer/attention/options.hpp"
 #include "plugins/layer/attention/params.hpp"
@@ -39,10 +40,12 @@ class AttentionLayer final : public Layer {
   void backward_weight(Run& run, Frame& frame);
   // The same on context ranks: before the keys travel and behind it.
   void project(Run& run, Frame& frame);
+  void project_in(Run& run, Frame& frame, RowRange rows);
   void project_backward(Run& run, Frame& frame);
   void project_weight(Run& run, Frame& frame);
   void attend(Run& run, Frame& frame);
   void attend_backward(Run& run, Frame& frame);
+  void attend_out_backward(Run& run, Frame& frame, RowRange rows);
   void attend_weight(Run& run, Frame& frame);
 
   /// Views of an operator, [B, rows, heads, D].
@@ -80,6 +83,7 @@ class AttentionLayer final : public Layer {
   Buffer* sin_ = nullptr;
   Entry qkv_entry_, rstd_, lse_, attended_, dattended_, dqkv_, cache_;
   ContextKeys context_;
+  SplitProduct<AttentionLayer> in_, out_;
   SegmentOf<AttentionLayer> segment_, project_segment_, attend_segment_;
   std::vector<Segment*> segments_;
   std::vector<Parameter*> parameters_;

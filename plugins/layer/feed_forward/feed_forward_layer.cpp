@@ -4,6 +4,7 @@
 #include "caravan/layer_blocks.hpp"
 #include "caravan/plugin.hpp"
 #include "caravan/residual_block.hpp"
+#include "caravan/split_product.hpp"
 
 namespace caravan {
 namespace {
@@ -38,10 +39,12 @@ class FeedForwardLayer final : public Layer {
                 static_cast<float>(config.get_float("init_std")),
                 static_cast<float>(config.get_float("out_init_std")),
                 static_cast<float>(config.get_float("out_init_std"))}),
+        in_(*this, around_.rows(), Segment::Directions::forward, &FeedForwardLayer::forward_in),
+        out_(*this, around_.rows(), Segment::Directions::backward, &FeedForwardLayer::backward_out),
         segment_(*this, "feed_forward",
                  {&FeedForwardLayer::forward, &FeedForwardLayer::backward_input,
                   &FeedForwardLayer::backward_weight}),
-        segments_(around_.around(segment_)),
+        segments_(around_.around({&segment_}, {&in_, &out_})),
         parameters_{&around_.norm_weight(), &block_.gate_up(), &block_.down()} {}
 
   const std::vector<Segment*>& segments() const override { return segments_; }
@@ -57,16 +60,25 @@ class FeedForwardLayer final : public Layer {
 
  private:
   void forward(Run& run, Frame& frame) {
-    const TensorView normed = around_.begin(run, frame);
-    block_.forward(run, frame, normed, around_.residual(run, frame), around_.output(run, frame));
+    around_.begin(run, frame);
+    in_.rest(run, frame);
+    block_.forward_out(run, frame, around_.residual(run, frame), around_.output(run, frame));
     around_.end(run, frame);
   }
 
+  void forward_in(Run& run, Frame& frame, RowRange rows) {
+    block_.forward_in(run, frame, around_.input(run, frame), rows);
+  }
+
   void backward_input(Run& run, Frame& frame) {
-    const TensorView gradient = around_.begin_backward(run, frame);
-    block_.backward_input(run, frame, gradient, around_.input_gradient(run, frame),
-                          SwigluBlock::Write::replace);
+    around_.begin_backward(run, frame);
+    out_.rest(run, frame);
+    block_.backward_in(run, frame, around_.input_gradient(run, frame));
     around_.end_backward(run, frame);
+  }
+
+  void backward_out(Run& run, Frame& frame, RowRange rows) {
+    block_.backward_out(run, frame, around_.result_gradient(run, frame), rows);
   }
 
   void backward_weight(Run& run, Frame& frame) {
@@ -76,6 +88,7 @@ class FeedForwardLayer final : public Layer {
 
   ResidualBlock around_;
   SwigluBlock block_;
+  SplitProduct<FeedForwardLayer> in_, out_;
   SegmentOf<FeedForwardLayer> segment_;
   std::vector<Segment*> segments_;
   std::vector<Parameter*> parameters_;

@@ -3,6 +3,7 @@
 
 #include "caravan/layer_blocks.hpp"
 #include "caravan/plugin.hpp"
+#include "caravan/split_product.hpp"
 #include "caravan/tensor_rows.hpp"
 
 namespace caravan {
@@ -46,6 +47,8 @@ class GeluFeedForwardLayer final : public Layer {
                       {&GeluFeedForwardLayer::norm_forward, &GeluFeedForwardLayer::norm_backward_input,
                        &GeluFeedForwardLayer::norm_backward_weight}),
         gather_("gather", RowsSegment::Forward::gather, rows_, dim_, norm_.entries()),
+        in_(*this, rows_, Segment::Directions::forward, &GeluFeedForwardLayer::forward_in),
+        out_(*this, rows_, Segment::Directions::backward, &GeluFeedForwardLayer::backward_out),
         products_(*this, "feed_forward",
                   {&GeluFeedForwardLayer::products_forward, &GeluFeedForwardLayer::products_backward_input,
                    &GeluFeedForwardLayer::products_backward_weight}),
@@ -54,7 +57,10 @@ class GeluFeedForwardLayer final : public Layer {
                 {&GeluFeedForwardLayer::finish_forward, &GeluFeedForwardLayer::finish_backward_input}),
         segments_{&norm_segment_, &products_, &finish_},
         parameters_{&norm_.weight(), &w1_, &b1_, &w2_, &b2_} {
-    if (rows_.travel()) segments_ = {&norm_segment_, &gather_, &products_, &sum_, &finish_};
+    if (rows_.overlap())
+      segments_ = {&norm_segment_, &gather_, &in_, &products_, &out_, &sum_, &finish_};
+    else if (rows_.travel())
+      segments_ = {&norm_segment_, &gather_, &products_, &sum_, &finish_};
   }
 
   const std::vector<Segment*>& segments() const override { return segments_; }
@@ -92,16 +98,26 @@ class GeluFeedForwardLayer final : public Layer {
 
   void products_forward(Run& run, Frame& frame) {
     const TensorView inner = frame[inner_], outer = rows_.all(run.shape, frame[outer_]);
-    const TensorView normed = norm_.all_output(run, frame);
-    if (run.makes(frame, inner_)) run.ops.linear_forward({normed, w1_.weight, b1_.weight, {}, inner});
+    in_.rest(run, frame);
     if (run.makes(frame, activated_)) run.ops.gelu_forward({inner, frame[activated_]});
     if (run.makes(frame, outer_))
       run.ops.linear_forward({frame[activated_], w2_.weight, of_first_rank(b2_.weight), {}, outer});
   }
 
+  void forward_in(Run& run, Frame& frame, RowRange rows) {
+    if (!run.makes(frame, inner_)) return;
+    const TensorView normed = rows.of(norm_.all_output(run, frame));
+    run.ops.linear_forward({normed, w1_.weight, b1_.weight, {}, rows.of(frame[inner_])});
+  }
+
+  void backward_out(Run& run, Frame& frame, RowRange rows) {
+    const TensorView gradient = rows.of(rows_.all(run.shape, frame[douter_]));
+    run.ops.linear_backward_input({gradient, w2_.weight, rows.of(frame[dinner_])});
+  }
+
   void products_backward_input(Run& run, Frame& frame) {
     const TensorView dinner = frame[dinner_];
-    run.ops.linear_backward_input({rows_.all(run.shape, frame[douter_]), w2_.weight, dinner});
+    out_.rest(run, frame);
     run.ops.gelu_backward({frame[inner_], dinner, dinner});
     run.ops.linear_backward_input({dinner, w1_.weight, norm_.all_gradient(run, frame)});
   }
@@ -136,6 +152,7 @@ class GeluFeedForwardLayer final : public Layer {
   Entry inner_, activated_, outer_, douter_, dinner_;
   SegmentOf<GeluFeedForwardLayer> norm_segment_;
   RowsSegment gather_;
+  SplitProduct<GeluFeedForwardLayer> in_, out_;
   SegmentOf<GeluFeedForwardLayer> products_;
   RowsSegment sum_;
   SegmentOf<GeluFeedForwardLayer> finish_;

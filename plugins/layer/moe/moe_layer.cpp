@@ -1,5 +1,8 @@
 #include "plugins/layer/moe/moe_layer.hpp"
 
+#include <algorithm>
+#include <iterator>
+
 #include "caravan/checked.hpp"
 
 namespace caravan::moe {
@@ -54,6 +57,8 @@ MoeLayer::MoeLayer(const Host& host, const Config& config)
       gather_("gather", RowsSegment::Forward::gather, norm_.rows(), options_.dim, norm_.entries()),
       sum_("sum", RowsSegment::Forward::sum, norm_.rows(), options_.dim, {summand_, dresult_},
            options_.cuts_experts ? RowsSegment::Source::exchanges : RowsSegment::Source::computation),
+      shared_in_(*this, norm_.rows(), Segment::Directions::forward, &MoeLayer::shared_forward_in),
+      shared_out_(*this, norm_.rows(), Segment::Directions::backward, &MoeLayer::shared_backward_out),
       router_(
           *this, "router",
           {&MoeLayer::router_forward, &MoeLayer::router_backward_input, &MoeLayer::router_backward_weight}),
@@ -68,14 +73,8 @@ MoeLayer::MoeLayer(const Host& host, const Config& config)
       merge_(*this, "merge", {&MoeLayer::merge_forward, &MoeLayer::merge_backward_input}),
       dispatch_(*this),
       combine_(*this),
-      segments_{&router_, &dispatch_, &shared_segment_, &experts_segment_, &combine_, &merge_},
+      segments_(list_segments()),
       parameters_{&norm_.weight(), &gate_, &gate_up_, &down_} {
-  if (options_.cuts_experts)
-    segments_ = {&norm_segment_,    &gather_,  &router_, &dispatch_, &shared_segment_,
-                 &experts_segment_, &combine_, &sum_,    &merge_};
-  else if (gathers_shared())
-    segments_ = {&router_, &dispatch_,        &gather_,  &shared_segment_,
-                 &sum_,    &experts_segment_, &combine_, &merge_};
   check_experts();
   // Sums over a part of the experts cannot stand for the whole gradient.
   if (held_.local_experts == gate_up_.shape()[0]) {
@@ -98,6 +97,20 @@ MoeLayer::MoeLayer(const Host& host, const Config& config)
     bias_ = &host.parameters->declare_buffer(options_.name + ".moe.expert_bias", {options_.experts},
                                              Buffer::Role::state);
   }
+}
+
+std::vector<Segment*> MoeLayer::list_segments() {
+  std::vector<Segment*> all{&router_, &dispatch_, &shared_segment_, &experts_segment_, &combine_, &merge_};
+  if (options_.cuts_experts)
+    all = {&norm_segment_,    &gather_,  &router_, &dispatch_, &shared_segment_,
+           &experts_segment_, &combine_, &sum_,    &merge_};
+  else if (gathers_shared())
+    all = {&router_, &dispatch_, &gather_, &shared_segment_, &sum_, &experts_segment_, &combine_, &merge_};
+  if (norm_.rows().overlap() && options_.shared_hidden > 0) {
+    all.insert(std::next(std::find(all.begin(), all.end(), &gather_)), &shared_in_);
+    all.insert(std::find(all.begin(), all.end(), &sum_), &shared_out_);
+  }
+  return all;
 }
 
 void MoeLayer::plan(const BatchShape& shape, StashPlan& plan) {

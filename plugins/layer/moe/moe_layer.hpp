@@ -7,6 +7,7 @@
 #include "caravan/layer_blocks.hpp"
 #include "caravan/plugin.hpp"
 #include "caravan/registry.hpp"
+#include "caravan/split_product.hpp"
 #include "plugins/layer/moe/balance_loss.hpp"
 #include "plugins/layer/moe/options.hpp"
 #include "plugins/layer/moe/params.hpp"
@@ -70,6 +71,7 @@ class MoeLayer final : public Layer {
     MoeLayer& layer_;
   };
 
+  std::vector<Segment*> list_segments();
   void declare_entries(const BatchShape& shape, StashPlan& plan);
   void declare_rows(const BatchShape& shape, StashPlan& plan);
   void declare_exchange(const DispatchNeeds& needs, const BatchShape& shape, StashPlan& plan);
@@ -83,7 +85,9 @@ class MoeLayer final : public Layer {
   void router_backward_weight(Run& run, Frame& frame);
   void route_backward(Run& run, Frame& frame);
   void shared_forward(Run& run, Frame& frame);
+  void shared_forward_in(Run& run, Frame& frame, RowRange rows);
   void shared_backward_input(Run& run, Frame& frame);
+  void shared_backward_out(Run& run, Frame& frame, RowRange rows);
   void shared_backward_weight(Run& run, Frame& frame);
   void norm_forward(Run& run, Frame& frame) { norm_.forward(run, frame); }
   void norm_backward_input(Run& run, Frame& frame) { norm_.backward_input(run, frame, frame.dy); }
@@ -167,6 +171,7 @@ class MoeLayer final : public Layer {
   Entry summand_, dresult_, drouted_;  ///< where rows travel
   SegmentOf<MoeLayer> norm_segment_;   ///< where the router reads gathered rows
   RowsSegment gather_, sum_;
+  SplitProduct<MoeLayer> shared_in_, shared_out_;
   SegmentOf<MoeLayer> router_, shared_segment_, experts_segment_, merge_;
   DispatchSegment dispatch_;
   CombineSegment combine_;

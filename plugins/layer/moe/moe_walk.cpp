@@ -81,11 +81,15 @@ void MoeLayer::router_backward_weight(Run& run, Frame& frame) {
 
 void MoeLayer::shared_forward(Run& run, Frame& frame) {
   if (!shared_) return;
-  const TensorView normed = norm_.all_output(run, frame);
+  shared_in_.rest(run, frame);
   if (rows_travel())
-    shared_->forward(run, frame, normed, {}, norm_.rows().all(run.shape, frame[summand_]));
+    shared_->forward_out(run, frame, {}, norm_.rows().all(run.shape, frame[summand_]));
   else
-    shared_->forward(run, frame, normed, dropout_.residual(run, frame), frame.y);
+    shared_->forward_out(run, frame, dropout_.residual(run, frame), frame.y);
+}
+
+void MoeLayer::shared_forward_in(Run& run, Frame& frame, RowRange rows) {
+  shared_->forward_in(run, frame, norm_.all_output(run, frame), rows);
 }
 
 TensorView MoeLayer::base(const Run& run, const Frame& frame) const {
@@ -100,8 +104,12 @@ TensorView MoeLayer::shared_gradient(const Run& run, const Frame& frame) const {
 
 void MoeLayer::shared_backward_input(Run& run, Frame& frame) {
   if (!shared_) return;
-  shared_->backward_input(run, frame, shared_gradient(run, frame), norm_.all_gradient(run, frame),
-                          SwigluBlock::Write::replace);
+  shared_out_.rest(run, frame);
+  shared_->backward_in(run, frame, norm_.all_gradient(run, frame));
+}
+
+void MoeLayer::shared_backward_out(Run& run, Frame& frame, RowRange rows) {
+  shared_->backward_out(run, frame, shared_gradient(run, frame), rows);
 }
 
 void MoeLayer::shared_backward_weight(Run& run, Frame& frame) {
@@ -110,9 +118,14 @@ void MoeLayer::shared_backward_weight(Run& run, Frame& frame) {
 }
 
 void MoeLayer::experts_forward(Run& run, Frame& frame) {
-  const TensorView offsets = received_offsets(frame);
+  const TensorView offsets = received_offsets(frame), received = frame[received_];
   forward_gate_up(run, frame,
-                  {frame[received_], offsets, of_held_experts(gate_up_, gate_up_.weight), pre_, activated_});
+                  {received,
+                   offsets,
+                   of_held_experts(gate_up_, gate_up_.weight),
+                   pre_,
+                   activated_,
+                   {0, received.extent(0)}});
   if (!run.makes(frame, expert_out_)) return;
   run.ops.grouped_linear_forward(
       {frame[activated_], offsets, of_held_experts(down_, down_.weight), frame[expert_out_]});
