@@ -6,6 +6,13 @@
 
 namespace caravan {
 
+std::string problem_with(const QkPrepare& how) {
+  const bool fits = how.heads >= 0 && how.kv_heads >= 0 && how.heads + how.kv_heads > 0 && how.head_dim > 0;
+  return fits ? ""
+              : fmt::format("heads {}, kv_heads {}, head_dim {} (there must be a head, of a width)",
+                            how.heads, how.kv_heads, how.head_dim);
+}
+
 std::string problem_with(const AttentionMask& mask) {
   if (mask.query_documents.empty() == mask.key_documents.empty()) return {};
   return fmt::format("documents of {} alone (both or neither)",

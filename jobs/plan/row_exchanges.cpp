@@ -25,7 +25,6 @@ class StagePosts {
  private:
   bool posts(const Visit& visit) const {
     if (visit.what == Visit::What::backward_weight || visit.segment->lane() != lane_) return false;
-    if (visit.what == Visit::What::forward) return visit.segment->posts_forward();
     if (visit.what != Visit::What::repeated_forward) return true;
     const StashLayout::LayerAddresses& addresses = layout_.layer(visit.layer);
     Frame frame;

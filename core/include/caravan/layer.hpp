@@ -184,8 +184,6 @@ class Segment {
   virtual bool needs_pending(Lane) const { return true; }
   /// What a post sends to other ranks, for plans: where routing decides, as if it were even.
   virtual double sent_bytes(const BatchShape&) const { return 0; }
-  /// On a lane of communication: whether it posts in forward, or in backward alone.
-  virtual bool posts_forward() const { return true; }
   /// Whether it posts in a repeated forward with this frame too.
   virtual bool posts_again(const Frame&) const { return false; }
   /// Finishes what this segment posted; its ticket is in run.pending.

@@ -22,10 +22,7 @@ struct Preparation {
   Preparation(const Call& call, const QkPrepare& how_, const TensorView& qkv_view,
               const TensorView& rstd_view)
       : how(how_) {
-    if (how.heads < 1 || how.kv_heads < 1 || how.head_dim < 1) {
-      call.fail(fmt::format("heads {}, kv_heads {}, head_dim {} (each must be at least 1)", how.heads,
-                            how.kv_heads, how.head_dim));
-    }
+    if (const std::string problem = problem_with(how); !problem.empty()) call.fail(problem);
     qkv = call.matrix("qkv", qkv_view, kAny, (how.heads + 2 * how.kv_heads) * how.head_dim);
     cos = call.optional_f32_matrix("cos", how.cos, kAny, how.head_dim / 2);
     sin = call.optional_f32_matrix("sin", how.sin, cos ? cos.extent(0) : kAny, how.head_dim / 2);

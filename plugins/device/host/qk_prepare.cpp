@@ -17,10 +17,7 @@ class Preparation {
  public:
   Preparation(const Call& call, const QkPrepare& how, const TensorView& qkv_view, const TensorView& rstd_view)
       : how_(how) {
-    if (how.heads < 1 || how.kv_heads < 1 || how.head_dim < 1) {
-      call.fail(fmt::format("heads {}, kv_heads {}, head_dim {} (each must be at least 1)", how.heads,
-                            how.kv_heads, how.head_dim));
-    }
+    if (const std::string problem = problem_with(how); !problem.empty()) call.fail(problem);
     qkv = call.matrix("qkv", qkv_view, kAny, (how.heads + 2 * how.kv_heads) * how.head_dim);
     cos_ = call.optional_matrix("cos", how.cos, kAny, how.head_dim / 2);
     sin_ = call.optional_matrix("sin", how.sin, cos_ ? cos_.rows : kAny, how.head_dim / 2);

@@ -50,10 +50,11 @@ AttentionLayer::AttentionLayer(const Host& host, const Config& config)
       attend_segment_(
           *this, "attention",
           {&AttentionLayer::attend, &AttentionLayer::attend_backward, &AttentionLayer::attend_weight}),
-      segments_(
-          context_.has_ranks()
-              ? around_.around({&project_segment_, &context_.segment(), &attend_segment_}, {&in_, &out_})
-              : around_.around({&segment_}, {&in_, &out_})),
+      queries_segment_(*this),
+      segments_(context_.has_ranks() ? around_.around({&project_segment_, &context_.segment(),
+                                                       &queries_segment_, &attend_segment_},
+                                                      {&in_, &out_})
+                                     : around_.around({&segment_}, {&in_, &out_})),
       parameters_{&around_.norm_weight(), &qkv_, &output_} {
   qkv_.replaces_gradient();
   output_.replaces_gradient();
@@ -103,14 +104,51 @@ void AttentionLayer::plan(const BatchShape& shape, StashPlan& plan) {
 void AttentionLayer::project(Run& run, Frame& frame) {
   around_.begin(run, frame);
   in_.rest(run, frame);
-  if (run.makes(frame, qkv_entry_)) run.ops.qk_prepare_forward({how(run), frame[qkv_entry_], frame[rstd_]});
+  prepare_heads(run, frame, heads_before_keys_travel(run.shape));
   context_.send(run, frame, keys_and_values(frame[qkv_entry_]));
 }
 
 void AttentionLayer::project_in(Run& run, Frame& frame, RowRange rows) {
+  project_heads(run, frame, rows, heads_before_keys_travel(run.shape));
+}
+
+/// Queries, which do not travel, are made while keys and values do.
+void AttentionLayer::project_queries(Run& run, Frame& frame) {
+  if (!context_.travel(run.shape)) return;
+  project_heads(run, frame, {0, run.shape.tokens()}, Part::queries);
+  prepare_heads(run, frame, Part::queries);
+}
+
+AttentionLayer::Part AttentionLayer::heads_before_keys_travel(const BatchShape& shape) const {
+  return context_.travel(shape) ? Part::keys : Part::all;
+}
+
+void AttentionLayer::project_heads(Run& run, Frame& frame, RowRange rows, Part part) {
   if (!run.makes(frame, qkv_entry_)) return;
+  const std::int64_t keys = heads_.queries * heads_.dim;
+  const RowRange columns{part == Part::keys ? keys : 0, part == Part::queries ? keys : heads_.width()};
   const TensorView normed = rows.of(around_.input(run, frame));
-  run.ops.linear_forward({normed, qkv_.weight, {}, {}, rows.of(frame[qkv_entry_])});
+  run.ops.linear_forward({normed,
+                          columns.of(qkv_.weight),
+                          {},
+                          {},
+                          rows.of(frame[qkv_entry_]).slice(1, columns.begin, columns.end)});
+}
+
+void AttentionLayer::prepare_heads(Run& run, Frame& frame, Part part) {
+  if (!run.makes(frame, qkv_entry_)) return;
+  QkPrepare prepared = how(run);
+  TensorView heads = frame[qkv_entry_], rstd = frame[rstd_];
+  if (part == Part::keys) {
+    heads = keys_and_values(heads);
+    rstd = rstd.slice(1, prepared.heads, prepared.heads + prepared.kv_heads);
+    prepared.heads = 0;
+  } else if (part == Part::queries) {
+    heads = heads.slice(1, 0, prepared.heads * heads_.dim);
+    rstd = rstd.slice(1, 0, prepared.heads);
+    prepared.kv_heads = 0;
+  }
+  run.ops.qk_prepare_forward({prepared, heads, rstd});
 }
 
 void AttentionLayer::attend(Run& run, Frame& frame) {

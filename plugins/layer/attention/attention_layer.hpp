@@ -38,6 +38,24 @@ class AttentionLayer final : public Layer {
   void forward(Run& run, Frame& frame);
   void backward_input(Run& run, Frame& frame);
   void backward_weight(Run& run, Frame& frame);
+  /// Between the post of keys and what waits for them.
+  class Queries final : public Segment {
+   public:
+    explicit Queries(AttentionLayer& layer) : layer_(layer) {}
+    std::string_view name() const override { return "queries"; }
+    Directions directions() const override { return Directions::forward; }
+    bool needs_pending(Lane) const override { return false; }
+    void forward(Run& run, Frame& frame) override { layer_.project_queries(run, frame); }
+    void backward_input(Run&, Frame&) override {}
+
+   private:
+    AttentionLayer& layer_;
+  };
+  enum class Part { all, queries, keys };  ///< of the heads of qkv; keys with their values
+  Part heads_before_keys_travel(const BatchShape& shape) const;
+  void project_heads(Run& run, Frame& frame, RowRange rows, Part part);
+  void prepare_heads(Run& run, Frame& frame, Part part);
+  void project_queries(Run& run, Frame& frame);
   // The same on context ranks: before the keys travel and behind it.
   void project(Run& run, Frame& frame);
   void project_in(Run& run, Frame& frame, RowRange rows);
@@ -85,6 +103,7 @@ class AttentionLayer final : public Layer {
   ContextKeys context_;
   SplitProduct<AttentionLayer> in_, out_;
   SegmentOf<AttentionLayer> segment_, project_segment_, attend_segment_;
+  Queries queries_segment_;
   std::vector<Segment*> segments_;
   std::vector<Parameter*> parameters_;
 };

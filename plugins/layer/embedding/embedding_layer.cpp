@@ -90,7 +90,7 @@ class EmbeddingLayer final : public Layer {
     explicit Share(EmbeddingLayer& layer) : layer_(layer) {}
     std::string_view name() const override { return "share"; }
     Lane lane() const override { return lane_of(MeshAxis::loss); }
-    bool posts_forward() const override { return false; }
+    Directions directions() const override { return Directions::backward; }
     double sent_bytes(const BatchShape& shape) const override { return layer_.shared_bytes(shape); }
     void wait(Run& run) override { layer_.others_.wait(run.pending); }
     void forward(Run&, Frame&) override {}

@@ -18,12 +18,14 @@ namespace caravan {
 /// the attention layer.
 struct QkPrepare {
   TensorView cos, sin;  ///< [P, D/2] f32 at absolute positions, or empty: no rotation
-  std::int64_t heads = 0, kv_heads = 0, head_dim = 0;
+  std::int64_t heads = 0, kv_heads = 0, head_dim = 0;  ///< of one of both kinds there may be none here
   TokenMap tokens;
   float norm_eps = 0;  ///< 0: no norm
   float temperature_scale = 0;
   float floor_scale = 0;  ///< 0: no temperature
 };
+/// Empty, or what is wrong with the heads: there must be some, queries or keys.
+std::string problem_with(const QkPrepare& how);
 struct QkPrepareForward {
   QkPrepare how;
   TensorView qkv;   ///< [T, (A+2G)·D] in and out; the values pass through

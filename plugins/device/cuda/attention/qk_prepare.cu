@@ -118,10 +118,7 @@ struct Checked {
 
 void check_how(const Call& call, const QkPrepare& how) {
   const auto text = [](std::int64_t number) { return std::to_string(number); };
-  if (how.heads < 1 || how.kv_heads < 1 || how.head_dim < 1) {
-    call.fail("heads " + text(how.heads) + ", kv_heads " + text(how.kv_heads) + ", head_dim " +
-              text(how.head_dim) + " (each must be at least 1)");
-  }
+  if (const std::string problem = problem_with(how); !problem.empty()) call.fail(problem);
   if (how.head_dim > kWidestHead) {
     call.fail("head_dim " + text(how.head_dim) + " (no kernel serves more than 256)");
   }
