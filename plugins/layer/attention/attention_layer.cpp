@@ -1,6 +1,7 @@
 #include "plugins/layer/attention/attention_layer.hpp"
 
 #include <cmath>
+#include <utility>
 
 namespace caravan::attention {
 namespace {
@@ -138,16 +139,17 @@ void AttentionLayer::project_heads(Run& run, Frame& frame, RowRange rows, Part p
 void AttentionLayer::prepare_heads(Run& run, Frame& frame, Part part) {
   if (!run.makes(frame, qkv_entry_)) return;
   QkPrepare prepared = how(run);
+  RowRange which{0, heads_.queries + heads_.keys};  // of the heads that have a norm
   TensorView heads = frame[qkv_entry_], rstd = frame[rstd_];
   if (part == Part::keys) {
     heads = keys_and_values(heads);
-    rstd = rstd.slice(1, prepared.heads, prepared.heads + prepared.kv_heads);
-    prepared.heads = 0;
+    which.begin = std::exchange(prepared.heads, 0);
   } else if (part == Part::queries) {
     heads = heads.slice(1, 0, prepared.heads * heads_.dim);
-    rstd = rstd.slice(1, 0, prepared.heads);
+    which.end = prepared.heads;
     prepared.kv_heads = 0;
   }
+  if (!rstd.empty()) rstd = rstd.slice(1, which.begin, which.end);
   run.ops.qk_prepare_forward({prepared, heads, rstd});
 }
 
