@@ -8,7 +8,7 @@
 #include "tests/run/tiny_model.hpp"
 
 // Where tensor ranks overlap, products of a rank's own rows stand in a walk between the post of a gather and
-// the first visit that waits for it.
+// the first visit that waits for it; on context ranks so do queries behind the post of keys.
 namespace caravan::testing {
 namespace {
 
@@ -142,6 +142,31 @@ TEST(EarlyRows, and_late_ones_are_all) {
   expect_early(of_rank({.length = 5, .tensor_ranks = 4}, 3), true, {5, 5});
   expect_early(of_rank(shape, 1), false, {0, 0});
   expect_early(shape.with_all_rows(), true, {0, 0});
+}
+
+/// Queries between a post of keys, or of their gradients, and what waits for it.
+int made_meanwhile(const Walk& walk) {
+  int found = 0;
+  std::size_t post = walk.size();
+  for (std::size_t at = 0; at < walk.size(); ++at) {
+    if (moves_rows(walk[at])) post = at;
+    if (walk[at].segment->name() != "queries" || walk[at].what == What::backward_weight) continue;
+    EXPECT_TRUE(walk[at].waits_for.empty()) << "visit " << at;
+    EXPECT_EQ(walk.at(post).segment->name(), "keys");
+    EXPECT_EQ(walk.at(post).layer, walk[at].layer);
+    EXPECT_GT(first_waiting(walk, post), at);
+    ++found;
+  }
+  return found;
+}
+
+TEST(Queries, are_made_while_keys_travel_between_context_ranks) {
+  const auto mesh = make_paper_mesh(MeshLayout({.cp = 2}, 2), 0);
+  TestModel model(tiny::config({}), ModelSetup{.mesh = mesh.get()});
+  const std::vector<Layer*> layers = model.stage().layers();
+  EXPECT_EQ(made_meanwhile(forward_walk(layers)), 4);
+  EXPECT_EQ(made_meanwhile(backward_walk(layers)), 4);
+  EXPECT_EQ(made_meanwhile(backward_input_walk(layers)), 4);
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 #include "plugins/layer/attention/attention_layer.hpp"
 
 #include <cmath>
-#include <utility>
 
 namespace caravan::attention {
 namespace {
@@ -21,6 +20,11 @@ Parameter& declare_qkv(ParameterStore& store, const std::string& name, const Opt
                         {part("wq", options.heads, false), part("wk", options.kv_heads, true),
                          part("wv", options.kv_heads, true)},
                         {{{0, MeshAxis::tp}}}});
+}
+
+/// Of a view without rows, which has no columns either, nothing.
+TensorView columns_of(TensorView rows, RowRange columns) {
+  return rows.empty() ? rows : rows.slice(1, columns.begin, columns.end);
 }
 
 }  // namespace
@@ -51,11 +55,13 @@ AttentionLayer::AttentionLayer(const Host& host, const Config& config)
       attend_segment_(
           *this, "attention",
           {&AttentionLayer::attend, &AttentionLayer::attend_backward, &AttentionLayer::attend_weight}),
-      queries_segment_(*this),
-      segments_(context_.has_ranks() ? around_.around({&project_segment_, &context_.segment(),
-                                                       &queries_segment_, &attend_segment_},
-                                                      {&in_, &out_})
-                                     : around_.around({&segment_}, {&in_, &out_})),
+      queries_(*this, Segment::Directions::forward, &AttentionLayer::project_queries),
+      queries_backward_(*this, Segment::Directions::backward, &AttentionLayer::project_queries_backward),
+      segments_(around_.around(context_.has_ranks()
+                                   ? std::vector<Segment*>{&project_segment_, &queries_backward_,
+                                                           &context_.segment(), &queries_, &attend_segment_}
+                                   : std::vector<Segment*>{&segment_},
+                               {&in_, &out_})),
       parameters_{&around_.norm_weight(), &qkv_, &output_} {
   qkv_.replaces_gradient();
   output_.replaces_gradient();
@@ -105,52 +111,60 @@ void AttentionLayer::plan(const BatchShape& shape, StashPlan& plan) {
 void AttentionLayer::project(Run& run, Frame& frame) {
   around_.begin(run, frame);
   in_.rest(run, frame);
-  prepare_heads(run, frame, heads_before_keys_travel(run.shape));
+  prepare_heads(run, frame, travelling(run.shape));
   context_.send(run, frame, keys_and_values(frame[qkv_entry_]));
 }
 
 void AttentionLayer::project_in(Run& run, Frame& frame, RowRange rows) {
-  project_heads(run, frame, rows, heads_before_keys_travel(run.shape));
+  project_heads(run, frame, rows, travelling(run.shape));
 }
 
-/// Queries, which do not travel, are made while keys and values do.
 void AttentionLayer::project_queries(Run& run, Frame& frame) {
   if (!context_.travel(run.shape)) return;
   project_heads(run, frame, {0, run.shape.tokens()}, Part::queries);
   prepare_heads(run, frame, Part::queries);
 }
 
-AttentionLayer::Part AttentionLayer::heads_before_keys_travel(const BatchShape& shape) const {
-  return context_.travel(shape) ? Part::keys : Part::all;
+AttentionLayer::PartOfHeads AttentionLayer::part_of(const Run& run, Part part) const {
+  const std::int64_t queries = heads_.queries, all = queries + heads_.keys;
+  PartOfHeads heads{how(run), {0, heads_.width()}, {0, all}};
+  if (part == Part::queries) {
+    heads.columns.end = queries * heads_.dim;
+    heads.norms.end = queries;
+    heads.how.kv_heads = 0;
+  } else if (part == Part::keys) {
+    heads.columns.begin = queries * heads_.dim;
+    heads.norms.begin = queries;
+    heads.how.heads = 0;
+  }
+  return heads;
 }
 
 void AttentionLayer::project_heads(Run& run, Frame& frame, RowRange rows, Part part) {
   if (!run.makes(frame, qkv_entry_)) return;
-  const std::int64_t keys = heads_.queries * heads_.dim;
-  const RowRange columns{part == Part::keys ? keys : 0, part == Part::queries ? keys : heads_.width()};
-  const TensorView normed = rows.of(around_.input(run, frame));
-  run.ops.linear_forward({normed,
+  const RowRange columns = part_of(run, part).columns;
+  run.ops.linear_forward({rows.of(around_.input(run, frame)),
                           columns.of(qkv_.weight),
                           {},
                           {},
-                          rows.of(frame[qkv_entry_]).slice(1, columns.begin, columns.end)});
+                          columns_of(rows.of(frame[qkv_entry_]), columns)});
 }
 
 void AttentionLayer::prepare_heads(Run& run, Frame& frame, Part part) {
   if (!run.makes(frame, qkv_entry_)) return;
-  QkPrepare prepared = how(run);
-  RowRange which{0, heads_.queries + heads_.keys};  // of the heads that have a norm
-  TensorView heads = frame[qkv_entry_], rstd = frame[rstd_];
-  if (part == Part::keys) {
-    heads = keys_and_values(heads);
-    which.begin = std::exchange(prepared.heads, 0);
-  } else if (part == Part::queries) {
-    heads = heads.slice(1, 0, prepared.heads * heads_.dim);
-    which.end = prepared.heads;
-    prepared.kv_heads = 0;
-  }
-  if (!rstd.empty()) rstd = rstd.slice(1, which.begin, which.end);
-  run.ops.qk_prepare_forward({prepared, heads, rstd});
+  const PartOfHeads heads = part_of(run, part);
+  run.ops.qk_prepare_forward(
+      {heads.how, columns_of(frame[qkv_entry_], heads.columns), columns_of(frame[rstd_], heads.norms)});
+}
+
+/// Keys come behind queries, and add to what those have put.
+void AttentionLayer::differentiate_heads(Run& run, Frame& frame, Part part) {
+  const PartOfHeads heads = part_of(run, part);
+  const TensorView gradient = columns_of(frame[dqkv_], heads.columns);
+  run.ops.qk_prepare_backward({heads.how, columns_of(frame[qkv_entry_], heads.columns),
+                               columns_of(frame[rstd_], heads.norms), gradient});
+  run.ops.linear_backward_input(
+      {gradient, heads.columns.of(qkv_.weight), around_.input_gradient(run, frame), part == Part::keys});
 }
 
 void AttentionLayer::attend(Run& run, Frame& frame) {
@@ -176,11 +190,13 @@ void AttentionLayer::attend_out_backward(Run& run, Frame& frame, RowRange rows) 
   run.ops.linear_backward_input({gradient, output_.weight, rows.of(frame[dattended_])});
 }
 
+void AttentionLayer::project_queries_backward(Run& run, Frame& frame) {
+  if (context_.travel(run.shape)) differentiate_heads(run, frame, Part::queries);
+}
+
 void AttentionLayer::project_backward(Run& run, Frame& frame) {
-  const TensorView qkv = frame[qkv_entry_], dqkv = frame[dqkv_];
-  context_.receive_gradient(run, frame, keys_and_values(dqkv));
-  run.ops.qk_prepare_backward({how(run), qkv, frame[rstd_], dqkv});
-  run.ops.linear_backward_input({dqkv, qkv_.weight, around_.input_gradient(run, frame)});
+  context_.receive_gradient(run, frame, keys_and_values(frame[dqkv_]));
+  differentiate_heads(run, frame, travelling(run.shape));
   around_.end_backward(run, frame);
 }
 

@@ -38,24 +38,37 @@ class AttentionLayer final : public Layer {
   void forward(Run& run, Frame& frame);
   void backward_input(Run& run, Frame& frame);
   void backward_weight(Run& run, Frame& frame);
-  /// Between the post of keys and what waits for them.
+  /// Between the post of keys, or of their gradients, and what waits for it: queries, which do not travel.
   class Queries final : public Segment {
    public:
-    explicit Queries(AttentionLayer& layer) : layer_(layer) {}
+    using Step = void (AttentionLayer::*)(Run&, Frame&);
+    Queries(AttentionLayer& layer, Directions directions, Step step)
+        : layer_(layer), directions_(directions), step_(step) {}
     std::string_view name() const override { return "queries"; }
-    Directions directions() const override { return Directions::forward; }
+    Directions directions() const override { return directions_; }
     bool needs_pending(Lane) const override { return false; }
-    void forward(Run& run, Frame& frame) override { layer_.project_queries(run, frame); }
-    void backward_input(Run&, Frame&) override {}
+    void forward(Run& run, Frame& frame) override { (layer_.*step_)(run, frame); }
+    void backward_input(Run& run, Frame& frame) override { (layer_.*step_)(run, frame); }
 
    private:
     AttentionLayer& layer_;
+    Directions directions_;
+    Step step_;
   };
   enum class Part { all, queries, keys };  ///< of the heads of qkv; keys with their values
-  Part heads_before_keys_travel(const BatchShape& shape) const;
+  /// Where the part is in qkv and its weight, and how it is prepared.
+  struct PartOfHeads {
+    QkPrepare how;
+    RowRange columns, norms;
+  };
+  PartOfHeads part_of(const Run& run, Part part) const;
+  /// Of I and forward of the other segments: what travels is made before, or differentiated behind.
+  Part travelling(const BatchShape& shape) const { return context_.travel(shape) ? Part::keys : Part::all; }
   void project_heads(Run& run, Frame& frame, RowRange rows, Part part);
   void prepare_heads(Run& run, Frame& frame, Part part);
+  void differentiate_heads(Run& run, Frame& frame, Part part);
   void project_queries(Run& run, Frame& frame);
+  void project_queries_backward(Run& run, Frame& frame);
   // The same on context ranks: before the keys travel and behind it.
   void project(Run& run, Frame& frame);
   void project_in(Run& run, Frame& frame, RowRange rows);
@@ -103,7 +116,7 @@ class AttentionLayer final : public Layer {
   ContextKeys context_;
   SplitProduct<AttentionLayer> in_, out_;
   SegmentOf<AttentionLayer> segment_, project_segment_, attend_segment_;
-  Queries queries_segment_;
+  Queries queries_, queries_backward_;
   std::vector<Segment*> segments_;
   std::vector<Parameter*> parameters_;
 };
