@@ -140,7 +140,7 @@ std::vector<ParameterGroup> parameter_groups(const std::vector<std::unique_ptr<S
     const bool is_inner = members.is_inner && group.is_divided();
     const bool turns = rule.weights_take_turns && is_inner;
     group.weight_room = turns ? weights.in_turn(members.is_expert) : weights.own();
-    group.shares_gradient_room = rule.gradients_take_turns && is_inner;
+    group.shares_gradient_room = rule.gradients_take_turns && is_inner && !group.sums_rows;
     group.gradient_room = group.shares_gradient_room ? gradients.in_turn(members.is_expert) : gradients.own();
   }
   return groups;

@@ -192,13 +192,13 @@ OpCase route_backward(BenchMemory& memory, const OpsShape& s) {
           [args](Ops& ops) { ops.route_backward(args); }};
 }
 
-/// An expert takes what even routing gives it.
+/// An expert takes all, so that each call finds what the first one did.
 OpCase limit_choices(BenchMemory& memory, const OpsShape& s) {
   const RouteForward f = routing_args(memory, s);
   memory.device().ops().route_forward(f);
   LimitChoices args;
   args.choices = f.routed.experts;
-  args.capacity = std::max<std::int64_t>(1, s.sequence * s.top_k / s.experts);
+  args.capacity = s.sequence * s.top_k;
   args.sequence_length = s.sequence;
   args.rows = TokenMap::whole(0, s.sequence);
   args.offsets = f.offsets;

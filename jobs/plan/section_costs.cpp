@@ -142,7 +142,7 @@ SectionCosts::SectionCosts(Registry& registry, Device& device, ModelInstance& mo
 SectionCosts::Sections SectionCosts::measure(Registry& registry, Device& device, ModelInstance& model,
                                              int index, Communicator& world) const {
   // Of the whole layer, without the ranks that it is cut among: what is chosen by depends on ratios alone.
-  LayerTimer timer(registry, device, model, index, shape_.with_all_rows());
+  LayerTimer timer(registry, device, model, index, shape_.alone());
   Sections sections;
   const double nothing = timer.seconds("");  // posting and waiting
   for (const LayerSection& section :

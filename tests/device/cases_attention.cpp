@@ -45,6 +45,7 @@ constexpr AttentionCase kCases[] = {
     {"decode_chunk", 2, 1, 6, 4, 2, 16, 37, 32, 8},
     {"late_block", 1, 64, 160, 2, 1, 16, 96},
     {"keys_before_queries", 2, 136, 328, 4, 2, 64, 192},
+    {"odd_keys_before_queries", 2, 132, 334, 4, 2, 64, 202},
     {"late_block_of_chunk", 2, 64, 96, 2, 1, 16, 160, 128, 128},
     {"block_across_chunks", 1, 136, 168, 2, 1, 16, 96, 64, 64},
     {"cache_begins_before_chunk", 1, 3, 20, 2, 1, 8, 37, 20, 16},

@@ -85,6 +85,8 @@ constexpr QkCase kQkCases[] = {
     {"head_64", 2, 9, 4, 2, 64, 1, true, 1e-5f, 0.1f, 4},
     {"head_96", 3, 7, 8, 8, 96, 0, true, 1e-5f, 0, 0},
     {"head_128", 2, 19, 10, 2, 128, 0, true, 1e-5f, 0, 0},
+    {"queries_alone", 2, 7, 4, 0, 16, 3, true, 1e-5f, 0.1f, 3},
+    {"keys_alone", 2, 7, 0, 2, 16, 3, true, 1e-5f, 0.1f, 3},
     {"head_256", 1, 3, 3, 1, 256, 2, true, 0, 0.2f, 2},
 };
 

@@ -195,6 +195,13 @@ TEST_F(Contexts, whose_experts_count_whole_sequences_do_too) {
                limited, 6);
 }
 
+/// What sections cost is measured on a rank that shares its sequences with no other.
+TEST_F(Contexts, whose_layers_repeat_what_a_budget_leaves_do_too) {
+  expect_equal({.context = ranks()},
+               {"model.experts=8", "model.top_k=2", "model.capacity_factor=0.7", "model.balance_loss=0.01"},
+               {{"train.sequence_length=37"}, "{budget: 0.5}"});
+}
+
 TEST_F(Contexts, of_replicas_do_too) {
   for (const int context : {2, 3, 4}) {
     if (context >= ranks() || ranks() % context != 0) continue;

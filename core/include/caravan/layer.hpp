@@ -60,6 +60,12 @@ struct BatchShape {
     shape.tensor_rank = 0;
     return shape;
   }
+  /// The same tokens on a rank that shares them, and their sequences, with no other.
+  BatchShape alone() const {
+    BatchShape shape = with_all_rows();
+    shape.whole_length = shape.most_length = 0;
+    return shape;
+  }
 };
 
 /// How long a stash entry is needed; it decides where the entry lives and when its memory is reused.

@@ -10,7 +10,7 @@
 
 namespace caravan {
 
-/// Neighbouring rows, [begin, end).
+/// Neighbouring rows, or columns: [begin, end).
 struct RowRange {
   std::int64_t begin = 0, end = 0;
   bool empty() const { return begin == end; }

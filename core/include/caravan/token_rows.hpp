@@ -9,8 +9,8 @@
 namespace caravan {
 
 /// Something of each token, such as its id or a row, of all ranks that hold other tokens. It travels in one
-/// memory of a block for each rank, as long as the largest rank's tokens are many; what a rank with fewer
-/// leaves of its block nobody reads.
+/// memory of a block for each rank, each of as many rows as the largest rank has tokens; what a rank with
+/// fewer leaves of its block nobody reads.
 class TokenRows {
  public:
   /// Rows travel where the host's mesh has several ranks of MeshAxis::loss.

@@ -29,6 +29,32 @@ std::vector<bool> taken_choices(const Call& call, const LimitChoices& args, std:
   return is_taken;
 }
 
+struct SortedChoices {
+  Vector<std::int32_t> offsets;
+  Matrix<std::int32_t> row_of;
+  Vector<std::int32_t> choice_of;
+};
+
+/// Rows of choices that are kept move up in their order, the others are taken away. Returns how many are
+/// left; the last offset stays as it is.
+template <class IsKept>
+std::int32_t move_up(const SortedChoices& sorted, const IsKept& is_kept) {
+  const auto& [offsets, row_of, choice_of] = sorted;
+  const std::int64_t top_k = row_of.extent(1);
+  std::int32_t next = 0;
+  std::int64_t row = offsets(0);
+  for (std::int64_t e = 0; e + 1 < offsets.extent(0); ++e) {
+    offsets(e) = next;
+    for (; row < offsets(e + 1); ++row) {
+      const std::int32_t choice = choice_of(row);
+      const bool keeps = is_kept(choice);
+      row_of(choice / top_k, choice % top_k) = keeps ? next : -1;
+      if (keeps) choice_of(next++) = choice;
+    }
+  }
+  return next;
+}
+
 }  // namespace
 
 void ReferenceOps::limit_choices(const LimitChoices& args) {
@@ -43,17 +69,9 @@ void ReferenceOps::limit_choices(const LimitChoices& args) {
   call.check_offsets(offsets, choice_of.extent(0));
   const std::vector<bool> is_taken = taken_choices(call, args, num_experts);
 
-  std::int32_t next = 0;
-  std::int64_t row = offsets(0);
-  for (std::int64_t e = 0; e < num_experts; ++e) {
-    offsets(e) = next;
-    for (; row < offsets(e + 1); ++row) {
-      const std::int32_t choice = choice_of(row);
-      const bool takes = is_taken[args.rows.token(choice / top_k) * top_k + choice % top_k];
-      row_of(choice / top_k, choice % top_k) = takes ? next : -1;
-      if (takes) choice_of(next++) = choice;
-    }
-  }
+  const std::int32_t next = move_up({offsets, row_of, choice_of}, [&](std::int32_t choice) {
+    return is_taken[args.rows.token(choice / top_k) * top_k + choice % top_k];
+  });
   if (!args.dropped.empty())
     call.vector<double>("dropped", args.dropped, 1)(0) += static_cast<double>(offsets(num_experts) - next);
   offsets(num_experts) = next;

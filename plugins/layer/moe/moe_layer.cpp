@@ -136,8 +136,10 @@ void MoeLayer::declare_entries(const BatchShape& own, StashPlan& plan) {
   offsets_ = plan.add("routing.offsets", DType::i32, {E + 1}, Lifetime::weight, "router");
   row_of_ = plan.add("routing.row_of", DType::i32, {tokens, top_k}, Lifetime::input, "router");
   choice_of_ = plan.add("routing.choice_of", DType::i32, {rows}, Lifetime::input, "router");
-  choices_ = sequences_.plan(
-      own, plan, {"routing.choices", DType::i32, asks_sequences(own) ? top_k : 0, Lifetime::input, "router"});
+  // Forward alone reads them where only the capacity asks.
+  choices_ = sequences_.plan(own, plan,
+                             {"routing.choices", DType::i32, asks_sequences(own) ? top_k : 0,
+                              balance_.is_wanted(own.phase) ? Lifetime::input : Lifetime::forward, "router"});
   balance_.plan(own, plan);
   declare_rows(own, plan);
   declare_exchange(dispatch_needs(shape), shape, plan);

@@ -17,14 +17,19 @@ TokenMap WholeSequences::rows(const Run& run) const {
 
 WholeSequences::Values WholeSequences::plan(const BatchShape& shape, StashPlan& plan,
                                             const Kind& kind) const {
-  const auto add = [&](std::string_view what, bool travels, const Shape& memory) {
+  const auto add = [&](std::string_view what, bool travels, const Shape& memory, Lifetime lifetime) {
     const Shape none{0, kind.width};
     return plan.add(kind.name + std::string(what), kind.dtype, travels && kind.width > 0 ? memory : none,
-                    kind.lifetime, kind.section);
+                    lifetime, kind.section);
   };
-  return {add(".tokens", rows_.travel(), rows_.memory(shape, kind.width)),
-          add(".parts", parts_.travel(), parts_.memory(shape, kind.width)),
-          add(".whole", parts_.travel(), {shape.sequences * shape.sequence_length(), kind.width})};
+  // What leads to the whole is read no more once that is there; what is made whole leaves it by the parts.
+  const bool gathers = kind.lifetime != Lifetime::backward;
+  const Lifetime on_the_way = gathers && parts_.travel() ? Lifetime::forward : kind.lifetime;
+  return {
+      add(".tokens", rows_.travel() && (gathers || !parts_.travel()), rows_.memory(shape, kind.width),
+          on_the_way),
+      add(".parts", parts_.travel(), parts_.memory(shape, kind.width), on_the_way),
+      add(".whole", parts_.travel(), {shape.sequences * shape.sequence_length(), kind.width}, kind.lifetime)};
 }
 
 TensorView WholeSequences::gather(Run& run, const Frame& frame, const Values& values, TensorView own) const {

@@ -36,7 +36,7 @@ class WholeSequences {
     std::string name;
     DType dtype;
     std::int64_t width;  ///< W; 0: there are none in this shape
-    Lifetime lifetime;
+    Lifetime lifetime;   ///< of what is whole; backward: it is made whole, not gathered
     std::string_view section;
   };
   Values plan(const BatchShape& shape, StashPlan& plan, const Kind& kind) const;

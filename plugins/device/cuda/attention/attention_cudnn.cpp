@@ -247,7 +247,7 @@ CudnnAttention::~CudnnAttention() {
 
 void CudnnAttention::forward(const AttentionArgs& piece) {
   const PastResults past(piece);
-  AttentionArgs a = past.forward_strides(piece);
+  AttentionArgs a = past.forward_strides();
   const Forward& f =
       plan_of(forwards_, key_of<Key>(a), [&] { return std::make_unique<Forward>(a, handle_); });
   const std::size_t bytes = f.plan.scratch_bytes();
@@ -265,7 +265,7 @@ void CudnnAttention::forward(const AttentionArgs& piece) {
 void CudnnAttention::backward(const AttentionArgs& piece) {
   const Determinism determinism = context_.determinism();
   const PastResults past(piece);
-  AttentionArgs a = past.backward_strides(piece);
+  AttentionArgs a = past.backward_strides();
   Key key = key_of<Key>(a);
   key.back() = static_cast<std::int64_t>(determinism);
   const Backward& f =

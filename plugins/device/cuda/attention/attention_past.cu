@@ -82,7 +82,8 @@ HeadRows PastResults::dense() const {
   return {nullptr, piece_.queries * row, row, piece_.width};
 }
 
-AttentionArgs PastResults::forward_strides(AttentionArgs a) const {
+AttentionArgs PastResults::forward_strides() const {
+  AttentionArgs a = piece_;
   if (!a.is_past) return a;
   a.out = dense();
   a.lse_head = a.queries;
@@ -90,7 +91,8 @@ AttentionArgs PastResults::forward_strides(AttentionArgs a) const {
   return a;
 }
 
-AttentionArgs PastResults::backward_strides(AttentionArgs a) const {
+AttentionArgs PastResults::backward_strides() const {
+  AttentionArgs a = piece_;
   if (a.is_past) a.dq = dense();
   return a;
 }
@@ -110,6 +112,7 @@ void PastResults::take_backward(AttentionArgs& a, Workspace& workspace) const {
 void merge_attention(const Context& context, const AttentionArgs& to, const AttentionArgs& past) {
   const Call call("attention_forward");
   const std::int64_t rows = heads_of_queries(to);
+  // In this order: the second replaces what the first reads.
   launch_rows<kNeighbours>(context, call, rows, to.width, MergeOut{to, past});
   launch_rows<1>(context, call, rows, 1, MergeLse{to, past});
 }

@@ -15,8 +15,8 @@ class PastResults {
   /// For either direction.
   std::size_t bytes() const;
   /// The piece with the strides of that memory, which a plan goes by before there is memory.
-  AttentionArgs forward_strides(AttentionArgs a) const;
-  AttentionArgs backward_strides(AttentionArgs a) const;
+  AttentionArgs forward_strides() const;
+  AttentionArgs backward_strides() const;
   void take_forward(AttentionArgs& a, Workspace& workspace) const;
   void take_backward(AttentionArgs& a, Workspace& workspace) const;
 

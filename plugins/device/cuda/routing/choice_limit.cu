@@ -14,8 +14,12 @@ namespace {
 ChoiceLimit limit_of(const Call& call, const LimitChoices& args) {
   const Matrix chosen = call.matrix("choices", args.choices, DType::i32, kAny, kAny);
   const Matrix row_of = call.matrix("row_of", args.row_of, DType::i32, kAny, chosen.columns);
-  const std::int64_t of_all = std::int64_t{chosen.rows} * chosen.columns;
-  if (of_all > kMostRows) call.fail(std::to_string(of_all) + " choices (more than 32-bit numbers count)");
+  // Threads count on behind the last choice, and a last sequence may be short.
+  const std::int64_t of_all = ceil_div(chosen.rows, std::max<std::int64_t>(args.sequence_length, 1)) *
+                              std::min(std::max<std::int64_t>(args.sequence_length, 1), chosen.rows) *
+                              chosen.columns;
+  if (of_all > kMostRows - kLimitThreads)
+    call.fail(std::to_string(of_all) + " choices (more than 32-bit numbers count)");
   if (const std::string problem = problem_with(args); !problem.empty()) call.fail(problem);
   // No sequence has more choices than there are.
   return {.experts = static_cast<int>(args.offsets.extent(0) - 1),

@@ -116,7 +116,7 @@ __global__ void __launch_bounds__(kLimitThreads) move_kept(const ChoiceLimit lim
     limit.choice_of[row] = -1;
   if (threadIdx.x != 0) return;
   limit.offsets[limit.experts] = total;
-  if (limit.dropped) *limit.dropped += limit.choices - total;
+  if (limit.dropped) *limit.dropped += limit.old_offsets[limit.experts] - total;
 }
 
 }  // namespace caravan::cuda
