@@ -74,6 +74,7 @@ TEST(ChoiceLimit, DropsByTheOrderOfWholeSequencesWhereOthersRoutePartsOfThem) {
   RouterProblem whole = crowded(kLength * kSequences, 5, kTopK);
   whole.forward();
   const std::vector<bool> taken = taken_by_hand(whole, kCapacity, kLength);
+  const std::vector<float> all_logits = whole.logits.values();
   std::int64_t tokens = 0;
   for (int rank = 0; rank < 3; ++rank) {
     const TokenMap here = TokenMap::context(0, kLength, 3, rank);
@@ -81,7 +82,7 @@ TEST(ChoiceLimit, DropsByTheOrderOfWholeSequencesWhereOthersRoutePartsOfThem) {
     std::vector<bool> taken_here;
     for (std::int64_t t = 0; t < kSequences * here.length(); ++t) {
       const std::int64_t token = here.token(t);
-      const auto row = whole.logits.values().begin() + token * 5;
+      const auto row = all_logits.begin() + token * 5;
       logits.insert(logits.end(), row, row + 5);
       for (std::int64_t k = 0; k < kTopK; ++k) taken_here.push_back(taken[token * kTopK + k]);
     }
