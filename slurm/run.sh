@@ -60,7 +60,8 @@ newest_checkpoint() {
   echo "${newest:-none}"
 }
 
-# How many of the last starts were restarts that saved nothing. attempts.txt: time, job, restart, newest checkpoint at the start.
+# How many of the last starts were restarts that saved nothing. attempts.txt: time, job, restart, newest checkpoint at the start; a line
+# more for a start that died before its first step.
 idle_restarts() {
   if [ ! -f "$CARAVAN_RUN/attempts.txt" ]; then echo 0; return; fi
   awk -v now="$1" '$3 >= 1 && $4 == now { idle++; next } { idle = 0 } END { print idle + 0 }' "$CARAVAN_RUN/attempts.txt"
@@ -163,6 +164,20 @@ requeue() {
   exit "$code"
 }
 
+# Whether a rank died before the first step of a restart. The same program and job have trained before, so that the fault may be of a node
+# or of the network; twice in a row it is not.
+died_at_start() {
+  if ((restart == 0)) || [ "$CARAVAN_RUN/heartbeat.json" -nt "$CARAVAN_RUN/attempts.txt" ]; then return 1; fi
+  [[ $(tail -n 2 "$CARAVAN_RUN/attempts.txt" | head -n 1) != *" died-at-start" ]]
+}
+
+# After a start that saved nothing it would not be started again, if it were not noted.
+start_after_death() {
+  note_nodes "$code"
+  printf '%s %s %s died-at-start\n' "$(date -u +%FT%TZ)" "$(own_id)" "$restart" >> "$CARAVAN_RUN/attempts.txt"
+  requeue "a rank died of signal $((code - 128)) before the first step, although the run has begun before"
+}
+
 own_fault() {
   say "exit code $code, the run's own fault: not started again"
   if ((code > 128)); then note_nodes "$code"; fi
@@ -179,6 +194,9 @@ finish() {
     138 | 143)  # of a launcher or ranks that had hardly begun: later they hear the signal and leave with 75
       if [ "$asked" = no ]; then own_fault; fi
       why="asked to leave before it could hear it" ;;
+    134 | 135 | 136 | 139)
+      if [ "$cancelled" = yes ] || ! died_at_start; then own_fault; fi
+      start_after_death ;;
     *) own_fault ;;
   esac
   if ((code == 137)); then note_nodes "$code"; fi

@@ -177,15 +177,16 @@ double TrainStep::choices_of(const Posted& step) const {
   return choices / parts_.rows.host.size();
 }
 
-/// Received by this rank, and sent.
-std::array<double, 2> TrainStep::rows_of(const Posted& step) {
+/// Received by this rank, sent, and what each rank of its group would receive of even routing.
+TrainStep::RowsOfExperts TrainStep::rows_of(const Posted& step) {
   std::vector<double> counts;  // of all layers, so that the group talks once
   for (const std::vector<float>& own : step.own_counts) counts.insert(counts.end(), own.begin(), own.end());
-  if (counts.empty()) return {0, 0};  // a stage without experts, on all ranks of the group
+  if (counts.empty()) return {};  // a stage without experts, on all ranks of the group
   const double sent = std::accumulate(counts.begin(), counts.end(), 0.0);
   Communicator& group = parts_.experts->host;
   group.all_reduce(TensorView(counts.data(), DType::f64, {static_cast<std::int64_t>(counts.size())}),
                    ReduceOp::sum);
+  const double even = std::accumulate(counts.begin(), counts.end(), 0.0) / group.size();
   double received = 0;
   auto layer = counts.begin();
   for (const std::vector<float>& own : step.own_counts) {
@@ -193,19 +194,21 @@ std::array<double, 2> TrainStep::rows_of(const Posted& step) {
     received = std::accumulate(layer + held * group.rank(), layer + held * (group.rank() + 1), received);
     layer += experts;
   }
-  return {received, sent};
+  return {received, sent, even};
 }
 
 void TrainStep::add_rows(StepResult& result, const Posted& step) {
   if (!parts_.experts) return;
-  const auto [received, sent] = rows_of(step);
+  const RowsOfExperts rows = rows_of(step);
   const auto largest = [&](double value) {
     for (Communicator* group : {&parts_.pipeline.host, &parts_.rows.host})
       group->all_reduce(TensorView(&value, DType::f64, {1}), ReduceOp::max);
     return value;
   };
-  result.most_rows_received = largest(received);
-  result.rows_sent = largest(received == result.most_rows_received ? sent : 0);
+  result.most_rows_received = largest(rows.received);
+  const bool is_fullest = rows.received == result.most_rows_received;
+  result.rows_sent = largest(is_fullest ? rows.sent : 0);
+  result.even_rows = largest(is_fullest ? rows.even : 0);
 }
 
 StepResult TrainStep::result() {
@@ -250,11 +253,12 @@ void TrainStep::check_finite(const StepResult& result, const Posted& step) {
                 fmt::format("step {}: {}", step.settings.step, without_room(step.overflow)));
   std::int64_t first = step.first_sample;
   parts_.tokens.host.all_reduce(TensorView(&first, DType::i64, {1}), ReduceOp::min);
-  throw NumericalError(
-      fmt::format("step {}: loss {} and gradient norm {} in the batch of {} sequences from sample {} on "
-                  "(not finite{}). Lower train.lr, or look at these samples?",
-                  step.settings.step, result.loss, result.grad_norm, step.settings.global_sequences, first,
-                  std::isfinite(result.grad_norm) ? "" : ", nothing was updated"));
+  throw NumericalError(fmt::format(
+      "step {}: loss {}{} and gradient norm {} in the batch of {} sequences from sample {} on "
+      "(not finite{}). Lower train.lr, or look at these samples?",
+      step.settings.step, result.loss,
+      result.balance_loss == 0 ? "" : fmt::format(", balance loss {}", result.balance_loss), result.grad_norm,
+      step.settings.global_sequences, first, std::isfinite(result.grad_norm) ? "" : ", nothing was updated"));
 }
 
 void TrainStep::zero_counters() {

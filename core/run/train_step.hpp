@@ -25,6 +25,7 @@ struct StepResult {
   /// Where experts are divided among ranks: rows that the rank which receives most receives, and that it
   /// sends, those to its own experts included; of all its layers, as routers chose, before drops. Else 0.
   double rows_sent = 0, most_rows_received = 0;
+  double even_rows = 0;  ///< that each rank of its group would receive of even routing
 };
 
 /// One optimizer step over one rank's row of a plan: forward and backward of all micro-batches, reduction
@@ -101,7 +102,10 @@ class TrainStep {
   void balance(Posted& step);
   void read_back(Posted& step);
   double choices_of(const Posted& step) const;
-  std::array<double, 2> rows_of(const Posted& step);
+  struct RowsOfExperts {
+    double received = 0, sent = 0, even = 0;
+  };
+  RowsOfExperts rows_of(const Posted& step);
   void add_rows(StepResult& result, const Posted& step);
   void check_finite(const StepResult& result, const Posted& step);
   void start_clip();

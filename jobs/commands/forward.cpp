@@ -91,13 +91,14 @@ void check_capacity(const Config& model, const Sequences& sequences, const Mesh&
                             "first tokens of each sequence, and it is not said which those are). Inputs "
                             "without them?",
                             factor.text()));
-  CARAVAN_CHECK(sequences.length % filled_to(mesh) == 0, ConfigError,
-                fmt::format("sequences of {} tokens on {} context and {} tensor ranks with "
-                            "model.capacity_factor={} (their rows are filled up to a multiple of {}, and of "
-                            "longer sequences an expert takes more). Sequences of such a length, or fewer "
-                            "ranks?",
-                            sequences.length, mesh.degree(MeshAxis::cp), mesh.degree(MeshAxis::tp),
-                            factor.text(), filled_to(mesh)));
+  CARAVAN_CHECK(
+      sequences.length % filled_to(mesh) == 0, ConfigError,
+      fmt::format("sequences of {} tokens on {} context and {} tensor ranks with "
+                  "model.capacity_factor={} (their rows are filled up to a multiple of {}, and of "
+                  "longer sequences an expert takes more). Sequences of {} tokens, or fewer "
+                  "ranks?",
+                  sequences.length, mesh.degree(MeshAxis::cp), mesh.degree(MeshAxis::tp), factor.text(),
+                  filled_to(mesh), (sequences.length / filled_to(mesh) + 1) * filled_to(mesh)));
 }
 
 int forward(const Options& options, Communicator& world) {

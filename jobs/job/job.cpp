@@ -94,6 +94,7 @@ Job::Parallel read_parallel(const Config& node) {
           .expert = node.get_int("expert"),
           .divides_experts_by_tensor = node.get_string("expert_tensor") == "tensor",
           .async_tensor = node.get_bool("async_tensor"),
+          .rotates_in_ring = node.get_string("rotate") == "ring",
           .reshard = node.get_string("reshard"),
           .prefetch = node.get_int("prefetch"),
           .schedule = node.get_string("schedule"),

@@ -58,7 +58,8 @@ struct Job {
     std::int64_t data_replicate, data_shard, pipeline, context, tensor, expert;
     bool divides_experts_by_tensor;  ///< expert_tensor: tensor
     bool async_tensor;
-    std::string reshard;  ///< auto, always or never
+    bool rotates_in_ring;  ///< rotate: ring
+    std::string reshard;   ///< auto, always or never
     std::int64_t prefetch;
     std::string schedule;
     Config schedule_options;                     ///< keys of the schedule

@@ -125,6 +125,9 @@ inline constexpr caravan_param kParallelParams[] = {
      "Parameter groups that are gathered ahead of their use; 0: each when it is used."},
     {"pipeline", "int", "1", "ranks", "[1, 65536]", "Pipeline ranks."},
     {"context", "int", "1", "ranks", "[1, 1048576]", "Ranks among which a sequence is divided."},
+    {"rotate", "gather|ring", "gather", "", "",
+     "How keys of other context ranks come: all at once, kept for the backward, or rank by rank, again for "
+     "the backward."},
     {"tensor", "int", "1", "ranks", "[1, 1048576]", "Ranks among which matrices are divided."},
     {"expert", "int", "1", "ranks", "[1, 65536]",
      "Ranks among which the experts of a layer are divided: they are taken from those of data_shard (and "

@@ -45,6 +45,7 @@ MeshDegrees degrees_of(const Job::Parallel& parallel) {
   degrees.ep = narrow<int>({"parallel.expert", parallel.expert});
   if (parallel.divides_experts_by_tensor) degrees.etp = narrow<int>({"parallel.tensor", parallel.tensor});
   degrees.async_tp = parallel.async_tensor;
+  degrees.cp_ring = parallel.rotates_in_ring;
   return degrees;
 }
 
@@ -55,11 +56,18 @@ void check_async(const Job::Parallel& parallel) {
       "out, or set parallel.tensor?");
 }
 
+void check_rotation(const Job::Parallel& parallel) {
+  CARAVAN_CHECK(!parallel.rotates_in_ring || parallel.context > 1, ConfigError,
+                "parallel.rotate=ring with parallel.context=1 (no keys travel between ranks). Leave it out, "
+                "or set parallel.context?");
+}
+
 }  // namespace
 
 MeshLayout mesh_layout(const Job& job, int ranks) {
   return at_place(place_of(job.resolved, {"parallel"}), [&] {
     check_async(job.parallel);
+    check_rotation(job.parallel);
     const MeshLayout layout(degrees_of(job.parallel), ranks);
     check_blocks(job.train, layout.degree(MeshAxis::cp));
     return layout;

@@ -79,10 +79,10 @@ void Reporter::add_routing(const StepResult& result) {
     record_.set(metric::kDroppedRows, result.dropped);
     record_.set(metric::kDroppedShare, result.dropped / std::max(result.chosen, 1.0));
   }
-  if (result.rows_sent == 0) return;
+  if (result.even_rows == 0) return;
   record_.set(metric::kExpertRowsSent, result.rows_sent);
   record_.set(metric::kExpertRowsReceivedMost, result.most_rows_received);
-  record_.set(metric::kExpertRankImbalance, result.most_rows_received / result.rows_sent);
+  record_.set(metric::kExpertRankImbalance, result.most_rows_received / result.even_rows);
 }
 
 void Reporter::fill(const StepReport& report) {

@@ -15,6 +15,7 @@ struct AttentionCase {
   std::int64_t first_query = 0, first_key = 0, chunk = 0;
   Documents documents = Documents::none;
   float dropout = 0;
+  bool adds = false;
 };
 
 constexpr AttentionCase kCases[] = {
@@ -49,17 +50,95 @@ constexpr AttentionCase kCases[] = {
     {"late_block_of_chunk", 2, 64, 96, 2, 1, 16, 160, 128, 128},
     {"block_across_chunks", 1, 136, 168, 2, 1, 16, 96, 64, 64},
     {"cache_begins_before_chunk", 1, 3, 20, 2, 1, 8, 37, 20, 16},
+    {.name = "more_keys",
+     .batch = 2,
+     .queries = 70,
+     .keys = 90,
+     .heads = 4,
+     .kv_heads = 2,
+     .head_dim = 8,
+     .first_query = 300,
+     .first_key = 20,
+     .adds = true},
+    {.name = "more_keys_in_tiles",
+     .batch = 2,
+     .queries = 128,
+     .keys = 192,
+     .heads = 4,
+     .kv_heads = 2,
+     .head_dim = 64,
+     .first_query = 320,
+     .first_key = 64,
+     .adds = true},
+    {.name = "more_keys_of_chunk",
+     .batch = 1,
+     .queries = 64,
+     .keys = 96,
+     .heads = 2,
+     .kv_heads = 1,
+     .head_dim = 16,
+     .first_query = 160,
+     .first_key = 128,
+     .chunk = 128,
+     .adds = true},
+    {.name = "more_keys_of_first_queries",
+     .batch = 2,
+     .queries = 40,
+     .keys = 9,
+     .heads = 2,
+     .kv_heads = 1,
+     .head_dim = 24,
+     .first_query = 25,
+     .first_key = 16,
+     .chunk = 16,
+     .adds = true},
+    {.name = "few_more_keys",
+     .batch = 1,
+     .queries = 2,
+     .keys = 3,
+     .heads = 2,
+     .kv_heads = 2,
+     .head_dim = 4,
+     .first_query = 7,
+     .first_key = 0,
+     .adds = true},
+    {.name = "more_keys_of_documents",
+     .batch = 2,
+     .queries = 30,
+     .keys = 45,
+     .heads = 4,
+     .kv_heads = 2,
+     .head_dim = 8,
+     .first_query = 45,
+     .documents = Documents::some,
+     .adds = true},
+    {.name = "more_keys_dropout",
+     .batch = 2,
+     .queries = 9,
+     .keys = 12,
+     .heads = 2,
+     .kv_heads = 1,
+     .head_dim = 8,
+     .first_query = 16,
+     .first_key = 4,
+     .dropout = 0.4f,
+     .adds = true},
 };
 
 struct AttentionOperands {
   Handle q, k, v, documents, out, lse;
 };
 
-/// Of the keys: documents of 1, 2, 3, … tokens, other lengths in each sequence.
+/// From the first key on.
+std::int64_t tokens_of(const AttentionCase& c) {
+  return std::max(c.keys, c.first_query + c.queries - c.first_key);
+}
+
+/// Of the keys, and of queries behind them: documents of 1, 2, 3, … tokens, other lengths in each sequence.
 std::vector<std::int32_t> documents_of(const AttentionCase& c) {
   std::vector<std::int32_t> ids;
   for (std::int64_t b = 0; b < c.batch; ++b) {
-    for (std::int64_t i = 0; i < c.keys; ++i) {
+    for (std::int64_t i = 0; i < tokens_of(c); ++i) {
       ids.push_back(static_cast<std::int32_t>(std::sqrt(2.0 * static_cast<double>(i + 3 * b))));
     }
   }
@@ -68,9 +147,13 @@ std::vector<std::int32_t> documents_of(const AttentionCase& c) {
 
 AttentionOperands operands(ProblemBuilder& b, const AttentionCase& c) {
   const Shape queries{c.batch, c.queries, c.heads, c.head_dim}, keys{c.batch, c.keys, c.kv_heads, c.head_dim};
-  return {b.random("q", queries, 2), b.random("k", keys, 2),
-          b.random("v", keys),       b.indices("documents", {c.batch, c.keys}, documents_of(c)),
-          b.output("out", queries),  b.f32_output("lse", {c.batch, c.heads, c.queries})};
+  const Shape rows{c.batch, c.heads, c.queries};
+  return {b.random("q", queries, 2),
+          b.random("k", keys, 2),
+          b.random("v", keys),
+          b.indices("documents", {c.batch, tokens_of(c)}, documents_of(c)),
+          c.adds ? b.random("out", queries) : b.output("out", queries),
+          c.adds ? b.f32_random("lse", rows) : b.f32_output("lse", rows)};
 }
 
 AttentionForward forward_args(const AttentionCase& c, const AttentionOperands& o, const Views& v) {
@@ -78,7 +161,7 @@ AttentionForward forward_args(const AttentionCase& c, const AttentionOperands& o
   args.mask = {.first_query = c.first_query, .first_key = c.first_key, .chunk = c.chunk};
   if (c.documents == Documents::some) {
     const std::int64_t first = c.first_query - c.first_key;
-    args.mask.key_documents = v[o.documents];
+    args.mask.key_documents = v[o.documents].slice(1, 0, c.keys);
     args.mask.query_documents = v[o.documents].slice(1, first, first + c.queries);
   }
   args.dropout = {.probability = c.dropout,
@@ -86,6 +169,7 @@ AttentionForward forward_args(const AttentionCase& c, const AttentionOperands& o
                   .first_sample = 5,
                   .global_length = std::max(c.first_query + c.queries, c.first_key + c.keys) + 3};
   args.scale = 1 / std::sqrt(static_cast<float>(c.head_dim));
+  args.adds = c.adds;
   return args;
 }
 
@@ -104,7 +188,9 @@ struct BackwardOperands {
 BackwardOperands backward_operands(ProblemBuilder& b, const AttentionCase& c, const AttentionOperands& o) {
   b.prepare([=](Ops& ops, const Views& v) { ops.attention_forward(forward_args(c, o, v)); });
   const Shape queries{c.batch, c.queries, c.heads, c.head_dim}, keys{c.batch, c.keys, c.kv_heads, c.head_dim};
-  return {o, b.random("dout", queries), b.output("dq", queries), b.output("dk", keys), b.output("dv", keys)};
+  const Handle dout = b.random("dout", queries);
+  const Handle dq = c.adds ? b.random("dq", queries) : b.output("dq", queries);
+  return {o, dout, dq, b.output("dk", keys), b.output("dv", keys)};
 }
 
 void run_backward(const AttentionCase& c, const BackwardOperands& o, Ops& ops, const Views& v) {
@@ -120,7 +206,8 @@ void run_backward(const AttentionCase& c, const BackwardOperands& o, Ops& ops, c
                           .dv = v[o.dv],
                           .mask = f.mask,
                           .dropout = f.dropout,
-                          .scale = f.scale});
+                          .scale = f.scale,
+                          .adds = f.adds});
 }
 
 /// [B, S, G, D] as every query head sees it, [B, S, A, D].

@@ -61,6 +61,7 @@ std::vector<Model> all_models() {
   return with_recompute;
 }
 
+const Keys kRing{"parallel.rotate=ring"};
 const Keys kDense{"model.experts=0"};
 const Keys kExperts{"model.experts=8", "model.top_k=2", "model.noisy=true", "model.load_balance_rate=0.01"};
 
@@ -162,8 +163,14 @@ TEST_F(Contexts, of_dense_models_take_the_steps_of_one_rank) {
                 {.context = 2, .tensor = 2, .shards = 2},
                 {.context = 2, .shards = 2},
                 {.context = 2, .shards = 2, .keys = {"parallel.reshard=never"}},
-                {.context = 4, .shards = 2}},
-               kDense, 24);
+                {.context = 4, .shards = 2},
+                {.context = 2, .keys = kRing},
+                {.context = 3, .keys = kRing},
+                {.context = 4, .keys = kRing},
+                {.context = 8, .keys = kRing},
+                {.context = 2, .tensor = 2, .keys = kRing},
+                {.context = 4, .shards = 2, .keys = kRing}},
+               kDense, 36);
 }
 
 TEST_F(Contexts, of_models_with_experts_do_too) {
@@ -175,8 +182,12 @@ TEST_F(Contexts, of_models_with_experts_do_too) {
                 {.context = 2, .shards = 2, .expert = 4},
                 {.context = 2, .tensor = 2},
                 {.context = 4, .shards = 2, .expert = 8},
-                {.context = 4, .tensor = 2}},
-               kExperts, 15);
+                {.context = 4, .tensor = 2},
+                {.context = 3, .keys = kRing},
+                {.context = 2, .expert = 2, .keys = kRing},
+                {.context = 4, .expert = 4, .keys = kRing},
+                {.context = 4, .tensor = 2, .keys = kRing}},
+               kExperts, 20);
 }
 
 /// Which choices an expert takes, and how even they are, is of whole sequences.
@@ -219,6 +230,8 @@ TEST_F(Contexts, of_pipelines_do_too) {
     layouts.push_back({.context = 2, .shards = 2, .pipeline = 2, .schedule = schedule});
     layouts.push_back({.context = 4, .pipeline = 2, .schedule = schedule});
     layouts.push_back({.context = 2, .tensor = 2, .pipeline = 2, .schedule = schedule});
+    layouts.push_back({.context = 2, .pipeline = 2, .schedule = schedule, .keys = kRing});
+    layouts.push_back({.context = 4, .pipeline = 2, .schedule = schedule, .keys = kRing});
   }
   expect_equal(layouts, kDense, 24);
   expect_equal(layouts, kExperts, 12);
@@ -226,9 +239,67 @@ TEST_F(Contexts, of_pipelines_do_too) {
 
 TEST_F(Contexts, of_the_reference_device_do_too) {
   if (test::test_device() != "host") GTEST_SKIP() << "a comparison of devices in host memory";
-  expect_equal({.context = ranks(), .keys = {"device=reference"}}, kDense,
-               {{"train.sequence_length=37", "model.chunk_size=11", "data.document_length=13"}, "none"});
+  for (const char* rotate : {"gather", "ring"})
+    expect_equal(
+        {.context = ranks(), .keys = {"device=reference", fmt::format("parallel.rotate={}", rotate)}}, kDense,
+        {{"train.sequence_length=37", "model.chunk_size=11", "data.document_length=13"}, "none"});
 }
+
+/// Tokens of a sequence that ranks of a context group need of each other, counted one by one.
+class Needed {
+ public:
+  Needed(std::int64_t length, std::int64_t chunk, int ranks)
+      : chunk_(chunk), owners_(static_cast<std::size_t>(length)), ranks_(ranks) {
+    for (int rank = 0; rank < ranks; ++rank) {
+      const TokenMap map = TokenMap::context(0, length, ranks, rank);
+      for (std::int64_t row = 0; row < map.length(); ++row)
+        owners_[static_cast<std::size_t>(map.position(row))] = rank;
+    }
+  }
+  std::int64_t of(int owner, int reader) const {
+    std::int64_t count = 0;
+    for (std::size_t key = 0; key < owners_.size(); ++key) {
+      bool is_seen = false;
+      for (std::size_t query = key; query < owners_.size() && owners_[key] == owner; ++query)
+        is_seen |= owners_[query] == reader && owner != reader && share_a_chunk(key, query);
+      count += is_seen;
+    }
+    return count;
+  }
+  /// The most that one rank sends: keys in some rounds of a ring, gradients of keys in others; 0: of no
+  /// round.
+  std::int64_t most(int keys, int gradients) const {
+    std::int64_t most = 0;
+    for (int rank = 0; rank < ranks_; ++rank)
+      most = std::max(most, of_round(rank, (rank + keys) % ranks_, keys) +
+                                of_round((rank - gradients + ranks_) % ranks_, rank, gradients));
+    return most;
+  }
+  /// The same of all that a rank sends to others, or sees of them.
+  std::int64_t most_of_all(bool gradients) const {
+    std::int64_t most = 0;
+    for (int rank = 0; rank < ranks_; ++rank) {
+      std::int64_t sum = 0;
+      for (int other = 0; other < ranks_; ++other) sum += gradients ? of(other, rank) : of(rank, other);
+      most = std::max(most, sum);
+    }
+    return most;
+  }
+
+ private:
+  std::int64_t of_round(int owner, int reader, int round) const { return round > 0 ? of(owner, reader) : 0; }
+  bool share_a_chunk(std::size_t key, std::size_t query) const {
+    const auto chunk = static_cast<std::size_t>(chunk_);
+    return chunk == 0 || key / chunk == query / chunk;
+  }
+  std::int64_t chunk_;
+  std::vector<int> owners_;
+  int ranks_;
+};
+
+constexpr std::int64_t kLayers = 4, kBatches = kSequences / 2;
+/// Of a token in a step: keys and values of one head of 14, of two sequences, in every layer.
+constexpr double kBytes = 2 * 14 * 4 * 2 * kLayers * kBatches;
 
 /// What the segments of keys send in a step, as planned; nothing else travels in a dense model.
 TEST_F(Contexts, send_no_keys_where_blocks_are_whole_chunks) {
@@ -243,11 +314,27 @@ TEST_F(Contexts, send_no_keys_where_blocks_are_whole_chunks) {
   EXPECT_EQ(sent(length, chunk).bytes, 0);
   EXPECT_EQ(sent(length, chunk).times, 0);
   EXPECT_EQ(sent(2 * length, chunk).bytes, 0) << "two chunks a block";
-  const std::int64_t layers = 4, batches = kSequences / 2, width = 2 * 14;
-  const std::int64_t most = 2 * (length / (2 * ranks()) + 1);
-  const double each = static_cast<double>((ranks() - 1) * 2 * most * width * 4);
-  EXPECT_EQ(sent(length + ranks() + 1, chunk).bytes, 2 * layers * batches * each);
-  EXPECT_EQ(sent(length, 0).times, 2 * layers * batches);
+  EXPECT_EQ(sent(length, 0).times, 2 * kLayers * kBatches);
+}
+
+/// Of chunks that blocks part what they share, no more.
+TEST_F(Contexts, send_the_keys_that_others_see) {
+  for (const std::int64_t length : {37, 40, 64}) {
+    for (const std::int64_t chunk : {0, 1, 5, 11, 64}) {
+      SCOPED_TRACE(fmt::format("{} tokens, chunks of {}", length, chunk));
+      const Needed needed(length, chunk, ranks());
+      const auto sent = [&](const Keys& rotation) {
+        Keys keys{fmt::format("train.sequence_length={}", length), fmt::format("model.chunk_size={}", chunk)};
+        TrainSetup setup(job_of({.context = ranks(), .keys = rotation}, kDense, {keys, "none"}), *world_);
+        return row_exchanges(setup, Lane::tensor).bytes;
+      };
+      EXPECT_EQ(sent({}), kBytes * static_cast<double>(needed.most_of_all(false) + needed.most_of_all(true)));
+      std::int64_t in_ring = 0;
+      for (int round = 1; round < ranks(); ++round) in_ring += needed.most(round, 0);
+      for (int t = 1; t <= ranks() + 1; ++t) in_ring += needed.most(t < ranks() ? t : 0, std::max(0, t - 2));
+      EXPECT_EQ(sent(kRing), kBytes * static_cast<double>(in_ring));
+    }
+  }
 }
 
 /// The same of steps that are taken: what is in no walk and what is not posted alike.

@@ -52,6 +52,11 @@ const Layout kTensorOfShards{
     {"parallel.tensor=2", "parallel.data_shard=2", "parallel.expert=2", "checkpoint.files=one"}};
 const Layout kWideTensor{"tensor4", 4, {"parallel.tensor=4", "parallel.expert=4"}};
 
+const Layout kContext{"context", 2, {"parallel.context=2", "parallel.expert=2"}};
+const Layout kContextInRing{
+    "ring", 3, {"parallel.context=3", "parallel.rotate=ring", "checkpoint.files=one"}};
+const Layout kContextOfTensor{"context-tensor", 4, {"parallel.context=2", "parallel.tensor=2"}};
+
 class LayoutChange : public JobTest {
  protected:
   void SetUp() override {
@@ -126,6 +131,19 @@ TEST_F(LayoutChange, TensorRanksGoOnFromEveryLayoutAndItFromThem) {
   expect_to_go_on(kWideTensor, kTensorOfShards, undisturbed);
   expect_to_go_on(kTensorOfShards, kPipelineOfExperts, undisturbed);
   expect_to_go_on(kPipelineOfExperts, kTensorOfShards, undisturbed);
+}
+
+TEST_F(LayoutChange, ContextRanksGoOnFromEveryLayoutAndItFromThem) {
+  succeed(steps("undisturbed", kOne, 4));
+  const auto undisturbed = read_metrics(file("undisturbed"));
+  for (const Layout& layout : {kOne, kContext, kContextInRing, kContextOfTensor, kHybrid})
+    succeed(steps(layout.name, layout, 2));
+  expect_to_go_on(kOne, kContext, undisturbed);
+  expect_to_go_on(kContext, kOne, undisturbed);
+  expect_to_go_on(kContext, kContextInRing, undisturbed);
+  expect_to_go_on(kContextInRing, kContextOfTensor, undisturbed);
+  expect_to_go_on(kContextOfTensor, kHybrid, undisturbed);
+  expect_to_go_on(kHybrid, kContextInRing, undisturbed);
 }
 
 /// A table that is summed by rows is cut between rows, and in no other layout.

@@ -186,6 +186,11 @@ const Mistake kMistakes[] = {
      {"parallel.async_tensor=true"},
      "parallel.async_tensor=true with parallel.tensor=1 (no rows are gathered between ranks). Leave it out, "
      "or set parallel.tensor?"},
+    {"RingWithoutContextRanks",
+     2,
+     {"parallel.rotate=ring"},
+     "parallel.rotate=ring with parallel.context=1 (no keys travel between ranks). Leave it out, or set "
+     "parallel.context?"},
     {"NoMicrobatches",
      2,
      {"parallel.microbatches=0"},

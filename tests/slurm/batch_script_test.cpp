@@ -119,6 +119,28 @@ TEST_F(BatchScript, ARestartThatSavedNothingIsTheLast) {
   EXPECT_FALSE(slurm_.requeued());
 }
 
+TEST_F(BatchScript, ARestartThatDiesBeforeItsFirstStepIsStartedAgainOnce) {
+  save(4);
+  spill(run_ + "/attempts.txt", "t 4711 0 none\n");
+  const Outcome first = start("kill -SEGV $BASHPID", 1);
+  EXPECT_TRUE(slurm_.requeued()) << first.err;
+  EXPECT_THAT(first.err,
+              HasSubstr("a rank died of signal 11 before the first step, although the run has begun before: "
+                        "to be started again"));
+  EXPECT_THAT(slurp(run_ + "/failed-nodes.txt"), HasSubstr(" n2 part of a start that ended with 139\n"));
+
+  EXPECT_TRUE(ended_with(start("kill -SEGV $BASHPID", 2), 139)) << "twice in a row";
+  EXPECT_FALSE(slurm_.requeued());
+}
+
+TEST_F(BatchScript, ARestartThatDiesBehindItsFirstStepIsNot) {
+  save(4);
+  spill(run_ + "/attempts.txt", "t 4711 0 none\n");
+  EXPECT_TRUE(
+      ended_with(start("sleep 0.1; touch '" + run_ + "/heartbeat.json'; kill -SEGV $BASHPID", 1), 139));
+  EXPECT_FALSE(slurm_.requeued());
+}
+
 TEST_F(BatchScript, ARestartThatSavedGoesOn) {
   save(4);
   start(saves(6, 75), 1);

@@ -98,7 +98,8 @@ class SlurmCycle : public JobTest {
     EXPECT_TRUE(has_state(id, "COMPLETED")) << log("stopped");
 
     ASSERT_TRUE(ended_with(run(train(file("job.yaml"), "undisturbed", 4, steps)), 0));
-    EXPECT_EQ(lab_->field(id, "Restarts"), "1");
+    // Open MPI has been seen to die in the start of a restart, which is then started again.
+    EXPECT_THAT(lab_->field(id, "Restarts"), ::testing::AnyOf("1", "2")) << log("stopped");
     EXPECT_THAT(log("stopped"), HasSubstr("signal 10 asked to stop: leaving after step "));
     EXPECT_THAT(log("stopped"), HasSubstr("resumed at step "));
     for (const char* key : {"step", "loss", "grad_norm"})

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 
 #include "caravan/host.hpp"
 #include "caravan/layer.hpp"
@@ -36,6 +37,11 @@ class ContextRows {
   /// have there; the others are lost.
   void take_apart(Device& device, const BatchShape& shape, TensorView whole, TensorView memory) const;
   Ticket post_sum(TensorView memory) const;
+  /// Rows of some to some, so many to and from each rank.
+  Ticket post_parcels(TensorView sent, std::span<const std::int64_t> counts_sent, TensorView received,
+                      std::span<const std::int64_t> counts_received) const {
+    return ranks_->tensors.post_all_to_all_v(sent, counts_sent, received, counts_received);
+  }
   void wait(Ticket& ticket) const { ranks_->tensors.wait(ticket); }
   /// What one of both sends from this rank.
   double sent_bytes(const BatchShape& shape, std::int64_t width) const;

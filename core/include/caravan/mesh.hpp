@@ -63,6 +63,7 @@ struct MeshDegrees {
   int ep = 1;             ///< expert parallel: takes ranks of dp_shard and cp, and with etp = 1 of tp too
   int etp = 1;            ///< tensor parallel inside an expert: 1 or tp
   bool async_tp = false;  ///< products of own rows run while those of other tensor ranks are gathered
+  bool cp_ring = false;   ///< keys of context ranks travel one rank after the other, not all at once
 };
 
 /// Rank arithmetic of a mesh of any size, without communication.

@@ -21,7 +21,8 @@ inline constexpr std::string_view kDroppedRows = "dropped_rows";  ///< choices b
 inline constexpr std::string_view kDroppedShare = "dropped_share";       ///< of all choices of experts
 inline constexpr std::string_view kExpertRowsSent = "expert_rows_sent";  ///< by that rank, to itself included
 inline constexpr std::string_view kExpertRowsReceivedMost = "expert_rows_received_most";
-inline constexpr std::string_view kExpertRankImbalance = "expert_rank_imbalance";  ///< the one by the other
+inline constexpr std::string_view kExpertRankImbalance =
+    "expert_rank_imbalance";  ///< the latter by even routing's
 inline constexpr std::string_view kGradNorm = "grad_norm";
 inline constexpr std::string_view kLearningRate = "learning_rate";
 inline constexpr std::string_view kStepSeconds = "step_s";

@@ -16,6 +16,14 @@ namespace {
 
 using Heads = Array<float, 4>;
 
+constexpr double kNothing = -std::numeric_limits<double>::infinity();
+
+/// ln(exp a + exp b)
+double sum_of_logs(double a, double b) {
+  const double largest = std::max(a, b);
+  return largest == kNothing ? kNothing : largest + std::log(std::exp(a - largest) + std::exp(b - largest));
+}
+
 struct Row {
   std::int64_t b, head, i;  ///< sequence, query head, query
 };
@@ -55,22 +63,22 @@ class Scores {
     return !query_documents_ || query_documents_(row.b, row.i) == key_documents_(row.b, j);
   }
 
-  /// Softmax over the visible keys, 0 elsewhere; returns ln Σ exp of the scaled scores, −∞ when no key is
-  /// visible.
-  double softmax(const Row& row, std::vector<double>& probabilities) const {
+  /// ln Σ exp of the scaled scores, −∞ when no key is visible.
+  double log_sum_exp(const Row& row) const {
     const std::int64_t keys = k.extent(1);
-    double largest = -std::numeric_limits<double>::infinity(), total = 0;
+    double largest = kNothing, total = 0;
     for (std::int64_t j = 0; j < keys; ++j) {
-      if (visible(row, j)) largest = std::max(largest, probabilities[j] = score(row, j));
+      if (visible(row, j)) largest = std::max(largest, score(row, j));
     }
     for (std::int64_t j = 0; j < keys; ++j) {
-      probabilities[j] = visible(row, j) ? std::exp(probabilities[j] - largest) : 0;
-      total += probabilities[j];
-    }
-    if (total > 0) {
-      for (double& probability : probabilities) probability /= total;
+      if (visible(row, j)) total += std::exp(score(row, j) - largest);
     }
     return largest + std::log(total);
+  }
+
+  /// exp(score − lse) of the visible keys, 0 elsewhere.
+  void probabilities(const Row& row, double lse, std::vector<double>& p) const {
+    for (std::int64_t j = 0; j < k.extent(1); ++j) p[j] = visible(row, j) ? std::exp(score(row, j) - lse) : 0;
   }
 
   /// 0 or 1/(1−p) of probability j.
@@ -119,24 +127,35 @@ void ReferenceOps::attention_forward(const AttentionForward& args) {
   std::vector<double> p(keys);
 
   for_each_row(s.q, [&](const Row& row) {
-    lse(row.b, row.head, row.i) = static_cast<float>(s.softmax(row, p));
+    const double before = args.adds ? double{lse(row.b, row.head, row.i)} : kNothing;
+    const double all = sum_of_logs(before, s.log_sum_exp(row));
+    const double share = before == kNothing ? 0 : std::exp(before - all);
+    lse(row.b, row.head, row.i) = static_cast<float>(all);
+    s.probabilities(row, all, p);
     for (std::int64_t j = 0; j < keys; ++j) {
       if (p[j] > 0) p[j] *= s.kept(row, j);
     }
     for (std::int64_t d = 0; d < out.extent(3); ++d) {
+      const double others = share > 0 ? share * out(row.b, row.i, row.head, d) : 0;
       out(row.b, row.i, row.head, d) = static_cast<float>(
-          sum(keys, [&](std::int64_t j) { return p[j] * s.v(row.b, j, s.kv_head(row.head), d); }));
+          others + sum(keys, [&](std::int64_t j) { return p[j] * s.v(row.b, j, s.kv_head(row.head), d); }));
     }
   });
 }
 
 namespace {
 
-/// Sums of dk or dv in double; rounded once at the end.
+/// Sums of gradients in double; rounded once at the end.
 class GradientSum {
  public:
   explicit GradientSum(const Heads& to)
       : to_(to), sums_(to.extent(0) * to.extent(1) * to.extent(2) * to.extent(3)) {}
+  void start_with_what_is_there() {
+    for_each_row(to_, [&](const Row& row) {
+      for (std::int64_t d = 0; d < to_.extent(3); ++d)
+        (*this)(row.b, row.i, row.head, d) = to_(row.b, row.i, row.head, d);
+    });
+  }
 
   double& operator()(std::int64_t b, std::int64_t j, std::int64_t g, std::int64_t d) {
     return sums_[((b * to_.extent(1) + j) * to_.extent(2) + g) * to_.extent(3) + d];
@@ -160,23 +179,27 @@ void ReferenceOps::attention_backward(const AttentionBackward& args) {
   const Call call("attention_backward");
   const Scores s(call, args);
   const auto dout = call.array<float, 4>("dout", args.dout, s.q.extents);
+  const auto out = call.array<float, 4>("out", args.out, s.q.extents);
+  const auto lse = call.f32_array<3>("lse", args.lse, {s.q.extent(0), s.q.extent(2), s.q.extent(1)});
   GradientSum dq(call.array<float, 4>("dq", args.dq, s.q.extents));
   GradientSum dk(call.array<float, 4>("dk", args.dk, s.k.extents));
   GradientSum dv(call.array<float, 4>("dv", args.dv, s.v.extents));
   const std::int64_t keys = s.k.extent(1), width = s.q.extent(3);
   std::vector<double> p(keys), dp(keys);
+  if (args.adds) dq.start_with_what_is_there();
 
   for_each_row(s.q, [&](const Row& row) {
     const auto [b, head, i] = row;
     const std::int64_t g = s.kv_head(head);
-    s.softmax(row, p);
+    s.probabilities(row, lse(b, head, i), p);
     for (std::int64_t j = 0; j < keys; ++j) {
       const double kept = p[j] > 0 ? s.kept(row, j) : 0;
       dp[j] =
           kept * sum(width, [&](std::int64_t d) { return double{dout(b, i, head, d)} * s.v(b, j, g, d); });
       for (std::int64_t d = 0; d < width; ++d) dv(b, j, g, d) += kept * p[j] * dout(b, i, head, d);
     }
-    const double mean = sum(keys, [&](std::int64_t j) { return p[j] * dp[j]; });
+    const double mean =
+        sum(width, [&](std::int64_t d) { return double{dout(b, i, head, d)} * out(b, i, head, d); });
     for (std::int64_t j = 0; j < keys; ++j) {
       const double dscore = args.scale * p[j] * (dp[j] - mean);
       for (std::int64_t d = 0; d < width; ++d) {

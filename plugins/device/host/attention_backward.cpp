@@ -208,7 +208,7 @@ void BackwardGroup::run_head(std::int64_t head) {
   for (which.first = 0; which.first < call_.queries; which.first += kQueries) {
     const std::int64_t at = which.first * call_.padded_width;
     transpose_back(q_.dq_t + at, call_.padded_width, factors, q_.q_rows + at);
-    unpack_queries(call_, q_.q_rows + at, which, views_.dq);
+    (call_.adds ? add_queries : unpack_queries)(call_, q_.q_rows + at, which, views_.dq);
   }
 }
 

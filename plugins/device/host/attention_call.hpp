@@ -30,10 +30,11 @@ struct AttentionCall {
   Rows<std::int32_t> query_documents, key_documents;
   AttentionDropout dropout;
   float scale;
+  bool adds;
 
   template <class Args>
   AttentionCall(const Call& call, const Args& args)
-      : mask(args.mask), dropout(args.dropout), scale(args.scale) {
+      : mask(args.mask), dropout(args.dropout), scale(args.scale), adds(args.adds) {
     take(call, {args.q, args.k, args.v, args.lse});
   }
   std::int64_t heads_per_kv() const { return heads / kv_heads; }

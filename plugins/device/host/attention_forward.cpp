@@ -135,7 +135,25 @@ void bounded_tile(const AttentionCall& call, const BlockMask& mask, std::int64_t
   }
 }
 
-void finish(const AttentionCall& call, const QueryRows& which, const HeadRows& out, ForwardBlock& block) {
+/// What one query is multiplied by: the sums of these keys, and what is there of others.
+struct Shares {
+  float own, others;
+};
+
+/// lse becomes that of both.
+Shares merge(float own_sum, float own_shift, float& lse) {
+  constexpr float kNothing = -std::numeric_limits<float>::infinity();
+  const float own = own_sum == 0 ? kNothing : (own_shift + std::log2(own_sum)) * kLn2;
+  const float largest = std::max(own, lse);
+  if (largest == kNothing) return {0, 1};
+  const float both = largest + std::log(std::exp(own - largest) + std::exp(lse - largest));
+  const Shares shares{own == kNothing ? 0 : std::exp(own - both) / own_sum, std::exp(lse - both)};
+  lse = both;
+  return shares;
+}
+
+/// Of all keys, `out` and lse are replaced.
+void finish_all(const AttentionCall& call, const QueryRows& which, const HeadRows& out, ForwardBlock& block) {
   alignas(64) float factors[kQueries];
   float* lse = call.lse_row(which.sequence, which.head);
   for (int lane = 0; lane < kQueries; ++lane) {
@@ -148,6 +166,22 @@ void finish(const AttentionCall& call, const QueryRows& which, const HeadRows& o
   }
   transpose_back(block.out_t, call.padded_width, factors, block.rows);
   unpack_queries(call, block.rows, which, out);
+}
+
+/// Of further keys, they are merged with.
+void finish_more(const AttentionCall& call, const QueryRows& which, const HeadRows& out,
+                 ForwardBlock& block) {
+  alignas(64) float factors[kQueries] = {};
+  float* lse = call.lse_row(which.sequence, which.head);
+  for (int lane = 0; lane < kQueries && which.first + lane < call.queries; ++lane) {
+    const std::int64_t query = which.first + lane;
+    const Shares shares =
+        merge(block.sum[lane / kLanes][lane % kLanes], block.shift[lane / kLanes][lane % kLanes], lse[query]);
+    factors[lane] = shares.own;
+    Line(out.row(which.sequence, query, which.head), call.width) *= shares.others;
+  }
+  transpose_back(block.out_t, call.padded_width, factors, block.rows);
+  add_queries(call, block.rows, which, out);
 }
 
 void forward_block(const AttentionCall& call, const QueryRows& which, float largest_key,
@@ -176,7 +210,7 @@ void HostOps::attention_forward(const AttentionForward& args) {
   const Call check("attention_forward");
   const AttentionCall call(check, args);
   const HeadRows out = head_rows(check, "out", args.out, {call.batch, call.queries, call.heads, call.width});
-  if (call.queries <= kSingleQueries && call.dropout.probability == 0)
+  if (call.queries <= kSingleQueries && call.dropout.probability == 0 && !call.adds)
     return attention_single(call, out, workspaces_);
   const auto keys = static_cast<std::size_t>(panels_size(call));
   const auto queries = static_cast<std::size_t>(call.padded_width * kQueries);
@@ -201,7 +235,7 @@ void HostOps::attention_forward(const AttentionForward& args) {
       for (std::int64_t first = 0; first < call.queries; first += kQueries) {
         const QueryRows which{b, head, first};
         forward_block(call, which, largest_key, block);
-        finish(call, which, out, block);
+        (call.adds ? finish_more : finish_all)(call, which, out, block);
       }
     }
   });

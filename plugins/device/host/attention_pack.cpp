@@ -132,4 +132,12 @@ void unpack_queries(const AttentionCall& call, const float* rows, const QueryRow
   }
 }
 
+void add_queries(const AttentionCall& call, const float* rows, const QueryRows& which, const HeadRows& to) {
+  const std::int64_t count = std::min<std::int64_t>(kQueries, call.queries - which.first);
+  for (std::int64_t i = 0; i < count; ++i) {
+    float* row = to.row(which.sequence, which.first + i, which.head);
+    for (std::int64_t d = 0; d < call.width; ++d) row[d] += rows[i * call.padded_width + d];
+  }
+}
+
 }  // namespace caravan::host

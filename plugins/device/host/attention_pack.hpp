@@ -37,5 +37,7 @@ void transpose_queries(const float* rows, std::int64_t width, float factor, floa
 void transpose_back(const float* from, std::int64_t width, const float* factors, float* rows);
 /// The inverse of pack_queries.
 void unpack_queries(const AttentionCall& call, const float* rows, const QueryRows& which, const HeadRows& to);
+/// The same rows, added to what is there.
+void add_queries(const AttentionCall& call, const float* rows, const QueryRows& which, const HeadRows& to);
 
 }  // namespace caravan::host

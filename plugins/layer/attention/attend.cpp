@@ -46,11 +46,11 @@ AttentionDropout AttentionLayer::attention_dropout(const Run& run) const {
           run.token_map.first_sample, run.token_map.global_length, heads_.first};
 }
 
-AttentionMask AttentionLayer::mask(const Run& run, const QueryBlock& block) const {
-  AttentionMask mask{block.queries.begin, block.keys.begin, options_.chunk, {}, {}};
+AttentionMask AttentionLayer::mask(const Run& run, const Crossing& which) const {
+  AttentionMask mask{which.queries.begin, which.keys.begin, options_.chunk, {}, {}};
   if (run.documents.empty()) return mask;
-  mask.query_documents = run.documents.slice(1, block.queries.begin, block.queries.end);
-  mask.key_documents = run.documents.slice(1, block.keys.begin, block.keys.end);
+  mask.query_documents = run.documents.slice(1, which.queries.begin, which.queries.end);
+  mask.key_documents = run.documents.slice(1, which.keys.begin, which.keys.end);
   return mask;
 }
 
@@ -62,60 +62,81 @@ AttentionLayer::KeyRows AttentionLayer::key_rows(TensorView rows, std::int64_t l
   return {heads(0), heads(heads_.keys)};
 }
 
-/// Of the rank's own tokens, `own` being rows as those of qkv.
-AttentionLayer::KeyRows AttentionLayer::own_keys(const Run& run, TensorView own,
-                                                 const QueryBlock& block) const {
-  return key_rows(keys_and_values(own), run.shape.length, block.rows());
-}
-
-AttentionForward AttentionLayer::arguments(const Run& run, const Frame& frame,
-                                           const QueryBlock& block) const {
-  const auto [first, end] = block.rows();
-  const TensorView qkv = frame[qkv_entry_];
-  const KeyRows keys = context_.travel(run.shape)
-                           ? key_rows(context_.whole(frame), run.shape.sequence_length(), block.keys)
-                           : own_keys(run, qkv, block);
-  return {queries(run, qkv).slice(1, first, end),
+AttentionForward AttentionLayer::arguments(const Run& run, const Frame& frame, const Block& block,
+                                           const KeyBlock& from, const Crossing& which) const {
+  const auto [first, end] = block.rows(which.queries);
+  const KeyRows keys = key_rows(from.rows, from.length, from.block.rows(which.keys));
+  return {queries(run, frame[qkv_entry_]).slice(1, first, end),
           keys.keys,
           keys.values,
           queries(run, frame[attended_]).slice(1, first, end),
           frame[lse_].slice(2, first, end),
-          mask(run, block),
+          mask(run, which),
           attention_dropout(run),
-          scale()};
+          scale(),
+          false};
 }
 
-void AttentionLayer::attend_to_blocks(Run& run, Frame& frame) const {
-  for (const QueryBlock& block : context_.blocks(run))
-    if (!block.empty()) run.ops.attention_forward(arguments(run, frame, block));
+void AttentionLayer::attend_to(Run& run, Frame& frame, const Block& block, const KeyBlock& keys,
+                               bool adds) const {
+  const Crossing which = crossing(block.positions, keys.block.positions, options_.chunk);
+  if (which.empty()) return;
+  AttentionForward forward = arguments(run, frame, block, keys, which);
+  forward.adds = adds;
+  run.ops.attention_forward(forward);
 }
 
-void AttentionLayer::differentiate(Run& run, Frame& frame, const QueryBlock& block,
-                                   const KeyRows& gradient) const {
-  const AttentionForward forward = arguments(run, frame, block);
-  const auto [first, end] = block.rows();
+/// A block's own keys first: each of its queries sees one of them, so that out and lse are written.
+void AttentionLayer::attend_to_own(Run& run, Frame& frame) const {
+  const auto [earlier, later] = context_.shares().blocks(run.shape, context_.shares().rank());
+  for (const Block& block : {earlier, later})
+    attend_to(run, frame, block, context_.own(run, frame, block), false);
+  attend_to(run, frame, later, context_.own(run, frame, earlier), true);
+}
+
+void AttentionLayer::attend_to_round(Run& run, Frame& frame, int round) const {
+  const auto blocks = context_.shares().blocks(run.shape, context_.shares().rank());
+  context_.for_each_of(run, frame, round, ContextKeys::When::forward, [&](const KeyBlock& keys) {
+    for (const Block& block : blocks) attend_to(run, frame, block, keys, true);
+  });
+}
+
+bool AttentionLayer::differentiate(Run& run, Frame& frame, const Block& block, const KeyBlock& keys,
+                                   Sums sums) const {
+  const Crossing which = crossing(block.positions, keys.block.positions, options_.chunk);
+  if (which.empty()) return false;
+  const AttentionForward forward = arguments(run, frame, block, keys, which);
+  const auto [first, end] = block.rows(which.queries);
+  const TensorView sum = sums.keys ? context_.start_sum(frame, run, which.keys) : TensorView();
+  const KeyRows gradient = sums.keys ? key_rows(sum, which.keys.size(), {0, which.keys.size()})
+                                     : key_rows(keys.gradients, keys.length, keys.block.rows(which.keys));
   run.ops.attention_backward({forward.q, forward.k, forward.v, forward.out, forward.lse,
                               queries(run, frame[dattended_]).slice(1, first, end),
                               queries(run, frame[dqkv_]).slice(1, first, end), gradient.keys, gradient.values,
-                              forward.mask, forward.dropout, forward.scale});
+                              forward.mask, forward.dropout, forward.scale, sums.queries});
+  if (sums.keys) context_.add_to(run, keys, which.keys, sum);
+  return true;
 }
 
-/// The later block first: it sees more keys, and least is cleared and added.
-void AttentionLayer::differentiate_blocks(Run& run, Frame& frame) const {
-  const auto [earlier, later] = context_.blocks(run);
-  if (!context_.travel(run.shape)) {
-    for (const QueryBlock& block : {earlier, later})
-      if (!block.empty()) differentiate(run, frame, block, own_keys(run, frame[dqkv_], block));
-    return;
-  }
-  using Gradient = ContextKeys::Gradient;
-  for (const auto& [block, which] :
-       {std::pair(later, Gradient::first), std::pair(earlier, Gradient::added)}) {
-    const TensorView gradient = context_.start_gradient(run, frame, block, which);
-    differentiate(run, frame, block, key_rows(gradient, run.shape.sequence_length(), block.keys));
-  }
-  context_.add_gradient(run, frame, earlier);
-  context_.send_gradient(run, frame);
+void AttentionLayer::differentiate_own(Run& run, Frame& frame) const {
+  for (const Block& block : context_.shares().blocks(run.shape, context_.shares().rank()))
+    differentiate(run, frame, block, context_.own(run, frame, block), {});
+}
+
+void AttentionLayer::differentiate_between(Run& run, Frame& frame) const {
+  const auto [earlier, later] = context_.shares().blocks(run.shape, context_.shares().rank());
+  differentiate(run, frame, later, context_.own(run, frame, earlier), {true, true});
+}
+
+/// Of a rank's two blocks of queries the first that sees keys of a block sees all that came, and writes their
+/// gradients.
+void AttentionLayer::differentiate_round(Run& run, Frame& frame, int round) const {
+  const auto blocks = context_.shares().blocks(run.shape, context_.shares().rank());
+  context_.for_each_of(run, frame, round, ContextKeys::When::backward, [&](const KeyBlock& keys) {
+    bool is_written = false;
+    for (const Block& block : blocks)
+      if (differentiate(run, frame, block, keys, {true, is_written})) is_written = true;
+  });
 }
 
 // Keys and values of a position are neighbours in a row of qkv and stay so in the cache. A chunked layer's
@@ -128,7 +149,8 @@ void AttentionLayer::attend_cached(Run& run, Frame& frame) const {
   CARAVAN_CHECK(at + length <= cache.extent(0), Error,
                 "a piece of " + std::to_string(length) + " tokens at position " + std::to_string(first) +
                     " (leaves its chunk or the cache of " + std::to_string(cache.extent(0)) + " positions)");
-  run.device.copy_rows(Lane::compute, cache.rows(at, at + length), keys_and_values(qkv));
+  run.device.copy_rows(Lane::compute, cache.rows(at, at + length),
+                       qkv.slice(1, key_columns().begin, key_columns().end));
   const KeyRows cached = key_rows(cache.rows(0, at + length), at + length, {0, at + length});
   run.ops.attention_forward({queries(run, qkv),
                              cached.keys,

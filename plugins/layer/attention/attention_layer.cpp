@@ -54,13 +54,8 @@ AttentionLayer::AttentionLayer(const Host& host, const Config& config)
           {&AttentionLayer::project, &AttentionLayer::project_backward, &AttentionLayer::project_weight}),
       attend_segment_(
           *this, "attention",
-          {&AttentionLayer::attend, &AttentionLayer::attend_backward, &AttentionLayer::attend_weight}),
-      queries_(*this, Segment::Directions::forward, &AttentionLayer::project_queries),
-      queries_backward_(*this, Segment::Directions::backward, &AttentionLayer::project_queries_backward),
-      segments_(around_.around(context_.has_ranks()
-                                   ? std::vector<Segment*>{&project_segment_, &queries_backward_,
-                                                           &context_.segment(), &queries_, &attend_segment_}
-                                   : std::vector<Segment*>{&segment_},
+          {&AttentionLayer::attend_last, &AttentionLayer::begin_backward, &AttentionLayer::attend_weight}),
+      segments_(around_.around(context_.has_ranks() ? context_segments() : std::vector<Segment*>{&segment_},
                                {&in_, &out_})),
       parameters_{&around_.norm_weight(), &qkv_, &output_} {
   qkv_.replaces_gradient();
@@ -105,14 +100,13 @@ void AttentionLayer::plan(const BatchShape& shape, StashPlan& plan) {
   dqkv_ = plan.add("qkv.gradient", shape.compute, {tokens, heads_.width()}, Lifetime::backward_weight);
   cache_ =
       plan.add("cache", shape.compute, {capacity(shape), 2 * heads_.keys * heads_.dim}, Lifetime::session);
-  context_.plan(shape, plan);
+  context_.plan(shape, plan, {qkv_entry_, dqkv_, key_columns()});
 }
 
 void AttentionLayer::project(Run& run, Frame& frame) {
   around_.begin(run, frame);
   in_.rest(run, frame);
   prepare_heads(run, frame, travelling(run.shape));
-  context_.send(run, frame, keys_and_values(frame[qkv_entry_]));
 }
 
 void AttentionLayer::project_in(Run& run, Frame& frame, RowRange rows) {
@@ -168,21 +162,23 @@ void AttentionLayer::differentiate_heads(Run& run, Frame& frame, Part part) {
 }
 
 void AttentionLayer::attend(Run& run, Frame& frame) {
-  context_.receive(run, frame);
   if (run.shape.phase == Phase::decode)
     attend_cached(run, frame);
   else if (run.makes(frame, attended_))
-    attend_to_blocks(run, frame);
+    attend_to_own(run, frame);
+  put_out(run, frame);
+}
+
+void AttentionLayer::put_out(Run& run, Frame& frame) {
   if (run.makes_output(frame))
     run.ops.linear_forward(
         {frame[attended_], output_.weight, {}, around_.residual(run, frame), around_.output(run, frame)});
   around_.end(run, frame);
 }
 
-void AttentionLayer::attend_backward(Run& run, Frame& frame) {
+void AttentionLayer::begin_backward(Run& run, Frame& frame) {
   around_.begin_backward(run, frame);
   out_.rest(run, frame);
-  differentiate_blocks(run, frame);
 }
 
 void AttentionLayer::attend_out_backward(Run& run, Frame& frame, RowRange rows) {
@@ -190,12 +186,8 @@ void AttentionLayer::attend_out_backward(Run& run, Frame& frame, RowRange rows) 
   run.ops.linear_backward_input({gradient, output_.weight, rows.of(frame[dattended_])});
 }
 
-void AttentionLayer::project_queries_backward(Run& run, Frame& frame) {
-  if (context_.travel(run.shape)) differentiate_heads(run, frame, Part::queries);
-}
-
 void AttentionLayer::project_backward(Run& run, Frame& frame) {
-  context_.receive_gradient(run, frame, keys_and_values(frame[dqkv_]));
+  finish_keys(run, frame);
   differentiate_heads(run, frame, travelling(run.shape));
   around_.end_backward(run, frame);
 }
@@ -216,7 +208,8 @@ void AttentionLayer::forward(Run& run, Frame& frame) {
 }
 
 void AttentionLayer::backward_input(Run& run, Frame& frame) {
-  attend_backward(run, frame);
+  begin_backward(run, frame);
+  differentiate_own(run, frame);
   project_backward(run, frame);
 }
 

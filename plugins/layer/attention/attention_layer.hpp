@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cmath>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,7 @@ namespace caravan::attention {
 
 /// y = x + dropout(Wo·attention(rope(Wqkv·norm(x)))). Causal, whole or in chunks, within documents; grouped
 /// queries; rotation or none; norm of queries and keys; temperature. Tensor ranks divide the heads. Context
-/// ranks divide the sequences: there the layer is three segments, between which keys and values travel. In
+/// ranks divide the sequences: there the layer is several segments, between which keys and values travel. In
 /// decoding, keys and values of earlier positions stand in session entries; a chunked layer keeps one chunk.
 class AttentionLayer final : public Layer {
  public:
@@ -38,23 +39,10 @@ class AttentionLayer final : public Layer {
   void forward(Run& run, Frame& frame);
   void backward_input(Run& run, Frame& frame);
   void backward_weight(Run& run, Frame& frame);
-  /// Between the post of keys, or of their gradients, and what waits for it: queries, which do not travel.
-  class Queries final : public Segment {
-   public:
-    using Step = void (AttentionLayer::*)(Run&, Frame&);
-    Queries(AttentionLayer& layer, Directions directions, Step step)
-        : layer_(layer), directions_(directions), step_(step) {}
-    std::string_view name() const override { return "queries"; }
-    Directions directions() const override { return directions_; }
-    bool needs_pending(Lane) const override { return false; }
-    void forward(Run& run, Frame& frame) override { (layer_.*step_)(run, frame); }
-    void backward_input(Run& run, Frame& frame) override { (layer_.*step_)(run, frame); }
-
-   private:
-    AttentionLayer& layer_;
-    Directions directions_;
-    Step step_;
-  };
+  class Turn;
+  std::vector<Segment*> context_segments();
+  void add_backward_turns(std::vector<Segment*>& segments);
+  Segment* turn(Turn turn);
   enum class Part { all, queries, keys };  ///< of the heads of qkv; keys with their values
   /// Where the part is in qkv and its weight, and how it is prepared.
   struct PartOfHeads {
@@ -68,14 +56,21 @@ class AttentionLayer final : public Layer {
   void prepare_heads(Run& run, Frame& frame, Part part);
   void differentiate_heads(Run& run, Frame& frame, Part part);
   void project_queries(Run& run, Frame& frame);
-  void project_queries_backward(Run& run, Frame& frame);
-  // The same on context ranks: before the keys travel and behind it.
+  // The same on context ranks: before keys travel, and behind it.
   void project(Run& run, Frame& frame);
   void project_in(Run& run, Frame& frame, RowRange rows);
   void project_backward(Run& run, Frame& frame);
   void project_weight(Run& run, Frame& frame);
   void attend(Run& run, Frame& frame);
-  void attend_backward(Run& run, Frame& frame);
+  void attend_first(Run& run, Frame& frame, int);
+  void attend_again(Run& run, Frame& frame, int round);
+  void attend_last(Run& run, Frame& frame);
+  void put_out(Run& run, Frame& frame);
+  void begin_backward(Run& run, Frame& frame);
+  void own_backward(Run& run, Frame& frame, int);
+  void round_backward(Run& run, Frame& frame, int round);
+  void queries_backward(Run& run, Frame& frame, int);
+  void finish_keys(Run& run, Frame& frame);
   void attend_out_backward(Run& run, Frame& frame, RowRange rows);
   void attend_weight(Run& run, Frame& frame);
 
@@ -83,23 +78,31 @@ class AttentionLayer final : public Layer {
   struct KeyRows {
     TensorView keys, values;
   };
-  void attend_to_blocks(Run& run, Frame& frame) const;
+  void attend_to(Run& run, Frame& frame, const Block& block, const KeyBlock& keys, bool adds) const;
+  /// Of this rank's blocks each to its own keys, then the later one to those of the earlier.
+  void attend_to_own(Run& run, Frame& frame) const;
+  void attend_to_round(Run& run, Frame& frame, int round) const;
   void attend_cached(Run& run, Frame& frame) const;
-  void differentiate(Run& run, Frame& frame, const QueryBlock& block, const KeyRows& gradient) const;
-  void differentiate_blocks(Run& run, Frame& frame) const;
-  AttentionForward arguments(const Run& run, const Frame& frame, const QueryBlock& block) const;
-  AttentionMask mask(const Run& run, const QueryBlock& block) const;
+  /// Whether gradients of queries and of keys are there already, and are added to.
+  struct Sums {
+    bool queries = false, keys = false;
+  };
+  /// False: the queries see none of the keys.
+  bool differentiate(Run& run, Frame& frame, const Block& block, const KeyBlock& keys, Sums sums) const;
+  void differentiate_own(Run& run, Frame& frame) const;
+  void differentiate_between(Run& run, Frame& frame) const;
+  void differentiate_round(Run& run, Frame& frame, int round) const;
+  AttentionForward arguments(const Run& run, const Frame& frame, const Block& block, const KeyBlock& from,
+                             const Crossing& which) const;
+  AttentionMask mask(const Run& run, const Crossing& which) const;
   QkPrepare how(const Run& run) const;
   std::int64_t capacity(const BatchShape& shape) const;
   /// Of `rows`, [B·length, 2·G·D], those of [which.begin, which.end) of each sequence.
   KeyRows key_rows(TensorView rows, std::int64_t length, PositionRange which) const;
-  KeyRows own_keys(const Run& run, TensorView own, const QueryBlock& block) const;
   /// The first heads of rows [T, …] of this rank's tokens, [B, S, A, D].
   TensorView queries(const Run& run, TensorView rows) const;
   /// Keys and values of a row are neighbours.
-  TensorView keys_and_values(TensorView rows) const {
-    return rows.slice(1, heads_.queries * heads_.dim, heads_.width());
-  }
+  RowRange key_columns() const { return {heads_.queries * heads_.dim, heads_.width()}; }
   AttentionDropout attention_dropout(const Run& run) const;
   float scale() const { return 1 / std::sqrt(static_cast<float>(options_.head_dim)); }
 
@@ -116,7 +119,7 @@ class AttentionLayer final : public Layer {
   ContextKeys context_;
   SplitProduct<AttentionLayer> in_, out_;
   SegmentOf<AttentionLayer> segment_, project_segment_, attend_segment_;
-  Queries queries_, queries_backward_;
+  std::vector<std::unique_ptr<Segment>> turns_;
   std::vector<Segment*> segments_;
   std::vector<Parameter*> parameters_;
 };

@@ -1,110 +1,229 @@
 #include "plugins/layer/attention/context_keys.hpp"
 
-#include <string>
+#include <algorithm>
 
 #include "caravan/check.hpp"
 
 namespace caravan::attention {
+namespace {
+
+std::vector<std::int64_t> counts_of(const std::vector<Parcel>& parcels) {
+  std::vector<std::int64_t> counts;
+  for (const Parcel& parcel : parcels) counts.push_back(parcel.rows());
+  return counts;
+}
+
+/// [rows, W]; of an entry without rows, which has no width either, none.
+TensorView all_rows_in(TensorView memory, const std::vector<Parcel>& parcels, TensorView none) {
+  return memory.empty() ? none : memory.rows(0, rows_of(parcels));
+}
+
+TensorView keys_in(TensorView memory, const Parcel& parcel) {
+  return memory.rows(parcel.first, parcel.first + parcel.keys);
+}
+
+TensorView gradients_in(TensorView memory, const Parcel& parcel) {
+  return memory.rows(parcel.first + parcel.keys, parcel.first + parcel.rows());
+}
+
+/// Calls visit(row of a parcel, row of its owner, count) for neighbouring tokens that `reader` sees of
+/// `owner`.
+template <class Visit>
+void for_each_run(const KeyShares& shares, const BatchShape& shape, int owner, int reader,
+                  const Visit& visit) {
+  const std::array<Block, 2> seen = shares.seen(shape, owner, reader), own = shares.blocks(shape, owner);
+  const std::int64_t in_parcel = seen[0].size() + seen[1].size(), of_owner = own[0].size() + own[1].size();
+  for (std::int64_t b = 0; b < shape.sequences; ++b) {
+    for (std::size_t at = 0; at < seen.size(); ++at) {
+      if (seen[at].size() == 0) continue;
+      const PositionRange rows = own[at].rows(seen[at].positions);
+      visit(b * in_parcel + seen[at].row, b * of_owner + rows.begin, rows.size());
+    }
+  }
+}
+
+}  // namespace
 
 ContextKeys::ContextKeys(const Host& host, std::int64_t chunk, std::int64_t width)
-    : rows_(host), chunk_(chunk), width_(width) {}
-
-bool ContextKeys::travel(const BatchShape& shape) const {
-  if (!has_ranks() || chunk_ == 0) return has_ranks();
-  for (int rank = 0; rank < rows_.ranks(); ++rank) {
-    for (const PositionRange& block : rows_.map(shape, rank).ranges())
-      if (block.size() > 0 && block.begin % chunk_ != 0) return true;
-  }
-  return false;
+    : shares_(host, chunk), width_(width), section_(shares_.in_ring() ? "attention" : "keys") {
+  add_exchanges();
 }
 
-void ContextKeys::plan(const BatchShape& shape, StashPlan& plan) {
+void ContextKeys::add_exchanges() {
+  const int rounds = shares_.rounds();
+  for (int t = 1; t <= rounds; ++t)
+    forward_.push_back(std::make_unique<Exchange>(*this, Rounds{t, 0}, t % 2, Segment::Directions::forward));
+  for (int t = 1; rounds > 0 && t <= rounds + 2; ++t) {
+    const Rounds does{shares_.in_ring() && t <= rounds ? t : 0, std::max(0, t - 2)};
+    const bool is_empty = does.keys == 0 && does.gradients == 0;
+    backward_.push_back(
+        is_empty ? nullptr : std::make_unique<Exchange>(*this, does, t % 2, Segment::Directions::backward));
+  }
+}
+
+/// As large as any rank's, so that all choose alike what is kept.
+void ContextKeys::plan_rooms(const BatchShape& shape, StashPlan& plan, const Exchanges& exchanges,
+                             Rooms& rooms) const {
+  const bool is_forward = &exchanges == &forward_;
+  const std::string name = is_forward ? "keys" : "keys.backward";
+  const Lifetime meanwhile = is_forward ? Lifetime::forward : Lifetime::backward;
+  const bool stay = is_forward && !shares_.in_ring();
+  for (std::size_t room = 0; room < rooms.size(); ++room) {
+    std::int64_t sent = 0, received = 0;
+    for (const auto& exchange : exchanges) {
+      if (!exchange || exchange->room_ != static_cast<int>(room)) continue;
+      for (int rank = 0; rank < shares_.ranks(); ++rank) {
+        sent = std::max(sent, rows_of(shares_.sent(shape, exchange->rounds_, rank)));
+        received = std::max(received, rows_of(shares_.received(shape, exchange->rounds_, rank)));
+      }
+    }
+    const std::string number = std::to_string(room);
+    rooms[room] = {plan.add(name + ".sent." + number, shape.compute, {sent, width_}, meanwhile, section_),
+                   plan.add(name + ".received." + number, shape.compute, {received, width_},
+                            stay ? Lifetime::input : meanwhile, section_)};
+  }
+}
+
+void ContextKeys::plan(const BatchShape& shape, StashPlan& plan, Own own) {
   CARAVAN_CHECK(!has_ranks() || shape.phase != Phase::decode, ConfigError,
-                "parallel.context=" + std::to_string(rows_.ranks()) +
+                "parallel.context=" + std::to_string(shares_.ranks()) +
                     " with decoding (a token that is decoded is on one rank). parallel.context=1?");
-  const bool travels = travel(shape);
-  const Shape none{0, width_}, memory = travels ? rows_.memory(shape, width_) : none;
-  const Shape all = travels ? Shape{shape.sequences * shape.sequence_length(), width_} : none;
+  own_ = own;
+  static const Exchanges none;
   const bool is_training = shape.phase == Phase::train;
-  sent_ = plan.add("keys.sent", shape.compute, memory, Lifetime::forward, "keys");
-  whole_ = plan.add("keys", shape.compute, all, Lifetime::input);
-  gradient_ = plan.add("keys.gradient", shape.compute, is_training ? all : none, Lifetime::backward);
-  sent_gradient_ =
-      plan.add("keys.gradient.sent", shape.compute, is_training ? memory : none, Lifetime::backward);
+  plan_rooms(shape, plan, forward_, forward_rooms_);
+  plan_rooms(shape, plan, is_training ? backward_ : none, backward_rooms_);
+  const bool sums = is_training && has_ranks();
+  gradients_ =
+      plan.add("keys.gradient", shape.compute, {sums ? shape.tokens() : 0, width_}, Lifetime::backward);
+  sum_ = plan.add("keys.gradient.sum", shape.compute, {sums ? most_added(shape) : 0, width_},
+                  Lifetime::backward);
 }
 
-std::array<QueryBlock, 2> ContextKeys::blocks(const Run& run) const {
-  if (!has_ranks()) return {QueryBlock{0, {0, run.shape.length}, {0, run.shape.length}}};
-  std::array<QueryBlock, 2> blocks;
-  std::int64_t row = 0;
-  const TokenMap own = rows_.map(run.shape, rows_.rank());
-  for (std::size_t index = 0; index < blocks.size(); ++index) {
-    const PositionRange queries = own.ranges()[index];
-    // Without keys of others a block begins with a chunk, so this is the block's own first token.
-    const std::int64_t first = chunk_ > 0 ? queries.begin / chunk_ * chunk_ : 0;
-    blocks[index] = {row, queries, {first, queries.end}};
-    row += queries.size();
+/// Rows of the largest block of which two blocks of queries see a part.
+std::int64_t ContextKeys::most_added(const BatchShape& shape) const {
+  std::int64_t most = 0;
+  for (int owner = 0; owner < shares_.ranks(); ++owner) {
+    for (const Block& keys : shares_.blocks(shape, owner)) {
+      std::int64_t seen = 0, both = 0;
+      for (const Block& queries : shares_.blocks(shape, shares_.rank())) {
+        const Crossing crosses = crossing(queries.positions, keys.positions, shares_.chunk());
+        if (!crosses.empty() && seen++ > 0) both = crosses.keys.size();
+      }
+      most = std::max(most, both);
+    }
   }
-  return blocks;
+  return shape.sequences * most;
 }
 
-void ContextKeys::send(Run& run, const Frame& frame, TensorView keys) const {
-  if (!travel(run.shape) || !run.makes(frame, whole_)) return;
-  run.device.copy_rows(Lane::compute, rows_.own(run.shape, frame[sent_]), keys);
+const ContextKeys::Room& ContextKeys::room_of(const Exchange& exchange) const {
+  const bool is_forward = exchange.directions_ == Segment::Directions::forward;
+  return (is_forward ? forward_rooms_ : backward_rooms_)[static_cast<std::size_t>(exchange.room_)];
 }
 
-void ContextKeys::receive(Run& run, const Frame& frame) const {
-  if (!travel(run.shape) || !run.makes(frame, whole_)) return;
-  rows_.put_together(run.device, run.shape, frame[sent_], frame[whole_]);
+const ContextKeys::Exchange& ContextKeys::arrival_of(int round, When when) const {
+  const bool comes_again = when == When::backward && shares_.in_ring();
+  return *(comes_again ? backward_ : forward_)[static_cast<std::size_t>(round - 1)];
 }
 
-TensorView ContextKeys::start_gradient(Run& run, const Frame& frame, const QueryBlock& block,
-                                       Gradient which) const {
-  const TensorView sum = frame[gradient_];
-  if (which == Gradient::added) return frame[sent_gradient_].rows(0, sum.extent(0));
-  const std::int64_t length = run.shape.sequence_length();
-  const auto clear = [&](TensorView rows) { run.device.fill_zero(Lane::compute, rows.data, rows.bytes()); };
-  for (std::int64_t first = 0; first < sum.extent(0); first += length) {
-    if (block.keys.begin > 0) clear(sum.rows(first, first + block.keys.begin));
-    if (block.keys.end < length) clear(sum.rows(first + block.keys.end, first + length));
+KeyBlock ContextKeys::own(const Run& run, const Frame& frame, const Block& block) const {
+  const auto columns = [&](Entry entry) {
+    const TensorView rows = frame[entry];
+    return rows.empty() ? rows : rows.slice(1, own_.columns.begin, own_.columns.end);
+  };
+  const TensorView gradients = has_ranks() ? frame[gradients_] : columns(own_.gradients);
+  return {block, run.shape.length, columns(own_.keys), gradients};
+}
+
+std::array<KeyBlock, 2> ContextKeys::blocks_of(const Run& run, const Frame& frame, int owner, int round,
+                                               When when) const {
+  const int self = shares_.rank();
+  const auto [first, second] = shares_.seen(run.shape, owner, self);
+  const std::int64_t length = first.size() + second.size();
+  if (length == 0) return {};
+  const auto at = static_cast<std::size_t>(owner);
+  const Exchange& arrival = arrival_of(round, when);
+  const Parcel parcel = shares_.received(run.shape, arrival.rounds_, self)[at];
+  const TensorView keys = keys_in(frame[room_of(arrival).received], parcel);
+  TensorView gradients;
+  if (when == When::backward) {
+    const Exchange& leaves = *backward_[static_cast<std::size_t>(round + 1)];
+    gradients = gradients_in(frame[room_of(leaves).sent], shares_.sent(run.shape, leaves.rounds_, self)[at]);
   }
-  return sum;
+  return {KeyBlock{first, length, keys, gradients}, KeyBlock{second, length, keys, gradients}};
 }
 
-void ContextKeys::add_gradient(Run& run, const Frame& frame, const QueryBlock& block) const {
-  const std::int64_t length = run.shape.sequence_length(), rows = frame[gradient_].extent(0);
-  for (std::int64_t first = 0; first < rows; first += length) {
-    const auto keys_of = [&](Entry entry) {
-      return frame[entry].rows(first + block.keys.begin, first + block.keys.end);
-    };
-    run.ops.add({keys_of(sent_gradient_), keys_of(gradient_)});
+TensorView ContextKeys::start_sum(const Frame& frame, const Run& run, PositionRange keys) const {
+  return frame[sum_].rows(0, run.shape.sequences * keys.size());
+}
+
+void ContextKeys::add_to(Run& run, const KeyBlock& block, PositionRange keys, TensorView sum) const {
+  const PositionRange rows = block.block.rows(keys);
+  for (std::int64_t b = 0; b < run.shape.sequences; ++b)
+    run.ops.add({sum.rows(b * keys.size(), (b + 1) * keys.size()),
+                 block.gradients.rows(b * block.length + rows.begin, b * block.length + rows.end)});
+}
+
+void ContextKeys::add_gradients(Run& run, const Frame& frame, int t) const {
+  const auto& exchange = backward_[static_cast<std::size_t>(t - 1)];
+  if (!exchange || exchange->rounds_.gradients == 0 || !travel(run.shape)) return;
+  const auto parcels = shares_.received(run.shape, exchange->rounds_, shares_.rank());
+  for (int reader = 0; reader < shares_.ranks(); ++reader) {
+    const Parcel& parcel = parcels[static_cast<std::size_t>(reader)];
+    if (parcel.gradients == 0) continue;
+    const TensorView from = gradients_in(frame[room_of(*exchange).received], parcel), to = frame[gradients_];
+    for_each_run(shares_, run.shape, shares_.rank(), reader,
+                 [&](std::int64_t row, std::int64_t own, std::int64_t count) {
+                   run.ops.add({from.rows(row, row + count), to.rows(own, own + count)});
+                 });
   }
 }
 
-void ContextKeys::send_gradient(Run& run, const Frame& frame) const {
-  rows_.take_apart(run.device, run.shape, frame[gradient_], frame[sent_gradient_]);
+void ContextKeys::finish_gradients(Run& run, const Frame& frame) const {
+  if (!has_ranks()) return;
+  run.device.copy_rows(Lane::compute, frame[own_.gradients].slice(1, own_.columns.begin, own_.columns.end),
+                       frame[gradients_]);
 }
 
-void ContextKeys::receive_gradient(Run& run, const Frame& frame, TensorView gradient) const {
-  if (travel(run.shape))
-    run.device.copy_rows(Lane::compute, gradient, rows_.own(run.shape, frame[sent_gradient_]));
+void ContextKeys::post(Run& run, const Frame& frame, const Exchange& exchange) const {
+  if (!travel(run.shape)) return;
+  const Room& room = room_of(exchange);
+  const auto sent = shares_.sent(run.shape, exchange.rounds_, shares_.rank()),
+             received = shares_.received(run.shape, exchange.rounds_, shares_.rank());
+  const TensorView keys = own(run, frame, {}).rows, out = frame[room.sent], in = frame[room.received];
+  for (int reader = 0; reader < shares_.ranks(); ++reader) {
+    const Parcel& parcel = sent[static_cast<std::size_t>(reader)];
+    if (parcel.keys == 0) continue;
+    const TensorView to = keys_in(out, parcel);
+    for_each_run(shares_, run.shape, shares_.rank(), reader,
+                 [&](std::int64_t row, std::int64_t own, std::int64_t count) {
+                   run.device.copy_rows(Lane::compute, to.rows(row, row + count),
+                                        keys.rows(own, own + count));
+                 });
+  }
+  const TensorView none(nullptr, run.shape.compute, {0, width_});
+  run.pending = shares_.rows().post_parcels(all_rows_in(out, sent, none), counts_of(sent),
+                                            all_rows_in(in, received, none), counts_of(received));
 }
 
+/// Of the rank that sends the most, so that all ranks plan alike.
 double ContextKeys::Exchange::sent_bytes(const BatchShape& shape) const {
-  return keys_.travel(shape) ? keys_.rows_.sent_bytes(shape, keys_.width_) : 0;
+  std::int64_t most = 0;
+  for (int rank = 0; rank < keys_.shares_.ranks(); ++rank)
+    most = std::max(most, rows_of(keys_.shares_.sent(shape, rounds_, rank)));
+  return static_cast<double>(most * keys_.width_) * static_cast<double>(size_of(shape.compute));
 }
 
 bool ContextKeys::Exchange::posts_again(const Frame& frame) const {
-  return frame.repeats[static_cast<std::size_t>(keys_.whole_.index)];
+  return frame.repeats[static_cast<std::size_t>(keys_.room_of(*this).received.index)];
 }
 
 void ContextKeys::Exchange::forward(Run& run, Frame& frame) {
-  if (!keys_.travel(run.shape) || !run.makes(frame, keys_.whole_)) return;
-  run.pending = keys_.rows_.post_gather(frame[keys_.sent_]);
+  if (run.makes(frame, keys_.room_of(*this).received)) keys_.post(run, frame, *this);
 }
 
 void ContextKeys::Exchange::backward_input(Run& run, Frame& frame) {
-  if (keys_.travel(run.shape)) run.pending = keys_.rows_.post_sum(frame[keys_.sent_gradient_]);
+  keys_.post(run, frame, *this);
 }
 
 }  // namespace caravan::attention

@@ -1,79 +1,118 @@
 #pragma once
 
 #include <array>
-#include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
 
-#include "caravan/context_rows.hpp"
 #include "caravan/layer.hpp"
+#include "caravan/tensor_rows.hpp"
+#include "plugins/layer/attention/key_shares.hpp"
 
 namespace caravan::attention {
 
-/// Neighbouring queries of each sequence, and the keys that any of them may see, counted from the first token
-/// of the sequences of a micro-batch, wherever that stands in those of the data.
-struct QueryBlock {
-  std::int64_t row = 0;  ///< of its first query, among a rank's rows of a sequence
-  PositionRange queries, keys;
-  bool empty() const { return queries.size() == 0; }
-  PositionRange rows() const { return {row, row + queries.size()}; }
+/// Keys of a block, each with its value, and where their gradients go: rows [B·length, W], `length` of each
+/// sequence, of which the block has some.
+struct KeyBlock {
+  Block block;
+  std::int64_t length = 0;
+  TensorView rows, gradients;
 };
 
-/// Keys and values of whole sequences on context ranks, each of which projects those of its own tokens: rows
-/// of W elements that are gathered behind the projection, and whose gradients are summed on their way back.
-/// They stay where every block begins with a chunk, since no query then sees a key of another block. Other
-/// chunked layers gather as those of whole sequences do, although a chunk's own keys would be enough.
+/// Keys and values on context ranks, each of which projects those of its own tokens: what of them travels,
+/// when, and the memory for it. Gathered keys of others are kept until I. In a ring those of one rank are
+/// here at a time and those of the next on their way; they come again for I.
 class ContextKeys {
  public:
-  /// `chunk`: of the layer's mask, 0: whole sequences; `width` of a row, keys and values together.
+  /// `width` of a row, keys and values together; `chunk`: see KeyShares.
   ContextKeys(const Host& host, std::int64_t chunk, std::int64_t width);
-  ContextKeys(const ContextKeys&) = delete;  // its segment refers to it
+  ContextKeys(const ContextKeys&) = delete;  // its segments refer to it
 
-  bool has_ranks() const noexcept { return rows_.travel(); }
-  /// Whether other ranks need keys of this one.
-  bool travel(const BatchShape& shape) const;
-  void plan(const BatchShape& shape, StashPlan& plan);
-  Segment& segment() noexcept { return segment_; }
-  /// What of its sequences a rank attends with; one block where sequences are whole.
-  std::array<QueryBlock, 2> blocks(const Run& run) const;
+  const KeyShares& shares() const noexcept { return shares_; }
+  bool has_ranks() const { return shares_.has_ranks(); }
+  bool travel(const BatchShape& shape) const { return shares_.travel(shape); }
+  /// The entries of this rank's keys and of their gradients, [T, …], and the columns where they stand.
+  struct Own {
+    Entry keys, gradients;
+    RowRange columns;
+  };
+  void plan(const BatchShape& shape, StashPlan& plan, Own own);
 
-  /// Forward, before the segment: `keys`, [T, W], of this rank's tokens.
-  void send(Run& run, const Frame& frame, TensorView keys) const;
-  /// Behind it: makes whole().
-  void receive(Run& run, const Frame& frame) const;
-  /// [B·L, W], kept until I.
-  TensorView whole(const Frame& frame) const { return frame[whole_]; }
+  /// What brings the keys of a round, from 1 on, in forward.
+  Segment* arrival(int round) { return forward_[static_cast<std::size_t>(round - 1)].get(); }
+  /// In I exchange t, from 1 on, brings the keys of round t, in a ring, and takes the gradients of round t −
+  /// 2, which are made while exchange t − 1 is under way. Null: it would do neither.
+  Segment* exchange(int t) { return backward_[static_cast<std::size_t>(t - 1)].get(); }
+  int exchanges() const { return static_cast<int>(backward_.size()); }
 
-  /// I, before the segment: memory, [B·L, W], for the gradients of a block's keys, all of which must be
-  /// written. Those of one block are the sum's beginning, zero at other keys; those of the other one are then
-  /// added. They stand in the memory that sends the sum, which is free until then and not smaller.
-  enum class Gradient { first, added };
-  TensorView start_gradient(Run& run, const Frame& frame, const QueryBlock& block, Gradient which) const;
-  void add_gradient(Run& run, const Frame& frame, const QueryBlock& block) const;
-  void send_gradient(Run& run, const Frame& frame) const;
-  /// Behind it: `gradient`, [T, W], of this rank's tokens.
-  void receive_gradient(Run& run, const Frame& frame, TensorView gradient) const;
+  /// This rank's own.
+  KeyBlock own(const Run& run, const Frame& frame, const Block& block) const;
+  enum class When { forward, backward };
+  /// Calls visit(block) for the keys of each block that a round brought, in backward with their gradients.
+  template <class Visit>
+  void for_each_of(const Run& run, const Frame& frame, int round, When when, const Visit& visit) const {
+    for (int owner = 0; owner < shares_.ranks(); ++owner) {
+      if (!shares_.comes(owner, shares_.rank(), round)) continue;
+      for (const KeyBlock& block : blocks_of(run, frame, owner, round, when))
+        if (block.block.size() > 0) visit(block);
+    }
+  }
+  /// Memory for the gradients of some keys of a block before they are added to it, [B·keys, W].
+  TensorView start_sum(const Frame& frame, const Run& run, PositionRange keys) const;
+  void add_to(Run& run, const KeyBlock& block, PositionRange keys, TensorView sum) const;
+  /// What exchange t brought of the gradients of this rank's keys.
+  void add_gradients(Run& run, const Frame& frame, int t) const;
+  /// All of them are there.
+  void finish_gradients(Run& run, const Frame& frame) const;
 
  private:
+  using Rounds = KeyShares::Rounds;
   class Exchange final : public Segment {
    public:
-    explicit Exchange(ContextKeys& keys) : keys_(keys) {}
-    std::string_view name() const override { return "keys"; }
+    Exchange(ContextKeys& keys, Rounds rounds, int room, Directions directions)
+        : keys_(keys), rounds_(rounds), room_(room), directions_(directions) {}
+    std::string_view name() const override { return keys_.section_; }
     Lane lane() const override { return Lane::tensor; }
-    bool needs_pending(Lane) const override { return false; }
+    Directions directions() const override { return directions_; }
+    bool needs_pending(Lane lane) const override { return lane == Lane::tensor; }
     double sent_bytes(const BatchShape& shape) const override;
     bool posts_again(const Frame& frame) const override;
-    void wait(Run& run) override { keys_.rows_.wait(run.pending); }
+    void wait(Run& run) override { keys_.shares_.rows().wait(run.pending); }
     void forward(Run& run, Frame& frame) override;
     void backward_input(Run& run, Frame& frame) override;
 
    private:
+    friend class ContextKeys;
     ContextKeys& keys_;
+    Rounds rounds_;
+    int room_;
+    Directions directions_;
   };
+  /// Memory that an exchange sends from and receives in; those that follow each other have one each.
+  struct Room {
+    Entry sent, received;
+  };
+  using Rooms = std::array<Room, 2>;
+  using Exchanges = std::vector<std::unique_ptr<Exchange>>;
 
-  ContextRows rows_;
-  std::int64_t chunk_, width_;
-  Entry sent_, whole_, gradient_, sent_gradient_;
-  Exchange segment_{*this};
+  void add_exchanges();
+  void plan_rooms(const BatchShape& shape, StashPlan& plan, const Exchanges& exchanges, Rooms& rooms) const;
+  void post(Run& run, const Frame& frame, const Exchange& exchange) const;
+  const Room& room_of(const Exchange& exchange) const;
+  /// The one that brought the keys of a round.
+  const Exchange& arrival_of(int round, When when) const;
+  std::array<KeyBlock, 2> blocks_of(const Run& run, const Frame& frame, int owner, int round,
+                                    When when) const;
+  std::int64_t most_added(const BatchShape& shape) const;
+
+  KeyShares shares_;
+  std::int64_t width_;
+  std::string section_;
+  Exchanges forward_, backward_;
+  Rooms forward_rooms_, backward_rooms_;
+  Own own_{};
+  Entry gradients_, sum_;
 };
 
 }  // namespace caravan::attention

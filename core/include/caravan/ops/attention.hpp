@@ -51,6 +51,15 @@ struct AttentionMask {
 /// Empty, or what is missing: documents of queries or of keys.
 std::string problem_with(const AttentionMask& mask);
 
+/// What queries of a range of positions see of keys of a range, and the queries that see any of it; both
+/// empty where nothing. The keys are the last ones of theirs.
+struct Crossing {
+  PositionRange queries, keys;
+  bool empty() const { return keys.size() <= 0; }
+};
+/// The two ranges are the same or have no token in common. `chunk`: of the mask, 0: whole sequences.
+Crossing crossing(PositionRange queries, PositionRange keys, std::int64_t chunk);
+
 /// Dropout of probabilities; element (first_sample + b, ((first_head + head)·L + query)·L + key) of the
 /// stream, query and key by their positions in sequences of L tokens.
 struct AttentionDropout {
@@ -64,7 +73,9 @@ struct AttentionDropout {
 std::string problem_with(const AttentionDropout& dropout, const AttentionMask& mask, std::int64_t queries,
                          std::int64_t keys);
 
-/// out = softmax(scale·q·kᵀ + mask)·v; query head h reads key/value head ⌊h·G/A⌋.
+/// out = softmax(scale·q·kᵀ + mask)·v; query head h reads key/value head ⌊h·G/A⌋. Keys may come in several
+/// calls: with `adds`, out and lse are those of other keys before and of both behind, merged by lse. A query
+/// that sees no key of a call has out 0 and lse −∞ there, and adds nothing.
 struct AttentionForward {
   TensorView q;    ///< [B, S, A, D]
   TensorView k;    ///< [B, Skv, G, D]
@@ -74,7 +85,9 @@ struct AttentionForward {
   AttentionMask mask;
   AttentionDropout dropout;
   float scale = 1;
+  bool adds = false;
 };
+/// Of the keys of one call; out and lse are those of all. With `adds`, dq is added to.
 struct AttentionBackward {
   TensorView q, k, v, out, lse;  ///< as in the forward
   TensorView dout;               ///< [B, S, A, D]
@@ -82,6 +95,7 @@ struct AttentionBackward {
   AttentionMask mask;
   AttentionDropout dropout;
   float scale = 1;
+  bool adds = false;
 };
 
 }  // namespace caravan

@@ -35,6 +35,7 @@ struct AttentionArgs {
   std::int64_t dropout_sample = 0, dropout_length = 0, dropout_head = 0;
   float dropout = 0;
   float scale = 1;
+  bool adds = false;     ///< out, lse and dq are those of other keys before, and of both behind
   bool is_past = false;  ///< cuDNN's alone: queries see all of these keys, and their results are added to
   bool vectors = false;  ///< four neighbouring elements of a head can be read at once
   DType dtype = DType::f32;

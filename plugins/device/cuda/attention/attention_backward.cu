@@ -121,7 +121,11 @@ __global__ void __launch_bounds__(kThreads) dq_kernel(const __grid_constant__ At
   for (int r = 0; r < kRows && first_query + ty + kSide * r < a.queries; ++r) {
     T* row = writable_row_at<T>(a.dq, b, first_query + ty + kSide * r, head);
 #pragma unroll
-    for (int c = 0; c < D / 64; ++c) store_four(row, 4 * tx + 64 * c, a.width, dq[r][c]);
+    for (int c = 0; c < D / 64; ++c) {
+      const int column = 4 * tx + 64 * c;
+      if (a.adds) dq[r][c] = plus(dq[r][c], load_four(row, column, a.width, false), 1);
+      store_four(row, column, a.width, dq[r][c]);
+    }
   }
 }
 

@@ -74,6 +74,7 @@ AttentionArgs check_shared(const Call& call, const Args& args) {
   a.lse = args.lse.template as<float>();
   a.lse_batch = args.lse.stride(0), a.lse_head = args.lse.stride(1);
   a.scale = args.scale;
+  a.adds = args.adds;
   a.dropout = args.dropout.probability;
   a.dropout_key = args.dropout.key;
   a.dropout_sample = args.dropout.first_sample, a.dropout_length = args.dropout.global_length;

@@ -84,6 +84,16 @@ __device__ void drop(const AttentionArgs& a, int query, int key, float (&probabi
   }
 }
 
+/// Of a query: lse becomes that of these keys and of those that are there. What its sums are multiplied by,
+/// and what is there.
+__device__ float2 merge(float maximum, float total, bool adds, float& lse) {
+  const float own = total > 0 ? maximum + logf(total) : -INFINITY, others = adds ? lse : -INFINITY;
+  const float largest = fmaxf(own, others);
+  if (largest == -INFINITY) return lse = -INFINITY, make_float2(0, 0);
+  lse = others == -INFINITY ? own : largest + logf(expf(own - largest) + expf(others - largest));
+  return {total > 0 ? expf(own - lse) / total : 0, expf(others - lse)};
+}
+
 template <int N, int D, class T>
 __device__ void store_queries(const AttentionArgs& a, const QueryState<N, D>& state, int first_query) {
   const int head = static_cast<int>(blockIdx.y), b = static_cast<int>(blockIdx.z);
@@ -91,15 +101,19 @@ __device__ void store_queries(const AttentionArgs& a, const QueryState<N, D>& st
   for (int r = 0; r < N / kSide; ++r) {
     const int query = first_query + ty + kSide * r;
     if (query >= a.queries) return;
-    const float inverse = state.total[r] > 0 ? 1 / state.total[r] : 0;
+    float* at_lse = a.lse + b * a.lse_batch + head * a.lse_head + query;
+    float lse = a.adds ? *at_lse : 0;
+    const float2 shares = merge(state.maximum[r], state.total[r], a.adds, lse);
     T* row = writable_row_at<T>(a.out, b, query, head);
 #pragma unroll
     for (int c = 0; c < D / 64; ++c) {
       const float4 sum = state.out[r][c];
-      store_four(row, 4 * tx + 64 * c, a.width,
-                 {sum.x * inverse, sum.y * inverse, sum.z * inverse, sum.w * inverse});
+      float4 all = {sum.x * shares.x, sum.y * shares.x, sum.z * shares.x, sum.w * shares.x};
+      if (a.adds) all = plus(all, load_four(row, 4 * tx + 64 * c, a.width, a.vectors), shares.y);
+      store_four(row, 4 * tx + 64 * c, a.width, all);
     }
-    if (tx == 0) a.lse[b * a.lse_batch + head * a.lse_head + query] = state.maximum[r] + logf(state.total[r]);
+    __syncwarp(0xffffu << (threadIdx.x & kSide));  // the other threads of the row have read it
+    if (tx == 0) *at_lse = lse;
   }
 }
 

@@ -110,6 +110,11 @@ void add_queries(std::vector<AttentionArgs>& pieces, const AttentionArgs& a) {
 }
 
 std::vector<AttentionArgs> pieces_of(const AttentionArgs& args) {
+  if (args.adds) {
+    AttentionArgs piece = args;
+    piece.is_past = true;
+    return {piece};
+  }
   const Cut cut(args);
   std::vector<AttentionArgs> pieces;
   if (cut.head > 0) add_queries(pieces, queries_of(args, 0, cut.head));
@@ -123,6 +128,17 @@ bool begins_on_16_bytes(const AttentionArgs& piece) {
   return reinterpret_cast<std::uintptr_t>(piece.lse) % 16 == 0;
 }
 
+/// Whether every query sees every key.
+bool sees_all_keys(const AttentionArgs& a) {
+  const bool are_before = a.first_key + a.keys <= a.first_query;
+  return are_before && (a.chunk == 0 || a.first_key / a.chunk == (a.first_query + a.queries - 1) / a.chunk);
+}
+
+std::string_view why_not_these_keys(const AttentionArgs& a) {
+  if (a.adds) return sees_all_keys(a) ? "" : "further keys that are hidden from some queries";
+  return ends_with_its_keys(a) ? "" : "keys that do not end at the last query, or begin before its chunk";
+}
+
 /// Whatever its pieces are.
 std::string_view why_not_as_a_whole(const AttentionArgs& a) {
   constexpr int kFewQueries = 64;  // of a cache: a plan for each length would cost more
@@ -130,11 +146,12 @@ std::string_view why_not_as_a_whole(const AttentionArgs& a) {
   if (a.width % 8 != 0) return "heads not a multiple of 8 wide";
   if (a.query_documents.data) return "documents";
   if (a.dropout != 0) return "dropout of probabilities";
-  if (!ends_with_its_keys(a)) return "keys that do not end at the last query, or begin before its chunk";
+  if (const std::string_view why = why_not_these_keys(a); !why.empty()) return why;
   if (a.queries == 1 || (a.queries < a.keys && a.queries < kFewQueries))
     return "few queries of a cache of keys";
+  if (a.adds && std::min(a.queries, a.keys) < kFewQueries) return "few queries or keys";
   if (!are_on_16_bytes(a)) return "rows off 16 bytes";
-  if (Cut(a).leaves_one_query(a)) return "chunks of a single query";
+  if (!a.adds && Cut(a).leaves_one_query(a)) return "chunks of a single query";
   return {};
 }
 

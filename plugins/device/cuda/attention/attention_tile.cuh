@@ -58,6 +58,11 @@ __device__ void store_four(T* row, int column, int width, float4 value) {
   }
 }
 
+/// a + factor·b
+__device__ inline float4 plus(float4 a, float4 b, float factor) {
+  return {a.x + factor * b.x, a.y + factor * b.y, a.z + factor * b.z, a.w + factor * b.w};
+}
+
 /// Rows [first, first + N) of one head into shared memory; zeros beyond `rows`.
 template <int N, int D, Order order, class T>
 __device__ void load_tile(float* to, const T* from, std::int64_t row_stride, int rows,
