@@ -96,6 +96,7 @@ Job::Parallel read_parallel(const Config& node) {
           .async_tensor = node.get_bool("async_tensor"),
           .reshard = node.get_string("reshard"),
           .prefetch = node.get_int("prefetch"),
+          .divide_optimizer = node.get_string("divide_optimizer"),
           .schedule = node.get_string("schedule"),
           .schedule_options = options_of(node, "schedule_options", "schedule"),
           .microbatches = node.get_int("microbatches"),

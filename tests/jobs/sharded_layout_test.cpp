@@ -90,9 +90,21 @@ TEST_F(ShardedLayouts, ReplicasOfShardsGiveThemToo) {
        {6, 1, {"parallel.data_replicate=2", "parallel.data_shard=3", "train.recompute=full"}}});
 }
 
+TEST_F(ShardedLayouts, ReplicasGiveThemWhetherTheyDivideTheOptimizerOrNot) {
+  expect_steps_of_one_rank({{2, 6, {}},
+                            {2, 3, {"parallel.divide_optimizer=true", "parallel.prefetch=0"}},
+                            {4, 6, {"train.recompute=full"}},
+                            {2, 6, {"parallel.divide_optimizer=false"}},
+                            {6,
+                             2,
+                             {"parallel.data_replicate=3", "parallel.data_shard=2", "parallel.reshard=never",
+                              "parallel.divide_optimizer=true"}}});
+}
+
 /// Tables of several words for each token: 1999 rows divide nowhere.
 TEST_F(ShardedLayouts, ATableThatIsSummedByRowsGivesThemToo) {
   expect_steps_of_one_rank({{2, 6, {}},
+                            {2, 6, {"parallel.divide_optimizer=false"}},
                             {3, 1, {"parallel.data_shard=3"}},
                             {8, 1, {"parallel.data_shard=8", "parallel.reshard=never"}},
                             {6, 2, {"parallel.data_replicate=3", "parallel.data_shard=2"}}},
