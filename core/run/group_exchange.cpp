@@ -75,7 +75,7 @@ void GroupExchange::stage_is_done() {
 }
 
 void GroupExchange::finish_step() {
-  if (group_.shares_gradient_room) return;
+  if (group_.shares_gradient_room || group_.sums_in_last_walk) return;
   CARAVAN_EXPECT(stages_left_ == 0);
   finish_reduction(planned_reduction_);
   announce();

@@ -107,7 +107,9 @@ class GroupExchange {
   void start_gather(Run& run) { run.pending = post_gather(); }
   void finish_gather(Run& run) { wait(run.pending); }
   void start_prepare(Run&) { store_.start_gradients(device_, group_); }
-  void start_reduction(Run& run) { run.pending = post_reduction(); }
+  void start_reduction(Run& run) {
+    if (!group_.sums_in_last_walk || is_final_) run.pending = post_reduction();
+  }
   void finish_reduction(Run& run) { finish_reduction(run.pending); }
   void finish_last_reduction(Run& run);
 

@@ -141,6 +141,7 @@ std::vector<ParameterGroup> parameter_groups(const std::vector<std::unique_ptr<S
     const bool turns = rule.weights_take_turns && is_inner;
     group.weight_room = turns ? weights.in_turn(members.is_expert) : weights.own();
     group.shares_gradient_room = rule.gradients_take_turns && is_inner && !group.sums_rows;
+    group.sums_in_last_walk = rule.sums_in_last_walk && !group.shares_gradient_room && group.sums_stretches();
     group.gradient_room = group.shares_gradient_room ? gradients.in_turn(members.is_expert) : gradients.own();
   }
   return groups;

@@ -40,6 +40,9 @@ struct ParameterGroup {
   int weight_room = 0, gradient_room = 0;
   /// Other groups use the gradients' room too, so every backward ends with a sum into the stretches.
   bool shares_gradient_room = false;
+  /// Gradients of all backwards of a step are added up in a room of their own, and the walk of the last one
+  /// sums them over the ranks.
+  bool sums_in_last_walk = false;
 
   // Null before allocation. In rooms, or the stretches themselves where that is all: [elements].
   TensorView weights;    ///< of the store's compute type
@@ -62,6 +65,9 @@ enum class GatherWhen {
 /// Which groups take turns in a room, and when they are gathered into it.
 struct RoomRule {
   bool weights_take_turns = true, gradients_take_turns = true;
+  /// Of gradients that do not take turns: the last walk that adds to them sums them over the ranks. Else
+  /// where the plan has REDUCE_GRAD.
+  bool sums_in_last_walk = false;
   GatherWhen gathers = GatherWhen::used;
   int prefetch = 1;  ///< groups that are gathered ahead of their use, in walks
 };

@@ -82,19 +82,24 @@ class Placing {
     const std::vector<Stay> stays = stays_in(
         walk_, layers_, groups_, [](const GroupVisits& group) { return group.gradient_room; }, uses);
     std::vector<std::size_t> reductions(stays.size());
+    std::vector<std::size_t> without_room;  // reductions that nobody waits for
     std::map<std::size_t, std::size_t> last_of_group;
     for (std::size_t index = 0; index < stays.size(); ++index) last_of_group[stays[index].group] = index;
     for (std::size_t index = 0; index < stays.size(); ++index) {
       const Stay& stay = stays[index];
       const GroupVisits& group = groups_[stay.group];
       if (!group.reduces) continue;
-      Insertion prepare{Insertion::Kind::prepare, stay.first, group.prepare, walk_[stay.first].layer};
-      if (stay.before) prepare.waits_for.push_back(reductions[*stay.before]);
-      insert(std::move(prepare));
+      if (group.prepare) {
+        Insertion prepare{Insertion::Kind::prepare, stay.first, group.prepare, walk_[stay.first].layer};
+        if (stay.before) prepare.waits_for.push_back(reductions[*stay.before]);
+        insert(std::move(prepare));
+      }
       const bool is_last = last_of_group[stay.group] == index;
       reductions[index] = insert({Insertion::Kind::reduce, stay.last + 1,
                                   is_last ? group.reduce_last : group.reduce, walk_[stay.last].layer});
+      if (!group.prepare) without_room.push_back(reductions[index]);
     }
+    bound(without_room);
   }
 
   Walk take() {
@@ -122,6 +127,14 @@ class Placing {
   }
 
  private:
+  /// In the order in which they are made, each waits for the one that is kMostSums before it.
+  void bound(std::vector<std::size_t>& sums) {
+    std::stable_sort(sums.begin(), sums.end(),
+                     [&](auto a, auto b) { return insertions_[a].at < insertions_[b].at; });
+    for (std::size_t sum = kMostSums; sum < sums.size(); ++sum)
+      insertions_[sums[sum]].waits_for.push_back(sums[sum - kMostSums]);
+  }
+
   std::size_t insert(Insertion insertion) {
     insertions_.push_back(std::move(insertion));
     return insertions_.size() - 1;

@@ -14,13 +14,13 @@ bool uses(const Layer& layer, const ParameterGroup& group) {
 GroupVisits visits_of(GroupExchange& exchange, const RoomRule& rule) {
   const ParameterGroup& group = exchange.group();
   return {.gather = &exchange.gather(),
-          .prepare = &exchange.prepare_segment(),
+          .prepare = group.shares_gradient_room ? &exchange.prepare_segment() : nullptr,
           .reduce = &exchange.reduce(),
           .reduce_last = &exchange.reduce_last(),
           .weight_room = group.weight_room,
           .gradient_room = group.gradient_room,
           .gathers = group.is_divided() && rule.gathers == GatherWhen::used,
-          .reduces = group.shares_gradient_room};
+          .reduces = group.shares_gradient_room || group.sums_in_last_walk};
 }
 
 }  // namespace

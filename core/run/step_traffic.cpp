@@ -43,7 +43,9 @@ class Count {
       Group& group = groups_[&of];
       group = {&of, &holders_[of.weight_room], &traffic_[&of], group.stages_left + 1};
       exchanges_[visits.gather] = {&group, true};
-      exchanges_[visits.reduce] = exchanges_[visits.reduce_last] = {&group, false};
+      // Where walks sum once a step, REDUCE_GRAD of the plan counts.
+      if (of.shares_gradient_room)
+        exchanges_[visits.reduce] = exchanges_[visits.reduce_last] = {&group, false};
       of_stage.push_back(&group);
     }
   }

@@ -29,7 +29,7 @@ class Rounds {
       : every_(benchmark.every),
         training_(job_in(benchmark, output), world),
         saver_(training_.setup().state(), world, nullptr,
-               checkpoints_of(training_.setup().job(), training_.setup().mesh().layout())) {
+               checkpoints_of(training_.setup().job(), training_.setup().layout())) {
     train();  // takes memory and warms up
   }
 

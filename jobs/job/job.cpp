@@ -97,6 +97,7 @@ Job::Parallel read_parallel(const Config& node) {
           .rotates_in_ring = node.get_string("rotate") == "ring",
           .reshard = node.get_string("reshard"),
           .prefetch = node.get_int("prefetch"),
+          .divide_optimizer = node.get_string("divide_optimizer"),
           .schedule = node.get_string("schedule"),
           .schedule_options = options_of(node, "schedule_options", "schedule"),
           .microbatches = node.get_int("microbatches"),

@@ -61,6 +61,7 @@ struct Job {
     bool rotates_in_ring;  ///< rotate: ring
     std::string reshard;   ///< auto, always or never
     std::int64_t prefetch;
+    std::string divide_optimizer;  ///< auto, true or false
     std::string schedule;
     Config schedule_options;                     ///< keys of the schedule
     std::int64_t microbatches, stages_per_rank;  ///< -1: not given

@@ -123,6 +123,10 @@ inline constexpr caravan_param kParallelParams[] = {
      "where there is one pipeline stage, never holds them from their first use to the update."},
     {"prefetch", "int", "1", "groups", "[0, 3]",
      "Parameter groups that are gathered ahead of their use; 0: each when it is used."},
+    {"divide_optimizer", "auto|true|false", "auto", "", "",
+     "Whether the copies of data_replicate divide gradients and optimizer state among them: each updates a "
+     "part of the "
+     "weights, and all gather it. auto does where nothing else divides the weights."},
     {"pipeline", "int", "1", "ranks", "[1, 65536]", "Pipeline ranks."},
     {"context", "int", "1", "ranks", "[1, 1048576]", "Ranks among which a sequence is divided."},
     {"rotate", "gather|ring", "gather", "", "",

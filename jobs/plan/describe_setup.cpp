@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <optional>
 
+#include "caravan/check.hpp"
 #include "caravan/dispatch.hpp"
 #include "jobs/plan/exchanges.hpp"
 #include "jobs/plan/operator_uses.hpp"
+#include "jobs/plan/paper_setup.hpp"
 #include "jobs/plan/train_setup.hpp"
 #include "jobs/setup/text.hpp"
 
@@ -65,13 +67,46 @@ std::string describe_recomputation(TrainSetup& setup) {
          describe_recompute({setup.model(), setup.pipeline().training, setup.shape()});
 }
 
+/// Of all that depends on who updates which parameters.
+double bytes_of_parameters(TrainSetup& setup) {
+  const StepExchanges all = step_exchanges(setup);
+  return all.gathers.bytes + all.reductions.bytes + all.replicas.bytes + all.table.bytes;
+}
+
+/// The same where replicas go the other way; nothing where the job would be refused.
+std::optional<double> bytes_the_other_way(TrainSetup& setup) {
+  const bool divides = setup.optimizer_division().by_replicas;
+  const std::string change = fmt::format("parallel.divide_optimizer={}", !divides);
+  try {
+    PaperSetup other(changed_job(setup, {change}), setup.mesh().rank(), setup.layout().ranks(),
+                     setup.device());
+    return bytes_of_parameters(other.setup());
+  } catch (const ConfigError&) {
+    return std::nullopt;
+  }
+}
+
+/// Who updates what, where there are replicas.
+std::string describe_optimizer(TrainSetup& setup) {
+  const OptimizerDivision& division = setup.optimizer_division();
+  if (division.replicas == 1) return "";
+  const std::string bytes = bytes_text(bytes_of_parameters(setup));
+  const auto other = bytes_the_other_way(setup);
+  const std::string others = other ? bytes_text(*other) : "refused";
+  return division.by_replicas
+             ? fmt::format("  optimizer: divided over {} replicas, {} a step (each its own: {})\n",
+                           division.replicas, bytes, others)
+             : fmt::format("  optimizer: each of {} replicas its own, {} a step (divided: {}; {})\n",
+                           division.replicas, bytes, others, division.why_not);
+}
+
 }  // namespace
 
 std::string describe(TrainSetup& setup) {
   const BatchShare& share = setup.share();
   std::string text = "# resolved job\n" + setup.job().resolved.to_yaml();
   text += fmt::format("\n# layout\n  {}: {}\n  device: {}; computes in {}\n",
-                      counted(setup.mesh().layout().ranks(), "rank"), setup.mesh().layout().describe(),
+                      counted(setup.mesh().layout().ranks(), "rank"), setup.layout().describe(),
                       setup.device().description(), name_of(setup.compute()));
   text +=
       fmt::format("  a step: {} of {}, {} a micro-batch, {} a rank, {:.3g} TFLOP\n",
@@ -80,6 +115,7 @@ std::string describe(TrainSetup& setup) {
                   setup.step_flops() * 1e-12);
   const std::optional<ChosenDispatcher> dispatcher = dispatcher_of(setup);
   if (dispatcher) text += describe_experts(setup, *dispatcher);
+  text += describe_optimizer(setup);
   text += describe(setup.table_sums());
   text += describe_pipeline(setup);
   text += describe_recomputation(setup);

@@ -10,6 +10,7 @@
 #include "caravan/log.hpp"
 #include "caravan/random.hpp"
 #include "io/files/host_name.hpp"
+#include "jobs/plan/paper_setup.hpp"
 #include "jobs/setup/host_memory.hpp"
 #include "jobs/setup/text.hpp"
 
@@ -44,24 +45,16 @@ std::string sizes_of(const Job& job) {
                             job.train.sequence_length);
 }
 
-void keep(void*) {}
-
 /// The most that any rank of the job with other values would hold, on `ranks` ranks of this device; nothing
 /// where such a job would be refused.
 std::optional<std::size_t> bytes_with(TrainSetup& setup, const std::vector<std::string>& changes,
                                       std::int64_t ranks) {
-  Config tree = setup.job().resolved;
-  if (setup.job().train.global_batch_size < 0) tree.override_with("train.global_batch_size=-1");
-  for (const std::string& change : changes) tree.override_with(change);
-  const auto device = [&](Registry&, const Job&) { return Made<Device>(&setup.device(), keep); };
   std::size_t most = 0;
   try {
-    const Job job = resolve_job(std::move(tree));
+    const Job job = changed_job(setup, changes);
     const MeshLayout layout = mesh_layout(job, static_cast<int>(ranks));
-    for (const int rank : layout.group(0, MeshAxis::pp)) {
-      PaperWorld world(rank, layout.ranks());
-      most = std::max(most, TrainSetup(job, world, device).memory().total());
-    }
+    for (const int rank : layout.group(0, MeshAxis::pp))
+      most = std::max(most, PaperSetup(job, rank, layout.ranks(), setup.device()).setup().memory().total());
   } catch (const Error&) {
     return std::nullopt;
   }
@@ -158,8 +151,10 @@ class Advice {
   /// The fewest shards of the ranks that there are; else of more ranks, doubled and doubled again.
   void more_shards(std::vector<std::string> changes) {
     constexpr std::int64_t kMost = 1024;
-    const std::int64_t now = setup_.mesh().degree(MeshAxis::fsdp), data = ranks() / pipeline_ranks();
+    const std::int64_t now = setup_.layout().degree(MeshAxis::fsdp), data = ranks() / pipeline_ranks();
     changes.insert(changes.begin(), {"", "parallel.data_replicate=-1"});
+    if (setup_.job().parallel.divide_optimizer == "true")
+      changes.emplace_back("parallel.divide_optimizer=auto");
     const auto fits_with = [&](std::int64_t shards, std::int64_t ranks) {
       changes[0] = fmt::format("parallel.data_shard={}", shards);
       return fits(changes, ranks);

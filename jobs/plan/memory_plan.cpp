@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 #include <span>
 
 #include "caravan/checked.hpp"
+#include "core/run/place_gathers.hpp"
 #include "jobs/plan/stage_memory.hpp"
 #include "jobs/setup/machine.hpp"
 #include "jobs/setup/text.hpp"
@@ -50,6 +52,22 @@ std::int64_t summed_elements(const ParameterGroup& group, Memory memory) {
   return memory == Memory::host ? group.elements - group.stretch.size() : 2 * group.elements;
 }
 
+/// The most of those that the last walk sums that are under way together.
+std::int64_t summed_in_walk(std::span<const ParameterGroup> groups, Memory memory) {
+  std::vector<std::int64_t> summed;
+  for (const ParameterGroup& group : groups)
+    if (group.sums_in_last_walk) summed.push_back(summed_elements(group, memory));
+  std::int64_t most = 0;
+  for (std::size_t first = 0; first < summed.size(); ++first) {
+    const auto begin = summed.begin() + static_cast<std::ptrdiff_t>(first);
+    most = std::max(
+        most, std::accumulate(begin,
+                              begin + static_cast<std::ptrdiff_t>(std::min(kMostSums, summed.size() - first)),
+                              std::int64_t{0}));
+  }
+  return most;
+}
+
 /// The same of all that are summed at once: of a block its dense parameters and its experts; those that have
 /// rooms of their own all together, when the last of a step have been made.
 std::int64_t summed_at_once(std::span<const ParameterGroup> groups, Memory memory) {
@@ -58,10 +76,10 @@ std::int64_t summed_at_once(std::span<const ParameterGroup> groups, Memory memor
     std::int64_t& largest = group.over == MeshAxis::efsdp ? experts : dense;
     if (group.shares_gradient_room)
       largest = std::max(largest, summed_elements(group, memory));
-    else
+    else if (!group.sums_in_last_walk)
       own += summed_elements(group, memory);
   }
-  return std::max(dense + experts, own);
+  return std::max({dense + experts, own, summed_in_walk(groups, memory)});
 }
 
 /// What is received or copied in host memory while gradients are summed over the ranks, at most.

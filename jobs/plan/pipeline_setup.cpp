@@ -71,10 +71,10 @@ PlanRequest request_of(const Schedule& schedule, const Job::Parallel& parallel, 
 }
 
 /// Where gathered weights stand while the plan runs, and whether it says when they are gathered.
-void choose_rooms(PipelineSetup& setup, const Job& job, bool is_sharded) {
+void choose_rooms(PipelineSetup& setup, const Job& job, const RoomNeeds& needs) {
   at_place(place_of(job.resolved, {"parallel"}), [&] {
-    const RoomRule rule = room_rule(job.parallel, static_cast<int>(setup.layers.size()), is_sharded);
-    if (!is_sharded) return;
+    const RoomRule rule = room_rule(job.parallel, needs);
+    if (!needs.is_divided) return;
     check_rooms(rule, setup.schedule, job.parallel);
     setup.rooms = rule;
   });
@@ -82,10 +82,11 @@ void choose_rooms(PipelineSetup& setup, const Job& job, bool is_sharded) {
   setup.unsharding = is_planned ? Unsharding::once : Unsharding::none;
 }
 
-PipelineSetup planned(Registry& registry, const Job& job, const Mesh& mesh, std::int64_t microbatches,
+PipelineSetup planned(Registry& registry, const Job& job, const Mesh& mesh, const PipelineNeeds& needs,
                       ModelInstance& whole) {
   const auto schedule = make_schedule(registry, job.parallel);
-  const PlanRequest request = request_of(*schedule, job.parallel, mesh.degree(MeshAxis::pp), microbatches);
+  const PlanRequest request =
+      request_of(*schedule, job.parallel, mesh.degree(MeshAxis::pp), needs.microbatches);
   const int rank = mesh.coordinate(MeshAxis::pp);
   PipelineSetup setup;
   // Before the plan is built: this is cheap and the likelier mistake.
@@ -94,7 +95,11 @@ PipelineSetup planned(Registry& registry, const Job& job, const Mesh& mesh, std:
   CARAVAN_CHECK(setup.schedule.ranks() == request.ranks, ConfigError,
                 fmt::format("schedule {} gave a plan for {} ranks (the job has {} pipeline ranks)",
                             job.parallel.schedule, setup.schedule.ranks(), request.ranks));
-  choose_rooms(setup, job, divides_parameters(mesh, whole.parameters()));
+  choose_rooms(setup, job,
+               {.stages = static_cast<int>(setup.layers.size()),
+                .microbatches = needs.microbatches,
+                .is_divided = divides_parameters(mesh, whole.parameters()),
+                .optimizer = needs.optimizer});
   try {
     setup.training =
         lower(setup.schedule, request.microbatches, rank, job.train.recompute.of_stages(), setup.unsharding);
@@ -113,10 +118,10 @@ PipelineSetup planned(Registry& registry, const Job& job, const Mesh& mesh, std:
 
 }  // namespace
 
-PipelineSetup plan_pipeline(Registry& registry, const Job& job, const Mesh& mesh, std::int64_t microbatches,
+PipelineSetup plan_pipeline(Registry& registry, const Job& job, const Mesh& mesh, const PipelineNeeds& needs,
                             ModelInstance& whole) {
   return at_place(place_of(job.resolved, {"parallel", "schedule"}),
-                  [&] { return planned(registry, job, mesh, microbatches, whole); });
+                  [&] { return planned(registry, job, mesh, needs, whole); });
 }
 
 }  // namespace caravan::jobs

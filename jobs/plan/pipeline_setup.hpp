@@ -24,9 +24,15 @@ struct PipelineSetup {
   std::vector<SharedParameter> shared;
 };
 
+/// What a plan is for.
+struct PipelineNeeds {
+  std::int64_t microbatches = 1;
+  OptimizerDivision optimizer{};
+};
+
 /// `whole`: the model with all layers. ConfigError when the schedule refuses the numbers, its plan is wrong,
 /// or the model has too few layers for the stages.
-PipelineSetup plan_pipeline(Registry& registry, const Job& job, const Mesh& mesh, std::int64_t microbatches,
+PipelineSetup plan_pipeline(Registry& registry, const Job& job, const Mesh& mesh, const PipelineNeeds& needs,
                             ModelInstance& whole);
 
 }  // namespace caravan::jobs

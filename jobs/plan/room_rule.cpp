@@ -18,17 +18,40 @@ void check_sharded(bool may_be_sharded, bool is_usual, const std::string& key) {
                   key));
 }
 
+/// Each gather would go to all replicas.
+void check_kept(const OptimizerDivision& division, bool weights_take_turns, const std::string& reshard) {
+  CARAVAN_CHECK(
+      !division.by_replicas || !weights_take_turns, ConfigError,
+      fmt::format(
+          "parallel.divide_optimizer=true with parallel.reshard={} (weights would be gathered from {} "
+          "ranks, which are {} replicas of {} shards, for every use). reshard: never?",
+          reshard, division.replicas * division.shards, division.replicas, division.shards));
+}
+
+/// Replicas that divide the optimizer sum gradients of several micro-batches at once, as others do.
+void choose_sums(RoomRule& rule, const RoomNeeds& needs) {
+  const bool at_once = needs.optimizer.by_replicas && needs.microbatches > 1;
+  rule.gradients_take_turns = needs.stages == 1 && !at_once;
+  rule.sums_in_last_walk = needs.stages == 1 && at_once;
+}
+
 }  // namespace
 
-RoomRule room_rule(const Job::Parallel& parallel, int stages, bool is_sharded) {
+RoomRule room_rule(const Job::Parallel& parallel, const RoomNeeds& needs) {
+  const int stages = needs.stages;
+  const bool divides_weights =
+      needs.optimizer.shards > 1 || (needs.is_divided && !needs.optimizer.by_replicas);
   // A degree that takes what is left may leave one rank.
-  const bool may_be_sharded = is_sharded || parallel.data_shard != 1;
-  check_sharded(may_be_sharded, parallel.reshard == "auto", "reshard=" + parallel.reshard);
-  check_sharded(may_be_sharded, parallel.prefetch == 1, fmt::format("prefetch={}", parallel.prefetch));
+  const bool may_leave_one = parallel.data_shard != 1;
+  check_sharded(divides_weights || may_leave_one, parallel.reshard == "auto", "reshard=" + parallel.reshard);
+  check_sharded(needs.is_divided || may_leave_one, parallel.prefetch == 1,
+                fmt::format("prefetch={}", parallel.prefetch));
   RoomRule rule;
   rule.prefetch = narrow<int>({"parallel.prefetch", parallel.prefetch});
-  rule.weights_take_turns = parallel.reshard == "always" || (parallel.reshard == "auto" && stages == 1);
-  rule.gradients_take_turns = stages == 1;
+  rule.weights_take_turns =
+      divides_weights && (parallel.reshard == "always" || (parallel.reshard == "auto" && stages == 1));
+  check_kept(needs.optimizer, rule.weights_take_turns, parallel.reshard);
+  choose_sums(rule, needs);
   rule.gathers = rule.weights_take_turns || stages == 1 ? GatherWhen::used : GatherWhen::planned;
   CARAVAN_CHECK(
       rule.gathers == GatherWhen::used || parallel.prefetch == 1, ConfigError,

@@ -11,6 +11,7 @@
 #include "jobs/job/resolve_components.hpp"
 #include "jobs/outputs.hpp"
 #include "jobs/plan/row_exchanges.hpp"
+#include "jobs/plan/stretches.hpp"
 #include "jobs/setup/text.hpp"
 #include "jobs/state/checkpoint_share.hpp"
 #include "parallel/process_mesh.hpp"
@@ -18,8 +19,8 @@
 namespace caravan::jobs {
 namespace {
 
-std::unique_ptr<Mesh> make_mesh(const Job& job, Communicator& world, Device& device, bool is_running) {
-  const MeshLayout layout = mesh_layout(job, world.size());
+std::unique_ptr<Mesh> make_mesh(const MeshLayout& layout, Communicator& world, Device& device,
+                                bool is_running) {
   return is_running ? parallel::make_process_mesh(world, layout, device)
                     : make_paper_mesh(layout, world.rank());
 }
@@ -68,24 +69,26 @@ TrainSetup::TrainSetup(Job job, Communicator& world, const MakeDevice& device, R
       job_(prepare(std::move(job), *registry_, world, ranks)),
       world_(world),
       device_(at_place(place_of(job_.resolved, {"device"}), [&] { return device(*registry_, job_); })),
-      mesh_(make_mesh(job_, world, *device_, ranks == Ranks::running)),
       compute_(at_place(place_of(job_.resolved, {"train", "precision"}),
                         [&] { return choose_precision(*device_, job_.train.precision); })),
-      whole_model_(at_place(place_of(job_.resolved, {"model", "plugin"}),
-                            [&] {
-                              return ModelInstance(*registry_, on_device(), job_.model_plugin, job_.model,
-                                                   job_.train.sequence_length);
-                            })),
       optimizer_(at_place(place_of(job_.resolved, {"optimizer", "name"}),
                           [&] {
                             return registry_->create<Optimizer>(
                                 job_.optimizer_name, Host::of(*registry_, device_.get()), job_.optimizer);
                           })),
       slots_(optimizer_->slots()),
+      layout_(mesh_layout(job_, world.size())),
+      division_(divide_optimizer()),
+      mesh_(make_mesh(layout_of_keepers(layout_, division_), world, *device_, ranks == Ranks::running)),
+      whole_model_(at_place(place_of(job_.resolved, {"model", "plugin"}),
+                            [&] {
+                              return ModelInstance(*registry_, on_device(), job_.model_plugin, job_.model,
+                                                   job_.train.sequence_length);
+                            })),
       shape_(BatchShape{job_.train.local_batch_size, job_.train.sequence_length, Phase::train, 0, compute_}
                  .divided_over(mesh_.get())),
-      share_(divide_batch(job_, mesh_->layout(), world.rank())),
-      pipeline_(plan_pipeline(*registry_, job_, *mesh_, share_.microbatches(), whole_model_)),
+      share_(divide_batch(job_, layout_, world.rank())),
+      pipeline_(plan_pipeline(*registry_, job_, *mesh_, {share_.microbatches(), division_}, whole_model_)),
       table_sums_(jobs::table_sums(whole_model_.parameters(), *mesh_, shape_, share_.microbatches())),
       model_(*registry_, in_shards(*device_, *mesh_), job_.model_plugin, job_.model,
              job_.train.sequence_length, stages_on(mesh_->coordinate(MeshAxis::pp))) {
@@ -98,31 +101,19 @@ TrainSetup::TrainSetup(Job job, Communicator& world, const MakeDevice& device, R
   choose_recomputation(ranks);
 }
 
-namespace {
-
-/// Whether every rank would keep something of so many elements.
-bool divide(std::int64_t elements, std::int64_t shards) {
-  return elements > (shards - 1) * ParameterGroup::share_of(elements, shards);
+/// On paper, as if replicas divided the optimizer.
+OptimizerDivision TrainSetup::divide_optimizer() {
+  const auto mesh = make_paper_mesh(layout_of_keepers(layout_, {.by_replicas = true}), world_.rank());
+  std::optional<ModelInstance> whole;
+  if (layout_.degree(MeshAxis::dp_replicate) > 1)
+    at_place(place_of(job_.resolved, {"model", "plugin"}), [&] {
+      whole.emplace(*registry_, ComputeOn{device_.get(), compute_, mesh.get(), RoomRule{}}, job_.model_plugin,
+                    job_.model, job_.train.sequence_length);
+    });
+  return at_place(place_of(job_.resolved, {"parallel"}), [&] {
+    return jobs::divide_optimizer(job_, layout_, *optimizer_, whole ? &*whole : nullptr);
+  });
 }
-
-/// ConfigError where some rank would keep nothing of the stages whose parameters these are.
-void check_stretches(const ParameterStore& parameters, int shards, const std::string& keys) {
-  // Experts may be divided among fewer.
-  const auto elements = [&](const ParameterGroup& group) {
-    return group.elements == shards * group.stretch.size() ? group.used : 0;
-  };
-  const auto most = std::max_element(
-      parameters.groups().begin(), parameters.groups().end(),
-      [&](const ParameterGroup& a, const ParameterGroup& b) { return elements(a) < elements(b); });
-  std::int64_t fewer = shards;
-  while (!divide(most->used, fewer)) --fewer;
-  CARAVAN_CHECK(fewer == shards, ConfigError,
-                fmt::format("{} of {} (the largest group of parameters, {}, has {} elements, of which "
-                            "each rank keeps {}: the last would have none). {}={}?",
-                            keys, shards, most->name, most->used, most->stretch.size(), keys, fewer));
-}
-
-}  // namespace
 
 /// Context ranks may differ by a token of each sequence, and all refuse alike.
 void TrainSetup::check_rows() {
@@ -169,11 +160,13 @@ void TrainSetup::check_optimizer() {
 void TrainSetup::check_shards() {
   const int shards = mesh_->degree(MeshAxis::fsdp);
   if (shards == 1) return;
-  const std::string keys = mesh_->degree(MeshAxis::cp) > 1 ? "data_shard x context" : "data_shard";
+  const std::string all = mesh_->degree(MeshAxis::cp) > 1 ? "data_shard x context" : "data_shard",
+                    keys = division_.by_replicas ? "data_replicate x " + all : all,
+                    remedy = division_.by_replicas ? "parallel.divide_optimizer=false" : "";
   const int mine = mesh_->coordinate(MeshAxis::pp);
   for (int rank = 0; rank < mesh_->degree(MeshAxis::pp); ++rank)
     check_stretches(rank == mine ? model_.parameters() : stages_of_rank(rank)->parameters(), shards,
-                    "parallel." + keys);
+                    "parallel." + keys, remedy);
 }
 
 void TrainSetup::choose_recomputation(Ranks ranks) {

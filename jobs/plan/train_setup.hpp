@@ -15,6 +15,7 @@
 #include "jobs/job/job.hpp"
 #include "jobs/plan/layout.hpp"
 #include "jobs/plan/memory_plan.hpp"
+#include "jobs/plan/optimizer_division.hpp"
 #include "jobs/plan/pipeline_setup.hpp"
 #include "jobs/plan/recompute_choice.hpp"
 #include "jobs/plan/stage_memory.hpp"
@@ -44,6 +45,10 @@ class TrainSetup {
   /// Resolved to the last key.
   const Job& job() const noexcept { return job_; }
   Registry& registry() noexcept { return *registry_; }
+  /// The ranks as the job's degrees have them.
+  const MeshLayout& layout() const noexcept { return layout_; }
+  const OptimizerDivision& optimizer_division() const noexcept { return division_; }
+  /// The same ranks by what they keep: replicas that divide the optimizer are shards.
   Mesh& mesh() noexcept { return *mesh_; }
   /// All ranks of the job.
   Communicator& world() noexcept { return world_; }
@@ -66,7 +71,7 @@ class TrainSetup {
   Optimizer& optimizer() noexcept { return *optimizer_; }
   const std::vector<std::string>& slots() const noexcept { return slots_; }
   /// The run as one that goes on from a checkpoint. Borrows `identity`.
-  GoingOn going_on(const RunIdentity& identity) { return {job_, *registry_, mesh_->layout(), identity}; }
+  GoingOn going_on(const RunIdentity& identity) { return {job_, *registry_, layout_, identity}; }
   /// What this rank keeps from step to step.
   RankState state();
   const BatchShape& shape() const noexcept { return shape_; }
@@ -94,6 +99,7 @@ class TrainSetup {
   enum class Ranks { running, on_paper };
   TrainSetup(Job job, Communicator& world, const MakeDevice& device, Ranks ranks);
   static Job prepare(Job job, Registry& registry, Communicator& world, Ranks ranks);
+  OptimizerDivision divide_optimizer();
   void choose_recomputation(Ranks ranks);
   /// ConfigError where parameters of any pipeline rank cannot be divided as the job asks: all ranks refuse.
   void check_rows();
@@ -111,11 +117,13 @@ class TrainSetup {
   Job job_;
   Communicator& world_;
   Made<Device> device_;
-  std::unique_ptr<Mesh> mesh_;
   DType compute_;
-  ModelInstance whole_model_;
   Made<Optimizer> optimizer_;
   std::vector<std::string> slots_;
+  MeshLayout layout_;
+  OptimizerDivision division_;
+  std::unique_ptr<Mesh> mesh_;
+  ModelInstance whole_model_;
   BatchShape shape_;
   BatchShare share_;
   PipelineSetup pipeline_;

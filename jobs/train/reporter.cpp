@@ -65,7 +65,7 @@ void Reporter::start(const Progress& progress, std::optional<double> made_up) {
 void Reporter::print_header() {
   const BatchShare& share = setup_.share();
   log_info(fmt::format("run {}: {} ({}), {}", setup_.job().name,
-                       counted(setup_.mesh().layout().ranks(), "rank"), setup_.mesh().layout().describe(),
+                       counted(setup_.mesh().layout().ranks(), "rank"), setup_.layout().describe(),
                        setup_.device().description()));
   log_info(describe_parameters(setup_.whole_model().parameters()));
   log_info(fmt::format("a step: {} of {}, {} a rank; steps {} to {}", counted(share.global_batch, "sequence"),

@@ -41,8 +41,7 @@ Trainer::Trainer(TrainSetup& setup, Communicator& world, const StopRequest& stop
       steps_(setup, *source_, &whereabouts),
       lock_(world.rank() == 0 ? std::make_unique<io::RunLock>(setup.job().output, io::RunOwner::here())
                               : nullptr),
-      saver_(setup.state(), world, lock_.get(),
-             with_identity(checkpoints_of(setup.job(), setup.mesh().layout()))),
+      saver_(setup.state(), world, lock_.get(), with_identity(checkpoints_of(setup.job(), setup.layout()))),
       peers_(setup),
       reporter_(setup, peers_, world.rank()),
       timeline_(setup) {
@@ -164,7 +163,7 @@ ExitCode Trainer::run() {
 /// A run that was asked to leave after its last step has no export yet.
 ExitCode Trainer::finish_former() {
   const std::int64_t last = setup_.job().train.steps;
-  const std::string folder = export_of(setup_.job(), setup_.mesh().layout()).folder;
+  const std::string folder = export_of(setup_.job(), setup_.layout()).folder;
   const bool is_exported =
       is_true_anywhere(world_, std::filesystem::exists(folder + "/" + io::step_folder(progress_.step)));
   if (exports() && progress_.step == last && !is_exported) {
@@ -190,7 +189,7 @@ ExitCode Trainer::save_seed() {
 void Trainer::export_weights() {
   whereabouts_.enter("exporting the weights");
   CheckpointSaver writer(setup_.state(), world_, lock_.get(),
-                         with_identity(export_of(setup_.job(), setup_.mesh().layout())));
+                         with_identity(export_of(setup_.job(), setup_.layout())));
   writer.begin(progress_, CheckpointSaver::OnFailure::stop);
 }
 

@@ -218,8 +218,12 @@ TEST_F(Contexts, of_replicas_do_too) {
     if (context >= ranks() || ranks() % context != 0) continue;
     Layout layout{.context = context};
     layout.keys = {fmt::format("parallel.data_replicate={}", ranks() / context)};
-    for (const Keys& kind : {kDense, kExperts})
+    Layout divides = layout;
+    divides.keys.insert(divides.keys.end(), {"parallel.divide_optimizer=true", "parallel.reshard=never"});
+    for (const Keys& kind : {kDense, kExperts}) {
       expect_equal(layout, kind, {{"train.sequence_length=37", "model.dropout=0.1"}, "none"});
+      expect_equal(divides, kind, {{"train.sequence_length=37", "model.dropout=0.1"}, "none"});
+    }
   }
 }
 

@@ -30,6 +30,11 @@ struct Layout {
 
 const Layout kOne{"one", 1, {}};
 const Layout kReplicas{"replicas", 2, {}};
+const Layout kReplicasOfWholes{"wholes", 2, {"parallel.divide_optimizer=false"}};
+const Layout kHybridThatDivides{"hybrid-divides",
+                                4,
+                                {"parallel.data_replicate=2", "parallel.data_shard=2",
+                                 "parallel.reshard=never", "parallel.divide_optimizer=true"}};
 const Layout kShards{"shards", 2, {"parallel.data_shard=2"}};
 const Layout kShardsInOneFile{"shards-one", 3, {"parallel.data_shard=3", "checkpoint.files=one"}};
 const Layout kHybrid{
@@ -146,6 +151,21 @@ TEST_F(LayoutChange, ContextRanksGoOnFromEveryLayoutAndItFromThem) {
   expect_to_go_on(kHybrid, kContextInRing, undisturbed);
 }
 
+TEST_F(LayoutChange, ReplicasGoOnFromEachOtherWhetherTheyDivideTheOptimizerOrNot) {
+  succeed(steps("undisturbed", kOne, 4));
+  const auto undisturbed = read_metrics(file("undisturbed"));
+  const std::vector<Layout> layouts{kReplicas, kReplicasOfWholes, kHybridThatDivides};
+  for (const Layout& layout : layouts) succeed(steps(layout.name, layout, 2));
+  for (const Layout& from : layouts) {
+    for (const Layout& to : layouts)
+      if (&from != &to) expect_to_go_on(from, to, undisturbed);
+  }
+  expect_to_go_on(kReplicas, kOne, undisturbed);
+  const Outcome changed = run(steps(kReplicas.name, kReplicasOfWholes, 4));
+  EXPECT_TRUE(ended_with(changed, 0));
+  EXPECT_THAT(changed.err, HasSubstr("parallel.divide_optimizer auto -> false"));
+}
+
 /// A table that is summed by rows is cut between rows, and in no other layout.
 TEST_F(LayoutChange, TablesThatAreCutBetweenRowsGoOnFromOthersAndTheyFromThem) {
   const Overrides rows{"model.tied_head=false", "model.vocab_size=1601"};
@@ -202,8 +222,9 @@ TEST_F(LayoutChange, ExpertsOverRanksGoOnFromEveryLayoutAndItFromThem) {
 
 TEST_F(LayoutChange, TheSeedOfEveryLayoutIsTheSame) {
   const std::string alone = seed(kOne);
-  for (const Layout& layout : {kShards, kShardsInOneFile, kHybrid, kPipelineInOneFile, kPipelineOfShards,
-                               kExperts, kShardedExperts, kPipelineOfExperts}) {
+  for (const Layout& layout :
+       {kShards, kShardsInOneFile, kReplicas, kReplicasOfWholes, kHybrid, kHybridThatDivides,
+        kPipelineInOneFile, kPipelineOfShards, kExperts, kShardedExperts, kPipelineOfExperts}) {
     SCOPED_TRACE(layout.name);
     const std::string path = seed(layout);
     EXPECT_TRUE(ended_with(caravan({"inspect", "--verify", path}), 0));
@@ -227,7 +248,8 @@ std::vector<double> bytes_of_files(const std::string& checkpoint) {
 TEST_F(LayoutChange, EveryRankWritesItsEqualShareOfTheBytes) {
   const Overrides large{"model.dim=128", "model.width_multiple_of=128"};
   const Layout shards{"shards", 4, {"parallel.data_shard=4"}};
-  for (const Layout& layout : {shards, kHybrid}) {
+  const Layout replicas{"four-replicas", 4, {}};
+  for (const Layout& layout : {shards, kHybrid, replicas}) {
     const std::string path = seed(layout, large);
     const auto bytes = bytes_of_files(path);
     ASSERT_EQ(bytes.size(), 4u) << layout.name;

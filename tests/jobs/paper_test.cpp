@@ -197,7 +197,7 @@ const Mistake kMistakes[] = {
      "parallel.microbatches=0 (a step has at least one micro-batch). -1 for what the batch comes to?"},
     {"PrefetchWithoutShards",
      2,
-     {"parallel.prefetch=0"},
+     {"parallel.prefetch=0", "parallel.divide_optimizer=false"},
      "parallel.prefetch=0 with parallel.data_shard=1 (no parameter is sharded). Leave it out, or set "
      "parallel.data_shard?"},
     {"PrefetchOfAPlan",
@@ -215,6 +215,26 @@ const Mistake kMistakes[] = {
      2,
      {"parallel.data_shard=2", "parallel.prefetch=4"},
      "command line: parallel.prefetch=4 (must be in [0, 3])"},
+    {"ADividedOptimizerWithoutReplicas",
+     2,
+     {"parallel.data_shard=2", "parallel.divide_optimizer=true"},
+     "parallel.divide_optimizer=true with data_replicate=1 (there are no replicas that would divide it). "
+     "Leave it out?"},
+    {"ADividedOptimizerOfReplicasThatReshard",
+     4,
+     {"parallel.data_shard=2", "parallel.data_replicate=2", "parallel.divide_optimizer=true"},
+     "parallel.divide_optimizer=true with parallel.reshard=auto (weights would be gathered from 4 ranks, "
+     "which are 2 replicas of 2 shards, for every use). reshard: never?"},
+    {"MoreReplicasThanElements",
+     8,
+     {"parallel.divide_optimizer=true", "train.global_batch_size=8", "model.dim=2", "model.heads=1",
+      "model.experts=0", "model.width_multiple_of=1"},
+     "parallel.data_replicate x data_shard of 8 (the largest group of parameters, layers.0, has 330 "
+     "elements, of which each rank keeps 64: the last would have none). parallel.divide_optimizer=false?"},
+    {"UnknownDivision",
+     2,
+     {"parallel.divide_optimizer=maybe"},
+     "command line: parallel.divide_optimizer='maybe' (must be one of: auto, true, false)"},
     {"UnknownReshard",
      2,
      {"parallel.data_shard=2", "parallel.reshard=sometimes"},
@@ -229,6 +249,37 @@ TEST_F(OnPaper, AllRanksThatAreLeftAreShardsWhereBothDegreesAreOpen) {
   EXPECT_THAT(dry_run(open, 0, {"--ranks", "4"}).out, HasSubstr("\n  4 ranks: dp_shard=4\n"));
   EXPECT_THAT(dry_run(open, 2).out, HasSubstr("\n  2 ranks: dp_shard=2\n"));
   EXPECT_TRUE(ended_with(dry_run(open, 0), 0)) << "a job of any number of ranks, on one";
+}
+
+/// The line of a dry run that says who updates what.
+std::string optimizer_line(const Outcome& outcome) {
+  std::smatch found;
+  const std::regex line("\n  optimizer: ([^\n]*)\n");
+  return std::regex_search(outcome.out, found, line) ? found[1].str() : "";
+}
+
+TEST_F(OnPaper, ReplicasSayWhoUpdatesWhatAndWhatTheOtherWayWouldExchange) {
+  const auto line = [&](const Overrides& overrides, const char* ranks = "4") {
+    Overrides all = overrides;
+    all.emplace_back("train.global_batch_size=8");
+    return optimizer_line(dry_run(all, 0, {"--ranks", ranks}));
+  };
+  const std::string bytes = "[0-9.]+ [KM]iB";
+  EXPECT_THAT(line({}), ::testing::MatchesRegex("divided over 4 replicas, " + bytes +
+                                                " a step .each its own: " + bytes + "."));
+  EXPECT_THAT(line({"parallel.divide_optimizer=false"}),
+              ::testing::MatchesRegex("each of 4 replicas its own, " + bytes + " a step .divided: " + bytes +
+                                      "; parallel.divide_optimizer=false."));
+  EXPECT_THAT(line({"parallel.data_shard=2", "parallel.data_replicate=2"}),
+              ::testing::MatchesRegex("each of 2 replicas its own, " + bytes +
+                                      " a step .divided: refused; 2 ranks of a replica divide it already."));
+  EXPECT_THAT(line({"parallel.tensor=2", "model.experts=0"}), HasSubstr("divided over 2 replicas"));
+  EXPECT_THAT(line({"parallel.tensor=2"}), HasSubstr("2 ranks of a replica divide it already"))
+      << "tensor ranks divide its experts";
+  EXPECT_THAT(line({"model.dim=2", "model.heads=1", "model.experts=0", "model.width_multiple_of=1"}, "8"),
+              HasSubstr("divided: refused; the last would have nothing of layers.0)"));
+  EXPECT_EQ(line({}, "1"), "");
+  EXPECT_EQ(line({"parallel.data_shard=4"}), "");
 }
 
 TEST_F(OnPaper, WhatMayNotGoOnFromItsCheckpointIsNotSubmitted) {

@@ -202,11 +202,14 @@ TEST_F(Pipelines, give_them_with_data_ranks_too) {
   if (ranks() != 4) GTEST_SKIP() << "needs 4 ranks: 2 stages x 2 data ranks";
   for (const Family& family : families()) {
     Case test{family.schedule, 2, family.stages_per_rank.front(), 4, 5};
+    test.keys = {"divide_optimizer=true"};
     for (bool tied : {false, true}) {
       test.tied = tied;
       test.recompute = tied ? "none" : next_recompute();
       expect_equal(test);
     }
+    test.keys = {"divide_optimizer=false"};
+    expect_equal(test);
   }
 }
 
@@ -220,9 +223,33 @@ TEST_F(Pipelines, give_them_with_shards) {
       test.recompute = tied ? "none" : next_recompute();
       expect_equal(test);
     }
+    if (ranks() == 8) {
+      test.keys = {"divide_optimizer=true"};
+      expect_equal(test);
+    }
     if (family.schedule == "dualpipev") continue;
     test.keys = {"reshard=always"};
     expect_equal(test);
+  }
+}
+
+TEST_F(Pipelines, of_one_stage_give_them_with_replicas) {
+  const std::vector<std::vector<std::string>> all{{"divide_optimizer=true"},
+                                                  {"divide_optimizer=true", "prefetch=0"},
+                                                  {"divide_optimizer=true", "prefetch=3"},
+                                                  {"divide_optimizer=false"}};
+  for (const char* schedule : {"1f1b", "gpipe", "zb_h1"}) {
+    for (const std::vector<std::string>& keys : all) {
+      for (int microbatches : {1, 2}) {
+        Case test{schedule, 1, 1, microbatches, 5};
+        test.keys = keys;
+        for (const char* recompute : {"none", "full", "{every: 3}", "stage"}) {
+          test.tied = !test.tied;
+          test.recompute = recompute;
+          expect_equal(test);
+        }
+      }
+    }
   }
 }
 

@@ -2,6 +2,8 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "io/checkpoint/layout.hpp"
 #include "io/checkpoint/manifest.hpp"
 #include "io/checkpoint/reader.hpp"
@@ -21,8 +23,11 @@ std::vector<nlohmann::json> results_of(const std::string& run) {
 
 std::vector<float> values_of(const std::string& checkpoint, const std::string& prefix) {
   const auto reader = io::CheckpointReader::open(checkpoint);
+  // Ranks that keep stretches name tensors in another order than one that keeps all.
+  std::vector<io::TensorRecord> tensors(reader.tensors().begin(), reader.tensors().end());
+  std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   std::vector<float> all;
-  for (const io::TensorRecord& tensor : reader.tensors()) {
+  for (const io::TensorRecord& tensor : tensors) {
     if (!tensor.name.starts_with(prefix)) continue;
     std::vector<float> one(static_cast<std::size_t>(tensor.shape.count()));
     reader.read(tensor.name, TensorView(one.data(), DType::f32, tensor.shape));

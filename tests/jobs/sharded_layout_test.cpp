@@ -90,9 +90,36 @@ TEST_F(ShardedLayouts, ReplicasOfShardsGiveThemToo) {
        {6, 1, {"parallel.data_replicate=2", "parallel.data_shard=3", "train.recompute=full"}}});
 }
 
+TEST_F(ShardedLayouts, ReplicasGiveThemWhetherTheyDivideTheOptimizerOrNot) {
+  expect_steps_of_one_rank({{2, 6, {}},
+                            {2, 3, {"parallel.divide_optimizer=true", "parallel.prefetch=0"}},
+                            {4, 6, {"train.recompute=full"}},
+                            {2, 6, {"parallel.divide_optimizer=false"}},
+                            {6,
+                             2,
+                             {"parallel.data_replicate=3", "parallel.data_shard=2", "parallel.reshard=never",
+                              "parallel.divide_optimizer=true"}}});
+}
+
+/// Weights are gathered in bf16 then; where sums differ in their last bit, one may be rounded otherwise.
+TEST_F(ShardedLayouts, ReplicasInBf16GiveThemToTheRoundingOfWeights) {
+  constexpr double kRounding = 1e-3;
+  const auto steps = [&](int ranks, const char* divides) {
+    return steps_of({ranks, 6, {"device=reference", "train.precision=bf16", divides}});
+  };
+  const auto alone = steps(1, "parallel.divide_optimizer=auto");
+  for (const char* divides : {"parallel.divide_optimizer=true", "parallel.divide_optimizer=false"}) {
+    const auto replicas = steps(2, divides);
+    for (const char* key : {"loss", "grad_norm"})
+      EXPECT_LE(largest_relative_difference(series(replicas, key), series(alone, key)), kRounding)
+          << key << " " << divides;
+  }
+}
+
 /// Tables of several words for each token: 1999 rows divide nowhere.
 TEST_F(ShardedLayouts, ATableThatIsSummedByRowsGivesThemToo) {
   expect_steps_of_one_rank({{2, 6, {}},
+                            {2, 6, {"parallel.divide_optimizer=false"}},
                             {3, 1, {"parallel.data_shard=3"}},
                             {8, 1, {"parallel.data_shard=8", "parallel.reshard=never"}},
                             {6, 2, {"parallel.data_replicate=3", "parallel.data_shard=2"}}},

@@ -39,6 +39,10 @@ class ShardedMemory : public JobTest {
   Outcome dry_run(const std::string& yaml, int ranks, int shards) {
     return dry_run(yaml, ranks, {"parallel.data_shard=" + std::to_string(shards)});
   }
+  /// Of ranks that keep everything.
+  Outcome dry_run_of_wholes(const std::string& yaml, int ranks) {
+    return dry_run(yaml, ranks, {"parallel.divide_optimizer=false"});
+  }
   /// The most that each rank of a run has held.
   std::vector<double> measured(int ranks, const std::vector<std::string>& overrides) {
     Program program(train(file("job.yaml"), "run", ranks, overrides), folder_.path());
@@ -75,6 +79,19 @@ TEST_F(ShardedMemory, OfARankOfAPipelineIsToo) {
   expect_as_announced(4, {"parallel.data_shard=2", "parallel.pipeline=2", "parallel.microbatches=2"});
 }
 
+TEST_F(ShardedMemory, OfAReplicaIsToo) {
+  expect_as_announced(2, {"parallel.divide_optimizer=false"});
+}
+
+TEST_F(ShardedMemory, OfAReplicaThatDividesTheOptimizerIsToo) {
+  expect_as_announced(2, {});
+}
+
+/// Its gradients are whole until the last micro-batch.
+TEST_F(ShardedMemory, OfAReplicaThatDividesTheOptimizerAfterSeveralMicrobatchesIsToo) {
+  expect_as_announced(2, {"train.global_batch_size=6"});
+}
+
 TEST_F(ShardedMemory, OfATensorRankIsToo) {
   expect_as_announced(2, {"parallel.tensor=2", "parallel.expert=2"});
 }
@@ -100,7 +117,7 @@ TEST_F(ShardedMemory, OfAnEighthOfTheExpertsGrowsAsAnnounced) {
 }
 
 TEST_F(ShardedMemory, OfExpertsIsAnEighthOnEightRanks) {
-  const Outcome whole = dry_run(k64Experts, 8, 1),
+  const Outcome whole = dry_run_of_wholes(k64Experts, 8),
                 divided = dry_run(k64Experts, 8, {"parallel.data_shard=8", "parallel.expert=8"});
   ASSERT_TRUE(ended_with(whole, 0));
   ASSERT_TRUE(ended_with(divided, 0));
@@ -109,12 +126,15 @@ TEST_F(ShardedMemory, OfExpertsIsAnEighthOnEightRanks) {
   EXPECT_LT(planned_bytes(divided.out, "gathered weights"), 0.2 * planned_bytes(whole.out, "weights"));
 }
 
-TEST_F(ShardedMemory, OfTheStateIsHalvedByTwoShards) {
-  const Outcome whole = dry_run(kJob, 2, 1), halved = dry_run(kJob, 2, 2);
+TEST_F(ShardedMemory, OfTheStateIsHalvedByTwoShardsAndByTwoReplicas) {
+  const Outcome whole = dry_run_of_wholes(kJob, 2);
   ASSERT_TRUE(ended_with(whole, 0));
-  ASSERT_TRUE(ended_with(halved, 0));
-  for (const char* item : {"weights", "gradients", "optimizer"})
-    EXPECT_NEAR(planned_bytes(halved.out, item) / planned_bytes(whole.out, item), 0.5, 0.005) << item;
+  for (const int shards : {2, 1}) {
+    const Outcome halved = dry_run(kJob, 2, shards);
+    ASSERT_TRUE(ended_with(halved, 0));
+    for (const char* item : {"weights", "gradients", "optimizer"})
+      EXPECT_NEAR(planned_bytes(halved.out, item) / planned_bytes(whole.out, item), 0.5, 0.005) << item;
+  }
 }
 
 TEST_F(ShardedMemory, OfA107BillionParametersOn256RanksIsPlannedInSeconds) {

@@ -228,6 +228,7 @@ struct Layout {
 TEST_F(TableSums, by_rows_are_those_of_whole_tables_with_other_exchanges) {
   for (const Layout& layout :
        std::vector<Layout>{{ranks(), {}},
+                           {ranks(), {"parallel.divide_optimizer=false"}},
                            {ranks(), {fmt::format("parallel.data_shard={}", ranks())}},
                            {ranks(), {fmt::format("parallel.context={}", ranks())}},
                            {4, {"parallel.data_shard=2", "parallel.data_replicate=2"}},
@@ -267,11 +268,12 @@ TEST_F(TableSums, are_of_wholes_where_rows_are_no_fewer_bytes) {
   }
 }
 
-TEST_F(TableSums, of_replicas_weigh_twice_those_of_shards) {
+TEST_F(TableSums, of_replicas_that_divide_nothing_weigh_twice_those_of_shards) {
   const auto bytes = [&](const Keys& keys) { return setup(keys).table_sums().front().of_wholes; };
   const double all = static_cast<double>(kWords * kWidth) * sizeof(float);
   EXPECT_DOUBLE_EQ(bytes({fmt::format("parallel.data_shard={}", ranks())}), all * (ranks() - 1) / ranks());
-  EXPECT_DOUBLE_EQ(bytes({}), 2 * all * (ranks() - 1) / ranks());
+  EXPECT_DOUBLE_EQ(bytes({"parallel.divide_optimizer=false"}), 2 * all * (ranks() - 1) / ranks());
+  EXPECT_DOUBLE_EQ(bytes({}), all * (ranks() - 1) / ranks()) << "of replicas that divide the optimizer";
   if (ranks() == 4) {
     EXPECT_DOUBLE_EQ(bytes({"parallel.data_shard=2", "parallel.data_replicate=2"}), all / 2 + all / 2);
   }

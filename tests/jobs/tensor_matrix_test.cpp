@@ -112,6 +112,14 @@ TEST_F(TensorRanks, with_shards_and_replicas_do_too) {
                2);
 }
 
+TEST_F(TensorRanks, of_replicas_that_divide_the_optimizer_do_too) {
+  if (ranks() < 4) GTEST_SKIP() << "needs 2 tensor ranks x 2 replicas";
+  expect_equal({{.tensor = 2, .expert = 2},
+                {.tensor = 2, .keys = {"parallel.expert_tensor=tensor"}},
+                {.tensor = 2, .keys = {"parallel.divide_optimizer=true", "parallel.reshard=never"}}},
+               3);
+}
+
 TEST_F(TensorRanks, of_pipelines_do_too) {
   expect_equal({{.tensor = ranks() / 2, .pipeline = 2},
                 {.tensor = 2, .pipeline = 2, .schedule = "zbv"},

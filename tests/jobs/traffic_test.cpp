@@ -1,3 +1,4 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <fmt/format.h>
@@ -17,6 +18,8 @@
 // what a dry run says, and never more than two gathers and a sum for each micro-batch. Runs on 2 and 4 ranks.
 namespace caravan::jobs {
 namespace {
+
+using ::testing::HasSubstr;
 
 constexpr int kLayers = 5;  ///< blocks; every one has experts
 
@@ -160,6 +163,51 @@ TEST_F(Traffics, OfGroupsThatAreNeverResharedAreOneGatherAStep) {
   }
 }
 
+/// Weights stay whole from their first use to the update, whatever the number of micro-batches, and what they
+/// add to the gradients is summed once.
+TEST_F(Traffics, OfReplicasThatDivideTheOptimizerAreOneGatherAndOneSumAStep) {
+  for (const char* schedule : {"1f1b", "gpipe", "zb_h1"}) {
+    for (int microbatches : {1, 3}) {
+      for (const char* recompute : {"none", "full"}) {
+        const Case test{schedule, microbatches, 1, 1, recompute, {"divide_optimizer=true"}};
+        const Traffic traffic = measured(test);
+        EXPECT_EQ(traffic.size(), 2u * kLayers + 2) << test.name();
+        for (const auto& [name, each] : traffic) {
+          EXPECT_EQ(each.gathers, 1) << test.name() << ", " << name;
+          EXPECT_EQ(each.reductions, 1) << test.name() << ", " << name;
+        }
+      }
+    }
+  }
+}
+
+/// In fp32 both ways move as much: a sum over ranks is a sum into stretches and a gather.
+TEST_F(Traffics, OfReplicasAreAsManyBytesAsASumOfAllGradients) {
+  for (int microbatches : {1, 3}) {
+    TrainSetup divided(
+        job_of({.microbatches = microbatches, .shards = 1, .keys = {"divide_optimizer=true"}}, ranks()),
+        *world_),
+        whole(
+            job_of({.microbatches = microbatches, .shards = 1, .keys = {"divide_optimizer=false"}}, ranks()),
+            *world_);
+    const StepExchanges stretches = step_exchanges(divided), wholes = step_exchanges(whole);
+    EXPECT_EQ(wholes.gathers.times + wholes.reductions.times, 0);
+    EXPECT_EQ(stretches.replicas.times, 0);
+    EXPECT_NEAR((stretches.gathers.bytes + stretches.reductions.bytes) / wholes.replicas.bytes, 1, 0.1)
+        << "stretches are rounded up";
+    EXPECT_THAT(describe(divided), HasSubstr(fmt::format("optimizer: divided over {} replicas, ", ranks())));
+    EXPECT_THAT(describe(whole), HasSubstr(fmt::format("optimizer: each of {} replicas its own, ", ranks())));
+  }
+}
+
+/// As those of as many shards that keep their weights.
+TEST_F(Traffics, OfReplicasOfShardsThatDivideTheOptimizerAreThoseOfMoreShards) {
+  if (ranks() != 4) GTEST_SKIP() << "needs 4 ranks: 2 shards x 2 replicas, beside 4 shards";
+  const Traffic replicated =
+      measured({.shards = 2, .keys = {"data_replicate=2", "divide_optimizer=true", "reshard=never"}});
+  EXPECT_EQ(text_of(replicated), text_of(measured({.shards = 4, .keys = {"reshard=never"}})));
+}
+
 /// Every walk then goes forward, so the rooms never hold what comes first: a whole backward follows.
 TEST_F(Traffics, OfAllForwardsBeforeAllBackwardsAreAGatherAWalk) {
   constexpr int kMicrobatches = 3, kRooms = 2;
@@ -236,8 +284,10 @@ TEST_F(Traffics, UnderAPipelineAreOneGatherAndOneSumAStep) {
                                {"interleaved_1f1b", 2},
                                {"zbv", 2},
                                {"dualpipev", 2}}) {
-    for (const char* recompute : {"none", "stage"}) {
-      const Case test{family.schedule, 4, 2, 2, recompute, {}, family.stages_per_rank};
+    for (const auto& [shards, recompute] :
+         {std::pair(2, "none"), {2, "stage"}, {1, "none"}}) {  // the last: replicas that divide the optimizer
+      Case test{family.schedule, 4, 2, shards, recompute, {}, family.stages_per_rank};
+      if (shards == 1) test.keys = {"divide_optimizer=true"};
       const Traffic traffic = measured(test);
       EXPECT_GE(traffic.size(), 3u);
       for (const auto& [name, each] : traffic) {

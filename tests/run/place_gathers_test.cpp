@@ -209,6 +209,27 @@ INSTANTIATE_TEST_SUITE_P(Rooms, PlaceGathers,
                          ::testing::Combine(::testing::Values(1, 2, 3, 6, 9), ::testing::Values(1, 2, 4),
                                             ::testing::Values(0, 1, 3)));
 
+TEST(PlaceGathers, KeepsFourSumsUnderWayWhereNoneWaitsForARoom) {
+  TestStage stage(6, 2, 2);
+  int room = 0;
+  for (GroupVisits& group : stage.groups) {
+    group.prepare = nullptr;
+    group.gradient_room = room++;
+    group.reduces = true;
+  }
+  const Walk placed = place_gathers(backward_walk(stage.layers), stage.layers_of, stage.groups, 1);
+  std::vector<std::size_t> sums;
+  for (std::size_t index = 0; index < placed.size(); ++index) {
+    if (!placed[index].segment->name().starts_with("reduce")) continue;
+    std::vector<std::size_t> expected;
+    if (sums.size() >= kMostSums) expected.push_back(sums[sums.size() - kMostSums]);
+    EXPECT_EQ(placed[index].waits_for, expected) << placed[index].segment->name();
+    sums.push_back(index);
+  }
+  EXPECT_EQ(sums.size(), stage.groups.size());
+  EXPECT_EQ(Follower(stage, placed).count("prepare"), 0);
+}
+
 TEST(PlaceGathers, FetchesOneGroupAhead) {
   TestStage stage(3, 2, 2);
   const Walk placed = place_gathers(forward_walk(stage.layers), stage.layers_of, stage.groups, 1);
