@@ -39,7 +39,7 @@ void read_through(const StoredTensor& stored, BlockReader& blocks, const Origin&
     Origin from = origin;
     from[0] += first;
     stored.read(blocks, from, piece);
-    copy_to_f32(piece, part);
+    copy_elements(piece, part);
   }
 }
 
@@ -47,7 +47,8 @@ void read_tensor(const StoredTensor& stored, BlockReader& blocks, const Origin& 
                  const TensorView& to) {
   const TensorRecord& tensor = stored.tensor();
   if (to.dtype == tensor.dtype && to.contiguous()) return stored.read(blocks, origin, to);
-  CARAVAN_CHECK(to.dtype == DType::f32, IoError,
+  const bool converts = to.dtype == DType::f32 || to.dtype == DType::bf16 || to.dtype == DType::f16;
+  CARAVAN_CHECK(to.dtype == tensor.dtype || converts, IoError,
                 fmt::format("{} is stored as {} ({} was asked for{})", tensor.name, name_of(tensor.dtype),
                             name_of(to.dtype), to.contiguous() ? "" : ", with strides"));
   if (to.shape.rank() > 0) return read_through(stored, blocks, origin, to);
@@ -55,7 +56,7 @@ void read_tensor(const StoredTensor& stored, BlockReader& blocks, const Origin& 
   row.shape = Shape{1};
   std::array<std::byte, sizeof(double)> element{};
   stored.read(blocks, origin, TensorView(element.data(), tensor.dtype, {}));
-  copy_to_f32(TensorView(element.data(), tensor.dtype, {1}), row);
+  copy_elements(TensorView(element.data(), tensor.dtype, {1}), row);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <filesystem>
 
 #include "io/checkpoint/layout.hpp"
@@ -32,6 +33,22 @@ ModelPath newest_of_run(const std::string& path) {
 }
 
 }  // namespace
+
+void check_one_model(const std::string& path) {
+  struct Mark {
+    const char *file, *other;
+  };
+  static constexpr std::array kMarks{Mark{kManifestFile, kCheckpointFile},
+                                     Mark{"model.safetensors", "model.safetensors.index.json"}};
+  std::vector<std::string> found;
+  for (const Mark& mark : kMarks) {
+    if (holds(path, mark.file) || holds(path, mark.other))
+      found.emplace_back(holds(path, mark.file) ? mark.file : mark.other);
+  }
+  CARAVAN_CHECK(found.size() < 2, IoError,
+                fmt::format("{} holds two models ({} and {} are there). Move one of them away?", path,
+                            found.front(), found.back()));
+}
 
 ModelPath resolve_model_path(const std::string& path) {
   CARAVAN_CHECK(fs::exists(path), IoError, fmt::format("{} does not exist", path));

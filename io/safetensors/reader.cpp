@@ -118,6 +118,8 @@ TensorView SafetensorsFile::place(std::string_view name) const {
 
 void SafetensorsFile::read_place(const TensorView& place, const TensorView& to) const {
   if (place.count() == 0) return;
+  if (place.dtype == to.dtype && place.contiguous() && to.contiguous())
+    return file_.read_at(reinterpret_cast<std::uintptr_t>(place.data), {to.as<std::byte>(), to.bytes()});
   const std::uint64_t bytes = span_bytes(place);
   const int axis = widest_axis(place);
   if (bytes <= kReadBytes || axis < 0) {
@@ -125,7 +127,7 @@ void SafetensorsFile::read_place(const TensorView& place, const TensorView& to) 
     file_.read_at(reinterpret_cast<std::uintptr_t>(place.data), buffer);
     TensorView read = place;
     read.data = buffer.data();
-    return copy_to_f32(read, to);
+    return copy_elements(read, to);
   }
   const std::uint64_t a_row = static_cast<std::uint64_t>(place.stride(axis)) * size_of(place.dtype);
   const auto rows = static_cast<std::int64_t>(std::max<std::uint64_t>(kReadBytes / a_row, 1));

@@ -51,16 +51,6 @@ ModelTokenizer own_tokenizer(const ModelSource& source) {
   return tokenizer_of(*reader, resolve_job(Config::parse(reader->job_yaml(), source.checkpoint + " (job)")));
 }
 
-std::vector<io::NamedShape> wanted(const ParameterStore& parameters) {
-  std::vector<io::NamedShape> shapes;
-  for (const auto& parameter : parameters.parameters()) {
-    for (std::size_t part = 0; part < parameter->spec().parts.size(); ++part) {
-      shapes.push_back({parameter->spec().parts[part].name, parameter->part_shape(part)});
-    }
-  }
-  return shapes;
-}
-
 void read_all(const io::WeightSource& weights, ParameterStore& parameters, Whereabouts* whereabouts) {
   for (const Fragment& fragment : parameters.fragments()) {
     enter(whereabouts, "reading weights");
@@ -73,8 +63,18 @@ void read_all(const io::WeightSource& weights, ParameterStore& parameters, Where
 
 }  // namespace
 
+std::vector<io::NamedShape> shapes_of(const ParameterStore& parameters) {
+  std::vector<io::NamedShape> shapes;
+  for (const auto& parameter : parameters.parameters()) {
+    for (std::size_t part = 0; part < parameter->spec().parts.size(); ++part) {
+      shapes.push_back({parameter->spec().parts[part].name, parameter->part_shape(part)});
+    }
+  }
+  return shapes;
+}
+
 void check_weights_from(const std::string& path, const ParameterStore& whole_model) {
-  io::check_weights(*io::open_weight_source(path), wanted(whole_model));
+  io::check_weights(*io::open_weight_source(path), shapes_of(whole_model));
 }
 
 ModelSource open_model(const std::string& path) {
@@ -104,7 +104,7 @@ std::unique_ptr<Tokenizer> open_tokenizer(const ModelSource& source, const std::
 void load_weights(const ModelSource& source, ParameterStore& parameters, const ParameterStore& stored) {
   if (const io::CheckpointReader* reader = reader_of(source))
     return load_weights(*reader, parameters, stored);
-  const auto surplus = io::check_weights(*source.weights, wanted(parameters), io::Surplus::left_out);
+  const auto surplus = io::check_weights(*source.weights, shapes_of(parameters), io::Surplus::left_out);
   if (!surplus.empty())
     log_warning(
         fmt::format("{} holds what the model of its config.json does not have: {}; left out, as in "
@@ -117,7 +117,7 @@ void load_weights_from(const std::string& path, ParameterStore& parameters, cons
                        Whereabouts* whereabouts) {
   const auto weights = io::open_weight_source(path);
   warn(weights->warnings());
-  io::check_weights(*weights, wanted(whole_model));
+  io::check_weights(*weights, shapes_of(whole_model));
   read_all(*weights, parameters, whereabouts);
 }
 
