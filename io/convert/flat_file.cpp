@@ -102,6 +102,12 @@ void create_files(const std::string& folder, std::span<const FlatFile> files) {
   for (const FlatFile& file : files) create(folder, file);
 }
 
+void add_texts(const std::string& folder, const std::string& name, std::span<const FlatFile::Text> texts) {
+  const File file((std::filesystem::path(folder) / name).string(), O_WRONLY);
+  for (const FlatFile::Text& text : texts) file.write_at(text.offset, std::as_bytes(std::span(text.bytes)));
+  file.sync();
+}
+
 void fill_files(const std::string& folder, std::span<const FlatFile> files, std::span<const FlatBlock> blocks,
                 const WeightSource& source, const SeeBlock& see) {
   const HugePages memory = room_for(blocks);

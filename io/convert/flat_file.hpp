@@ -41,6 +41,9 @@ std::vector<FlatBlock> blocks_of(std::span<const FlatFile> files);
 /// [one writer, first] Makes the files in the folder, takes the disk's space for them and writes their texts.
 void create_files(const std::string& folder, std::span<const FlatFile> files);
 
+/// [one writer, last] Adds texts to a file that stands there.
+void add_texts(const std::string& folder, const std::string& name, std::span<const FlatFile::Text> texts);
+
 /// Told of every block that was written.
 using SeeBlock = std::function<void(const FlatBlock& block, std::span<const std::byte> bytes)>;
 

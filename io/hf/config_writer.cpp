@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <string_view>
 #include <utility>
@@ -18,6 +19,12 @@ using nlohmann::json;
 
 std::string_view torch_name(DType dtype) {
   return dtype == DType::bf16 ? "bfloat16" : dtype == DType::f16 ? "float16" : "float32";
+}
+
+/// Whole numbers as such: classes of transformers check types.
+json whole_if_possible(double value) {
+  const bool is_whole = std::abs(value) < 1e15 && value == std::floor(value);
+  return is_whole ? json(static_cast<std::int64_t>(value)) : json(value);
 }
 
 class Writer {
@@ -128,7 +135,7 @@ class Writer {
     rope["factor"] = scaling.get_float("factor");
     rope["low_freq_factor"] = scaling.get_float("low");
     rope["high_freq_factor"] = scaling.get_float("high");
-    rope["original_max_position_embeddings"] = scaling.get_float("original");
+    rope["original_max_position_embeddings"] = whole_if_possible(scaling.get_float("original"));
     return rope;
   }
 
@@ -151,7 +158,7 @@ class Writer {
     object["attn_temperature_tuning"] = !temperature.is_null();
     if (temperature.is_null()) return;
     object["attn_scale"] = temperature.get_float("scale");
-    object["floor_scale"] = temperature.get_float("floor");
+    object["floor_scale"] = whole_if_possible(temperature.get_float("floor"));
   }
 
   void add_experts(json& object) const {

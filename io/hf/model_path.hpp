@@ -16,6 +16,7 @@ struct ModelPath {
     hf_folder,    ///< config.json and model.safetensors, or its shards
     safetensors,  ///< one file
     checkpoint,   ///< a step's folder
+    meta_folder,  ///< params.json and consolidated.00.pth, …
   };
   Kind kind;
   std::string path;              ///< of a run: its newest checkpoint that verifies

@@ -7,6 +7,7 @@
 #include "io/checkpoint/space.hpp"
 #include "io/convert/shards.hpp"
 #include "jobs/convert/hf_folder.hpp"
+#include "jobs/convert/meta_folder.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -54,6 +55,12 @@ void note_wide_numbers(const ModelToConvert& model, Conversion& conversion) {
         fmt::format("{} is stored as f64 and written as fp32, as any other that is", wide->name));
 }
 
+std::vector<float> values_of(const io::WeightSource& source, const io::NamedShape& state) {
+  std::vector<float> values(static_cast<std::size_t>(state.shape.count()));
+  source.read(state.name, TensorView(values.data(), DType::f32, state.shape));
+  return values;
+}
+
 void note_optimizer(const ModelToConvert& model, Conversion& conversion) {
   if (model.has_optimizer)
     conversion.notes.push_back("the optimizer's state stays where it is: weights alone are converted");
@@ -77,6 +84,20 @@ std::uint64_t Conversion::bytes() const {
   return bytes;
 }
 
+void note_lost_state(const ModelToConvert& model, const std::string& format, Conversion& conversion) {
+  std::vector<std::string> lost;
+  for (const io::NamedShape& state : model.state) {
+    if (!model.source.weights->has(state.name)) continue;
+    const auto values = values_of(*model.source.weights, state);
+    if (std::any_of(values.begin(), values.end(), [](float value) { return value != 0; }))
+      lost.push_back(state.name);
+  }
+  if (!lost.empty())
+    conversion.notes.push_back(
+        fmt::format("{} has no place for {}: left out, so that tokens may choose other experts", format,
+                    io::first_few(lost)));
+}
+
 Conversion plan_conversion(const ModelToConvert& model, const ConvertOptions& options) {
   Conversion conversion;
   note_wide_numbers(model, conversion);
@@ -87,6 +108,9 @@ Conversion plan_conversion(const ModelToConvert& model, const ConvertOptions& op
       break;
     case ConvertOptions::To::safetensors:
       plan_safetensors(model, fs::path(options.destination).filename().string(), conversion);
+      break;
+    case ConvertOptions::To::meta:
+      plan_meta_folder(model, options, conversion);
       break;
     case ConvertOptions::To::hf:
       plan_hf_folder(model, options, conversion);

@@ -7,6 +7,7 @@
 
 #include "io/checkpoint/sharded.hpp"
 #include "io/convert/flat_file.hpp"
+#include "io/convert/pth_archive.hpp"
 #include "jobs/convert/model_to_convert.hpp"
 #include "jobs/convert/options.hpp"
 
@@ -16,6 +17,7 @@ namespace caravan::jobs {
 /// goes along.
 struct Conversion {
   std::vector<io::FlatFile> files;
+  std::vector<io::PthArchive> archives;    ///< of --to meta: the files again, with what is written last
   std::vector<io::MadeTensor> checkpoint;  ///< of --to hdf5, which has no files
   io::CheckpointHead head;
   std::vector<std::pair<std::string, std::string>> texts;  ///< small files: name and content
@@ -26,6 +28,9 @@ struct Conversion {
   std::vector<const io::MadeTensor*> tensors() const;
   std::uint64_t bytes() const;  ///< that the disk will have to hold
 };
+
+/// Notes expert biases that the format has no place for.
+void note_lost_state(const ModelToConvert& model, const std::string& format, Conversion& conversion);
 
 /// Reads no weights but small ones. IoError when the format has no place for a weight or a key of the model.
 Conversion plan_conversion(const ModelToConvert& model, const ConvertOptions& options);

@@ -50,26 +50,6 @@ std::string kept_config(const ModelToConvert& model, Conversion& conversion) {
   return model.selection.dtype ? io::with_dtype(config, *model.selection.dtype, kConfig) : config;
 }
 
-std::vector<float> values_of(const io::WeightSource& source, const io::NamedShape& state) {
-  std::vector<float> values(static_cast<std::size_t>(state.shape.count()));
-  source.read(state.name, TensorView(values.data(), DType::f32, state.shape));
-  return values;
-}
-
-void note_state(const ModelToConvert& model, Conversion& conversion) {
-  std::vector<std::string> lost;
-  for (const io::NamedShape& state : model.state) {
-    if (!model.source.weights->has(state.name)) continue;
-    const auto values = values_of(*model.source.weights, state);
-    if (std::any_of(values.begin(), values.end(), [](float value) { return value != 0; }))
-      lost.push_back(state.name);
-  }
-  if (!lost.empty())
-    conversion.notes.push_back(fmt::format(
-        "Hugging Face's format has no place for {}: left out, so that tokens may choose other experts",
-        io::first_few(lost)));
-}
-
 }  // namespace
 
 void plan_hf_folder(const ModelToConvert& model, const ConvertOptions& options, Conversion& conversion) {
@@ -88,7 +68,7 @@ void plan_hf_folder(const ModelToConvert& model, const ConvertOptions& options, 
   if (!shards.index.empty())
     conversion.texts.emplace_back("model.safetensors.index.json", std::move(shards.index));
   conversion.copied = model.files;
-  note_state(model, conversion);
+  note_lost_state(model, "Hugging Face's format", conversion);
 }
 
 }  // namespace caravan::jobs

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <optional>
+#include <string_view>
 
 #include "caravan/check.hpp"
 #include "io/checkpoint/one_file.hpp"
@@ -45,7 +46,30 @@ void write_small(const Conversion& conversion, const fs::path& folder) {
   for (const fs::path& file : conversion.copied) copy_to(file, folder / file.filename());
 }
 
-/// The ranks write one file of known places each after the other's end.
+/// The checksums of all ranks' blocks, in order; on rank 0.
+std::vector<std::uint32_t> gather_crcs(const std::vector<std::uint32_t>& mine, Communicator& world) {
+  std::vector<std::uint32_t> all;
+  const std::string text(reinterpret_cast<const char*>(mine.data()), mine.size() * sizeof(std::uint32_t));
+  for (const std::string& crcs : gather_texts(world, text)) {
+    const std::size_t before = all.size();
+    all.resize(before + crcs.size() / sizeof(std::uint32_t));
+    std::copy(crcs.begin(), crcs.end(), reinterpret_cast<char*>(all.data() + before));
+  }
+  return all;
+}
+
+/// Headers and directories, which hold the checksums of what all ranks wrote.
+void finish_archives(const Conversion& conversion, const std::vector<io::FlatBlock>& blocks,
+                     const std::vector<std::uint32_t>& mine, const std::string& folder, Communicator& world) {
+  const std::vector<std::uint32_t> crcs = gather_crcs(mine, world);
+  for (std::size_t i = 0; i < conversion.archives.size() && world.rank() == 0; ++i) {
+    const io::PthArchive& archive = conversion.archives[i];
+    io::add_texts(folder, archive.file.name,
+                  io::headers_of(archive, io::crcs_of_tensors(archive, i, blocks, crcs)));
+  }
+}
+
+/// Each rank writes its blocks to their places.
 void write_files(const Conversion& conversion, const io::WeightSource& source, const std::string& folder,
                  Communicator& world) {
   if (world.rank() == 0) io::create_files(folder, conversion.files);
@@ -57,9 +81,14 @@ void write_files(const Conversion& conversion, const io::WeightSource& source, c
   const auto mine = std::span<const io::FlatBlock>(blocks).subspan(begin, end - begin);
   const auto share = std::span<const std::uint64_t>(bytes).subspan(begin, end - begin);
   ConvertProgress progress(share, world);
-  io::fill_files(
-      folder, conversion.files, mine, source,
-      [&](const io::FlatBlock&, std::span<const std::byte> written) { progress.add(written.size()); });
+  std::vector<std::uint32_t> crcs;
+  const auto see = [&](const io::FlatBlock&, std::span<const std::byte> written) {
+    progress.add(written.size());
+    const std::string_view text(reinterpret_cast<const char*>(written.data()), written.size());
+    if (!conversion.archives.empty()) crcs.push_back(io::crc32_of(text));
+  };
+  io::fill_files(folder, conversion.files, mine, source, see);
+  if (!conversion.archives.empty()) finish_archives(conversion, blocks, crcs, folder, world);
 }
 
 /// Blocks of a checkpoint's tensors.

@@ -8,6 +8,7 @@
 #include "io/hf/checkpoint_source.hpp"
 #include "io/hf/config_json.hpp"
 #include "io/hf/model_path.hpp"
+#include "io/meta/meta_source.hpp"
 #include "io/text/load_tokenizer.hpp"
 #include "io/text/tokenizer_files.hpp"
 #include "jobs/identity/model_tokenizer.hpp"
@@ -30,6 +31,13 @@ ModelSource from_hugging_face(const std::string& folder) {
   if (config.model.get_bool("tied_head") && weights->has("output.weight"))
     config.model.set("tied_head", Config::scalar("false"));
   return {"llama4", std::move(config.model), std::move(weights), "", folder, std::move(config.eos)};
+}
+
+ModelSource from_meta(const std::string& folder) {
+  auto weights = std::make_unique<io::MetaSource>(folder);
+  warn(weights->warnings());
+  Config model = weights->model();
+  return {"llama4", std::move(model), std::move(weights), "", folder, {}};
 }
 
 ModelSource from_checkpoint(const std::string& folder) {
@@ -86,6 +94,7 @@ ModelSource open_model(const std::string& path) {
         fmt::format("{} holds weights alone (nothing says which model they are). Give the folder with its "
                     "config.json?",
                     path));
+    if (resolved.kind == io::ModelPath::Kind::meta_folder) return from_meta(resolved.path);
     return resolved.kind == io::ModelPath::Kind::checkpoint ? from_checkpoint(resolved.path)
                                                             : from_hugging_face(resolved.path);
   });
