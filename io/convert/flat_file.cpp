@@ -6,9 +6,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
-#include <optional>
+#include <memory>
 
 #include "caravan/check.hpp"
+#include "io/files/direct_file.hpp"
 #include "io/files/file.hpp"
 #include "io/files/huge_pages.hpp"
 #include "io/safetensors/layout.hpp"
@@ -45,7 +46,7 @@ class OpenFile {
     if (!file_ || index_ != block.file) {
       finish();
       index_ = block.file;
-      file_.emplace(path_in(folder_, files_[index_]), O_WRONLY);
+      file_ = std::make_unique<DirectFile>(path_in(folder_, files_[index_]));
     }
     file_->write_at(block.offset, bytes);
   }
@@ -58,7 +59,7 @@ class OpenFile {
   const std::string& folder_;
   std::span<const FlatFile> files_;
   std::size_t index_ = 0;
-  std::optional<File> file_;
+  std::unique_ptr<DirectFile> file_;
 };
 
 /// Memory for the largest of the blocks.
