@@ -8,8 +8,11 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <optional>
+#include <utility>
 
 #include "io/checkpoint/layout.hpp"
+#include "io/checkpoint/stacked_layers.hpp"
 #include "io/checkpoint/stored_tensor.hpp"
 #include "io/files/convert.hpp"
 #include "io/files/pack.hpp"
@@ -62,17 +65,45 @@ void read_tensor(const StoredTensor& stored, BlockReader& blocks, const Origin& 
 }  // namespace
 
 struct CheckpointReader::State {
+  /// A tensor that is stored for itself, or one layer of a stack.
+  struct Place {
+    TensorRecord record;
+    const StoredTensor* stored = nullptr;
+    std::optional<std::int64_t> slot;
+  };
+
   State(const std::string& folder_, Manifest manifest_, Through through)
       : folder(folder_),
         manifest(std::move(manifest_)),
-        tensors(tensors_of(manifest)),
         index(index_of(manifest)),
-        blocks(folder, manifest, through) {}
+        blocks(folder, manifest, through) {
+    std::vector<std::string> names;
+    const std::vector<TensorRecord> stored = tensors_of(manifest);
+    for (const TensorRecord& tensor : stored) names.push_back(tensor.name);
+    std::map<std::string, std::vector<std::pair<std::string, StackedLayer>>> stacks;
+    for (auto& [single, layer] : layers_of_stacks(names)) stacks[layer.name].emplace_back(single, layer);
+    has_stacks = !stacks.empty();
+    for (const TensorRecord& tensor : stored) add(tensor, stacks[tensor.name]);
+  }
+
+  /// As it is, or as its layers where it is a stack.
+  void add(const TensorRecord& tensor, const std::vector<std::pair<std::string, StackedLayer>>& layers) {
+    const StoredTensor* stored = &index.find(tensor.name)->second;
+    if (layers.empty()) add({tensor, stored, {}});
+    for (const auto& [single, layer] : layers)
+      add({{single, tensor.dtype, shape_of_layer(tensor.shape, layer)}, stored, layer.slot});
+  }
+  void add(Place place) {
+    tensors.push_back(place.record);
+    places.emplace(place.record.name, std::move(place));
+  }
 
   std::string folder;
   Manifest manifest;
-  std::vector<TensorRecord> tensors;
   std::map<std::string, StoredTensor, std::less<>> index;  // into the manifest
+  std::vector<TensorRecord> tensors;
+  std::map<std::string, Place, std::less<>> places;
+  bool has_stacks = false;
   BlockReader blocks;
 };
 
@@ -105,6 +136,9 @@ const std::string& CheckpointReader::layout() const noexcept {
 const std::string& CheckpointReader::creator() const noexcept {
   return state_->manifest.creator;
 }
+bool CheckpointReader::has_stacked_layers() const noexcept {
+  return state_->has_stacks;
+}
 const std::vector<TensorRecord>& CheckpointReader::tensors() const noexcept {
   return state_->tensors;
 }
@@ -114,12 +148,12 @@ const std::string& CheckpointReader::job_yaml() const noexcept {
 }
 
 bool CheckpointReader::has(std::string_view name) const noexcept {
-  return state_->index.find(name) != state_->index.end();
+  return state_->places.find(name) != state_->places.end();
 }
 
 const TensorRecord& CheckpointReader::info(std::string_view name) const {
-  const auto found = state_->index.find(name);
-  if (found != state_->index.end()) return found->second.tensor();
+  const auto found = state_->places.find(name);
+  if (found != state_->places.end()) return found->second.record;
   std::vector<std::string> known;
   for (const TensorRecord& tensor : tensors()) known.push_back(tensor.name);
   const std::string nearest = nearest_name(name, known);
@@ -137,7 +171,11 @@ void CheckpointReader::read(const std::string& name, const TensorView& to) const
 
 void CheckpointReader::read_block(const std::string& name, const Origin& origin, const TensorView& to) const {
   info(name);
-  read_tensor(state_->index.find(name)->second, state_->blocks, origin, to);
+  const State::Place& place = state_->places.find(name)->second;
+  if (!place.slot) return read_tensor(*place.stored, state_->blocks, origin, to);
+  Origin in_stack{*place.slot};
+  std::copy(origin.begin(), origin.end() - 1, in_stack.begin() + 1);
+  read_tensor(*place.stored, state_->blocks, in_stack, as_layer(to));
 }
 
 std::vector<std::string> CheckpointReader::attribute_names() const {

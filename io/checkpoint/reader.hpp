@@ -35,6 +35,9 @@ class CheckpointReader {
   const std::string& creator() const noexcept;
   const std::string& job_yaml() const noexcept;
 
+  /// Whether tensors of several layers are stored as one (see stacked_layers.hpp). They are shown and read as
+  /// those of single layers all the same.
+  bool has_stacked_layers() const noexcept;
   /// In the order in which they were written.
   const std::vector<TensorRecord>& tensors() const noexcept;
   bool has(std::string_view name) const noexcept;

@@ -29,4 +29,9 @@ std::vector<MadeTensor> hf_tensors(const WeightSource& source, const Selection& 
 std::vector<MadeTensor> our_tensors(const WeightSource& source, const Selection& selection,
                                     const std::string& root, const std::string& root_of_companions);
 
+/// The same with the tensors of all layers that have one of a kind as one, see
+/// io/checkpoint/stacked_layers.hpp. Others stay as they are. IoError for tensors of four axes, and for
+/// layers that differ.
+std::vector<MadeTensor> stacked(const std::vector<MadeTensor>& tensors);
+
 }  // namespace caravan::io

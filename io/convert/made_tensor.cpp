@@ -25,11 +25,26 @@ TensorView exchanged(TensorView view) {
   return view;
 }
 
+TensorView without_first_axis(const TensorView& view) {
+  TensorView rest = view;
+  rest.shape = Shape{};
+  rest.strides = {};
+  for (int axis = 1; axis < view.shape.rank(); ++axis) {
+    rest.shape.append(view.extent(axis));
+    rest.strides[static_cast<std::size_t>(axis) - 1] = view.stride(axis);
+  }
+  return rest;
+}
+
 void make_part(const WeightSource& source, const MadePart& part, const Box& block, const TensorView& to) {
   const Box common = intersection(part.at, block);
   if (common.extents.count() == 0) return;
   Origin origin = moved(common, part.at.origin).origin;
   TensorView view = block_of(to, moved(common, block.origin));
+  if (part.is_layer) {
+    view = without_first_axis(view);
+    std::rotate(origin.begin(), origin.begin() + 1, origin.end());
+  }
   if (part.transposed) {
     const auto last = static_cast<std::size_t>(view.shape.rank() - 1);
     std::swap(origin[last], origin[last - 1]);

@@ -15,6 +15,7 @@ struct MadePart {
   Origin from{};            ///< where the block starts there
   Box at;                   ///< in MadeTensor::shape
   bool transposed = false;  ///< the last two axes of the source are exchanged
+  bool is_layer = false;    ///< axis 0 of `at`, of extent 1, is none of the source
 };
 
 /// A tensor that is to be written, made of blocks of a source's tensors; what no part covers is zero.

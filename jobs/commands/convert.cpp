@@ -16,7 +16,7 @@ namespace {
 
 struct CommandLine {
   ConvertOptions options;
-  std::string to, dtype, shard_size = "5GB";
+  std::string to, dtype, layout = "per-layer", shard_size = "5GB";
 };
 
 ConvertOptions options_of(const CommandLine& line) {
@@ -31,6 +31,10 @@ ConvertOptions options_of(const CommandLine& line) {
   options.to = kFormats.at(line.to);
   if (!line.dtype.empty()) options.dtype = kTypes.at(line.dtype);
   options.shard_bytes = bytes_from(line.shard_size);
+  options.stacks_layers = line.layout == "stacked";
+  CARAVAN_CHECK(
+      !options.stacks_layers || options.to == ConvertOptions::To::hdf5, ConfigError,
+      fmt::format("--layout=stacked with --to {} (only checkpoints stack layers). Leave it out?", line.to));
   const bool is_meta = options.to == ConvertOptions::To::meta;
   CARAVAN_CHECK(
       is_meta || options.model_parallel == 1, ConfigError,
@@ -64,6 +68,10 @@ std::function<int()> declare(CLI::App& app) {
   app.add_option("--dtype", line->dtype, "of the weights; as they are stored where this is not given")
       ->check(CLI::IsMember({"fp32", "bf16", "fp16"}));
   app.add_option("--shard-size", line->shard_size, "most bytes of tensors in a file of --to hf")
+      ->capture_default_str();
+  app.add_option("--layout", line->layout,
+                 "of --to hdf5: a tensor for each layer, or one for all layers of a kind with a leading axis")
+      ->check(CLI::IsMember({"per-layer", "stacked"}))
       ->capture_default_str();
   add_integer(app, "--model-parallel", line->options.model_parallel, "[1, 64]",
               "files of --to meta, which divide the tensors");

@@ -23,8 +23,9 @@ void add_state(const ModelToConvert& model, const std::string& root, std::vector
   }
 }
 
-void plan_checkpoint(const ModelToConvert& model, Conversion& conversion) {
+void plan_checkpoint(const ModelToConvert& model, const ConvertOptions& options, Conversion& conversion) {
   conversion.checkpoint = io::our_tensors(*model.source.weights, model.selection, "/model/", "/other/");
+  if (options.stacks_layers) conversion.checkpoint = io::stacked(conversion.checkpoint);
   add_state(model, "/state/", conversion.checkpoint);
   conversion.head = model.head;
   conversion.copied = model.files;
@@ -104,7 +105,7 @@ Conversion plan_conversion(const ModelToConvert& model, const ConvertOptions& op
   note_optimizer(model, conversion);
   switch (options.to) {
     case ConvertOptions::To::hdf5:
-      plan_checkpoint(model, conversion);
+      plan_checkpoint(model, options, conversion);
       break;
     case ConvertOptions::To::safetensors:
       plan_safetensors(model, fs::path(options.destination).filename().string(), conversion);

@@ -17,6 +17,7 @@ struct ConvertOptions {
   std::optional<DType> dtype;  ///< nothing: as stored
   std::uint64_t shard_bytes = 0;
   std::int64_t model_parallel = 1;  ///< ranks of --to meta
+  bool stacks_layers = false;
   bool is_dry_run = false;
 };
 

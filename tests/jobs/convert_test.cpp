@@ -34,6 +34,13 @@ TEST_P(ThereAndBack, ACheckpointGivesEveryTensorBitByBit) {
   EXPECT_THAT(left_over(), IsEmpty());
 }
 
+TEST_P(ThereAndBack, StackedLayersGiveEveryTensorBitByBit) {
+  ASSERT_TRUE(ended_with(convert(original_, file("stacked"), {"--to", "hdf5", "--layout", "stacked"}), 0));
+  ASSERT_TRUE(ended_with(convert(file("stacked"), file("back"), {"--to", "hf"}), 0));
+
+  EXPECT_THAT(differences(tensors_of(original_), tensors_of(file("back"))), IsEmpty());
+}
+
 INSTANTIATE_TEST_SUITE_P(Folders, ThereAndBack,
                          ::testing::Values("tiny_scout", "tiny_maverick", "cases/hf_folders/attention_mask",
                                            "cases/hf_folders/rope_scaling_beside_rope_parameters",
@@ -53,6 +60,22 @@ TEST_F(ConvertTest, ShardsHaveAnIndexAndAreReadAsOneFolder) {
   EXPECT_TRUE(std::filesystem::exists(file("shards/model-00001-of-00004.safetensors")));
   EXPECT_EQ(json_of("shards/model.safetensors.index.json").at("metadata").at("total_size"), 3911936);
   EXPECT_THAT(differences(tensors_of(original), tensors_of(file("shards"))), IsEmpty());
+}
+
+TEST_F(ConvertTest, ACheckpointOfStackedLayersIsAModelAndSaysSo) {
+  CARAVAN_NEED_REFERENCE(original, "tiny_maverick");
+  ASSERT_TRUE(ended_with(convert(original, file("stacked"), {"--to", "hdf5", "--layout", "stacked"}, 2), 0));
+  const std::string inputs = original + "/expected_outputs.safetensors";
+
+  const Outcome outcome = caravan({"forward", "--model", file("stacked"), "--inputs", inputs, "--outputs",
+                                   file("out.safetensors"), "--device", "host", "--precision", "fp32"});
+  const Outcome said = caravan({"inspect", file("stacked")});
+
+  ASSERT_TRUE(ended_with(outcome, 0));
+  const io::SafetensorsFile ours(file("out.safetensors")), expected(inputs);
+  EXPECT_LT(norm_of_difference(ours.read_as_f32("logits"), expected.read_as_f32("logits")), 1e-5);
+  EXPECT_THAT(said.out, HasSubstr("layers stacked"));
+  EXPECT_TRUE(ended_with(caravan({"inspect", "--verify", file("stacked")}), 0));
 }
 
 TEST_F(ConvertTest, AsManyRanksAsWantedWriteTheSameBytes) {
