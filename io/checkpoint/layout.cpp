@@ -36,14 +36,15 @@ std::string checkpoints_folder(const std::string& run_or_folder) {
 }
 
 void check_object_name(const std::string& name) {
-  static constexpr std::array<std::string_view, 3> kRoots{"/model/", "/optimizer/", "/state/"};
+  static constexpr std::array<std::string_view, 4> kRoots{"/model/", "/optimizer/", "/state/", "/other/"};
   const bool known = std::any_of(kRoots.begin(), kRoots.end(), [&](std::string_view root) {
     return name.starts_with(root) && name.size() > root.size();
   });
   CARAVAN_CHECK(
       known, IoError,
-      fmt::format("'{}' cannot stand in a checkpoint (names start with /model/, /optimizer/ or /state/)",
-                  name));
+      fmt::format(
+          "'{}' cannot stand in a checkpoint (names start with /model/, /optimizer/, /state/ or /other/)",
+          name));
   const bool printable =
       std::all_of(name.begin(), name.end(), [](unsigned char c) { return c > 0x20 && c < 0x7F; });
   const bool whole = name.find("//") == std::string::npos && name.find("/./") == std::string::npos &&

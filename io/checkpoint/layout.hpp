@@ -22,7 +22,7 @@ std::optional<std::int64_t> step_of(std::string_view folder_name);
 /// `<run>/checkpoints` when there is one, otherwise the folder itself: users name either.
 std::string checkpoints_folder(const std::string& run_or_folder);
 
-/// IoError unless `name` is "/model/…", "/optimizer/…" or "/state/…" of printable parts.
+/// IoError unless `name` is "/model/…", "/optimizer/…", "/state/…" or "/other/…" of printable parts.
 void check_object_name(const std::string& name);
 
 }  // namespace caravan::io

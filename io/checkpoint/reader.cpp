@@ -8,8 +8,11 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <optional>
+#include <utility>
 
 #include "io/checkpoint/layout.hpp"
+#include "io/checkpoint/stacked_layers.hpp"
 #include "io/checkpoint/stored_tensor.hpp"
 #include "io/files/convert.hpp"
 #include "io/files/pack.hpp"
@@ -39,7 +42,7 @@ void read_through(const StoredTensor& stored, BlockReader& blocks, const Origin&
     Origin from = origin;
     from[0] += first;
     stored.read(blocks, from, piece);
-    copy_to_f32(piece, part);
+    copy_elements(piece, part);
   }
 }
 
@@ -47,7 +50,8 @@ void read_tensor(const StoredTensor& stored, BlockReader& blocks, const Origin& 
                  const TensorView& to) {
   const TensorRecord& tensor = stored.tensor();
   if (to.dtype == tensor.dtype && to.contiguous()) return stored.read(blocks, origin, to);
-  CARAVAN_CHECK(to.dtype == DType::f32, IoError,
+  const bool converts = to.dtype == DType::f32 || to.dtype == DType::bf16 || to.dtype == DType::f16;
+  CARAVAN_CHECK(to.dtype == tensor.dtype || converts, IoError,
                 fmt::format("{} is stored as {} ({} was asked for{})", tensor.name, name_of(tensor.dtype),
                             name_of(to.dtype), to.contiguous() ? "" : ", with strides"));
   if (to.shape.rank() > 0) return read_through(stored, blocks, origin, to);
@@ -55,23 +59,51 @@ void read_tensor(const StoredTensor& stored, BlockReader& blocks, const Origin& 
   row.shape = Shape{1};
   std::array<std::byte, sizeof(double)> element{};
   stored.read(blocks, origin, TensorView(element.data(), tensor.dtype, {}));
-  copy_to_f32(TensorView(element.data(), tensor.dtype, {1}), row);
+  copy_elements(TensorView(element.data(), tensor.dtype, {1}), row);
 }
 
 }  // namespace
 
 struct CheckpointReader::State {
+  /// A tensor that is stored for itself, or one layer of a stack.
+  struct Place {
+    TensorRecord record;
+    const StoredTensor* stored = nullptr;
+    std::optional<std::int64_t> slot;
+  };
+
   State(const std::string& folder_, Manifest manifest_, Through through)
       : folder(folder_),
         manifest(std::move(manifest_)),
-        tensors(tensors_of(manifest)),
         index(index_of(manifest)),
-        blocks(folder, manifest, through) {}
+        blocks(folder, manifest, through) {
+    std::vector<std::string> names;
+    const std::vector<TensorRecord> stored = tensors_of(manifest);
+    for (const TensorRecord& tensor : stored) names.push_back(tensor.name);
+    std::map<std::string, std::vector<std::pair<std::string, StackedLayer>>> stacks;
+    for (auto& [single, layer] : layers_of_stacks(names)) stacks[layer.name].emplace_back(single, layer);
+    has_stacks = !stacks.empty();
+    for (const TensorRecord& tensor : stored) add(tensor, stacks[tensor.name]);
+  }
+
+  /// As it is, or as its layers where it is a stack.
+  void add(const TensorRecord& tensor, const std::vector<std::pair<std::string, StackedLayer>>& layers) {
+    const StoredTensor* stored = &index.find(tensor.name)->second;
+    if (layers.empty()) add({tensor, stored, {}});
+    for (const auto& [single, layer] : layers)
+      add({{single, tensor.dtype, shape_of_layer(tensor.shape, layer)}, stored, layer.slot});
+  }
+  void add(Place place) {
+    tensors.push_back(place.record);
+    places.emplace(place.record.name, std::move(place));
+  }
 
   std::string folder;
   Manifest manifest;
-  std::vector<TensorRecord> tensors;
   std::map<std::string, StoredTensor, std::less<>> index;  // into the manifest
+  std::vector<TensorRecord> tensors;
+  std::map<std::string, Place, std::less<>> places;
+  bool has_stacks = false;
   BlockReader blocks;
 };
 
@@ -104,6 +136,9 @@ const std::string& CheckpointReader::layout() const noexcept {
 const std::string& CheckpointReader::creator() const noexcept {
   return state_->manifest.creator;
 }
+bool CheckpointReader::has_stacked_layers() const noexcept {
+  return state_->has_stacks;
+}
 const std::vector<TensorRecord>& CheckpointReader::tensors() const noexcept {
   return state_->tensors;
 }
@@ -113,12 +148,12 @@ const std::string& CheckpointReader::job_yaml() const noexcept {
 }
 
 bool CheckpointReader::has(std::string_view name) const noexcept {
-  return state_->index.find(name) != state_->index.end();
+  return state_->places.find(name) != state_->places.end();
 }
 
 const TensorRecord& CheckpointReader::info(std::string_view name) const {
-  const auto found = state_->index.find(name);
-  if (found != state_->index.end()) return found->second.tensor();
+  const auto found = state_->places.find(name);
+  if (found != state_->places.end()) return found->second.record;
   std::vector<std::string> known;
   for (const TensorRecord& tensor : tensors()) known.push_back(tensor.name);
   const std::string nearest = nearest_name(name, known);
@@ -136,7 +171,11 @@ void CheckpointReader::read(const std::string& name, const TensorView& to) const
 
 void CheckpointReader::read_block(const std::string& name, const Origin& origin, const TensorView& to) const {
   info(name);
-  read_tensor(state_->index.find(name)->second, state_->blocks, origin, to);
+  const State::Place& place = state_->places.find(name)->second;
+  if (!place.slot) return read_tensor(*place.stored, state_->blocks, origin, to);
+  Origin in_stack{*place.slot};
+  std::copy(origin.begin(), origin.end() - 1, in_stack.begin() + 1);
+  read_tensor(*place.stored, state_->blocks, in_stack, as_layer(to));
 }
 
 std::vector<std::string> CheckpointReader::attribute_names() const {

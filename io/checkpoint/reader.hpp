@@ -35,13 +35,16 @@ class CheckpointReader {
   const std::string& creator() const noexcept;
   const std::string& job_yaml() const noexcept;
 
+  /// Whether tensors of several layers are stored as one (see stacked_layers.hpp). They are shown and read as
+  /// those of single layers all the same.
+  bool has_stacked_layers() const noexcept;
   /// In the order in which they were written.
   const std::vector<TensorRecord>& tensors() const noexcept;
   bool has(std::string_view name) const noexcept;
   const TensorRecord& info(std::string_view name) const;  ///< IoError when absent
 
-  /// Reads the whole tensor; shapes must be equal. `to` has the stored dtype, or is f32 for any float; any
-  /// strides.
+  /// Reads the whole tensor; shapes must be equal. `to` has the stored dtype, or, for any float, is f32, bf16
+  /// or f16; any strides.
   void read(const std::string& name, const TensorView& to) const;
   /// Reads the block of `to`'s shape that starts at `origin`.
   void read_block(const std::string& name, const std::array<std::int64_t, Shape::kMaxRank>& origin,

@@ -25,14 +25,13 @@ std::uint64_t space_for(const std::vector<Piece>& pieces) {
   return bytes;
 }
 
-void check_space(const std::string& folder, std::uint64_t bytes) {
+void check_space(const std::string& folder, std::uint64_t bytes, std::string_view what) {
   struct statvfs disk {};
   CARAVAN_CHECK(::statvfs(folder.c_str(), &disk) == 0, IoError, system_text("ask the free space of", folder));
   const std::uint64_t free = static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;
-  CARAVAN_CHECK(
-      free >= bytes, IoError,
-      fmt::format("a checkpoint in {} needs {} bytes, {} are free (the disk is full). Remove something?",
-                  folder, bytes, free));
+  CARAVAN_CHECK(free >= bytes, IoError,
+                fmt::format("{} in {} needs {} bytes, {} are free (the disk is full). Remove something?",
+                            what, folder, bytes, free));
 }
 
 void reserve_blocks(const std::string& path, std::uint64_t bytes) {

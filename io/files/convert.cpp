@@ -1,12 +1,15 @@
 #include "io/files/convert.hpp"
 
+#include "caravan/bf16.hpp"
 #include "caravan/check.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
+#include <type_traits>
 
 namespace caravan::io {
 namespace {
@@ -42,56 +45,135 @@ struct Plane {
 };
 
 template <class T>
-void copy_tile(const Plane& plane, const std::byte* from, float* to, std::int64_t row, std::int64_t column) {
+constexpr auto kBytes = static_cast<std::int64_t>(sizeof(T));
+
+/// One element as another type.
+template <class To, class From>
+To converted(From value) {
+  if constexpr (std::is_same_v<To, From>) {
+    return value;
+  } else if constexpr (std::is_same_v<To, Bf16>) {
+    return {to_bf16(to_float(value))};
+  } else if constexpr (std::is_same_v<To, Half>) {
+    return to_half(to_float(value));
+  } else {
+    return to_float(value);
+  }
+}
+
+template <class From, class To>
+void copy_element(const std::byte* from, std::byte* to) {
+  const To value = converted<To>(load<From>(from));
+  std::memcpy(to, &value, sizeof(To));
+}
+
+template <class From, class To>
+void copy_tile(const Plane& plane, const std::byte* from, std::byte* to, std::int64_t row,
+               std::int64_t column) {
   const std::int64_t row_end = std::min(plane.rows, row + kTile),
                      column_end = std::min(plane.columns, column + kTile);
   for (std::int64_t r = row; r < row_end; ++r) {
     for (std::int64_t c = column; c < column_end; ++c) {
-      const auto at = (r * plane.from_row + c * plane.from_column) * static_cast<std::int64_t>(sizeof(T));
-      to[r * plane.to_row + c * plane.to_column] = to_float(load<T>(from + at));
+      copy_element<From, To>(from + (r * plane.from_row + c * plane.from_column) * kBytes<From>,
+                             to + (r * plane.to_row + c * plane.to_column) * kBytes<To>);
     }
   }
 }
 
-template <class T>
-void copy_row(const Plane& plane, const std::byte* from, float* to, std::int64_t row) {
-  const std::byte* source = from + row * plane.from_row * static_cast<std::int64_t>(sizeof(T));
-  float* target = to + row * plane.to_row;
-  if constexpr (std::is_same_v<T, float>) {
-    std::memcpy(target, source, static_cast<std::size_t>(plane.columns) * sizeof(float));
+template <class From, class To>
+void copy_row(const Plane& plane, const std::byte* from, std::byte* to, std::int64_t row) {
+  const std::byte* source = from + row * plane.from_row * kBytes<From>;
+  std::byte* target = to + row * plane.to_row * kBytes<To>;
+  if constexpr (std::is_same_v<From, To>) {
+    std::memcpy(target, source, static_cast<std::size_t>(plane.columns) * sizeof(To));
   } else {
-    for (std::int64_t c = 0; c < plane.columns; ++c) {
-      target[c] = to_float(load<T>(source + c * static_cast<std::int64_t>(sizeof(T))));
-    }
+    for (std::int64_t c = 0; c < plane.columns; ++c)
+      copy_element<From, To>(source + c * kBytes<From>, target + c * kBytes<To>);
   }
 }
 
-template <class T>
-void copy_plane(const Plane& plane, const std::byte* from, float* to) {
+template <class From, class To>
+void copy_plane(const Plane& plane, const std::byte* from, std::byte* to) {
   if (plane.from_column == 1 && plane.to_column == 1) {
-    for (std::int64_t r = 0; r < plane.rows; ++r) copy_row<T>(plane, from, to, r);
+    for (std::int64_t r = 0; r < plane.rows; ++r) copy_row<From, To>(plane, from, to, r);
     return;
   }
   for (std::int64_t r = 0; r < plane.rows; r += kTile) {
-    for (std::int64_t c = 0; c < plane.columns; c += kTile) copy_tile<T>(plane, from, to, r, c);
+    for (std::int64_t c = 0; c < plane.columns; c += kTile) copy_tile<From, To>(plane, from, to, r, c);
   }
 }
 
-template <class T>
-void copy_planes(const TensorView& from, const TensorView& to) {
-  if (from.count() == 0) return;  // its other extents may be beyond all counting
+/// Two transposed views lie in memory as two plain ones.
+Plane plane_of(const TensorView& from, const TensorView& to) {
   const Plane plane{from.extent(2), from.extent(3), from.stride(2),
                     from.stride(3), to.stride(2),   to.stride(3)};
+  if (plane.from_column == 1 || plane.to_column == 1 || plane.from_row != 1 || plane.to_row != 1)
+    return plane;
+  return {plane.columns, plane.rows, plane.from_column, plane.from_row, plane.to_column, plane.to_row};
+}
+
+template <class From, class To>
+void copy_planes(const TensorView& from, const TensorView& to) {
+  if (from.count() == 0) return;  // its other extents may be beyond all counting
+  const Plane plane = plane_of(from, to);
   for (std::int64_t i = 0; i < from.extent(0); ++i) {
     for (std::int64_t j = 0; j < from.extent(1); ++j) {
-      const auto* source = from.as<const std::byte>() +
-                           (i * from.stride(0) + j * from.stride(1)) * static_cast<std::int64_t>(sizeof(T));
-      copy_plane<T>(plane, source, to.as<float>() + i * to.stride(0) + j * to.stride(1));
+      copy_plane<From, To>(
+          plane, from.as<const std::byte>() + (i * from.stride(0) + j * from.stride(1)) * kBytes<From>,
+          to.as<std::byte>() + (i * to.stride(0) + j * to.stride(1)) * kBytes<To>);
     }
   }
 }
 
+using Copy = void (*)(const TensorView& from, const TensorView& to);
+
+Copy copy_of_bytes(std::size_t bytes) {
+  if (bytes == 1) return copy_planes<std::uint8_t, std::uint8_t>;
+  if (bytes == 2) return copy_planes<std::uint16_t, std::uint16_t>;
+  return bytes == 4 ? copy_planes<std::uint32_t, std::uint32_t> : copy_planes<std::uint64_t, std::uint64_t>;
+}
+
+template <class From>
+Copy copy_from(DType to) {
+  if (to == DType::f32) return copy_planes<From, float>;
+  if (to == DType::bf16) return copy_planes<From, Bf16>;
+  return to == DType::f16 ? copy_planes<From, Half> : nullptr;
+}
+
+/// Null where there is no such conversion.
+Copy find_copy(DType from, DType to) {
+  if (from == to) return copy_of_bytes(size_of(from));
+  if (from == DType::f32) return copy_from<float>(to);
+  if (from == DType::f64) return copy_from<double>(to);
+  if (from == DType::bf16) return copy_from<Bf16>(to);
+  return from == DType::f16 ? copy_from<Half>(to) : nullptr;
+}
+
+/// The bits of a value below the smallest normal number of f16, or of 0.
+std::uint32_t subnormal_half(std::uint32_t magnitude) {
+  const float value = std::bit_cast<float>(magnitude);
+  return static_cast<std::uint32_t>(std::nearbyintf(value * 0x1p24f));  // exact before rounding
+}
+
 }  // namespace
+
+Half to_half(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t sign = (bits >> 16) & 0x8000u, magnitude = bits & 0x7FFFFFFFu;
+  std::uint32_t half = 0;
+  if (magnitude >= 0x7F800000u) {
+    const std::uint32_t mantissa = (magnitude >> 13) & 0x3FFu;
+    const bool loses_nan = magnitude > 0x7F800000u && mantissa == 0;
+    half = 0x7C00u | mantissa | (loses_nan ? 0x200u : 0u);
+  } else if (magnitude < 0x38800000u) {  // 2^-14
+    half = subnormal_half(magnitude);
+  } else {
+    half = (magnitude - 0x38000000u + 0xFFFu + ((magnitude >> 13) & 1u)) >> 13;
+    CARAVAN_CHECK(half < 0x7C00u, IoError,
+                  fmt::format("the value {} does not fit fp16 (at most 65504). bf16?", value));
+  }
+  return {static_cast<std::uint16_t>(sign | half)};
+}
 
 float to_float(Half value) noexcept {
   const std::uint32_t sign = (value.bits & 0x8000u) << 16;
@@ -103,24 +185,22 @@ float to_float(Half value) noexcept {
   return sign ? -tiny : tiny;
 }
 
+void copy_elements(const TensorView& from, const TensorView& to) {
+  CARAVAN_CHECK(from.shape == to.shape, IoError,
+                fmt::format("cannot copy {} {} to {} {} (the same shape was expected)", name_of(from.dtype),
+                            to_string(from.shape), name_of(to.dtype), to_string(to.shape)));
+  const Copy copy = find_copy(from.dtype, to.dtype);
+  CARAVAN_CHECK(copy, IoError,
+                fmt::format("a tensor of {} cannot be read as {}", name_of(from.dtype), name_of(to.dtype)));
+  copy(with_four_axes(from), with_four_axes(to));
+}
+
 void copy_to_f32(const TensorView& from, const TensorView& to) {
   CARAVAN_CHECK(
       to.dtype == DType::f32 && from.shape == to.shape, IoError,
       fmt::format("cannot copy {} {} to {} {} (the same shape in f32 was expected)", name_of(from.dtype),
                   to_string(from.shape), name_of(to.dtype), to_string(to.shape)));
-  const TensorView source = with_four_axes(from), target = with_four_axes(to);
-  switch (from.dtype) {
-    case DType::f32:
-      return copy_planes<float>(source, target);
-    case DType::f64:
-      return copy_planes<double>(source, target);
-    case DType::bf16:
-      return copy_planes<Bf16>(source, target);
-    case DType::f16:
-      return copy_planes<Half>(source, target);
-    default:
-      throw IoError(fmt::format("a tensor of {} cannot be read as f32", name_of(from.dtype)));
-  }
+  copy_elements(from, to);
 }
 
 }  // namespace caravan::io

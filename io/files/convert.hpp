@@ -26,9 +26,15 @@ inline float to_float(double value) noexcept {
   return static_cast<float>(value);
 }
 
-/// Copies `from` (f32, f64, bf16 or f16; any strides, e.g. a transposed view) to `to` (f32; any strides, same
-/// shape), both in host memory. Walks in tiles, so that a transposed read of a large matrix stays in cache.
-/// IoError for other types.
+/// Rounds to nearest, ties to even; NaN stays NaN. IoError for a finite value that f16 cannot hold.
+Half to_half(float value);
+
+/// Copies `from` to `to`, both in host memory, of any strides (e.g. a transposed view) and of one shape.
+/// Elements of the same type are copied bit by bit; otherwise f32, f64, bf16 or f16 become f32, bf16 or f16.
+/// Walks in tiles, so that a transposed read of a large matrix stays in cache. IoError for other types.
+void copy_elements(const TensorView& from, const TensorView& to);
+
+/// The same to f32 alone.
 void copy_to_f32(const TensorView& from, const TensorView& to);
 
 }  // namespace caravan::io

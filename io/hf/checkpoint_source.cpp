@@ -1,15 +1,13 @@
 #include "io/hf/checkpoint_source.hpp"
 
 #include <algorithm>
-#include <string_view>
 
 namespace caravan::io {
 
-std::vector<std::string> CheckpointSource::names() const {
-  static constexpr std::string_view kRoot = "/model/";
+std::vector<std::string> CheckpointSource::names_below(const std::string& root) const {
   std::vector<std::string> names;
   for (const TensorRecord& tensor : reader_.tensors()) {
-    if (tensor.name.starts_with(kRoot)) names.push_back(tensor.name.substr(kRoot.size()));
+    if (tensor.name.starts_with(root)) names.push_back(tensor.name.substr(root.size()));
   }
   std::sort(names.begin(), names.end());
   return names;

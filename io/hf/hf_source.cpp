@@ -21,13 +21,15 @@ bool is_tied(const std::string& path) {
   return read_hf_config(path).model.get_bool("tied_head");
 }
 
-/// Parts of released files that are no weights of the text model: the vision tower, and tables that are
-/// computed.
-bool is_left_out(std::string_view name) {
+/// The part of released files that sees.
+bool is_companion(std::string_view name) {
   static constexpr std::array<std::string_view, 2> kVision{"vision_model.", "multi_modal_projector."};
-  const bool vision =
-      std::any_of(kVision.begin(), kVision.end(), [&](auto part) { return name.starts_with(part); });
-  return vision || name.ends_with("rotary_emb.inv_freq");
+  return std::any_of(kVision.begin(), kVision.end(), [&](auto part) { return name.starts_with(part); });
+}
+
+/// A table that is computed.
+bool is_left_out(std::string_view name) {
+  return name.ends_with("rotary_emb.inv_freq");
 }
 
 }  // namespace
@@ -47,6 +49,12 @@ void HfSource::take(const std::string& hf_name) {
   const bool prefixed = hf_name.starts_with(kPrefix);
   const std::string_view bare = std::string_view(hf_name).substr(prefixed ? kPrefix.size() : 0);
   if (is_left_out(bare)) return skipped_.push_back(hf_name);
+  if (is_companion(bare)) {
+    skipped_.push_back(hf_name);
+    companions_.push_back(hf_name);
+    pieces_[hf_name] = {{hf_name, {hf_name, HfForm::same, {}}}};
+    return;
+  }
   const auto placements = placements_of(bare);
   if (placements.empty()) return unknown_.push_back(hf_name);
   if (prefixed) style_.prefix = kPrefix;
@@ -129,7 +137,8 @@ std::string HfSource::description() const {
 
 std::vector<std::string> HfSource::names() const {
   std::vector<std::string> names = unknown_;
-  for (const auto& [ours, pieces] : pieces_) names.push_back(ours);
+  for (const auto& [ours, pieces] : pieces_)
+    if (!std::binary_search(companions_.begin(), companions_.end(), ours)) names.push_back(ours);
   std::sort(names.begin(), names.end());
   return names;
 }

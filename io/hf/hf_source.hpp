@@ -9,9 +9,10 @@
 
 namespace caravan::io {
 
-/// Weights in Hugging Face's names: a folder or one file. Reads both prefixes and both layouts of experts,
-/// and leaves out the vision part. Where config.json ties the head to the embedding, a head with other values
-/// is read all the same, and a head without an embedding stands for it, as in transformers.
+/// Weights in Hugging Face's names: a folder or one file. Reads both prefixes and both layouts of experts;
+/// the vision part are companions, in the files' layout. Where config.json ties the head to the embedding, a
+/// head with other values is read all the same, and a head without an embedding stands for it, as in
+/// transformers.
 class HfSource final : public WeightSource {
  public:
   explicit HfSource(const std::string& folder_or_file);
@@ -20,6 +21,8 @@ class HfSource final : public WeightSource {
   std::vector<std::string> names() const override;
   bool has(const std::string& name) const override { return pieces_.contains(name); }
   Shape shape(const std::string& name) const override;
+  DType dtype(const std::string& name) const override { return place(pieces_of(name).front()).dtype; }
+  std::vector<std::string> companions() const override { return companions_; }
   std::vector<std::string> skipped() const override { return skipped_; }
   std::vector<std::string> warnings() const override;
   std::vector<NamedShape> stored_as(const NamedShape& ours) const override;
@@ -43,6 +46,7 @@ class HfSource final : public WeightSource {
   HfStyle style_;
   std::map<std::string, std::vector<Piece>> pieces_;  ///< ours → one piece, or one an expert in order
   std::vector<std::string> unknown_;
+  std::vector<std::string> companions_;  ///< they have pieces too
   std::vector<std::string> skipped_;
   std::vector<std::string> warnings_;
 };

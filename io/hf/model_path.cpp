@@ -4,9 +4,11 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <filesystem>
 
 #include "io/checkpoint/layout.hpp"
+#include "io/meta/meta_source.hpp"
 
 namespace caravan::io {
 namespace {
@@ -21,10 +23,9 @@ ModelPath newest_of_run(const std::string& path) {
   Latest latest = find_latest(path);
   CARAVAN_CHECK(
       !latest.skipped.empty() || latest.path, IoError,
-      fmt::format(
-          "{} is no model (neither a Hugging Face folder with config.json, nor a checkpoint with {}, nor a "
-          "run with step-… folders)",
-          path, kManifestFile));
+      fmt::format("{} is no model (neither a Hugging Face folder with config.json, nor one of Meta's with "
+                  "consolidated.00.pth, nor a checkpoint with {}, nor a run with step-… folders)",
+                  path, kManifestFile));
   CARAVAN_CHECK(
       latest.path, IoError,
       fmt::format("no checkpoint of {} verifies (the newest: {})", path, latest.skipped.front().why));
@@ -32,6 +33,23 @@ ModelPath newest_of_run(const std::string& path) {
 }
 
 }  // namespace
+
+void check_one_model(const std::string& path) {
+  struct Mark {
+    const char *file, *other;
+  };
+  static constexpr std::array kMarks{Mark{kManifestFile, kCheckpointFile},
+                                     Mark{"model.safetensors", "model.safetensors.index.json"},
+                                     Mark{"consolidated.00.pth", "consolidated.01.pth"}};
+  std::vector<std::string> found;
+  for (const Mark& mark : kMarks) {
+    if (holds(path, mark.file) || holds(path, mark.other))
+      found.emplace_back(holds(path, mark.file) ? mark.file : mark.other);
+  }
+  CARAVAN_CHECK(found.size() < 2, IoError,
+                fmt::format("{} holds two models ({} and {} are there). Move one of them away?", path,
+                            found.front(), found.back()));
+}
 
 ModelPath resolve_model_path(const std::string& path) {
   CARAVAN_CHECK(fs::exists(path), IoError, fmt::format("{} does not exist", path));
@@ -44,6 +62,8 @@ ModelPath resolve_model_path(const std::string& path) {
   }
   if (holds(path, kManifestFile) || holds(path, kCheckpointFile))
     return {ModelPath::Kind::checkpoint, path, {}};
+  const bool has_hf_weights = holds(path, "model.safetensors") || holds(path, "model.safetensors.index.json");
+  if (is_meta_folder(path) && !has_hf_weights) return {ModelPath::Kind::meta_folder, path, {}};
   if (holds(path, "config.json")) return {ModelPath::Kind::hf_folder, path, {}};
   return newest_of_run(path);
 }

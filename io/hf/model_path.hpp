@@ -16,6 +16,7 @@ struct ModelPath {
     hf_folder,    ///< config.json and model.safetensors, or its shards
     safetensors,  ///< one file
     checkpoint,   ///< a step's folder
+    meta_folder,  ///< params.json and consolidated.00.pth, …
   };
   Kind kind;
   std::string path;              ///< of a run: its newest checkpoint that verifies
@@ -24,6 +25,9 @@ struct ModelPath {
 
 /// IoError saying what was looked for when `path` is none of these.
 ModelPath resolve_model_path(const std::string& path);
+
+/// IoError when a folder holds the files of two models, of which only one would be read.
+void check_one_model(const std::string& path);
 
 /// What `open` makes of the model at `path`. When its run prunes the checkpoint while it is being opened, the
 /// newest is looked for again.

@@ -14,6 +14,7 @@ class NamedSource final : public WeightSource {
   std::vector<std::string> names() const override { return set_.names(); }
   bool has(const std::string& name) const override { return set_.has(name); }
   Shape shape(const std::string& name) const override { return set_.info(name).shape(); }
+  DType dtype(const std::string& name) const override { return set_.info(name).dtype(); }
 
  private:
   void read_inside(const std::string& name, const Origin& origin, const TensorView& to) const override;

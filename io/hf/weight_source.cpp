@@ -11,6 +11,7 @@
 #include "io/hf/hf_source.hpp"
 #include "io/hf/model_path.hpp"
 #include "io/hf/named_source.hpp"
+#include "io/meta/meta_source.hpp"
 
 namespace caravan::io {
 namespace {
@@ -75,6 +76,8 @@ std::unique_ptr<WeightSource> open_weights(const ModelPath& model) {
       return std::make_unique<HfSource>(model.path);
     case ModelPath::Kind::checkpoint:
       return std::make_unique<CheckpointSource>(model.path);
+    case ModelPath::Kind::meta_folder:
+      return std::make_unique<MetaSource>(model.path);
     case ModelPath::Kind::safetensors:
       break;
   }

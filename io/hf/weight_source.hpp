@@ -19,7 +19,8 @@ struct NamedShape {
   Shape shape;
 };
 
-/// Weights under our names and in our orientation, wherever they are stored. Reading converts to f32.
+/// Weights under our names and in our orientation, wherever they are stored. Reading converts to f32, bf16 or
+/// f16.
 class WeightSource {
  public:
   virtual ~WeightSource() = default;
@@ -29,6 +30,10 @@ class WeightSource {
   virtual std::vector<std::string> names() const = 0;
   virtual bool has(const std::string& name) const = 0;
   virtual Shape shape(const std::string& name) const = 0;  ///< IoError when absent
+  virtual DType dtype(const std::string& name) const = 0;  ///< as it is stored; IoError when absent
+  /// Tensors that belong to no model of ours and go with its weights, such as the vision part; sorted, under
+  /// the names that the files give them. `has` and `read` know them too.
+  virtual std::vector<std::string> companions() const { return {}; }
   /// Names of this file that are deliberately not read, such as the vision part.
   virtual std::vector<std::string> skipped() const { return {}; }
   /// Files that disagree, one sentence each: both, and which counts.
@@ -38,13 +43,14 @@ class WeightSource {
   /// In what style gradients are written beside these weights; nothing: under our own names.
   virtual std::optional<HfStyle> hf_style() const { return std::nullopt; }
 
-  /// The whole tensor. to: f32 in host memory, any strides. IoError when absent or of another shape.
+  /// The whole tensor. to: host memory, any strides, of the stored type or one that it is converted to.
+  /// IoError when absent or of another shape.
   void read(const std::string& name, const TensorView& to) const;
   /// The block of `to`'s shape that starts at `origin`: what one rank of a sharded layout needs.
   void read_block(const std::string& name, const Origin& origin, const TensorView& to) const;
 
  private:
-  /// `to` is f32 and the block lies inside the tensor.
+  /// The block lies inside the tensor.
   virtual void read_inside(const std::string& name, const Origin& origin, const TensorView& to) const = 0;
 };
 

@@ -34,7 +34,7 @@ class SafetensorsFile {
   /// Where the tensor lies, with shape and strides, to be sliced and exchanged like any view: its data counts
   /// bytes from the front of the file and is no memory. IoError for other types or more than four axes.
   TensorView place(std::string_view name) const;
-  /// Converts what lies at a place, or at a part of one, as copy_to_f32; `to` has its shape. Reads at most a
+  /// Copies what lies at a place, or at a part of one, as copy_elements; `to` has its shape. Reads at most a
   /// few MiB at once.
   void read_place(const TensorView& place, const TensorView& to) const;
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "caravan/tensor.hpp"
+#include "io/safetensors/layout.hpp"
 
 namespace caravan::io {
 
@@ -30,14 +31,10 @@ class SafetensorsWriter {
 
  private:
   struct Entry {
-    std::string name;
-    DType dtype;
-    Shape shape;
+    SafetensorsEntry tensor;
     TensorView view;  ///< empty when `fill` makes the data
     Fill fill;
-    std::size_t bytes() const { return TensorView(nullptr, dtype, shape).bytes(); }
   };
-  std::string header() const;
 
   std::string path_;
   std::map<std::string, std::string> metadata_;

@@ -59,6 +59,11 @@ std::uint64_t bytes_of(const std::vector<TensorEntry>& tensors) {
   return bytes;
 }
 
+/// How the tensors of layers are stored, where that is not one by one.
+std::string layers_of(const io::CheckpointReader& reader) {
+  return reader.has_stacked_layers() ? "; layers stacked: tensors of several layers are stored as one" : "";
+}
+
 std::string head_text(const Subject& subject, Ink ink) {
   std::string text;
   for (const auto& [path, why] : subject.skipped) text += fmt::format("skipped {}: {}\n", path, why);
@@ -75,8 +80,8 @@ std::string head_text(const Subject& subject, Ink ink) {
                     bytes_text(static_cast<double>(bytes_of(subject.tensors()))),
                     counted(static_cast<std::int64_t>(subject.tensors().size()), "tensor"),
                     bytes_text(static_cast<double>(files.bytes)),
-                    counted(static_cast<std::int64_t>(files.count), "file"), printable(reader->layout()),
-                    printable(reader->creator()));
+                    counted(static_cast<std::int64_t>(files.count), "file"),
+                    printable(reader->layout()) + layers_of(*reader), printable(reader->creator()));
 }
 
 ordered_json head_json(const Subject& subject) {
@@ -87,6 +92,7 @@ ordered_json head_json(const Subject& subject) {
     head["tokens_seen"] = reader->tokens_seen();
     head["format_version"] = reader->format();
     head["layout"] = reader->layout();
+    head["layers"] = reader->has_stacked_layers() ? "stacked" : "per-layer";
     head["creator"] = reader->creator();
     head["files"] = files.count;
     head["file_bytes"] = files.bytes;

@@ -8,6 +8,7 @@
 #include "io/hf/checkpoint_source.hpp"
 #include "io/hf/config_json.hpp"
 #include "io/hf/model_path.hpp"
+#include "io/meta/meta_source.hpp"
 #include "io/text/load_tokenizer.hpp"
 #include "io/text/tokenizer_files.hpp"
 #include "jobs/identity/model_tokenizer.hpp"
@@ -32,6 +33,13 @@ ModelSource from_hugging_face(const std::string& folder) {
   return {"llama4", std::move(config.model), std::move(weights), "", folder, std::move(config.eos)};
 }
 
+ModelSource from_meta(const std::string& folder) {
+  auto weights = std::make_unique<io::MetaSource>(folder);
+  warn(weights->warnings());
+  Config model = weights->model();
+  return {"llama4", std::move(model), std::move(weights), "", folder, {}};
+}
+
 ModelSource from_checkpoint(const std::string& folder) {
   auto weights = std::make_unique<io::CheckpointSource>(folder);
   const Job job = resolve_job(Config::parse(weights->reader().job_yaml(), folder + " (job)"));
@@ -51,16 +59,6 @@ ModelTokenizer own_tokenizer(const ModelSource& source) {
   return tokenizer_of(*reader, resolve_job(Config::parse(reader->job_yaml(), source.checkpoint + " (job)")));
 }
 
-std::vector<io::NamedShape> wanted(const ParameterStore& parameters) {
-  std::vector<io::NamedShape> shapes;
-  for (const auto& parameter : parameters.parameters()) {
-    for (std::size_t part = 0; part < parameter->spec().parts.size(); ++part) {
-      shapes.push_back({parameter->spec().parts[part].name, parameter->part_shape(part)});
-    }
-  }
-  return shapes;
-}
-
 void read_all(const io::WeightSource& weights, ParameterStore& parameters, Whereabouts* whereabouts) {
   for (const Fragment& fragment : parameters.fragments()) {
     enter(whereabouts, "reading weights");
@@ -73,8 +71,18 @@ void read_all(const io::WeightSource& weights, ParameterStore& parameters, Where
 
 }  // namespace
 
+std::vector<io::NamedShape> shapes_of(const ParameterStore& parameters) {
+  std::vector<io::NamedShape> shapes;
+  for (const auto& parameter : parameters.parameters()) {
+    for (std::size_t part = 0; part < parameter->spec().parts.size(); ++part) {
+      shapes.push_back({parameter->spec().parts[part].name, parameter->part_shape(part)});
+    }
+  }
+  return shapes;
+}
+
 void check_weights_from(const std::string& path, const ParameterStore& whole_model) {
-  io::check_weights(*io::open_weight_source(path), wanted(whole_model));
+  io::check_weights(*io::open_weight_source(path), shapes_of(whole_model));
 }
 
 ModelSource open_model(const std::string& path) {
@@ -86,6 +94,7 @@ ModelSource open_model(const std::string& path) {
         fmt::format("{} holds weights alone (nothing says which model they are). Give the folder with its "
                     "config.json?",
                     path));
+    if (resolved.kind == io::ModelPath::Kind::meta_folder) return from_meta(resolved.path);
     return resolved.kind == io::ModelPath::Kind::checkpoint ? from_checkpoint(resolved.path)
                                                             : from_hugging_face(resolved.path);
   });
@@ -104,7 +113,7 @@ std::unique_ptr<Tokenizer> open_tokenizer(const ModelSource& source, const std::
 void load_weights(const ModelSource& source, ParameterStore& parameters, const ParameterStore& stored) {
   if (const io::CheckpointReader* reader = reader_of(source))
     return load_weights(*reader, parameters, stored);
-  const auto surplus = io::check_weights(*source.weights, wanted(parameters), io::Surplus::left_out);
+  const auto surplus = io::check_weights(*source.weights, shapes_of(parameters), io::Surplus::left_out);
   if (!surplus.empty())
     log_warning(
         fmt::format("{} holds what the model of its config.json does not have: {}; left out, as in "
@@ -117,7 +126,7 @@ void load_weights_from(const std::string& path, ParameterStore& parameters, cons
                        Whereabouts* whereabouts) {
   const auto weights = io::open_weight_source(path);
   warn(weights->warnings());
-  io::check_weights(*weights, wanted(whole_model));
+  io::check_weights(*weights, shapes_of(whole_model));
   read_all(*weights, parameters, whereabouts);
 }
 

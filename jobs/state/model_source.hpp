@@ -27,6 +27,9 @@ struct ModelSource {
 /// newest complete checkpoint is taken. IoError when it is none of these.
 ModelSource open_model(const std::string& path);
 
+/// The names and shapes that files have for the weights of a store, in its order.
+std::vector<io::NamedShape> shapes_of(const ParameterStore& parameters);
+
 /// The tokenizer at `given`, or, when that is empty, the model's own; null when it has none. IoError, naming
 /// both digests, when the model was trained with another one.
 std::unique_ptr<Tokenizer> open_tokenizer(const ModelSource& source, const std::string& given);

@@ -86,7 +86,8 @@ void check_same_tensors(const io::CheckpointReader& reader, const ParameterStore
     for (const StatePart& part : parts_of(tensor, tensor.view)) check(part);
   }
   for (const io::TensorRecord& tensor : reader.tensors()) {
-    const bool unused = slots.empty() && tensor.name.starts_with("/optimizer/");
+    const bool unused =
+        tensor.name.starts_with("/other/") || (slots.empty() && tensor.name.starts_with("/optimizer/"));
     if (!unused && !wanted.contains(tensor.name) && !matches(excluded, tensor.name))
       refuse(tensor.name + " is not in the job");
   }

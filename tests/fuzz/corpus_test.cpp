@@ -28,7 +28,8 @@ struct Case {
 
 const Case kCases[] = {{&safetensors, 3000},    {&safetensors_index, 1500}, {&hf_config, 3000},
                        {&yaml_job, 2000},       {&schedule_csv, 3000},      {&tiktoken, 1000},
-                       {&tokenizer_json, 2000}, {&sentencepiece, 1000},     {&manifest, 1500},
+                       {&tokenizer_json, 2000}, {&sentencepiece, 1000},     {&pth, 3000},
+                       {&pickle, 5000},         {&meta_params, 2000},       {&manifest, 1500},
                        {&checkpoint, 1000},     {&foreign_hdf5, 60},        {&shard_manifest, 1500},
                        {&texts, 1000}};
 

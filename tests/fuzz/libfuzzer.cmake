@@ -24,7 +24,7 @@ function(caravan_fuzz_library name)
 endfunction()
 
 caravan_fuzz_library(fuzz_readers FLAGS ${CARAVAN_SANITIZE} FOLDERS core/base core/plan core/tensor io/files
-  io/safetensors io/checkpoint io/data io/hdf5 io/hf io/text jobs/job
+  io/safetensors io/checkpoint io/data io/hdf5 io/hf io/meta io/text jobs/job
   SOURCES ${PROJECT_SOURCE_DIR}/jobs/setup/shared_files.cpp)
 caravan_fuzz_library(fuzz_readers_isolated FLAGS FOLDERS core/base core/tensor io/files io/hdf5)
 

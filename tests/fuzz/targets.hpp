@@ -6,6 +6,7 @@
 namespace caravan::fuzz {
 
 extern const Target safetensors, safetensors_index, hf_config, yaml_job, schedule_csv, tiktoken,
-    tokenizer_json, sentencepiece, manifest, checkpoint, foreign_hdf5, shard_manifest, texts;
+    tokenizer_json, sentencepiece, pth, pickle, meta_params, manifest, checkpoint, foreign_hdf5,
+    shard_manifest, texts;
 
 }  // namespace caravan::fuzz

@@ -1,0 +1,220 @@
+#include "io/meta/meta_source.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <utility>
+
+#include "caravan/check.hpp"
+
+namespace caravan::io {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kMostRanks = 1024;
+
+std::string file_of_rank(const std::string& folder, int rank) {
+  return (fs::path(folder) / fmt::format("consolidated.{:02d}.pth", rank)).string();
+}
+
+/// The view with its last two axes exchanged.
+TensorView exchanged(TensorView view) {
+  const int last = view.shape.rank() - 1;
+  const std::int64_t extent = view.extent(last);
+  view.shape.set(last, view.extent(last - 1));
+  view.shape.set(last - 1, extent);
+  std::swap(view.strides[static_cast<std::size_t>(last)], view.strides[static_cast<std::size_t>(last - 1)]);
+  return view;
+}
+
+/// Axis 0 as two, of which the first has `first` indices.
+TensorView split_axis(const TensorView& view, std::int64_t first) {
+  TensorView split = view;
+  split.shape = Shape{first, view.extent(0) / first, view.extent(1)};
+  split.strides = {view.stride(0) * split.shape[1], view.stride(0), view.stride(1), 0};
+  return split;
+}
+
+[[noreturn]] void refuse(const std::string& name, const TensorView& place, const std::string& why) {
+  throw IoError(fmt::format("{} has shape {} ({})", name, to_string(place.shape), why));
+}
+
+}  // namespace
+
+bool is_meta_folder(const std::string& folder) {
+  return fs::exists(file_of_rank(folder, 0));
+}
+
+MetaSource::MetaSource(const std::string& folder) : folder_(folder), params_(read_meta_params(folder)) {
+  for (int rank = 0; rank < kMostRanks && fs::exists(file_of_rank(folder, rank)); ++rank)
+    files_.push_back(std::make_unique<PthFile>(file_of_rank(folder, rank)));
+  warnings_ = params_.warnings;
+  for (std::size_t rank = 0; rank < files_.size(); ++rank)
+    for (const std::string& name : files_[rank]->names()) take(rank, name);
+  check_complete();
+  add_sizes();
+  if (std::any_of(skipped_.begin(), skipped_.end(), is_meta_vision))
+    warnings_.push_back(
+        fmt::format("the part that sees of {} is left out (its tensors are not mapped)", folder));
+}
+
+void MetaSource::take(std::size_t rank, const std::string& name) {
+  const auto is_first = rank == 0;
+  if (is_left_out_of_meta(name) || is_meta_vision(name)) {
+    if (is_first) skipped_.push_back(name);
+    return;
+  }
+  const auto tensor = meta_tensor(name);
+  if (tensor) return take(rank, *tensor, files_[rank]->place(name));
+  if (std::find(unknown_.begin(), unknown_.end(), name) == unknown_.end()) unknown_.push_back(name);
+}
+
+void MetaSource::take(std::size_t rank, const MetaTensor& tensor, const TensorView& place) {
+  const std::string& ours = tensor.ours.front();
+  const int axes = place.shape.rank();
+  const auto experts = std::max<std::int64_t>(params_.experts, 1);
+  const bool is_matrix = tensor.form == MetaForm::whole || axes == 2;
+  if (!is_matrix) refuse(tensor.name, place, "two axes are needed");
+  switch (tensor.form) {
+    case MetaForm::whole:
+      return add_same(rank, ours, place);
+    case MetaForm::router:
+      return add_same(rank, ours, exchanged(place));
+    case MetaForm::columns:
+      return add(rank, ours, 1, place);
+    case MetaForm::experts_in:
+    case MetaForm::experts_out:
+      if (place.extent(0) % experts != 0)
+        refuse(tensor.name, place, fmt::format("there are {} experts", experts));
+      return add(rank, ours, tensor.form == MetaForm::experts_in ? 1 : 2,
+                 exchanged(split_axis(place, experts)));
+    default:
+      return take_rows(rank, tensor, place);
+  }
+}
+
+/// How many rows each of ours has of so many on one rank.
+std::vector<std::int64_t> MetaSource::rows_of(const MetaTensor& tensor, std::int64_t rows) const {
+  if (tensor.form == MetaForm::halves) return {rows / 2, rows / 2};
+  if (tensor.form != MetaForm::qkv) return {rows};
+  const auto ranks = static_cast<std::int64_t>(files_.size());
+  const std::int64_t q = params_.heads / ranks * params_.head_dim,
+                     kv = std::max<std::int64_t>(params_.kv_heads / ranks, 1) * params_.head_dim;
+  return {q, kv, kv};
+}
+
+void MetaSource::take_rows(std::size_t rank, const MetaTensor& tensor, const TensorView& place) {
+  const auto rows = rows_of(tensor, place.extent(0));
+  std::int64_t begin = 0;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const std::int64_t end = begin + rows[i];
+    if (end > place.extent(0)) refuse(tensor.name, place, "params.json says more rows");
+    if (!repeats(rank, tensor.ours[i])) add(rank, tensor.ours[i], 0, place.rows(begin, end));
+    begin = end;
+  }
+  if (begin != place.extent(0)) refuse(tensor.name, place, fmt::format("params.json says {} rows", begin));
+}
+
+/// Of more ranks than heads of keys, only the first of those that hold the same head is read.
+bool MetaSource::repeats(std::size_t rank, const std::string& ours) const {
+  const bool is_of_keys = ours.ends_with("attention.wk.weight") || ours.ends_with("attention.wv.weight");
+  const std::size_t copies = files_.size() / static_cast<std::size_t>(params_.kv_heads);
+  return is_of_keys && copies > 1 && rank % copies != 0;
+}
+
+/// A block behind those of the ranks before.
+void MetaSource::add(std::size_t rank, const std::string& ours, int axis, const TensorView& view) {
+  Tensor& tensor = tensors_[ours];
+  Box at = Box::whole(view.shape);
+  if (tensor.pieces.empty()) {
+    tensor.shape = view.shape;
+  } else {
+    Shape rest = view.shape, before = tensor.shape;
+    rest.set(axis, 0);
+    before.set(axis, 0);
+    CARAVAN_CHECK(rest == before && view.dtype == tensor.pieces.front().view.dtype, IoError,
+                  fmt::format("{} holds {} {} of {}, the files before it {} of {}", files_[rank]->path(),
+                              to_string(view.shape), name_of(view.dtype), ours, to_string(tensor.shape),
+                              name_of(tensor.pieces.front().view.dtype)));
+    at.origin[static_cast<std::size_t>(axis)] = tensor.shape[axis];
+    tensor.shape.set(axis, tensor.shape[axis] + view.extent(axis));
+  }
+  tensor.pieces.push_back({at, files_[rank].get(), view});
+}
+
+void MetaSource::add_same(std::size_t rank, const std::string& ours, const TensorView& view) {
+  if (rank == 0) return add(rank, ours, 0, view);
+  CARAVAN_CHECK(tensors_.contains(ours), IoError,
+                fmt::format("{} holds {}, which the files before it lack", files_[rank]->path(), ours));
+  const Piece& first = tensors_.at(ours).pieces.front();
+  bool is_same = first.view.shape == view.shape && first.view.dtype == view.dtype;
+  if (is_same) {
+    std::vector<std::byte> a(view.bytes()), b(view.bytes());
+    first.file->read_place(first.view, TensorView(a.data(), view.dtype, view.shape));
+    files_[rank]->read_place(view, TensorView(b.data(), view.dtype, view.shape));
+    is_same = a == b;
+  }
+  CARAVAN_CHECK(is_same, IoError,
+                fmt::format("{} holds another {} than {} (every rank has the same)", files_[rank]->path(),
+                            ours, first.file->path()));
+}
+
+/// Every rank has its block of what is divided.
+void MetaSource::check_complete() const {
+  for (const auto& [ours, tensor] : tensors_) {
+    const std::size_t pieces = tensor.pieces.size();
+    const bool is_whole = pieces == 1 || pieces == files_.size();
+    const bool is_of_keys = ours.find(".attention.w") != std::string::npos;  // repeated ones have fewer
+    CARAVAN_CHECK(is_whole || is_of_keys, IoError,
+                  fmt::format("{} of {} files of {} hold {}", pieces, files_.size(), folder_, ours));
+  }
+}
+
+void MetaSource::add_sizes() {
+  const auto set = [&](const char* key, std::int64_t value) {
+    params_.model.set(key, Config::scalar(std::to_string(value)));
+  };
+  if (!params_.model.has("vocab_size") && has("tok_embeddings.weight"))
+    set("vocab_size", shape("tok_embeddings.weight")[0]);
+  for (const auto& [ours, tensor] : tensors_) {
+    if (ours.ends_with(".moe.experts.w1")) set("expert_width", tensor.shape[1]);
+    if (ours.ends_with(".feed_forward.w1.weight")) set("dense_width", tensor.shape[0]);
+  }
+}
+
+std::string MetaSource::description() const {
+  return fmt::format("Meta's weights {}", folder_);
+}
+
+std::vector<std::string> MetaSource::names() const {
+  std::vector<std::string> names = unknown_;
+  for (const auto& [ours, tensor] : tensors_) names.push_back(ours);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::vector<NamedShape> MetaSource::stored_as(const NamedShape& ours) const {
+  const auto tensor = meta_tensor_of(ours.name);
+  return {{tensor ? tensor->name : ours.name, ours.shape}};
+}
+
+const MetaSource::Tensor& MetaSource::tensor(const std::string& name) const {
+  const auto found = tensors_.find(name);
+  CARAVAN_CHECK(found != tensors_.end(), IoError, fmt::format("{} has no tensor {}", description(), name));
+  return found->second;
+}
+
+void MetaSource::read_inside(const std::string& name, const Origin& origin, const TensorView& to) const {
+  const Box wanted{origin, to.shape};
+  for (const Piece& piece : tensor(name).pieces) {
+    const Box common = intersection(piece.at, wanted);
+    if (common.extents.count() == 0) continue;
+    piece.file->read_place(block_of(piece.view, moved(common, piece.at.origin)),
+                           block_of(to, moved(common, origin)));
+  }
+}
+
+}  // namespace caravan::io

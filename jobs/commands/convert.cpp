@@ -1,0 +1,91 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "caravan/check.hpp"
+#include "jobs/command.hpp"
+#include "jobs/command_numbers.hpp"
+#include "jobs/convert/convert.hpp"
+#include "jobs/setup/with_world.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+struct CommandLine {
+  ConvertOptions options;
+  std::string to, dtype, layout = "per-layer", shard_size = "5GB";
+};
+
+ConvertOptions options_of(const CommandLine& line) {
+  static const std::map<std::string, ConvertOptions::To> kFormats{
+      {"hf", ConvertOptions::To::hf},
+      {"hdf5", ConvertOptions::To::hdf5},
+      {"safetensors", ConvertOptions::To::safetensors},
+      {"meta", ConvertOptions::To::meta}};
+  static const std::map<std::string, DType> kTypes{
+      {"fp32", DType::f32}, {"bf16", DType::bf16}, {"fp16", DType::f16}};
+  ConvertOptions options = line.options;
+  options.to = kFormats.at(line.to);
+  if (!line.dtype.empty()) options.dtype = kTypes.at(line.dtype);
+  options.shard_bytes = bytes_from(line.shard_size);
+  options.stacks_layers = line.layout == "stacked";
+  CARAVAN_CHECK(
+      !options.stacks_layers || options.to == ConvertOptions::To::hdf5, ConfigError,
+      fmt::format("--layout=stacked with --to {} (only checkpoints stack layers). Leave it out?", line.to));
+  const bool is_meta = options.to == ConvertOptions::To::meta;
+  CARAVAN_CHECK(
+      is_meta || options.model_parallel == 1, ConfigError,
+      fmt::format("--model-parallel={} with --to {} (only Meta's files are divided so). Leave it out?",
+                  options.model_parallel, line.to));
+  return options;
+}
+
+int run(const CommandLine& line) {
+  const ConvertOptions options = options_of(line);
+  return with_world([&](Communicator& world) {
+    convert(options, world);
+    return 0;
+  });
+}
+
+std::function<int()> declare(CLI::App& app) {
+  auto line = std::make_shared<CommandLine>();
+  app.add_option("source", line->options.source,
+                 "a run (its newest checkpoint), a checkpoint, a Hugging Face folder, one of "
+                 "Meta's, or a safetensors file")
+      ->required();
+  app.add_option("destination", line->options.destination,
+                 "what is written: a folder, or a file of --to safetensors; nothing may stand there")
+      ->required();
+  app.add_option("--to", line->to,
+                 "hf: a folder for transformers; hdf5: a checkpoint of caravan; "
+                 "safetensors: one file with torchtitan's names; meta: a folder of .pth files")
+      ->required()
+      ->check(CLI::IsMember({"hf", "hdf5", "safetensors", "meta"}));
+  app.add_option("--dtype", line->dtype, "of the weights; as they are stored where this is not given")
+      ->check(CLI::IsMember({"fp32", "bf16", "fp16"}));
+  app.add_option("--shard-size", line->shard_size, "most bytes of tensors in a file of --to hf")
+      ->capture_default_str();
+  app.add_option("--layout", line->layout,
+                 "of --to hdf5: a tensor for each layer, or one for all layers of a kind with a leading axis")
+      ->check(CLI::IsMember({"per-layer", "stacked"}))
+      ->capture_default_str();
+  add_integer(app, "--model-parallel", line->options.model_parallel, "[1, 64]",
+              "files of --to meta, which divide the tensors");
+  app.add_option("--config", line->options.config,
+                 "of a safetensors file: a config.json, or a job or its section model, that says which model "
+                 "it is");
+  app.add_flag("--dry-run", line->options.is_dry_run, "check everything and say what would be written");
+  return [line] { return run(*line); };
+}
+
+}  // namespace
+
+extern const Command convert_command{
+    "convert", "Models between formats: Hugging Face's and Meta's folders, checkpoints, safetensors",
+    &declare, true};
+
+}  // namespace caravan::jobs

@@ -1,0 +1,168 @@
+#include "jobs/convert/model_to_convert.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "caravan/check.hpp"
+#include "caravan/fingerprint.h"
+#include "caravan/log.hpp"
+#include "io/files/file.hpp"
+#include "io/hf/checkpoint_source.hpp"
+#include "io/hf/config_json.hpp"
+#include "io/hf/model_path.hpp"
+#include "io/text/tokenizer_files.hpp"
+#include "jobs/convert/stored_texts.hpp"
+#include "jobs/identity/model_tokenizer.hpp"
+#include "jobs/job/job.hpp"
+#include "jobs/job/resolve_components.hpp"
+#include "jobs/setup/machine.hpp"
+#include "jobs/setup/model_instance.hpp"
+
+namespace caravan::jobs {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t kMostConfigBytes = 1'000'000;
+
+const io::CheckpointReader* reader_of(const ModelSource& source) {
+  const auto* ours = dynamic_cast<const io::CheckpointSource*>(source.weights.get());
+  return ours ? &ours->reader() : nullptr;
+}
+
+/// A model from its configuration alone: a config.json, or a job or its section `model`.
+Config model_of(const std::string& path) {
+  if (fs::path(path).extension() == ".json")
+    return io::parse_hf_config(io::read_text(path, kMostConfigBytes), path).model;
+  const Config tree = Config::load(path);
+  return resolve_model(tree.has("model") ? tree.at("model") : tree);
+}
+
+std::string plugin_of(Config& model) {
+  const Config& named = model.find("plugin");
+  const std::string plugin = named.is_null() ? "llama4" : named.as_string();
+  model.erase("plugin");
+  return plugin;
+}
+
+ModelSource open_source(const ConvertOptions& options) {
+  io::check_one_model(options.source);
+  const bool is_bare = io::resolve_model_path(options.source).kind == io::ModelPath::Kind::safetensors;
+  if (!is_bare) {
+    CARAVAN_CHECK(options.config.empty(), ConfigError,
+                  fmt::format("--config={} ({} says itself which model it is). Leave it out?", options.config,
+                              options.source));
+    return open_model(options.source);
+  }
+  CARAVAN_CHECK(!options.config.empty(), ConfigError,
+                fmt::format("{} holds weights alone (nothing says which model they are). --config with a "
+                            "config.json or a job?",
+                            options.source));
+  Config model = model_of(options.config);
+  const std::string plugin = plugin_of(model);
+  return {plugin, std::move(model), io::open_weight_source(options.source), "", "", {}};
+}
+
+/// The shapes of all weights are known from the model, and the source must have these.
+void select(ModelToConvert& model) {
+  const auto registry = make_registry();
+  ModelSource& source = model.source;
+  source.model = with_defaults(source.model, schema_of(*registry, "model", source.plugin));
+  source.model.erase("plugin");
+  ModelInstance instance(*registry, {}, source.plugin, source.model, source.model.get_int("positions"));
+  model.selection.weights = shapes_of(instance.parameters());
+  io::check_weights(*source.weights, model.selection.weights);
+  for (const std::string& name : source.weights->companions())
+    model.selection.companions.push_back({name, source.weights->shape(name)});
+  for (const auto& buffer : instance.parameters().buffers())
+    if (buffer->role == Buffer::Role::state) model.state.push_back({buffer->name, buffer->shape});
+}
+
+/// What a model's folder has for people and tokenizers.
+std::vector<fs::path> files_along(const fs::path& folder) {
+  static constexpr std::array kNames{"tokenizer.json",           "tokenizer.model",
+                                     "tokenizer_config.json",    "special_tokens_map.json",
+                                     "added_tokens.json",        "chat_template.jinja",
+                                     "chat_template.json",       "processor_config.json",
+                                     "preprocessor_config.json", "video_preprocessor_config.json"};
+  std::vector<fs::path> files;
+  for (const char* name : kNames)
+    if (!folder.empty() && fs::exists(folder / name)) files.push_back(folder / name);
+  return files;
+}
+
+std::string text_of(const fs::path& file) {
+  return fs::exists(file) ? io::read_text(file.string(), kMostConfigBytes) : "";
+}
+
+void take_hf_folder(ModelToConvert& model) {
+  const fs::path folder = model.source.folder;
+  model.config_json = text_of(folder / "config.json");
+  model.generation_json = text_of(folder / "generation_config.json");
+  model.files = files_along(folder);
+}
+
+/// The tokenizer of a run lies in its folder, or where its job says.
+void take_checkpoint(ModelToConvert& model, const io::CheckpointReader& reader) {
+  model.config_json = stored_text(reader, kStoredConfig);
+  model.generation_json = stored_text(reader, kStoredGeneration);
+  model.files = files_along(reader.folder());
+  model.has_optimizer = std::any_of(reader.tensors().begin(), reader.tensors().end(), [](const auto& tensor) {
+    return tensor.name.starts_with("/optimizer/");
+  });
+  const Job job = resolve_job(Config::parse(reader.job_yaml(), reader.folder() + " (job)"));
+  const std::string tokenizer = tokenizer_of(reader, job).path;
+  if (tokenizer.empty() || fs::path(tokenizer).parent_path() == reader.folder()) return;
+  model.files = files_along(fs::path(tokenizer).parent_path());
+}
+
+/// A job that says which model this is; nobody trained it.
+std::string job_of(const ModelSource& source) {
+  Config job = Config::map(), model = source.model, data = Config::map(), train = Config::map();
+  model.set("plugin", source.plugin);
+  data.set("source", "synthetic");
+  data.set("vocab_size", source.model.find("vocab_size"));
+  train.set("steps", "1");
+  job.set("name", "converted");
+  job.set("model", std::move(model));
+  job.set("data", std::move(data));
+  job.set("train", std::move(train));
+  return resolve_job(std::move(job)).resolved.to_yaml();
+}
+
+void describe_checkpoint(ModelToConvert& model) {
+  io::CheckpointHead& head = model.head;
+  head.creator = "caravan " CARAVAN_VERSION;
+  head.layout = "converted";
+  if (const io::CheckpointReader* reader = reader_of(model.source)) {
+    head.step = reader->step();
+    head.tokens_seen = reader->tokens_seen();
+    head.job_yaml = reader->job_yaml();
+    head.values = values_to_keep(*reader);
+    return;
+  }
+  head.job_yaml = job_of(model.source);
+  const std::string tokenizer = io::find_tokenizer_file(model.source.folder);
+  if (!model.source.folder.empty() && !tokenizer.empty())
+    head.values.emplace_back("/state/tokenizer_digest", io::tokenizer_digest(tokenizer));
+  if (!model.config_json.empty()) head.values.emplace_back(kStoredConfig, model.config_json);
+  if (!model.generation_json.empty()) head.values.emplace_back(kStoredGeneration, model.generation_json);
+}
+
+}  // namespace
+
+ModelToConvert open_to_convert(const ConvertOptions& options) {
+  ModelToConvert model{open_source(options), {}, {}, {}, "", "", false, {}};
+  model.selection.dtype = options.dtype;
+  select(model);
+  if (const io::CheckpointReader* reader = reader_of(model.source))
+    take_checkpoint(model, *reader);
+  else if (!model.source.folder.empty())
+    take_hf_folder(model);
+  describe_checkpoint(model);
+  return model;
+}
+
+}  // namespace caravan::jobs

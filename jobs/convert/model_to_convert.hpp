@@ -1,0 +1,30 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "io/checkpoint/sharded.hpp"
+#include "io/convert/hf_tensors.hpp"
+#include "jobs/convert/options.hpp"
+#include "jobs/state/model_source.hpp"
+
+namespace caravan::jobs {
+
+/// The source of a conversion: its weights fit its model.
+struct ModelToConvert {
+  ModelSource source;  ///< model: with the defaults of the plugin
+  io::Selection selection;
+  std::vector<io::NamedShape> state;  ///< expert biases of the model, in the source or not
+  io::CheckpointHead head;            ///< of a checkpoint of these weights
+  std::string config_json;            ///< of a source that has one, as it is; else empty
+  std::string generation_json;
+  bool has_optimizer = false;                ///< a checkpoint to go on from
+  std::vector<std::filesystem::path> files;  ///< tokenizer and templates that go along
+};
+
+/// [every rank] IoError when weights are missing (named as the files name them), have another shape, or
+/// belong to nothing; ConfigError when nothing says which model they are.
+ModelToConvert open_to_convert(const ConvertOptions& options);
+
+}  // namespace caravan::jobs

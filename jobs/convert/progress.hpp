@@ -1,0 +1,28 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <span>
+
+#include "caravan/comm.hpp"
+#include "jobs/text_streams.hpp"
+
+namespace caravan::jobs {
+
+/// One line on a terminal: how much of its share rank 0 has written, and how fast.
+class ConvertProgress {
+ public:
+  /// `bytes` of the works to come on this rank.
+  ConvertProgress(std::span<const std::uint64_t> bytes, const Communicator& world);
+  void add(std::uint64_t bytes);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  bool is_shown_;
+  int ranks_;
+  std::uint64_t all_ = 0, done_ = 0;
+  Clock::time_point begin_ = Clock::now(), shown_{};
+  ProgressLine line_;
+};
+
+}  // namespace caravan::jobs

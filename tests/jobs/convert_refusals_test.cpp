@@ -1,0 +1,114 @@
+#include "tests/jobs/convert_test.hpp"
+
+// What convert does not take: nothing is written then.
+namespace caravan::test {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+class Refusals : public ConvertTest {
+ protected:
+  void SetUp() override {
+    ConvertTest::SetUp();
+    original_ = reference_file("tiny_scout");
+    if (original_.empty()) GTEST_SKIP() << "no tiny_scout in CARAVAN_REFERENCE_DIR";
+    take(original_);
+  }
+  /// Changes the tensors of the model's folder.
+  void change(const std::function<void(StoredTensors&)>& what) const {
+    auto tensors = tensors_of(file("model"));
+    what(tensors);
+    write_tensors(file("model/model.safetensors"), tensors);
+  }
+  void expect_refused(const Outcome& outcome, int code, const ::testing::Matcher<std::string>& said) const {
+    EXPECT_TRUE(ended_with(outcome, code));
+    EXPECT_THAT(outcome.last_line(), said);
+    EXPECT_FALSE(std::filesystem::exists(file("out")));
+    EXPECT_THAT(left_over(), IsEmpty());
+  }
+  Outcome to_hf() const { return convert(file("model"), file("out"), {"--to", "hf"}); }
+  std::string original_;
+};
+
+TEST_F(Refusals, MissingKeysAreNamed) {
+  change([](StoredTensors& tensors) { tensors.erase("model.layers.3.self_attn.k_proj.weight"); });
+  expect_refused(to_hf(), 3, HasSubstr("missing: model.layers.3.self_attn.k_proj.weight"));
+}
+
+TEST_F(Refusals, UnknownKeysAreNamed) {
+  change([](StoredTensors& tensors) { tensors["model.layers.3.extra"] = tensors["model.norm.weight"]; });
+  expect_refused(to_hf(), 3, HasSubstr("not in the model: model.layers.3.extra"));
+}
+
+TEST_F(Refusals, WrongShapesAreNamed) {
+  change([](StoredTensors& tensors) { tensors["model.norm.weight"].extents = {8, 8}; });
+  expect_refused(to_hf(), 3, HasSubstr("wrong shape: model.norm.weight is [8, 8] instead of [64]"));
+}
+
+TEST_F(Refusals, ATruncatedShardIsNamed) {
+  ASSERT_TRUE(ended_with(convert(file("model"), file("shards"), {"--to", "hf", "--shard-size", "1MB"}), 0));
+  const std::string shard = file("shards/model-00002-of-00004.safetensors");
+  std::filesystem::resize_file(shard, std::filesystem::file_size(shard) - 1);
+  expect_refused(convert(file("shards"), file("out"), {"--to", "hdf5"}), 3,
+                 HasSubstr("model-00002-of-00004.safetensors"));
+}
+
+TEST_F(Refusals, AFolderOfTwoModelsIsNotGuessedAt) {
+  ASSERT_TRUE(ended_with(convert(file("model"), file("checkpoint"), {"--to", "hdf5"}), 0));
+  for (const char* name : {"checkpoint.h5", "manifest.json"})
+    std::filesystem::copy(file(std::string("checkpoint/") + name), file("model"));
+  expect_refused(to_hf(), 3, HasSubstr("holds two models (manifest.json and model.safetensors are there)"));
+}
+
+TEST_F(Refusals, NothingIsReplaced) {
+  std::filesystem::create_directory(file("there"));
+  expect_refused(convert(file("model"), file("there"), {"--to", "hf"}), 2, HasSubstr("exists"));
+  std::filesystem::create_symlink("nowhere", file("link"));
+  expect_refused(convert(file("model"), file("link"), {"--to", "hf"}), 2, HasSubstr("exists"));
+  EXPECT_TRUE(std::filesystem::is_empty(file("there")));
+}
+
+TEST_F(Refusals, ADamagedCheckpointIsFoundWhereItIsRead) {
+  ASSERT_TRUE(ended_with(convert(file("model"), file("checkpoint"), {"--to", "hdf5"}), 0));
+  const std::string path = file("checkpoint/checkpoint.h5");
+  std::string bytes = slurp(path);
+  bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
+  spill(path, bytes);
+  expect_refused(convert(file("checkpoint"), file("out"), {"--to", "hf"}), 3, HasSubstr("/model/"));
+}
+
+TEST_F(Refusals, WhatTheFormatHasNoKeyForIsNamed) {
+  ASSERT_TRUE(ended_with(convert(file("model"), file("w.safetensors"), {"--to", "safetensors"}), 0));
+  const std::string config =
+      job("{vocab_size: 512, dim: 64, layers: 8, heads: 4, kv_heads: 2, experts: 4, expert_width: 96, "
+          "score: softmax, score_on: output}");
+  expect_refused(convert(file("w.safetensors"), file("out"), {"--to", "hf", "--config", config}), 3,
+                 AllOf(HasSubstr("model.score=softmax"), HasSubstr("model.score_on=output")));
+}
+
+TEST_F(Refusals, ValuesThatAreTooLargeForATypeAreNamed) {
+  change([](StoredTensors& tensors) {
+    const float large = 1e6f;
+    std::memcpy(tensors["model.norm.weight"].bytes.data(), &large, sizeof large);
+  });
+  expect_refused(convert(file("model"), file("out"), {"--to", "hf", "--dtype", "fp16"}), 3,
+                 AllOf(HasSubstr("model.norm.weight"), HasSubstr("does not fit fp16")));
+}
+
+TEST_F(Refusals, ADryRunChecksAndWritesNothing) {
+  const Outcome outcome = convert(file("model"), file("out"), {"--to", "hf", "--dry-run"});
+  expect_refused(outcome, 0, HasSubstr(""));
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr("would write"), HasSubstr("99 tensors"),
+                                 HasSubstr("model.safetensors: 3,6"), HasSubstr("config.json")));
+}
+
+TEST_F(Refusals, SizesAreSizes) {
+  for (const char* size : {"0", "5 parsecs", "-1GB", "99999999999999999999", "10000000TB"})
+    expect_refused(convert(file("model"), file("out"), {"--to", "hf", "--shard-size", size}), 2,
+                   HasSubstr("must be a size such as 5GB"));
+}
+
+}  // namespace
+}  // namespace caravan::test
