@@ -8,22 +8,13 @@
 #include <utility>
 
 #include "caravan/check.hpp"
+#include "io/files/axes.hpp"
 
 namespace caravan::io {
 namespace {
 
 constexpr std::int64_t kBlockBytes = std::int64_t{16} << 20, kMostRowBytes = std::int64_t{256} << 20,
                        kPage = 4096;
-
-/// The view with its last two axes exchanged.
-TensorView exchanged(TensorView view) {
-  const int last = view.shape.rank() - 1;
-  const std::int64_t extent = view.extent(last);
-  view.shape.set(last, view.extent(last - 1));
-  view.shape.set(last - 1, extent);
-  std::swap(view.strides[static_cast<std::size_t>(last)], view.strides[static_cast<std::size_t>(last - 1)]);
-  return view;
-}
 
 TensorView without_first_axis(const TensorView& view) {
   TensorView rest = view;
@@ -48,7 +39,7 @@ void make_part(const WeightSource& source, const MadePart& part, const Box& bloc
   if (part.transposed) {
     const auto last = static_cast<std::size_t>(view.shape.rank() - 1);
     std::swap(origin[last], origin[last - 1]);
-    view = exchanged(view);
+    view = with_last_axes_exchanged(view);
   }
   for (std::size_t axis = 0; axis < origin.size(); ++axis) origin[axis] += part.from[axis];
   source.read_block(part.source, origin, view);

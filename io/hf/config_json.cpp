@@ -11,6 +11,7 @@
 
 #include "io/files/file.hpp"
 #include "io/files/strict_json.hpp"
+#include "io/hf/config_values.hpp"
 #include "io/hf/json_fields.hpp"
 #include "io/hf/layer_kinds.hpp"
 #include "io/hf/rope_json.hpp"
@@ -47,16 +48,6 @@ constexpr std::array kNeverNull{"vocab_size",
 constexpr std::array kMayBeNull{
     "num_key_value_heads", "head_dim",       "rope_parameters", "rope_theta",
     "moe_layers",          "no_rope_layers", "layer_types",     "attention_chunk_size"};
-
-Config number(double value) {
-  return Config::scalar(fmt::format("{}", value));
-}
-Config number(std::int64_t value) {
-  return Config::scalar(fmt::format("{}", value));
-}
-Config flag(bool value) {
-  return Config::scalar(value ? "true" : "false");
-}
 
 Config list_of(const std::vector<std::int64_t>& values) {
   Config list = Config::list();

@@ -11,6 +11,7 @@
 
 #include "caravan/check.hpp"
 #include "io/files/strict_json.hpp"
+#include "io/hf/released_experts.hpp"
 
 namespace caravan::io {
 namespace {
@@ -77,14 +78,7 @@ class Writer {
 
   template <class Need, class NeedNone>
   void check_experts(const Need& need, const NeedNone& need_none, std::vector<std::string>& problems) const {
-    for (const auto& [key, value] : {std::pair("score", "sigmoid"),
-                                     {"score_on", "input"},
-                                     {"normalise", "false"},
-                                     {"groups", "0"},
-                                     {"shared_experts", "1"},
-                                     {"noisy", "false"},
-                                     {"bias_in_score", "false"}})
-      need(key, value);
+    for (const auto& [key, value] : kReleasedExperts) need(key, value);
     if (model_.get_float("score_scale") != 1) problems.push_back("score_scale (only 1)");
     need_none("capacity_factor");
   }

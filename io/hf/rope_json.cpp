@@ -1,6 +1,7 @@
 #include "io/hf/rope_json.hpp"
 
 #include "caravan/check.hpp"
+#include "io/hf/config_values.hpp"
 
 #include <fmt/format.h>
 
@@ -11,10 +12,6 @@ namespace {
 
 constexpr double kDefaultTheta = 500000;
 constexpr double kDefaultPositions = 131072;
-
-Config number(double value) {
-  return Config::scalar(fmt::format("{}", value));
-}
 
 class Rope {
  public:

@@ -12,6 +12,7 @@
 #include "caravan/check.hpp"
 #include "io/files/file.hpp"
 #include "io/files/strict_json.hpp"
+#include "io/hf/config_values.hpp"
 #include "io/hf/json_fields.hpp"
 #include "io/meta/meta_keys.hpp"
 
@@ -49,16 +50,6 @@ constexpr std::array<std::string_view, 27> kKnown{"dim",
                                                   "vision_args",
                                                   "quantization_args",
                                                   "lora_args"};
-
-Config number(double value) {
-  return Config::scalar(fmt::format("{}", value));
-}
-Config number(std::int64_t value) {
-  return Config::scalar(fmt::format("{}", value));
-}
-Config flag(bool value) {
-  return Config::scalar(value ? "true" : "false");
-}
 
 class Params {
  public:

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "caravan/check.hpp"
+#include "io/hf/released_experts.hpp"
 #include "io/meta/meta_keys.hpp"
 #include "io/meta/meta_params.hpp"
 
@@ -102,14 +103,7 @@ class ParamsWriter {
                               fmt::join(problems_, ", model.")));
   }
   void check_experts() {
-    for (const auto& [key, value] : {std::pair("score", "sigmoid"),
-                                     {"score_on", "input"},
-                                     {"normalise", "false"},
-                                     {"groups", "0"},
-                                     {"shared_experts", "1"},
-                                     {"noisy", "false"},
-                                     {"bias_in_score", "false"}})
-      need(key, value);
+    for (const auto& [key, value] : kReleasedExperts) need(key, value);
     if (model_.get_float("score_scale") != 1) problems_.emplace_back("score_scale (only 1)");
     need_none("capacity_factor");
     if (with_experts().empty())

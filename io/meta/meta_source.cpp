@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "caravan/check.hpp"
+#include "io/files/axes.hpp"
 
 namespace caravan::io {
 namespace {
@@ -18,16 +19,6 @@ constexpr int kMostRanks = 1024;
 
 std::string file_of_rank(const std::string& folder, int rank) {
   return (fs::path(folder) / fmt::format("consolidated.{:02d}.pth", rank)).string();
-}
-
-/// The view with its last two axes exchanged.
-TensorView exchanged(TensorView view) {
-  const int last = view.shape.rank() - 1;
-  const std::int64_t extent = view.extent(last);
-  view.shape.set(last, view.extent(last - 1));
-  view.shape.set(last - 1, extent);
-  std::swap(view.strides[static_cast<std::size_t>(last)], view.strides[static_cast<std::size_t>(last - 1)]);
-  return view;
 }
 
 /// Axis 0 as two, of which the first has `first` indices.
@@ -82,7 +73,7 @@ void MetaSource::take(std::size_t rank, const MetaTensor& tensor, const TensorVi
     case MetaForm::whole:
       return add_same(rank, ours, place);
     case MetaForm::router:
-      return add_same(rank, ours, exchanged(place));
+      return add_same(rank, ours, with_last_axes_exchanged(place));
     case MetaForm::columns:
       return add(rank, ours, 1, place);
     case MetaForm::experts_in:
@@ -90,7 +81,7 @@ void MetaSource::take(std::size_t rank, const MetaTensor& tensor, const TensorVi
       if (place.extent(0) % experts != 0)
         refuse(tensor.name, place, fmt::format("there are {} experts", experts));
       return add(rank, ours, tensor.form == MetaForm::experts_in ? 1 : 2,
-                 exchanged(split_axis(place, experts)));
+                 with_last_axes_exchanged(split_axis(place, experts)));
     default:
       return take_rows(rank, tensor, place);
   }
