@@ -167,7 +167,8 @@ requeue() {
 # Whether a rank died before the first step of a restart. The same program and job have trained before, so that the fault may be of a node
 # or of the network; twice in a row it is not.
 died_at_start() {
-  if ((restart == 0)) || [ "$CARAVAN_RUN/heartbeat.json" -nt "$CARAVAN_RUN/attempts.txt" ]; then return 1; fi
+  local heartbeat="$CARAVAN_RUN/heartbeat.json"  # none: it has never trained, or does not say so
+  if ((restart == 0)) || [ ! -e "$heartbeat" ] || [ "$heartbeat" -nt "$CARAVAN_RUN/attempts.txt" ]; then return 1; fi
   [[ $(tail -n 2 "$CARAVAN_RUN/attempts.txt" | head -n 1) != *" died-at-start" ]]
 }
 

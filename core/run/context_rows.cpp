@@ -51,10 +51,6 @@ Ticket ContextRows::post_gather(TensorView memory) const {
   return ranks_->tensors.post_all_gather(block(memory, rank()), memory);
 }
 
-Ticket ContextRows::post_sum(TensorView memory) const {
-  return ranks_->tensors.post_reduce_scatter(memory, block(memory, rank()), ReduceOp::sum);
-}
-
 void ContextRows::put_together(Device& device, const BatchShape& shape, TensorView memory,
                                TensorView whole) const {
   for (int rank = 0; rank < ranks(); ++rank)
@@ -67,11 +63,6 @@ void ContextRows::take_apart(Device& device, const BatchShape& shape, TensorView
   for (int rank = 0; rank < ranks(); ++rank)
     for_each_range(shape, map(shape, rank), block(memory, rank), whole,
                    [&](TensorView part, TensorView rows) { device.copy_rows(Lane::compute, part, rows); });
-}
-
-double ContextRows::sent_bytes(const BatchShape& shape, std::int64_t width) const {
-  return static_cast<double>(shape.of_largest_rank().tokens() * (ranks() - 1) * width) *
-         static_cast<double>(size_of(shape.compute));
 }
 
 }  // namespace caravan

@@ -81,7 +81,7 @@ std::optional<double> bytes_the_other_way(TrainSetup& setup) {
     PaperSetup other(changed_job(setup, {change}), setup.mesh().rank(), setup.layout().ranks(),
                      setup.device());
     return bytes_of_parameters(other.setup());
-  } catch (const ConfigError&) {
+  } catch (const Error&) {
     return std::nullopt;
   }
 }

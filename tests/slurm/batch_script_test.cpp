@@ -121,8 +121,9 @@ TEST_F(BatchScript, ARestartThatSavedNothingIsTheLast) {
 
 TEST_F(BatchScript, ARestartThatDiesBeforeItsFirstStepIsStartedAgainOnce) {
   save(4);
+  spill(run_ + "/heartbeat.json", "{}");
   spill(run_ + "/attempts.txt", "t 4711 0 none\n");
-  const Outcome first = start("kill -SEGV $BASHPID", 1);
+  const Outcome first = start("sleep 0.1; kill -SEGV $BASHPID", 1);
   EXPECT_TRUE(slurm_.requeued()) << first.err;
   EXPECT_THAT(first.err,
               HasSubstr("a rank died of signal 11 before the first step, although the run has begun before: "
@@ -138,6 +139,12 @@ TEST_F(BatchScript, ARestartThatDiesBehindItsFirstStepIsNot) {
   spill(run_ + "/attempts.txt", "t 4711 0 none\n");
   EXPECT_TRUE(
       ended_with(start("sleep 0.1; touch '" + run_ + "/heartbeat.json'; kill -SEGV $BASHPID", 1), 139));
+  EXPECT_FALSE(slurm_.requeued());
+}
+
+TEST_F(BatchScript, ARestartThatDiesIsNotWhereNothingSaysThatItEverTrained) {
+  save(4);
+  EXPECT_TRUE(ended_with(start("kill -SEGV $BASHPID", 1), 139));
   EXPECT_FALSE(slurm_.requeued());
 }
 

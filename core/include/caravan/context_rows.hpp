@@ -33,18 +33,14 @@ class ContextRows {
   /// Each rank has the rows of all, to be put into whole sequences.
   Ticket post_gather(TensorView memory) const;
   void put_together(Device& device, const BatchShape& shape, TensorView memory, TensorView whole) const;
-  /// The other way: rows of whole sequences to their ranks, whose own rows become the sum of what all ranks
-  /// have there; the others are lost.
+  /// The other way.
   void take_apart(Device& device, const BatchShape& shape, TensorView whole, TensorView memory) const;
-  Ticket post_sum(TensorView memory) const;
-  /// Rows of some to some, so many to and from each rank.
+  /// [collective over the context ranks, tensor lane] Rows of some to some, so many to and from each rank.
   Ticket post_parcels(TensorView sent, std::span<const std::int64_t> counts_sent, TensorView received,
                       std::span<const std::int64_t> counts_received) const {
     return ranks_->tensors.post_all_to_all_v(sent, counts_sent, received, counts_received);
   }
   void wait(Ticket& ticket) const { ranks_->tensors.wait(ticket); }
-  /// What one of both sends from this rank.
-  double sent_bytes(const BatchShape& shape, std::int64_t width) const;
 
  private:
   TensorView block(TensorView memory, int rank) const;

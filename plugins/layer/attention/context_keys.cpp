@@ -7,12 +7,6 @@
 namespace caravan::attention {
 namespace {
 
-std::vector<std::int64_t> counts_of(const std::vector<Parcel>& parcels) {
-  std::vector<std::int64_t> counts;
-  for (const Parcel& parcel : parcels) counts.push_back(parcel.rows());
-  return counts;
-}
-
 /// [rows, W]; of an entry without rows, which has no width either, none.
 TensorView all_rows_in(TensorView memory, const std::vector<Parcel>& parcels, TensorView none) {
   return memory.empty() ? none : memory.rows(0, rows_of(parcels));
@@ -62,20 +56,20 @@ void ContextKeys::add_exchanges() {
 }
 
 /// As large as any rank's, so that all choose alike what is kept.
-void ContextKeys::plan_rooms(const BatchShape& shape, StashPlan& plan, const Exchanges& exchanges,
-                             Rooms& rooms) const {
-  const bool is_forward = &exchanges == &forward_;
+void ContextKeys::plan_rooms(const BatchShape& shape, StashPlan& plan, When when) {
+  const bool is_forward = when == When::forward, is_used = is_forward || shape.phase == Phase::train;
+  const Exchanges& exchanges = is_forward ? forward_ : backward_;
+  Rooms& rooms = is_forward ? forward_rooms_ : backward_rooms_;
   const std::string name = is_forward ? "keys" : "keys.backward";
   const Lifetime meanwhile = is_forward ? Lifetime::forward : Lifetime::backward;
   const bool stay = is_forward && !shares_.in_ring();
   for (std::size_t room = 0; room < rooms.size(); ++room) {
     std::int64_t sent = 0, received = 0;
     for (const auto& exchange : exchanges) {
-      if (!exchange || exchange->room_ != static_cast<int>(room)) continue;
-      for (int rank = 0; rank < shares_.ranks(); ++rank) {
-        sent = std::max(sent, rows_of(shares_.sent(shape, exchange->rounds_, rank)));
-        received = std::max(received, rows_of(shares_.received(shape, exchange->rounds_, rank)));
-      }
+      if (!is_used || !exchange || exchange->room_ != static_cast<int>(room)) continue;
+      const Traffic& traffic = exchange->prepare(shape);
+      sent = std::max(sent, traffic.most_sent);
+      received = std::max(received, traffic.most_received);
     }
     const std::string number = std::to_string(room);
     rooms[room] = {plan.add(name + ".sent." + number, shape.compute, {sent, width_}, meanwhile, section_),
@@ -89,28 +83,26 @@ void ContextKeys::plan(const BatchShape& shape, StashPlan& plan, Own own) {
                 "parallel.context=" + std::to_string(shares_.ranks()) +
                     " with decoding (a token that is decoded is on one rank). parallel.context=1?");
   own_ = own;
-  static const Exchanges none;
-  const bool is_training = shape.phase == Phase::train;
-  plan_rooms(shape, plan, forward_, forward_rooms_);
-  plan_rooms(shape, plan, is_training ? backward_ : none, backward_rooms_);
-  const bool sums = is_training && has_ranks();
+  plan_rooms(shape, plan, When::forward);
+  plan_rooms(shape, plan, When::backward);
+  const bool sums = shape.phase == Phase::train && has_ranks();
   gradients_ =
       plan.add("keys.gradient", shape.compute, {sums ? shape.tokens() : 0, width_}, Lifetime::backward);
   sum_ = plan.add("keys.gradient.sum", shape.compute, {sums ? most_added(shape) : 0, width_},
                   Lifetime::backward);
 }
 
-/// Rows of the largest block of which two blocks of queries see a part.
+/// Rows of the largest block of which two blocks of queries of any rank see a part.
 std::int64_t ContextKeys::most_added(const BatchShape& shape) const {
   std::int64_t most = 0;
-  for (int owner = 0; owner < shares_.ranks(); ++owner) {
-    for (const Block& keys : shares_.blocks(shape, owner)) {
-      std::int64_t seen = 0, both = 0;
-      for (const Block& queries : shares_.blocks(shape, shares_.rank())) {
-        const Crossing crosses = crossing(queries.positions, keys.positions, shares_.chunk());
-        if (!crosses.empty() && seen++ > 0) both = crosses.keys.size();
+  for (int reader = 0; reader < shares_.ranks(); ++reader) {
+    const auto [earlier, later] = shares_.blocks(shape, reader);
+    for (int owner = 0; owner < shares_.ranks(); ++owner) {
+      for (const Block& keys : shares_.blocks(shape, owner)) {
+        const Crossing first = crossing(earlier.positions, keys.positions, shares_.chunk()),
+                       second = crossing(later.positions, keys.positions, shares_.chunk());
+        if (!first.empty()) most = std::max(most, second.keys.size());
       }
-      most = std::max(most, both);
     }
   }
   return shape.sequences * most;
@@ -143,12 +135,12 @@ std::array<KeyBlock, 2> ContextKeys::blocks_of(const Run& run, const Frame& fram
   if (length == 0) return {};
   const auto at = static_cast<std::size_t>(owner);
   const Exchange& arrival = arrival_of(round, when);
-  const Parcel parcel = shares_.received(run.shape, arrival.rounds_, self)[at];
+  const Parcel& parcel = arrival.traffic(run.shape).received[at];
   const TensorView keys = keys_in(frame[room_of(arrival).received], parcel);
   TensorView gradients;
   if (when == When::backward) {
     const Exchange& leaves = *backward_[static_cast<std::size_t>(round + 1)];
-    gradients = gradients_in(frame[room_of(leaves).sent], shares_.sent(run.shape, leaves.rounds_, self)[at]);
+    gradients = gradients_in(frame[room_of(leaves).sent], leaves.traffic(run.shape).sent[at]);
   }
   return {KeyBlock{first, length, keys, gradients}, KeyBlock{second, length, keys, gradients}};
 }
@@ -167,7 +159,7 @@ void ContextKeys::add_to(Run& run, const KeyBlock& block, PositionRange keys, Te
 void ContextKeys::add_gradients(Run& run, const Frame& frame, int t) const {
   const auto& exchange = backward_[static_cast<std::size_t>(t - 1)];
   if (!exchange || exchange->rounds_.gradients == 0 || !travel(run.shape)) return;
-  const auto parcels = shares_.received(run.shape, exchange->rounds_, shares_.rank());
+  const std::vector<Parcel>& parcels = exchange->traffic(run.shape).received;
   for (int reader = 0; reader < shares_.ranks(); ++reader) {
     const Parcel& parcel = parcels[static_cast<std::size_t>(reader)];
     if (parcel.gradients == 0) continue;
@@ -185,14 +177,14 @@ void ContextKeys::finish_gradients(Run& run, const Frame& frame) const {
                        frame[gradients_]);
 }
 
+/// Nobody posts where nobody has anything to send.
 void ContextKeys::post(Run& run, const Frame& frame, const Exchange& exchange) const {
-  if (!travel(run.shape)) return;
+  const Traffic& traffic = exchange.traffic(run.shape);
+  if (traffic.most_sent == 0) return;
   const Room& room = room_of(exchange);
-  const auto sent = shares_.sent(run.shape, exchange.rounds_, shares_.rank()),
-             received = shares_.received(run.shape, exchange.rounds_, shares_.rank());
   const TensorView keys = own(run, frame, {}).rows, out = frame[room.sent], in = frame[room.received];
   for (int reader = 0; reader < shares_.ranks(); ++reader) {
-    const Parcel& parcel = sent[static_cast<std::size_t>(reader)];
+    const Parcel& parcel = traffic.sent[static_cast<std::size_t>(reader)];
     if (parcel.keys == 0) continue;
     const TensorView to = keys_in(out, parcel);
     for_each_run(shares_, run.shape, shares_.rank(), reader,
@@ -202,16 +194,31 @@ void ContextKeys::post(Run& run, const Frame& frame, const Exchange& exchange) c
                  });
   }
   const TensorView none(nullptr, run.shape.compute, {0, width_});
-  run.pending = shares_.rows().post_parcels(all_rows_in(out, sent, none), counts_of(sent),
-                                            all_rows_in(in, received, none), counts_of(received));
+  run.pending = shares_.rows().post_parcels(all_rows_in(out, traffic.sent, none), traffic.rows_sent,
+                                            all_rows_in(in, traffic.received, none), traffic.rows_received);
 }
 
-/// Of the rank that sends the most, so that all ranks plan alike.
+const Traffic* ContextKeys::Exchange::find(const BatchShape& shape) const {
+  const auto found =
+      std::find_if(traffic_.begin(), traffic_.end(), [&](const Traffic& each) { return each.is_of(shape); });
+  return found == traffic_.end() ? nullptr : &*found;
+}
+
+const Traffic& ContextKeys::Exchange::prepare(const BatchShape& shape) {
+  if (const Traffic* known = find(shape)) return *known;
+  return traffic_.emplace_back(keys_.shares_.traffic(shape, rounds_));
+}
+
+const Traffic& ContextKeys::Exchange::traffic(const BatchShape& shape) const {
+  const Traffic* known = find(shape);
+  CARAVAN_EXPECT(known != nullptr);  // it was planned
+  return *known;
+}
+
 double ContextKeys::Exchange::sent_bytes(const BatchShape& shape) const {
-  std::int64_t most = 0;
-  for (int rank = 0; rank < keys_.shares_.ranks(); ++rank)
-    most = std::max(most, rows_of(keys_.shares_.sent(shape, rounds_, rank)));
-  return static_cast<double>(most * keys_.width_) * static_cast<double>(size_of(shape.compute));
+  const Traffic* known = find(shape);
+  const std::int64_t rows = known ? known->most_sent : keys_.shares_.traffic(shape, rounds_).most_sent;
+  return static_cast<double>(rows * keys_.width_) * static_cast<double>(size_of(shape.compute));
 }
 
 bool ContextKeys::Exchange::posts_again(const Frame& frame) const {

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -84,10 +85,16 @@ class ContextKeys {
 
    private:
     friend class ContextKeys;
+    /// Reckoned when a shape is planned, so that a step has it ready.
+    const Traffic& prepare(const BatchShape& shape);
+    const Traffic& traffic(const BatchShape& shape) const;
+    const Traffic* find(const BatchShape& shape) const;
+
     ContextKeys& keys_;
     Rounds rounds_;
     int room_;
     Directions directions_;
+    std::deque<Traffic> traffic_;  ///< of each shape that is planned
   };
   /// Memory that an exchange sends from and receives in; those that follow each other have one each.
   struct Room {
@@ -97,7 +104,8 @@ class ContextKeys {
   using Exchanges = std::vector<std::unique_ptr<Exchange>>;
 
   void add_exchanges();
-  void plan_rooms(const BatchShape& shape, StashPlan& plan, const Exchanges& exchanges, Rooms& rooms) const;
+  void plan_rooms(const BatchShape& shape, StashPlan& plan, When when);
+  /// [collective over the context ranks, tensor lane]
   void post(Run& run, const Frame& frame, const Exchange& exchange) const;
   const Room& room_of(const Exchange& exchange) const;
   /// The one that brought the keys of a round.

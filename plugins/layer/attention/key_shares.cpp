@@ -22,6 +22,12 @@ std::vector<Parcel> parcels(int ranks, const Keys& keys, const Gradients& gradie
   return all;
 }
 
+std::vector<std::int64_t> counts_of(const std::vector<Parcel>& parcels) {
+  std::vector<std::int64_t> counts;
+  for (const Parcel& parcel : parcels) counts.push_back(parcel.rows());
+  return counts;
+}
+
 }  // namespace
 
 KeyShares::KeyShares(const Host& host, std::int64_t chunk)
@@ -84,6 +90,18 @@ std::vector<Parcel> KeyShares::received(const BatchShape& shape, Rounds rounds, 
   return parcels(
       ranks(), [&](int from) { return rows_seen(shape, from, rank, rounds.keys); },
       [&](int from) { return rows_seen(shape, rank, from, rounds.gradients); });
+}
+
+Traffic KeyShares::traffic(const BatchShape& shape, Rounds rounds) const {
+  Traffic traffic{shape.sequences, shape.sequence_length(), sent(shape, rounds, rank()),
+                  received(shape, rounds, rank())};
+  traffic.rows_sent = counts_of(traffic.sent);
+  traffic.rows_received = counts_of(traffic.received);
+  for (int rank = 0; rank < ranks(); ++rank) {
+    traffic.most_sent = std::max(traffic.most_sent, rows_of(sent(shape, rounds, rank)));
+    traffic.most_received = std::max(traffic.most_received, rows_of(received(shape, rounds, rank)));
+  }
+  return traffic;
 }
 
 std::int64_t rows_of(const std::vector<Parcel>& parcels) {

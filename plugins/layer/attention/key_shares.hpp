@@ -28,6 +28,17 @@ struct Parcel {
   std::int64_t rows() const { return keys + gradients; }
 };
 
+/// What an exchange moves, for micro-batches of one shape.
+struct Traffic {
+  std::int64_t sequences = 0, length = 0;              ///< of that shape, the length of whole sequences
+  std::vector<Parcel> sent, received;                  ///< this rank's, one for each rank
+  std::vector<std::int64_t> rows_sent, rows_received;  ///< of each of them
+  std::int64_t most_sent = 0, most_received = 0;       ///< by any rank, so that all ranks plan alike
+  bool is_of(const BatchShape& shape) const {
+    return sequences == shape.sequences && length == shape.sequence_length();
+  }
+};
+
 /// Which keys, with their values, context ranks need of each other, and when they travel: all at once, or in
 /// a ring: in round s those of a rank come to the s-th behind it. Of a block another rank gets the last
 /// tokens, those that its queries see; of chunks that means what they share. Gradients go back the same way.
@@ -56,6 +67,7 @@ class KeyShares {
   };
   std::vector<Parcel> sent(const BatchShape& shape, Rounds rounds, int rank) const;
   std::vector<Parcel> received(const BatchShape& shape, Rounds rounds, int rank) const;
+  Traffic traffic(const BatchShape& shape, Rounds rounds) const;
   const ContextRows& rows() const { return rows_; }
   std::int64_t chunk() const { return chunk_; }
 
