@@ -145,7 +145,9 @@ TEST_F(BadData, InitialWeightsThatDoNotFit) {
   const std::vector<std::pair<std::string, std::string>> cases{
       {file("nowhere"), "nowhere does not exist"},
       {file("text"), "text is no model (a file must end in .safetensors or .h5)"},
-      {folder_.path(), " is no model (neither a Hugging Face folder with config.json, nor a checkpoint"},
+      {folder_.path(),
+       " is no model (neither a Hugging Face folder with config.json, nor one of Meta's with "
+       "consolidated.00.pth, nor a checkpoint"},
       {file("tokens.safetensors"), "tokens.safetensors"}};
   for (const auto& [path, message] : cases) {
     const Outcome outcome = run(train(job(kMiniJob), "run", 0, {"checkpoint.initial_load=" + path}));

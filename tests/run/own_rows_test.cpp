@@ -144,15 +144,14 @@ TEST(EarlyRows, and_late_ones_are_all) {
   expect_early(shape.with_all_rows(), true, {0, 0});
 }
 
-/// Queries between a post of keys, or of their gradients, and what waits for it.
-int made_meanwhile(const Walk& walk) {
+/// Visits of such segments between a post of keys, or of their gradients, and what waits for it.
+int made_meanwhile(const Walk& walk, std::string_view name) {
   int found = 0;
   std::size_t post = walk.size();
   for (std::size_t at = 0; at < walk.size(); ++at) {
     if (moves_rows(walk[at])) post = at;
-    if (walk[at].segment->name() != "queries" || walk[at].what == What::backward_weight) continue;
+    if (walk[at].segment->name() != name || walk[at].what == What::backward_weight) continue;
     EXPECT_TRUE(walk[at].waits_for.empty()) << "visit " << at;
-    EXPECT_EQ(walk.at(post).segment->name(), "keys");
     EXPECT_EQ(walk.at(post).layer, walk[at].layer);
     EXPECT_GT(first_waiting(walk, post), at);
     ++found;
@@ -160,13 +159,28 @@ int made_meanwhile(const Walk& walk) {
   return found;
 }
 
-TEST(Queries, are_made_while_keys_travel_between_context_ranks) {
+TEST(OwnKeys, are_attended_to_while_others_travel_between_context_ranks) {
   const auto mesh = make_paper_mesh(MeshLayout({.cp = 2}, 2), 0);
   TestModel model(tiny::config({}), ModelSetup{.mesh = mesh.get()});
   const std::vector<Layer*> layers = model.stage().layers();
-  EXPECT_EQ(made_meanwhile(forward_walk(layers)), 4);
-  EXPECT_EQ(made_meanwhile(backward_walk(layers)), 4);
-  EXPECT_EQ(made_meanwhile(backward_input_walk(layers)), 4);
+  EXPECT_EQ(made_meanwhile(forward_walk(layers), "own keys"), 4);
+  for (const Walk& walk : {backward_walk(layers), backward_input_walk(layers)})
+    EXPECT_EQ(made_meanwhile(walk, "queries"), 4);
+}
+
+/// Three rounds a layer, whose keys come again in backward; the last round of forward is attended to with
+/// what follows.
+TEST(OwnKeys, and_those_of_the_round_before_are_in_a_ring) {
+  const auto mesh = make_paper_mesh(MeshLayout({.cp = 4, .cp_ring = true}, 4), 0);
+  TestModel model(tiny::config({}), ModelSetup{.mesh = mesh.get()});
+  const std::vector<Layer*> layers = model.stage().layers();
+  EXPECT_EQ(made_meanwhile(forward_walk(layers), "own keys"), 4);
+  EXPECT_EQ(made_meanwhile(forward_walk(layers), "keys of others"), 4 * 2);
+  for (const Walk& walk : {backward_walk(layers), backward_input_walk(layers)}) {
+    EXPECT_EQ(made_meanwhile(walk, "own keys"), 4);
+    EXPECT_EQ(made_meanwhile(walk, "keys of others"), 4 * 3);
+    EXPECT_EQ(made_meanwhile(walk, "queries"), 4);
+  }
 }
 
 }  // namespace
