@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numbers>
 
 #include "attention_dropout.hpp"
 #include "attention_mask.hpp"
@@ -13,7 +14,6 @@ namespace caravan::host {
 namespace {
 
 constexpr float kLog2e = 1.44269504088896340736f;
-constexpr float kLn2 = 0.69314718055994530942f;
 
 /// One block of queries on its way over the keys: scores are in units of log2, so that e^x is 2^x.
 struct ForwardBlock {
@@ -135,21 +135,26 @@ void bounded_tile(const AttentionCall& call, const BlockMask& mask, std::int64_t
   }
 }
 
+/// ln of a sum of powers of two, each less by `shift`. In double, since the two nearly cancel where scores
+/// are far from their bound; -inf for no sum.
+double log_of(float sum, float shift) {
+  return (double{shift} + std::log2(double{sum})) * std::numbers::ln2;
+}
+
 /// What one query is multiplied by: the sums of these keys, and what is there of others.
 struct Shares {
   float own, others;
 };
 
-/// lse becomes that of both.
+/// lse becomes that of both. In double, since errors of several merges add up.
 Shares merge(float own_sum, float own_shift, float& lse) {
-  constexpr float kNothing = -std::numeric_limits<float>::infinity();
-  const float own = own_sum == 0 ? kNothing : (own_shift + std::log2(own_sum)) * kLn2;
-  const float largest = std::max(own, lse);
-  if (largest == kNothing) return {0, 1};
-  const float both = largest + std::log(std::exp(own - largest) + std::exp(lse - largest));
-  const Shares shares{own == kNothing ? 0 : std::exp(own - both) / own_sum, std::exp(lse - both)};
-  lse = both;
-  return shares;
+  if (own_sum == 0) return {0, 1};
+  const double own = log_of(own_sum, own_shift), others = lse;
+  const double largest = std::max(own, others);
+  const double own_part = std::exp(own - largest), other_part = std::exp(others - largest);
+  const double both = own_part + other_part;
+  lse = static_cast<float>(largest + std::log(both));
+  return {static_cast<float>(own_part / both / own_sum), static_cast<float>(other_part / both)};
 }
 
 /// Of all keys, `out` and lse are replaced.
@@ -161,8 +166,7 @@ void finish_all(const AttentionCall& call, const QueryRows& which, const HeadRow
                 shift = block.shift[lane / kLanes][lane % kLanes];
     factors[lane] = sum == 0 ? 0 : 1 / sum;
     if (which.first + lane >= call.queries) continue;
-    lse[which.first + lane] =
-        sum == 0 ? -std::numeric_limits<float>::infinity() : (shift + std::log2(sum)) * kLn2;
+    lse[which.first + lane] = static_cast<float>(log_of(sum, shift));
   }
   transpose_back(block.out_t, call.padded_width, factors, block.rows);
   unpack_queries(call, block.rows, which, out);
