@@ -29,7 +29,8 @@ struct PickledTensors {
 /// What the pickle of a flat dictionary of tensors says. Nothing of it is executed: of pickle's language only
 /// what torch.save writes for tensors is read, and names of functions and classes are compared with the few
 /// that mean a tensor. IoError, naming `path`, for every other operation and name, a tensor outside of its
-/// storage, with more elements than that, or of more than four axes.
+/// storage, with more elements than that, of more than four axes or that overlaps itself, and for a name
+/// above a kilobyte.
 PickledTensors read_pickled_tensors(std::string_view pickle, const std::string& path);
 
 }  // namespace caravan::io

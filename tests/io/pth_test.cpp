@@ -62,6 +62,17 @@ TEST(Pickles, TensorsOutsideOfTheirStorageAreRefused) {
   EXPECT_THAT(refusal_of_pickle("twice"), HasSubstr("'a' stands in it twice"));
 }
 
+TEST(Pickles, TensorsWhoseElementsLieInEachOtherAreRefused) {
+  EXPECT_THAT(refusal_of_pickle("overlap"), HasSubstr("a tensor of storage 0 overlaps itself"));
+  EXPECT_EQ(refusal_of_pickle("transposed"), "");
+}
+
+/// Each of a million tensors may name the same storage, and has a copy of its name.
+TEST(Pickles, LongNamesAreRefused) {
+  EXPECT_THAT(refusal_of_pickle("long_storage"), HasSubstr("the name of a storage has 1025 bytes"));
+  EXPECT_THAT(refusal_of_pickle("long_key"), HasSubstr("the name of a tensor has 1025 bytes"));
+}
+
 TEST(Pickles, NeitherRecursionNorLengthsThatAreNotThereMatter) {
   EXPECT_NE(refusal_of_pickle("deep"), "");
   EXPECT_NE(refusal_of_pickle("marks"), "");
