@@ -76,8 +76,7 @@ void select(ModelToConvert& model) {
   io::check_weights(*source.weights, model.selection.weights);
   for (const std::string& name : source.weights->companions())
     model.selection.companions.push_back({name, source.weights->shape(name)});
-  for (const auto& buffer : instance.parameters().buffers())
-    if (buffer->role == Buffer::Role::state) model.state.push_back({buffer->name, buffer->shape});
+  model.state = state_of(*source.weights, instance.parameters(), model.selection.weights);
 }
 
 /// What a model's folder has for people and tokenizers.

@@ -7,6 +7,7 @@
 #include "io/checkpoint/sharded.hpp"
 #include "io/convert/hf_tensors.hpp"
 #include "jobs/convert/options.hpp"
+#include "jobs/convert/state.hpp"
 #include "jobs/state/model_source.hpp"
 
 namespace caravan::jobs {
@@ -15,9 +16,9 @@ namespace caravan::jobs {
 struct ModelToConvert {
   ModelSource source;  ///< model: with the defaults of the plugin
   io::Selection selection;
-  std::vector<io::NamedShape> state;  ///< expert biases of the model, in the source or not
-  io::CheckpointHead head;            ///< of a checkpoint of these weights
-  std::string config_json;            ///< of a source that has one, as it is; else empty
+  ConvertedState state;
+  io::CheckpointHead head;  ///< of a checkpoint of these weights
+  std::string config_json;  ///< of a source that has one, as it is; else empty
   std::string generation_json;
   bool has_optimizer = false;                ///< a checkpoint to go on from
   std::vector<std::filesystem::path> files;  ///< tokenizer and templates that go along
