@@ -48,7 +48,6 @@ std::string plugin_of(Config& model) {
 }
 
 ModelSource open_source(const ConvertOptions& options) {
-  io::check_one_model(options.source);
   const bool is_bare = io::resolve_model_path(options.source).kind == io::ModelPath::Kind::safetensors;
   if (!is_bare) {
     CARAVAN_CHECK(options.config.empty(), ConfigError,

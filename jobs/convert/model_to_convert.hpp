@@ -24,7 +24,7 @@ struct ModelToConvert {
   std::vector<std::filesystem::path> files;  ///< tokenizer and templates that go along
 };
 
-/// [every rank] IoError when weights are missing (named as the files name them), have another shape, or
+/// [every rank] Of the one model at the options' source. IoError when weights are missing (named as the files name them), have another shape, or
 /// belong to nothing; ConfigError when nothing says which model they are.
 ModelToConvert open_to_convert(const ConvertOptions& options);
 
