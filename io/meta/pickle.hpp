@@ -23,7 +23,8 @@ struct PickledTensor {
 
 struct PickledTensors {
   std::map<std::string, PickledTensor> tensors;
-  std::vector<std::string> others;  ///< keys of values that are no tensors; what they hold is not looked at
+  /// Keys of values that are no tensors, nor dictionaries, which are refused; they are not looked at.
+  std::vector<std::string> others;
 };
 
 /// What the pickle of a flat dictionary of tensors says. Nothing of it is executed: of pickle's language only

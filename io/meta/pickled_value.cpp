@@ -181,6 +181,8 @@ PickledTensors PickledValues::tensors_of(Id dictionary) const {
   for (std::size_t i = 0; i < items.size(); i += 2) {
     const std::string& key = name_at(items[i], "the name of a tensor");
     const PickledValue& value = values_[items[i + 1]];
+    if (value.kind == Kind::dictionary && !value.items.empty())
+      refuse(fmt::format("'{}' is a dictionary of its own, and its tensors would be left out", key));
     if (value.kind != Kind::tensor) {
       found.others.push_back(key);
     } else if (!found.tensors.emplace(key, value.tensor).second) {

@@ -75,6 +75,19 @@ void note_optimizer(const ModelToConvert& model, Conversion& conversion) {
     conversion.notes.push_back("the optimizer's state stays where it is: weights alone are converted");
 }
 
+/// What the source's files hold beside weights and what goes along with them.
+void note_left_out(const ModelToConvert& model, Conversion& conversion) {
+  const auto along = model.source.weights->companions();
+  std::vector<std::string> left = model.source.weights->skipped();
+  std::erase_if(left, [&](const std::string& name) {
+    return std::find(along.begin(), along.end(), name) != along.end();
+  });
+  if (!left.empty())
+    conversion.notes.push_back(
+        fmt::format("{} holds {} too: left out (computed, counted in training, there twice, or not mapped)",
+                    model.source.weights->description(), io::first_few(left)));
+}
+
 }  // namespace
 
 std::vector<const io::MadeTensor*> Conversion::tensors() const {
@@ -107,6 +120,7 @@ Conversion plan_conversion(const ModelToConvert& model, const ConvertOptions& op
   Conversion conversion;
   note_wide_numbers(model, conversion);
   note_optimizer(model, conversion);
+  note_left_out(model, conversion);
   switch (options.to) {
     case ConvertOptions::To::hdf5:
       plan_checkpoint(model, options, conversion);

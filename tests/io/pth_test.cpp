@@ -54,6 +54,10 @@ TEST(Pickles, WhatTorchWritesBesideTensorsIsNotLookedAt) {
   EXPECT_THAT(found.others, ElementsAre("x._extra_state", "n"));
 }
 
+TEST(Pickles, DictionariesOfTensorsInsideAreRefused) {
+  EXPECT_THAT(refusal_of_pickle("nested"), HasSubstr("'model' is a dictionary of its own"));
+}
+
 TEST(Pickles, TensorsOutsideOfTheirStorageAreRefused) {
   for (const char* name : {"huge_stride", "offset", "expanded"})
     EXPECT_THAT(refusal_of_pickle(name), HasSubstr("a tensor lies outside of storage 0")) << name;

@@ -71,6 +71,15 @@ TEST_F(Refusals, NothingIsReplaced) {
   EXPECT_TRUE(std::filesystem::is_empty(file("there")));
 }
 
+TEST_F(Refusals, WhatIsLeftOutIsSaid) {
+  change([](StoredTensors& tensors) {
+    tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = tensors["model.norm.weight"];
+  });
+  const Outcome outcome = to_hf();
+  EXPECT_TRUE(ended_with(outcome, 0));
+  EXPECT_THAT(outcome.err, HasSubstr("holds model.layers.0.self_attn.rotary_emb.inv_freq too: left out"));
+}
+
 TEST_F(Refusals, WhatAnEarlierConversionLeftIsRemoved) {
   const std::string left = file(io::temporary_name("out")), another = file(io::temporary_name("other"));
   for (const std::string& folder : {left, another}) std::filesystem::create_directory(folder);
