@@ -8,6 +8,7 @@
 #include <array>
 #include <filesystem>
 
+#include "io/files/convert.hpp"
 #include "io/hf/config_json.hpp"
 
 namespace caravan::io {
@@ -168,6 +169,14 @@ Shape HfSource::shape(const std::string& name) const {
   Shape shape = place(pieces.front()).shape;
   if (pieces.front().placement.expert) shape.set(0, static_cast<std::int64_t>(pieces.size()));
   return shape;
+}
+
+/// Of experts one by one, the widest.
+DType HfSource::dtype(const std::string& name) const {
+  const auto& pieces = pieces_of(name);
+  DType dtype = place(pieces.front()).dtype;
+  for (const Piece& piece : pieces) dtype = wider(dtype, place(piece).dtype);
+  return dtype;
 }
 
 void HfSource::read_inside(const std::string& name, const Origin& origin, const TensorView& to) const {
