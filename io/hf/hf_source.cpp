@@ -22,12 +22,6 @@ bool is_tied(const std::string& path) {
   return read_hf_config(path).model.get_bool("tied_head");
 }
 
-/// The part of released files that sees.
-bool is_companion(std::string_view name) {
-  static constexpr std::array<std::string_view, 2> kVision{"vision_model.", "multi_modal_projector."};
-  return std::any_of(kVision.begin(), kVision.end(), [&](auto part) { return name.starts_with(part); });
-}
-
 /// A table that is computed.
 bool is_left_out(std::string_view name) {
   return name.ends_with("rotary_emb.inv_freq");
@@ -50,7 +44,7 @@ void HfSource::take(const std::string& hf_name) {
   const bool prefixed = hf_name.starts_with(kPrefix);
   const std::string_view bare = std::string_view(hf_name).substr(prefixed ? kPrefix.size() : 0);
   if (is_left_out(bare)) return skipped_.push_back(hf_name);
-  if (is_companion(bare)) {
+  if (is_of_vision(bare)) {
     skipped_.push_back(hf_name);
     companions_.push_back(hf_name);
     pieces_[hf_name] = {{hf_name, {hf_name, HfForm::same, {}}}};

@@ -196,6 +196,16 @@ TEST_F(Multimodal, WeightsThatSeeGoAlongBitByBit) {
   EXPECT_THAT(caravan({"inspect", file("checkpoint")}).out, HasSubstr("other"));
 }
 
+TEST_F(Multimodal, OneFileAndTheConfigurationAreTheModel) {
+  const std::string weights = file("w.safetensors"), config = file("model/config.json");
+  ASSERT_TRUE(ended_with(convert(file("model"), weights, {"--to", "safetensors"}), 0));
+  ASSERT_TRUE(ended_with(convert(weights, file("back"), {"--to", "hf", "--config", config}), 0));
+
+  EXPECT_THAT(differences(tensors_of(file("model")), tensors_of(file("back"))), IsEmpty());
+  EXPECT_EQ(json_of("back/config.json").at("vision_config"),
+            json_of("model/config.json").at("vision_config"));
+}
+
 TEST_F(Multimodal, TheCheckpointComputesTheTextsLogits) {
   ASSERT_TRUE(ended_with(convert(file("model"), file("checkpoint"), {"--to", "hdf5"}), 0));
   const std::string inputs = text_ + "/expected_outputs.safetensors";
