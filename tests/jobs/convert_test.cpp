@@ -7,6 +7,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 /// Folders of CARAVAN_REFERENCE_DIR, and behind "cases/" of CARAVAN_CASES_DIR.
 std::string folder_named(const std::string& name) {
@@ -112,12 +113,18 @@ TEST_F(ConvertTest, WeightsOfTorchtitanComeBackThroughHuggingFace) {
 
   const Outcome alone = convert(weights, file("hf"), {"--to", "hf"});
   ASSERT_TRUE(ended_with(convert(weights, file("hf"), {"--to", "hf", "--config", config}), 0));
-  ASSERT_TRUE(ended_with(convert(file("hf"), file("back.safetensors"), {"--to", "safetensors"}), 0));
+  const Outcome back = convert(file("hf"), file("back.safetensors"), {"--to", "safetensors"});
 
+  ASSERT_TRUE(ended_with(back, 0));
   EXPECT_TRUE(ended_with(alone, 2));
   EXPECT_THAT(alone.last_line(), HasSubstr("nothing says which model they are"));
   EXPECT_THAT(differences(tensors_of(weights), tensors_of(file("back.safetensors"))), IsEmpty());
   EXPECT_EQ(json_of("hf/config.json").at("no_rope_layers"), nlohmann::json({1, 1, 1, 0}));
+  EXPECT_EQ(json_of("hf/config.json").at("layer_types"), nlohmann::json(4, "full_attention"));
+  EXPECT_GE(json_of("hf/config.json").at("attention_chunk_size"),
+            json_of("hf/config.json").at("max_position_embeddings"))
+      << "transformers cannot do without a number";
+  EXPECT_THAT(back.err, Not(HasSubstr("layer_types")));
   EXPECT_EQ(json_of("hf/config.json").at("moe_layers"), nlohmann::json({1, 3}));
 }
 
