@@ -13,14 +13,6 @@ namespace {
 
 constexpr const char *kConfig = "config.json", *kGeneration = "generation_config.json";
 
-/// Of the first weight whose name ends so, axis `axis`; 0 where there is none.
-std::int64_t width_of(const ModelToConvert& model, std::string_view ending, int axis) {
-  const auto& weights = model.selection.weights;
-  const auto found = std::find_if(weights.begin(), weights.end(),
-                                  [&](const io::NamedShape& each) { return each.name.ends_with(ending); });
-  return found == weights.end() ? 0 : found->shape[axis];
-}
-
 /// Of a model whose rotation is stretched, so far; else what the job says.
 std::int64_t positions_of(const Config& model) {
   const Config& scaling = model.find("rope_scaling");

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "io/checkpoint/sharded.hpp"
@@ -24,8 +26,11 @@ struct ModelToConvert {
   std::vector<std::filesystem::path> files;  ///< tokenizer and templates that go along
 };
 
-/// [every rank] Of the one model at the options' source. IoError when weights are missing (named as the files name them), have another shape, or
-/// belong to nothing; ConfigError when nothing says which model they are.
+/// [every rank] Of the one model at the options' source. IoError when weights are missing (named as the files
+/// name them), have another shape, or belong to nothing; ConfigError when nothing says which model they are.
 ModelToConvert open_to_convert(const ConvertOptions& options);
+
+/// Of the first weight whose name ends so, axis `axis`; 0 where there is none.
+std::int64_t width_of(const ModelToConvert& model, std::string_view ending, int axis);
 
 }  // namespace caravan::jobs
