@@ -7,11 +7,10 @@
 
 #include "caravan/check.hpp"
 #include "caravan/log.hpp"
-#include "io/hf/model_path.hpp"
 #include "jobs/convert/conversion.hpp"
+#include "jobs/convert/source.hpp"
 #include "jobs/convert/write.hpp"
 #include "jobs/outputs.hpp"
-#include "jobs/setup/machine.hpp"
 #include "jobs/setup/text.hpp"
 #include "jobs/text_streams.hpp"
 
@@ -61,17 +60,6 @@ std::string description(const Conversion& conversion, const ConvertOptions& opti
   for (const fs::path& file : conversion.copied)
     text += fmt::format("  {} (of {})\n", file.filename().string(), file.parent_path().string());
   return text;
-}
-
-/// The model that rank 0 finds at SRC: a run may commit a step between the looks of two ranks, and blocks of
-/// two checkpoints would mix.
-std::string agreed_source(const std::string& source, Communicator& world) {
-  if (world.rank() != 0) return broadcast_text(world, "");
-  io::check_one_model(source);
-  const io::ModelPath found = io::resolve_model_path(source);
-  for (const auto& skipped : found.skipped)
-    log_warning(fmt::format("skipped {}: {}", skipped.path, skipped.why));
-  return broadcast_text(world, found.path);
 }
 
 }  // namespace
