@@ -77,11 +77,11 @@ struct CheckpointReader::State {
         manifest(std::move(manifest_)),
         index(index_of(manifest)),
         blocks(folder, manifest, through) {
-    std::vector<std::string> names;
+    std::map<std::string, Shape> shapes;
     const std::vector<TensorRecord> stored = tensors_of(manifest);
-    for (const TensorRecord& tensor : stored) names.push_back(tensor.name);
+    for (const TensorRecord& tensor : stored) shapes.emplace(tensor.name, tensor.shape);
     std::map<std::string, std::vector<std::pair<std::string, StackedLayer>>> stacks;
-    for (auto& [single, layer] : layers_of_stacks(names)) stacks[layer.name].emplace_back(single, layer);
+    for (auto& [single, layer] : layers_of_stacks(shapes)) stacks[layer.name].emplace_back(single, layer);
     has_stacks = !stacks.empty();
     for (const TensorRecord& tensor : stored) add(tensor, stacks[tensor.name]);
   }

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <charconv>
 #include <optional>
-#include <set>
 
 #include "caravan/check.hpp"
 
@@ -97,21 +96,22 @@ TensorView as_layer(const TensorView& single) {
   return layer;
 }
 
-std::map<std::string, StackedLayer, std::less<>> layers_of_stacks(const std::vector<std::string>& names) {
-  const std::set<std::string, std::less<>> known(names.begin(), names.end());
+std::map<std::string, StackedLayer, std::less<>> layers_of_stacks(
+    const std::map<std::string, Shape>& tensors) {
   std::map<std::string, StackedLayer, std::less<>> found;
-  for (const std::string& name : names) {
+  for (const auto& [name, shape] : tensors) {
     const std::size_t slash = name.rfind('/');
     const std::size_t begin = slash == std::string::npos ? 0 : slash + 1;
     std::string_view rest = std::string_view(name).substr(begin);
     if (!rest.starts_with(kLayers)) continue;
     rest.remove_prefix(kLayers.size());
     const auto layers = take_layers(rest);
+    if (!layers.empty()) shape_of_layer(shape, {name, 0, static_cast<std::int64_t>(layers.size())});
     for (std::size_t slot = 0; slot < layers.size(); ++slot) {
       const std::string single = fmt::format("{}{}{}.{}", name.substr(0, begin), kLayers, layers[slot], rest);
       const StackedLayer layer{name, static_cast<std::int64_t>(slot),
                                static_cast<std::int64_t>(layers.size())};
-      CARAVAN_CHECK(!known.contains(single) && found.emplace(single, layer).second, IoError,
+      CARAVAN_CHECK(!tensors.contains(single) && found.emplace(single, layer).second, IoError,
                     fmt::format("{} holds {}, which stands elsewhere too", name, single));
     }
   }

@@ -25,10 +25,12 @@ struct StackedLayer {
   std::int64_t slots = 0;  ///< that it must have
 };
 
-/// The tensors of single layers that the stacks among `names` hold, by the names that they would have for
+/// The tensors of single layers that the stacks among `tensors` hold, by the names that they would have for
 /// themselves. Names may have a prefix that ends in a slash, which stays. IoError when two names hold the
-/// same layer's.
-std::map<std::string, StackedLayer, std::less<>> layers_of_stacks(const std::vector<std::string>& names);
+/// same layer's, and for a stack that has not as many layers as its name says: a short name may say
+/// thousands, so that is looked at first.
+std::map<std::string, StackedLayer, std::less<>> layers_of_stacks(
+    const std::map<std::string, Shape>& tensors);
 
 /// The shape of one layer of a stack; IoError unless it has as many layers as its name says.
 Shape shape_of_layer(const Shape& stack, const StackedLayer& layer);

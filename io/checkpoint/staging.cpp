@@ -12,6 +12,7 @@
 #include "io/checkpoint/layout.hpp"
 #include "io/checkpoint/misnamed.hpp"
 #include "io/files/pending_file.hpp"
+#include "io/files/rename_new.hpp"
 
 namespace caravan::io {
 namespace {
@@ -60,14 +61,17 @@ const std::string& made(const std::string& parent) {
 
 }  // namespace
 
-StagingFolder::StagingFolder(const std::string& parent, const std::string& name)
-    : parent_(parent), final_((fs::path(parent) / name).string()), folder_(made(parent), name) {}
+StagingFolder::StagingFolder(const std::string& parent, const std::string& name, Former former)
+    : parent_(parent),
+      final_((fs::path(parent) / name).string()),
+      former_(former),
+      folder_(made(parent), name) {}
 
 std::string StagingFolder::commit() {
   folder_.sync();
-  put_in_place(path(), final_);
+  former_ == Former::refused ? rename_new(path(), final_) : put_in_place(path(), final_);
   sync_folder(parent_);
-  remove_former(path(), final_);
+  if (former_ == Former::replaced) remove_former(path(), final_);
   folder_.let_go();
   return final_;
 }

@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "io/files/convert.hpp"
 #include "io/hf/name_map.hpp"
 
 namespace caravan::io {
@@ -16,11 +17,6 @@ MadePart part_of(const HfPiece& piece) {
     if (form == HfForm::up_half) at.origin[2] = half;
   }
   return {piece.placement.ours, {}, at, form != HfForm::same};
-}
-
-/// Two halves of different types meet in the wider one.
-DType wider(DType a, DType b) {
-  return a == b ? a : DType::f32;
 }
 
 void add_companions(const WeightSource& source, const Selection& selection, const std::string& root,

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "caravan/check.hpp"
+#include "io/files/convert.hpp"
 #include "io/meta/meta_names.hpp"
 
 namespace caravan::io {
@@ -57,10 +58,20 @@ class RankTensors {
                                                               : layer + "feed_forward.mlp.layer_norm_weight";
   }
 
+  /// Parts of different types meet in the wider one.
+  DType dtype_of(const MetaTensor& tensor) const {
+    DType dtype = dtype_of_made(source_, tensor.ours.front(), selection_.dtype);
+    for (const std::string& ours : tensor.ours) {
+      shape_of(ours);
+      dtype = wider(dtype, dtype_of_made(source_, ours, selection_.dtype));
+    }
+    return dtype;
+  }
+
   MadeTensor make(const MetaTensor& tensor) const {
     const std::string& ours = tensor.ours.front();
     const Shape& shape = shape_of(ours);
-    const DType dtype = dtype_of_made(source_, ours, selection_.dtype);
+    const DType dtype = dtype_of(tensor);
     switch (tensor.form) {
       case MetaForm::whole:
         return block(tensor, dtype, shape, {}, shape, false);

@@ -47,17 +47,39 @@ struct Plane {
 template <class T>
 constexpr auto kBytes = static_cast<std::int64_t>(sizeof(T));
 
+[[noreturn]] void refuse_value(double value, const char* type, const char* instead) {
+  throw IoError(
+      fmt::format("the value {} does not fit {} (it would become infinite). {}?", value, type, instead));
+}
+
+/// The nearest float; IoError where that is infinite and the value is not.
+template <class From>
+float narrowed(From value) {
+  const float near = to_float(value);
+  if constexpr (std::is_same_v<From, double>)
+    if (std::isinf(near) && std::isfinite(value)) [[unlikely]]
+      refuse_value(value, "fp32", "Is it damaged");
+  return near;
+}
+
+Bf16 to_finite_bf16(float value) {
+  const std::uint16_t bits = to_bf16(value);
+  if ((bits & 0x7FFFu) == 0x7F80u && std::isfinite(value)) [[unlikely]]
+    refuse_value(value, "bf16", "fp32");
+  return {bits};
+}
+
 /// One element as another type.
 template <class To, class From>
 To converted(From value) {
   if constexpr (std::is_same_v<To, From>) {
     return value;
   } else if constexpr (std::is_same_v<To, Bf16>) {
-    return {to_bf16(to_float(value))};
+    return to_finite_bf16(narrowed(value));
   } else if constexpr (std::is_same_v<To, Half>) {
-    return to_half(to_float(value));
+    return to_half(narrowed(value));
   } else {
-    return to_float(value);
+    return narrowed(value);
   }
 }
 
@@ -183,6 +205,11 @@ float to_float(Half value) noexcept {
   if (exponent != 0) return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
   const float tiny = static_cast<float>(mantissa) * 0x1p-24f;  // exact
   return sign ? -tiny : tiny;
+}
+
+DType wider(DType a, DType b) noexcept {
+  if (a == b) return a;
+  return a == DType::f64 || b == DType::f64 ? DType::f64 : DType::f32;
 }
 
 void copy_elements(const TensorView& from, const TensorView& to) {

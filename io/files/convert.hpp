@@ -29,9 +29,13 @@ inline float to_float(double value) noexcept {
 /// Rounds to nearest, ties to even; NaN stays NaN. IoError for a finite value that f16 cannot hold.
 Half to_half(float value);
 
+/// The type of what is made of values of two types of floats: no finite one is rounded.
+DType wider(DType a, DType b) noexcept;
+
 /// Copies `from` to `to`, both in host memory, of any strides (e.g. a transposed view) and of one shape.
 /// Elements of the same type are copied bit by bit; otherwise f32, f64, bf16 or f16 become f32, bf16 or f16.
-/// Walks in tiles, so that a transposed read of a large matrix stays in cache. IoError for other types.
+/// Walks in tiles, so that a transposed read of a large matrix stays in cache. IoError for other types, and
+/// for a finite value that would become infinite.
 void copy_elements(const TensorView& from, const TensorView& to);
 
 /// The same to f32 alone.

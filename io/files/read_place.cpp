@@ -17,14 +17,30 @@ std::uint64_t span_bytes(const TensorView& view) {
   return (static_cast<std::uint64_t>(last) + 1) * size_of(view.dtype);
 }
 
-/// The axis whose neighbours are farthest from each other, of those with more than one element; -1: none.
+/// The axis along which the view reaches farthest, of those with more than one element; -1: none.
 int widest_axis(const TensorView& view) {
+  const auto reach = [&](int axis) { return (view.extent(axis) - 1) * view.stride(axis); };
   int widest = -1;
   for (int axis = 0; axis < view.shape.rank(); ++axis) {
-    const bool is_wider = widest < 0 || view.stride(axis) > view.stride(widest);
+    const bool is_wider = widest < 0 || reach(axis) > reach(widest);
     if (view.extent(axis) > 1 && is_wider) widest = axis;
   }
   return widest;
+}
+
+/// How many indices of the axis one read may have.
+std::int64_t rows_of_a_read(const TensorView& view, int axis) {
+  const std::uint64_t a_row = static_cast<std::uint64_t>(view.stride(axis)) * size_of(view.dtype);
+  return static_cast<std::int64_t>(
+      std::max<std::uint64_t>(kReadBytes / std::max<std::uint64_t>(a_row, 1), 1));
+}
+
+void read_at_once(const File& file, const TensorView& place, const TensorView& to) {
+  std::vector<std::byte> buffer(span_bytes(place));
+  file.read_at(reinterpret_cast<std::uintptr_t>(place.data), buffer);
+  TensorView read = place;
+  read.data = buffer.data();
+  copy_elements(read, to);
 }
 
 }  // namespace
@@ -33,17 +49,11 @@ void read_place(const File& file, const TensorView& place, const TensorView& to)
   if (place.count() == 0) return;
   if (place.dtype == to.dtype && place.contiguous() && to.contiguous())
     return file.read_at(reinterpret_cast<std::uintptr_t>(place.data), {to.as<std::byte>(), to.bytes()});
-  const std::uint64_t bytes = span_bytes(place);
   const int axis = widest_axis(place);
-  if (bytes <= kReadBytes || axis < 0) {
-    std::vector<std::byte> buffer(bytes);
-    file.read_at(reinterpret_cast<std::uintptr_t>(place.data), buffer);
-    TensorView read = place;
-    read.data = buffer.data();
-    return copy_elements(read, to);
-  }
-  const std::uint64_t a_row = static_cast<std::uint64_t>(place.stride(axis)) * size_of(place.dtype);
-  const auto rows = static_cast<std::int64_t>(std::max<std::uint64_t>(kReadBytes / a_row, 1));
+  if (span_bytes(place) <= kReadBytes || axis < 0) return read_at_once(file, place, to);
+  const std::int64_t rows = rows_of_a_read(place, axis);
+  // Where axes overlap, none may be long enough to be divided: the four of them reach a few MiB.
+  if (rows >= place.extent(axis)) return read_at_once(file, place, to);
   for (std::int64_t begin = 0; begin < place.extent(axis); begin += rows) {
     const std::int64_t end = std::min(begin + rows, place.extent(axis));
     read_place(file, place.slice(axis, begin, end), to.slice(axis, begin, end));

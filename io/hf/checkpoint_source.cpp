@@ -1,6 +1,7 @@
 #include "io/hf/checkpoint_source.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace caravan::io {
 
@@ -11,6 +12,13 @@ std::vector<std::string> CheckpointSource::names_below(const std::string& root) 
   }
   std::sort(names.begin(), names.end());
   return names;
+}
+
+std::vector<std::string> CheckpointSource::expert_biases() const {
+  std::vector<std::string> biases = WeightSource::expert_biases();
+  for (std::string& name : names_below(kState))
+    if (name.ends_with(".expert_bias")) biases.push_back(std::move(name));
+  return biases;
 }
 
 }  // namespace caravan::io

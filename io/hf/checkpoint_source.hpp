@@ -18,6 +18,7 @@ class CheckpointSource final : public WeightSource {
   Shape shape(const std::string& name) const override { return reader_.info(stored(name)).shape; }
   DType dtype(const std::string& name) const override { return reader_.info(stored(name)).dtype; }
   std::vector<std::string> companions() const override { return names_below(kCompanions); }
+  std::vector<std::string> expert_biases() const override;
   const CheckpointReader& reader() const noexcept { return reader_; }
 
  private:

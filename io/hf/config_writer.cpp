@@ -144,7 +144,8 @@ class Writer {
     }
     object["no_rope_layers"] = marks;
     object["layer_types"] = types;
-    object["attention_chunk_size"] = chunk > 0 ? json(chunk) : json(nullptr);
+    // Transformers makes the mask of chunks whether or not a layer uses it, and cannot without a number.
+    object["attention_chunk_size"] = chunk > 0 ? chunk : std::max<std::int64_t>(facts_.positions, 1);
     object["rope_parameters"] = rope();
     object["use_qk_norm"] = model_.get_bool("qk_norm");
     object["attention_dropout"] = model_.get_float("attention_dropout");

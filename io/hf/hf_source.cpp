@@ -8,6 +8,7 @@
 #include <array>
 #include <filesystem>
 
+#include "io/files/convert.hpp"
 #include "io/hf/config_json.hpp"
 
 namespace caravan::io {
@@ -19,12 +20,6 @@ constexpr const char *kHead = "output.weight", *kEmbedding = "tok_embeddings.wei
 bool is_tied(const std::string& path) {
   if (!std::filesystem::exists(std::filesystem::path(path) / "config.json")) return false;
   return read_hf_config(path).model.get_bool("tied_head");
-}
-
-/// The part of released files that sees.
-bool is_companion(std::string_view name) {
-  static constexpr std::array<std::string_view, 2> kVision{"vision_model.", "multi_modal_projector."};
-  return std::any_of(kVision.begin(), kVision.end(), [&](auto part) { return name.starts_with(part); });
 }
 
 /// A table that is computed.
@@ -49,7 +44,7 @@ void HfSource::take(const std::string& hf_name) {
   const bool prefixed = hf_name.starts_with(kPrefix);
   const std::string_view bare = std::string_view(hf_name).substr(prefixed ? kPrefix.size() : 0);
   if (is_left_out(bare)) return skipped_.push_back(hf_name);
-  if (is_companion(bare)) {
+  if (is_of_vision(bare)) {
     skipped_.push_back(hf_name);
     companions_.push_back(hf_name);
     pieces_[hf_name] = {{hf_name, {hf_name, HfForm::same, {}}}};
@@ -168,6 +163,14 @@ Shape HfSource::shape(const std::string& name) const {
   Shape shape = place(pieces.front()).shape;
   if (pieces.front().placement.expert) shape.set(0, static_cast<std::int64_t>(pieces.size()));
   return shape;
+}
+
+/// Of experts one by one, the widest.
+DType HfSource::dtype(const std::string& name) const {
+  const auto& pieces = pieces_of(name);
+  DType dtype = place(pieces.front()).dtype;
+  for (const Piece& piece : pieces) dtype = wider(dtype, place(piece).dtype);
+  return dtype;
 }
 
 void HfSource::read_inside(const std::string& name, const Origin& origin, const TensorView& to) const {

@@ -21,7 +21,7 @@ class HfSource final : public WeightSource {
   std::vector<std::string> names() const override;
   bool has(const std::string& name) const override { return pieces_.contains(name); }
   Shape shape(const std::string& name) const override;
-  DType dtype(const std::string& name) const override { return place(pieces_of(name).front()).dtype; }
+  DType dtype(const std::string& name) const override;
   std::vector<std::string> companions() const override { return companions_; }
   std::vector<std::string> skipped() const override { return skipped_; }
   std::vector<std::string> warnings() const override;

@@ -104,12 +104,17 @@ class Kinds {
                      fmt::format("layer_types has chunked_attention in {}", shown(kinds.chunked)));
     if (none) kinds.chunked.clear();
     kinds.chunk_size = kinds.chunked.empty() ? 0 : size;
-    if (none || kinds.chunked == rotated) return;
+    if (none || kinds.chunked == rotated || (kinds.chunked.empty() && is_longer_than_texts(size))) return;
     kinds.chunks_follow_rope = kinds.chunked.empty();
     warnings_.push_back(
         fmt::format("{}: layer_types gives chunks to the layers [{}], no_rope_layers rotation to [{}]; "
                     "each counts for its own, as in transformers",
                     fields_.path(), shown(kinds.chunked), shown(rotated)));
+  }
+
+  /// So a size is written where no layer has chunks: the class cannot do without one.
+  bool is_longer_than_texts(std::int64_t size) const {
+    return fields_.has("max_position_embeddings") && size >= fields_.integer("max_position_embeddings", 0);
   }
 
   std::vector<std::int64_t> typed_chunked() const {

@@ -170,4 +170,8 @@ TensorView our_view(const TensorView& whole, const HfPlacement& placement) {
   return exchanged(whole.slice(last, begin, begin + half));
 }
 
+bool is_of_vision(std::string_view name) {
+  return name.starts_with("vision_model.") || name.starts_with("multi_modal_projector.");
+}
+
 }  // namespace caravan::io

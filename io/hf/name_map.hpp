@@ -55,4 +55,7 @@ std::vector<HfPiece> hf_pieces(const std::string& ours, const Shape& shape, cons
 /// expert, a leading axis of extent 1 is put in front.
 TensorView our_view(const TensorView& whole, const HfPlacement& placement);
 
+/// The part of released files that sees, by the names of Hugging Face without a prefix.
+bool is_of_vision(std::string_view name);
+
 }  // namespace caravan::io

@@ -47,6 +47,12 @@ bool is_state(const std::string& name) {
 
 }  // namespace
 
+std::vector<std::string> WeightSource::expert_biases() const {
+  std::vector<std::string> biases = names();
+  std::erase_if(biases, [](const std::string& name) { return !is_state(name); });
+  return biases;
+}
+
 void WeightSource::read(const std::string& name, const TensorView& to) const {
   const Shape stored = shape(name);
   CARAVAN_CHECK(stored == to.shape, IoError,

@@ -34,6 +34,9 @@ class WeightSource {
   /// Tensors that belong to no model of ours and go with its weights, such as the vision part; sorted, under
   /// the names that the files give them. `has` and `read` know them too.
   virtual std::vector<std::string> companions() const { return {}; }
+  /// What balances experts and is no weight: all `names` that end in ".expert_bias", and those that stand
+  /// elsewhere. check_weights passes them over.
+  virtual std::vector<std::string> expert_biases() const;
   /// Names of this file that are deliberately not read, such as the vision part.
   virtual std::vector<std::string> skipped() const { return {}; }
   /// Files that disagree, one sentence each: both, and which counts.

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "caravan/config.hpp"
+#include "io/meta/meta_widths.hpp"
 
 namespace caravan::io {
 
@@ -23,8 +24,8 @@ MetaParams read_meta_params(const std::string& folder);
 MetaParams parse_meta_params(const std::string& json, const std::string& path);
 
 /// The text of a params.json for `model`: all keys of the plugin, defaults filled in. What Meta's format has
-/// no key for and a reader of ours needs stands under a key of our own, said in `notes`. IoError, naming
-/// every key, for what it cannot express.
-std::string meta_params_text(const Config& model, std::vector<std::string>& notes);
+/// no key for and a reader of ours needs stands under a key of our own, said in `notes`, as is that no keys
+/// give the widths. IoError, naming every key, for what it cannot express.
+std::string meta_params_text(const Config& model, const MetaWidths& widths, std::vector<std::string>& notes);
 
 }  // namespace caravan::io

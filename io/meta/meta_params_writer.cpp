@@ -19,8 +19,8 @@ using nlohmann::json;
 
 class ParamsWriter {
  public:
-  ParamsWriter(const Config& model, std::vector<std::string>& notes)
-      : model_(model), notes_(notes), layers_(model.get_int("layers")) {}
+  ParamsWriter(const Config& model, const MetaWidths& widths, std::vector<std::string>& notes)
+      : model_(model), widths_(widths), notes_(notes), layers_(model.get_int("layers")) {}
 
   json params() {
     const auto nope = interval_of("nope_layers", unrotated());
@@ -32,12 +32,12 @@ class ParamsWriter {
                 {"vocab_size", model_.get_int("vocab_size")},
                 {"norm_eps", model_.get_float("norm_eps")},
                 {"rope_theta", model_.get_float("rope_theta")},
-                {"nope_layer_interval", nope},
                 {"use_qk_norm", model_.get_bool("qk_norm")},
                 {"attention_chunk_size", model_.get_int("chunk_size")}};
     for (const auto& [key, ours] : {std::pair("n_kv_heads", "kv_heads"), {"head_dim", "head_dim"}})
       if (!model_.find(ours).is_null()) params[key] = model_.get_int(ours);
-    add_rope(params);
+    add_widths(params);
+    add_rope(params, nope);
     add_temperature(params);
     if (has_experts())
       params["moe_args"] = {{"num_experts", model_.get_int("experts")},
@@ -97,6 +97,8 @@ class ParamsWriter {
          {std::pair("position", "rope"), {"head_bias", "false"}, {"tied_head", "false"}, {"dense", "swiglu"}})
       need(key, value);
     for (const char* key : {"repeat_layers", "chunk_layers"}) need_none(key);
+    const std::int64_t of_head = model_.get_int("dim") / model_.get_int("heads");
+    need("head_dim", std::to_string(of_head));  // there is a key, which Meta's attention does not read
     if (has_experts()) check_experts();
     CARAVAN_CHECK(problems_.empty(), IoError,
                   fmt::format("Meta's format cannot express model.{}. --to hdf5 or safetensors?",
@@ -110,7 +112,22 @@ class ParamsWriter {
       problems_.emplace_back("moe_layers (there are experts and no layer has them)");
   }
 
-  void add_rope(json& params) {
+  void add_widths(json& params) {
+    const auto rule = rule_of_widths(widths_, model_.get_int("dim"));
+    if (!rule) {
+      notes_.push_back(
+          fmt::format("no keys of Meta's give a width of {} for dense layers and {} for experts: params.json "
+                      "says none, and only a reader that looks at the weights knows them",
+                      widths_.dense, widths_.expert));
+      return;
+    }
+    params["multiple_of"] = rule->multiple_of;
+    params["ffn_dim_multiplier"] = rule->ffn_dim_multiplier;
+    params["ffn_exp"] = rule->ffn_exp;
+  }
+
+  void add_rope(json& params, std::int64_t nope_interval) {
+    if (nope_interval > 0) params["nope_layer_interval"] = nope_interval;  // Meta's code divides by it
     const Config& scaling = model_.find("rope_scaling");
     params["use_scaled_rope"] = !scaling.is_null();
     if (scaling.is_null()) return;
@@ -137,6 +154,7 @@ class ParamsWriter {
   }
 
   const Config& model_;
+  const MetaWidths& widths_;
   std::vector<std::string>& notes_;
   std::int64_t layers_;
   std::vector<std::string> problems_;
@@ -144,8 +162,8 @@ class ParamsWriter {
 
 }  // namespace
 
-std::string meta_params_text(const Config& model, std::vector<std::string>& notes) {
-  return ParamsWriter(model, notes).params().dump(1) + "\n";
+std::string meta_params_text(const Config& model, const MetaWidths& widths, std::vector<std::string>& notes) {
+  return ParamsWriter(model, widths, notes).params().dump(1) + "\n";
 }
 
 }  // namespace caravan::io

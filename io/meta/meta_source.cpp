@@ -43,8 +43,10 @@ MetaSource::MetaSource(const std::string& folder) : folder_(folder), params_(rea
   for (int rank = 0; rank < kMostRanks && fs::exists(file_of_rank(folder, rank)); ++rank)
     files_.push_back(std::make_unique<PthFile>(file_of_rank(folder, rank)));
   warnings_ = params_.warnings;
-  for (std::size_t rank = 0; rank < files_.size(); ++rank)
+  for (std::size_t rank = 0; rank < files_.size(); ++rank) {
     for (const std::string& name : files_[rank]->names()) take(rank, name);
+    skipped_.insert(files_[rank]->others().begin(), files_[rank]->others().end());
+  }
   check_complete();
   add_sizes();
   if (std::any_of(skipped_.begin(), skipped_.end(), is_meta_vision))
@@ -53,14 +55,17 @@ MetaSource::MetaSource(const std::string& folder) : folder_(folder), params_(rea
 }
 
 void MetaSource::take(std::size_t rank, const std::string& name) {
-  const auto is_first = rank == 0;
   if (is_left_out_of_meta(name) || is_meta_vision(name)) {
-    if (is_first) skipped_.push_back(name);
+    skipped_.insert(name);
     return;
   }
   const auto tensor = meta_tensor(name);
-  if (tensor) return take(rank, *tensor, files_[rank]->place(name));
-  if (std::find(unknown_.begin(), unknown_.end(), name) == unknown_.end()) unknown_.push_back(name);
+  if (!tensor) {
+    unknown_.insert(name);
+    return;
+  }
+  ++holders_[name];
+  take(rank, *tensor, files_[rank]->place(name));
 }
 
 void MetaSource::take(std::size_t rank, const MetaTensor& tensor, const TensorView& place) {
@@ -103,17 +108,25 @@ void MetaSource::take_rows(std::size_t rank, const MetaTensor& tensor, const Ten
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const std::int64_t end = begin + rows[i];
     if (end > place.extent(0)) refuse(tensor.name, place, "params.json says more rows");
-    if (!repeats(rank, tensor.ours[i])) add(rank, tensor.ours[i], 0, place.rows(begin, end));
+    take_head(rank, tensor.ours[i], place.rows(begin, end));
     begin = end;
   }
   if (begin != place.extent(0)) refuse(tensor.name, place, fmt::format("params.json says {} rows", begin));
 }
 
-/// Of more ranks than heads of keys, only the first of those that hold the same head is read.
-bool MetaSource::repeats(std::size_t rank, const std::string& ours) const {
+/// How many ranks hold each block of ours: several, of more ranks than heads of keys.
+std::size_t MetaSource::copies(const std::string& ours) const {
   const bool is_of_keys = ours.ends_with("attention.wk.weight") || ours.ends_with("attention.wv.weight");
   const std::size_t copies = files_.size() / static_cast<std::size_t>(params_.kv_heads);
-  return is_of_keys && copies > 1 && rank % copies != 0;
+  return is_of_keys ? std::max<std::size_t>(copies, 1) : 1;
+}
+
+/// Of the ranks that hold the same head only the first is read, and the others must have the same.
+void MetaSource::take_head(std::size_t rank, const std::string& ours, const TensorView& view) {
+  const std::size_t each = copies(ours);
+  if (rank % each == 0) return add(rank, ours, 0, view);
+  const auto& pieces = tensors_[ours].pieces;
+  if (rank / each < pieces.size()) check_equal(rank, ours, view, pieces[rank / each]);
 }
 
 /// A block behind those of the ranks before.
@@ -140,28 +153,30 @@ void MetaSource::add_same(std::size_t rank, const std::string& ours, const Tenso
   if (rank == 0) return add(rank, ours, 0, view);
   CARAVAN_CHECK(tensors_.contains(ours), IoError,
                 fmt::format("{} holds {}, which the files before it lack", files_[rank]->path(), ours));
-  const Piece& first = tensors_.at(ours).pieces.front();
-  bool is_same = first.view.shape == view.shape && first.view.dtype == view.dtype;
+  check_equal(rank, ours, view, tensors_.at(ours).pieces.front());
+}
+
+void MetaSource::check_equal(std::size_t rank, const std::string& ours, const TensorView& view,
+                             const Piece& other) const {
+  bool is_same = other.view.shape == view.shape && other.view.dtype == view.dtype;
   if (is_same) {
     std::vector<std::byte> a(view.bytes()), b(view.bytes());
-    first.file->read_place(first.view, TensorView(a.data(), view.dtype, view.shape));
+    other.file->read_place(other.view, TensorView(a.data(), view.dtype, view.shape));
     files_[rank]->read_place(view, TensorView(b.data(), view.dtype, view.shape));
     is_same = a == b;
   }
   CARAVAN_CHECK(is_same, IoError,
-                fmt::format("{} holds another {} than {} (every rank has the same)", files_[rank]->path(),
-                            ours, first.file->path()));
+                fmt::format("{} holds another {} than {} (both ranks have the same)", files_[rank]->path(),
+                            ours, other.file->path()));
 }
 
-/// Every rank has its block of what is divided.
+/// Every rank has its block of what is divided, and what is the same on all. A block that is missing behind
+/// the others would pass for a smaller tensor.
 void MetaSource::check_complete() const {
-  for (const auto& [ours, tensor] : tensors_) {
-    const std::size_t pieces = tensor.pieces.size();
-    const bool is_whole = pieces == 1 || pieces == files_.size();
-    const bool is_of_keys = ours.find(".attention.w") != std::string::npos;  // repeated ones have fewer
-    CARAVAN_CHECK(is_whole || is_of_keys, IoError,
-                  fmt::format("{} of {} files of {} hold {}", pieces, files_.size(), folder_, ours));
-  }
+  for (const auto& [name, holders] : holders_)
+    CARAVAN_CHECK(holders == files_.size(), IoError,
+                  fmt::format("{} of {} files of {} hold {} (each has its part)", holders, files_.size(),
+                              folder_, name));
 }
 
 void MetaSource::add_sizes() {
@@ -181,7 +196,7 @@ std::string MetaSource::description() const {
 }
 
 std::vector<std::string> MetaSource::names() const {
-  std::vector<std::string> names = unknown_;
+  std::vector<std::string> names(unknown_.begin(), unknown_.end());
   for (const auto& [ours, tensor] : tensors_) names.push_back(ours);
   std::sort(names.begin(), names.end());
   return names;

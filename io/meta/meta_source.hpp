@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,7 @@ class MetaSource final : public WeightSource {
   bool has(const std::string& name) const override { return tensors_.contains(name); }
   Shape shape(const std::string& name) const override { return tensor(name).shape; }
   DType dtype(const std::string& name) const override { return tensor(name).pieces.front().view.dtype; }
-  std::vector<std::string> skipped() const override { return skipped_; }
+  std::vector<std::string> skipped() const override { return {skipped_.begin(), skipped_.end()}; }
   std::vector<std::string> warnings() const override { return warnings_; }
   std::vector<NamedShape> stored_as(const NamedShape& ours) const override;
 
@@ -45,10 +46,14 @@ class MetaSource final : public WeightSource {
   void take(std::size_t rank, const std::string& name);
   void take(std::size_t rank, const MetaTensor& tensor, const TensorView& place);
   void take_rows(std::size_t rank, const MetaTensor& tensor, const TensorView& place);
+  void take_head(std::size_t rank, const std::string& ours, const TensorView& view);
   void add(std::size_t rank, const std::string& ours, int axis, const TensorView& view);
   void add_same(std::size_t rank, const std::string& ours, const TensorView& view);
+  /// IoError unless rank's block of ours is what another rank has.
+  void check_equal(std::size_t rank, const std::string& ours, const TensorView& view,
+                   const Piece& other) const;
   std::vector<std::int64_t> rows_of(const MetaTensor& tensor, std::int64_t rows) const;
-  bool repeats(std::size_t rank, const std::string& ours) const;
+  std::size_t copies(const std::string& ours) const;
   void check_complete() const;
   void add_sizes();
   const Tensor& tensor(const std::string& name) const;
@@ -58,7 +63,9 @@ class MetaSource final : public WeightSource {
   MetaParams params_;
   std::vector<std::unique_ptr<PthFile>> files_;
   std::map<std::string, Tensor> tensors_;
-  std::vector<std::string> unknown_, skipped_, warnings_;
+  std::map<std::string, std::size_t> holders_;  ///< Meta's name → how many files have it
+  std::set<std::string> unknown_, skipped_;
+  std::vector<std::string> warnings_;
 };
 
 /// Whether a folder has files of this format.

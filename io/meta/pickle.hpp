@@ -23,13 +23,15 @@ struct PickledTensor {
 
 struct PickledTensors {
   std::map<std::string, PickledTensor> tensors;
-  std::vector<std::string> others;  ///< keys of values that are no tensors; what they hold is not looked at
+  /// Keys of values that are no tensors, nor dictionaries, which are refused; they are not looked at.
+  std::vector<std::string> others;
 };
 
 /// What the pickle of a flat dictionary of tensors says. Nothing of it is executed: of pickle's language only
 /// what torch.save writes for tensors is read, and names of functions and classes are compared with the few
 /// that mean a tensor. IoError, naming `path`, for every other operation and name, a tensor outside of its
-/// storage, with more elements than that, or of more than four axes.
+/// storage, with more elements than that, of more than four axes or that overlaps itself, and for a name
+/// above a kilobyte.
 PickledTensors read_pickled_tensors(std::string_view pickle, const std::string& path);
 
 }  // namespace caravan::io

@@ -16,6 +16,7 @@ namespace {
 using Kind = PickledValue::Kind;
 
 constexpr std::size_t kMostValues = 1'000'000;  // a tensor takes about twelve
+constexpr std::size_t kMostNameBytes = 1024;    // each tensor has a copy of what a file may hold once
 
 constexpr std::string_view kDictionary = "collections OrderedDict",
                            kRebuild = "torch._utils _rebuild_tensor_v2",
@@ -54,6 +55,23 @@ bool is_inside(const PickledTensor& tensor) {
   return last < tensor.elements;
 }
 
+/// Whether two indices of the window may mean one element: each axis must step over all that lies within a
+/// step of the next wider one. The window is inside, so that no product here overflows.
+bool overlaps(const PickledTensor& tensor) {
+  std::array<std::pair<std::uint64_t, std::uint64_t>, Shape::kMaxRank> axes{};  // stride, extent
+  std::size_t count = 0;
+  for (int axis = 0; axis < tensor.shape.rank(); ++axis) {
+    const auto extent = static_cast<std::uint64_t>(tensor.shape[axis]);
+    if (extent == 0) return false;
+    if (extent > 1)
+      axes[count++] = {static_cast<std::uint64_t>(tensor.strides[static_cast<std::size_t>(axis)]), extent};
+  }
+  std::sort(axes.begin(), axes.begin() + static_cast<std::ptrdiff_t>(count));
+  for (std::size_t i = 1; i < count; ++i)
+    if (axes[i].first < axes[i - 1].first * axes[i - 1].second) return true;
+  return false;
+}
+
 }  // namespace
 
 void PickledValues::refuse(const std::string& why) const {
@@ -76,6 +94,13 @@ std::uint64_t PickledValues::count_at(Id id, const char* what) const {
   const std::int64_t count = at(id, Kind::integer, what).integer;
   if (count < 0) refuse(fmt::format("{} is {}", what, count));
   return static_cast<std::uint64_t>(count);
+}
+
+const std::string& PickledValues::name_at(Id id, const char* what) const {
+  const std::string& name = at(id, Kind::text, what).text;
+  if (name.size() > kMostNameBytes)
+    refuse(fmt::format("{} has {} bytes: at most {}", what, name.size(), kMostNameBytes));
+  return name;
 }
 
 PickledValue PickledValues::global(const std::string& name) const {
@@ -111,7 +136,7 @@ PickledValue PickledValues::storage(Id description) const {
   if (!type) refuse("a storage has no type");
   PickledValue value{.kind = Kind::storage};
   value.tensor.dtype = type->dtype;
-  value.tensor.storage = at(items[2], Kind::text, "the name of a storage").text;
+  value.tensor.storage = name_at(items[2], "the name of a storage");
   value.tensor.elements = count_at(items[4], "the length of a storage");
   return value;
 }
@@ -133,6 +158,7 @@ PickledValue PickledValues::rebuilt(const PickledValue& arguments) const {
     tensor.strides[axis] = static_cast<std::int64_t>(count_at(strides[axis], "a stride"));
   }
   if (!is_inside(tensor)) refuse(fmt::format("a tensor lies outside of storage {}", tensor.storage));
+  if (overlaps(tensor)) refuse(fmt::format("a tensor of storage {} overlaps itself", tensor.storage));
   return value;
 }
 
@@ -153,8 +179,10 @@ PickledTensors PickledValues::tensors_of(Id dictionary) const {
   const auto& items = at(dictionary, Kind::dictionary, "the dictionary of tensors").items;
   PickledTensors found;
   for (std::size_t i = 0; i < items.size(); i += 2) {
-    const std::string& key = at(items[i], Kind::text, "the name of a tensor").text;
+    const std::string& key = name_at(items[i], "the name of a tensor");
     const PickledValue& value = values_[items[i + 1]];
+    if (value.kind == Kind::dictionary && !value.items.empty())
+      refuse(fmt::format("'{}' is a dictionary of its own, and its tensors would be left out", key));
     if (value.kind != Kind::tensor) {
       found.others.push_back(key);
     } else if (!found.tensors.emplace(key, value.tensor).second) {

@@ -51,6 +51,8 @@ class PickledValues {
  private:
   const PickledValue& at(Id id, PickledValue::Kind kind, const char* what) const;
   std::uint64_t count_at(Id id, const char* what) const;
+  /// A text of at most a kilobyte.
+  const std::string& name_at(Id id, const char* what) const;
   PickledValue rebuilt(const PickledValue& arguments) const;
 
   const std::string& path_;

@@ -8,6 +8,7 @@
 #include "caravan/check.hpp"
 #include "caravan/log.hpp"
 #include "jobs/convert/conversion.hpp"
+#include "jobs/convert/source.hpp"
 #include "jobs/convert/write.hpp"
 #include "jobs/outputs.hpp"
 #include "jobs/setup/text.hpp"
@@ -63,9 +64,11 @@ std::string description(const Conversion& conversion, const ConvertOptions& opti
 
 }  // namespace
 
-void convert(const ConvertOptions& options, Communicator& world) {
-  check_destination(options);
+void convert(const ConvertOptions& asked, Communicator& world) {
+  check_destination(asked);
   world.barrier();  // what one rank makes, another could take for what stood there
+  ConvertOptions options = asked;
+  options.source = agreed_source(asked.source, world);
   const ModelToConvert model = open_to_convert(options);
   const Conversion conversion = plan_conversion(model, options);
   for (const std::string& note : conversion.notes) log_warning(note);

@@ -13,14 +13,6 @@ namespace {
 
 constexpr const char *kConfig = "config.json", *kGeneration = "generation_config.json";
 
-/// Of the first weight whose name ends so, axis `axis`; 0 where there is none.
-std::int64_t width_of(const ModelToConvert& model, std::string_view ending, int axis) {
-  const auto& weights = model.selection.weights;
-  const auto found = std::find_if(weights.begin(), weights.end(),
-                                  [&](const io::NamedShape& each) { return each.name.ends_with(ending); });
-  return found == weights.end() ? 0 : found->shape[axis];
-}
-
 /// Of a model whose rotation is stretched, so far; else what the job says.
 std::int64_t positions_of(const Config& model) {
   const Config& scaling = model.find("rope_scaling");
@@ -40,14 +32,16 @@ io::HfConfigFacts facts_of(const ModelToConvert& model) {
           .eos = model.source.eos};
 }
 
-/// The configuration of the source, where it had one of this format.
-std::string kept_config(const ModelToConvert& model, Conversion& conversion) {
+/// The configuration of the source, where it had one of this format. One that was given for weights alone may
+/// say another type than theirs.
+std::string kept_config(const ModelToConvert& model, DType dtype, Conversion& conversion) {
   std::string config = model.config_json;
   if (model.selection.companions.empty() && io::is_multimodal(config, kConfig)) {
     config = io::text_part(config, kConfig);
     conversion.notes.push_back("no weights of the vision part are there: the folder is that of a text model");
   }
-  return model.selection.dtype ? io::with_dtype(config, *model.selection.dtype, kConfig) : config;
+  const bool is_given = model.source.folder.empty() && model.source.checkpoint.empty();
+  return model.selection.dtype || is_given ? io::with_dtype(config, dtype, kConfig) : config;
 }
 
 }  // namespace
@@ -55,7 +49,7 @@ std::string kept_config(const ModelToConvert& model, Conversion& conversion) {
 void plan_hf_folder(const ModelToConvert& model, const ConvertOptions& options, Conversion& conversion) {
   const io::HfConfigFacts facts = facts_of(model);
   const std::string config = model.config_json.empty() ? io::hf_config_text(model.source.model, facts)
-                                                       : kept_config(model, conversion);
+                                                       : kept_config(model, facts.dtype, conversion);
   const std::string prefix = io::is_multimodal(config, kConfig) ? "language_model." : "";
   io::HfShards shards =
       io::hf_shards(io::hf_tensors(*model.source.weights, model.selection, prefix), options.shard_bytes);

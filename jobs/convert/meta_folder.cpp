@@ -25,7 +25,10 @@ void plan_meta_folder(const ModelToConvert& model, const ConvertOptions& options
                 fmt::format("{} of {} has no place in Meta's format here (the part that sees is not mapped). "
                             "--to hf or hdf5?",
                             companions.front().name, model.source.weights->description()));
-  conversion.texts.emplace_back("params.json", io::meta_params_text(model.source.model, conversion.notes));
+  const io::MetaWidths widths{width_of(model, ".feed_forward.w1.weight", 0),
+                              width_of(model, ".moe.experts.w1", 1)};
+  conversion.texts.emplace_back("params.json",
+                                io::meta_params_text(model.source.model, widths, conversion.notes));
   const io::MetaHeads heads = heads_of(model.source.model);
   for (std::int64_t rank = 0; rank < options.model_parallel; ++rank) {
     auto tensors =

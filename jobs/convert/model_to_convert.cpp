@@ -32,10 +32,13 @@ const io::CheckpointReader* reader_of(const ModelSource& source) {
   return ours ? &ours->reader() : nullptr;
 }
 
+bool is_config_json(const std::string& path) {
+  return fs::path(path).extension() == ".json";
+}
+
 /// A model from its configuration alone: a config.json, or a job or its section `model`.
 Config model_of(const std::string& path) {
-  if (fs::path(path).extension() == ".json")
-    return io::parse_hf_config(io::read_text(path, kMostConfigBytes), path).model;
+  if (is_config_json(path)) return io::parse_hf_config(io::read_text(path, kMostConfigBytes), path).model;
   const Config tree = Config::load(path);
   return resolve_model(tree.has("model") ? tree.at("model") : tree);
 }
@@ -48,7 +51,6 @@ std::string plugin_of(Config& model) {
 }
 
 ModelSource open_source(const ConvertOptions& options) {
-  io::check_one_model(options.source);
   const bool is_bare = io::resolve_model_path(options.source).kind == io::ModelPath::Kind::safetensors;
   if (!is_bare) {
     CARAVAN_CHECK(options.config.empty(), ConfigError,
@@ -76,8 +78,7 @@ void select(ModelToConvert& model) {
   io::check_weights(*source.weights, model.selection.weights);
   for (const std::string& name : source.weights->companions())
     model.selection.companions.push_back({name, source.weights->shape(name)});
-  for (const auto& buffer : instance.parameters().buffers())
-    if (buffer->role == Buffer::Role::state) model.state.push_back({buffer->name, buffer->shape});
+  model.state = state_of(*source.weights, instance.parameters(), model.selection.weights);
 }
 
 /// What a model's folder has for people and tokenizers.
@@ -97,11 +98,13 @@ std::string text_of(const fs::path& file) {
   return fs::exists(file) ? io::read_text(file.string(), kMostConfigBytes) : "";
 }
 
-void take_hf_folder(ModelToConvert& model) {
+/// Only where the weights are of a config.json was it read: one that lies beside Meta's may be of any model.
+void take_folder(ModelToConvert& model) {
   const fs::path folder = model.source.folder;
+  model.files = files_along(folder);
+  if (!model.source.weights->hf_style()) return;
   model.config_json = text_of(folder / "config.json");
   model.generation_json = text_of(folder / "generation_config.json");
-  model.files = files_along(folder);
 }
 
 /// The tokenizer of a run lies in its folder, or where its job says.
@@ -160,9 +163,18 @@ ModelToConvert open_to_convert(const ConvertOptions& options) {
   if (const io::CheckpointReader* reader = reader_of(model.source))
     take_checkpoint(model, *reader);
   else if (!model.source.folder.empty())
-    take_hf_folder(model);
+    take_folder(model);
+  else if (is_config_json(options.config))
+    model.config_json = text_of(options.config);
   describe_checkpoint(model);
   return model;
+}
+
+std::int64_t width_of(const ModelToConvert& model, std::string_view ending, int axis) {
+  const auto& weights = model.selection.weights;
+  const auto found = std::find_if(weights.begin(), weights.end(),
+                                  [&](const io::NamedShape& each) { return each.name.ends_with(ending); });
+  return found == weights.end() ? 0 : found->shape[axis];
 }
 
 }  // namespace caravan::jobs

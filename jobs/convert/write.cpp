@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "caravan/check.hpp"
+#include "caravan/log.hpp"
 #include "io/checkpoint/one_file.hpp"
 #include "io/checkpoint/space.hpp"
 #include "io/checkpoint/staging.hpp"
@@ -16,6 +17,8 @@
 #include "io/files/byte_source.hpp"
 #include "io/files/file.hpp"
 #include "io/files/huge_pages.hpp"
+#include "io/files/pending_folder.hpp"
+#include "io/files/rename_new.hpp"
 #include "jobs/convert/progress.hpp"
 #include "jobs/setup/gather.hpp"
 #include "jobs/setup/machine.hpp"
@@ -159,11 +162,15 @@ std::string name_of(const std::string& destination) {
 void put_file_in_place(const Conversion& conversion, const io::StagingFolder& staging,
                        const std::string& destination) {
   const fs::path from = fs::path(staging.path()) / conversion.files.front().name;
-  std::error_code problem;
-  fs::rename(from, destination, problem);
-  CARAVAN_CHECK(!problem, IoError,
-                fmt::format("cannot rename {} to {} ({})", from.string(), destination, problem.message()));
+  io::rename_new(from.string(), destination);
   io::sync_folder(parent_of(destination).string());
+}
+
+/// What a conversion of the same name left that was killed, or of which another rank failed.
+void remove_leftovers(const std::string& parent, const std::string& name) {
+  const auto is_same = [&](std::string_view other) { return other == name; };
+  for (const std::string& removed : io::remove_abandoned(parent, is_same))
+    log_warning(fmt::format("removed {}, which a conversion that did not end left", removed));
 }
 
 }  // namespace
@@ -172,7 +179,8 @@ void write_conversion(const Conversion& conversion, const io::WeightSource& sour
                       const std::string& destination, Communicator& world) {
   std::optional<io::StagingFolder> staging;
   if (world.rank() == 0) {
-    staging.emplace(parent_of(destination).string(), name_of(destination));
+    remove_leftovers(parent_of(destination).string(), name_of(destination));
+    staging.emplace(parent_of(destination).string(), name_of(destination), io::Former::refused);
     io::check_space(staging->path(), conversion.bytes(), "the conversion");
   }
   const std::string folder = broadcast_text(world, staging ? staging->path() : "");

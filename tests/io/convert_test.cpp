@@ -2,12 +2,14 @@
 
 #include "caravan/error.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include <cmath>
 #include <map>
 #include <numeric>
 
+#include "io/convert/meta_tensors.hpp"
 #include "io/convert/shards.hpp"
 #include "io/convert/shares.hpp"
 #include "io/files/convert.hpp"
@@ -28,7 +30,10 @@ class CountedSource final : public io::WeightSource {
   std::vector<std::string> names() const override { return {}; }
   bool has(const std::string& name) const override { return shapes_.contains(name); }
   Shape shape(const std::string& name) const override { return shapes_.at(name); }
-  DType dtype(const std::string&) const override { return DType::f32; }
+  DType dtype(const std::string& name) const override {
+    return name.ends_with(narrow) ? DType::bf16 : DType::f32;
+  }
+  std::string narrow = "none";  ///< names that end so are stored as bf16
 
  private:
   void read_inside(const std::string& name, const Origin& origin, const TensorView& to) const override {
@@ -65,6 +70,20 @@ TEST(MadeTensors, TheFusedTensorOfExpertsIsTheSameFromAnyBlocks) {
   EXPECT_THAT(std::vector<float>(whole.begin(), whole.begin() + 6), ElementsAre(0, 4, 8, 0, 4, 8));
   const std::vector<Box> rows{{{0, 0, 0}, {1, 2, 6}}, {{0, 2, 0}, {1, 2, 6}}, {{1, 0, 0}, {1, 4, 6}}};
   EXPECT_EQ(made(source, tensors[0], rows), whole);
+}
+
+TEST(MadeTensors, PartsOfDifferentTypesMeetInTheWiderOne) {
+  std::map<std::string, Shape> shapes;
+  io::Selection selection;
+  for (const char* name : {"wq", "wk", "wv"}) {
+    selection.weights.push_back({fmt::format("layers.0.attention.{}.weight", name), Shape{4, 8}});
+    shapes.emplace(selection.weights.back().name, Shape{4, 8});
+  }
+  CountedSource source(shapes);
+  source.narrow = "wq.weight";
+  EXPECT_EQ(io::meta_tensors(source, selection, {2, 2, 2}, 0, 1).at(0).dtype, DType::f32);
+  selection.dtype = DType::bf16;
+  EXPECT_EQ(io::meta_tensors(source, selection, {2, 2, 2}, 0, 1).at(0).dtype, DType::bf16);
 }
 
 TEST(MadeTensors, BlocksFollowEachOtherAndStaySmall) {
@@ -145,6 +164,25 @@ TEST(CopiedElements, FloatsAreRoundedToTheNearestHalf) {
   EXPECT_EQ(io::to_half(65519.f).bits, 0x7BFF);
   EXPECT_THAT(message_of<IoError>([] { io::to_half(65520.f); }), HasSubstr("65520 does not fit fp16"));
   EXPECT_TRUE(std::isnan(io::to_float(io::to_half(NAN))));
+}
+
+/// The message of one value of `from` copied to `to`; "" where it fits.
+template <class From>
+std::string refusal_of_copy(From value, DType from, DType to) {
+  double room = 0;
+  return message_of<IoError>(
+      [&] { io::copy_elements(TensorView(&value, from, {1}), TensorView(&room, to, {1})); });
+}
+
+TEST(CopiedElements, FiniteValuesDoNotBecomeInfinite) {
+  EXPECT_THAT(refusal_of_copy(1e300, DType::f64, DType::f32), HasSubstr("1e+300 does not fit fp32"));
+  EXPECT_THAT(refusal_of_copy(-1e300, DType::f64, DType::bf16), HasSubstr("does not fit fp32"));
+  EXPECT_THAT(refusal_of_copy(3.4e38, DType::f64, DType::bf16), HasSubstr("does not fit bf16"));
+  EXPECT_THAT(refusal_of_copy(3.4e38f, DType::f32, DType::bf16), HasSubstr("does not fit bf16"));
+  for (const float fits : {3.38e38f, -INFINITY, INFINITY, NAN}) {
+    EXPECT_EQ(refusal_of_copy(fits, DType::f32, DType::bf16), "");
+    EXPECT_EQ(refusal_of_copy<double>(fits, DType::f64, DType::f32), "");
+  }
 }
 
 TEST(CopiedElements, TransposesOfOneTypeKeepEveryBit) {

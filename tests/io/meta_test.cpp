@@ -67,10 +67,40 @@ TEST(MetaParams, ComeBackAsTheyWereWritten) {
   full.merge(model);
   std::vector<std::string> notes;
 
-  const std::string written = io::meta_params_text(full, notes);
+  const std::string written = io::meta_params_text(full, {176, 96}, notes);
 
   EXPECT_EQ(io::parse_meta_params(written, "p").model, model);
   EXPECT_THAT(notes, IsEmpty());
+}
+
+TEST(MetaWidths, ReleasedOnesAndOthersComeOutOfTheirKeys) {
+  EXPECT_EQ(io::widths_by({4.0, 1.2, 2048}, 5120), (io::MetaWidths{16384, 8192}));  // as released
+  for (const io::MetaWidths widths :
+       {io::MetaWidths{16384, 8192}, {0, 8192}, {16384, 0}, {176, 96}, {128, 128}, {1000, 36}}) {
+    const auto rule = io::rule_of_widths(widths, 64);
+    ASSERT_TRUE(rule) << widths.dense << " " << widths.expert;
+    const io::MetaWidths made = io::widths_by(*rule, 64);
+    EXPECT_EQ(widths.dense > 0 ? made.dense : 0, widths.dense);
+    EXPECT_EQ(widths.expert > 0 ? made.expert : 0, widths.expert);
+  }
+  EXPECT_FALSE(io::rule_of_widths({}, 64));
+}
+
+/// Meta's code takes the interval as a divisor, and does not read head_dim.
+TEST(MetaParams, WhatMetasCodeWouldStumbleOverIsNotWritten) {
+  Config model = Config::parse(
+      "{vocab_size: 8, dim: 64, layers: 4, heads: 4, norm_eps: 1e-5, rope_theta: 1e4, nope_interval: 0, "
+      "nope_offset: 0, qk_norm: false, chunk_size: 0, experts: 0}",
+      "");
+  std::vector<std::string> notes;
+  const std::string text = io::meta_params_text(model, {176, 0}, notes);
+  EXPECT_THAT(text, ::testing::Not(HasSubstr("nope_layer_interval")));
+  EXPECT_THAT(text, HasSubstr("\"multiple_of\": 176"));
+  model.set("head_dim", Config::scalar("32"));
+  EXPECT_THAT(message_of<IoError>([&] {
+                io::meta_params_text(model, {176, 0}, notes);
+              }),
+              HasSubstr("model.head_dim=32 (only 16)"));
 }
 
 TEST(MetaParams, WhatTheFormatHasNoKeyForIsNamed) {
@@ -80,7 +110,7 @@ TEST(MetaParams, WhatTheFormatHasNoKeyForIsNamed) {
       "tied_head: true, score: softmax, score_scale: 1}",
       "");
   std::vector<std::string> notes;
-  EXPECT_THAT(message_of<IoError>([&] { io::meta_params_text(model, notes); }),
+  EXPECT_THAT(message_of<IoError>([&] { io::meta_params_text(model, {}, notes); }),
               AllOf(HasSubstr("model.moe_layers 0, 3"), HasSubstr("model.tied_head=true"),
                     HasSubstr("model.score=softmax")));
 }

@@ -54,12 +54,27 @@ TEST(Pickles, WhatTorchWritesBesideTensorsIsNotLookedAt) {
   EXPECT_THAT(found.others, ElementsAre("x._extra_state", "n"));
 }
 
+TEST(Pickles, DictionariesOfTensorsInsideAreRefused) {
+  EXPECT_THAT(refusal_of_pickle("nested"), HasSubstr("'model' is a dictionary of its own"));
+}
+
 TEST(Pickles, TensorsOutsideOfTheirStorageAreRefused) {
   for (const char* name : {"huge_stride", "offset", "expanded"})
     EXPECT_THAT(refusal_of_pickle(name), HasSubstr("a tensor lies outside of storage 0")) << name;
   EXPECT_THAT(refusal_of_pickle("negative"), HasSubstr("a size is -2"));
   EXPECT_THAT(refusal_of_pickle("five_axes"), HasSubstr("a tensor has 5 sizes and 5 strides"));
   EXPECT_THAT(refusal_of_pickle("twice"), HasSubstr("'a' stands in it twice"));
+}
+
+TEST(Pickles, TensorsWhoseElementsLieInEachOtherAreRefused) {
+  EXPECT_THAT(refusal_of_pickle("overlap"), HasSubstr("a tensor of storage 0 overlaps itself"));
+  EXPECT_EQ(refusal_of_pickle("transposed"), "");
+}
+
+/// Each of a million tensors may name the same storage, and has a copy of its name.
+TEST(Pickles, LongNamesAreRefused) {
+  EXPECT_THAT(refusal_of_pickle("long_storage"), HasSubstr("the name of a storage has 1025 bytes"));
+  EXPECT_THAT(refusal_of_pickle("long_key"), HasSubstr("the name of a tensor has 1025 bytes"));
 }
 
 TEST(Pickles, NeitherRecursionNorLengthsThatAreNotThereMatter) {

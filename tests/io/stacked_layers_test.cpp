@@ -19,7 +19,8 @@ TEST(StackedLayers, AreNamedByTheirLayersAndFoundAgain) {
                                                                              {{7}, "layers.7:8.a.b"}};
   for (const auto& [layers, name] : cases) {
     EXPECT_EQ(io::stacked_name(layers, "a.b"), name);
-    const auto found = io::layers_of_stacks({"/model/" + name});
+    const auto found =
+        io::layers_of_stacks({{"/model/" + name, Shape{static_cast<std::int64_t>(layers.size()), 2}}});
     ASSERT_EQ(found.size(), layers.size()) << name;
     for (std::size_t slot = 0; slot < layers.size(); ++slot) {
       const auto layer = found.find("/model/layers." + std::to_string(layers[slot]) + ".a.b");
@@ -34,16 +35,16 @@ TEST(StackedLayers, OtherNamesAreNone) {
   for (const char* name :
        {"layers.3.a", "layers.a", "layers.:3.a", "layers.3:1.a", "layers.0:9:0.a", "layers.1,1.a",
         "layers.2,1.a", "layers.0:99999999999999999999.a", "layers.0:4.", "layers.0:4", "norm.weight"})
-    EXPECT_THAT(io::layers_of_stacks({name}), IsEmpty()) << name;
+    EXPECT_THAT(io::layers_of_stacks({{name, Shape{4, 2}}}), IsEmpty()) << name;
 }
 
 TEST(StackedLayers, TheSameLayerTwiceIsRefused) {
   EXPECT_THAT(message_of<IoError>([] {
-                io::layers_of_stacks({"layers.0:4.a", "layers.3.a"});
+                io::layers_of_stacks({{"layers.0:4.a", Shape{4, 2}}, {"layers.3.a", Shape{2}}});
               }),
               HasSubstr("layers.0:4.a holds layers.3.a"));
   EXPECT_THAT(message_of<IoError>([] {
-                io::layers_of_stacks({"layers.0:4.a", "layers.2,5.a"});
+                io::layers_of_stacks({{"layers.0:4.a", Shape{4, 2}}, {"layers.2,5.a", Shape{2, 2}}});
               }),
               HasSubstr("stands elsewhere too"));
 }
@@ -55,6 +56,10 @@ TEST(StackedLayers, AStackHasAsManyLayersAsItsNameSays) {
                 io::shape_of_layer({3, 2, 3}, layer);
               }),
               HasSubstr("its name says 4 layers"));
+  EXPECT_THAT(message_of<IoError>([] {
+                io::layers_of_stacks({{"layers.0:9999.a", Shape{3, 2}}});
+              }),
+              HasSubstr("its name says 9999 layers"));
 }
 
 }  // namespace

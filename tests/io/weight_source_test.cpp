@@ -216,5 +216,20 @@ TEST(TitanTiny, IsReadUnderItsOwnNames) {
   EXPECT_EQ(norm, std::vector<float>(64, 1.f));
 }
 
+/// The first alone does not say what all of them need.
+TEST(SeparateExperts, OfDifferentTypesAreOfTheWidest) {
+  const TemporaryFolder folder;
+  std::vector<float> wide(12, 1.f);
+  std::vector<std::uint16_t> narrow(12, 0x3F80);
+  io::SafetensorsWriter writer(folder.file("w.safetensors"));
+  const std::string layer = "model.layers.0.feed_forward.experts.";
+  writer.add(layer + "0.down_proj.weight", TensorView(narrow.data(), DType::bf16, {3, 4}));
+  writer.add(layer + "1.down_proj.weight", TensorView(wide.data(), DType::f32, {3, 4}));
+  writer.commit();
+  const io::HfSource source(folder.file("w.safetensors"));
+  ASSERT_TRUE(source.has("layers.0.moe.experts.w2"));
+  EXPECT_EQ(source.dtype("layers.0.moe.experts.w2"), DType::f32);
+}
+
 }  // namespace
 }  // namespace caravan::test

@@ -66,6 +66,16 @@ TEST_F(ConvertTest, TheModelOfAFolderOfMetaComputes) {
   EXPECT_LT(norm_of_difference(ours.read_as_f32("logits"), expected.read_as_f32("logits")), 1e-5);
 }
 
+TEST_F(ConvertTest, AConfigurationThatLiesBesideMetasFilesIsNotTheirs) {
+  CARAVAN_NEED_REFERENCE(meta, "meta_tiny_scout");
+  take(meta);
+  spill(file("model/config.json"), R"({"hidden_size": 7})");
+
+  ASSERT_TRUE(ended_with(convert(file("model"), file("hf"), {"--to", "hf"}), 0));
+
+  EXPECT_EQ(json_of("hf/config.json").at("hidden_size"), 64);
+}
+
 TEST_F(ConvertTest, WhatRanksOfMetaCannotDivideIsRefused) {
   CARAVAN_NEED_REFERENCE(original, "tiny_scout");
   const Outcome three = convert(original, file("out"), {"--to", "meta", "--model-parallel", "3"});

@@ -1,3 +1,4 @@
+#include "io/files/pending_folder.hpp"
 #include "tests/jobs/convert_test.hpp"
 
 // What convert does not take: nothing is written then.
@@ -68,6 +69,27 @@ TEST_F(Refusals, NothingIsReplaced) {
   std::filesystem::create_symlink("nowhere", file("link"));
   expect_refused(convert(file("model"), file("link"), {"--to", "hf"}), 2, HasSubstr("exists"));
   EXPECT_TRUE(std::filesystem::is_empty(file("there")));
+}
+
+TEST_F(Refusals, WhatIsLeftOutIsSaid) {
+  change([](StoredTensors& tensors) {
+    tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = tensors["model.norm.weight"];
+  });
+  const Outcome outcome = to_hf();
+  EXPECT_TRUE(ended_with(outcome, 0));
+  EXPECT_THAT(outcome.err, HasSubstr("holds model.layers.0.self_attn.rotary_emb.inv_freq too: left out"));
+}
+
+TEST_F(Refusals, WhatAnEarlierConversionLeftIsRemoved) {
+  const std::string left = file(io::temporary_name("out")), another = file(io::temporary_name("other"));
+  for (const std::string& folder : {left, another}) std::filesystem::create_directory(folder);
+
+  const Outcome outcome = to_hf();
+
+  EXPECT_TRUE(ended_with(outcome, 0));
+  EXPECT_THAT(outcome.err, HasSubstr("removed " + left));
+  EXPECT_FALSE(std::filesystem::exists(left));
+  EXPECT_TRUE(std::filesystem::exists(another));
 }
 
 TEST_F(Refusals, ADamagedCheckpointIsFoundWhereItIsRead) {

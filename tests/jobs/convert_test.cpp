@@ -7,6 +7,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 /// Folders of CARAVAN_REFERENCE_DIR, and behind "cases/" of CARAVAN_CASES_DIR.
 std::string folder_named(const std::string& name) {
@@ -112,13 +113,61 @@ TEST_F(ConvertTest, WeightsOfTorchtitanComeBackThroughHuggingFace) {
 
   const Outcome alone = convert(weights, file("hf"), {"--to", "hf"});
   ASSERT_TRUE(ended_with(convert(weights, file("hf"), {"--to", "hf", "--config", config}), 0));
-  ASSERT_TRUE(ended_with(convert(file("hf"), file("back.safetensors"), {"--to", "safetensors"}), 0));
+  const Outcome back = convert(file("hf"), file("back.safetensors"), {"--to", "safetensors"});
 
+  ASSERT_TRUE(ended_with(back, 0));
   EXPECT_TRUE(ended_with(alone, 2));
   EXPECT_THAT(alone.last_line(), HasSubstr("nothing says which model they are"));
   EXPECT_THAT(differences(tensors_of(weights), tensors_of(file("back.safetensors"))), IsEmpty());
   EXPECT_EQ(json_of("hf/config.json").at("no_rope_layers"), nlohmann::json({1, 1, 1, 0}));
+  EXPECT_EQ(json_of("hf/config.json").at("layer_types"), nlohmann::json(4, "full_attention"));
+  EXPECT_GE(json_of("hf/config.json").at("attention_chunk_size"),
+            json_of("hf/config.json").at("max_position_embeddings"))
+      << "transformers cannot do without a number";
+  EXPECT_THAT(back.err, Not(HasSubstr("layer_types")));
   EXPECT_EQ(json_of("hf/config.json").at("moe_layers"), nlohmann::json({1, 3}));
+}
+
+/// The model that titan_tiny's weights are of, but for the key with which it declares biases of experts.
+constexpr const char* kTitanTiny =
+    "{vocab_size: 256, dim: 64, layers: 4, heads: 4, kv_heads: 2, nope_interval: 4, nope_offset: 3, experts: "
+    "4, "
+    "moe_step: 2, width_multiple_of: 32, rope_scaling: {factor: 16, low: 1, high: 1, original: 8192}, "
+    "load_balance_rate: 0}";
+
+TEST_F(ConvertTest, ExpertBiasesStayWhereTheModelDeclaresNone) {
+  CARAVAN_NEED_REFERENCE(original, "titan_tiny/final_weights.safetensors");
+  auto tensors = tensors_of(original);
+  tensors["layers.1.moe.expert_bias"] = {"F32", {4}, std::vector<std::byte>(16, std::byte{0x3F})};
+  const std::string weights = file("weights.safetensors"), config = job(kTitanTiny);
+  write_tensors(weights, tensors);
+
+  ASSERT_TRUE(
+      ended_with(convert(weights, file("same.safetensors"), {"--to", "safetensors", "--config", config}), 0));
+  const Outcome hf = convert(weights, file("hf"), {"--to", "hf", "--config", config}),
+                ours = convert(weights, file("ours"), {"--to", "hdf5", "--config", config});
+
+  EXPECT_THAT(differences(tensors, tensors_of(file("same.safetensors"))), IsEmpty());
+  EXPECT_THAT(hf.err, HasSubstr("has no place for layers.1.moe.expert_bias"));
+  EXPECT_TRUE(ended_with(ours, 3)) << "no job would read such a checkpoint";
+  EXPECT_THAT(ours.last_line(), HasSubstr("load_balance_rate"));
+}
+
+TEST_F(ConvertTest, ExpertBiasesOfNoLayerOrOfAnotherShapeAreRefused) {
+  CARAVAN_NEED_REFERENCE(original, "titan_tiny/final_weights.safetensors");
+  const std::string weights = file("weights.safetensors"), config = job(kTitanTiny);
+  const auto refusal = [&](const std::string& name, std::int64_t extent) {
+    auto tensors = tensors_of(original);
+    tensors[name] = {"F32", {extent}, std::vector<std::byte>(static_cast<std::size_t>(4 * extent))};
+    write_tensors(weights, tensors);
+    const Outcome outcome = convert(weights, file("out"), {"--to", "hdf5", "--config", config});
+    EXPECT_TRUE(ended_with(outcome, 3));
+    return outcome.last_line();
+  };
+  EXPECT_THAT(refusal("layers.0.moe.expert_bias", 4),
+              HasSubstr("not in the model: layers.0.moe.expert_bias"));
+  EXPECT_THAT(refusal("layers.1.moe.expert_bias", 5),
+              HasSubstr("wrong shape: layers.1.moe.expert_bias is [5] instead of [4]"));
 }
 
 /// The text model of tiny_scout with a part that sees, as transformers writes it.
@@ -152,6 +201,16 @@ TEST_F(Multimodal, WeightsThatSeeGoAlongBitByBit) {
   EXPECT_EQ(slurp(file("model/config.json")), slurp(file("back/config.json")));
   EXPECT_EQ(slurp(file("back/tokenizer_config.json")), "{}");
   EXPECT_THAT(caravan({"inspect", file("checkpoint")}).out, HasSubstr("other"));
+}
+
+TEST_F(Multimodal, OneFileAndTheConfigurationAreTheModel) {
+  const std::string weights = file("w.safetensors"), config = file("model/config.json");
+  ASSERT_TRUE(ended_with(convert(file("model"), weights, {"--to", "safetensors"}), 0));
+  ASSERT_TRUE(ended_with(convert(weights, file("back"), {"--to", "hf", "--config", config}), 0));
+
+  EXPECT_THAT(differences(tensors_of(file("model")), tensors_of(file("back"))), IsEmpty());
+  EXPECT_EQ(json_of("back/config.json").at("vision_config"),
+            json_of("model/config.json").at("vision_config"));
 }
 
 TEST_F(Multimodal, TheCheckpointComputesTheTextsLogits) {
