@@ -173,7 +173,7 @@ TEST_F(Contexts, of_dense_models_take_the_steps_of_one_rank) {
                 {.context = 8, .keys = kRing},
                 {.context = 2, .tensor = 2, .keys = kRing},
                 {.context = 4, .shards = 2, .keys = kRing}},
-               kDense, 36);
+               kDense, 24);
 }
 
 TEST_F(Contexts, of_models_with_experts_do_too) {
@@ -190,7 +190,7 @@ TEST_F(Contexts, of_models_with_experts_do_too) {
                 {.context = 2, .expert = 2, .keys = kRing},
                 {.context = 4, .expert = 4, .keys = kRing},
                 {.context = 4, .tensor = 2, .keys = kRing}},
-               kExperts, 20);
+               kExperts, 15);
 }
 
 /// Which choices an expert takes, and how even they are, is of whole sequences.
