@@ -15,9 +15,10 @@ inline std::uint64_t number_at(std::string_view text, std::size_t at, std::size_
   return number;
 }
 
-/// Its bytes behind `text`.
+/// Its bytes behind `text`, zeros from the eighth on.
 inline void append_number(std::string& text, std::uint64_t number, std::size_t bytes) {
-  for (std::size_t i = 0; i < bytes; ++i) text += static_cast<char>((number >> (8 * i)) & 0xFF);
+  for (std::size_t i = 0; i < bytes; ++i)
+    text += i < sizeof number ? static_cast<char>((number >> (8 * i)) & 0xFF) : '\0';
 }
 
 }  // namespace caravan::io
