@@ -18,6 +18,20 @@ using Heads = Array<float, 4>;
 
 constexpr double kNothing = -std::numeric_limits<double>::infinity();
 
+/// ln Σ exp of scores, −∞ when no key is visible.
+double log_sum_exp(const std::vector<double>& scores) {
+  double largest = kNothing, total = 0;
+  for (const double score : scores) largest = std::max(largest, score);
+  if (largest == kNothing) return kNothing;
+  for (const double score : scores) total += std::exp(score - largest);
+  return largest + std::log(total);
+}
+
+/// Scores become probabilities.
+void normalise(std::vector<double>& scores, double lse) {
+  for (double& score : scores) score = score == kNothing ? 0 : std::exp(score - lse);
+}
+
 /// ln(exp a + exp b)
 double sum_of_logs(double a, double b) {
   const double largest = std::max(a, b);
@@ -63,22 +77,9 @@ class Scores {
     return !query_documents_ || query_documents_(row.b, row.i) == key_documents_(row.b, j);
   }
 
-  /// ln Σ exp of the scaled scores, −∞ when no key is visible.
-  double log_sum_exp(const Row& row) const {
-    const std::int64_t keys = k.extent(1);
-    double largest = kNothing, total = 0;
-    for (std::int64_t j = 0; j < keys; ++j) {
-      if (visible(row, j)) largest = std::max(largest, score(row, j));
-    }
-    for (std::int64_t j = 0; j < keys; ++j) {
-      if (visible(row, j)) total += std::exp(score(row, j) - largest);
-    }
-    return largest + std::log(total);
-  }
-
-  /// exp(score − lse) of the visible keys, 0 elsewhere.
-  void probabilities(const Row& row, double lse, std::vector<double>& p) const {
-    for (std::int64_t j = 0; j < k.extent(1); ++j) p[j] = visible(row, j) ? std::exp(score(row, j) - lse) : 0;
+  /// The scaled scores of the visible keys, −∞ elsewhere.
+  void put(const Row& row, std::vector<double>& scores) const {
+    for (std::int64_t j = 0; j < k.extent(1); ++j) scores[j] = visible(row, j) ? score(row, j) : kNothing;
   }
 
   /// 0 or 1/(1−p) of probability j.
@@ -128,10 +129,11 @@ void ReferenceOps::attention_forward(const AttentionForward& args) {
 
   for_each_row(s.q, [&](const Row& row) {
     const double before = args.adds ? double{lse(row.b, row.head, row.i)} : kNothing;
-    const double all = sum_of_logs(before, s.log_sum_exp(row));
+    s.put(row, p);
+    const double all = sum_of_logs(before, log_sum_exp(p));
     const double share = before == kNothing ? 0 : std::exp(before - all);
     lse(row.b, row.head, row.i) = static_cast<float>(all);
-    s.probabilities(row, all, p);
+    normalise(p, all);
     for (std::int64_t j = 0; j < keys; ++j) {
       if (p[j] > 0) p[j] *= s.kept(row, j);
     }
@@ -191,7 +193,8 @@ void ReferenceOps::attention_backward(const AttentionBackward& args) {
   for_each_row(s.q, [&](const Row& row) {
     const auto [b, head, i] = row;
     const std::int64_t g = s.kv_head(head);
-    s.probabilities(row, lse(b, head, i), p);
+    s.put(row, p);
+    normalise(p, lse(b, head, i));
     for (std::int64_t j = 0; j < keys; ++j) {
       const double kept = p[j] > 0 ? s.kept(row, j) : 0;
       dp[j] =
