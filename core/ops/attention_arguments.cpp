@@ -21,8 +21,7 @@ std::string problem_with(const AttentionMask& mask) {
 
 Crossing crossing(PositionRange queries, PositionRange keys, std::int64_t chunk) {
   if (queries.size() <= 0 || keys.size() <= 0 || keys.begin > queries.begin) return {};
-  if (keys.begin == queries.begin) return {queries, keys};
-  if (chunk == 0) return {queries, keys};
+  if (keys.begin == queries.begin || chunk == 0) return {queries, keys};
   const std::int64_t first = queries.begin / chunk * chunk;  // of the first query's chunk
   if (keys.end <= first) return {};
   return {{queries.begin, std::min(queries.end, first + chunk)}, {std::max(keys.begin, first), keys.end}};

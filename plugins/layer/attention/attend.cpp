@@ -88,17 +88,17 @@ void AttentionLayer::attend_to(Run& run, Frame& frame, const Block& block, const
 
 /// A block's own keys first: each of its queries sees one of them, so that out and lse are written.
 void AttentionLayer::attend_to_own(Run& run, Frame& frame) const {
-  const auto [earlier, later] = context_.shares().blocks(run.shape, context_.shares().rank());
+  const auto [earlier, later] = context_.queries(run);
   for (const Block& block : {earlier, later})
     attend_to(run, frame, block, context_.own(run, frame, block), false);
   attend_to(run, frame, later, context_.own(run, frame, earlier), true);
 }
 
 void AttentionLayer::attend_to_round(Run& run, Frame& frame, int round) const {
-  const auto blocks = context_.shares().blocks(run.shape, context_.shares().rank());
-  context_.for_each_of(run, frame, round, ContextKeys::When::forward, [&](const KeyBlock& keys) {
-    for (const Block& block : blocks) attend_to(run, frame, block, keys, true);
-  });
+  context_.for_each_of(run, frame, round, ContextKeys::When::forward,
+                       [&](const KeyBlock& keys, const ContextKeys::Blocks& blocks) {
+                         for (const Block& block : blocks) attend_to(run, frame, block, keys, true);
+                       });
 }
 
 bool AttentionLayer::differentiate(Run& run, Frame& frame, const Block& block, const KeyBlock& keys,
@@ -119,24 +119,24 @@ bool AttentionLayer::differentiate(Run& run, Frame& frame, const Block& block, c
 }
 
 void AttentionLayer::differentiate_own(Run& run, Frame& frame) const {
-  for (const Block& block : context_.shares().blocks(run.shape, context_.shares().rank()))
+  for (const Block& block : context_.halves(run))
     differentiate(run, frame, block, context_.own(run, frame, block), {});
 }
 
 void AttentionLayer::differentiate_between(Run& run, Frame& frame) const {
-  const auto [earlier, later] = context_.shares().blocks(run.shape, context_.shares().rank());
+  const auto [earlier, later] = context_.halves(run);
   differentiate(run, frame, later, context_.own(run, frame, earlier), {true, true});
 }
 
 /// Of a rank's two blocks of queries the first that sees keys of a block sees all that came, and writes their
 /// gradients.
 void AttentionLayer::differentiate_round(Run& run, Frame& frame, int round) const {
-  const auto blocks = context_.shares().blocks(run.shape, context_.shares().rank());
-  context_.for_each_of(run, frame, round, ContextKeys::When::backward, [&](const KeyBlock& keys) {
-    bool is_written = false;
-    for (const Block& block : blocks)
-      if (differentiate(run, frame, block, keys, {true, is_written})) is_written = true;
-  });
+  context_.for_each_of(run, frame, round, ContextKeys::When::backward,
+                       [&](const KeyBlock& keys, const ContextKeys::Blocks& blocks) {
+                         bool is_written = false;
+                         for (const Block& block : blocks)
+                           if (differentiate(run, frame, block, keys, {true, is_written})) is_written = true;
+                       });
 }
 
 // Keys and values of a position are neighbours in a row of qkv and stay so in the cache. A chunked layer's

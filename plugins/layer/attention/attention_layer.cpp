@@ -44,7 +44,7 @@ AttentionLayer::AttentionLayer(const Host& host, const Config& config)
       output_(host.parameters->declare(ParameterSpec::whole(
           name_ + ".attention.wo.weight", {options_.dim, options_.heads * options_.head_dim},
           ParameterKind::attention, {.std = options_.out_std}, {{1, MeshAxis::tp}}))),
-      context_(host, options_.chunk, 2 * heads_.keys * heads_.dim),
+      context_(host, options_, 2 * heads_.keys * heads_.dim),
       in_(*this, around_.rows(), Segment::Directions::forward, &AttentionLayer::project_in),
       out_(*this, around_.rows(), Segment::Directions::backward, &AttentionLayer::attend_out_backward),
       segment_(*this, "attention",

@@ -38,8 +38,11 @@ void for_each_run(const KeyShares& shares, const BatchShape& shape, int owner, i
 
 }  // namespace
 
-ContextKeys::ContextKeys(const Host& host, std::int64_t chunk, std::int64_t width)
-    : shares_(host, chunk), width_(width), section_(shares_.in_ring() ? "attention" : "keys") {
+ContextKeys::ContextKeys(const Host& host, const Options& options, std::int64_t width)
+    : shares_(host, options.chunk),
+      has_dropout_(options.attention_dropout > 0),
+      width_(width),
+      section_(shares_.in_ring() ? "attention" : "keys") {
   add_exchanges();
 }
 
@@ -96,9 +99,9 @@ void ContextKeys::plan(const BatchShape& shape, StashPlan& plan, Own own) {
 std::int64_t ContextKeys::most_added(const BatchShape& shape) const {
   std::int64_t most = 0;
   for (int reader = 0; reader < shares_.ranks(); ++reader) {
-    const auto [earlier, later] = shares_.blocks(shape, reader);
+    const auto [earlier, later] = shares_.halves(shape, reader);
     for (int owner = 0; owner < shares_.ranks(); ++owner) {
-      for (const Block& keys : shares_.blocks(shape, owner)) {
+      for (const Block& keys : owner == reader ? Blocks{earlier, later} : shares_.blocks(shape, owner)) {
         const Crossing first = crossing(earlier.positions, keys.positions, shares_.chunk()),
                        second = crossing(later.positions, keys.positions, shares_.chunk());
         if (!first.empty()) most = std::max(most, second.keys.size());
@@ -116,6 +119,24 @@ const ContextKeys::Room& ContextKeys::room_of(const Exchange& exchange) const {
 const ContextKeys::Exchange& ContextKeys::arrival_of(int round, When when) const {
   const bool comes_again = when == When::backward && shares_.in_ring();
   return *(comes_again ? backward_ : forward_)[static_cast<std::size_t>(round - 1)];
+}
+
+bool ContextKeys::asks_for_order_alone(const Run& run) const {
+  return shares_.chunk() == 0 && !has_dropout_ && run.documents.empty();
+}
+
+ContextKeys::Blocks ContextKeys::queries(const Run& run) const {
+  const Blocks blocks = shares_.blocks(run.shape, shares_.rank());
+  return asks_for_order_alone(run) ? Blocks{joined(blocks), {}} : blocks;
+}
+
+/// Of an earlier rank both blocks see the first one of keys and none the second; of a later rank the later
+/// block sees both.
+ContextKeys::Blocks ContextKeys::queries_for(const Run& run, const KeyBlock& keys) const {
+  const Blocks blocks = shares_.blocks(run.shape, shares_.rank());
+  if (!asks_for_order_alone(run)) return blocks;
+  const bool come_earlier = keys.block.positions.begin < blocks[0].positions.begin;
+  return {come_earlier ? joined(blocks) : blocks[1], {}};
 }
 
 KeyBlock ContextKeys::own(const Run& run, const Frame& frame, const Block& block) const {
@@ -142,6 +163,7 @@ std::array<KeyBlock, 2> ContextKeys::blocks_of(const Run& run, const Frame& fram
     const Exchange& leaves = *backward_[static_cast<std::size_t>(round + 1)];
     gradients = gradients_in(frame[room_of(leaves).sent], leaves.traffic(run.shape).sent[at]);
   }
+  if (asks_for_order_alone(run)) return {KeyBlock{joined({first, second}), length, keys, gradients}, {}};
   return {KeyBlock{first, length, keys, gradients}, KeyBlock{second, length, keys, gradients}};
 }
 

@@ -10,6 +10,7 @@
 #include "caravan/layer.hpp"
 #include "caravan/tensor_rows.hpp"
 #include "plugins/layer/attention/key_shares.hpp"
+#include "plugins/layer/attention/options.hpp"
 
 namespace caravan::attention {
 
@@ -26,8 +27,8 @@ struct KeyBlock {
 /// here at a time and those of the next on their way; they come again for I.
 class ContextKeys {
  public:
-  /// `width` of a row, keys and values together; `chunk`: see KeyShares.
-  ContextKeys(const Host& host, std::int64_t chunk, std::int64_t width);
+  /// `width` of a row, keys and values together.
+  ContextKeys(const Host& host, const Options& options, std::int64_t width);
   ContextKeys(const ContextKeys&) = delete;  // its segments refer to it
 
   const KeyShares& shares() const noexcept { return shares_; }
@@ -47,16 +48,21 @@ class ContextKeys {
   Segment* exchange(int t) { return backward_[static_cast<std::size_t>(t - 1)].get(); }
   int exchanges() const { return static_cast<int>(backward_.size()); }
 
+  using Blocks = std::array<Block, 2>;
+  /// This rank's, as one where that serves: one call of an operator is faster than two.
+  Blocks queries(const Run& run) const;
+  Blocks halves(const Run& run) const { return shares_.halves(run.shape, shares_.rank()); }
   /// This rank's own.
   KeyBlock own(const Run& run, const Frame& frame, const Block& block) const;
   enum class When { forward, backward };
-  /// Calls visit(block) for the keys of each block that a round brought, in backward with their gradients.
+  /// Calls visit(keys, blocks of queries that may see them) for each block that a round brought, in backward
+  /// with gradients of the keys.
   template <class Visit>
   void for_each_of(const Run& run, const Frame& frame, int round, When when, const Visit& visit) const {
     for (int owner = 0; owner < shares_.ranks(); ++owner) {
       if (!shares_.comes(owner, shares_.rank(), round)) continue;
       for (const KeyBlock& block : blocks_of(run, frame, owner, round, when))
-        if (block.block.size() > 0) visit(block);
+        if (block.block.size() > 0) visit(block, queries_for(run, block));
     }
   }
   /// Memory for the gradients of some keys of a block before they are added to it, [B·keys, W].
@@ -68,6 +74,10 @@ class ContextKeys {
   void finish_gradients(Run& run, const Frame& frame) const;
 
  private:
+  /// Whether a mask asks only which tokens come earlier.
+  bool asks_for_order_alone(const Run& run) const;
+  Blocks queries_for(const Run& run, const KeyBlock& keys) const;
+
   using Rounds = KeyShares::Rounds;
   class Exchange final : public Segment {
    public:
@@ -115,6 +125,7 @@ class ContextKeys {
   std::int64_t most_added(const BatchShape& shape) const;
 
   KeyShares shares_;
+  bool has_dropout_;
   std::int64_t width_;
   std::string section_;
   Exchanges forward_, backward_;

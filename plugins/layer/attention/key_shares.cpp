@@ -30,6 +30,12 @@ std::vector<std::int64_t> counts_of(const std::vector<Parcel>& parcels) {
 
 }  // namespace
 
+Block joined(const std::array<Block, 2>& blocks) {
+  const Block& first = blocks[0].size() > 0 ? blocks[0] : blocks[1];
+  const std::int64_t begin = first.positions.begin;
+  return {{begin, begin + blocks[0].size() + blocks[1].size()}, first.row};
+}
+
 KeyShares::KeyShares(const Host& host, std::int64_t chunk)
     : rows_(host), chunk_(chunk), in_ring_(rows_.travel() && host.mesh->layout().degrees().cp_ring) {}
 
@@ -50,6 +56,14 @@ std::array<Block, 2> KeyShares::blocks(const BatchShape& shape, int rank) const 
   if (!has_ranks()) return {Block{{0, shape.length}}, Block{}};
   const TokenMap map = rows_.map(shape, rank);
   return {Block{map.first}, Block{map.second, map.first.size()}};
+}
+
+std::array<Block, 2> KeyShares::halves(const BatchShape& shape, int rank) const {
+  const auto [first, second] = blocks(shape, rank);
+  if (!has_ranks() || chunk_ != 0 || second.size() > 0) return {first, second};
+  const std::int64_t middle = first.positions.begin + first.size() / 2;
+  return {Block{{first.positions.begin, middle}, first.row},
+          Block{{middle, first.positions.end}, first.row + first.size() / 2}};
 }
 
 std::array<Block, 2> KeyShares::seen(const BatchShape& shape, int owner, int reader) const {

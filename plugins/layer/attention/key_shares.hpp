@@ -21,6 +21,10 @@ struct Block {
   }
 };
 
+/// Both as one whose tokens are counted on from the first: which of them come earlier stays, how far apart
+/// they are is lost.
+Block joined(const std::array<Block, 2>& blocks);
+
 /// Rows, of all sequences, that go to or come from one rank in an exchange: keys, and behind them gradients.
 struct Parcel {
   std::int64_t first = 0;  ///< row of the memory of all parcels
@@ -55,6 +59,9 @@ class KeyShares {
   bool travel(const BatchShape& shape) const;
   /// What a rank has of each sequence, ascending; the second may be empty.
   std::array<Block, 2> blocks(const BatchShape& shape, int rank) const;
+  /// Two, whose gradients can be made one after the other: of the last rank, whose tokens are neighbours, the
+  /// halves.
+  std::array<Block, 2> halves(const BatchShape& shape, int rank) const;
   /// Of each block of `owner` what `reader` sees, in rows of a parcel, where a sequence has its tokens of
   /// both together.
   std::array<Block, 2> seen(const BatchShape& shape, int owner, int reader) const;
