@@ -4,16 +4,27 @@
 
 #include "jobs/bench/device_limits.hpp"
 #include "jobs/bench/rank_devices.hpp"
+#include "jobs/bench/trace.hpp"
 
 namespace caravan::jobs {
 namespace {
 
-Profile profile_steps(SyntheticTraining& training, int steps) {
-  if (steps == 0) return {};
+/// What would fail after the steps fails before anything is timed.
+void prepare_profile(const StepBenchmark& benchmark, Device& device) {
+  if (!benchmark.trace.empty()) prepare_traces(benchmark.trace);
+  if (benchmark.profiled == 0) return;
+  device.start_recording();  // refused by a device that keeps no record
+  device.stop_recording();
+}
+
+Profile profile_steps(const StepBenchmark& benchmark, SyntheticTraining& training, int rank) {
+  if (benchmark.profiled == 0) return {};
   Device& device = training.setup().device();
   device.start_recording();
-  training.run(steps);
-  return summarise(device.stop_recording());
+  training.run(benchmark.profiled);
+  const std::vector<DeviceActivity> activities = device.stop_recording();
+  if (!benchmark.trace.empty()) write_trace(benchmark.trace, rank, activities);
+  return summarise(activities);
 }
 
 }  // namespace
@@ -21,10 +32,7 @@ Profile profile_steps(SyntheticTraining& training, int steps) {
 StepTiming time_steps(const StepBenchmark& benchmark, Communicator& world) {
   SyntheticTraining training(resolve_job(job_tree(benchmark.job)), world);
   TrainSetup& setup = training.setup();
-  if (benchmark.profiled > 0) {  // a device that keeps no record refuses before anything is timed
-    setup.device().start_recording();
-    setup.device().stop_recording();
-  }
+  prepare_profile(benchmark, setup.device());
   std::vector<double> seconds;
   for (int index = 0; index < benchmark.warmup + benchmark.repeats; ++index) {
     const double elapsed = training.step();
@@ -34,7 +42,7 @@ StepTiming time_steps(const StepBenchmark& benchmark, Communicator& world) {
   training.run(0);
   const std::string device = setup.device().description();
   const RankDevices devices = measure_rank_devices(setup.device(), world);
-  const Profile profile = profile_steps(training, benchmark.profiled);
+  const Profile profile = profile_steps(benchmark, training, world.rank());
   return {
       .device = device,
       .precision = std::string(name_of(setup.compute())),

@@ -14,7 +14,8 @@ namespace caravan::jobs {
 struct StepBenchmark {
   SyntheticJob job;
   int warmup = 2, repeats = 7;
-  int profiled = 0;  ///< steps after the timed ones whose every kernel is recorded
+  int profiled = 0;   ///< steps after the timed ones whose every kernel is recorded
+  std::string trace;  ///< folder for what was recorded on each rank; empty: none
 };
 
 struct StepTiming {

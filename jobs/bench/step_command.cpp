@@ -138,6 +138,10 @@ std::function<int()> declare_bench_step(CLI::App& app) {
   add_integer(app, "--repeats", options->benchmark.repeats, "[1, 10000]", "Steps that are timed");
   add_integer(app, "--profile", options->benchmark.profiled, "[0, 1000]",
               "Then record every kernel of this many steps: time of each, and how long the GPU idles");
+  app.add_option("--trace", options->benchmark.trace,
+                 "Write what --profile records to FOLDER/rank-0.json, …, which ui.perfetto.dev draws")
+      ->type_name("FOLDER")
+      ->needs("--profile");
   app.add_flag("--json", options->json, "One JSON object");
   app.footer("Use all cores: mpirun -n 2 caravan bench step");
   return [options] { return with_world([&](Communicator& world) { return run(*options, world); }); };

@@ -2,6 +2,10 @@
 
 #include <gmock/gmock.h>
 
+#include <nlohmann/json.hpp>
+
+#include "jobs/bench/trace.hpp"
+
 namespace caravan::jobs {
 namespace {
 
@@ -72,6 +76,34 @@ TEST(Profile, says_what_each_of_several_ranks_did) {
   EXPECT_EQ(as_text({one.front(), {}}, 2),
             "rank 0: 0.030 ms/step of computation, 0.015 of exchanges alone, 0.005 idle\n"
             "rank 1: 0.000 ms/step of computation, 0.000 of exchanges alone, 0.000 idle\n");
+}
+
+TEST(Trace, shows_each_activity_and_the_parts_of_exchanges_that_nothing_hides) {
+  // The exchange, 20–100, is alone at 20–30, 50–60 and 90–100.
+  const auto trace = nlohmann::json::parse(as_trace(
+      {{"a", 10, 20}, {"send", 20, 100, true}, {"b", 30, 50}, {"c", 60, 90}, {"d", 70, 80}, {"e", 100, 200}},
+      3));
+  std::vector<std::pair<double, double>> alone;
+  int drawn = 0;
+  for (const auto& event : trace["traceEvents"]) {
+    if (event["ph"] != "X") continue;
+    EXPECT_EQ(event["pid"], 3);
+    if (event["tid"] == 2)
+      alone.emplace_back(event["ts"], event["dur"]);
+    else
+      ++drawn;
+  }
+  EXPECT_EQ(drawn, 6);
+  const std::vector<std::pair<double, double>> expected{{0.010, 0.010}, {0.040, 0.010}, {0.080, 0.010}};
+  ASSERT_EQ(alone.size(), expected.size());
+  for (std::size_t at = 0; at < alone.size(); ++at) {
+    EXPECT_NEAR(alone[at].first, expected[at].first, 1e-9);
+    EXPECT_NEAR(alone[at].second, expected[at].second, 1e-9);
+  }
+}
+
+TEST(Trace, of_nothing_has_no_activities) {
+  EXPECT_EQ(nlohmann::json::parse(as_trace({}, 0))["traceEvents"].size(), 3u);
 }
 
 }  // namespace
