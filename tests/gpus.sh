@@ -25,6 +25,7 @@ mini8 replicated|2|-|mini8 alone:0.90|--preset bench-mini8 --batch 4 --sequence 
 mini8 tensor|2|80000|-|--preset bench-mini8 --batch 4 --sequence 4096 --parallel tensor=2
 mini8 tensor, async|2|88000|-|--preset bench-mini8 --batch 4 --sequence 4096 --parallel tensor=2 async_tensor=true
 mini8 context|2|70000|-|--preset bench-mini8 --batch 1 --sequence 32768 positions=32768 --parallel context=2
+mini8 context, experts|2|70000|-|--preset bench-mini8 --batch 1 --sequence 32768 positions=32768 --parallel context=2 expert=2
 scratch alone|1|-|-|--preset bench-scratch --batch 16 --sequence 1024
 scratch replicated|2|-|scratch alone:0.75|--preset bench-scratch --batch 16 --sequence 1024
 scout2 2 x 8192|2|50000|-|--preset bench-scout2 --batch 2 --sequence 8192 --parallel data_shard=2 expert=2

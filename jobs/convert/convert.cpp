@@ -64,9 +64,13 @@ std::string description(const Conversion& conversion, const ConvertOptions& opti
 
 }  // namespace
 
-void convert(const ConvertOptions& asked, Communicator& world) {
-  check_destination(asked);
+void convert(const ConvertOptions& options, Communicator& world) {
+  check_destination(options);
   world.barrier();  // what one rank makes, another could take for what stood there
+  write_converted(options, world);
+}
+
+void write_converted(const ConvertOptions& asked, Communicator& world) {
   ConvertOptions options = asked;
   options.source = agreed_source(asked.source, world);
   const ModelToConvert model = open_to_convert(options);

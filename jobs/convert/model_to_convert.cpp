@@ -171,10 +171,7 @@ ModelToConvert open_to_convert(const ConvertOptions& options) {
 }
 
 std::int64_t width_of(const ModelToConvert& model, std::string_view ending, int axis) {
-  const auto& weights = model.selection.weights;
-  const auto found = std::find_if(weights.begin(), weights.end(),
-                                  [&](const io::NamedShape& each) { return each.name.ends_with(ending); });
-  return found == weights.end() ? 0 : found->shape[axis];
+  return width_of(model.selection.weights, ending, axis);
 }
 
 }  // namespace caravan::jobs

@@ -61,7 +61,7 @@ Job::Checkpoint read_checkpoint(const Config& node) {
           .async = node.get_bool("async"),
           .create_seed = node.get_bool("create_seed"),
           .exclude_from_loading = strings_or_none(node, "exclude_from_loading"),
-          .export_weights = node.get_string("export"),
+          .exported = read_export(node.at("export")),
           .one_file = node.get_string("files") == "one",
           .allow_changes = strings_or_none(node, "allow_changes")};
 }

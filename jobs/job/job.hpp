@@ -9,6 +9,7 @@
 #include "core/plan/lower.hpp"
 #include "core/plan/split.hpp"
 #include "core/run/lr_schedule.hpp"
+#include "jobs/job/export_rule.hpp"
 #include "jobs/job/recompute_rule.hpp"
 
 namespace caravan::jobs {
@@ -50,7 +51,7 @@ struct Job {
     std::string initial_load;
     bool resume, stop_on_failure, async, create_seed;
     std::vector<std::string> exclude_from_loading;  ///< globs over names in checkpoints
-    std::string export_weights;                     ///< none, fp32 or bf16
+    ExportRule exported;
     bool one_file;
     std::vector<std::string> allow_changes;  ///< globs over keys of the resolved job
   } checkpoint{};

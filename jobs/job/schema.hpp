@@ -54,6 +54,13 @@ inline constexpr caravan_param kTrainParams[] = {
      "Steps between step lines; the first and last are always printed."},
 };
 
+/// Of a map in checkpoint.export.
+inline constexpr caravan_param kExportParams[] = {
+    {"format", "hf|meta|safetensors", "hf", "", "",
+     "A Hugging Face folder, one of Meta's, or a file with torchtitan's names; to be given."},
+    {"dtype", "fp32|bf16|fp16", "bf16", "", "", "Of the weights."},
+};
+
 /// Of a map in train.recompute: one of them.
 inline constexpr caravan_param kRecomputeParams[] = {
     {"every", "int", "null", "layers", ">= 1", "Keep the input of every so many layers alone."},
@@ -94,8 +101,10 @@ inline constexpr caravan_param kCheckpointParams[] = {
     {"exclude_from_loading", "string list", "null", "", "",
      "Globs over names in checkpoints, e.g. [/optimizer/*, /state/next_sample]: what starts anew when "
      "resuming."},
-    {"export", "none|fp32|bf16", "none", "", "",
-     "After the last step also write the weights alone, in this type, under <output>/export."},
+    {"export", "none|fp32|bf16 or map", "none", "", "",
+     "After the last step also write the weights alone under <output>/export: a checkpoint, in this type. "
+     "Or, "
+     "as caravan convert makes it of the last checkpoint, {format: hf}."},
     {"initial_load", "path", "null", "", "",
      "Weights to start from: a safetensors file, a Hugging Face folder, a checkpoint."},
     {"resume", "bool", "true", "", "", "Continue from the newest complete checkpoint of `output`."},

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "caravan/check.hpp"
+#include "jobs/convert/expressible.hpp"
 #include "jobs/identity/agree.hpp"
 #include "jobs/identity/job_changes.hpp"
 #include "jobs/job/place.hpp"
@@ -36,6 +37,9 @@ void check_contradictions(const Job& job) {
   CARAVAN_CHECK(
       job.checkpoint.enabled || !job.checkpoint.create_seed, ConfigError,
       "checkpoint.create_seed with checkpoint.enabled=false (a seed is a checkpoint). Leave one out?");
+  CARAVAN_CHECK(job.checkpoint.enabled || !job.checkpoint.exported.is_converted(), ConfigError,
+                "checkpoint.export with a format and checkpoint.enabled=false (it is made of the last "
+                "checkpoint). checkpoint.export=fp32?");
   CARAVAN_CHECK(
       job.metrics.timeline_step <= job.train.steps, ConfigError,
       fmt::format("metrics.timeline_step={} with train.steps={} (it is never reached). An earlier step?",
@@ -96,6 +100,7 @@ TrainSetup::TrainSetup(Job job, Communicator& world, const MakeDevice& device, R
   check_experts();
   check_optimizer();
   check_shards();
+  check_export();
   resolve_batch(job_.resolved, share_.global_batch);
   if (ranks == Ranks::running) agree_on_plugins(*registry_, world);
   choose_recomputation(ranks);
@@ -138,6 +143,15 @@ void TrainSetup::check_experts() {
                 fmt::format("parallel.expert={} with a model without experts (there is nothing that it would "
                             "divide). parallel.expert=1?",
                             ranks));
+}
+
+void TrainSetup::check_export() {
+  const ExportRule& rule = job_.checkpoint.exported;
+  if (!rule.is_converted()) return;
+  at_place(place_of(job_.resolved, {"checkpoint", "export"}), [&] {
+    const ParamSchema keys = schema_of(*registry_, "model", job_.model_plugin);
+    check_expressible(rule, with_defaults(job_.model, keys), whole_model_.parameters());
+  });
 }
 
 /// A rank keeps a stretch of each parameter, or a slice.

@@ -106,6 +106,7 @@ class TrainSetup {
   void check_experts();
   void check_optimizer();
   void check_shards();
+  void check_export();
   StageChoice stages_on(int rank) const;
   ComputeOn on_device() const { return {device_.get(), compute_, mesh_.get()}; }
   ComputeOn in_shards(Device& device, Mesh& mesh) const {

@@ -33,7 +33,7 @@ CheckpointTarget export_of(const Job& job, const MeshLayout& layout) {
   CheckpointTarget target = target_of(job, layout);
   target.folder = job.output + "/export";
   target.content = CheckpointContent::weights;
-  target.weights = job.checkpoint.export_weights == "bf16" ? DType::bf16 : DType::f32;
+  target.weights = job.checkpoint.exported.dtype;
   target.writing = CheckpointTarget::Writing::at_once;
   return target;
 }

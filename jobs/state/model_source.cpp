@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "caravan/check.hpp"
 #include "caravan/log.hpp"
 #include "io/checkpoint/reader.hpp"
@@ -79,6 +81,12 @@ std::vector<io::NamedShape> shapes_of(const ParameterStore& parameters) {
     }
   }
   return shapes;
+}
+
+std::int64_t width_of(const std::vector<io::NamedShape>& weights, std::string_view ending, int axis) {
+  const auto found = std::find_if(weights.begin(), weights.end(),
+                                  [&](const io::NamedShape& each) { return each.name.ends_with(ending); });
+  return found == weights.end() ? 0 : found->shape[axis];
 }
 
 void check_weights_from(const std::string& path, const ParameterStore& whole_model) {

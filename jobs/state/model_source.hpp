@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "caravan/config.hpp"
@@ -29,6 +30,8 @@ ModelSource open_model(const std::string& path);
 
 /// The names and shapes that files have for the weights of a store, in its order.
 std::vector<io::NamedShape> shapes_of(const ParameterStore& parameters);
+/// Of the first weight whose name ends so, axis `axis`; 0 where there is none.
+std::int64_t width_of(const std::vector<io::NamedShape>& weights, std::string_view ending, int axis);
 
 /// The tokenizer at `given`, or, when that is empty, the model's own; null when it has none. IoError, naming
 /// both digests, when the model was trained with another one.

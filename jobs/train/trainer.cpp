@@ -15,6 +15,7 @@
 #include "jobs/identity/same_run.hpp"
 #include "jobs/setup/gather.hpp"
 #include "jobs/state/model_source.hpp"
+#include "jobs/train/export.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -163,9 +164,8 @@ ExitCode Trainer::run() {
 /// A run that was asked to leave after its last step has no export yet.
 ExitCode Trainer::finish_former() {
   const std::int64_t last = setup_.job().train.steps;
-  const std::string folder = export_of(setup_.job(), setup_.layout()).folder;
   const bool is_exported =
-      is_true_anywhere(world_, std::filesystem::exists(folder + "/" + io::step_folder(progress_.step)));
+      is_true_anywhere(world_, std::filesystem::exists(export_path(setup_.job(), progress_.step)));
   if (exports() && progress_.step == last && !is_exported) {
     log_info(fmt::format("step {} of {} is done: only the export is left", progress_.step, last));
     export_weights();
@@ -188,6 +188,8 @@ ExitCode Trainer::save_seed() {
 
 void Trainer::export_weights() {
   whereabouts_.enter("exporting the weights");
+  if (setup_.job().checkpoint.exported.is_converted())
+    return convert_export(setup_.job(), progress_.step, world_);
   CheckpointSaver writer(setup_.state(), world_, lock_.get(),
                          with_identity(export_of(setup_.job(), setup_.layout())));
   writer.begin(progress_, CheckpointSaver::OnFailure::stop);

@@ -58,7 +58,7 @@ class Trainer {
   void save_when_due();
   void train();
   ExitCode save_seed();
-  bool exports() const { return setup_.job().checkpoint.export_weights != "none"; }
+  bool exports() const { return setup_.job().checkpoint.exported.is_wanted(); }
   void export_weights();
   ExitCode finish_former();
   ExitCode leave() const;

@@ -105,6 +105,8 @@ TEST_F(DryRun, RefusesKeysThatContradictEachOther) {
         {{"metrics.timeline_step=7"}, "it is never reached"},
         {{"model.chunk_layers=[0]"}, "chunk_layers has no effect (chunk_size is 0)"},
         {{"model.limited_groups=1"}, "limited_groups has no effect (groups is 0)"},
+        {{"model.experts=0", "model.capacity_factor=2"}, "capacity_factor has no effect (no layer has"},
+        {{"model.experts=0", "model.balance_loss=0.1"}, "balance_loss has no effect (no layer has"},
         {{"model.nope_interval=2", "model.nope_offset=2"}, "nope_offset=2 has no effect"}}) {
     const Outcome outcome = dry_run(overrides);
     EXPECT_TRUE(ended_with(outcome, 2)) << message;

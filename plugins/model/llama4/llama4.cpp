@@ -125,6 +125,16 @@ class Llama4 final : public Model {
     const std::int64_t offset = config_.get_int("nope_offset"), interval = config_.get_int("nope_interval");
     if (interval > 0 && offset >= interval)
       refuse("nope_offset=" + text(offset), "no layer has it modulo nope_interval=" + text(interval));
+    check_idle_keys_of_experts(refuse);
+  }
+  template <class Refuse>
+  void check_idle_keys_of_experts(const Refuse& refuse) const {
+    if (count_moe() > 0) return;
+    const auto why = "no layer has experts";
+    if (config_.get_int("groups") > 0) refuse("groups", why);
+    if (config_.get_bool("noisy")) refuse("noisy", why);
+    if (config_.get_float("balance_loss") > 0) refuse("balance_loss", why);
+    if (!config_.find("capacity_factor").is_null()) refuse("capacity_factor", why);
   }
 
   std::int64_t count_moe() const {
