@@ -16,6 +16,7 @@
 #include "jobs/generate/decoder.hpp"
 #include "jobs/generate/prompt.hpp"
 #include "jobs/generate/sampler.hpp"
+#include "jobs/model_options.hpp"
 #include "jobs/rank_degrees.hpp"
 #include "jobs/setup/machine.hpp"
 #include "jobs/setup/with_world.hpp"
@@ -211,11 +212,8 @@ void declare_decoding(CLI::App& app, Options& options) {
       "!--no-bos", options.bos,
       "The prompt alone: without BOS and whatever else the tokenizer's post-processor puts around a text");
   app.add_flag("--ignore-eos", options.ignore_eos, "Go on after an end-of-text token");
-  app.add_option("--device", options.device, "auto, cuda, host or reference")->capture_default_str();
-  app.add_option("--precision", options.precision,
-                 "What activations and weights are computed in: auto (what the device prefers), fp32 or bf16")
-      ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
-      ->capture_default_str();
+  declare_device(app, "--device", options.device);
+  declare_precision(app, "--precision", options.precision);
 }
 
 std::function<int()> declare(CLI::App& app) {

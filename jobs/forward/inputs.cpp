@@ -5,11 +5,11 @@
 
 #include <algorithm>
 #include <array>
+#include <tuple>
 
 #include "caravan/check.hpp"
 #include "caravan/log.hpp"
 #include "caravan/ops.hpp"
-#include "io/safetensors/reader.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -149,6 +149,25 @@ class Inputs {
 
 Sequences read_sequences(const std::string& path, std::int64_t vocab) {
   return Inputs(path, vocab).read();
+}
+
+void check_same_inputs(const io::SafetensorsFile& a, const io::SafetensorsFile& b) {
+  for (const std::string_view name : kInputs) {
+    if (!a.has(name) && !b.has(name)) continue;
+    const auto& [with, without] = a.has(name) ? std::tie(a, b) : std::tie(b, a);
+    CARAVAN_CHECK(without.has(name), IoError,
+                  fmt::format("{} has {} and {} has none (their answers differ). Which inputs belong to it?",
+                              with.path(), name, without.path()));
+    CARAVAN_CHECK(
+        a.info(name).extents == b.info(name).extents, IoError,
+        fmt::format("{} of {} is [{}], of {} [{}]. Which inputs belong to it?", name, a.path(),
+                    fmt::join(a.info(name).extents, ", "), b.path(), fmt::join(b.info(name).extents, ", ")));
+    const std::vector<std::int64_t> of_a = a.read_as_i64(name), of_b = b.read_as_i64(name);
+    const auto [in_a, in_b] = std::mismatch(of_a.begin(), of_a.end(), of_b.begin());
+    CARAVAN_CHECK(in_a == of_a.end(), IoError,
+                  fmt::format("{} of {} has {} at element {}, of {} {}. Which inputs belong to it?", name,
+                              a.path(), *in_a, in_a - of_a.begin(), b.path(), *in_b));
+  }
 }
 
 }  // namespace caravan::jobs

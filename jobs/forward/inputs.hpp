@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "io/safetensors/reader.hpp"
+
 namespace caravan::jobs {
 
 /// Sequences of equal length. labels[b, t] is what should follow token t, kIgnoredLabel where nothing counts.
@@ -29,5 +31,8 @@ struct Sequences {
 /// labels that a masked token would have to predict, and unknown tensors; what forward itself writes is
 /// passed over.
 Sequences read_sequences(const std::string& path, std::int64_t vocab);
+
+/// IoError unless two files have the same of what read_sequences reads: the same tensors, shapes and values.
+void check_same_inputs(const io::SafetensorsFile& a, const io::SafetensorsFile& b);
 
 }  // namespace caravan::jobs

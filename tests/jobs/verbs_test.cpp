@@ -52,6 +52,7 @@ TEST_F(Verbs, WrongUseIsTwoOnStandardError) {
       {{"submit", "job.yaml"}, "--site is required"},
       {{"forward"}, "--model is required"},
       {{"generate"}, "--model is required"},
+      {{"compare", "x", "y"}, "--inputs is required"},
       {{"generate", "--model", "x", "--temperature", "-1"}, "--temperature"},
       {{"inspect"}, "path is required"},
       {{"tokenizer"}, "subcommand is required"},
