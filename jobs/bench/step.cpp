@@ -20,7 +20,6 @@ void prepare_profile(const StepBenchmark& benchmark, Device& device) {
 Profile profile_steps(const StepBenchmark& benchmark, SyntheticTraining& training, int rank) {
   if (benchmark.profiled == 0) return {};
   Device& device = training.setup().device();
-  training.post();  // under way when recording starts, whose first launches are slow and would show as gaps
   device.start_recording();
   training.run(benchmark.profiled);
   const std::vector<DeviceActivity> activities = device.stop_recording();

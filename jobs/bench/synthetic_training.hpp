@@ -32,8 +32,6 @@ class SyntheticTraining {
   /// [collective] One more step; seconds of the slowest rank since the last call. A GPU is given the step
   /// after before this one is read, as in training.
   double step();
-  /// [collective] Posts a step and does not wait for it. At most as many as may be under way at once.
-  void post();
   /// [collective] So many steps from the first to the end of the last.
   void run(int steps);
   /// Of the last step() that was read.
@@ -42,6 +40,8 @@ class SyntheticTraining {
   Executor& executor() noexcept { return steps_.step().executor(); }
 
  private:
+  void post();
+
   Communicator& world_;
   TrainSetup setup_;
   Made<DataSource> data_;
