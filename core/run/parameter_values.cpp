@@ -33,6 +33,12 @@ void ParameterStore::set(const TensorView& tensor, const Fill& fill) {
   device_->copy_from_host(Lane::compute, tensor.data, room.data(), tensor.bytes());
 }
 
+void ParameterStore::set_weight(const Fragment& fragment, const Fill& fill, std::span<std::byte> room) {
+  CARAVAN_EXPECT(fragment.master.empty() && room.size() >= fragment.weight.bytes());
+  fill(TensorView(room.data(), compute_, {fragment.count()}));
+  device_->copy_from_host(Lane::compute, fragment.weight.data, room.data(), fragment.weight.bytes());
+}
+
 void ParameterStore::set(const Fragment& fragment, const Fill& fill) {
   if (compute_ == DType::f32) return set(fragment.master, fill);
   CARAVAN_EXPECT(compute_ == DType::bf16);

@@ -97,7 +97,8 @@ class Comparing {
     result_.divergence += divergence(a, b);
     const auto top_a = std::max_element(a.begin(), a.end()) - a.begin(),
                top_b = std::max_element(b.begin(), b.end()) - b.begin();
-    result_.same_top += top_a == top_b ? 1 : 0;
+    const bool have_top = count_not_finite(a) + count_not_finite(b) == 0;
+    result_.same_top += have_top && top_a == top_b ? 1 : 0;
   }
 
   void compare_routing() {

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <map>
+#include <utility>
 
 #include "caravan/check.hpp"
 #include "caravan/log.hpp"
@@ -70,11 +71,12 @@ void convert(const ConvertOptions& options, Communicator& world) {
   write_converted(options, world);
 }
 
-void write_converted(const ConvertOptions& asked, Communicator& world) {
+void write_converted(const ConvertOptions& asked, Communicator& world, std::function<void()> report) {
   ConvertOptions options = asked;
   options.source = agreed_source(asked.source, world);
   const ModelToConvert model = open_to_convert(options);
-  const Conversion conversion = plan_conversion(model, options);
+  Conversion conversion = plan_conversion(model, options);
+  conversion.report = std::move(report);
   for (const std::string& note : conversion.notes) log_warning(note);
   if (!options.is_dry_run) write_conversion(conversion, *model.source.weights, options.destination, world);
   if (world.rank() == 0)

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <numeric>
+#include <utility>
 
 namespace caravan::jobs {
 namespace {
@@ -12,12 +13,15 @@ constexpr double kGiga = 1e9;
 
 }  // namespace
 
-ConvertProgress::ConvertProgress(std::span<const std::uint64_t> bytes, const Communicator& world)
-    : is_shown_(world.rank() == 0),
+ConvertProgress::ConvertProgress(std::span<const std::uint64_t> bytes, const Communicator& world,
+                                 std::function<void()> report)
+    : report_(std::move(report)),
+      is_shown_(world.rank() == 0),
       ranks_(world.size()),
       all_(std::accumulate(bytes.begin(), bytes.end(), std::uint64_t{0})) {}
 
 void ConvertProgress::add(std::uint64_t bytes) {
+  report_();
   done_ += bytes;
   const auto now = Clock::now();
   if (!is_shown_ || now - shown_ < kPause) return;

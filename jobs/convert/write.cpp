@@ -83,7 +83,7 @@ void write_files(const Conversion& conversion, const io::WeightSource& source, c
   const auto [begin, end] = io::share_of_list(bytes, world.rank(), world.size());
   const auto mine = std::span<const io::FlatBlock>(blocks).subspan(begin, end - begin);
   const auto share = std::span<const std::uint64_t>(bytes).subspan(begin, end - begin);
-  ConvertProgress progress(share, world);
+  ConvertProgress progress(share, world, conversion.report);
   std::vector<std::uint32_t> crcs;
   const auto see = [&](const io::FlatBlock&, std::span<const std::byte> written) {
     progress.add(written.size());
@@ -116,12 +116,13 @@ CheckpointBlocks blocks_of(const std::vector<io::MadeTensor>& tensors) {
 /// The pieces [begin, end) of the file that rank 0 prepared.
 io::FileRecord fill_share(const CheckpointBlocks& blocks, io::ShareOfList share,
                           const io::WeightSource& source, const std::string& folder,
-                          const io::FileRecord& prepared, Communicator& world) {
+                          const io::FileRecord& prepared, const std::function<void()>& report,
+                          Communicator& world) {
   const auto bytes = std::span(blocks.bytes).subspan(share.begin, share.end - share.begin);
   const std::vector<io::Piece> pieces(blocks.pieces.begin() + static_cast<std::ptrdiff_t>(share.begin),
                                       blocks.pieces.begin() + static_cast<std::ptrdiff_t>(share.end));
   const io::HugePages memory(bytes.empty() ? 1 : *std::max_element(bytes.begin(), bytes.end()));
-  ConvertProgress progress(bytes, world);
+  ConvertProgress progress(bytes, world, report);
   return io::fill_file(folder, prepared, pieces, [&](std::size_t index) {
     const TensorView view(memory.bytes().data(), pieces[index].tensor.dtype, pieces[index].shape());
     io::make_block(source, *blocks.tensors[share.begin + index], pieces[index].box, view);
@@ -143,7 +144,8 @@ std::optional<io::FileRecord> write_checkpoint(const Conversion& conversion, con
   const io::FileRecord file = broadcast_record(world, std::move(prepared));
   const CheckpointBlocks blocks = blocks_of(conversion.checkpoint);
   const io::ShareOfList share = io::share_of_list(blocks.bytes, world.rank(), world.size());
-  const auto parts = gather_records(world, fill_share(blocks, share, source, folder, file, world));
+  const auto parts =
+      gather_records(world, fill_share(blocks, share, source, folder, file, conversion.report, world));
   if (world.rank() != 0) return std::nullopt;
   return io::join(file, parts);
 }

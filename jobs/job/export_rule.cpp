@@ -27,8 +27,9 @@ ExportRule read_export(const Config& node) {
   }
   static const std::map<std::string, Format> kFormats{
       {"hf", Format::hf}, {"meta", Format::meta}, {"safetensors", Format::safetensors}};
-  CARAVAN_CHECK(node.has("format"), ConfigError,
-                node.where() + ": checkpoint.export has no format. checkpoint.export={format: hf}?");
+  for (const char* key : {"format", "dtype"})
+    CARAVAN_CHECK(node.has(key), ConfigError,
+                  node.where() + ": checkpoint.export has no " + key + ". {format: hf, dtype: bf16}?");
   const Config given = validate(node, kExportParams, "checkpoint.export");
   return {kFormats.at(given.get_string("format")), type_of(given.get_string("dtype"))};
 }

@@ -58,7 +58,7 @@ inline constexpr caravan_param kTrainParams[] = {
 inline constexpr caravan_param kExportParams[] = {
     {"format", "hf|meta|safetensors", "hf", "", "",
      "A Hugging Face folder, one of Meta's, or a file with torchtitan's names; to be given."},
-    {"dtype", "fp32|bf16|fp16", "bf16", "", "", "Of the weights."},
+    {"dtype", "fp32|bf16|fp16", "bf16", "", "", "Of the weights; to be given."},
 };
 
 /// Of a map in train.recompute: one of them.
@@ -104,7 +104,7 @@ inline constexpr caravan_param kCheckpointParams[] = {
     {"export", "none|fp32|bf16 or map", "none", "", "",
      "After the last step also write the weights alone under <output>/export: a checkpoint, in this type. "
      "Or, "
-     "as caravan convert makes it of the last checkpoint, {format: hf}."},
+     "as caravan convert makes it of the last checkpoint, {format: hf, dtype: bf16}."},
     {"initial_load", "path", "null", "", "",
      "Weights to start from: a safetensors file, a Hugging Face folder, a checkpoint."},
     {"resume", "bool", "true", "", "", "Continue from the newest complete checkpoint of `output`."},

@@ -16,6 +16,7 @@
 #include "jobs/identity/model_tokenizer.hpp"
 #include "jobs/job/job.hpp"
 #include "jobs/state/train_state.hpp"
+#include "jobs/state/weight_loader.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -62,9 +63,12 @@ ModelTokenizer own_tokenizer(const ModelSource& source) {
 }
 
 void read_all(const io::WeightSource& weights, ParameterStore& parameters, Whereabouts* whereabouts) {
+  WeightLoader loader(parameters);
   for (const Fragment& fragment : parameters.fragments()) {
     enter(whereabouts, "reading weights");
-    parameters.set(fragment, [&](const TensorView& values) {
+    std::vector<DType> stored;
+    for (const auto& part : fragment.parameter->spec().parts) stored.push_back(weights.dtype(part.name));
+    loader.load(fragment, stored, [&](const TensorView& values) {
       for (const PartOfFragment& each : parts_of(fragment, values))
         weights.read_block(fragment.parameter->spec().parts[each.part].name, each.box.origin, each.view);
     });

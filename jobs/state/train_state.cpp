@@ -15,6 +15,7 @@
 #include "io/checkpoint/reader.hpp"
 #include "jobs/job/job.hpp"
 #include "jobs/state/state_tensors.hpp"
+#include "jobs/state/weight_loader.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -95,6 +96,7 @@ void check_same_tensors(const io::CheckpointReader& reader, const ParameterStore
 
 void read_tensors(const io::CheckpointReader& reader, ParameterStore& store,
                   const std::vector<std::string>& slots, const Globs& excluded, Whereabouts* whereabouts) {
+  WeightLoader loader(store);
   for (const StateTensor& tensor : state_tensors(store, slots, {})) {
     enter(whereabouts, "reading a checkpoint");
     if (is_excluded(tensor, excluded)) continue;
@@ -102,7 +104,14 @@ void read_tensors(const io::CheckpointReader& reader, ParameterStore& store,
       for (const StatePart& part : parts_of(tensor, values))
         reader.read_block(part.name, part.box.origin, part.view);
     };
-    tensor.is_weights() ? store.set(*tensor.fragment, fill) : store.set(tensor.view, fill);
+    if (!tensor.is_weights()) {
+      store.set(tensor.view, fill);
+      continue;
+    }
+    std::vector<DType> stored;
+    for (const auto& part : tensor.fragment->parameter->spec().parts)
+      stored.push_back(reader.info(tensor.group + part.name).dtype);
+    loader.load(*tensor.fragment, stored, fill);
   }
 }
 

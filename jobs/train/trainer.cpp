@@ -146,6 +146,7 @@ std::string Trainer::try_load(const std::string& path) {
 ExitCode Trainer::run() {
   if (is_done()) return finish_former();
   if (setup_.job().checkpoint.create_seed) return save_seed();
+  if (exports()) check_export_is_free(setup_.job(), world_);
   const auto made_up = owes_validation() ? make_up_validation() : std::nullopt;
   if (stopped_by_ != 0) return leave();
   reporter_.start(progress_, made_up);
@@ -164,9 +165,9 @@ ExitCode Trainer::run() {
 /// A run that was asked to leave after its last step has no export yet.
 ExitCode Trainer::finish_former() {
   const std::int64_t last = setup_.job().train.steps;
-  const bool is_exported =
-      is_true_anywhere(world_, std::filesystem::exists(export_path(setup_.job(), progress_.step)));
-  if (exports() && progress_.step == last && !is_exported) {
+  if (exports() && progress_.step == last &&
+      export_state(setup_.job(), last, world_) != ExportState::complete) {
+    check_export_is_free(setup_.job(), world_);
     log_info(fmt::format("step {} of {} is done: only the export is left", progress_.step, last));
     export_weights();
     return ExitCode::success;
@@ -189,7 +190,8 @@ ExitCode Trainer::save_seed() {
 void Trainer::export_weights() {
   whereabouts_.enter("exporting the weights");
   if (setup_.job().checkpoint.exported.is_converted())
-    return convert_export(setup_.job(), progress_.step, world_);
+    return convert_export(setup_.job(), progress_.step, world_,
+                          [&] { whereabouts_.enter("exporting the weights"); });
   CheckpointSaver writer(setup_.state(), world_, lock_.get(),
                          with_identity(export_of(setup_.job(), setup_.layout())));
   writer.begin(progress_, CheckpointSaver::OnFailure::stop);

@@ -57,7 +57,7 @@ TEST_F(ConvertedExport, IsWhatConvertMakesOfTheLastCheckpoint) {
 TEST_F(ConvertedExport, IsMadeUpForWhereARunHasItsLastStepAlone) {
   const std::string job_file = job(kMiniJob);
   ASSERT_TRUE(ended_with(run(train(job_file, "run", 0, {})), 0));
-  const std::vector<std::string> wanted{"checkpoint.export={format: hf}"};
+  const std::vector<std::string> wanted{"checkpoint.export={format: hf, dtype: bf16}"};
   const Outcome again = run(train(job_file, "run", 0, wanted));
   ASSERT_TRUE(ended_with(again, 0)) << again.err;
   EXPECT_THAT(again.err, HasSubstr("only the export is left"));
@@ -69,15 +69,36 @@ TEST_F(ConvertedExport, IsMadeUpForWhereARunHasItsLastStepAlone) {
   EXPECT_EQ(contents(exported("run", "hf")), first);
 }
 
+TEST_F(ConvertedExport, OfAnotherRunOrTypeIsNotTakenForThisRuns) {
+  const std::string job_file = job(kMiniJob);
+  const std::vector<std::string> wanted{"checkpoint.export={format: hf, dtype: bf16}"};
+  ASSERT_TRUE(ended_with(run(train(job_file, "run", 0, wanted)), 0));
+  const auto exported_before = contents(exported("run", "hf"));
+  const auto expect_refusal = [&](const std::vector<std::string>& overrides) {
+    const Outcome outcome = run(train(job_file, "run", 0, overrides));
+    EXPECT_TRUE(ended_with(outcome, 2)) << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr("exists and is not what checkpoint.export"));
+    EXPECT_EQ(contents(exported("run", "hf")), exported_before);
+  };
+  expect_refusal({"checkpoint.export={format: hf, dtype: fp32}"});
+  fs::remove_all(file("run") + "/checkpoints");
+  expect_refusal({wanted[0], "seed=6"});
+  EXPECT_FALSE(fs::exists(file("run") + "/checkpoints/" + io::step_folder(2))) << "no step was taken";
+  expect_refusal({wanted[0], "seed=6"});
+}
+
 TEST_F(ConvertedExport, IsRefusedBeforeTheFirstStepWhereItCannotBeMade) {
   const std::string job_file = job(kMiniJob);
   for (const auto& [overrides, message] :
-       {std::pair(std::vector<std::string>{"checkpoint.export={format: hf}", "checkpoint.enabled=false"},
+       {std::pair(std::vector<std::string>{"checkpoint.export={format: hf, dtype: bf16}",
+                                           "checkpoint.enabled=false"},
                   "it is made of the last checkpoint"),
-        {{"checkpoint.export={format: hf}", "model.attention_dropout=0.1", "model.noisy=true"}, "noisy"},
-        {{"checkpoint.export={format: meta}", "model.noisy=true"}, "noisy"},
+        {{"checkpoint.export={format: hf, dtype: bf16}", "model.attention_dropout=0.1", "model.noisy=true"},
+         "noisy"},
+        {{"checkpoint.export={format: meta, dtype: bf16}", "model.noisy=true"}, "noisy"},
         {{"checkpoint.export={dtype: bf16}"}, "has no format"},
-        {{"checkpoint.export={format: onnx}"}, "onnx"},
+        {{"checkpoint.export={format: hf}"}, "has no dtype"},
+        {{"checkpoint.export={format: onnx, dtype: bf16}"}, "onnx"},
         {{"checkpoint.export=fp16"}, "fp16"}}) {
     const Outcome outcome = run(train(job_file, "refused", 0, overrides));
     EXPECT_NE(outcome.code, 0) << message;

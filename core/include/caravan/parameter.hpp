@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -222,6 +223,9 @@ class ParameterStore {
   /// Gives `fill` room for the f32 values of a fragment in host memory, flat; what it writes becomes master
   /// and, rounded, weight. The room of a fragment in host memory is the master itself.
   void set(const Fragment& fragment, const Fill& fill);
+  /// Of a fragment without a master: gives `fill` the beginning of `room`, flat and of the type of
+  /// computation. The room is free again afterwards.
+  void set_weight(const Fragment& fragment, const Fill& fill, std::span<std::byte> room);
   /// The same for a slot or buffer, in its shape.
   void set(const TensorView& tensor, const Fill& fill);
   /// Starts a step: gradients are zero, or will be replaced by the first that adds to them. Not those of
