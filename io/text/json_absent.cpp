@@ -4,6 +4,7 @@
 
 #include "caravan/error.hpp"
 #include "io/data/json_lines.hpp"
+#include "io/text/chat_template.hpp"
 #include "io/text/readers.hpp"
 #include "io/text/tokenizer_config.hpp"
 
@@ -26,6 +27,14 @@ std::unique_ptr<Tokenizer> read_tokenizer_json(std::string_view, const std::stri
 TokenizerConfig read_tokenizer_config(const std::string& tokenizer) {
   const std::filesystem::path named = tokenizer, file = named.parent_path() / "tokenizer_config.json";
   if (named.stem() == "tokenizer" && std::filesystem::exists(file)) refuse(file);
+  return {};
+}
+
+std::vector<ChatTemplate> stored_chat_templates(const std::string& folder) {
+  for (const char* name : {"tokenizer_config.json", "chat_template.json", "chat_template.jinja"}) {
+    const std::filesystem::path file = std::filesystem::path(folder) / name;
+    if (std::filesystem::exists(file)) refuse(file);
+  }
   return {};
 }
 

@@ -1,15 +1,10 @@
 #include "io/text/tokenizer_files.hpp"
 
-#include <fmt/format.h>
-#include <openssl/evp.h>
-
-#include <array>
 #include <filesystem>
-#include <string_view>
 
-#include "caravan/check.hpp"
 #include "io/files/file.hpp"
 #include "io/text/readers.hpp"
+#include "io/text/sha256.hpp"
 
 namespace caravan::io {
 namespace {
@@ -18,16 +13,6 @@ namespace fs = std::filesystem;
 
 /// What a reader of a tokenizer looks into beside it.
 constexpr const char* kBeside[] = {"tokenizer_config.json", "special_tokens_map.json"};
-
-std::string sha256(std::string_view bytes) {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned length = 0;
-  CARAVAN_CHECK(EVP_Digest(bytes.data(), bytes.size(), digest.data(), &length, EVP_sha256(), nullptr) == 1,
-                IoError, "cannot compute a SHA-256 (OpenSSL refused)");
-  std::string text;
-  for (unsigned i = 0; i < length; ++i) text += fmt::format("{:02x}", digest[i]);
-  return text;
-}
 
 }  // namespace
 

@@ -5,15 +5,21 @@
 #include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "caravan/check.hpp"
 #include "caravan/log.hpp"
 #include "caravan/tokenizer.hpp"
+#include "io/text/load_tokenizer.hpp"
 #include "jobs/command.hpp"
 #include "jobs/command_numbers.hpp"
+#include "jobs/generate/chat_format.hpp"
+#include "jobs/generate/chat_template.hpp"
+#include "jobs/generate/conversation.hpp"
 #include "jobs/generate/decoder.hpp"
+#include "jobs/generate/printer.hpp"
 #include "jobs/generate/prompt.hpp"
 #include "jobs/generate/sampler.hpp"
 #include "jobs/model_options.hpp"
@@ -27,7 +33,8 @@ namespace caravan::jobs {
 namespace {
 
 struct Options {
-  std::string model, prompt, prompt_ids, tokenizer, device = "auto", precision = "auto";
+  std::string model, prompt, prompt_ids, chat, chat_template, tokenizer, device = "auto", precision = "auto";
+  std::optional<Conversation> conversation;  // of rank 0, where `chat` names one
   std::int64_t max_new_tokens = 200;
   Sampling sampling{0.8, 0, 0.95, 1};
   bool greedy = false, ignore_eos = false, json = false, bos = true;
@@ -45,24 +52,32 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+/// With --chat, one that goes with Llama 4's template.
 std::unique_ptr<Tokenizer> tokenizer_for(const Options& options, const ModelSource& source) {
-  auto tokenizer = open_tokenizer(source, options.tokenizer);
-  CARAVAN_CHECK(
-      tokenizer || options.prompt.empty(), ConfigError,
-      fmt::format("{} names no tokenizer (needed for --prompt). Give --tokenizer FILE, or --prompt-ids?",
-                  options.model));
-  return tokenizer;
+  const std::string path = find_tokenizer(source, options.tokenizer);
+  const bool is_chat = !options.chat.empty();
+  CARAVAN_CHECK(!path.empty() || (options.prompt.empty() && !is_chat), ConfigError,
+                fmt::format("{} names no tokenizer (needed for {}). Give --tokenizer FILE{}?", options.model,
+                            is_chat ? "--chat" : "--prompt", is_chat ? "" : ", or --prompt-ids"));
+  if (is_chat) check_chat_template(source, path, !options.chat_template.empty());
+  return path.empty() ? nullptr : io::load_tokenizer(path);
+}
+
+std::vector<std::int32_t> text_tokens(const Options& options, const Tokenizer& tokenizer) {
+  std::vector<std::int32_t> ids;
+  const TextFrame frame = options.bos ? tokenizer.text_frame() : TextFrame{};
+  for (const auto& part : {frame.before, tokenizer.encode(options.prompt, Special::recognise), frame.after})
+    ids.insert(ids.end(), part.begin(), part.end());
+  return ids;
 }
 
 std::vector<std::int32_t> prompt_tokens(const Options& options, const Tokenizer* tokenizer,
-                                        std::int64_t vocab) {
+                                        const ChatFormat* chat, std::int64_t vocab) {
   std::vector<std::int32_t> ids = read_token_ids("--prompt-ids", options.prompt_ids, "");
-  if (tokenizer && options.prompt_ids.empty()) {
-    const TextFrame frame = options.bos ? tokenizer->text_frame() : TextFrame{};
-    for (const auto& part :
-         {frame.before, tokenizer->encode(options.prompt, Special::recognise), frame.after})
-      ids.insert(ids.end(), part.begin(), part.end());
-  }
+  if (chat)
+    ids = chat->prompt(*options.conversation);
+  else if (tokenizer && options.prompt_ids.empty())
+    ids = text_tokens(options, *tokenizer);
   CARAVAN_CHECK(
       !ids.empty(), ConfigError,
       "the prompt is empty. Give --prompt TEXT, --prompt-ids \"1 2 3\", or a text on standard input?");
@@ -73,29 +88,6 @@ std::vector<std::int32_t> prompt_tokens(const Options& options, const Tokenizer*
   }
   return ids;
 }
-
-/// Prints text as it comes, unless it is to be quiet.
-class Printer {
- public:
-  Printer(bool quiet, const Tokenizer* tokenizer) : quiet_(quiet) {
-    if (tokenizer) decoder_ = std::make_unique<StreamDecoder>(*tokenizer);
-  }
-  void push(std::int32_t id) { put(decoder_ ? decoder_->push(id) : fmt::format("{} ", id)); }
-  std::string finish() {
-    put(decoder_ ? decoder_->finish() : "");
-    return text_;
-  }
-
- private:
-  void put(const std::string& piece) {
-    text_ += piece;
-    if (quiet_) return;
-    write_standard_output(piece);
-  }
-  bool quiet_;
-  std::string text_;
-  std::unique_ptr<StreamDecoder> decoder_;
-};
 
 /// How many of the model's tokens may be drawn: a vocabulary that was rounded up has some that stand for no
 /// text.
@@ -134,23 +126,35 @@ Outcome decode(Decoder& decoder, const std::vector<std::int32_t>& prompt, const 
   return outcome;
 }
 
-void report(const Options& options, const std::vector<std::int32_t>& prompt, const Outcome& outcome) {
+std::string as_json(const Options& options, const std::vector<std::int32_t>& prompt, const Outcome& outcome) {
+  if (options.conversation) return options.conversation->with_answer(outcome.text);
   const auto made = static_cast<double>(outcome.tokens.size());
-  if (options.json) {
-    const nlohmann::json result{
-        {"prompt_ids", prompt},
-        {"ids", outcome.tokens},
-        {"text", outcome.text},
-        {"stop", outcome.stop},
-        {"prefill_s", outcome.prefill_s},
-        {"decode_tokens_per_s", outcome.decode_s > 0 ? made / outcome.decode_s : 0.0}};
-    write_standard_output(result.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
-    return;
-  }
-  write_standard_output("\n");
+  const nlohmann::json result{{"prompt_ids", prompt},
+                              {"ids", outcome.tokens},
+                              {"text", outcome.text},
+                              {"stop", outcome.stop},
+                              {"prefill_s", outcome.prefill_s},
+                              {"decode_tokens_per_s", outcome.decode_s > 0 ? made / outcome.decode_s : 0.0}};
+  return result.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+/// A conversation has no place for how it went, so that the log says it.
+void report(const Options& options, const std::vector<std::int32_t>& prompt, const Outcome& outcome) {
+  write_standard_output((options.json ? as_json(options, prompt, outcome) : "") + "\n");
+  if (options.json && !options.conversation) return;
+  const auto made = static_cast<double>(outcome.tokens.size());
   log_info(fmt::format("{} prompt tokens in {:.2f} s, {} tokens at {:.1f} tokens/s, stopped by {}",
                        prompt.size(), outcome.prefill_s, outcome.tokens.size(),
                        made / std::max(outcome.decode_s, 1e-9), outcome.stop));
+}
+
+/// The ids that end what is generated.
+std::vector<std::int64_t> stops_of(const ModelSource& source, const Tokenizer* tokenizer,
+                                   const ChatFormat* chat) {
+  std::vector<std::int64_t> stops = source.eos;
+  if (tokenizer && tokenizer->eos()) stops.push_back(*tokenizer->eos());
+  if (chat) stops.insert(stops.end(), chat->stops().begin(), chat->stops().end());
+  return stops;
 }
 
 /// [collective] What rank 0 has read: standard input comes to it alone.
@@ -168,6 +172,7 @@ int generate(const Options& options, Communicator& world) {
                             world.size(), world.size()));
   ModelSource source = open_model(options.model);
   const auto tokenizer = tokenizer_for(options, source);
+  const auto chat = options.chat.empty() ? nullptr : std::make_unique<ChatFormat>(*tokenizer);
   const auto registry = make_registry();
   const auto device = choose_device(*registry, options.device);
   const std::unique_ptr<Mesh> mesh = make_mesh(world, options.degrees, *device);
@@ -176,20 +181,18 @@ int generate(const Options& options, Communicator& world) {
   source.model.erase("capacity_factor");
   const std::int64_t vocab = source.model.get_int("vocab_size");
   std::vector<std::int32_t> prompt;
-  if (world.rank() == 0) prompt = prompt_tokens(options, tokenizer.get(), vocab);
+  if (world.rank() == 0) prompt = prompt_tokens(options, tokenizer.get(), chat.get(), vocab);
   share_prompt(world, prompt);
   const std::int64_t positions = static_cast<std::int64_t>(prompt.size()) + options.max_new_tokens;
   ModelInstance model(*registry, {device.get(), choose_precision(*device, options.precision), mesh.get()},
                       source.plugin, source.model, positions);
   model.allocate(ParameterStore::Content::weights, 0);
   load_weights(source, model.parameters(), model.parameters());
-  std::vector<std::int64_t> eos = source.eos;
-  if (tokenizer && tokenizer->eos()) eos.push_back(*tokenizer->eos());
   Decoder decoder(*device, model, positions);
   Printer printer(options.json || world.rank() > 0, tokenizer.get());
   if (world.rank() == 0 && !options.json && tokenizer) write_standard_output(options.prompt);
-  const Outcome outcome =
-      decode(decoder, prompt, options, eos, drawable(vocab, tokenizer.get()), printer, world);
+  const Outcome outcome = decode(decoder, prompt, options, stops_of(source, tokenizer.get(), chat.get()),
+                                 drawable(vocab, tokenizer.get()), printer, world);
   if (world.rank() == 0) report(options, prompt, outcome);
   return 0;
 }
@@ -208,23 +211,47 @@ void declare_sampling(CLI::App& app, Options& options) {
 }
 
 void declare_decoding(CLI::App& app, Options& options) {
-  app.add_flag(
-      "!--no-bos", options.bos,
-      "The prompt alone: without BOS and whatever else the tokenizer's post-processor puts around a text");
-  app.add_flag("--ignore-eos", options.ignore_eos, "Go on after an end-of-text token");
+  app.add_flag("--ignore-eos", options.ignore_eos, "Go on after a token that ends a text or an answer");
   declare_device(app, "--device", options.device);
   declare_precision(app, "--precision", options.precision);
+}
+
+/// What is to be continued: one of three.
+void declare_prompt(CLI::App& app, Options& options) {
+  auto* prompt =
+      app.add_option("--prompt", options.prompt,
+                     "Text to continue; without it, --prompt-ids and --chat, the whole of standard input is");
+  auto* ids = app.add_option("--prompt-ids", options.prompt_ids, "Token ids to continue, e.g. \"1 2 3\"")
+                  ->excludes(prompt);
+  auto* bare = app.add_flag(
+      "!--no-bos", options.bos,
+      "The prompt alone: without BOS and whatever else the tokenizer's post-processor puts around a text");
+  auto* chat =
+      app.add_option("--chat", options.chat,
+                     "Conversation to answer, a JSON list of {\"role\", \"content\"}; - for standard "
+                     "input. With --json it is printed with the answer behind it")
+          ->excludes(prompt)
+          ->excludes(ids)
+          ->excludes(bare);
+  app.add_option("--chat-template", options.chat_template,
+                 "llama4: told as Llama 4 is, though another template is stored with the model")
+      ->check(CLI::IsMember({"llama4"}))
+      ->needs(chat);
+}
+
+/// [rank 0] What no option gives, and the file of a conversation.
+void read_inputs(const CLI::App& app, Options& options) {
+  if (!options.chat.empty())
+    options.conversation = read_conversation(options.chat);
+  else if (app.count("--prompt") == 0 && app.count("--prompt-ids") == 0)
+    options.prompt = prompt_of_standard_input();
 }
 
 std::function<int()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   app.add_option("--model", options->model, "A Hugging Face folder, a checkpoint, or a run's folder")
       ->required();
-  auto* prompt =
-      app.add_option("--prompt", options->prompt,
-                     "Text to continue; without it and --prompt-ids, the whole of standard input is");
-  auto* ids = app.add_option("--prompt-ids", options->prompt_ids, "Token ids to continue, e.g. \"1 2 3\"")
-                  ->excludes(prompt);
+  declare_prompt(app, *options);
   app.add_option(
       "--tokenizer", options->tokenizer,
       "Tokenizer, when the model has none of its own; one that it was not trained with is refused");
@@ -233,15 +260,17 @@ std::function<int()> declare(CLI::App& app) {
   declare_sampling(app, *options);
   declare_decoding(app, *options);
   declare_degrees(app, options->degrees);
-  app.add_flag("--json", options->json, "Print ids and text as one JSON object instead of streaming text");
-  return [options, prompt, ids] {
-    CARAVAN_CHECK(prompt->count() == 0 || !options->prompt.empty(), ConfigError,
-                  "--prompt is empty (nothing to continue; a variable that is not set?). To start from BOS "
-                  "alone, give its number with --prompt-ids?");
+  app.add_flag("--json", options->json,
+               "Print one JSON object (ids and text, or the conversation) instead of streaming text");
+  return [options, &app] {
+    for (const char* name : {"--prompt", "--chat"})
+      CARAVAN_CHECK(app.count(name) == 0 || !app.get_option(name)->as<std::string>().empty(), ConfigError,
+                    fmt::format("{} is empty (nothing to continue; a variable that is not set?). To start "
+                                "from BOS alone, give its number with --prompt-ids?",
+                                name));
     if (options->greedy) options->sampling.temperature = 0;
     return with_world([&](Communicator& world) {
-      if (world.rank() == 0 && prompt->count() == 0 && ids->count() == 0)
-        options->prompt = prompt_of_standard_input();
+      if (world.rank() == 0) read_inputs(app, *options);
       return generate(*options, world);
     });
   };

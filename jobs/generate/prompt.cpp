@@ -11,12 +11,10 @@
 
 namespace caravan::jobs {
 
-std::string prompt_of_standard_input() {
-  constexpr std::size_t kMostBytes = std::size_t{64} << 20;
-  CARAVAN_CHECK(
-      ::isatty(STDIN_FILENO) == 0, ConfigError,
-      "no prompt (neither --prompt nor --prompt-ids, and standard input is a terminal). Give --prompt TEXT, "
-      "or pipe a text into it?");
+std::string text_of_standard_input(const WantedText& wanted) {
+  CARAVAN_CHECK(::isatty(STDIN_FILENO) == 0, ConfigError,
+                fmt::format("no {} ({}, and standard input is a terminal). {}, or pipe one into it?",
+                            wanted.what, wanted.why, wanted.remedy));
   std::string text;
   std::array<char, 65536> piece;
   for (;;) {
@@ -25,13 +23,19 @@ std::string prompt_of_standard_input() {
     CARAVAN_CHECK(got >= 0, IoError, fmt::format("cannot read standard input ({})", std::strerror(errno)));
     if (got == 0) break;
     text.append(piece.data(), static_cast<std::size_t>(got));
-    CARAVAN_CHECK(text.size() <= kMostBytes, IoError,
-                  fmt::format("standard input has more than {} bytes (no prompt has). Is it the right file?",
-                              kMostBytes));
+    CARAVAN_CHECK(text.size() <= wanted.most, IoError,
+                  fmt::format("standard input has more than {} bytes (no {} has). Is it the right file?",
+                              wanted.most, wanted.what));
   }
-  CARAVAN_CHECK(!text.empty(), ConfigError,
-                "the prompt is empty (standard input holds nothing). Give --prompt TEXT, or --prompt-ids?");
+  CARAVAN_CHECK(
+      !text.empty(), ConfigError,
+      fmt::format("the {} is empty (standard input holds nothing). {}?", wanted.what, wanted.remedy));
   return text;
+}
+
+std::string prompt_of_standard_input() {
+  return text_of_standard_input({"prompt", "neither --prompt nor --prompt-ids",
+                                 "Give --prompt TEXT, or --prompt-ids \"1 2 3\"", std::size_t{64} << 20});
 }
 
 }  // namespace caravan::jobs

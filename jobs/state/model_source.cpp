@@ -112,13 +112,15 @@ ModelSource open_model(const std::string& path) {
   });
 }
 
-std::unique_ptr<Tokenizer> open_tokenizer(const ModelSource& source, const std::string& given) {
-  if (given.empty()) {
-    const ModelTokenizer own = own_tokenizer(source);
-    return own.path.empty() ? nullptr : io::load_tokenizer(own.path);
-  }
+std::string find_tokenizer(const ModelSource& source, const std::string& given) {
+  if (given.empty()) return own_tokenizer(source).path;
   if (!source.checkpoint.empty()) check_tokenizer(given, tokenizer_digest_of(source.checkpoint));
-  return io::load_tokenizer(given);
+  return given;
+}
+
+std::unique_ptr<Tokenizer> open_tokenizer(const ModelSource& source, const std::string& given) {
+  const std::string path = find_tokenizer(source, given);
+  return path.empty() ? nullptr : io::load_tokenizer(path);
 }
 
 /// A checkpoint is read through the files that were opened with it: its run may prune it meanwhile.

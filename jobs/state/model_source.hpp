@@ -33,6 +33,9 @@ std::vector<io::NamedShape> shapes_of(const ParameterStore& parameters);
 /// Of the first weight whose name ends so, axis `axis`; 0 where there is none.
 std::int64_t width_of(const std::vector<io::NamedShape>& weights, std::string_view ending, int axis);
 
+/// Where the tokenizer is: `given`, or, when that is empty, the model's own; empty when it has none. A file
+/// or a folder. IoError, naming both digests, when the model was trained with another one.
+std::string find_tokenizer(const ModelSource& source, const std::string& given);
 /// The tokenizer at `given`, or, when that is empty, the model's own; null when it has none. IoError, naming
 /// both digests, when the model was trained with another one.
 std::unique_ptr<Tokenizer> open_tokenizer(const ModelSource& source, const std::string& given);
