@@ -66,9 +66,8 @@ void read_all(const io::WeightSource& weights, ParameterStore& parameters, Where
   WeightLoader loader(parameters);
   for (const Fragment& fragment : parameters.fragments()) {
     enter(whereabouts, "reading weights");
-    std::vector<DType> stored;
-    for (const auto& part : fragment.parameter->spec().parts) stored.push_back(weights.dtype(part.name));
-    loader.load(fragment, stored, [&](const TensorView& values) {
+    const auto type_of = [&](const std::string& part) { return weights.dtype(part); };
+    loader.load(fragment, type_of, [&](const TensorView& values) {
       for (const PartOfFragment& each : parts_of(fragment, values))
         weights.read_block(fragment.parameter->spec().parts[each.part].name, each.box.origin, each.view);
     });

@@ -108,10 +108,8 @@ void read_tensors(const io::CheckpointReader& reader, ParameterStore& store,
       store.set(tensor.view, fill);
       continue;
     }
-    std::vector<DType> stored;
-    for (const auto& part : tensor.fragment->parameter->spec().parts)
-      stored.push_back(reader.info(tensor.group + part.name).dtype);
-    loader.load(*tensor.fragment, stored, fill);
+    const auto type_of = [&](const std::string& part) { return reader.info(tensor.group + part).dtype; };
+    loader.load(*tensor.fragment, type_of, fill);
   }
 }
 

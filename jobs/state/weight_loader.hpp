@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
+#include <string>
 #include <vector>
 
 #include "caravan/parameter.hpp"
@@ -12,9 +14,10 @@ namespace caravan::jobs {
 class WeightLoader {
  public:
   explicit WeightLoader(ParameterStore& store) : store_(store) {}
-  /// `stored`: of each part of the fragment, its type in the file. `fill` reads into memory of f32 or of the
-  /// type of computation.
-  void load(const Fragment& fragment, const std::vector<DType>& stored, const ParameterStore::Fill& fill);
+  /// The type in the file of a part of a parameter, by the part's name.
+  using TypeOf = std::function<DType(const std::string& part)>;
+  /// `fill` reads into memory of f32 or of the type of computation.
+  void load(const Fragment& fragment, const TypeOf& type_of, const ParameterStore::Fill& fill);
 
  private:
   ParameterStore& store_;
