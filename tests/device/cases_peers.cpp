@@ -24,7 +24,8 @@ const std::vector<PlaceCase>& place_cases() {
       {"dropped_choices", {{2, 1}, {0, 3}}, 0, 4, 8},
       {"no_room", {{4, 1, 0, 0}, {9, 0, 1, 1}}, 0, 13, 12},
       {"no_room_again", {{4, 1, 0, 0}, {9, 0, 1, 1}}, 1, 13, 12, 7},
-      {"many", std::vector(8, std::vector<std::int32_t>(64, 5)), 6, 400, 321}};
+      {"many", std::vector(8, std::vector<std::int32_t>(64, 5)), 6, 400, 321},
+      {"more_than_a_block_has_near", std::vector(16, std::vector<std::int32_t>(512, 3)), 9, 1600, 1536}};
   return kCases;
 }
 
@@ -39,14 +40,25 @@ Problem place_rows(const PlaceCase& c, Storage storage) {
   const Handle table = b.indices("first_rows", {ranks, experts + 1}, first_rows);
   const Handle to_rank = b.index_output("to_rank", {c.choices}),
                to_row = b.index_output("to_row", {c.choices});
-  const Handle offsets = b.index_output("offsets", {experts / ranks + 1});
+  const Handle offsets = b.index_output("offsets", {experts / ranks + 1}),
+               kept_offsets = b.index_output("kept_offsets", {experts / ranks + 1});
   const Handle back_rank = b.index_output("back_rank", {c.room}),
                back_row = b.index_output("back_row", {c.room});
   const Handle arrived = b.index_output("arrived", {c.room}), lost = b.index_output("lost", {1});
   const Handle overflow = b.given("overflow", DType::f64, {1}, {c.overflow});
   return b.build([=, rank = c.rank](Ops& ops, const Views& v) {
-    ops.place_rows({v[table], rank, v[to_rank], v[to_row], v[offsets], v[back_rank], v[back_row], v[arrived],
-                    v[lost], v[overflow]});
+    ops.place_rows({v[table],
+                    rank,
+                    v[to_rank],
+                    v[to_row],
+                    v[offsets],
+                    v[kept_offsets],
+                    v[back_rank],
+                    v[back_row],
+                    v[arrived],
+                    v[lost],
+                    v[overflow],
+                    {}});
   });
 }
 
@@ -54,8 +66,12 @@ struct PushCase {
   const char* name;
   std::int64_t rows, width, ranks, region_rows, top_k;
   bool weighted, by_choice;
+  bool some_stay = false;  ///< those for rank 0 have no region
 };
 constexpr PushCase kPushCases[] = {{"one", 1, 1, 1, 1, 1, false, false},
+                                   {"scores", 700, 1, 3, 240, 1, false, true},
+                                   {"some_stay", 400, 520, 2, 200, 1, false, false, true},
+                                   {"several_pieces", 70, 2600, 2, 40, 1, true, true},
                                    {"as_they_are", 40, 24, 3, 20, 1, false, false},
                                    {"by_choice", 33, 8, 2, 70, 2, false, true},
                                    {"weighted", 33, 64, 2, 70, 2, true, true},
@@ -88,6 +104,7 @@ Problem push_rows(const PushCase& c, Storage storage) {
     for (std::int64_t rank = 0; rank < c.ranks; ++rank)
       parts.push_back(v[regions].as<std::byte>() +
                       static_cast<std::size_t>(rank * c.region_rows * c.width) * size_of(v[regions].dtype));
+    if (c.some_stay) parts.front() = nullptr;
     ops.push_rows({v[rows], c.by_choice ? v[choices] : TensorView{}, c.top_k,
                    c.weighted ? v[weights] : TensorView{}, v[ranks], v[places], parts, c.region_rows});
   });

@@ -60,13 +60,14 @@ struct Batch {
 
 /// What one rank is told.
 struct Places {
-  Ids to_rank, to_row, offsets, back_rank, back_row, arrived, lost{Shape{1}};
+  Ids to_rank, to_row, offsets, kept_offsets, back_rank, back_row, arrived, lost{Shape{1}};
   Scalar overflow{Shape{1}};
 
   Places(const Batch& batch, std::int64_t rank, std::int64_t room, std::int64_t choices)
       : to_rank(Shape{choices}),
         to_row(Shape{choices}),
         offsets(Shape{batch.local() + 1}),
+        kept_offsets(Shape{batch.local() + 1}),
         back_rank(Shape{room}),
         back_row(Shape{room}),
         arrived(Shape{room}) {
@@ -76,6 +77,7 @@ struct Places {
                                .to_rank = to_rank,
                                .to_row = to_row,
                                .offsets = offsets,
+                               .kept_offsets = kept_offsets,
                                .back_rank = back_rank,
                                .back_row = back_row,
                                .arrived = arrived,
@@ -96,6 +98,7 @@ TEST(PlaceRows, SendEveryRowToItsExpertAndBack) {
       EXPECT_EQ(mine.lost[0], 0);
       EXPECT_EQ(mine.offsets[0], 0);
       EXPECT_EQ(mine.offsets[batch.local()], batch.received(rank)) << seed;
+      EXPECT_EQ(mine.kept_offsets.values(), mine.offsets.values()) << seed;
       std::int64_t row = 0;
       for (std::int64_t l = 0; l < batch.local(); ++l) {
         for (std::int64_t from = 0; from < batch.ranks; ++from) {
@@ -141,7 +144,8 @@ TEST(PlaceRows, RefuseCountsThatAreNone) {
     return message_of<DeviceError>([&] {
       Ids to_rank(Shape{4}), to_row(Shape{4}), offsets(Shape{2}), back_rank(Shape{4}), back_row(Shape{4}),
           arrived(Shape{4}), lost(Shape{1});
-      ReferenceOps().place_rows({table, 0, to_rank, to_row, offsets, back_rank, back_row, arrived, lost, {}});
+      ReferenceOps().place_rows(
+          {table, 0, to_rank, to_row, offsets, {}, back_rank, back_row, arrived, lost, {}, {}});
     });
   };
   EXPECT_EQ(message(Ids({2, 3}, {0, 1, 2, 0, 1, 2})), "");
@@ -180,6 +184,31 @@ TEST_F(PushRows, GoToTheirPlacesTimesTheirWeights) {
   std::memset(&untouched, 0x7f, sizeof untouched);
   EXPECT_EQ(*at<float>(0, 0), untouched) << "a choice without a row";
   EXPECT_EQ(*at<float>(0, 1), untouched) << "a row that goes nowhere";
+}
+
+TEST_F(PushRows, StayWhereThereIsNoRegion) {
+  Tensor rows({2, kWidth}, {1, 2, 3, 4, 5, 6});
+  Ids to_rank({2}, {0, 1}), to_row({2}, {0, 0});
+  auto where = regions(sizeof(float) * kRoom * kWidth);
+  where[0] = nullptr;
+  ops_.push_rows(
+      {.rows = rows, .to_rank = to_rank, .to_row = to_row, .regions = where, .region_rows = kRoom});
+  EXPECT_EQ(at<float>(1, 0)[2], 6);
+}
+
+TEST_F(PushRows, OfAHostComeToNoMeetingOfOperators) {
+  Tensor rows({1, kWidth});
+  Ids to_rank({1}, {0}), to_row({1}, {0});
+  const auto where = regions(sizeof(float) * kRoom * kWidth);
+  EXPECT_THAT(message_of<DeviceError>([&] {
+                ops_.push_rows({.rows = rows,
+                                .to_rank = to_rank,
+                                .to_row = to_row,
+                                .regions = where,
+                                .region_rows = kRoom,
+                                .comes_to = {.number = 3}});
+              }),
+              HasSubstr("a meeting of operators, number 3"));
 }
 
 TEST_F(PushRows, OfAnyTypeGoAsTheyAre) {

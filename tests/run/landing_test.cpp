@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <barrier>
 #include <cstring>
 #include <map>
@@ -17,15 +18,28 @@
 #include "tests/support/idle_communicator.hpp"
 
 // Exchanges take turns at two areas on each rank. Ranks are threads here, one program for all, and each
-// thread dawdles where it likes: whoever reads an area finds what was written for that exchange.
+// thread dawdles where it likes: whoever reads an area finds what was written for that exchange. Ranks meet
+// at a barrier, as hosts do, or come to a meeting when they have written and wait for it before they read, as
+// operators do.
 namespace caravan::deepep {
 namespace {
 
 constexpr int kRanks = 3;
 
-/// Memory of threads, with a barrier for meetings.
+enum class Meet { hosts, operators };
+
+/// Memory of threads, with a barrier for meetings of hosts, and numbers for those of operators.
 class ThreadWindows {
  public:
+  explicit ThreadWindows(Meet who) : meet(who) {}
+
+  void come(int rank, std::uint64_t number) { come_[static_cast<std::size_t>(rank)] = number; }
+  void wait_for_all(std::uint64_t number) const {
+    for (const auto& come : come_)
+      while (come < number) std::this_thread::yield();
+  }
+
+  const Meet meet;
   std::barrier<> all{kRanks};
   std::vector<std::vector<std::byte>> parts{kRanks};
 
@@ -43,12 +57,21 @@ class ThreadWindows {
     int size() const override { return kRanks; }
     std::size_t bytes() const override { return all_.parts[0].size(); }
     std::byte* part(int rank) const override { return all_.parts[static_cast<std::size_t>(rank)].data(); }
-    void meet() override { all_.all.arrive_and_wait(); }
+    void meet() override {
+      if (all_.meet == Meet::hosts) return all_.all.arrive_and_wait();
+      all_.come(rank_, ++number_);
+      all_.wait_for_all(number_);
+    }
+    PeerMeeting next_meeting() override {
+      return all_.meet == Meet::hosts ? PeerMeeting{} : PeerMeeting{++number_, this};
+    }
 
    private:
     ThreadWindows& all_;
     int rank_;
+    std::uint64_t number_ = 0;
   };
+  std::array<std::atomic<std::uint64_t>, kRanks> come_{};
 };
 
 /// A group of threads that open windows.
@@ -104,22 +127,27 @@ int run(ThreadWindows& windows, int rank, const std::vector<Action>& program, st
     if (random() % 3 == 0) std::this_thread::sleep_for(std::chrono::microseconds(random() % 200));
   };
   std::map<int, int> area_of;
+  std::map<int, PeerMeeting> meeting_of;
   int wrong = 0;
   for (const Action& action : program) {
     dawdle();
     if (action.begins) {
       const int area = area_of[action.exchange] = landing.begin(action.ranks_meet);
       if (action.ranks_meet) landing.meet();
+      const PeerMeeting meeting = meeting_of[action.exchange] = landing.next_meeting();
       const auto there = landing.everywhere(landing.own_rows(area));
       for (int to = 0; to < kRanks; ++to) {
         const std::uint64_t number = number_of(action.exchange, rank, to);
         std::memcpy(there[static_cast<std::size_t>(to)] + sizeof number * static_cast<std::size_t>(rank),
                     &number, sizeof number);
       }
+      if (meeting) windows.come(rank, meeting.number);
       continue;
     }
     const int area = area_of.at(action.exchange);
-    landing.meet();
+    const PeerMeeting meeting = meeting_of.at(action.exchange);
+    landing.meet(meeting);
+    if (meeting) windows.wait_for_all(meeting.number);
     dawdle();
     for (int from = 0; from < kRanks; ++from) {
       std::uint64_t number = 0;
@@ -133,9 +161,9 @@ int run(ThreadWindows& windows, int rank, const std::vector<Action>& program, st
 }
 
 TEST(Landing, GivesEveryExchangeWhatWasWrittenForIt) {
-  for (std::uint32_t seed = 0; seed < 60; ++seed) {
+  for (std::uint32_t seed = 0; seed < 120; ++seed) {
     const std::vector<Action> program = program_of(seed);
-    ThreadWindows windows;
+    ThreadWindows windows(seed % 2 == 0 ? Meet::hosts : Meet::operators);
     std::array<int, kRanks> wrong{};
     std::vector<std::thread> ranks;
     for (int rank = 0; rank < kRanks; ++rank)

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "caravan/peer_meeting.hpp"
+
 namespace caravan {
 
 /// Memory of the ranks of a group that all of them read and write: a part of each rank, all of one size.
@@ -23,6 +25,10 @@ class PeerWindow {
   /// have not come after the seconds that the window was opened with: now, or on a device that the host does
   /// not wait for, when it next does; what its lane does until then may read anything.
   virtual void meet() = 0;
+  /// The next meeting, for operators of a device that come to it and wait for it in place of meet(): every
+  /// rank comes to the meetings of a window in one order, and waits for each after it came. Where hosts meet:
+  /// none.
+  virtual PeerMeeting next_meeting() { return {}; }
 };
 
 /// A rank at a meeting.

@@ -112,6 +112,13 @@ void check_table(const Call& call, const PlaceRows& args, const Matrix<std::int3
     call.fail(fmt::format("{} rows are sorted (there are {})", first_rows(args.rank, experts), sorted));
 }
 
+/// Nobody waits here for a meeting.
+void check_hosts_meet(const Call& call, const PeerMeeting& meeting) {
+  if (meeting)
+    call.fail(
+        fmt::format("a meeting of operators, number {} of its window (hosts meet here)", meeting.number));
+}
+
 /// One row that is pushed: from `from`, times `weight` of its type.
 void write_row(std::byte* to, const TensorView& rows, std::int64_t from, const float* weight) {
   const std::int64_t width = rows.extent(1);
@@ -134,6 +141,7 @@ void write_row(std::byte* to, const TensorView& rows, std::int64_t from, const f
 
 void ReferenceOps::place_rows(const PlaceRows& args) {
   const Call call("place_rows");
+  check_hosts_meet(call, args.waits_for);
   const auto first_rows = call.matrix<std::int32_t>("first_rows", args.first_rows, kAny, kAny);
   const Places places(call, args);
   const auto lost = call.vector<std::int32_t>("lost", args.lost, 1);
@@ -149,10 +157,15 @@ void ReferenceOps::place_rows(const PlaceRows& args) {
   } else if (!args.overflow.empty() && *args.overflow.as<double>() == 0) {
     *args.overflow.as<double>() = static_cast<double>(without_room) / static_cast<double>(ranks);
   }
+  if (args.kept_offsets.empty()) return;
+  const auto kept = call.vector<std::int32_t>("kept_offsets", args.kept_offsets, local + 1);
+  for (std::int64_t l = 0; l <= local; ++l) kept(l) = places.offsets(l);
 }
 
 void ReferenceOps::push_rows(const PushRows& args) {
   const Call call("push_rows");
+  check_hosts_meet(call, args.waits_for);
+  check_hosts_meet(call, args.comes_to);
   const auto to_rank = call.vector<std::int32_t>("to_rank", args.to_rank, kAny);
   const auto to_row = call.vector<std::int32_t>("to_row", args.to_row, to_rank.extent(0));
   const std::int64_t pushed = to_rank.extent(0), choices = args.rows.extent(0) * args.top_k;
@@ -171,6 +184,7 @@ void ReferenceOps::push_rows(const PushRows& args) {
       call.fail(fmt::format("row {} is choice {} of {} and goes to row {} of {} of rank {} of {}", r, choice,
                             choices, to_row(r), args.region_rows, to_rank(r), args.regions.size()));
     std::byte* const region = args.regions[static_cast<std::size_t>(to_rank(r))];
+    if (region == nullptr) continue;
     const float weight = weights ? weights(choice / args.top_k, choice % args.top_k) : 1;
     write_row(region + static_cast<std::size_t>(to_row(r)) * row_bytes, args.rows, choice / args.top_k,
               weights ? &weight : nullptr);
@@ -179,6 +193,7 @@ void ReferenceOps::push_rows(const PushRows& args) {
 
 void ReferenceOps::mark_lost(const MarkLost& args) {
   const Call call("mark_lost");
+  check_hosts_meet(call, args.waits_for);
   const auto lost = call.vector<std::int32_t>("lost", args.lost, 1);
   if (lost(0) == 0) return;
   const auto rows = call.matrix("rows", args.rows, kAny, kAny);

@@ -90,30 +90,36 @@ DeepEpDispatcher::Exchange DeepEpDispatcher::begin(Device& device, const Routing
 }
 
 /// The routers' counts of all ranks, and from them where all rows go.
-void DeepEpDispatcher::place(Run& run, const Routing& routing, const Exchange& exchange) {
-  const Group& group = exchange.group;
+void DeepEpDispatcher::place(Run& run, const Routing& routing, const Exchange& exchange,
+                             const TensorView& offsets) {
+  Group& group = exchange.group;
+  const PeerMeeting meeting = group.landing.next_meeting();
   push(run.ops, exchange, exchange.table.first_rows,
        {.rows = routing.offsets.reshape({1, routing.offsets.count()}),
         .choice_of = group.the_row,
         .to_rank = group.every_rank,
-        .to_row = group.own_row});
-  exchange.group.landing.meet();
+        .to_row = group.own_row,
+        .comes_to = meeting});
+  group.landing.meet(meeting);
   const Handle& handle = exchange.handle;
   run.ops.place_rows({.first_rows = exchange.table.first_rows,
                       .rank = rank_,
                       .to_rank = handle.to_rank,
                       .to_row = handle.to_row,
-                      .offsets = handle.offsets,
+                      .offsets = offsets,
+                      .kept_offsets = handle.offsets,
                       .back_rank = handle.back_rank,
                       .back_row = handle.back_row,
                       .arrived = handle.arrived,
                       .lost = handle.lost,
-                      .overflow = run.pass == Pass::first ? run.overflow : TensorView{}});
+                      .overflow = run.pass == Pass::first ? run.overflow : TensorView{},
+                      .waits_for = meeting});
 }
 
 void DeepEpDispatcher::push(Ops& ops, const Exchange& exchange, const TensorView& landing,
-                            const Going& going) {
-  const std::vector<std::byte*> regions = exchange.group.landing.everywhere(landing.as<std::byte>());
+                            const Going& going) const {
+  std::vector<std::byte*> regions = exchange.group.landing.everywhere(landing.as<std::byte>());
+  if (!going.own.empty()) regions[static_cast<std::size_t>(rank_)] = going.own.as<std::byte>();
   ops.push_rows({.rows = going.rows,
                  .choice_of = going.choice_of,
                  .top_k = going.top_k,
@@ -121,72 +127,97 @@ void DeepEpDispatcher::push(Ops& ops, const Exchange& exchange, const TensorView
                  .to_rank = going.to_rank,
                  .to_row = going.to_row,
                  .regions = regions,
-                 .region_rows = landing.extent(0)});
+                 .region_rows = going.own.empty() ? landing.extent(0) : going.own.extent(0),
+                 .comes_to = going.comes_to});
 }
 
-Ticket DeepEpDispatcher::post(const Exchange& exchange, std::function<void()> finish) {
+/// to[r] = landed[r] of every row that another rank has sent.
+void DeepEpDispatcher::take(Ops& ops, const Exchange& exchange, const TensorView& landed,
+                            const TensorView& to, const PeerMeeting& waits_for) const {
+  std::vector<std::byte*> regions(static_cast<std::size_t>(ranks_), to.as<std::byte>());
+  regions[static_cast<std::size_t>(rank_)] = nullptr;
+  ops.push_rows({.rows = landed.rows(0, to.extent(0)),
+                 .to_rank = exchange.handle.back_rank,
+                 .to_row = exchange.handle.arrived,
+                 .regions = regions,
+                 .region_rows = to.extent(0),
+                 .waits_for = waits_for});
+}
+
+Ticket DeepEpDispatcher::post(const Exchange& exchange, const PeerMeeting& meeting,
+                              std::function<void()> finish) {
   auto posted = std::find_if(posted_.begin(), posted_.end(), [](const Posted& each) { return each.is_free; });
   if (posted == posted_.end()) posted = posted_.emplace(posted_.end());
-  *posted = {&exchange.group, exchange.area, std::move(finish), false};
+  *posted = {&exchange.group, exchange.area, meeting, std::move(finish), false};
   return Ticket(static_cast<std::uint64_t>(posted - posted_.begin()) + 1);
 }
 
 void DeepEpDispatcher::wait(Run&, Ticket& ticket) {
   Posted& posted = posted_.at(ticket.id() - 1);
-  posted.group->landing.meet();
+  posted.group->landing.meet(posted.meeting);
   std::exchange(posted.finish, {})();
   posted.group->landing.end(posted.area);
   posted.is_free = true;
   ticket = Ticket{};
 }
 
+/// Rows to experts of this rank go straight to where they are read, those of others land first.
 Ticket DeepEpDispatcher::post_dispatch(Run& run, const Routing& routing, const Received& received,
                                        TensorView x) {
   const bool first = run.makes_kept();
   const Exchange now = begin(run.device, routing, received, first);
-  if (first) place(run, routing, now);
-  run.device.copy(Lane::compute, received.offsets.data, now.handle.offsets.data, received.offsets.bytes());
-  const std::int64_t top_k = routing.weights.extent(1);
+  const Handle& handle = now.handle;
+  if (first)
+    place(run, routing, now, received.offsets);
+  else
+    run.device.copy(Lane::compute, received.offsets.data, handle.offsets.data, received.offsets.bytes());
+  const PeerMeeting meeting = now.group.landing.next_meeting();
   const bool on_input = routing.score_side == ScoreSide::input;
-  push(run.ops, now, now.landing.rows,
-       {x, routing.choice_of, top_k, on_input ? routing.weights : TensorView{}, now.handle.to_rank,
-        now.handle.to_row});
+  const TensorView scores = on_input ? TensorView{} : as_column(received.weights);
   if (!on_input)
     push(run.ops, now, now.landing.scores,
-         {as_column(routing.weights), routing.choice_of, 1, {}, now.handle.to_rank, now.handle.to_row});
-  return post(now, [=, &ops = run.ops] {
-    take(ops, now, now.landing.rows, received.rows);
-    if (!on_input) take(ops, now, now.landing.scores, as_column(received.weights));
+         {as_column(routing.weights), routing.choice_of, 1, {}, handle.to_rank, handle.to_row, scores});
+  push(run.ops, now, now.landing.rows,
+       {x, routing.choice_of, routing.weights.extent(1), on_input ? routing.weights : TensorView{},
+        handle.to_rank, handle.to_row, received.rows, meeting});
+  return post(now, meeting, [=, this, &ops = run.ops] {
+    take(ops, now, now.landing.rows, received.rows, meeting);
+    if (!on_input) take(ops, now, now.landing.scores, scores);
   });
-}
-
-/// to[r] = landed[r] of every row that arrived.
-void DeepEpDispatcher::take(Ops& ops, const Exchange& exchange, const TensorView& landed,
-                            const TensorView& to) {
-  if (to.extent(0) > 0)
-    ops.permute_forward({landed.rows(0, to.extent(0)), exchange.handle.arrived, {}, 1, to});
 }
 
 Ticket DeepEpDispatcher::post_combine(Run& run, const Routing& routing, const Received& received,
                                       const Combine& args) {
   const Exchange now = begin(run.device, routing, received, false);
-  push(run.ops, now, now.landing.rows, {args.rows, {}, 1, {}, now.handle.back_rank, now.handle.back_row});
-  return post(now, [=, &ops = run.ops] {
+  const PeerMeeting meeting = now.group.landing.next_meeting();
+  push(run.ops, now, now.landing.rows,
+       {args.rows, {}, 1, {}, now.handle.back_rank, now.handle.back_row, {}, meeting});
+  return post(now, meeting, [=, &ops = run.ops] {
     const TensorView rows = now.landing.rows.rows(0, now.sizes.sent);
-    ops.mark_lost({rows, now.handle.lost});
+    ops.mark_lost({rows, now.handle.lost, meeting});
     sorted_rows::combine(ops, routing, {rows, args.base, args.y});
   });
 }
 
 /// Rows of dy travel as they are: where scores are on the output their experts multiply, who know what they
-/// made of the row, and so the gradient of its score.
+/// made of the row, and so the gradient of its score. They multiply where rows land, after a meeting of its
+/// own.
 Ticket DeepEpDispatcher::post_combine_gradient(Run& run, const Routing& routing, const Received& received,
                                                const CombineGradient& args) {
   const Exchange now = begin(run.device, routing, received, false);
+  const bool on_input = routing.score_side == ScoreSide::input;
+  const PeerMeeting meeting = on_input ? now.group.landing.next_meeting() : PeerMeeting{};
   push(run.ops, now, now.landing.rows,
-       {args.dy, routing.choice_of, routing.weights.extent(1), {}, now.handle.to_rank, now.handle.to_row});
-  return post(now, [=, &ops = run.ops] {
-    if (routing.score_side == ScoreSide::input) return take(ops, now, now.landing.rows, received.rows);
+       {args.dy,
+        routing.choice_of,
+        routing.weights.extent(1),
+        {},
+        now.handle.to_rank,
+        now.handle.to_row,
+        on_input ? received.rows : TensorView{},
+        meeting});
+  return post(now, meeting, [=, this, &ops = run.ops] {
+    if (on_input) return take(ops, now, now.landing.rows, received.rows, meeting);
     if (now.sizes.received == 0) return;
     ops.combine_backward({now.landing.rows.rows(0, now.sizes.received), args.rows,
                           as_column(now.handle.arrived), as_column(received.weights), received.rows,
@@ -197,14 +228,16 @@ Ticket DeepEpDispatcher::post_combine_gradient(Run& run, const Routing& routing,
 Ticket DeepEpDispatcher::post_dispatch_gradient(Run& run, const Routing& routing, const Received& received,
                                                 const DispatchGradient& args) {
   const Exchange now = begin(run.device, routing, received, false);
+  const PeerMeeting meeting = now.group.landing.next_meeting();
   const bool on_output = routing.score_side == ScoreSide::output;
-  push(run.ops, now, now.landing.rows, {received.rows, {}, 1, {}, now.handle.back_rank, now.handle.back_row});
   if (on_output)
     push(run.ops, now, now.landing.scores,
          {now.handle.dscores, {}, 1, {}, now.handle.back_rank, now.handle.back_row});
-  return post(now, [=, &ops = run.ops] {
+  push(run.ops, now, now.landing.rows,
+       {received.rows, {}, 1, {}, now.handle.back_rank, now.handle.back_row, {}, meeting});
+  return post(now, meeting, [=, &ops = run.ops] {
     const TensorView rows = now.landing.rows.rows(0, now.sizes.sent);
-    ops.mark_lost({rows, now.handle.lost});
+    ops.mark_lost({rows, now.handle.lost, meeting});
     sorted_rows::permute_gradient(ops, routing, args, rows);
     if (on_output)
       ops.combine_forward({now.landing.scores.rows(0, now.sizes.sent),

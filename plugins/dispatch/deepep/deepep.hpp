@@ -60,6 +60,7 @@ class DeepEpDispatcher final : public Dispatcher {
   struct Posted {
     Group* group = nullptr;
     int area = 0;
+    PeerMeeting meeting{};
     std::function<void()> finish{};
     bool is_free = true;
   };
@@ -68,15 +69,18 @@ class DeepEpDispatcher final : public Dispatcher {
     TensorView rows{}, choice_of{};
     std::int64_t top_k = 1;
     TensorView weights{}, to_rank{}, to_row{};
+    TensorView own{};  ///< where those go that stay on this rank, if not where they would land
+    PeerMeeting comes_to{};
   };
 
   Sizes sizes_of(const Routing& routing, const Received& received) const;
   Exchange begin(Device& device, const Routing& routing, const Received& received, bool ranks_meet);
-  void place(Run& run, const Routing& routing, const Exchange& exchange);
+  void place(Run& run, const Routing& routing, const Exchange& exchange, const TensorView& offsets);
   /// To the same view of the area at each rank.
-  void push(Ops& ops, const Exchange& exchange, const TensorView& landing, const Going& going);
-  static void take(Ops& ops, const Exchange& exchange, const TensorView& landed, const TensorView& to);
-  Ticket post(const Exchange& exchange, std::function<void()> finish);
+  void push(Ops& ops, const Exchange& exchange, const TensorView& landing, const Going& going) const;
+  void take(Ops& ops, const Exchange& exchange, const TensorView& landed, const TensorView& to,
+            const PeerMeeting& waits_for = {}) const;
+  Ticket post(const Exchange& exchange, const PeerMeeting& meeting, std::function<void()> finish);
 
   /// Of all layers of this rank: made when the first rows go.
   Group& group(Device& device);

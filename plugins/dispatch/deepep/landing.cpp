@@ -42,26 +42,36 @@ void Landing::reserve(std::size_t table_bytes, std::size_t rows_bytes) {
   table_bytes_ = table;
   rows_bytes_ = rows;
   areas_ = {};
-  meetings_ = 1;
+  come_ = met_ = 0;
 }
 
 int Landing::begin(bool ranks_meet) {
   const std::size_t area = std::exchange(next_, (next_ + 1) % areas_.size());
   CARAVAN_CHECK(!areas_[area].is_busy, CommError,
                 "a third exchange of experts is begun (there is memory for two at once)");
-  // Who has come to a meeting since has read what came to the area before: its end was before in its order.
-  if (!ranks_meet && areas_[area].ended_at >= meetings_) meet();
+  if (!ranks_meet && met_ < areas_[area].free_at) meet();
   areas_[area].is_busy = true;
   return static_cast<int>(area);
 }
 
+/// A rank comes to its next meeting in its own order, after it has read the area.
 void Landing::end(int area) {
-  areas_[static_cast<std::size_t>(area)] = {.is_busy = false, .ended_at = meetings_};
+  areas_[static_cast<std::size_t>(area)] = {.is_busy = false, .free_at = come_ + 1};
 }
 
-void Landing::meet() {
+PeerMeeting Landing::next_meeting() {
+  const PeerMeeting meeting = window_->next_meeting();
+  if (meeting) come_ = meeting.number;
+  return meeting;
+}
+
+void Landing::meet(const PeerMeeting& meeting) {
+  if (meeting) {
+    met_ = std::max(met_, meeting.number);
+    return;
+  }
   window_->meet();
-  ++meetings_;
+  met_ = ++come_;
 }
 
 std::vector<std::byte*> Landing::everywhere(const std::byte* own) const {

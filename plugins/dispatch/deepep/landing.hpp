@@ -30,8 +30,13 @@ class Landing {
   int begin(bool ranks_meet);
   /// The area is free again, once its rows have been read.
   void end(int area);
-  /// [collective] What was written before is there for its receivers afterwards.
-  void meet();
+
+  /// [collective] A meeting that the operator comes to which writes last, and the one waits for which reads
+  /// first; none where hosts meet, or where there is nobody to meet.
+  PeerMeeting next_meeting();
+  /// [collective] What was written before is there for its receivers afterwards. At a meeting of operators
+  /// the next one waits; where it is none the ranks meet here.
+  void meet(const PeerMeeting& meeting = {});
 
   /// Where the table, or the rows, of an area begin on this rank.
   std::byte* own_table(int area) const { return in_area(window_->rank(), area); }
@@ -44,7 +49,7 @@ class Landing {
  private:
   struct Area {
     bool is_busy = false;
-    std::uint64_t ended_at = 0;  ///< meetings until it was last free
+    std::uint64_t free_at = 0;  ///< the meeting that no rank comes to before it has read what was here
   };
 
   std::byte* in_area(int rank, int area) const {
@@ -58,7 +63,8 @@ class Landing {
   std::size_t table_bytes_ = 0, rows_bytes_ = 0;
   std::array<Area, kAreas> areas_;
   std::size_t next_ = 0;
-  std::uint64_t meetings_ = 1;  ///< a fresh window is free everywhere
+  std::uint64_t come_ = 0;  ///< the last meeting of the window that this rank has come to
+  std::uint64_t met_ = 0;   ///< and the last one where it has waited for the others
 };
 
 }  // namespace caravan::deepep

@@ -4,10 +4,14 @@
 #include <cstdint>
 #include <span>
 
+#include "caravan/peer_meeting.hpp"
 #include "caravan/tensor.hpp"
 
 // Rows that go straight to the memory of other ranks (caravan/peer_window.hpp), and where they go. Arguments
-// of operators; the conventions stand in caravan/ops.hpp. P ranks with L = E / P experts each.
+// of operators; the conventions stand in caravan/ops.hpp. P ranks with L = E / P experts each. An operator
+// that `waits_for` a meeting reads nothing that other ranks write before all have come; one that `comes_to` a
+// meeting has written everything when it does. Windows of hosts have no such meetings, and their devices
+// refuse them.
 namespace caravan {
 
 /// Where the rows of one micro-batch go, worked out by every rank from the same numbers. Received rows lie in
@@ -19,15 +23,18 @@ struct PlaceRows {
   std::int64_t rank = 0;
   TensorView to_rank, to_row;  ///< [R] of this rank's sorted rows: where each goes, or −1: it has no row
   TensorView offsets;          ///< [L+1] first received row of each of this rank's experts
+  TensorView kept_offsets{};   ///< [L+1] the same once more, or empty
   TensorView back_rank, back_row;  ///< [M] of received rows: whose it is, and which of its sorted rows; or −1
   TensorView arrived;              ///< [M] the row itself where one was received, else −1
   TensorView lost;                 ///< [1] 1 where some rank has no room, else 0
   /// [1] f64 or empty: where it is 0 it becomes the rows without room of all ranks, divided by P
   TensorView overflow{};
+  PeerMeeting waits_for{};
 };
 
 /// regions[to_rank[r]] row to_row[r] = w·rows[choice_of[r] / K], w = weights[choice_of[r]] or 1. Where
-/// `to_rank` or `choice_of` is −1 nothing is written. Of any type where there are no weights.
+/// `to_rank` or `choice_of` is −1, or the region null, nothing is written. Of any type where there are no
+/// weights.
 struct PushRows {
   TensorView rows;                      ///< [N, H]
   TensorView choice_of;                 ///< [R], or empty: row r itself, and K is 1
@@ -37,12 +44,14 @@ struct PushRows {
   TensorView to_row;                    ///< [R]
   std::span<std::byte* const> regions;  ///< [P] rows of H in the memory of each rank, contiguous
   std::int64_t region_rows = 0;         ///< that each region has room for
+  PeerMeeting waits_for{}, comes_to{};
 };
 
 /// rows = NaN where lost[0] is not 0.
 struct MarkLost {
   TensorView rows;  ///< [R, H]
   TensorView lost;  ///< [1]
+  PeerMeeting waits_for{};
 };
 
 }  // namespace caravan

@@ -111,6 +111,7 @@ IpcWindow::IpcWindow(Context& context, Communicator& bootstrap, std::size_t byte
   CARAVAN_CUDA_CHECK(cudaHostAlloc(&missing, sizeof *missing_, cudaHostAllocMapped));
   missing_ = new (missing) std::uint64_t(0);
   map(own);
+  describe_meetings();
   context_.watch().add(this, [this] { check(); });
 }
 
@@ -126,6 +127,17 @@ void IpcWindow::map(std::byte* own) {
     parts_[static_cast<std::size_t>(rank)] = static_cast<std::byte*>(part);
   }
   bootstrap_.barrier();
+}
+
+void IpcWindow::describe_meetings() {
+  meeting_.rank = rank_;
+  meeting_.ranks = size();
+  meeting_.timeout_ns = static_cast<std::uint64_t>(timeout_s_ * 1e9);
+  meeting_.missing = missing_;
+  for (int rank = 0; rank < size(); ++rank) meeting_.numbers[rank] = parts_[static_cast<std::size_t>(rank)];
+  std::byte* const behind = meeting_.numbers[rank_] + kNumberBytes * parts_.size();
+  meeting_.is_over = reinterpret_cast<std::uint64_t*>(behind);
+  meeting_.tickets = reinterpret_cast<unsigned*>(behind + kNumberBytes);
 }
 
 /// Nobody frees memory that another still writes to. While an exception unwinds the others may never come,
@@ -150,17 +162,12 @@ std::byte* IpcWindow::part(int rank) const {
   return parts_[static_cast<std::size_t>(rank)] + numbers_bytes();
 }
 
+PeerMeeting IpcWindow::next_meeting() {
+  return {++met_, &meeting_};
+}
+
 void IpcWindow::meet() {
-  Meeting meeting{.numbers = {},
-                  .rank = rank_,
-                  .ranks = size(),
-                  .number = ++met_,
-                  .timeout_ns = static_cast<std::uint64_t>(timeout_s_ * 1e9),
-                  .missing = missing_};
-  for (int rank = 0; rank < size(); ++rank) meeting.numbers[rank] = parts_[static_cast<std::size_t>(rank)];
-  meeting.is_over = reinterpret_cast<std::uint64_t*>(meeting.numbers[rank_] +
-                                                     kNumberBytes * static_cast<std::size_t>(size()));
-  post_meeting(meeting, context_.stream());
+  post_meeting(meeting_of(next_meeting()), context_.stream());
 }
 
 void IpcWindow::check() const {

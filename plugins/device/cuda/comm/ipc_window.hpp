@@ -18,8 +18,8 @@ namespace caravan::cuda {
 std::string why_not_mapped(const Context& context, Communicator& bootstrap);
 
 /// Memory of GPUs of one host, each part mapped into every process (CUDA IPC). Meetings are kernels on the
-/// compute lane: the host waits for none, and learns of a rank that did not come when it next waits for the
-/// GPU.
+/// compute lane, or parts of kernels there: the host waits for none, and learns of a rank that did not come
+/// when it next waits for the GPU.
 class IpcWindow final : public PeerWindow {
  public:
   /// [collective over `bootstrap`] Borrows both. DeviceError where there is no memory.
@@ -33,11 +33,13 @@ class IpcWindow final : public PeerWindow {
   std::size_t bytes() const override { return bytes_; }
   std::byte* part(int rank) const override;
   void meet() override;
+  PeerMeeting next_meeting() override;
 
  private:
-  /// Of all ranks, and whether it is over.
-  std::size_t numbers_bytes() const { return kNumberBytes * (parts_.size() + 1); }
+  /// Of all ranks, whether it is over, and the tickets of blocks.
+  std::size_t numbers_bytes() const { return kNumberBytes * (parts_.size() + 2); }
   void map(std::byte* own);
+  void describe_meetings();
   /// Throws CommError when a rank did not come to a meeting.
   void check() const;
 
@@ -47,6 +49,7 @@ class IpcWindow final : public PeerWindow {
   std::size_t bytes_;
   double timeout_s_;
   std::vector<std::byte*> parts_;  ///< where the numbers of meetings begin, and the memory behind them
+  Meeting meeting_{};              ///< every one of this window, without its number
   std::uint64_t met_ = 0;
   std::uint64_t* missing_ = nullptr;  ///< in memory of the host that the GPU writes to: a bit for each rank
 };

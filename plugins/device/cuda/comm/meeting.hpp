@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "caravan/peer_meeting.hpp"
+
 namespace caravan::cuda {
 
 inline constexpr int kMostMeeting = 64;          ///< ranks
@@ -14,11 +16,20 @@ inline constexpr std::size_t kNumberBytes = 64;  ///< of one rank's number: a li
 struct Meeting {
   std::byte* numbers[kMostMeeting];  ///< of each rank: at [from] the meetings to which `from` has come
   std::uint64_t* is_over = nullptr;  ///< on this GPU: not 0 once a rank was missing; nobody waits any more
+  unsigned* tickets = nullptr;       ///< on this GPU: blocks of the kernel that comes which have ended; 0
   int rank = 0, ranks = 1;
-  std::uint64_t number = 0;      ///< of this meeting, from 1
+  std::uint64_t number = 0;      ///< of this meeting, from 1; 0: none
   std::uint64_t timeout_ns = 0;  ///< after which a rank is missing
   std::uint64_t* missing = nullptr;
 };
+
+/// For kernels that come or wait themselves (meeting.cuh).
+inline Meeting meeting_of(const PeerMeeting& args) {
+  if (!args) return {};
+  Meeting meeting = *static_cast<const Meeting*>(args.window);
+  meeting.number = args.number;
+  return meeting;
+}
 
 /// Posts it: the stream goes on when all ranks have come, or when some are missing, whose bits are then set.
 void post_meeting(const Meeting& meeting, cudaStream_t stream);

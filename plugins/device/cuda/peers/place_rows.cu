@@ -1,15 +1,22 @@
+#include <algorithm>
 #include <string>
 
+#include "plugins/device/cuda/comm/meeting.cuh"
 #include "plugins/device/cuda/device/cuda_ops.hpp"
 #include "plugins/device/cuda/device/view.hpp"
 #include "plugins/device/cuda/kernels/launch.hpp"
+#include "plugins/device/cuda/kernels/vec.cuh"
 
-// Where rows of experts go. One block works out where the blocks of rows begin; then every row looks up the
-// one that it is in.
+// Where rows of experts go. Every block works out where the blocks of rows begin, which is little, so that no
+// kernel has to wait for another; then every row looks up the one that it is in.
 namespace caravan::cuda {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kThreads = 1024, kWarps = kThreads / static_cast<int>(kWarp);
+/// It waits for other ranks, so it holds few multiprocessors.
+constexpr int kMostBlocks = 16;
+/// Of numbers that are kept near, if all fit: the table and where blocks begin.
+constexpr int kNear = 8192;
 
 /// P ranks with L experts each.
 struct Counts {
@@ -21,69 +28,59 @@ struct Counts {
   __device__ int rows(int from, int expert) const { return first(from, expert + 1) - first(from, expert); }
 };
 
-/// In scratch memory, from the first kernel to the second.
 struct Begins {
-  std::int32_t* sent;  ///< [E] the received row of this rank's first row for each expert
-  std::int32_t*
-      received;  ///< [L·P + 1] first received row of each block, expert by expert and of one by sender
+  std::int32_t* sent;      ///< [E] the received row of this rank's first row for each expert
+  std::int32_t* received;  ///< [E+1] first received row of each block, expert by expert, of one by sender
+};
+__host__ __device__ constexpr std::int64_t begins_count(std::int64_t experts) {
+  return 2 * experts + 1;
+}
+
+struct Places {
+  std::int32_t *to_rank, *to_row, *offsets, *kept_offsets, *back_rank, *back_row, *arrived, *lost;
+  double* overflow;
+  int choices;
 };
 
-/// Rows of all ranks for one expert.
-__device__ int rows_of(const Counts& counts, int expert) {
-  int sum = 0;
-  for (int from = 0; from < counts.ranks; ++from) sum += counts.rows(from, expert);
-  return sum;
-}
-
-/// One thread a receiving rank: `begins.sent` of its experts. Rows that it has no room for.
-__device__ long long place_sent(const Counts& counts, const Begins& begins, int to) {
-  long long row = 0;
-  for (int expert = to * counts.local; expert < (to + 1) * counts.local; ++expert) {
-    int before = 0;
-    for (int from = 0; from < counts.rank; ++from) before += counts.rows(from, expert);
-    begins.sent[expert] = static_cast<std::int32_t>(row + before);
-    row += rows_of(counts, expert);
+/// A warp: the sum of x on this lane and those before it.
+__device__ int sum_up_to_lane(int x) {
+  const unsigned lane = threadIdx.x % kWarp;
+#pragma unroll
+  for (unsigned step = 1; step < kWarp; step *= 2) {
+    const int before = __shfl_up_sync(kWholeWarp, x, step);
+    if (lane >= step) x += before;
   }
-  return row > counts.most_received ? row - counts.most_received : 0;
+  return x;
 }
 
-__device__ void place_received(const Counts& counts, const Begins& begins, std::int32_t* offsets, bool lost) {
-  int row = 0, block = 0;
-  offsets[0] = 0;
-  for (int l = 0; l < counts.local; ++l) {
-    for (int from = 0; from < counts.ranks; ++from) {
-      begins.received[block++] = row;
-      row += counts.rows(from, counts.rank * counts.local + l);
-    }
-    offsets[l + 1] = lost ? 0 : row;
+/// One warp goes through the blocks that rank `to` receives, in their order. Rows that it has no room for.
+__device__ long long place_blocks(const Counts& counts, const Begins& begins, int to) {
+  const int lane = static_cast<int>(threadIdx.x % kWarp), blocks = counts.experts();
+  long long before = 0;
+  for (int first = 0; first < blocks; first += static_cast<int>(kWarp)) {
+    const int block = first + lane, from = block % counts.ranks,
+              expert = to * counts.local + block / counts.ranks;
+    const int rows = block < blocks ? counts.rows(from, expert) : 0, end = sum_up_to_lane(rows);
+    const auto begin = static_cast<std::int32_t>(before + end - rows);
+    if (block < blocks && from == counts.rank) begins.sent[expert] = begin;
+    if (block < blocks && to == counts.rank) begins.received[block] = begin;
+    before += __shfl_sync(kWholeWarp, end, kWarp - 1);
   }
-  begins.received[block] = row;
+  if (to == counts.rank && lane == 0) begins.received[blocks] = static_cast<std::int32_t>(before);
+  return before > counts.most_received ? before - counts.most_received : 0;
 }
 
-/// One block. Single threads go through the table, so it is brought near where it fits.
-__global__ void begins_kernel(Counts counts, Begins begins, std::int32_t* offsets, std::int32_t* lost,
-                              double* overflow) {
-  constexpr int kNear = 8192;
-  __shared__ std::int32_t near[kNear];
+/// The whole block: all begins, and the rows without room of all ranks.
+__device__ long long place_all_blocks(const Counts& counts, const Begins& begins) {
   __shared__ unsigned long long without_room;
   if (threadIdx.x == 0) without_room = 0;
-  const int numbers = counts.ranks * (counts.experts() + 1);
-  if (numbers <= kNear) {
-    for (int at = static_cast<int>(threadIdx.x); at < numbers; at += static_cast<int>(blockDim.x))
-      near[at] = counts.first_rows[at];
-    counts.first_rows = near;
+  __syncthreads();
+  for (int to = static_cast<int>(threadIdx.x / kWarp); to < counts.ranks; to += kWarps) {
+    const long long rows = place_blocks(counts, begins, to);
+    if (rows > 0 && threadIdx.x % kWarp == 0) atomicAdd(&without_room, static_cast<unsigned long long>(rows));
   }
   __syncthreads();
-  for (int to = static_cast<int>(threadIdx.x); to < counts.ranks; to += static_cast<int>(blockDim.x)) {
-    const long long rows = place_sent(counts, begins, to);
-    if (rows > 0) atomicAdd(&without_room, static_cast<unsigned long long>(rows));
-  }
-  __syncthreads();
-  if (threadIdx.x != 0) return;
-  *lost = without_room > 0 ? 1 : 0;
-  if (overflow != nullptr && without_room > 0 && *overflow == 0)
-    *overflow = static_cast<double>(without_room) / counts.ranks;
-  place_received(counts, begins, offsets, without_room > 0);
+  return static_cast<long long>(without_room);
 }
 
 /// The last of the ascending `begins` that is not above `row`; there is one.
@@ -97,36 +94,70 @@ __device__ int block_of(int row, int blocks, const Begin& begin) {
   return low;
 }
 
-__global__ void __launch_bounds__(kThreads)
-    sent_kernel(Counts counts, Begins begins, const std::int32_t* lost, std::int32_t* to_rank,
-                std::int32_t* to_row, int choices) {
-  const int row = static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x);
-  if (row >= choices) return;
+__device__ void place_sent(const Counts& counts, const Begins& begins, const Places& places, int row,
+                           bool is_lost) {
   const int experts = counts.experts();
-  if (*lost != 0 || row >= counts.first(counts.rank, experts)) {
-    to_rank[row] = to_row[row] = -1;
+  if (is_lost || row >= counts.first(counts.rank, experts)) {
+    places.to_rank[row] = places.to_row[row] = -1;
     return;
   }
   const int expert = block_of(row, experts, [&](int e) { return counts.first(counts.rank, e); });
-  to_rank[row] = expert / counts.local;
-  to_row[row] = begins.sent[expert] + row - counts.first(counts.rank, expert);
+  places.to_rank[row] = expert / counts.local;
+  places.to_row[row] = begins.sent[expert] + row - counts.first(counts.rank, expert);
 }
 
-__global__ void __launch_bounds__(kThreads)
-    received_kernel(Counts counts, Begins begins, const std::int32_t* lost, std::int32_t* back_rank,
-                    std::int32_t* back_row, std::int32_t* arrived) {
-  const int row = static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x);
-  if (row >= counts.most_received) return;
-  const int blocks = counts.local * counts.ranks;
-  if (*lost != 0 || row >= begins.received[blocks]) {
-    back_rank[row] = back_row[row] = arrived[row] = -1;
+__device__ void place_received(const Counts& counts, const Begins& begins, const Places& places, int row,
+                               bool is_lost) {
+  const int blocks = counts.experts();
+  if (is_lost || row >= begins.received[blocks]) {
+    places.back_rank[row] = places.back_row[row] = places.arrived[row] = -1;
     return;
   }
   const int block = block_of(row, blocks, [&](int b) { return begins.received[b]; });
   const int from = block % counts.ranks, expert = counts.rank * counts.local + block / counts.ranks;
-  back_rank[row] = from;
-  back_row[row] = counts.first(from, expert) + row - begins.received[block];
-  arrived[row] = row;
+  places.back_rank[row] = from;
+  places.back_row[row] = counts.first(from, expert) + row - begins.received[block];
+  places.arrived[row] = row;
+}
+
+/// What there is once, by one block.
+__device__ void place_offsets(const Counts& counts, const Begins& begins, const Places& places,
+                              long long without_room) {
+  for (int l = static_cast<int>(threadIdx.x); l <= counts.local; l += kThreads) {
+    const int offset = without_room > 0 ? 0 : begins.received[l * counts.ranks];
+    places.offsets[l] = offset;
+    if (places.kept_offsets != nullptr) places.kept_offsets[l] = offset;
+  }
+  if (threadIdx.x != 0) return;
+  *places.lost = without_room > 0 ? 1 : 0;
+  if (places.overflow != nullptr && without_room > 0 && *places.overflow == 0)
+    *places.overflow = static_cast<double>(without_room) / counts.ranks;
+}
+
+/// `scratch` of begins_count() for each block, where they do not fit near.
+__global__ void __launch_bounds__(kThreads)
+    place_kernel(Counts counts, Places places, std::int32_t* scratch, Meeting meeting) {
+  __shared__ std::int32_t near[kNear];
+  wait_for_all(meeting);
+  const int experts = counts.experts(), numbers = counts.ranks * (experts + 1);
+  std::int32_t* begin = near + numbers;
+  if (scratch != nullptr) {
+    begin = scratch + blockIdx.x * begins_count(experts);
+  } else {
+    for (int at = static_cast<int>(threadIdx.x); at < numbers; at += kThreads)
+      near[at] = counts.first_rows[at];
+    counts.first_rows = near;
+  }
+  __syncthreads();
+  const Begins begins{begin, begin + experts};
+  const long long without_room = place_all_blocks(counts, begins);
+  if (blockIdx.x == 0) place_offsets(counts, begins, places, without_room);
+  const bool is_lost = without_room > 0;
+  const int first = static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x),
+            step = static_cast<int>(gridDim.x) * kThreads;
+  for (int row = first; row < places.choices; row += step) place_sent(counts, begins, places, row, is_lost);
+  for (int row = first; row < counts.most_received; row += step)
+    place_received(counts, begins, places, row, is_lost);
 }
 
 /// The table and who this rank is in it, checked.
@@ -140,28 +171,38 @@ Counts counts_of(const Call& call, const PlaceRows& args) {
           static_cast<int>(args.rank), static_cast<int>(args.back_rank.count())};
 }
 
+Places places_of(const Call& call, const PlaceRows& args) {
+  const std::int64_t choices = args.to_rank.count(), most = args.back_rank.count(),
+                     offsets = args.offsets.count();
+  return {call.indices("to_rank", args.to_rank, choices),
+          call.indices("to_row", args.to_row, choices),
+          call.indices("offsets", args.offsets, offsets),
+          args.kept_offsets.empty() ? nullptr : call.indices("kept_offsets", args.kept_offsets, offsets),
+          call.indices("back_rank", args.back_rank, most),
+          call.indices("back_row", args.back_row, most),
+          call.indices("arrived", args.arrived, most),
+          call.indices("lost", args.lost, 1),
+          args.overflow.empty() ? nullptr : call.scalar_f64("overflow", args.overflow),
+          static_cast<int>(choices)};
+}
+
 }  // namespace
 
 void CudaOps::place_rows(const PlaceRows& args) {
   const Call call("place_rows");
   const Counts counts = counts_of(call, args);
-  const std::int64_t choices = args.to_rank.count(), most = args.back_rank.count();
-  const auto experts = static_cast<std::size_t>(args.first_rows.extent(1) - 1);
-  std::int32_t* const lost = call.indices("lost", args.lost, 1);
-  double* const overflow = args.overflow.empty() ? nullptr : call.scalar_f64("overflow", args.overflow);
-  Workspace& workspace = context_.workspace();
-  workspace.begin((2 * experts + 1) * sizeof(std::int32_t), 2);
-  const Begins begins{workspace.take<std::int32_t>(experts), workspace.take<std::int32_t>(experts + 1)};
-  begins_kernel<<<1, kThreads, 0, context_.stream()>>>(
-      counts, begins, call.indices("offsets", args.offsets, kAny), lost, overflow);
-  CARAVAN_CUDA_LAUNCHED();
-  sent_kernel<<<blocks_for(choices, kThreads), kThreads, 0, context_.stream()>>>(
-      counts, begins, lost, call.indices("to_rank", args.to_rank, choices),
-      call.indices("to_row", args.to_row, choices), static_cast<int>(choices));
-  CARAVAN_CUDA_LAUNCHED();
-  received_kernel<<<blocks_for(most, kThreads), kThreads, 0, context_.stream()>>>(
-      counts, begins, lost, call.indices("back_rank", args.back_rank, most),
-      call.indices("back_row", args.back_row, most), call.indices("arrived", args.arrived, most));
+  const Places places = places_of(call, args);
+  const unsigned blocks = blocks_for(std::max(places.choices, counts.most_received), kThreads, kMostBlocks);
+  const std::int64_t experts = std::int64_t{counts.ranks} * counts.local;
+  std::int32_t* scratch = nullptr;
+  if (counts.ranks * (experts + 1) + begins_count(experts) > kNear) {
+    const std::size_t count = static_cast<std::size_t>(begins_count(experts)) * blocks;
+    Workspace& workspace = context_.workspace();
+    workspace.begin(count * sizeof(std::int32_t), 1);
+    scratch = workspace.take<std::int32_t>(count);
+  }
+  place_kernel<<<blocks, kThreads, 0, context_.stream()>>>(counts, places, scratch,
+                                                           meeting_of(args.waits_for));
   CARAVAN_CUDA_LAUNCHED();
 }
 

@@ -1,19 +1,26 @@
+#include <algorithm>
 #include <string>
 
+#include "plugins/device/cuda/comm/meeting.cuh"
 #include "plugins/device/cuda/device/cuda_ops.hpp"
 #include "plugins/device/cuda/device/view.hpp"
 #include "plugins/device/cuda/kernels/launch.hpp"
 #include "plugins/device/cuda/kernels/vec.cuh"
 
-// Rows to the memory of other GPUs. A warp moves a row, with four accesses of each lane under way; a few
-// blocks are enough for the links (eight wrote 330 GB/s), and leave the other multiprocessors to products.
+// Rows to the memory of other GPUs, and from where they land. A warp moves a piece of a row at once, with
+// four accesses of each lane under way. Where the next pieces of a warp come from and go each lane looks up
+// for one of them, so that a piece does not wait for its indices. A few multiprocessors are enough for the
+// links and leave the others to products.
 namespace caravan::cuda {
 namespace {
 
 constexpr int kMostRanks = 64;
-constexpr int kWarps = 16, kThreads = kWarps * static_cast<int>(kWarp);
-constexpr int kMostBlocks = 32;  ///< of 16 warps: two fit on a multiprocessor
-constexpr int kSteps = 4;
+constexpr int kLanes = static_cast<int>(kWarp), kWarps = 32, kThreads = kWarps * kLanes;
+constexpr int kLinkBlocks = 16;  ///< one on a multiprocessor
+constexpr int kSteps = 4, kPiece = kSteps * kLanes;
+/// Rows for one rank lie together. Blocks go through all parts of the rows at once, so that rows for every
+/// rank, and those that stay, are on their way at any time.
+constexpr int kMostParts = 64;
 
 struct Push {
   const std::int32_t *choice_of, *to_rank, *to_row;
@@ -21,66 +28,109 @@ struct Push {
   std::int64_t weights_stride;
   int rows, top_k, ranks, region_rows;
   std::byte* regions[kMostRanks];
+  Meeting waits_for, comes_to;
 };
 
-/// Where row r comes from and goes; `to` is null where it goes nowhere.
-struct Way {
-  int source = 0, k = 0, rank = -1, row = 0;
-};
-
-__device__ Way way_of(const Push& push, int r) {
-  Way way;
-  const int choice = push.choice_of ? push.choice_of[r] : r;
-  if (choice < 0) return way;
-  way.source = choice / push.top_k;
-  way.k = choice - way.source * push.top_k;
-  way.rank = push.to_rank[r];
-  way.row = push.to_row[r];
-  // Nothing is written beside the regions, whatever a device that has failed computes.
-  if (way.rank >= push.ranks || way.row < 0 || way.row >= push.region_rows) way.rank = -1;
-  return way;
-}
-
-/// `words` of 16 bytes, or of 4 where rows are no multiple of 16 bytes.
+/// Rows of so many words, each in some pieces.
 template <class Word>
-__global__ void __launch_bounds__(kThreads)
-    push_kernel(Push push, const Word* rows, std::int64_t stride, int words) {
-  const int lane = static_cast<int>(threadIdx.x % kWarp);
-  const int first = static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x / kWarp);
-  for (int r = first; r < push.rows; r += static_cast<int>(gridDim.x) * kWarps) {
-    const Way way = way_of(push, r);
-    if (way.rank < 0) continue;
-    const Word* from = rows + way.source * stride;
-    Word* to = reinterpret_cast<Word*>(push.regions[way.rank]) + static_cast<std::int64_t>(way.row) * words;
-    for (int begin = lane; begin < words; begin += kSteps * static_cast<int>(kWarp)) {
-      Word moved[kSteps];
-#pragma unroll
-      for (int i = 0; i < kSteps; ++i) moved[i] = from[min(begin + i * static_cast<int>(kWarp), words - 1)];
-#pragma unroll
-      for (int i = 0; i < kSteps; ++i)
-        if (begin + i * static_cast<int>(kWarp) < words) to[begin + i * static_cast<int>(kWarp)] = moved[i];
-    }
-  }
+struct Source {
+  const Word* data;
+  std::int64_t stride;
+  int words, pieces;
+  int parts, rows_of_part;
+
+  Source(const PushRows& args, std::int64_t row_bytes, std::int64_t stride_bytes)
+      : data(args.rows.as<Word>()),
+        stride(stride_bytes / static_cast<std::int64_t>(sizeof(Word))),
+        words(static_cast<int>(row_bytes / static_cast<std::int64_t>(sizeof(Word)))),
+        pieces(static_cast<int>(ceil_div(words, kPiece))),
+        parts(static_cast<int>(std::clamp<std::int64_t>(args.to_rank.count(), 1, kMostParts))),
+        rows_of_part(static_cast<int>(ceil_div(args.to_rank.count(), parts))) {}
+  __host__ __device__ std::int64_t items() const { return std::int64_t{parts} * rows_of_part * pieces; }
+};
+
+/// A piece of a row: which row it is of, its first word, and where it goes; to rank −1: nowhere.
+struct Piece {
+  int from = 0, first = 0, to_rank = -1, to_row = 0;
+  float weight = 1;
+};
+
+template <class Word>
+__device__ Piece piece_of(const Push& push, const Source<Word>& source, std::int64_t item) {
+  const std::int64_t at = item / source.pieces;
+  const std::int64_t r = at % source.parts * source.rows_of_part + at / source.parts;
+  if (item >= source.items() || r >= push.rows) return {};
+  const int choice = push.choice_of ? push.choice_of[r] : static_cast<int>(r), rank = push.to_rank[r],
+            row = push.to_row[r];
+  // Nothing is written beside the regions, whatever a device that has failed computes.
+  if (choice < 0 || rank < 0 || rank >= push.ranks || row < 0 || row >= push.region_rows) return {};
+  if (push.regions[rank] == nullptr) return {};
+  Piece piece{choice / push.top_k, static_cast<int>(item % source.pieces) * kPiece, rank, row};
+  if (push.weights)
+    piece.weight = push.weights[piece.from * push.weights_stride + choice - piece.from * push.top_k];
+  return piece;
 }
 
-template <class T, int N>
-__global__ void __launch_bounds__(kThreads)
-    weighted_kernel(Push push, const T* rows, std::int64_t stride, int columns) {
-  const int lane = static_cast<int>(threadIdx.x % kWarp);
-  const int first = static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x / kWarp);
-  for (int r = first; r < push.rows; r += static_cast<int>(gridDim.x) * kWarps) {
-    const Way way = way_of(push, r);
-    if (way.rank < 0) continue;
-    const T* from = rows + way.source * stride;
-    T* to = reinterpret_cast<T*>(push.regions[way.rank]) + static_cast<std::int64_t>(way.row) * columns;
-    const float weight = push.weights[way.source * push.weights_stride + way.k];
-    for (int column = lane * N; column < columns; column += static_cast<int>(kWarp) * N) {
-      Floats<N> values = load<N>(from + column);
-#pragma unroll
-      for (int j = 0; j < N; ++j) values[j] *= weight;
-      store<N>(to + column, values);
-    }
+/// What a lane of this warp has looked up.
+__device__ Piece of_lane(const Piece& own, int lane) {
+  const auto there = [&](auto of) { return __shfl_sync(kWholeWarp, of, lane); };
+  return {there(own.from), there(own.first), there(own.to_rank), there(own.to_row), there(own.weight)};
+}
+
+struct AsItIs {
+  template <class Word>
+  __device__ Word operator()(const Word& word, float) const {
+    return word;
   }
+};
+
+struct Weighted {
+  template <class T, int N>
+  __device__ Raw<T, N> operator()(const Raw<T, N>& word, float weight) const {
+    Raw<T, N> changed;
+#pragma unroll
+    for (int i = 0; i < N; ++i) changed.at[i] = from_float<T>(to_float(word.at[i]) * weight);
+    return changed;
+  }
+};
+
+template <class Word>
+__device__ Word* place_of(const Push& push, const Source<Word>& source, const Piece& piece) {
+  return reinterpret_cast<Word*>(push.regions[piece.to_rank]) + std::int64_t{piece.to_row} * source.words;
+}
+
+/// One warp.
+template <class Word, class Change>
+__device__ void move_piece(const Push& push, const Source<Word>& source, const Piece& piece,
+                           const Change& change) {
+  const Word* const from = source.data + piece.from * source.stride;
+  Word* const to = place_of(push, source, piece);
+  const int first = piece.first + static_cast<int>(threadIdx.x) % kLanes;
+  Word moved[kSteps];
+#pragma unroll
+  for (int i = 0; i < kSteps; ++i) moved[i] = from[min(first + i * kLanes, source.words - 1)];
+#pragma unroll
+  for (int i = 0; i < kSteps; ++i)
+    if (first + i * kLanes < source.words) to[first + i * kLanes] = change(moved[i], piece.weight);
+}
+
+template <class Word, class Change>
+__global__ void __launch_bounds__(kThreads) push_kernel(Push push, Source<Word> source, Change change) {
+  wait_for_all(push.waits_for);
+  const int lane = static_cast<int>(threadIdx.x) % kLanes;
+  const std::int64_t warps = std::int64_t{gridDim.x} * kWarps,
+                     warp = std::int64_t{blockIdx.x} * kWarps + threadIdx.x / kLanes;
+  for (std::int64_t item = warp; item < source.items(); item += warps * kLanes) {
+    const Piece own = piece_of(push, source, item + lane * warps);
+    if (source.words == 1) {  // such as scores: a lane for each
+      if (own.to_rank >= 0)
+        *place_of(push, source, own) = change(source.data[own.from * source.stride], own.weight);
+      continue;
+    }
+    for (unsigned left = __ballot_sync(kWholeWarp, own.to_rank >= 0); left != 0; left &= left - 1)
+      move_piece(push, source, of_lane(own, __ffs(static_cast<int>(left)) - 1), change);
+  }
+  come_with_grid(push.comes_to);
 }
 
 /// The largest of 16, 4, 2 and 1 bytes that rows, and those of every region, begin on and are a multiple of.
@@ -93,41 +143,43 @@ int common_access(const PushRows& args, std::int64_t row_bytes, std::int64_t str
   return 1;
 }
 
+/// A call, with its rows in bytes.
+struct Launch {
+  const Context& context;
+  const PushRows& args;
+  const Push& push;
+  std::int64_t row_bytes, stride_bytes;
+
+  int access() const { return common_access(args, row_bytes, stride_bytes); }
+  /// Rows that only cross this GPU's memory take half of it: what waits for other ranks, whoever comes late
+  /// and what that one waits for on this GPU must run beside each other.
+  template <class Word, class Change>
+  void run(const Change& change) const {
+    const Source<Word> source(args, row_bytes, stride_bytes);
+    const int most = args.comes_to ? kLinkBlocks : std::max(context.multiprocessors() / 2, 1);
+    push_kernel<Word>
+        <<<blocks_for(source.items(), kWarps, most), kThreads, 0, context.stream()>>>(push, source, change);
+  }
+};
+
 template <class T>
-void push_weighted(const Context& context, const Push& push, const PushRows& args, unsigned blocks) {
-  constexpr auto kElement = static_cast<std::int64_t>(sizeof(T));
-  const bool wide = common_access(args, args.rows.extent(1) * kElement, args.rows.stride(0) * kElement) == 16;
-  const auto columns = static_cast<int>(args.rows.extent(1));
-  const T* rows = args.rows.as<T>();
-  constexpr int kWide = 16 / sizeof(T);
-  if (wide)
-    weighted_kernel<T, kWide>
-        <<<blocks, kThreads, 0, context.stream()>>>(push, rows, args.rows.stride(0), columns);
+void push_weighted(const Launch& launch) {
+  if (launch.access() == 16)
+    launch.run<Raw<T, 16 / sizeof(T)>>(Weighted{});
   else
-    weighted_kernel<T, 1>
-        <<<blocks, kThreads, 0, context.stream()>>>(push, rows, args.rows.stride(0), columns);
+    launch.run<Raw<T, 1>>(Weighted{});
 }
 
-template <class Word>
-void push_words(const Context& context, const Push& push, const PushRows& args, std::int64_t row_bytes,
-                std::int64_t stride_bytes, unsigned blocks) {
-  constexpr std::int64_t kBytes = sizeof(Word);
-  push_kernel<Word><<<blocks, kThreads, 0, context.stream()>>>(
-      push, args.rows.as<Word>(), stride_bytes / kBytes, static_cast<int>(row_bytes / kBytes));
-}
-
-void push_as_they_are(const Context& context, const Push& push, const PushRows& args, unsigned blocks) {
-  const auto element = static_cast<std::int64_t>(size_of(args.rows.dtype));
-  const std::int64_t row_bytes = args.rows.extent(1) * element, stride_bytes = args.rows.stride(0) * element;
-  switch (common_access(args, row_bytes, stride_bytes)) {
+void push_as_they_are(const Launch& launch) {
+  switch (launch.access()) {
     case 16:
-      return push_words<uint4>(context, push, args, row_bytes, stride_bytes, blocks);
+      return launch.run<uint4>(AsItIs{});
     case 4:
-      return push_words<std::uint32_t>(context, push, args, row_bytes, stride_bytes, blocks);
+      return launch.run<std::uint32_t>(AsItIs{});
     case 2:
-      return push_words<std::uint16_t>(context, push, args, row_bytes, stride_bytes, blocks);
+      return launch.run<std::uint16_t>(AsItIs{});
     default:
-      return push_words<std::uint8_t>(context, push, args, row_bytes, stride_bytes, blocks);
+      return launch.run<std::uint8_t>(AsItIs{});
   }
 }
 
@@ -146,8 +198,10 @@ Push push_of(const Call& call, const PushRows& args, const Matrix& weights) {
             static_cast<int>(args.top_k),
             static_cast<int>(args.regions.size()),
             static_cast<int>(args.region_rows),
-            {}};
-  for (std::size_t rank = 0; rank < args.regions.size(); ++rank) push.regions[rank] = args.regions[rank];
+            {},
+            meeting_of(args.waits_for),
+            meeting_of(args.comes_to)};
+  std::copy(args.regions.begin(), args.regions.end(), push.regions);
   return push;
 }
 
@@ -156,18 +210,18 @@ Push push_of(const Call& call, const PushRows& args, const Matrix& weights) {
 void CudaOps::push_rows(const PushRows& args) {
   const Call call("push_rows");
   call.check("rows", args.rows, {args.rows.dtype, 2, {kAny, kAny}});
-  const std::int64_t pushed = args.to_rank.count();
-  if (pushed == 0) return;
+  if (args.to_rank.count() == 0 && !args.waits_for && !args.comes_to) return;
   const Matrix weights =
       call.optional_matrix("weights", args.weights, DType::f32, args.rows.extent(0), args.top_k);
   const Push push = push_of(call, args, weights);
-  const unsigned blocks = blocks_for(pushed, kWarps, kMostBlocks);
+  const auto element = static_cast<std::int64_t>(size_of(args.rows.dtype));
+  const Launch launch{context_, args, push, args.rows.extent(1) * element, args.rows.stride(0) * element};
   if (!weights)
-    push_as_they_are(context_, push, args, blocks);
+    push_as_they_are(launch);
   else if (call.compute_type("rows", args.rows) == DType::bf16)
-    push_weighted<__nv_bfloat16>(context_, push, args, blocks);
+    push_weighted<__nv_bfloat16>(launch);
   else
-    push_weighted<float>(context_, push, args, blocks);
+    push_weighted<float>(launch);
   CARAVAN_CUDA_LAUNCHED();
 }
 
