@@ -110,6 +110,101 @@ Problem push_rows(const PushCase& c, Storage storage) {
   });
 }
 
+/// Two ranks of which this is the first; nobody meets, so what has landed was there before.
+struct ExchangeCase {
+  const char* name;
+  std::int64_t rows, width, top_k;
+  bool weighted, with_base = false;
+};
+constexpr ExchangeCase kExchangeCases[] = {{"one", 1, 8, 1, false},
+                                           {"odd", 21, 13, 1, true},
+                                           {"several_choices", 60, 64, 3, true, true},
+                                           {"in_parts", 4200, 520, 1, true, true},
+                                           {"in_parts_and_odd", 1100, 1001, 2, false, false}};
+
+/// Rows in turn for each rank and for none, each to a row of its own.
+struct Ways {
+  Handle rank, row;
+  Ways(ProblemBuilder& b, const std::string& name, std::int64_t count, std::int32_t none)
+      : rank(b.indices(name + "_rank", {count}, in_turn(count, none))),
+        row(b.indices(name + "_row", {count}, reversed(count))) {}
+
+  static std::vector<std::int32_t> in_turn(std::int64_t count, std::int32_t none) {
+    std::vector<std::int32_t> all;
+    for (std::int64_t r = 0; r < count; ++r)
+      all.push_back(r % 5 == 4 ? none : static_cast<std::int32_t>(r % 3 % 2));
+    return all;
+  }
+  static std::vector<std::int32_t> reversed(std::int64_t count) {
+    std::vector<std::int32_t> all(static_cast<std::size_t>(count));
+    std::iota(all.rbegin(), all.rend(), 0);
+    return all;
+  }
+};
+
+Problem exchange_rows(const ExchangeCase& c, Storage storage) {
+  ProblemBuilder b(fmt::format("exchange_rows/{}", c.name), storage);
+  const std::int64_t pushed = c.rows * c.top_k;
+  const Handle rows = b.random("rows", {c.rows, c.width}),
+               weights = b.f32_random("weights", {c.rows, c.top_k}),
+               choices = b.indices("choice_of", {pushed}, Ways::reversed(pushed));
+  const Ways to(b, "to", pushed, -1), from(b, "from", pushed, -1);
+  const Handle regions = b.contiguous(b.random("regions", {2 * pushed, c.width}));
+  const Handle landed = b.random("landed", {pushed, c.width}),
+               taken = b.contiguous(b.random("taken", {pushed, c.width}));
+  return b.build([=](Ops& ops, const Views& v) {
+    const auto at = [&](Handle of, std::int64_t row) {
+      return v[of].as<std::byte>() + static_cast<std::size_t>(row * c.width) * size_of(v[of].dtype);
+    };
+    const std::vector<std::byte*> there{at(regions, 0), at(regions, pushed)}, here{nullptr, at(taken, 0)};
+    ops.exchange_rows({{v[rows],
+                        v[choices],
+                        c.top_k,
+                        c.weighted ? v[weights] : TensorView{},
+                        v[to.rank],
+                        v[to.row],
+                        there,
+                        pushed,
+                        {}},
+                       {.rows = v[landed],
+                        .to_rank = v[from.rank],
+                        .to_row = v[from.row],
+                        .regions = here,
+                        .region_rows = pushed},
+                       v[to.row]});
+  });
+}
+
+Problem return_rows(const ExchangeCase& c, Storage storage) {
+  ProblemBuilder b(fmt::format("return_rows/{}", c.name), storage);
+  const std::int64_t sorted = c.rows * c.top_k;
+  const Handle results = b.random("results", {sorted, c.width}),
+               weights = b.f32_random("weights", {c.rows, c.top_k}),
+               base = b.random("base", {c.rows, c.width}), landed = b.random("landed", {sorted, c.width});
+  const Ways back(b, "back", sorted, -1), to(b, "to", sorted, 1);
+  std::vector<std::int32_t> row_of = Ways::reversed(sorted);
+  for (std::size_t at = 6; at < row_of.size(); at += 11) row_of[at] = -1;
+  const Handle rows = b.indices("row_of", {c.rows, c.top_k}, row_of);
+  const Handle region = b.contiguous(b.random("region", {sorted, c.width})),
+               y = b.output("y", {c.rows, c.width});
+  return b.build([=](Ops& ops, const Views& v) {
+    const std::vector<std::byte*> there{nullptr, v[region].as<std::byte>()};
+    ops.return_rows({{.rows = v[results],
+                      .to_rank = v[back.rank],
+                      .to_row = v[back.row],
+                      .regions = there,
+                      .region_rows = sorted},
+                     v[landed],
+                     v[to.rank],
+                     v[to.row],
+                     0,
+                     v[rows],
+                     c.weighted ? v[weights] : TensorView{},
+                     c.with_base ? v[base] : TensorView{},
+                     v[y]});
+  });
+}
+
 Problem mark_lost(bool is_lost, Storage storage) {
   ProblemBuilder b(fmt::format("mark_lost/{}", is_lost ? "lost" : "not_lost"), storage);
   const Handle rows = b.random("rows", {9, 21}), lost = b.indices("lost", {1}, {is_lost ? 1 : 0});
@@ -122,6 +217,10 @@ std::vector<Problem> peer_problems(Storage storage) {
   std::vector<Problem> problems;
   for (const PlaceCase& c : place_cases()) problems.push_back(place_rows(c, storage));
   for (const PushCase& c : kPushCases) problems.push_back(push_rows(c, storage));
+  for (const ExchangeCase& c : kExchangeCases) {
+    problems.push_back(exchange_rows(c, storage));
+    problems.push_back(return_rows(c, storage));
+  }
   for (const bool is_lost : {false, true}) problems.push_back(mark_lost(is_lost, storage));
   return problems;
 }

@@ -248,6 +248,30 @@ TEST_F(PushRows, NeverWriteBesideTheRegions) {
   EXPECT_THAT(message(0, 0, 1), HasSubstr("is choice 1 of 1"));
 }
 
+TEST(ReturnRows, AreSummedWhereTheirTokensAre) {
+  Tensor results({2, 1}, {10, 20}), landed({4, 1}, {1, 2, 3, 4}), base({3, 1}, {100, 200, 300}), y({3, 1});
+  // Sorted rows 0 and 3 had gone to results 1 and 0 of this rank, row 1 to the other, row 2 nowhere.
+  Ids to_rank({4}, {0, 1, -1, 0}), to_row({4}, {1, 7, -1, 0});
+  Ids back_rank({2}, {1, 0}), back_row({2}, {3, 0}), row_of({3, 2}, {0, 1, -1, 3, 2, 0});
+  std::vector<float> other(4);
+  const std::vector<std::byte*> regions{nullptr, reinterpret_cast<std::byte*>(other.data())};
+  ReferenceOps().return_rows(
+      {.push =
+           {.rows = results, .to_rank = back_rank, .to_row = back_row, .regions = regions, .region_rows = 4},
+       .landed = landed,
+       .to_rank = to_rank,
+       .to_row = to_row,
+       .rank = 0,
+       .row_of = row_of,
+       .base = base,
+       .y = y});
+  EXPECT_FLOAT_EQ(y[0], 100 + 20 + 2);
+  EXPECT_FLOAT_EQ(y[1], 200 + 10);
+  EXPECT_TRUE(std::isnan(y[2])) << "a row that went nowhere";
+  EXPECT_FLOAT_EQ(other[3], 10);
+  EXPECT_FLOAT_EQ(other[0], 0) << "a result that stays";
+}
+
 TEST(MarkLost, TouchesNothingUnlessRowsWereLost) {
   Tensor rows({2, 2}, {1, 2, 3, 4}, 1);
   Ids lost({1}, {0});

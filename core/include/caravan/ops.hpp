@@ -85,6 +85,8 @@ class Ops {
   X(combine_backward, CombineBackward)                           \
   X(place_rows, PlaceRows)                                       \
   X(push_rows, PushRows)                                         \
+  X(exchange_rows, ExchangeRows)                                 \
+  X(return_rows, ReturnRows)                                     \
   X(mark_lost, MarkLost)                                         \
   X(linear_cross_entropy, LinearCrossEntropy)                    \
   X(vocabulary_statistics, VocabularyStatistics)                 \

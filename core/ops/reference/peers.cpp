@@ -164,7 +164,6 @@ void ReferenceOps::place_rows(const PlaceRows& args) {
 
 void ReferenceOps::push_rows(const PushRows& args) {
   const Call call("push_rows");
-  check_hosts_meet(call, args.waits_for);
   check_hosts_meet(call, args.comes_to);
   const auto to_rank = call.vector<std::int32_t>("to_rank", args.to_rank, kAny);
   const auto to_row = call.vector<std::int32_t>("to_row", args.to_row, to_rank.extent(0));
@@ -189,6 +188,31 @@ void ReferenceOps::push_rows(const PushRows& args) {
     write_row(region + static_cast<std::size_t>(to_row(r)) * row_bytes, args.rows, choice / args.top_k,
               weights ? &weight : nullptr);
   }
+}
+
+void ReferenceOps::exchange_rows(const ExchangeRows& args) {
+  push_rows(args.push);
+  push_rows(args.take);
+}
+
+/// All results in one place, and then their sums.
+void ReferenceOps::return_rows(const ReturnRows& args) {
+  const Call call("return_rows");
+  push_rows(args.push);
+  const auto to_rank = call.vector<std::int32_t>("to_rank", args.to_rank, kAny);
+  const auto to_row = call.vector<std::int32_t>("to_row", args.to_row, to_rank.extent(0));
+  const auto own = call.matrix("rows", args.push.rows, kAny, kAny);
+  const auto landed = call.matrix("landed", args.landed, to_rank.extent(0), own.extent(1));
+  const std::size_t bytes = static_cast<std::size_t>(args.landed.count()) * size_of(args.landed.dtype);
+  std::vector<std::byte> memory(bytes);
+  const TensorView results(memory.data(), args.landed.dtype, {landed.extent(0), landed.extent(1)});
+  const auto all = call.matrix("results", results, landed.extent(0), landed.extent(1));
+  for (std::int64_t s = 0; s < landed.extent(0); ++s)
+    for (std::int64_t h = 0; h < landed.extent(1); ++h)
+      all(s, h) = to_rank(s) < 0            ? std::numeric_limits<float>::quiet_NaN()
+                  : to_rank(s) == args.rank ? static_cast<float>(own(to_row(s), h))
+                                            : static_cast<float>(landed(s, h));
+  combine_forward({results, args.row_of, args.weights, args.base, args.y});
 }
 
 void ReferenceOps::mark_lost(const MarkLost& args) {

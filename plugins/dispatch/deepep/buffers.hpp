@@ -58,4 +58,9 @@ struct LandingRows {
         scores(flat.take(DType::f32, {sizes.rows_with_scores(), 1})) {}
 };
 
+/// As a column of rows of one number.
+inline TensorView as_column(const TensorView& view) {
+  return view.reshape({view.count(), 1});
+}
+
 }  // namespace caravan::deepep

@@ -13,11 +13,6 @@ namespace {
 constexpr double kLongestTimeout = 1e6;  // seconds: 11 days
 constexpr int kMostRanks = 64;           // whose rows a GPU's kernel takes in one call
 
-/// As a column of rows of one number.
-TensorView as_column(const TensorView& view) {
-  return view.reshape({view.count(), 1});
-}
-
 }  // namespace
 
 DeepEpDispatcher::DeepEpDispatcher(const Host& host, const Config& config)
@@ -94,12 +89,13 @@ void DeepEpDispatcher::place(Run& run, const Routing& routing, const Exchange& e
                              const TensorView& offsets) {
   Group& group = exchange.group;
   const PeerMeeting meeting = group.landing.next_meeting();
-  push(run.ops, exchange, exchange.table.first_rows,
-       {.rows = routing.offsets.reshape({1, routing.offsets.count()}),
-        .choice_of = group.the_row,
-        .to_rank = group.every_rank,
-        .to_row = group.own_row,
-        .comes_to = meeting});
+  run.ops.push_rows(pushed(exchange, exchange.table.first_rows,
+                           {.rows = routing.offsets.reshape({1, routing.offsets.count()}),
+                            .choice_of = group.the_row,
+                            .to_rank = group.every_rank,
+                            .to_row = group.own_row,
+                            .comes_to = meeting})
+                        .args);
   group.landing.meet(meeting);
   const Handle& handle = exchange.handle;
   run.ops.place_rows({.first_rows = exchange.table.first_rows,
@@ -114,34 +110,6 @@ void DeepEpDispatcher::place(Run& run, const Routing& routing, const Exchange& e
                       .lost = handle.lost,
                       .overflow = run.pass == Pass::first ? run.overflow : TensorView{},
                       .waits_for = meeting});
-}
-
-void DeepEpDispatcher::push(Ops& ops, const Exchange& exchange, const TensorView& landing,
-                            const Going& going) const {
-  std::vector<std::byte*> regions = exchange.group.landing.everywhere(landing.as<std::byte>());
-  if (!going.own.empty()) regions[static_cast<std::size_t>(rank_)] = going.own.as<std::byte>();
-  ops.push_rows({.rows = going.rows,
-                 .choice_of = going.choice_of,
-                 .top_k = going.top_k,
-                 .weights = going.weights,
-                 .to_rank = going.to_rank,
-                 .to_row = going.to_row,
-                 .regions = regions,
-                 .region_rows = going.own.empty() ? landing.extent(0) : going.own.extent(0),
-                 .comes_to = going.comes_to});
-}
-
-/// to[r] = landed[r] of every row that another rank has sent.
-void DeepEpDispatcher::take(Ops& ops, const Exchange& exchange, const TensorView& landed,
-                            const TensorView& to, const PeerMeeting& waits_for) const {
-  std::vector<std::byte*> regions(static_cast<std::size_t>(ranks_), to.as<std::byte>());
-  regions[static_cast<std::size_t>(rank_)] = nullptr;
-  ops.push_rows({.rows = landed.rows(0, to.extent(0)),
-                 .to_rank = exchange.handle.back_rank,
-                 .to_row = exchange.handle.arrived,
-                 .regions = regions,
-                 .region_rows = to.extent(0),
-                 .waits_for = waits_for});
 }
 
 Ticket DeepEpDispatcher::post(const Exchange& exchange, const PeerMeeting& meeting,
@@ -161,41 +129,49 @@ void DeepEpDispatcher::wait(Run&, Ticket& ticket) {
   ticket = Ticket{};
 }
 
-/// Rows to experts of this rank go straight to where they are read, those of others land first.
 Ticket DeepEpDispatcher::post_dispatch(Run& run, const Routing& routing, const Received& received,
                                        TensorView x) {
-  const bool first = run.makes_kept();
+  const bool first = run.makes_kept(), on_input = routing.score_side == ScoreSide::input;
   const Exchange now = begin(run.device, routing, received, first);
-  const Handle& handle = now.handle;
+  const TensorView kept = now.handle.offsets;
   if (first)
     place(run, routing, now, received.offsets);
   else
-    run.device.copy(Lane::compute, received.offsets.data, handle.offsets.data, received.offsets.bytes());
+    run.device.copy(Lane::compute, received.offsets.data, kept.data, received.offsets.bytes());
   const PeerMeeting meeting = now.group.landing.next_meeting();
-  const bool on_input = routing.score_side == ScoreSide::input;
-  const TensorView scores = on_input ? TensorView{} : as_column(received.weights);
-  if (!on_input)
-    push(run.ops, now, now.landing.scores,
-         {as_column(routing.weights), routing.choice_of, 1, {}, handle.to_rank, handle.to_row, scores});
-  push(run.ops, now, now.landing.rows,
-       {x, routing.choice_of, routing.weights.extent(1), on_input ? routing.weights : TensorView{},
-        handle.to_rank, handle.to_row, received.rows, meeting});
-  return post(now, meeting, [=, this, &ops = run.ops] {
-    take(ops, now, now.landing.rows, received.rows, meeting);
-    if (!on_input) take(ops, now, now.landing.scores, scores);
+  std::function<void()> scores = [] {};
+  if (!on_input) scores = send_scores(run.ops, routing, now, as_column(received.weights));
+  const auto rows = send(run.ops, now, received.rows,
+                         {.rows = x,
+                          .choice_of = routing.choice_of,
+                          .top_k = routing.weights.extent(1),
+                          .weights = on_input ? routing.weights : TensorView{},
+                          .comes_to = meeting});
+  return post(now, meeting, [=] {
+    rows();
+    scores();
   });
 }
 
+/// The ranks of the tokens add, where operators meet as results come, each by one kernel.
 Ticket DeepEpDispatcher::post_combine(Run& run, const Routing& routing, const Received& received,
                                       const Combine& args) {
   const Exchange now = begin(run.device, routing, received, false);
   const PeerMeeting meeting = now.group.landing.next_meeting();
-  push(run.ops, now, now.landing.rows,
-       {args.rows, {}, 1, {}, now.handle.back_rank, now.handle.back_row, {}, meeting});
+  const TensorView landed = now.landing.rows.rows(0, now.sizes.sent);
+  Going going = back(now, args.rows, meeting);
+  if (meeting) {
+    going.own = TensorView{};  // they are read where they are
+    const Pushed results = pushed(now, now.landing.rows, going);
+    const bool on_output = routing.score_side == ScoreSide::output;
+    run.ops.return_rows({results.args, landed, now.handle.to_rank, now.handle.to_row, rank_, routing.row_of,
+                         on_output ? routing.weights : TensorView{}, args.base, args.y});
+    return post(now, meeting, [] {});
+  }
+  run.ops.push_rows(pushed(now, now.landing.rows, going).args);
   return post(now, meeting, [=, &ops = run.ops] {
-    const TensorView rows = now.landing.rows.rows(0, now.sizes.sent);
-    ops.mark_lost({rows, now.handle.lost, meeting});
-    sorted_rows::combine(ops, routing, {rows, args.base, args.y});
+    ops.mark_lost({landed, now.handle.lost});
+    sorted_rows::combine(ops, routing, {landed, args.base, args.y});
   });
 }
 
@@ -205,19 +181,17 @@ Ticket DeepEpDispatcher::post_combine(Run& run, const Routing& routing, const Re
 Ticket DeepEpDispatcher::post_combine_gradient(Run& run, const Routing& routing, const Received& received,
                                                const CombineGradient& args) {
   const Exchange now = begin(run.device, routing, received, false);
-  const bool on_input = routing.score_side == ScoreSide::input;
-  const PeerMeeting meeting = on_input ? now.group.landing.next_meeting() : PeerMeeting{};
-  push(run.ops, now, now.landing.rows,
-       {args.dy,
-        routing.choice_of,
-        routing.weights.extent(1),
-        {},
-        now.handle.to_rank,
-        now.handle.to_row,
-        on_input ? received.rows : TensorView{},
-        meeting});
-  return post(now, meeting, [=, this, &ops = run.ops] {
-    if (on_input) return take(ops, now, now.landing.rows, received.rows, meeting);
+  Going going{.rows = args.dy,
+              .choice_of = routing.choice_of,
+              .top_k = routing.weights.extent(1),
+              .to_rank = now.handle.to_rank,
+              .to_row = now.handle.to_row};
+  if (routing.score_side == ScoreSide::input) {
+    going.comes_to = now.group.landing.next_meeting();
+    return post(now, going.comes_to, send(run.ops, now, received.rows, going));
+  }
+  run.ops.push_rows(pushed(now, now.landing.rows, going).args);
+  return post(now, {}, [=, &ops = run.ops] {
     if (now.sizes.received == 0) return;
     ops.combine_backward({now.landing.rows.rows(0, now.sizes.received), args.rows,
                           as_column(now.handle.arrived), as_column(received.weights), received.rows,
@@ -230,11 +204,8 @@ Ticket DeepEpDispatcher::post_dispatch_gradient(Run& run, const Routing& routing
   const Exchange now = begin(run.device, routing, received, false);
   const PeerMeeting meeting = now.group.landing.next_meeting();
   const bool on_output = routing.score_side == ScoreSide::output;
-  if (on_output)
-    push(run.ops, now, now.landing.scores,
-         {now.handle.dscores, {}, 1, {}, now.handle.back_rank, now.handle.back_row});
-  push(run.ops, now, now.landing.rows,
-       {received.rows, {}, 1, {}, now.handle.back_rank, now.handle.back_row, {}, meeting});
+  if (on_output) run.ops.push_rows(pushed(now, now.landing.scores, back(now, now.handle.dscores)).args);
+  run.ops.push_rows(pushed(now, now.landing.rows, back(now, received.rows, meeting)).args);
   return post(now, meeting, [=, &ops = run.ops] {
     const TensorView rows = now.landing.rows.rows(0, now.sizes.sent);
     ops.mark_lost({rows, now.handle.lost, meeting});

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "caravan/dispatch.hpp"
@@ -69,17 +70,32 @@ class DeepEpDispatcher final : public Dispatcher {
     TensorView rows{}, choice_of{};
     std::int64_t top_k = 1;
     TensorView weights{}, to_rank{}, to_row{};
-    TensorView own{};  ///< where those go that stay on this rank, if not where they would land
+    /// Where those go that stay on this rank, if not where they would land; empty: nowhere.
+    std::optional<TensorView> own{};
     PeerMeeting comes_to{};
+  };
+  /// The same with the memory that `args` has a view of.
+  struct Pushed {
+    std::vector<std::byte*> regions;
+    PushRows args;
   };
 
   Sizes sizes_of(const Routing& routing, const Received& received) const;
   Exchange begin(Device& device, const Routing& routing, const Received& received, bool ranks_meet);
   void place(Run& run, const Routing& routing, const Exchange& exchange, const TensorView& offsets);
   /// To the same view of the area at each rank.
-  void push(Ops& ops, const Exchange& exchange, const TensorView& landing, const Going& going) const;
-  void take(Ops& ops, const Exchange& exchange, const TensorView& landed, const TensorView& to,
-            const PeerMeeting& waits_for = {}) const;
+  Pushed pushed(const Exchange& exchange, const TensorView& landing, const Going& going) const;
+  Pushed taken(const Exchange& exchange, const TensorView& landed, const TensorView& to) const;
+  std::function<void()> send(Ops& ops, const Exchange& exchange, const TensorView& to, Going going);
+  std::function<void()> send_scores(Ops& ops, const Routing& routing, const Exchange& exchange,
+                                    const TensorView& to);
+  /// Received rows on the way to where they came from.
+  static Going back(const Exchange& exchange, const TensorView& rows, const PeerMeeting& comes_to = {}) {
+    return {.rows = rows,
+            .to_rank = exchange.handle.back_rank,
+            .to_row = exchange.handle.back_row,
+            .comes_to = comes_to};
+  }
   Ticket post(const Exchange& exchange, const PeerMeeting& meeting, std::function<void()> finish);
 
   /// Of all layers of this rank: made when the first rows go.

@@ -4,8 +4,10 @@
 #include <optional>
 #include <vector>
 
+#include "caravan/arena.hpp"
 #include "caravan/config.hpp"
 #include "caravan/error.hpp"
+#include "caravan/ops.hpp"
 #include "tests/parallel/tensor_exchanges.hpp"
 #include "tests/support/message_of.hpp"
 #include "tests/support/plugin_dir.hpp"
@@ -120,6 +122,62 @@ TEST_F(Windows, ShowWhatOthersWroteBeforeAMeeting) {
       ASSERT_EQ(seen[static_cast<std::size_t>(round)][static_cast<std::size_t>(from)],
                 static_cast<float>(100 * round + 10 * from + rank()))
           << round;
+}
+
+/// Operators meet in place of the window: each rank pushes rows of its number to all, some pages long, and
+/// takes what came from others, in parts where there is much.
+TEST_F(Windows, MeetWithinOperators) {
+  for (const std::int64_t rows : {1, 40, 3000}) {
+    constexpr std::int64_t kWidth = 1000;
+    const std::int64_t ranks = size(), all = ranks * rows;
+    const auto window = group().open_window(sizeof(float) * static_cast<std::size_t>(all * kWidth), 60);
+    Arena arena(device(), 3 * sizeof(float) * static_cast<std::size_t>(all * (kWidth + 4)), "rows");
+    const TensorView sent = arena.take(DType::f32, {rows, kWidth}),
+                     got = arena.take(DType::f32, {all, kWidth}),
+                     landed(window->part(rank()), DType::f32, {all, kWidth});
+    std::vector<std::int32_t> choice_of, to_rank, to_row, from_rank, own_row, sent_as;
+    for (std::int64_t at = 0; at < all; ++at) {
+      choice_of.push_back(static_cast<std::int32_t>(at % rows));
+      to_rank.push_back(static_cast<std::int32_t>(at / rows));
+      to_row.push_back(static_cast<std::int32_t>(rank() * rows + at % rows));
+      from_rank.push_back(static_cast<std::int32_t>(at / rows));
+      own_row.push_back(static_cast<std::int32_t>(at));
+      sent_as.push_back(static_cast<std::int32_t>(rank() * rows + at % rows));
+    }
+    const auto upload = [&](const std::vector<std::int32_t>& from) {
+      const TensorView to = arena.take(DType::i32, {all});
+      device().copy_from_host(Lane::compute, to.data, from.data(), to.bytes());
+      return to;
+    };
+    const TensorView choices = upload(choice_of), ranks_of = upload(to_rank), places = upload(to_row),
+                     senders = upload(from_rank), same = upload(own_row), parts = upload(sent_as);
+    std::vector<std::byte*> there, here(static_cast<std::size_t>(ranks), got.as<std::byte>());
+    for (int to = 0; to < size(); ++to) there.push_back(window->part(to));
+    there[static_cast<std::size_t>(rank())] = got.as<std::byte>();
+    here[static_cast<std::size_t>(rank())] = nullptr;
+    for (int round = 0; round < 20; ++round) {
+      const auto value = [&](int from) { return static_cast<float>(100 * round + from + 1); };
+      std::vector<float> numbers(static_cast<std::size_t>(rows * kWidth), value(rank()));
+      device().copy_from_host(Lane::compute, sent.data, numbers.data(), sent.bytes());
+      device().ops().exchange_rows(
+          {{.rows = sent,
+            .choice_of = choices,
+            .to_rank = ranks_of,
+            .to_row = places,
+            .regions = there,
+            .region_rows = all,
+            .comes_to = window->next_meeting()},
+           {.rows = landed, .to_rank = senders, .to_row = same, .regions = here, .region_rows = all},
+           parts});
+      window->meet();  // before the next round is written
+      std::vector<float> seen(static_cast<std::size_t>(all * kWidth));
+      device().copy_to_host(Lane::compute, seen.data(), got.data, got.bytes());
+      device().synchronize();
+      for (std::int64_t at = 0; at < all * kWidth; ++at)
+        ASSERT_EQ(seen[static_cast<std::size_t>(at)], value(static_cast<int>(at / (rows * kWidth))))
+            << rows << " rows, round " << round << ", number " << at;
+    }
+  }
 }
 
 /// The last test of this program: its GPU does not wait for anything afterwards.

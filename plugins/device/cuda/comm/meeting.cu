@@ -4,16 +4,16 @@
 namespace caravan::cuda {
 namespace {
 
-/// One thread a rank.
+/// One warp.
 __global__ void meet_kernel(Meeting meeting) {
-  come(meeting);
+  come(meeting, Part{});
   wait_for_all(meeting);
 }
 
 }  // namespace
 
 void post_meeting(const Meeting& meeting, cudaStream_t stream) {
-  meet_kernel<<<1, kMostMeeting, 0, stream>>>(meeting);
+  meet_kernel<<<1, kWarp, 0, stream>>>(meeting);
   CARAVAN_CUDA_LAUNCHED();
 }
 

@@ -1,15 +1,31 @@
 #pragma once
 
 #include "plugins/device/cuda/comm/meeting.hpp"
+#include "plugins/device/cuda/kernels/vec.cuh"
 
 // Meetings in kernels: rows that are written to other GPUs, and read there, need no kernel of their own
-// between. Blocks have at least kMostMeeting threads, one for each other rank.
+// between. Whole warps come and wait.
 namespace caravan::cuda {
 
-/// Of rank `of`: the last meeting to which `from` has come.
+/// One of the parts in which rows come, or all of them.
+struct Part {
+  int index = 0, count = 1;  ///< the count is 1 or kMeetingParts
+  /// What a rank's number says when it has come with it.
+  __device__ std::uint64_t number(const Meeting& meeting) const {
+    const std::uint64_t whole = meeting.number * kMeetingParts;
+    return whole - static_cast<std::uint64_t>(count - 1 - index);
+  }
+};
+
+/// Of rank `of`: with how many parts `from` has come.
 __device__ inline std::uint64_t* number_of(const Meeting& meeting, int of, int from) {
   return reinterpret_cast<std::uint64_t*>(meeting.numbers[of] +
                                           kNumberBytes * static_cast<std::size_t>(from));
+}
+
+/// What this thread knows to be written is so for whoever learns of it afterwards.
+__device__ inline void fence() {
+  asm volatile("fence.acq_rel.sys;" ::: "memory");
 }
 
 /// What this GPU wrote before, by kernels that have ended too, is there for whoever reads the number.
@@ -29,35 +45,36 @@ __device__ inline std::uint64_t nanoseconds() {
   return now;
 }
 
-/// One block, when all that was to be written has been: this rank has come.
-__device__ inline void come(const Meeting& meeting) {
-  const int other = static_cast<int>(threadIdx.x);
-  if (other >= meeting.ranks) return;
-  __threadfence_system();
-  release(number_of(meeting, other, meeting.rank), meeting.number);
+/// One warp, when all that was to be written has been: this rank has come.
+__device__ inline void come(const Meeting& meeting, const Part& part) {
+  fence();
+  for (int other = static_cast<int>(threadIdx.x % kWarp); other < meeting.ranks;
+       other += static_cast<int>(kWarp))
+    release(number_of(meeting, other, meeting.rank), part.number(meeting));
 }
 
-/// Every block of a grid, when it has written what it writes: the last one comes for all. A block waits once
+/// Each of `warps` warps, when it has written what it writes: the last one comes for all. A warp waits once
 /// for its own writes to arrive, not once for each row.
-__device__ inline void come_with_grid(const Meeting& meeting) {
-  __shared__ bool is_last;
+__device__ inline void come_with_all(const Meeting& meeting, const Part& part, unsigned warps) {
   if (meeting.number == 0) return;
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    __threadfence_system();
-    is_last = atomicAdd(meeting.tickets, 1u) == gridDim.x - 1;
-    if (is_last) *meeting.tickets = 0;
-    __threadfence_system();
+  int is_last = 0;
+  __syncwarp();
+  if (threadIdx.x % kWarp == 0) {
+    fence();
+    is_last = atomicAdd(meeting.tickets + part.index, 1u) == warps - 1 ? 1 : 0;
+    if (is_last != 0) meeting.tickets[part.index] = 0;
+    fence();
   }
-  __syncthreads();
-  if (is_last) come(meeting);
+  __syncwarp();
+  if (__shfl_sync(kWholeWarp, is_last, 0) != 0) come(meeting, part);
 }
 
-/// One thread: until `other` has come, or is missing.
-__device__ inline void wait_for_rank(const Meeting& meeting, int other) {
+/// One thread: until `other` has come, or some rank is missing.
+__device__ inline void wait_for_rank(const Meeting& meeting, const Part& part, int other) {
   const std::uint64_t* const theirs = number_of(meeting, meeting.rank, other);
-  const std::uint64_t begin = nanoseconds();
-  while (acquire(theirs) < meeting.number) {
+  const std::uint64_t begin = nanoseconds(), number = part.number(meeting);
+  while (acquire(theirs) < number) {
+    if (acquire(meeting.is_over) != 0) return;
     if (nanoseconds() - begin < meeting.timeout_ns) continue;
     atomicOr_system(reinterpret_cast<unsigned long long*>(meeting.missing), 1ull << other);
     atomicExch(reinterpret_cast<unsigned long long*>(meeting.is_over), 1ull);
@@ -66,13 +83,14 @@ __device__ inline void wait_for_rank(const Meeting& meeting, int other) {
   }
 }
 
-/// Every block that reads what other ranks wrote: until all have come. A kernel that waits leaves
+/// Every warp that reads what other ranks wrote: until all have come. A kernel that waits leaves
 /// multiprocessors to others, which the ranks that have not come may wait for.
-__device__ inline void wait_for_all(const Meeting& meeting) {
+__device__ inline void wait_for_all(const Meeting& meeting, const Part& part = {}) {
   if (meeting.number == 0) return;
-  const int other = static_cast<int>(threadIdx.x);
-  if (other < meeting.ranks && acquire(meeting.is_over) == 0) wait_for_rank(meeting, other);
-  __syncthreads();
+  for (int other = static_cast<int>(threadIdx.x % kWarp); other < meeting.ranks;
+       other += static_cast<int>(kWarp))
+    wait_for_rank(meeting, part, other);
+  __syncwarp();
 }
 
 }  // namespace caravan::cuda

@@ -1,0 +1,234 @@
+#pragma once
+
+#include <algorithm>
+#include <string>
+
+#include "plugins/device/cuda/comm/meeting.cuh"
+#include "plugins/device/cuda/device/view.hpp"
+#include "plugins/device/cuda/kernels/launch.hpp"
+
+// How rows move, to the memory of other GPUs and from where they land. A warp moves a piece of a row at once,
+// with eight accesses of each lane under way. Where the next pieces of a warp come from and go each lane
+// looks up for one of them, so that a piece does not wait for its indices.
+namespace caravan::cuda {
+
+inline constexpr int kMostRanks = 64;
+inline constexpr int kLanes = static_cast<int>(kWarp), kWarps = 16, kThreads = kWarps * kLanes;
+/// One on a multiprocessor: enough for the links, and the others are left to products.
+inline constexpr int kLinkBlocks = 16;
+inline constexpr int kSteps = 8, kAtOnce = kSteps * kLanes;
+/// Rows for one rank lie together. Warps go through all segments of the rows at once, so that rows for every
+/// rank, and those that stay, are on their way at any time.
+inline constexpr int kSegments = 63;
+
+/// The warps that share some work; those of one block are far apart in it.
+struct Crew {
+  int warp, warps;
+  __device__ Crew(int block, int blocks)
+      : warp(static_cast<int>(threadIdx.x) / kLanes * blocks + block), warps(blocks * kWarps) {}
+};
+
+/// Rows, or some of them, in the order in which warps take them; few ones in pieces, so that all warps have
+/// some.
+struct Walk {
+  int rows, first, step;  ///< row i of these is row first + i·step
+  int piece, pieces;      ///< words of a piece; pieces of a row
+
+  /// All rows, or with `is_dealt` every so many-th one: those of `part` where they are sent. A warp moves
+  /// `step_words` of each at once.
+  __device__ Walk(int all, int words, int step_words, const Crew& crew, const Part& part, bool is_dealt)
+      : rows(is_dealt ? (all - part.index + part.count - 1) / part.count : all),
+        first(is_dealt ? part.index : 0),
+        step(is_dealt ? part.count : 1),
+        piece(rows < 4 * crew.warps ? step_words : words),
+        pieces((words + piece - 1) / piece) {}
+  __device__ int in_segment() const { return (rows + kSegments - 1) / kSegments; }
+  __device__ std::int64_t items() const { return std::int64_t{in_segment()} * kSegments * pieces; }
+  /// −1: there is none.
+  __device__ std::int64_t row(std::int64_t item) const {
+    const std::int64_t at = item / pieces, row = at % kSegments * in_segment() + at / kSegments;
+    return item < items() && row < rows ? first + row * step : -1;
+  }
+  __device__ int first_word(std::int64_t item) const { return static_cast<int>(item % pieces) * piece; }
+};
+
+/// Where rows come from, so many words each, and where each goes.
+template <class Word>
+struct Push {
+  const Word* data;
+  std::int64_t stride;
+  int words;
+  const std::int32_t *choice_of, *to_rank, *to_row;
+  const std::int32_t*
+      sent_as;  ///< of rows that have come: their part is that of this row where they were sent
+  const float* weights;
+  std::int64_t weights_stride;
+  int rows, top_k, ranks, region_rows;
+  std::byte* regions[kMostRanks];
+};
+
+/// A piece of a row: which row it is of, its first word, and where it goes; to rank −1: nowhere.
+struct Piece {
+  int from = 0, first = 0, to_rank = -1, to_row = 0;
+  float weight = 1;
+};
+
+template <class Word>
+__device__ Piece piece_of(const Push<Word>& push, const Walk& walk, const Part& part, std::int64_t item) {
+  const std::int64_t r = walk.row(item);
+  if (r < 0) return {};
+  const int choice = push.choice_of ? push.choice_of[r] : static_cast<int>(r), rank = push.to_rank[r],
+            row = push.to_row[r];
+  if (push.sent_as && part.count > 1 && push.sent_as[r] % part.count != part.index) return {};
+  // Nothing is written beside the regions, whatever a device that has failed computes.
+  if (choice < 0 || rank < 0 || rank >= push.ranks || row < 0 || row >= push.region_rows) return {};
+  if (push.regions[rank] == nullptr) return {};
+  Piece piece{choice / push.top_k, walk.first_word(item), rank, row};
+  if (push.weights)
+    piece.weight = push.weights[piece.from * push.weights_stride + choice - piece.from * push.top_k];
+  return piece;
+}
+
+/// What a lane of this warp has looked up.
+__device__ inline Piece of_lane(const Piece& own, int lane) {
+  const auto there = [&](auto of) { return __shfl_sync(kWholeWarp, of, lane); };
+  return {there(own.from), there(own.first), there(own.to_rank), there(own.to_row), there(own.weight)};
+}
+
+struct AsItIs {
+  template <class Word>
+  __device__ Word operator()(const Word& word, float) const {
+    return word;
+  }
+};
+
+struct Weighted {
+  template <class T, int N>
+  __device__ Raw<T, N> operator()(const Raw<T, N>& word, float weight) const {
+    Raw<T, N> changed;
+#pragma unroll
+    for (int i = 0; i < N; ++i) changed.at[i] = from_float<T>(to_float(word.at[i]) * weight);
+    return changed;
+  }
+};
+
+template <class Word>
+__device__ Word* place_of(const Push<Word>& push, const Piece& piece) {
+  return reinterpret_cast<Word*>(push.regions[piece.to_rank]) + std::int64_t{piece.to_row} * push.words;
+}
+
+/// One warp: words [piece.first, end) of a row.
+template <class Word, class Change>
+__device__ void move_piece(const Push<Word>& push, const Piece& piece, int end, const Change& change) {
+  const Word* const from = push.data + piece.from * push.stride;
+  Word* const to = place_of(push, piece);
+  for (int at = piece.first + static_cast<int>(threadIdx.x) % kLanes; at < end; at += kAtOnce) {
+    Word moved[kSteps];
+#pragma unroll
+    for (int i = 0; i < kSteps; ++i) moved[i] = from[min(at + i * kLanes, end - 1)];
+#pragma unroll
+    for (int i = 0; i < kSteps; ++i)
+      if (at + i * kLanes < end) to[at + i * kLanes] = change(moved[i], piece.weight);
+  }
+}
+
+/// Moves a part of the rows.
+template <class Word, class Change>
+__device__ void move_part(const Push<Word>& push, const Part& part, const Crew& crew, const Change& change) {
+  const Walk walk(push.rows, push.words, kAtOnce, crew, part, push.sent_as == nullptr);
+  const int lane = static_cast<int>(threadIdx.x) % kLanes;
+  const std::int64_t step = std::int64_t{crew.warps} * kLanes;
+  for (std::int64_t item = crew.warp; item < walk.items(); item += step) {
+    const Piece own = piece_of(push, walk, part, item + std::int64_t{lane} * crew.warps);
+    if (push.words == 1) {  // such as scores: a lane for each
+      if (own.to_rank >= 0) *place_of(push, own) = change(push.data[own.from * push.stride], own.weight);
+      continue;
+    }
+    for (unsigned left = __ballot_sync(kWholeWarp, own.to_rank >= 0); left != 0; left &= left - 1) {
+      const Piece piece = of_lane(own, __ffs(static_cast<int>(left)) - 1);
+      move_piece(push, piece, min(piece.first + walk.piece, push.words), change);
+    }
+  }
+}
+
+/// Rows that a kernel pushes while it reads those of other ranks. push(part, crew) and read(part, crew) are
+/// of one part. Where there are several, `pushing` blocks push, and the others read meanwhile what has come;
+/// what comes last all read. A block that pushes waits for no other rank before it has pushed everything.
+template <class PushPart, class ReadPart>
+__device__ void push_and_read(const Meeting& meeting, int parts, int pushing, const PushPart& push,
+                              const ReadPart& read) {
+  const int block = static_cast<int>(blockIdx.x), blocks = static_cast<int>(gridDim.x);
+  if (parts == 1) pushing = blocks;
+  if (block < pushing) {
+    const Crew crew(block, pushing);
+    for (int index = 0; index < parts; ++index) {
+      const Part part{index, parts};
+      push(part, crew);
+      come_with_all(meeting, part, static_cast<unsigned>(crew.warps));
+    }
+  } else {
+    for (int index = 0; index < parts - 1; ++index) {
+      const Part part{index, parts};
+      wait_for_all(meeting, part);
+      read(part, Crew(block - pushing, blocks - pushing));
+    }
+  }
+  const Part last{parts - 1, parts};
+  wait_for_all(meeting, last);
+  read(last, Crew(block, blocks));
+}
+
+/// The largest of 16, 4, 2 and 1 bytes that rows, and those of every region, begin on and are a multiple of.
+int common_access(const PushRows& args);
+/// The blocks, up to `most`, that rows of so many bytes keep busy.
+unsigned blocks_of(const PushRows& args, int most);
+/// In how many parts rows are moved that are exchanged: large ones are read while others are on their way.
+int parts_of(std::int64_t rows, std::int64_t row_bytes);
+
+/// What kernels take, checked.
+template <class Word>
+Push<Word> push_of(const Call& call, const PushRows& args) {
+  constexpr auto kBytes = static_cast<std::int64_t>(sizeof(Word));
+  const auto element = static_cast<std::int64_t>(size_of(args.rows.dtype));
+  const std::int64_t pushed = args.to_rank.count();
+  call.check("rows", args.rows, {args.rows.dtype, 2, {kAny, kAny}});
+  if (args.regions.size() > kMostRanks)
+    call.fail("rows to " + std::to_string(args.regions.size()) + " ranks (at most " +
+              std::to_string(kMostRanks) + ")");
+  const Matrix weights =
+      call.optional_matrix("weights", args.weights, DType::f32, args.rows.extent(0), args.top_k);
+  Push<Word> push{args.rows.as<Word>(),
+                  args.rows.stride(0) * element / kBytes,
+                  static_cast<int>(args.rows.extent(1) * element / kBytes),
+                  args.choice_of.empty() ? nullptr : call.indices("choice_of", args.choice_of, pushed),
+                  call.indices("to_rank", args.to_rank, pushed),
+                  call.indices("to_row", args.to_row, pushed),
+                  nullptr,
+                  weights.as<float>(),
+                  weights.stride,
+                  static_cast<int>(pushed),
+                  static_cast<int>(args.top_k),
+                  static_cast<int>(args.regions.size()),
+                  static_cast<int>(args.region_rows),
+                  {}};
+  std::copy(args.regions.begin(), args.regions.end(), push.regions);
+  return push;
+}
+
+/// Calls launch(word, change) with what rows are moved by: a word of up to 16 bytes of `access`, and whether
+/// it is weighted.
+template <class Launch>
+void with_word_and_change(const Call& call, const PushRows& args, int access, const Launch& launch) {
+  const bool wide = access == 16;
+  if (args.weights.empty()) {
+    if (wide) return launch(uint4{}, AsItIs{});
+    if (access == 4) return launch(std::uint32_t{}, AsItIs{});
+    if (access == 2) return launch(std::uint16_t{}, AsItIs{});
+    return launch(std::uint8_t{}, AsItIs{});
+  }
+  if (call.compute_type("rows", args.rows) == DType::bf16)
+    return wide ? launch(Raw<__nv_bfloat16, 8>{}, Weighted{}) : launch(Raw<__nv_bfloat16, 1>{}, Weighted{});
+  return wide ? launch(Raw<float, 4>{}, Weighted{}) : launch(Raw<float, 1>{}, Weighted{});
+}
+
+}  // namespace caravan::cuda
