@@ -47,18 +47,8 @@ Problem place_rows(const PlaceCase& c, Storage storage) {
   const Handle arrived = b.index_output("arrived", {c.room}), lost = b.index_output("lost", {1});
   const Handle overflow = b.given("overflow", DType::f64, {1}, {c.overflow});
   return b.build([=, rank = c.rank](Ops& ops, const Views& v) {
-    ops.place_rows({v[table],
-                    rank,
-                    v[to_rank],
-                    v[to_row],
-                    v[offsets],
-                    v[kept_offsets],
-                    v[back_rank],
-                    v[back_row],
-                    v[arrived],
-                    v[lost],
-                    v[overflow],
-                    {}});
+    ops.place_rows({v[table], rank, v[to_rank], v[to_row], v[offsets], v[kept_offsets], v[back_rank],
+                    v[back_row], v[arrived], v[lost], v[overflow]});
   });
 }
 

@@ -139,13 +139,35 @@ TEST(PlaceRows, SendNothingWhereAnyRankHasNoRoom) {
   }
 }
 
+TEST(PlaceRows, TellAllRanksTheirOwn) {
+  Ids table({2, 3}, {9, 9, 9, 0, 1, 2}), other({2, 3}, {8, 8, 8, 8, 8, 8}), own({3}, {0, 2, 3});
+  Ids to_rank(Shape{3}), to_row(Shape{3}), offsets(Shape{2}), back_rank(Shape{3}), back_row(Shape{3}),
+      arrived(Shape{3}), lost(Shape{1});
+  const auto bytes = [](Ids& ids) { return TensorView(ids).as<std::byte>(); };
+  const std::vector<std::byte*> tables{bytes(table), bytes(other)};
+  ReferenceOps().place_rows({.first_rows = table,
+                             .rank = 0,
+                             .to_rank = to_rank,
+                             .to_row = to_row,
+                             .offsets = offsets,
+                             .back_rank = back_rank,
+                             .back_row = back_row,
+                             .arrived = arrived,
+                             .lost = lost,
+                             .own_rows = own,
+                             .tables = tables});
+  EXPECT_EQ(other.values(), (std::vector<std::int32_t>{0, 2, 3, 8, 8, 8}));
+  EXPECT_EQ(to_rank.values(), (std::vector<std::int32_t>{0, 0, 1}));
+  EXPECT_EQ(offsets.values(), (std::vector<std::int32_t>{0, 3}));
+}
+
 TEST(PlaceRows, RefuseCountsThatAreNone) {
   const auto message = [](Ids table) {
     return message_of<DeviceError>([&] {
       Ids to_rank(Shape{4}), to_row(Shape{4}), offsets(Shape{2}), back_rank(Shape{4}), back_row(Shape{4}),
           arrived(Shape{4}), lost(Shape{1});
       ReferenceOps().place_rows(
-          {table, 0, to_rank, to_row, offsets, {}, back_rank, back_row, arrived, lost, {}, {}});
+          {table, 0, to_rank, to_row, offsets, {}, back_rank, back_row, arrived, lost, {}});
     });
   };
   EXPECT_EQ(message(Ids({2, 3}, {0, 1, 2, 0, 1, 2})), "");

@@ -119,6 +119,15 @@ void check_hosts_meet(const Call& call, const PeerMeeting& meeting) {
         fmt::format("a meeting of operators, number {} of its window (hosts meet here)", meeting.number));
 }
 
+/// To the tables of all ranks.
+void send_own_rows(const Call& call, const PlaceRows& args) {
+  if (args.own_rows.empty()) return;
+  const auto own = call.vector<std::int32_t>("own_rows", args.own_rows, args.first_rows.extent(1));
+  for (std::byte* const table : args.tables)
+    for (std::int64_t e = 0; e < own.extent(0); ++e)
+      reinterpret_cast<std::int32_t*>(table)[args.rank * own.extent(0) + e] = own(e);
+}
+
 /// One row that is pushed: from `from`, times `weight` of its type.
 void write_row(std::byte* to, const TensorView& rows, std::int64_t from, const float* weight) {
   const std::int64_t width = rows.extent(1);
@@ -141,8 +150,9 @@ void write_row(std::byte* to, const TensorView& rows, std::int64_t from, const f
 
 void ReferenceOps::place_rows(const PlaceRows& args) {
   const Call call("place_rows");
-  check_hosts_meet(call, args.waits_for);
+  check_hosts_meet(call, args.meets_at);
   const auto first_rows = call.matrix<std::int32_t>("first_rows", args.first_rows, kAny, kAny);
+  send_own_rows(call, args);
   const Places places(call, args);
   const auto lost = call.vector<std::int32_t>("lost", args.lost, 1);
   const std::int64_t ranks = first_rows.extent(0), local = places.offsets.extent(0) - 1,

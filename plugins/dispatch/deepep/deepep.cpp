@@ -87,29 +87,38 @@ DeepEpDispatcher::Exchange DeepEpDispatcher::begin(Device& device, const Routing
 /// The routers' counts of all ranks, and from them where all rows go.
 void DeepEpDispatcher::place(Run& run, const Routing& routing, const Exchange& exchange,
                              const TensorView& offsets) {
-  Group& group = exchange.group;
-  const PeerMeeting meeting = group.landing.next_meeting();
-  run.ops.push_rows(pushed(exchange, exchange.table.first_rows,
-                           {.rows = routing.offsets.reshape({1, routing.offsets.count()}),
-                            .choice_of = group.the_row,
-                            .to_rank = group.every_rank,
-                            .to_row = group.own_row,
-                            .comes_to = meeting})
-                        .args);
-  group.landing.meet(meeting);
+  Landing& landing = exchange.group.landing;
   const Handle& handle = exchange.handle;
-  run.ops.place_rows({.first_rows = exchange.table.first_rows,
-                      .rank = rank_,
-                      .to_rank = handle.to_rank,
-                      .to_row = handle.to_row,
-                      .offsets = offsets,
-                      .kept_offsets = handle.offsets,
-                      .back_rank = handle.back_rank,
-                      .back_row = handle.back_row,
-                      .arrived = handle.arrived,
-                      .lost = handle.lost,
-                      .overflow = run.pass == Pass::first ? run.overflow : TensorView{},
-                      .waits_for = meeting});
+  const Pushed counts = pushed_counts(routing, exchange);
+  PlaceRows args{.first_rows = exchange.table.first_rows,
+                 .rank = rank_,
+                 .to_rank = handle.to_rank,
+                 .to_row = handle.to_row,
+                 .offsets = offsets,
+                 .kept_offsets = handle.offsets,
+                 .back_rank = handle.back_rank,
+                 .back_row = handle.back_row,
+                 .arrived = handle.arrived,
+                 .lost = handle.lost,
+                 .overflow = run.pass == Pass::first ? run.overflow : TensorView{},
+                 .meets_at = landing.next_meeting()};
+  if (args.meets_at) {
+    args.own_rows = routing.offsets;
+    args.tables = counts.regions;
+  } else {
+    run.ops.push_rows(counts.args);
+  }
+  landing.meet(args.meets_at);
+  run.ops.place_rows(args);
+}
+
+DeepEpDispatcher::Pushed DeepEpDispatcher::pushed_counts(const Routing& routing,
+                                                         const Exchange& exchange) const {
+  return pushed(exchange, exchange.table.first_rows,
+                {.rows = routing.offsets.reshape({1, routing.offsets.count()}),
+                 .choice_of = exchange.group.the_row,
+                 .to_rank = exchange.group.every_rank,
+                 .to_row = exchange.group.own_row});
 }
 
 Ticket DeepEpDispatcher::post(const Exchange& exchange, const PeerMeeting& meeting,

@@ -83,6 +83,7 @@ class DeepEpDispatcher final : public Dispatcher {
   Sizes sizes_of(const Routing& routing, const Received& received) const;
   Exchange begin(Device& device, const Routing& routing, const Received& received, bool ranks_meet);
   void place(Run& run, const Routing& routing, const Exchange& exchange, const TensorView& offsets);
+  Pushed pushed_counts(const Routing& routing, const Exchange& exchange) const;
   /// To the same view of the area at each rank.
   Pushed pushed(const Exchange& exchange, const TensorView& landing, const Going& going) const;
   Pushed taken(const Exchange& exchange, const TensorView& landed, const TensorView& to) const;

@@ -29,7 +29,11 @@ struct PlaceRows {
   TensorView lost;                 ///< [1] 1 where some rank has no room, else 0
   /// [1] f64 or empty: where it is 0 it becomes the rows without room of all ranks, divided by P
   TensorView overflow{};
-  PeerMeeting waits_for{};
+  /// [E+1] first rows of this rank, or empty. They go to their row of the tables of all ranks first, of which
+  /// `first_rows` is one, and then the ranks meet.
+  TensorView own_rows{};
+  std::span<std::byte* const> tables{};  ///< [P]
+  PeerMeeting meets_at{};
 };
 
 /// regions[to_rank[r]] row to_row[r] = w·rows[choice_of[r] / K], w = weights[choice_of[r]] or 1. Where

@@ -42,6 +42,24 @@ struct Places {
   int choices;
 };
 
+/// Of this rank, and where they go.
+struct OwnRows {
+  const std::int32_t* first;  ///< [E+1], or null
+  std::byte* tables[kMostMeeting];
+};
+
+/// One block: the row of this rank in the tables of all.
+__device__ void send_own_rows(const Counts& counts, const OwnRows& own, const Meeting& meeting) {
+  if (own.first == nullptr) return;
+  const int numbers = counts.experts() + 1;
+  for (int at = static_cast<int>(threadIdx.x); at < numbers * counts.ranks; at += kThreads) {
+    std::int32_t* const table = reinterpret_cast<std::int32_t*>(own.tables[at / numbers]);
+    table[counts.rank * numbers + at % numbers] = own.first[at % numbers];
+  }
+  __syncthreads();
+  if (threadIdx.x < kWarp && meeting.number != 0) come(meeting, Part{});
+}
+
 /// A warp: the sum of x on this lane and those before it.
 __device__ int sum_up_to_lane(int x) {
   const unsigned lane = threadIdx.x % kWarp;
@@ -136,8 +154,9 @@ __device__ void place_offsets(const Counts& counts, const Begins& begins, const 
 
 /// `scratch` of begins_count() for each block, where they do not fit near.
 __global__ void __launch_bounds__(kThreads)
-    place_kernel(Counts counts, Places places, std::int32_t* scratch, Meeting meeting) {
+    place_kernel(Counts counts, OwnRows own, Places places, std::int32_t* scratch, Meeting meeting) {
   __shared__ std::int32_t near[kNear];
+  if (blockIdx.x == 0) send_own_rows(counts, own, meeting);
   wait_for_all(meeting);
   const int experts = counts.experts(), numbers = counts.ranks * (experts + 1);
   std::int32_t* begin = near + numbers;
@@ -171,6 +190,17 @@ Counts counts_of(const Call& call, const PlaceRows& args) {
           static_cast<int>(args.rank), static_cast<int>(args.back_rank.count())};
 }
 
+OwnRows own_rows_of(const Call& call, const PlaceRows& args) {
+  OwnRows own{};
+  if (args.own_rows.empty()) return own;
+  own.first = call.indices("own_rows", args.own_rows, args.first_rows.extent(1));
+  if (std::ssize(args.tables) != args.first_rows.extent(0) || args.tables.size() > kMostMeeting)
+    call.fail(std::to_string(args.tables.size()) + " tables of " + std::to_string(args.first_rows.extent(0)) +
+              " ranks (at most " + std::to_string(kMostMeeting) + ")");
+  std::copy(args.tables.begin(), args.tables.end(), own.tables);
+  return own;
+}
+
 Places places_of(const Call& call, const PlaceRows& args) {
   const std::int64_t choices = args.to_rank.count(), most = args.back_rank.count(),
                      offsets = args.offsets.count();
@@ -201,8 +231,8 @@ void CudaOps::place_rows(const PlaceRows& args) {
     workspace.begin(count * sizeof(std::int32_t), 1);
     scratch = workspace.take<std::int32_t>(count);
   }
-  place_kernel<<<blocks, kThreads, 0, context_.stream()>>>(counts, places, scratch,
-                                                           meeting_of(args.waits_for));
+  place_kernel<<<blocks, kThreads, 0, context_.stream()>>>(counts, own_rows_of(call, args), places, scratch,
+                                                           meeting_of(args.meets_at));
   CARAVAN_CUDA_LAUNCHED();
 }
 
