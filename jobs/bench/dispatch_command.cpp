@@ -118,7 +118,8 @@ std::function<int()> declare_bench_dispatch(CLI::App& app) {
   app.add_flag("--json", options->json, "One JSON object");
   app.footer(
       "All ranks are one expert group: mpirun -n 2 caravan bench dispatch\n"
-      "Times in ms; dispatch' and combine' are the backward of each. sent: rows to other ranks, of the rank "
+      "Times in ms, of eight in a row; dispatch' and combine' are the backward of each. sent: rows to other "
+      "ranks, of the rank "
       "that sends most.\n"
       "even: one expert after the other; dealt: at random; skewed: expert e with a weight of 1 / (e + 1).");
   return [options] { return with_world([&](Communicator& world) { return run(*options, world); }); };

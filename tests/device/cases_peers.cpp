@@ -109,8 +109,8 @@ struct ExchangeCase {
 constexpr ExchangeCase kExchangeCases[] = {{"one", 1, 8, 1, false},
                                            {"odd", 21, 13, 1, true},
                                            {"several_choices", 60, 64, 3, true, true},
-                                           {"in_parts", 4200, 520, 1, true, true},
-                                           {"in_parts_and_odd", 1100, 1001, 2, false, false}};
+                                           {"much", 4200, 520, 1, true, true},
+                                           {"much_and_odd", 1100, 1001, 2, false, false}};
 
 /// Rows in turn for each rank and for none, each to a row of its own.
 struct Ways {
@@ -155,13 +155,13 @@ Problem exchange_rows(const ExchangeCase& c, Storage storage) {
                         v[to.row],
                         there,
                         pushed,
+                        0,
                         {}},
                        {.rows = v[landed],
                         .to_rank = v[from.rank],
                         .to_row = v[from.row],
                         .regions = here,
-                        .region_rows = pushed},
-                       v[to.row]});
+                        .region_rows = pushed}});
   });
 }
 
@@ -183,11 +183,11 @@ Problem return_rows(const ExchangeCase& c, Storage storage) {
                       .to_rank = v[back.rank],
                       .to_row = v[back.row],
                       .regions = there,
-                      .region_rows = sorted},
+                      .region_rows = sorted,
+                      .rank = 0},
                      v[landed],
                      v[to.rank],
                      v[to.row],
-                     0,
                      v[rows],
                      c.weighted ? v[weights] : TensorView{},
                      c.with_base ? v[base] : TensorView{},

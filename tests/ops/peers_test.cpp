@@ -277,16 +277,18 @@ TEST(ReturnRows, AreSummedWhereTheirTokensAre) {
   Ids back_rank({2}, {1, 0}), back_row({2}, {3, 0}), row_of({3, 2}, {0, 1, -1, 3, 2, 0});
   std::vector<float> other(4);
   const std::vector<std::byte*> regions{nullptr, reinterpret_cast<std::byte*>(other.data())};
-  ReferenceOps().return_rows(
-      {.push =
-           {.rows = results, .to_rank = back_rank, .to_row = back_row, .regions = regions, .region_rows = 4},
-       .landed = landed,
-       .to_rank = to_rank,
-       .to_row = to_row,
-       .rank = 0,
-       .row_of = row_of,
-       .base = base,
-       .y = y});
+  ReferenceOps().return_rows({.push = {.rows = results,
+                                       .to_rank = back_rank,
+                                       .to_row = back_row,
+                                       .regions = regions,
+                                       .region_rows = 4,
+                                       .rank = 0},
+                              .landed = landed,
+                              .to_rank = to_rank,
+                              .to_row = to_row,
+                              .row_of = row_of,
+                              .base = base,
+                              .y = y});
   EXPECT_FLOAT_EQ(y[0], 100 + 20 + 2);
   EXPECT_FLOAT_EQ(y[1], 200 + 10);
   EXPECT_TRUE(std::isnan(y[2])) << "a row that went nowhere";

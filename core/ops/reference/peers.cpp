@@ -219,9 +219,9 @@ void ReferenceOps::return_rows(const ReturnRows& args) {
   const auto all = call.matrix("results", results, landed.extent(0), landed.extent(1));
   for (std::int64_t s = 0; s < landed.extent(0); ++s)
     for (std::int64_t h = 0; h < landed.extent(1); ++h)
-      all(s, h) = to_rank(s) < 0            ? std::numeric_limits<float>::quiet_NaN()
-                  : to_rank(s) == args.rank ? static_cast<float>(own(to_row(s), h))
-                                            : static_cast<float>(landed(s, h));
+      all(s, h) = to_rank(s) < 0                 ? std::numeric_limits<float>::quiet_NaN()
+                  : to_rank(s) == args.push.rank ? static_cast<float>(own(to_row(s), h))
+                                                 : static_cast<float>(landed(s, h));
   combine_forward({results, args.row_of, args.weights, args.base, args.y});
 }
 

@@ -173,7 +173,7 @@ Ticket DeepEpDispatcher::post_combine(Run& run, const Routing& routing, const Re
     going.own = TensorView{};  // they are read where they are
     const Pushed results = pushed(now, now.landing.rows, going);
     const bool on_output = routing.score_side == ScoreSide::output;
-    run.ops.return_rows({results.args, landed, now.handle.to_rank, now.handle.to_row, rank_, routing.row_of,
+    run.ops.return_rows({results.args, landed, now.handle.to_rank, now.handle.to_row, routing.row_of,
                          on_output ? routing.weights : TensorView{}, args.base, args.y});
     return post(now, meeting, [] {});
   }

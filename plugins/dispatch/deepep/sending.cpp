@@ -17,6 +17,7 @@ DeepEpDispatcher::Pushed DeepEpDispatcher::pushed(const Exchange& exchange, cons
               .to_row = going.to_row,
               .regions = all.regions,
               .region_rows = landing.extent(0),
+              .rank = rank_,
               .comes_to = going.comes_to};
   return all;
 }
@@ -50,7 +51,7 @@ std::function<void()> DeepEpDispatcher::send(Ops& ops, const Exchange& exchange,
     };
   }
   const Pushed take = taken(exchange, landing, to);
-  ops.exchange_rows({push.args, take.args, exchange.handle.back_row});
+  ops.exchange_rows({push.args, take.args});
   return [] {};
 }
 

@@ -125,7 +125,7 @@ TEST_F(Windows, ShowWhatOthersWroteBeforeAMeeting) {
 }
 
 /// Operators meet in place of the window: each rank pushes rows of its number to all, some pages long, and
-/// takes what came from others, in parts where there is much.
+/// takes what came from others, little by one kernel and much by two.
 TEST_F(Windows, MeetWithinOperators) {
   for (const std::int64_t rows : {1, 40, 3000}) {
     constexpr std::int64_t kWidth = 1000;
@@ -135,14 +135,13 @@ TEST_F(Windows, MeetWithinOperators) {
     const TensorView sent = arena.take(DType::f32, {rows, kWidth}),
                      got = arena.take(DType::f32, {all, kWidth}),
                      landed(window->part(rank()), DType::f32, {all, kWidth});
-    std::vector<std::int32_t> choice_of, to_rank, to_row, from_rank, own_row, sent_as;
+    std::vector<std::int32_t> choice_of, to_rank, to_row, from_rank, own_row;
     for (std::int64_t at = 0; at < all; ++at) {
       choice_of.push_back(static_cast<std::int32_t>(at % rows));
       to_rank.push_back(static_cast<std::int32_t>(at / rows));
       to_row.push_back(static_cast<std::int32_t>(rank() * rows + at % rows));
       from_rank.push_back(static_cast<std::int32_t>(at / rows));
       own_row.push_back(static_cast<std::int32_t>(at));
-      sent_as.push_back(static_cast<std::int32_t>(rank() * rows + at % rows));
     }
     const auto upload = [&](const std::vector<std::int32_t>& from) {
       const TensorView to = arena.take(DType::i32, {all});
@@ -150,7 +149,7 @@ TEST_F(Windows, MeetWithinOperators) {
       return to;
     };
     const TensorView choices = upload(choice_of), ranks_of = upload(to_rank), places = upload(to_row),
-                     senders = upload(from_rank), same = upload(own_row), parts = upload(sent_as);
+                     senders = upload(from_rank), same = upload(own_row);
     std::vector<std::byte*> there, here(static_cast<std::size_t>(ranks), got.as<std::byte>());
     for (int to = 0; to < size(); ++to) there.push_back(window->part(to));
     there[static_cast<std::size_t>(rank())] = got.as<std::byte>();
@@ -166,9 +165,9 @@ TEST_F(Windows, MeetWithinOperators) {
             .to_row = places,
             .regions = there,
             .region_rows = all,
+            .rank = rank(),
             .comes_to = window->next_meeting()},
-           {.rows = landed, .to_rank = senders, .to_row = same, .regions = here, .region_rows = all},
-           parts});
+           {.rows = landed, .to_rank = senders, .to_row = same, .regions = here, .region_rows = all}});
       window->meet();  // before the next round is written
       std::vector<float> seen(static_cast<std::size_t>(all * kWidth));
       device().copy_to_host(Lane::compute, seen.data(), got.data, got.bytes());

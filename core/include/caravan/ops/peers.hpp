@@ -48,30 +48,28 @@ struct PushRows {
   TensorView to_row;                    ///< [R]
   std::span<std::byte* const> regions;  ///< [P] rows of H in the memory of each rank, contiguous
   std::int64_t region_rows = 0;         ///< that each region has room for
+  std::int64_t rank = -1;               ///< this one, whose rows travel nowhere; −1: not said
   PeerMeeting comes_to{};
 };
 
 /// A push, and what other ranks push here by the same operator, from where it lands to where it is read:
-/// `take` after the meeting that `push` comes to. Both may go on at once, and nothing lands where `push`
-/// reads.
+/// `take` after the meeting that `push` comes to. Nothing lands where `push` reads.
 struct ExchangeRows {
   PushRows push;
-  PushRows take;       ///< rows as they are, of the type and width of the pushed ones
-  TensorView sent_as;  ///< [R of take] which of the rows that its rank pushes each is, where it is taken
+  PushRows take;  ///< rows as they are, of the type and width of the pushed ones
 };
 
 /// Results of experts go back to the ranks of their tokens, and there, after the meeting:
 /// y[t] = base[t] + Σ_k w·result of row row_of[t, k], in the order of k. The result of sorted row s is
-/// push.rows row to_row[s] where to_rank[s] is this rank, NaN where that is −1, else it has landed as row s.
+/// push.rows row to_row[s] where to_rank[s] is push.rank, NaN where that is −1, else it has landed as row s.
 struct ReturnRows {
   PushRows push;               ///< as they are, those of other ranks: the region of this one is null
   TensorView landed;           ///< [R, H] of this rank
   TensorView to_rank, to_row;  ///< [R] of this rank's sorted rows: where they had gone
-  std::int64_t rank = 0;
-  TensorView row_of;   ///< [T, K]
-  TensorView weights;  ///< [T, K] f32 or empty
-  TensorView base;     ///< [T, H] or empty; may be `y`
-  TensorView y;        ///< [T, H]
+  TensorView row_of;           ///< [T, K]
+  TensorView weights;          ///< [T, K] f32 or empty
+  TensorView base;             ///< [T, H] or empty; may be `y`
+  TensorView y;                ///< [T, H]
 };
 
 /// rows = NaN where lost[0] is not 0.

@@ -6,7 +6,7 @@ namespace {
 
 /// One warp.
 __global__ void meet_kernel(Meeting meeting) {
-  come(meeting, Part{});
+  come(meeting);
   wait_for_all(meeting);
 }
 

@@ -7,17 +7,7 @@
 // between. Whole warps come and wait.
 namespace caravan::cuda {
 
-/// One of the parts in which rows come, or all of them.
-struct Part {
-  int index = 0, count = 1;  ///< the count is 1 or kMeetingParts
-  /// What a rank's number says when it has come with it.
-  __device__ std::uint64_t number(const Meeting& meeting) const {
-    const std::uint64_t whole = meeting.number * kMeetingParts;
-    return whole - static_cast<std::uint64_t>(count - 1 - index);
-  }
-};
-
-/// Of rank `of`: with how many parts `from` has come.
+/// Of rank `of`: the last meeting that `from` has come to.
 __device__ inline std::uint64_t* number_of(const Meeting& meeting, int of, int from) {
   return reinterpret_cast<std::uint64_t*>(meeting.numbers[of] +
                                           kNumberBytes * static_cast<std::size_t>(from));
@@ -46,34 +36,34 @@ __device__ inline std::uint64_t nanoseconds() {
 }
 
 /// One warp, when all that was to be written has been: this rank has come.
-__device__ inline void come(const Meeting& meeting, const Part& part) {
+__device__ inline void come(const Meeting& meeting) {
   fence();
   for (int other = static_cast<int>(threadIdx.x % kWarp); other < meeting.ranks;
        other += static_cast<int>(kWarp))
-    release(number_of(meeting, other, meeting.rank), part.number(meeting));
+    release(number_of(meeting, other, meeting.rank), meeting.number);
 }
 
 /// Each of `warps` warps, when it has written what it writes: the last one comes for all. A warp waits once
 /// for its own writes to arrive, not once for each row.
-__device__ inline void come_with_all(const Meeting& meeting, const Part& part, unsigned warps) {
+__device__ inline void come_with_all(const Meeting& meeting, unsigned warps) {
   if (meeting.number == 0) return;
   int is_last = 0;
   __syncwarp();
   if (threadIdx.x % kWarp == 0) {
     fence();
-    is_last = atomicAdd(meeting.tickets + part.index, 1u) == warps - 1 ? 1 : 0;
-    if (is_last != 0) meeting.tickets[part.index] = 0;
+    is_last = atomicAdd(meeting.tickets, 1u) == warps - 1 ? 1 : 0;
+    if (is_last != 0) *meeting.tickets = 0;
     fence();
   }
   __syncwarp();
-  if (__shfl_sync(kWholeWarp, is_last, 0) != 0) come(meeting, part);
+  if (__shfl_sync(kWholeWarp, is_last, 0) != 0) come(meeting);
 }
 
 /// One thread: until `other` has come, or some rank is missing.
-__device__ inline void wait_for_rank(const Meeting& meeting, const Part& part, int other) {
+__device__ inline void wait_for_rank(const Meeting& meeting, int other) {
   const std::uint64_t* const theirs = number_of(meeting, meeting.rank, other);
-  const std::uint64_t begin = nanoseconds(), number = part.number(meeting);
-  while (acquire(theirs) < number) {
+  const std::uint64_t begin = nanoseconds();
+  while (acquire(theirs) < meeting.number) {
     if (acquire(meeting.is_over) != 0) return;
     if (nanoseconds() - begin < meeting.timeout_ns) continue;
     atomicOr_system(reinterpret_cast<unsigned long long*>(meeting.missing), 1ull << other);
@@ -85,11 +75,11 @@ __device__ inline void wait_for_rank(const Meeting& meeting, const Part& part, i
 
 /// Every warp that reads what other ranks wrote: until all have come. A kernel that waits leaves
 /// multiprocessors to others, which the ranks that have not come may wait for.
-__device__ inline void wait_for_all(const Meeting& meeting, const Part& part = {}) {
+__device__ inline void wait_for_all(const Meeting& meeting) {
   if (meeting.number == 0) return;
   for (int other = static_cast<int>(threadIdx.x % kWarp); other < meeting.ranks;
        other += static_cast<int>(kWarp))
-    wait_for_rank(meeting, part, other);
+    wait_for_rank(meeting, other);
   __syncwarp();
 }
 

@@ -11,14 +11,12 @@ namespace caravan::cuda {
 
 inline constexpr int kMostMeeting = 64;          ///< ranks
 inline constexpr std::size_t kNumberBytes = 64;  ///< of one rank's number: a line of its own
-/// A rank may come with a part of its rows after the other: its number counts parts of meetings.
-inline constexpr int kMeetingParts = 8;
 
 /// A meeting of ranks on their GPUs.
 struct Meeting {
-  std::byte* numbers[kMostMeeting];  ///< of each rank: at [from] the parts with which `from` has come
+  std::byte* numbers[kMostMeeting];  ///< of each rank: at [from] the last meeting that `from` has come to
   std::uint64_t* is_over = nullptr;  ///< on this GPU: not 0 once a rank was missing; nobody waits any more
-  unsigned* tickets = nullptr;       ///< on this GPU: for each part the warps that have written theirs; 0
+  unsigned* tickets = nullptr;       ///< on this GPU: the warps that have written theirs; 0 between meetings
   int rank = 0, ranks = 1;
   std::uint64_t number = 0;      ///< of this meeting, from 1; 0: none
   std::uint64_t timeout_ns = 0;  ///< after which a rank is missing

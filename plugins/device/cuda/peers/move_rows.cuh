@@ -28,26 +28,19 @@ struct Crew {
       : warp(static_cast<int>(threadIdx.x) / kLanes * blocks + block), warps(blocks * kWarps) {}
 };
 
-/// Rows, or some of them, in the order in which warps take them; few ones in pieces, so that all warps have
-/// some.
+/// Rows in the order in which warps take them; few ones in pieces, so that all warps have some.
 struct Walk {
-  int rows, first, step;  ///< row i of these is row first + i·step
-  int piece, pieces;      ///< words of a piece; pieces of a row
+  int rows, piece, pieces;  ///< words of a piece; pieces of a row
 
-  /// All rows, or with `is_dealt` every so many-th one: those of `part` where they are sent. A warp moves
-  /// `step_words` of each at once.
-  __device__ Walk(int all, int words, int step_words, const Crew& crew, const Part& part, bool is_dealt)
-      : rows(is_dealt ? (all - part.index + part.count - 1) / part.count : all),
-        first(is_dealt ? part.index : 0),
-        step(is_dealt ? part.count : 1),
-        piece(rows < 4 * crew.warps ? step_words : words),
-        pieces((words + piece - 1) / piece) {}
+  /// A warp moves `step_words` of each at once.
+  __device__ Walk(int all, int words, int step_words, const Crew& crew)
+      : rows(all), piece(rows < 4 * crew.warps ? step_words : words), pieces((words + piece - 1) / piece) {}
   __device__ int in_segment() const { return (rows + kSegments - 1) / kSegments; }
   __device__ std::int64_t items() const { return std::int64_t{in_segment()} * kSegments * pieces; }
   /// −1: there is none.
   __device__ std::int64_t row(std::int64_t item) const {
     const std::int64_t at = item / pieces, row = at % kSegments * in_segment() + at / kSegments;
-    return item < items() && row < rows ? first + row * step : -1;
+    return item < items() && row < rows ? row : -1;
   }
   __device__ int first_word(std::int64_t item) const { return static_cast<int>(item % pieces) * piece; }
 };
@@ -59,13 +52,14 @@ struct Push {
   std::int64_t stride;
   int words;
   const std::int32_t *choice_of, *to_rank, *to_row;
-  const std::int32_t*
-      sent_as;  ///< of rows that have come: their part is that of this row where they were sent
   const float* weights;
   std::int64_t weights_stride;
-  int rows, top_k, ranks, region_rows;
+  int rows, top_k, rank, ranks, region_rows;
   std::byte* regions[kMostRanks];
 };
+
+/// Which of the rows are moved: those of other ranks, or of this one.
+enum class Which { all, that_leave, that_stay };
 
 /// A piece of a row: which row it is of, its first word, and where it goes; to rank −1: nowhere.
 struct Piece {
@@ -74,12 +68,12 @@ struct Piece {
 };
 
 template <class Word>
-__device__ Piece piece_of(const Push<Word>& push, const Walk& walk, const Part& part, std::int64_t item) {
+__device__ Piece piece_of(const Push<Word>& push, const Walk& walk, Which which, std::int64_t item) {
   const std::int64_t r = walk.row(item);
   if (r < 0) return {};
   const int choice = push.choice_of ? push.choice_of[r] : static_cast<int>(r), rank = push.to_rank[r],
             row = push.to_row[r];
-  if (push.sent_as && part.count > 1 && push.sent_as[r] % part.count != part.index) return {};
+  if (which != Which::all && (rank == push.rank) != (which == Which::that_stay)) return {};
   // Nothing is written beside the regions, whatever a device that has failed computes.
   if (choice < 0 || rank < 0 || rank >= push.ranks || row < 0 || row >= push.region_rows) return {};
   if (push.regions[rank] == nullptr) return {};
@@ -132,14 +126,13 @@ __device__ void move_piece(const Push<Word>& push, const Piece& piece, int end, 
   }
 }
 
-/// Moves a part of the rows.
 template <class Word, class Change>
-__device__ void move_part(const Push<Word>& push, const Part& part, const Crew& crew, const Change& change) {
-  const Walk walk(push.rows, push.words, kAtOnce, crew, part, push.sent_as == nullptr);
+__device__ void move_rows(const Push<Word>& push, Which which, const Crew& crew, const Change& change) {
+  const Walk walk(push.rows, push.words, kAtOnce, crew);
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
   const std::int64_t step = std::int64_t{crew.warps} * kLanes;
   for (std::int64_t item = crew.warp; item < walk.items(); item += step) {
-    const Piece own = piece_of(push, walk, part, item + std::int64_t{lane} * crew.warps);
+    const Piece own = piece_of(push, walk, which, item + std::int64_t{lane} * crew.warps);
     if (push.words == 1) {  // such as scores: a lane for each
       if (own.to_rank >= 0) *place_of(push, own) = change(push.data[own.from * push.stride], own.weight);
       continue;
@@ -151,39 +144,41 @@ __device__ void move_part(const Push<Word>& push, const Part& part, const Crew& 
   }
 }
 
-/// Rows that a kernel pushes while it reads those of other ranks. push(part, crew) and read(part, crew) are
-/// of one part. Where there are several, `pushing` blocks push, and the others read meanwhile what has come;
-/// what comes last all read. A block that pushes waits for no other rank before it has pushed everything.
-template <class PushPart, class ReadPart>
-__device__ void push_and_read(const Meeting& meeting, int parts, int pushing, const PushPart& push,
-                              const ReadPart& read) {
-  const int block = static_cast<int>(blockIdx.x), blocks = static_cast<int>(gridDim.x);
-  if (parts == 1) pushing = blocks;
-  if (block < pushing) {
-    const Crew crew(block, pushing);
-    for (int index = 0; index < parts; ++index) {
-      const Part part{index, parts};
-      push(part, crew);
-      come_with_all(meeting, part, static_cast<unsigned>(crew.warps));
-    }
-  } else {
-    for (int index = 0; index < parts - 1; ++index) {
-      const Part part{index, parts};
-      wait_for_all(meeting, part);
-      read(part, Crew(block - pushing, blocks - pushing));
-    }
-  }
-  const Part last{parts - 1, parts};
-  wait_for_all(meeting, last);
-  read(last, Crew(block, blocks));
+/// The first blocks push, and the others do meanwhile what needs no other rank. The kernel is over when all
+/// ranks have come: what reads their rows may then have every multiprocessor, since it does not wait.
+template <class PushAll, class Meanwhile>
+__device__ void push_beside(const Meeting& meeting, const PushAll& push, const Meanwhile& meanwhile) {
+  const int block = static_cast<int>(blockIdx.x), blocks = static_cast<int>(gridDim.x),
+            links = min(blocks, kLinkBlocks);
+  if (block >= links) return meanwhile(Crew(block - links, blocks - links));
+  const Crew crew(block, links);
+  push(crew);
+  come_with_all(meeting, static_cast<unsigned>(crew.warps));
+  if (blocks == links) meanwhile(crew);
+  if (block == 0 && threadIdx.x < kWarp) wait_for_all(meeting);
+}
+
+/// All of it by few blocks: little is over before another kernel begins.
+template <class PushAll, class Meanwhile, class Read>
+__device__ void push_and_read(const Meeting& meeting, const PushAll& push, const Meanwhile& meanwhile,
+                              const Read& read) {
+  const Crew all(static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
+  push(all);
+  come_with_all(meeting, static_cast<unsigned>(all.warps));
+  meanwhile(all);
+  wait_for_all(meeting);
+  read(all);
 }
 
 /// The largest of 16, 4, 2 and 1 bytes that rows, and those of every region, begin on and are a multiple of.
 int common_access(const PushRows& args);
 /// The blocks, up to `most`, that rows of so many bytes keep busy.
 unsigned blocks_of(const PushRows& args, int most);
-/// In how many parts rows are moved that are exchanged: large ones are read while others are on their way.
-int parts_of(std::int64_t rows, std::int64_t row_bytes);
+inline unsigned all_blocks(const Context& context) {
+  return static_cast<unsigned>(context.multiprocessors());
+}
+/// Whether one kernel brings and reads these rows.
+bool is_little(std::int64_t rows, std::int64_t row_bytes);
 
 /// What kernels take, checked.
 template <class Word>
@@ -203,11 +198,11 @@ Push<Word> push_of(const Call& call, const PushRows& args) {
                   args.choice_of.empty() ? nullptr : call.indices("choice_of", args.choice_of, pushed),
                   call.indices("to_rank", args.to_rank, pushed),
                   call.indices("to_row", args.to_row, pushed),
-                  nullptr,
                   weights.as<float>(),
                   weights.stride,
                   static_cast<int>(pushed),
                   static_cast<int>(args.top_k),
+                  static_cast<int>(args.rank),
                   static_cast<int>(args.regions.size()),
                   static_cast<int>(args.region_rows),
                   {}};

@@ -57,7 +57,7 @@ __device__ void send_own_rows(const Counts& counts, const OwnRows& own, const Me
     table[counts.rank * numbers + at % numbers] = own.first[at % numbers];
   }
   __syncthreads();
-  if (threadIdx.x < kWarp && meeting.number != 0) come(meeting, Part{});
+  if (threadIdx.x < kWarp && meeting.number != 0) come(meeting);
 }
 
 /// A warp: the sum of x on this lane and those before it.

@@ -8,20 +8,25 @@ namespace {
 template <class Word, class Change>
 __global__ void __launch_bounds__(kThreads, 1) push_kernel(Push<Word> push, Meeting meeting, Change change) {
   const Crew all(static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
-  move_part(push, Part{}, all, change);
-  come_with_all(meeting, Part{}, static_cast<unsigned>(all.warps));
+  move_rows(push, Which::all, all, change);
+  come_with_all(meeting, static_cast<unsigned>(all.warps));
 }
-
-/// They also bring rows that stay on this rank to their places, so they are more than those that take.
-constexpr int kPushing = 10;
 
 template <class Word, class Change>
 __global__ void __launch_bounds__(kThreads, 1)
-    exchange_kernel(Push<Word> push, Push<Word> take, Meeting meeting, Change change, int parts) {
+    push_beside_kernel(Push<Word> push, Meeting meeting, Change change) {
+  push_beside(
+      meeting, [&](const Crew& crew) { move_rows(push, Which::that_leave, crew, change); },
+      [&](const Crew& crew) { move_rows(push, Which::that_stay, crew, change); });
+}
+
+template <class Word, class Change>
+__global__ void __launch_bounds__(kThreads, 1)
+    exchange_kernel(Push<Word> push, Push<Word> take, Meeting meeting, Change change) {
   push_and_read(
-      meeting, parts, kPushing,
-      [&](const Part& part, const Crew& crew) { move_part(push, part, crew, change); },
-      [&](const Part& part, const Crew& crew) { move_part(take, part, crew, AsItIs{}); });
+      meeting, [&](const Crew& crew) { move_rows(push, Which::that_leave, crew, change); },
+      [&](const Crew& crew) { move_rows(push, Which::that_stay, crew, change); },
+      [&](const Crew& crew) { move_rows(take, Which::all, crew, AsItIs{}); });
 }
 
 }  // namespace
@@ -43,15 +48,21 @@ unsigned blocks_of(const PushRows& args, int most) {
   return blocks_for(args.to_rank.count() * ceil_div(row_bytes, kPieceBytes), kWarps, most);
 }
 
-int parts_of(std::int64_t rows, std::int64_t row_bytes) {
-  constexpr std::int64_t kWorthParts = std::int64_t{4} << 20;
-  return rows * row_bytes >= kWorthParts ? kMeetingParts : 1;
+bool is_little(std::int64_t rows, std::int64_t row_bytes) {
+  return rows * row_bytes <= std::int64_t{4} << 20;
 }
 
 void CudaOps::push_rows(const PushRows& args) {
   const Call call("push_rows");
   if (args.to_rank.count() == 0 && !args.comes_to) return;
+  const std::int64_t row_bytes = args.rows.extent(1) * static_cast<std::int64_t>(size_of(args.rows.dtype));
+  const bool is_apart = args.rank >= 0 && !is_little(args.to_rank.count(), row_bytes);
   with_word_and_change(call, args, common_access(args), [&]<class Word, class Change>(Word, Change change) {
+    if (is_apart) {
+      push_beside_kernel<Word><<<all_blocks(context_), kThreads, 0, context_.stream()>>>(
+          push_of<Word>(call, args), meeting_of(args.comes_to), change);
+      return;
+    }
     const int most = args.regions.size() > 1 ? kLinkBlocks : context_.multiprocessors();
     push_kernel<Word><<<blocks_of(args, most), kThreads, 0, context_.stream()>>>(
         push_of<Word>(call, args), meeting_of(args.comes_to), change);
@@ -66,15 +77,20 @@ void CudaOps::exchange_rows(const ExchangeRows& args) {
     call.fail("rows of one kind or width are pushed and those of another taken");
   const std::int64_t row_bytes = push.rows.extent(1) * static_cast<std::int64_t>(size_of(push.rows.dtype)),
                      rows = std::max(push.to_rank.count(), take.to_rank.count());
-  const int parts = parts_of(rows, row_bytes);
-  const unsigned blocks =
-      parts > 1 ? kLinkBlocks : std::max(blocks_of(push, kLinkBlocks), blocks_of(take, kLinkBlocks));
   const int access = std::min(common_access(push), common_access(take));
+  const Meeting meeting = meeting_of(push.comes_to);
   with_word_and_change(call, push, access, [&]<class Word, class Change>(Word, Change change) {
-    Push<Word> taken = push_of<Word>(call, take);
-    taken.sent_as = call.indices("sent_as", args.sent_as, take.to_rank.count());
-    exchange_kernel<Word><<<blocks, kThreads, 0, context_.stream()>>>(
-        push_of<Word>(call, push), taken, meeting_of(push.comes_to), change, parts);
+    const Push<Word> pushed = push_of<Word>(call, push), taken = push_of<Word>(call, take);
+    if (is_little(rows, row_bytes)) {
+      const unsigned blocks = std::max(blocks_of(push, kLinkBlocks), blocks_of(take, kLinkBlocks));
+      exchange_kernel<Word><<<blocks, kThreads, 0, context_.stream()>>>(pushed, taken, meeting, change);
+      return;
+    }
+    push_beside_kernel<Word>
+        <<<all_blocks(context_), kThreads, 0, context_.stream()>>>(pushed, meeting, change);
+    CARAVAN_CUDA_LAUNCHED();
+    push_kernel<Word><<<blocks_of(take, context_.multiprocessors()), kThreads, 0, context_.stream()>>>(
+        taken, Meeting{}, AsItIs{});
   });
   CARAVAN_CUDA_LAUNCHED();
 }

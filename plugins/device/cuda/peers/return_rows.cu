@@ -10,8 +10,8 @@
 namespace caravan::cuda {
 namespace {
 
-/// Rows that stay on this rank are read where they are, so fewer blocks push than sum.
-constexpr int kPushing = 6;
+/// Tokens all of whose results are on this rank, or the others.
+enum class Tokens { all, at_home, others };
 
 template <class T>
 struct Sums {
@@ -27,14 +27,14 @@ struct Sums {
     if (to != rank) return to < 0 ? nullptr : landed.at(row);
     return there < 0 || there >= own_rows ? nullptr : own.at(there);
   }
-  /// The part with which a token's last result comes.
-  __device__ int part_of(int token, int parts) const {
-    int part = 0;
+  __device__ bool is_among(int token, Tokens which) const {
+    if (which == Tokens::all) return true;
+    bool is_at_home = true;
     for (int k = 0; k < top_k; ++k) {
       const int row = *row_of.at(token, k);
-      if (row >= 0 && to_rank[row] >= 0 && to_rank[row] != rank) part = max(part, to_row[row] % parts);
+      is_at_home = is_at_home && (row < 0 || to_rank[row] < 0 || to_rank[row] == rank);
     }
-    return part;
+    return is_at_home == (which == Tokens::at_home);
   }
 };
 
@@ -71,17 +71,17 @@ __device__ void sum_columns(const Sums<T>& s, int token, int begin) {
   }
 }
 
-/// Tokens whose last result comes with `part`. Sums of several rows stay in registers, so they are fewer.
+/// Sums of several rows stay in registers, so a warp makes fewer at once.
 template <class T, int N, bool kOne>
-__device__ void sum_part(const Sums<T>& s, const Part& part, const Crew& crew) {
+__device__ void sum_tokens(const Sums<T>& s, Tokens which, const Crew& crew) {
   constexpr int kSums = kOne ? 6 : 3, kWords = kSums * kLanes;
-  const Walk walk(s.tokens, s.columns / N, kWords, crew, part, false);
+  const Walk walk(s.tokens, s.columns / N, kWords, crew);
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
   const std::int64_t step = std::int64_t{crew.warps} * kLanes;
   for (std::int64_t item = crew.warp; item < walk.items(); item += step) {
     const std::int64_t own = item + std::int64_t{lane} * crew.warps;
     const int token = static_cast<int>(walk.row(own)), first = walk.first_word(own);
-    const bool is_now = token >= 0 && (part.count == 1 || s.part_of(token, part.count) == part.index);
+    const bool is_now = token >= 0 && s.is_among(token, which);
     for (unsigned left = __ballot_sync(kWholeWarp, is_now); left != 0; left &= left - 1) {
       const int from = __ffs(static_cast<int>(left)) - 1, now = __shfl_sync(kWholeWarp, token, from),
                 begin = __shfl_sync(kWholeWarp, first, from);
@@ -92,12 +92,40 @@ __device__ void sum_part(const Sums<T>& s, const Part& part, const Crew& crew) {
 }
 
 template <class Word, class T, int N, bool kOne>
-__global__ void __launch_bounds__(kThreads, 1)
-    return_kernel(Push<Word> push, Sums<T> sums, Meeting meeting, int parts) {
+__global__ void __launch_bounds__(kThreads, 1) return_kernel(Push<Word> push, Sums<T> sums, Meeting meeting) {
   push_and_read(
-      meeting, parts, kPushing,
-      [&](const Part& part, const Crew& crew) { move_part(push, part, crew, AsItIs{}); },
-      [&](const Part& part, const Crew& crew) { sum_part<T, N, kOne>(sums, part, crew); });
+      meeting, [&](const Crew& crew) { move_rows(push, Which::that_leave, crew, AsItIs{}); },
+      [](const Crew&) {}, [&](const Crew& crew) { sum_tokens<T, N, kOne>(sums, Tokens::all, crew); });
+}
+
+template <class Word, class T, int N, bool kOne>
+__global__ void __launch_bounds__(kThreads, 1)
+    return_beside_kernel(Push<Word> push, Sums<T> sums, Meeting meeting) {
+  push_beside(
+      meeting, [&](const Crew& crew) { move_rows(push, Which::that_leave, crew, AsItIs{}); },
+      [&](const Crew& crew) { sum_tokens<T, N, kOne>(sums, Tokens::at_home, crew); });
+}
+
+template <class T, int N, bool kOne>
+__global__ void __launch_bounds__(kThreads, 1) sum_others_kernel(Sums<T> sums) {
+  const Crew all(static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
+  sum_tokens<T, N, kOne>(sums, Tokens::others, all);
+}
+
+/// Little in one kernel; else results of this rank are summed while others travel, and those by every
+/// multiprocessor.
+template <class Word, class T, int N, bool kOne>
+void launch(const Context& context, const Push<Word>& push, const Sums<T>& sums, const Meeting& meeting,
+            bool little) {
+  if (little) {
+    return_kernel<Word, T, N, kOne><<<kLinkBlocks, kThreads, 0, context.stream()>>>(push, sums, meeting);
+  } else {
+    return_beside_kernel<Word, T, N, kOne>
+        <<<all_blocks(context), kThreads, 0, context.stream()>>>(push, sums, meeting);
+    CARAVAN_CUDA_LAUNCHED();
+    sum_others_kernel<T, N, kOne><<<all_blocks(context), kThreads, 0, context.stream()>>>(sums);
+  }
+  CARAVAN_CUDA_LAUNCHED();
 }
 
 /// What sums are made of, checked.
@@ -124,7 +152,7 @@ struct Checked {
             Rows<float>(weights),
             call.indices("to_rank", args.to_rank, kAny),
             call.indices("to_row", args.to_row, args.to_rank.count()),
-            static_cast<int>(args.rank),
+            static_cast<int>(args.push.rank),
             static_cast<int>(y.rows),
             static_cast<int>(row_of.columns),
             static_cast<int>(y.columns),
@@ -138,18 +166,17 @@ void CudaOps::return_rows(const ReturnRows& args) {
   const Call call("return_rows");
   const Checked checked(call, args);
   const std::int64_t row_bytes = checked.y.columns * static_cast<std::int64_t>(size_of(checked.y.dtype));
-  const int parts = parts_of(std::max(args.push.to_rank.count(), checked.y.rows), row_bytes);
+  const bool little = is_little(std::max(args.push.to_rank.count(), checked.y.rows), row_bytes);
   const bool wide = common_access(args.push) == 16 &&
                     rows_of_16_bytes({checked.own, checked.landed, checked.base, checked.y});
+  const bool is_one = checked.row_of.columns == 1;
   with_type_and_step(checked.y.dtype, wide, [&]<class T, int kStep>() {
     using Word = std::conditional_t<kStep == 1, T, uint4>;
     constexpr int N = sizeof(Word) / sizeof(T);
-    const auto kernel =
-        checked.row_of.columns == 1 ? return_kernel<Word, T, N, true> : return_kernel<Word, T, N, false>;
-    kernel<<<kLinkBlocks, kThreads, 0, context_.stream()>>>(
-        push_of<Word>(call, args.push), checked.sums<T>(call, args), meeting_of(args.push.comes_to), parts);
+    (is_one ? launch<Word, T, N, true> : launch<Word, T, N, false>)(context_, push_of<Word>(call, args.push),
+                                                                    checked.sums<T>(call, args),
+                                                                    meeting_of(args.push.comes_to), little);
   });
-  CARAVAN_CUDA_LAUNCHED();
 }
 
 }  // namespace caravan::cuda
