@@ -11,6 +11,8 @@
 #include <cstring>
 #include <type_traits>
 
+#include "io/files/transposed_tile.hpp"
+
 namespace caravan::io {
 namespace {
 
@@ -89,11 +91,28 @@ void copy_element(const std::byte* from, std::byte* to) {
   std::memcpy(to, &value, sizeof(To));
 }
 
+/// A full tile of which rows lie together in the target and columns in the source.
+template <class T>
+void copy_transposed(const Plane& plane, const std::byte* from, std::byte* to, std::int64_t row,
+                     std::int64_t column) {
+  constexpr std::int64_t kSide = TransposedTile<T>::kSide;
+  for (std::int64_t r = row; r < row + kTile; r += kSide) {
+    for (std::int64_t c = column; c < column + kTile; c += kSide)
+      TransposedTile<T>::copy(from + (r + c * plane.from_column) * kBytes<T>, plane.from_column * kBytes<T>,
+                              to + (r * plane.to_row + c) * kBytes<T>, plane.to_row * kBytes<T>);
+  }
+}
+
 template <class From, class To>
 void copy_tile(const Plane& plane, const std::byte* from, std::byte* to, std::int64_t row,
                std::int64_t column) {
   const std::int64_t row_end = std::min(plane.rows, row + kTile),
                      column_end = std::min(plane.columns, column + kTile);
+  if constexpr (std::is_same_v<From, To> && TransposedTile<To>::kExists) {
+    const bool is_full = row_end - row == kTile && column_end - column == kTile;
+    if (is_full && plane.from_row == 1 && plane.to_column == 1)
+      return copy_transposed<To>(plane, from, to, row, column);
+  }
   for (std::int64_t r = row; r < row_end; ++r) {
     for (std::int64_t c = column; c < column_end; ++c) {
       copy_element<From, To>(from + (r * plane.from_row + c * plane.from_column) * kBytes<From>,
@@ -125,12 +144,11 @@ void copy_plane(const Plane& plane, const std::byte* from, std::byte* to) {
   }
 }
 
-/// Two transposed views lie in memory as two plain ones.
+/// With columns that lie together in the target, where either of its axes does.
 Plane plane_of(const TensorView& from, const TensorView& to) {
   const Plane plane{from.extent(2), from.extent(3), from.stride(2),
                     from.stride(3), to.stride(2),   to.stride(3)};
-  if (plane.from_column == 1 || plane.to_column == 1 || plane.from_row != 1 || plane.to_row != 1)
-    return plane;
+  if (plane.to_column == 1 || plane.to_row != 1) return plane;
   return {plane.columns, plane.rows, plane.from_column, plane.from_row, plane.to_column, plane.to_row};
 }
 

@@ -58,10 +58,11 @@ void WeightSource::read(const std::string& name, const TensorView& to) const {
   CARAVAN_CHECK(stored == to.shape, IoError,
                 fmt::format("{} has shape {} in {} ({} was asked for)", name, to_string(stored),
                             description(), to_string(to.shape)));
-  read_inside(name, {}, to);
+  read_inside(name, {}, to, 1);
 }
 
-void WeightSource::read_block(const std::string& name, const Origin& origin, const TensorView& to) const {
+void WeightSource::read_block(const std::string& name, const Origin& origin, const TensorView& to,
+                              int threads) const {
   const Shape stored = shape(name);
   bool inside = stored.rank() == to.shape.rank();
   for (int axis = 0; inside && axis < stored.rank(); ++axis) {
@@ -71,7 +72,7 @@ void WeightSource::read_block(const std::string& name, const Origin& origin, con
   CARAVAN_CHECK(inside, IoError,
                 fmt::format("{} has shape {} in {} (a block of {} does not lie in it)", name,
                             to_string(stored), description(), to_string(to.shape)));
-  read_inside(name, origin, to);
+  read_inside(name, origin, to, threads);
 }
 
 namespace {
