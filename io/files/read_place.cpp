@@ -19,6 +19,11 @@ constexpr std::uint64_t kStraightBytes = std::uint64_t{8} << 20;
 // A call to the kernel costs as much as copying so much: shorter stretches are read with what lies between.
 constexpr std::uint64_t kRunBytes = 4096;
 
+/// Bytes [begin, end) of `all`, from the first that is wanted on.
+struct AxisBytes {
+  std::uint64_t begin, end, all;
+};
+
 struct Views {
   TensorView place, to;
 
@@ -123,6 +128,19 @@ void read_at_once(const File& file, const Views& views, bool is_straight) {
   read_runs(file, views, 0, inner);
 }
 
+/// Before these bytes are read: the disk fetches what comes some MiB behind them, further
+/// ahead than the kernel would of itself.
+void ask_ahead(const File& file, std::uint64_t offset, AxisBytes read) {
+  const std::uint64_t next = (read.end + kStraightBytes - 1) / kStraightBytes * kStraightBytes;
+  const bool is_first = read.begin == 0;
+  const std::uint64_t from = is_first ? 0 : next;
+  const bool is_new = is_first || (read.begin + kStraightBytes - 1) / kStraightBytes * kStraightBytes != next;
+  if (!is_new || from >= read.all) return;
+  const std::uint64_t bytes = std::min(next + kStraightBytes, read.all) - from;
+  ::posix_fadvise(file.descriptor(), static_cast<off_t>(offset + from), static_cast<off_t>(bytes),
+                  POSIX_FADV_WILLNEED);
+}
+
 void read_views(const File& file, const Views& views, int threads) {
   const bool is_straight =
       views.place.dtype == views.to.dtype && run_bytes(views, run_axis(views)) >= kRunBytes;
@@ -133,8 +151,12 @@ void read_views(const File& file, const Views& views, int threads) {
   // Where axes overlap, none may be long enough to be divided: the four of them reach a few MiB.
   if (rows >= all) return read_at_once(file, views, is_straight);
   on_threads(static_cast<std::size_t>((all + rows - 1) / rows), threads, [&](std::size_t index) {
-    const std::int64_t begin = static_cast<std::int64_t>(index) * rows;
-    read_views(file, views.slice(axis, begin, std::min(begin + rows, all)), 1);
+    const std::int64_t begin = static_cast<std::int64_t>(index) * rows, end = std::min(begin + rows, all);
+    const auto a_row = static_cast<std::uint64_t>(views.place.stride(axis)) * size_of(views.place.dtype);
+    ask_ahead(file, offset_of(views),
+              {static_cast<std::uint64_t>(begin) * a_row, static_cast<std::uint64_t>(end) * a_row,
+               static_cast<std::uint64_t>(all) * a_row});
+    read_views(file, views.slice(axis, begin, end), 1);
   });
 }
 
