@@ -82,7 +82,8 @@ void Trainer::load_initial(const std::string& initial) {
     const std::string path =
         broadcast_text(world_, world_.rank() == 0 ? io::resolve_model_path(initial).path : "");
     const std::string problem = problem_anywhere([&] {
-      load_weights_from(path, setup_.model().parameters(), setup_.whole_model().parameters(), &whereabouts_);
+      load_weights_from(path, setup_.state().device, setup_.model().parameters(),
+                        setup_.whole_model().parameters(), &whereabouts_);
     });
     if (problem.empty()) return log_info("weights from " + path);
     const bool is_pruned = is_true_anywhere(world_, !std::filesystem::exists(path));
