@@ -40,6 +40,10 @@ std::string difference(const WeightSource& source, const NamedShape& want) {
   return fmt::format("{} is {} instead of {}", a.name, to_string(a.shape), to_string(b.shape));
 }
 
+bool is_float(DType type) {
+  return type == DType::f32 || type == DType::f64 || type == DType::bf16 || type == DType::f16;
+}
+
 /// Balancing state that torchtitan keeps among its weights; it starts at zero when it is not taken.
 bool is_state(const std::string& name) {
   return name.ends_with(".expert_bias");
@@ -109,23 +113,26 @@ std::string first_few(const std::vector<std::string>& names) {
 std::vector<std::string> check_weights(const WeightSource& source, std::span<const NamedShape> wanted,
                                        Surplus surplus) {
   std::set<std::string> known;
-  std::vector<std::string> missing, wrong, extra;
+  std::vector<std::string> missing, wrong, whole, extra;
   for (const NamedShape& want : wanted) {
     known.insert(want.name);
     if (!source.has(want.name))
       add_stored(source, want, missing);
     else if (source.shape(want.name) != want.shape)
       add_once(wrong, difference(source, want));
+    else if (const DType type = source.dtype(want.name); !is_float(type))
+      add_once(whole, fmt::format("{} of {}", source.stored_as(want).front().name, name_of(type)));
   }
   for (const std::string& name : source.names()) {
     if (known.contains(name) || is_state(name)) continue;
     add_stored(source, {name, source.has(name) ? source.shape(name) : Shape{}}, extra);
   }
-  const bool fits = missing.empty() && wrong.empty() && (extra.empty() || surplus == Surplus::left_out);
-  CARAVAN_CHECK(
-      fits, IoError,
-      fmt::format("{} does not fit the model{}{}{}", source.description(), listed("missing", missing),
-                  listed("wrong shape", wrong), listed("not in the model", extra)));
+  const bool fits =
+      missing.empty() && wrong.empty() && whole.empty() && (extra.empty() || surplus == Surplus::left_out);
+  CARAVAN_CHECK(fits, IoError,
+                fmt::format("{} does not fit the model{}{}{}{}", source.description(),
+                            listed("missing", missing), listed("wrong shape", wrong),
+                            listed("no floating-point numbers", whole), listed("not in the model", extra)));
   return extra;
 }
 

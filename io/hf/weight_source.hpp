@@ -66,8 +66,8 @@ std::unique_ptr<WeightSource> open_weight_source(const std::string& path);
 /// What becomes of tensors that a model does not have.
 enum class Surplus { refused, left_out };
 
-/// IoError, one for everything, when tensors are missing, of another shape, or left over and to be refused;
-/// it lists the first few, named as the files name them. Returns those that are left out.
+/// IoError, one for everything, when tensors are missing, of another shape, of whole numbers, or left over
+/// and to be refused; it lists the first few, named as the files name them. Returns those that are left out.
 std::vector<std::string> check_weights(const WeightSource& source, std::span<const NamedShape> wanted,
                                        Surplus surplus = Surplus::refused);
 

@@ -190,11 +190,12 @@ ExitCode Trainer::save_seed() {
 
 void Trainer::export_weights() {
   whereabouts_.enter("exporting the weights");
+  const auto report = [&] { whereabouts_.enter("exporting the weights"); };
   if (setup_.job().checkpoint.exported.is_converted())
-    return convert_export(setup_.job(), progress_.step, world_,
-                          [&] { whereabouts_.enter("exporting the weights"); });
-  CheckpointSaver writer(setup_.state(), world_, lock_.get(),
-                         with_identity(export_of(setup_.job(), setup_.layout())));
+    return convert_export(setup_.job(), progress_.step, world_, report);
+  CheckpointTarget target = with_identity(export_of(setup_.job(), setup_.layout()));
+  target.report = report;
+  CheckpointSaver writer(setup_.state(), world_, lock_.get(), std::move(target));
   writer.begin(progress_, CheckpointSaver::OnFailure::stop);
 }
 
