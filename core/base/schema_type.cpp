@@ -69,12 +69,12 @@ void check_number(const Config& value, const ParamType& type, const ParamRange& 
                                                                          : std::string(range_text)));
 }
 
-void check_word(const Config& value, const std::vector<std::string>& words) {
+void check_word(const Config& value, const std::vector<std::string>& words, bool or_map) {
   const std::string& given = value.as_string();
   if (std::find(words.begin(), words.end(), given) != words.end()) return;
   const std::string near = nearest_name(given, words);
-  throw ConfigError(fmt::format("{}: {}={} (must be one of: {}){}", value.where(), value.path(), shown(given),
-                                fmt::join(words, ", "),
+  throw ConfigError(fmt::format("{}: {}={} (must be one of: {}{}){}", value.where(), value.path(),
+                                shown(given), fmt::join(words, ", "), or_map ? "; or a map of keys" : "",
                                 near.empty() ? "" : fmt::format(". Did you mean '{}'?", near)));
 }
 
@@ -90,7 +90,7 @@ void check_single(const Config& value, const ParamType& type, const ParamRange& 
     case ParamType::Value::text:
       return static_cast<void>(value.as_string());
     case ParamType::Value::word:
-      return check_word(value, type.words);
+      return check_word(value, type.words, type.or_map);
     case ParamType::Value::map:
       break;
   }

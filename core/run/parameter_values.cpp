@@ -34,7 +34,9 @@ void ParameterStore::set(const TensorView& tensor, const Fill& fill) {
 }
 
 void ParameterStore::set_weight(const Fragment& fragment, const Fill& fill, std::span<std::byte> room) {
-  CARAVAN_EXPECT(fragment.master.empty() && room.size() >= fragment.weight.bytes());
+  CARAVAN_EXPECT(fragment.master.empty());
+  if (device_->memory() == caravan::Memory::host) return fill(fragment.weight);
+  CARAVAN_EXPECT(room.size() >= fragment.weight.bytes());
   fill(TensorView(room.data(), compute_, {fragment.count()}));
   device_->copy_from_host(Lane::compute, fragment.weight.data, room.data(), fragment.weight.bytes());
 }

@@ -36,17 +36,6 @@ std::uint64_t read_cached(const File& file, const PieceRecord& piece, std::size_
   return digest_of(to);
 }
 
-std::uint64_t read_from_disk(DirectReader& disk, const File& file, std::uint64_t begin,
-                             std::span<std::byte> to) {
-  Digest digest;
-  disk.read(file, begin, begin + to.size(), [&](std::span<const std::byte> chunk) {
-    digest.add(chunk);
-    std::memcpy(to.data(), chunk.data(), chunk.size());
-    to = to.subspan(chunk.size());
-  });
-  return digest.value();
-}
-
 }  // namespace
 
 BlockReader::BlockReader(std::string folder, const Manifest& manifest, Through through)
@@ -59,6 +48,7 @@ BlockReader::BlockReader(std::string folder, const Manifest& manifest, Through t
 }
 
 const File& BlockReader::open(const FileRecord& record) {
+  const std::lock_guard lock(mutex_);
   const auto found = files_.find(&record);
   if (found != files_.end()) return found->second;
   const std::string path = (std::filesystem::path(folder_) / record.name).string();
@@ -66,27 +56,35 @@ const File& BlockReader::open(const FileRecord& record) {
       .first->second;
 }
 
+std::uint64_t BlockReader::read_from_disk(const File& file, std::uint64_t begin, std::span<std::byte> to) {
+  const std::lock_guard lock(mutex_);
+  Digest digest;
+  disk_->read(file, begin, begin + to.size(), [&](std::span<const std::byte> chunk) {
+    digest.add(chunk);
+    std::memcpy(to.data(), chunk.data(), chunk.size());
+    to = to.subspan(chunk.size());
+  });
+  return digest.value();
+}
+
 void BlockReader::load(const FileRecord& record, const PieceRecord& piece, std::size_t block,
                        std::span<std::byte> to) {
   const File& file = open(record);
-  const std::uint64_t digest = disk_ ? read_from_disk(*disk_, file, piece.offset + block * kBlockBytes, to)
+  const std::uint64_t digest = disk_ ? read_from_disk(file, piece.offset + block * kBlockBytes, to)
                                      : read_cached(file, piece, block, to);
   CARAVAN_CHECK(digest == piece.blocks[block], IoError,
                 fmt::format("{} is damaged in {} (the digest of block {} differs from the manifest's)",
                             file.path(), piece.piece.tensor.name, block));
 }
 
-std::span<const std::byte> BlockReader::remembered(const FileRecord& file, const PieceRecord& piece,
-                                                   std::size_t block) {
-  const std::uint64_t bytes = bytes_of_block(piece, block);
-  if (held_piece_ != &piece || held_block_ != block) {
-    held_piece_ = nullptr;  // the buffer holds nothing if loading fails
-    buffer_.resize(std::max<std::size_t>(buffer_.size(), bytes));
-    load(file, piece, block, std::span(buffer_).first(bytes));
-    held_piece_ = &piece;
-    held_block_ = block;
-  }
-  return std::span(buffer_).first(bytes);
+RememberedBlocks::Bytes BlockReader::remembered(const FileRecord& file, const PieceRecord& piece,
+                                                std::size_t block) {
+  return blocks_.get(&piece, block, [&] {
+    const std::uint64_t bytes = bytes_of_block(piece, block);
+    auto read = std::make_shared_for_overwrite<std::byte[]>(bytes);
+    load(file, piece, block, {read.get(), bytes});
+    return read;
+  });
 }
 
 void BlockReader::read(const FileRecord& file, const PieceRecord& piece, std::uint64_t begin,
@@ -95,6 +93,7 @@ void BlockReader::read(const FileRecord& file, const PieceRecord& piece, std::ui
   CARAVAN_CHECK(begin <= all && to.size() <= all - begin, IoError,
                 fmt::format("{} has {} bytes (bytes {} to {} were asked for)", piece.piece.tensor.name, all,
                             begin, begin + to.size()));
+  const RememberedBlocks::Reader reader(blocks_);
   while (!to.empty()) {
     const auto block = static_cast<std::size_t>(begin / kBlockBytes);
     const std::uint64_t bytes = bytes_of_block(piece, block), from = begin % kBlockBytes;
@@ -102,7 +101,7 @@ void BlockReader::read(const FileRecord& file, const PieceRecord& piece, std::ui
     if (wanted == bytes) {
       load(file, piece, block, to.first(wanted));
     } else {
-      std::memcpy(to.data(), remembered(file, piece, block).data() + from, wanted);
+      std::memcpy(to.data(), remembered(file, piece, block).get() + from, wanted);
     }
     begin += wanted;
     to = to.subspan(wanted);

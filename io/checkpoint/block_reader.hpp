@@ -3,19 +3,21 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
-#include <vector>
 
 #include "io/checkpoint/manifest.hpp"
+#include "io/checkpoint/remembered_blocks.hpp"
 #include "io/files/direct_reader.hpp"
 
 namespace caravan::io {
 
 /// Reads pieces of a checkpoint's files past HDF5, each block compared with its digest before a byte of it is
-/// given away. Whole blocks go straight to their destination; the last part of a block that was asked for is
-/// remembered, so that ascending reads fetch every block once. Borrows the manifest. One thread.
+/// given away. Whole blocks go straight to their destination; those of which a part was asked for last are
+/// remembered, one for each thread, so that ascending reads fetch every block once. Borrows the manifest. Any
+/// threads may read at once.
 class BlockReader {
  public:
   BlockReader(std::string folder, const Manifest& manifest, Through through);
@@ -25,15 +27,16 @@ class BlockReader {
 
  private:
   const File& open(const FileRecord& record);
+  /// Returns the digest of what came.
+  std::uint64_t read_from_disk(const File& file, std::uint64_t begin, std::span<std::byte> to);
   void load(const FileRecord& file, const PieceRecord& piece, std::size_t block, std::span<std::byte> to);
-  std::span<const std::byte> remembered(const FileRecord& file, const PieceRecord& piece, std::size_t block);
+  RememberedBlocks::Bytes remembered(const FileRecord& file, const PieceRecord& piece, std::size_t block);
 
   std::string folder_;
+  std::mutex mutex_;                  // of the two that follow
   std::optional<DirectReader> disk_;  // none: through the page cache
   std::map<const FileRecord*, File> files_;
-  std::vector<std::byte> buffer_;
-  const PieceRecord* held_piece_ = nullptr;  // whose block is in the buffer
-  std::size_t held_block_ = 0;
+  RememberedBlocks blocks_;
 };
 
 }  // namespace caravan::io

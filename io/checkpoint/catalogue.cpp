@@ -10,7 +10,6 @@
 #include "io/checkpoint/layout.hpp"
 #include "io/checkpoint/misnamed.hpp"
 #include "io/checkpoint/staging.hpp"
-#include "io/checkpoint/verify.hpp"
 
 namespace caravan::io {
 namespace {
@@ -22,10 +21,10 @@ std::string path_of(const std::string& folder, std::int64_t step) {
 }
 
 /// Why this is not the complete checkpoint that its name promises; nothing when it is.
-std::optional<std::string> find_fault(const std::string& path, Through through) {
+std::optional<std::string> find_fault(const std::string& path, Check check, Through through) {
   if (auto why = misnamed(path)) return why;
   try {
-    verify_files(path, read_manifest(path), Check::everything, through);
+    verify_files(path, read_manifest(path), check, through);
     return std::nullopt;
   } catch (const Error& error) {
     return error.what();
@@ -58,12 +57,12 @@ std::vector<std::int64_t> list_steps(const std::string& run_or_folder) {
 namespace {
 
 /// One look; nothing when a folder went away meanwhile: the run prunes, and has a newer one by now.
-std::optional<Latest> look_for_latest(const std::string& folder) {
+std::optional<Latest> look_for_latest(const std::string& folder, Check check) {
   const auto steps = list_steps(folder);
   Latest latest;
   for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
     const std::string path = path_of(folder, *step);
-    if (auto fault = find_fault(path, Through::page_cache)) {
+    if (auto fault = find_fault(path, check, Through::page_cache)) {
       if (!fs::exists(path)) return std::nullopt;
       latest.skipped.push_back({path, *fault});
       continue;
@@ -77,10 +76,10 @@ std::optional<Latest> look_for_latest(const std::string& folder) {
 
 }  // namespace
 
-Latest find_latest(const std::string& run_or_folder) {
+Latest find_latest(const std::string& run_or_folder, Check check) {
   const std::string folder = checkpoints_folder(run_or_folder);
   for (int looks = 0; looks < kMostLooks; ++looks) {
-    if (auto latest = look_for_latest(folder)) return *latest;
+    if (auto latest = look_for_latest(folder, check)) return *latest;
   }
   throw IoError(
       fmt::format("the checkpoints of {} went away while they were read, {} times (its run prunes "
@@ -102,7 +101,7 @@ Pruned prune(const std::string& run_or_folder, const Keep& keep, std::int64_t co
   const std::string folder = checkpoints_folder(run_or_folder);
   const auto steps = list_steps(folder);
   Pruned pruned;
-  if (auto fault = find_fault(path_of(folder, committed), Through::disk)) {
+  if (auto fault = find_fault(path_of(folder, committed), Check::everything, Through::disk)) {
     pruned.problems.push_back({path_of(folder, committed), *fault});
     return pruned;
   }

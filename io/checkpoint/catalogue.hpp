@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "io/checkpoint/verify.hpp"
+
 namespace caravan::io {
 
 /// A checkpoint that was passed over, and the reason for a log line.
@@ -23,9 +25,9 @@ struct Latest {
 inline constexpr int kMostLooks = 8;
 
 /// The newest checkpoint of a run (or of its folder of checkpoints) that is the step's which its name says
-/// and whose every byte verifies. Temporary folders are ignored. IoError when the run prunes faster than it
-/// can be read.
-Latest find_latest(const std::string& run_or_folder);
+/// and of which all that `check` says verifies. Temporary folders are ignored. IoError when the run prunes
+/// faster than it can be read.
+Latest find_latest(const std::string& run_or_folder, Check check = Check::everything);
 
 struct Pruned {
   std::vector<std::string> removed;

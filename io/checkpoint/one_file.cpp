@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
-#include <map>
+#include <iterator>
+#include <utility>
 
 #include "caravan/check.hpp"
 #include "io/checkpoint/data_file.hpp"
@@ -50,22 +52,37 @@ FileRecord prepare_file(const std::string& folder, const CheckpointHead& head,
   return file.finish();
 }
 
+PreparedFile::PreparedFile(const std::string& folder, const FileRecord& prepared)
+    : outline_{prepared.name, prepared.bytes, prepared.structure, {}},
+      places_(places_of(prepared)),
+      raw_((std::filesystem::path(folder) / prepared.name).string()) {}
+
+std::vector<PieceRecord> PreparedFile::put(const Piece& piece, const TensorView& elements) {
+  std::vector<PieceRecord> records;
+  for (const Box& run : runs_of(piece)) {
+    const std::uint64_t offset = places_.at(piece.tensor.name) + bytes_before(piece.tensor, run);
+    const TensorView part_of_it = block_of(elements, moved(run, piece.box.origin));
+    records.push_back({{piece.tensor, run}, offset, write_blocks(raw_, offset, part_of_it)});
+  }
+  return records;
+}
+
+FileRecord PreparedFile::record(std::vector<PieceRecord> pieces) const {
+  FileRecord record = outline_;
+  record.pieces = std::move(pieces);
+  return record;
+}
+
 FileRecord fill_file(const std::string& folder, const FileRecord& prepared, const std::vector<Piece>& pieces,
                      const PieceSource& elements) {
-  const auto places = places_of(prepared);
-  DirectFile raw((std::filesystem::path(folder) / prepared.name).string());
-  FileRecord part{prepared.name, prepared.bytes, prepared.structure, {}};
+  PreparedFile file(folder, prepared);
+  std::vector<PieceRecord> records;
   for (std::size_t index = 0; index < pieces.size(); ++index) {
-    const Piece& piece = pieces[index];
-    const TensorView values = elements(index);
-    for (const Box& run : runs_of(piece)) {
-      const std::uint64_t offset = places.at(piece.tensor.name) + bytes_before(piece.tensor, run);
-      const TensorView part_of_it = block_of(values, moved(run, piece.box.origin));
-      part.pieces.push_back({{piece.tensor, run}, offset, write_blocks(raw, offset, part_of_it)});
-    }
+    auto put = file.put(pieces[index], elements(index));
+    std::move(put.begin(), put.end(), std::back_inserter(records));
   }
-  raw.sync();
-  return part;
+  file.sync();
+  return file.record(std::move(records));
 }
 
 FileRecord join(FileRecord prepared, const std::vector<FileRecord>& parts) {

@@ -1,9 +1,12 @@
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "io/checkpoint/sharded.hpp"
+#include "io/files/direct_file.hpp"
 
 namespace caravan::io {
 
@@ -23,6 +26,24 @@ FileRecord prepare_file(const std::string& folder, const CheckpointHead& head,
 /// returns. The record has these pieces.
 FileRecord fill_file(const std::string& folder, const FileRecord& prepared, const std::vector<Piece>& pieces,
                      const PieceSource& elements);
+
+/// A prepared file that pieces are put into. Any threads at once.
+class PreparedFile {
+ public:
+  PreparedFile(const std::string& folder, const FileRecord& prepared);
+  /// Writes the piece to its place. elements: host memory of its shape, any strides. What was written: the
+  /// runs of the piece that lie together.
+  std::vector<PieceRecord> put(const Piece& piece, const TensorView& elements);
+  /// What was put is on the disk.
+  void sync() const { raw_.sync(); }
+  /// Of these pieces.
+  FileRecord record(std::vector<PieceRecord> pieces) const;
+
+ private:
+  FileRecord outline_;  ///< without pieces
+  std::map<std::string, std::uint64_t> places_;
+  DirectFile raw_;
+};
 
 /// [one rank, last] The file with the pieces of all parts; IoError when rows are missing.
 FileRecord join(FileRecord prepared, const std::vector<FileRecord>& parts);

@@ -12,10 +12,9 @@
 #include <utility>
 
 #include "io/checkpoint/layout.hpp"
+#include "io/checkpoint/read_tensor.hpp"
 #include "io/checkpoint/stacked_layers.hpp"
 #include "io/checkpoint/stored_tensor.hpp"
-#include "io/files/convert.hpp"
-#include "io/files/pack.hpp"
 
 namespace caravan::io {
 namespace {
@@ -27,39 +26,6 @@ std::string folder_of(const std::string& path) {
   if (fs::is_directory(path)) return path;
   const auto parent = fs::path(path).parent_path();
   return parent.empty() ? "." : parent.string();
-}
-
-/// Reads rows through a buffer where the target's strides or type differ from the file's.
-void read_through(const StoredTensor& stored, BlockReader& blocks, const Origin& origin,
-                  const TensorView& to) {
-  const DType dtype = stored.tensor().dtype;
-  const std::int64_t rows = rows_a_piece(to);
-  std::vector<std::byte> buffer;
-  for (std::int64_t first = 0; first < to.extent(0); first += rows) {
-    const TensorView part = to.rows(first, std::min(first + rows, to.extent(0)));
-    buffer.resize(static_cast<std::size_t>(part.count()) * size_of(dtype));
-    const TensorView piece(buffer.data(), dtype, part.shape);
-    Origin from = origin;
-    from[0] += first;
-    stored.read(blocks, from, piece);
-    copy_elements(piece, part);
-  }
-}
-
-void read_tensor(const StoredTensor& stored, BlockReader& blocks, const Origin& origin,
-                 const TensorView& to) {
-  const TensorRecord& tensor = stored.tensor();
-  if (to.dtype == tensor.dtype && to.contiguous()) return stored.read(blocks, origin, to);
-  const bool converts = to.dtype == DType::f32 || to.dtype == DType::bf16 || to.dtype == DType::f16;
-  CARAVAN_CHECK(to.dtype == tensor.dtype || converts, IoError,
-                fmt::format("{} is stored as {} ({} was asked for{})", tensor.name, name_of(tensor.dtype),
-                            name_of(to.dtype), to.contiguous() ? "" : ", with strides"));
-  if (to.shape.rank() > 0) return read_through(stored, blocks, origin, to);
-  TensorView row = to;
-  row.shape = Shape{1};
-  std::array<std::byte, sizeof(double)> element{};
-  stored.read(blocks, origin, TensorView(element.data(), tensor.dtype, {}));
-  copy_elements(TensorView(element.data(), tensor.dtype, {1}), row);
 }
 
 }  // namespace
@@ -169,13 +135,14 @@ void CheckpointReader::read(const std::string& name, const TensorView& to) const
   read_block(name, {}, to);
 }
 
-void CheckpointReader::read_block(const std::string& name, const Origin& origin, const TensorView& to) const {
+void CheckpointReader::read_block(const std::string& name, const Origin& origin, const TensorView& to,
+                                  int threads) const {
   info(name);
   const State::Place& place = state_->places.find(name)->second;
-  if (!place.slot) return read_tensor(*place.stored, state_->blocks, origin, to);
+  if (!place.slot) return read_tensor(*place.stored, state_->blocks, origin, to, threads);
   Origin in_stack{*place.slot};
   std::copy(origin.begin(), origin.end() - 1, in_stack.begin() + 1);
-  read_tensor(*place.stored, state_->blocks, in_stack, as_layer(to));
+  read_tensor(*place.stored, state_->blocks, in_stack, as_layer(to), threads);
 }
 
 std::vector<std::string> CheckpointReader::attribute_names() const {

@@ -17,7 +17,7 @@ namespace caravan::io {
 
 /// A committed checkpoint, open for reading: its manifest says what there is, and elements are read past
 /// HDF5, which does not survive forged files. Every block of a tensor is compared with its digest when it is
-/// read; what is not asked for is not read. One thread.
+/// read; what is not asked for is not read. Any threads may read at once.
 class CheckpointReader {
  public:
   /// `path`: the step's folder or the .h5 file in it. The files are compared with the manifest. IoError for
@@ -46,9 +46,9 @@ class CheckpointReader {
   /// Reads the whole tensor; shapes must be equal. `to` has the stored dtype, or, for any float, is f32, bf16
   /// or f16; any strides.
   void read(const std::string& name, const TensorView& to) const;
-  /// Reads the block of `to`'s shape that starts at `origin`.
+  /// Reads the block of `to`'s shape that starts at `origin`. Where it is large, `threads` read it together.
   void read_block(const std::string& name, const std::array<std::int64_t, Shape::kMaxRank>& origin,
-                  const TensorView& to) const;
+                  const TensorView& to, int threads = 1) const;
 
   /// "/state/next_sample" and the like, sorted.
   std::vector<std::string> attribute_names() const;

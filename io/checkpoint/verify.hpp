@@ -9,8 +9,9 @@
 
 namespace caravan::io {
 
-/// `structure`: only what HDF5 itself reads, so that opening is safe and fast. `everything`: every byte.
-enum class Check { structure, everything };
+/// `structure`: only what HDF5 itself reads, so that opening is safe and fast. `model`: all but the
+/// optimizer's state, which nobody reads who does not train on. `everything`: every byte.
+enum class Check { structure, model, everything };
 
 /// A stretch of a file that is not what the manifest says.
 struct Damage {

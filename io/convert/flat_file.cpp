@@ -6,12 +6,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
-#include <memory>
 
 #include "caravan/check.hpp"
-#include "io/files/direct_file.hpp"
+#include "io/convert/block_rooms.hpp"
+#include "io/convert/files_to_fill.hpp"
 #include "io/files/file.hpp"
-#include "io/files/huge_pages.hpp"
+#include "io/files/on_threads.hpp"
 #include "io/safetensors/layout.hpp"
 
 namespace caravan::io {
@@ -35,38 +35,6 @@ void create(const std::string& folder, const FlatFile& flat) {
   for (const FlatFile::Text& text : flat.texts)
     file.write_at(text.offset, std::as_bytes(std::span(text.bytes)));
   file.sync();
-}
-
-/// The file that is written now; on the disk when it is left for the next.
-class OpenFile {
- public:
-  OpenFile(const std::string& folder, std::span<const FlatFile> files) : folder_(folder), files_(files) {}
-
-  void write(const FlatBlock& block, std::span<const std::byte> bytes) {
-    if (!file_ || index_ != block.file) {
-      finish();
-      index_ = block.file;
-      file_ = std::make_unique<DirectFile>(path_in(folder_, files_[index_]));
-    }
-    file_->write_at(block.offset, bytes);
-  }
-  void finish() {
-    if (file_) file_->sync();
-    file_.reset();
-  }
-
- private:
-  const std::string& folder_;
-  std::span<const FlatFile> files_;
-  std::size_t index_ = 0;
-  std::unique_ptr<DirectFile> file_;
-};
-
-/// Memory for the largest of the blocks.
-HugePages room_for(std::span<const FlatBlock> blocks) {
-  std::uint64_t most = 1;
-  for (const FlatBlock& block : blocks) most = std::max(most, block.bytes);
-  return HugePages(most);
 }
 
 }  // namespace
@@ -110,17 +78,21 @@ void add_texts(const std::string& folder, const std::string& name, std::span<con
 }
 
 void fill_files(const std::string& folder, std::span<const FlatFile> files, std::span<const FlatBlock> blocks,
-                const WeightSource& source, const SeeBlock& see) {
-  const HugePages memory = room_for(blocks);
-  OpenFile open(folder, files);
-  for (const FlatBlock& block : blocks) {
+                const WeightSource& source, int threads, const SeeBlock& see) {
+  std::vector<std::uint64_t> bytes_of_blocks;
+  for (const FlatBlock& block : blocks) bytes_of_blocks.push_back(block.bytes);
+  BlockRooms rooms(bytes_of_blocks, threads);
+  FilesToFill filling(folder, files, blocks);
+  on_threads(blocks.size(), rooms.count(), [&](std::size_t index) {
+    const FlatBlock& block = blocks[index];
     const MadeTensor& tensor = files[block.file].tensors[block.tensor].tensor;
-    const auto bytes = memory.bytes().first(block.bytes);
-    make_block(source, tensor, block.block, TensorView(bytes.data(), tensor.dtype, block.block.extents));
-    open.write(block, bytes);
-    see(block, bytes);
-  }
-  open.finish();
+    const BlockRooms::Lease room(rooms);
+    const auto bytes = room.bytes_for(block.offset, block.bytes);
+    make_block(source, tensor, block.block, TensorView(bytes.data(), tensor.dtype, block.block.extents),
+               rooms.threads_a_block());
+    filling.write(block, bytes);
+    see(index, bytes);
+  });
 }
 
 }  // namespace caravan::io

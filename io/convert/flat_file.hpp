@@ -44,11 +44,12 @@ void create_files(const std::string& folder, std::span<const FlatFile> files);
 /// [one writer, last] Adds texts to a file that stands there.
 void add_texts(const std::string& folder, const std::string& name, std::span<const FlatFile::Text> texts);
 
-/// Told of every block that was written.
-using SeeBlock = std::function<void(const FlatBlock& block, std::span<const std::byte> bytes)>;
+/// Told of every block that was written, by any of several threads.
+using SeeBlock = std::function<void(std::size_t index, std::span<const std::byte> bytes)>;
 
-/// [any writer, beside the others] Makes and writes blocks; on the disk when it returns. Holds one at a time.
+/// [any writer, beside the others] Makes and writes blocks, on at most `threads` threads; on the disk when it
+/// returns. Holds as many at a time, up to 256 MiB.
 void fill_files(const std::string& folder, std::span<const FlatFile> files, std::span<const FlatBlock> blocks,
-                const WeightSource& source, const SeeBlock& see);
+                const WeightSource& source, int threads, const SeeBlock& see);
 
 }  // namespace caravan::io

@@ -27,7 +27,8 @@ TensorView without_first_axis(const TensorView& view) {
   return rest;
 }
 
-void make_part(const WeightSource& source, const MadePart& part, const Box& block, const TensorView& to) {
+void make_part(const WeightSource& source, const MadePart& part, const Box& block, const TensorView& to,
+               int threads) {
   const Box common = intersection(part.at, block);
   if (common.extents.count() == 0) return;
   Origin origin = moved(common, part.at.origin).origin;
@@ -42,7 +43,7 @@ void make_part(const WeightSource& source, const MadePart& part, const Box& bloc
     view = with_last_axes_exchanged(view);
   }
   for (std::size_t axis = 0; axis < origin.size(); ++axis) origin[axis] += part.from[axis];
-  source.read_block(part.source, origin, view);
+  source.read_block(part.source, origin, view, threads);
 }
 
 bool is_covered(const MadeTensor& tensor) {
@@ -73,11 +74,11 @@ MadeTensor MadeTensor::copy(std::string name, const NamedShape& of, DType dtype)
   return {std::move(name), dtype, of.shape, of.shape, {{of.name, {}, Box::whole(of.shape), false}}};
 }
 
-void make_block(const WeightSource& source, const MadeTensor& tensor, const Box& block,
-                const TensorView& to) {
+void make_block(const WeightSource& source, const MadeTensor& tensor, const Box& block, const TensorView& to,
+                int threads) {
   try {
     if (!is_covered(tensor)) std::memset(to.data, 0, to.bytes());
-    for (const MadePart& part : tensor.parts) make_part(source, part, block, to);
+    for (const MadePart& part : tensor.parts) make_part(source, part, block, to, threads);
   } catch (const IoError& error) {
     throw IoError(fmt::format("{}: {}", tensor.name, error.what()));
   }

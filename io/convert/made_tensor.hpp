@@ -32,8 +32,10 @@ struct MadeTensor {
 };
 
 /// Fills a block of the tensor. to: contiguous host memory of its type and the block's extents. IoError,
-/// naming the tensor, when the source cannot be read or its values do not fit the type.
-void make_block(const WeightSource& source, const MadeTensor& tensor, const Box& block, const TensorView& to);
+/// naming the tensor, when the source cannot be read or its values do not fit the type. Where it is large,
+/// `threads` make it together.
+void make_block(const WeightSource& source, const MadeTensor& tensor, const Box& block, const TensorView& to,
+                int threads = 1);
 
 /// The tensor as blocks that follow each other in row-major order, as large as a converter may hold: some MiB
 /// of rows, or a whole row of axis 0 (the matrix of an expert) up to 256 MiB.

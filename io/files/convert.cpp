@@ -6,10 +6,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
 #include <type_traits>
+
+#include "io/files/transposed_tile.hpp"
 
 namespace caravan::io {
 namespace {
@@ -89,11 +92,42 @@ void copy_element(const std::byte* from, std::byte* to) {
   std::memcpy(to, &value, sizeof(To));
 }
 
+/// A full tile of which rows lie together in the target and columns in the source; steps are bytes.
+template <class T>
+void transpose_tile(const std::byte* from, std::int64_t from_step, std::byte* to, std::int64_t to_step) {
+  constexpr std::int64_t kSide = TransposedTile<T>::kSide;
+  for (std::int64_t r = 0; r < kTile; r += kSide) {
+    for (std::int64_t c = 0; c < kTile; c += kSide)
+      TransposedTile<T>::copy(from + r * kBytes<T> + c * from_step, from_step,
+                              to + r * to_step + c * kBytes<T>, to_step);
+  }
+}
+
+template <class From, class To>
+void copy_transposed(const Plane& plane, const std::byte* from, std::byte* to, std::int64_t row,
+                     std::int64_t column) {
+  from += (row + column * plane.from_column) * kBytes<From>;
+  to += (row * plane.to_row + column) * kBytes<To>;
+  const std::int64_t from_step = plane.from_column * kBytes<From>, to_step = plane.to_row * kBytes<To>;
+  if constexpr (std::is_same_v<From, To>) return transpose_tile<To>(from, from_step, to, to_step);
+  std::array<std::byte, kTile * kTile * sizeof(From)> tile;
+  transpose_tile<From>(from, from_step, tile.data(), kTile * kBytes<From>);
+  for (std::int64_t r = 0; r < kTile; ++r) {
+    for (std::int64_t c = 0; c < kTile; ++c)
+      copy_element<From, To>(tile.data() + (r * kTile + c) * kBytes<From>, to + r * to_step + c * kBytes<To>);
+  }
+}
+
 template <class From, class To>
 void copy_tile(const Plane& plane, const std::byte* from, std::byte* to, std::int64_t row,
                std::int64_t column) {
   const std::int64_t row_end = std::min(plane.rows, row + kTile),
                      column_end = std::min(plane.columns, column + kTile);
+  if constexpr (TransposedTile<From>::kExists) {
+    const bool is_full = row_end - row == kTile && column_end - column == kTile;
+    if (is_full && plane.from_row == 1 && plane.to_column == 1)
+      return copy_transposed<From, To>(plane, from, to, row, column);
+  }
   for (std::int64_t r = row; r < row_end; ++r) {
     for (std::int64_t c = column; c < column_end; ++c) {
       copy_element<From, To>(from + (r * plane.from_row + c * plane.from_column) * kBytes<From>,
@@ -125,12 +159,11 @@ void copy_plane(const Plane& plane, const std::byte* from, std::byte* to) {
   }
 }
 
-/// Two transposed views lie in memory as two plain ones.
+/// With columns that lie together in the target, where either of its axes does.
 Plane plane_of(const TensorView& from, const TensorView& to) {
   const Plane plane{from.extent(2), from.extent(3), from.stride(2),
                     from.stride(3), to.stride(2),   to.stride(3)};
-  if (plane.from_column == 1 || plane.to_column == 1 || plane.from_row != 1 || plane.to_row != 1)
-    return plane;
+  if (plane.to_column == 1 || plane.to_row != 1) return plane;
   return {plane.columns, plane.rows, plane.from_column, plane.from_row, plane.to_column, plane.to_row};
 }
 

@@ -41,6 +41,7 @@ void DirectFile::write_at(std::uint64_t offset, std::span<const std::byte> data)
 
 void DirectFile::write_pages(std::uint64_t offset, std::span<const std::byte> data) {
   if (starts_on_page(data.data())) return direct_->write_at(offset, data);
+  const std::lock_guard lock(bounce_mutex_);
   if (!bounce_) bounce_.emplace(kBounceBytes);
   for (; !data.empty(); data = data.subspan(std::min(data.size(), kBounceBytes))) {
     const auto part = bounce_->bytes().first(std::min(data.size(), kBounceBytes));

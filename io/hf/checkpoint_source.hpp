@@ -31,8 +31,9 @@ class CheckpointSource final : public WeightSource {
       if (reader_.has(group + name)) return group + name;
     return kWeights + name;
   }
-  void read_inside(const std::string& name, const Origin& origin, const TensorView& to) const override {
-    reader_.read_block(stored(name), origin, to);
+  void read_inside(const std::string& name, const Origin& origin, const TensorView& to,
+                   int threads) const override {
+    reader_.read_block(stored(name), origin, to, threads);
   }
 
   CheckpointReader reader_;

@@ -71,9 +71,10 @@ class Writer {
     need_none("repeat_layers");
     if (facts_.dense_width > 0) need("dense", "swiglu");
     if (has_experts()) check_experts(need, need_none, problems);
-    CARAVAN_CHECK(problems.empty(), IoError,
-                  fmt::format("Hugging Face's Llama 4 cannot express model.{}. --to hdf5 or safetensors?",
-                              fmt::join(problems, ", model.")));
+    CARAVAN_CHECK(
+        problems.empty(), IoError,
+        fmt::format("Hugging Face's Llama 4 cannot express model.{}. Another format, hdf5 or safetensors?",
+                    fmt::join(problems, ", model.")));
   }
 
   template <class Need, class NeedNone>
@@ -203,11 +204,15 @@ std::string hf_generation_text(const HfConfigFacts& facts) {
   return object.dump(2) + "\n";
 }
 
-std::string with_dtype(const std::string& config_json, DType dtype, const std::string& path) {
+std::string with_dtype(const std::string& config_json, DType dtype, const std::string& path, DtypeKey key) {
   json object = parse_json_strict(config_json, path);
   const json before = object;
-  set_dtype(object, torch_name(dtype));
-  if (object.contains("text_config")) set_dtype(object["text_config"], torch_name(dtype));
+  const auto set_in = [&](json& part) {
+    const bool is_said = part.contains("dtype") || part.contains("torch_dtype");
+    if (is_said || key == DtypeKey::added) set_dtype(part, torch_name(dtype));
+  };
+  set_in(object);
+  if (object.contains("text_config")) set_in(object["text_config"]);
   return object == before ? config_json : object.dump(2) + "\n";
 }
 

@@ -26,8 +26,10 @@ std::string hf_config_text(const Config& model, const HfConfigFacts& facts);
 /// The text of a generation_config.json with these tokens.
 std::string hf_generation_text(const HfConfigFacts& facts);
 
+/// What becomes of a configuration that says no type.
+enum class DtypeKey { added, corrected };  ///< `corrected`: only where one is said
 /// A folder's config.json with the type of its weights; as it is when it says that already.
-std::string with_dtype(const std::string& config_json, DType dtype, const std::string& path);
+std::string with_dtype(const std::string& config_json, DType dtype, const std::string& path, DtypeKey key);
 
 /// The text model alone of a multimodal config.json; any other as it is.
 std::string text_part(const std::string& config_json, const std::string& path);

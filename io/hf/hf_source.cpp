@@ -173,14 +173,15 @@ DType HfSource::dtype(const std::string& name) const {
   return dtype;
 }
 
-void HfSource::read_inside(const std::string& name, const Origin& origin, const TensorView& to) const {
+void HfSource::read_inside(const std::string& name, const Origin& origin, const TensorView& to,
+                           int threads) const {
   const auto& pieces = pieces_of(name);
   const auto block = [&](const Piece& piece, TensorView from, const TensorView& part, int first_axis) {
     for (int axis = first_axis; axis < part.shape.rank(); ++axis) {
       const std::int64_t begin = origin[static_cast<std::size_t>(axis)];
       from = from.slice(axis, begin, begin + part.extent(axis));
     }
-    set_.file_of(piece.hf_name).read_place(from, part);
+    set_.file_of(piece.hf_name).read_place(from, part, threads);
   };
   if (!pieces.front().placement.expert) return block(pieces.front(), place(pieces.front()), to, 0);
   for (std::int64_t row = 0; row < to.extent(0); ++row) {

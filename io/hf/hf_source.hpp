@@ -40,7 +40,8 @@ class HfSource final : public WeightSource {
   void check_experts(const std::string& ours, const std::vector<Piece>& pieces) const;
   const std::vector<Piece>& pieces_of(const std::string& name) const;
   TensorView place(const Piece& piece) const { return our_view(set_.place(piece.hf_name), piece.placement); }
-  void read_inside(const std::string& name, const Origin& origin, const TensorView& to) const override;
+  void read_inside(const std::string& name, const Origin& origin, const TensorView& to,
+                   int threads) const override;
 
   SafetensorsSet set_;
   HfStyle style_;

@@ -20,7 +20,7 @@ bool holds(const std::string& folder, const char* file) {
 }
 
 ModelPath newest_of_run(const std::string& path) {
-  Latest latest = find_latest(path);
+  Latest latest = find_latest(path, Check::model);
   CARAVAN_CHECK(
       !latest.skipped.empty() || latest.path, IoError,
       fmt::format("{} is no model (neither a Hugging Face folder with config.json, nor one of Meta's with "

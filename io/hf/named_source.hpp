@@ -20,7 +20,8 @@ class NamedSource final : public WeightSource {
 
  private:
   std::vector<std::string> names_where(bool is_vision) const;
-  void read_inside(const std::string& name, const Origin& origin, const TensorView& to) const override;
+  void read_inside(const std::string& name, const Origin& origin, const TensorView& to,
+                   int threads) const override;
 
   SafetensorsSet set_;
 };

@@ -40,6 +40,10 @@ std::string difference(const WeightSource& source, const NamedShape& want) {
   return fmt::format("{} is {} instead of {}", a.name, to_string(a.shape), to_string(b.shape));
 }
 
+bool is_float(DType type) {
+  return type == DType::f32 || type == DType::f64 || type == DType::bf16 || type == DType::f16;
+}
+
 /// Balancing state that torchtitan keeps among its weights; it starts at zero when it is not taken.
 bool is_state(const std::string& name) {
   return name.ends_with(".expert_bias");
@@ -58,10 +62,11 @@ void WeightSource::read(const std::string& name, const TensorView& to) const {
   CARAVAN_CHECK(stored == to.shape, IoError,
                 fmt::format("{} has shape {} in {} ({} was asked for)", name, to_string(stored),
                             description(), to_string(to.shape)));
-  read_inside(name, {}, to);
+  read_inside(name, {}, to, 1);
 }
 
-void WeightSource::read_block(const std::string& name, const Origin& origin, const TensorView& to) const {
+void WeightSource::read_block(const std::string& name, const Origin& origin, const TensorView& to,
+                              int threads) const {
   const Shape stored = shape(name);
   bool inside = stored.rank() == to.shape.rank();
   for (int axis = 0; inside && axis < stored.rank(); ++axis) {
@@ -71,7 +76,7 @@ void WeightSource::read_block(const std::string& name, const Origin& origin, con
   CARAVAN_CHECK(inside, IoError,
                 fmt::format("{} has shape {} in {} (a block of {} does not lie in it)", name,
                             to_string(stored), description(), to_string(to.shape)));
-  read_inside(name, origin, to);
+  read_inside(name, origin, to, threads);
 }
 
 namespace {
@@ -108,23 +113,26 @@ std::string first_few(const std::vector<std::string>& names) {
 std::vector<std::string> check_weights(const WeightSource& source, std::span<const NamedShape> wanted,
                                        Surplus surplus) {
   std::set<std::string> known;
-  std::vector<std::string> missing, wrong, extra;
+  std::vector<std::string> missing, wrong, whole, extra;
   for (const NamedShape& want : wanted) {
     known.insert(want.name);
     if (!source.has(want.name))
       add_stored(source, want, missing);
     else if (source.shape(want.name) != want.shape)
       add_once(wrong, difference(source, want));
+    else if (const DType type = source.dtype(want.name); !is_float(type))
+      add_once(whole, fmt::format("{} of {}", source.stored_as(want).front().name, name_of(type)));
   }
   for (const std::string& name : source.names()) {
     if (known.contains(name) || is_state(name)) continue;
     add_stored(source, {name, source.has(name) ? source.shape(name) : Shape{}}, extra);
   }
-  const bool fits = missing.empty() && wrong.empty() && (extra.empty() || surplus == Surplus::left_out);
-  CARAVAN_CHECK(
-      fits, IoError,
-      fmt::format("{} does not fit the model{}{}{}", source.description(), listed("missing", missing),
-                  listed("wrong shape", wrong), listed("not in the model", extra)));
+  const bool fits =
+      missing.empty() && wrong.empty() && whole.empty() && (extra.empty() || surplus == Surplus::left_out);
+  CARAVAN_CHECK(fits, IoError,
+                fmt::format("{} does not fit the model{}{}{}{}", source.description(),
+                            listed("missing", missing), listed("wrong shape", wrong),
+                            listed("no floating-point numbers", whole), listed("not in the model", extra)));
   return extra;
 }
 

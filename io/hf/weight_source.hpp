@@ -20,7 +20,7 @@ struct NamedShape {
 };
 
 /// Weights under our names and in our orientation, wherever they are stored. Reading converts to f32, bf16 or
-/// f16.
+/// f16. Any threads may read at once.
 class WeightSource {
  public:
   virtual ~WeightSource() = default;
@@ -49,12 +49,14 @@ class WeightSource {
   /// The whole tensor. to: host memory, any strides, of the stored type or one that it is converted to.
   /// IoError when absent or of another shape.
   void read(const std::string& name, const TensorView& to) const;
-  /// The block of `to`'s shape that starts at `origin`: what one rank of a sharded layout needs.
-  void read_block(const std::string& name, const Origin& origin, const TensorView& to) const;
+  /// The block of `to`'s shape that starts at `origin`: what one rank of a sharded layout needs. Where it is
+  /// large, `threads` read it together.
+  void read_block(const std::string& name, const Origin& origin, const TensorView& to, int threads = 1) const;
 
  private:
   /// The block lies inside the tensor.
-  virtual void read_inside(const std::string& name, const Origin& origin, const TensorView& to) const = 0;
+  virtual void read_inside(const std::string& name, const Origin& origin, const TensorView& to,
+                           int threads) const = 0;
 };
 
 /// A Hugging Face folder, a safetensors file (with our names or Hugging Face's), a checkpoint, or a run (its
@@ -64,8 +66,8 @@ std::unique_ptr<WeightSource> open_weight_source(const std::string& path);
 /// What becomes of tensors that a model does not have.
 enum class Surplus { refused, left_out };
 
-/// IoError, one for everything, when tensors are missing, of another shape, or left over and to be refused;
-/// it lists the first few, named as the files name them. Returns those that are left out.
+/// IoError, one for everything, when tensors are missing, of another shape, of whole numbers, or left over
+/// and to be refused; it lists the first few, named as the files name them. Returns those that are left out.
 std::vector<std::string> check_weights(const WeightSource& source, std::span<const NamedShape> wanted,
                                        Surplus surplus = Surplus::refused);
 

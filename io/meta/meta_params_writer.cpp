@@ -101,7 +101,7 @@ class ParamsWriter {
     need("head_dim", std::to_string(of_head));  // there is a key, which Meta's attention does not read
     if (has_experts()) check_experts();
     CARAVAN_CHECK(problems_.empty(), IoError,
-                  fmt::format("Meta's format cannot express model.{}. --to hdf5 or safetensors?",
+                  fmt::format("Meta's format cannot express model.{}. Another format, hdf5 or safetensors?",
                               fmt::join(problems_, ", model.")));
   }
   void check_experts() {

@@ -213,13 +213,14 @@ const MetaSource::Tensor& MetaSource::tensor(const std::string& name) const {
   return found->second;
 }
 
-void MetaSource::read_inside(const std::string& name, const Origin& origin, const TensorView& to) const {
+void MetaSource::read_inside(const std::string& name, const Origin& origin, const TensorView& to,
+                             int threads) const {
   const Box wanted{origin, to.shape};
   for (const Piece& piece : tensor(name).pieces) {
     const Box common = intersection(piece.at, wanted);
     if (common.extents.count() == 0) continue;
     piece.file->read_place(block_of(piece.view, moved(common, piece.at.origin)),
-                           block_of(to, moved(common, origin)));
+                           block_of(to, moved(common, origin)), threads);
   }
 }
 

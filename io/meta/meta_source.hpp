@@ -57,7 +57,8 @@ class MetaSource final : public WeightSource {
   void check_complete() const;
   void add_sizes();
   const Tensor& tensor(const std::string& name) const;
-  void read_inside(const std::string& name, const Origin& origin, const TensorView& to) const override;
+  void read_inside(const std::string& name, const Origin& origin, const TensorView& to,
+                   int threads) const override;
 
   std::string folder_;
   MetaParams params_;

@@ -88,8 +88,8 @@ const TensorView& PthFile::place(const std::string& name) const {
   return found->second;
 }
 
-void PthFile::read_place(const TensorView& place, const TensorView& to) const {
-  io::read_place(file_, place, to);
+void PthFile::read_place(const TensorView& place, const TensorView& to, int threads) const {
+  io::read_place(file_, place, to, threads);
 }
 
 }  // namespace caravan::io

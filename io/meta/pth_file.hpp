@@ -23,7 +23,7 @@ class PthFile {
   const std::vector<std::string>& others() const noexcept { return others_; }
   /// Where the tensor lies, as SafetensorsFile::place; IoError when absent.
   const TensorView& place(const std::string& name) const;
-  void read_place(const TensorView& place, const TensorView& to) const;
+  void read_place(const TensorView& place, const TensorView& to, int threads = 1) const;
 
  private:
   File file_;

@@ -97,8 +97,8 @@ TensorView SafetensorsFile::place(std::string_view name) const {
   return TensorView(reinterpret_cast<void*>(data_start_ + found.begin), found.dtype(), found.shape());
 }
 
-void SafetensorsFile::read_place(const TensorView& place, const TensorView& to) const {
-  io::read_place(file_, place, to);
+void SafetensorsFile::read_place(const TensorView& place, const TensorView& to, int threads) const {
+  io::read_place(file_, place, to, threads);
 }
 
 void SafetensorsFile::read_as_f32(std::string_view name, std::span<float> to) const {

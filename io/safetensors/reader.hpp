@@ -34,9 +34,9 @@ class SafetensorsFile {
   /// Where the tensor lies, with shape and strides, to be sliced and exchanged like any view: its data counts
   /// bytes from the front of the file and is no memory. IoError for other types or more than four axes.
   TensorView place(std::string_view name) const;
-  /// Copies what lies at a place, or at a part of one, as copy_elements; `to` has its shape. Reads at most a
-  /// few MiB at once.
-  void read_place(const TensorView& place, const TensorView& to) const;
+  /// Copies what lies at a place, or at a part of one, as copy_elements; `to` has its shape. Reads as
+  /// io::read_place.
+  void read_place(const TensorView& place, const TensorView& to, int threads = 1) const;
 
   /// Converts F32, F64, BF16 or F16; `to` must have the tensor's count. IoError otherwise.
   void read_as_f32(std::string_view name, std::span<float> to) const;

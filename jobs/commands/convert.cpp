@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <map>
 #include <memory>
 #include <string>
 
@@ -20,22 +19,15 @@ struct CommandLine {
 };
 
 ConvertOptions options_of(const CommandLine& line) {
-  static const std::map<std::string, ConvertOptions::To> kFormats{
-      {"hf", ConvertOptions::To::hf},
-      {"hdf5", ConvertOptions::To::hdf5},
-      {"safetensors", ConvertOptions::To::safetensors},
-      {"meta", ConvertOptions::To::meta}};
-  static const std::map<std::string, DType> kTypes{
-      {"fp32", DType::f32}, {"bf16", DType::bf16}, {"fp16", DType::f16}};
   ConvertOptions options = line.options;
-  options.to = kFormats.at(line.to);
-  if (!line.dtype.empty()) options.dtype = kTypes.at(line.dtype);
+  options.to = format_of(line.to);
+  if (!line.dtype.empty()) options.dtype = weight_type_of(line.dtype);
   options.shard_bytes = bytes_from(line.shard_size);
   options.stacks_layers = line.layout == "stacked";
   CARAVAN_CHECK(
-      !options.stacks_layers || options.to == ConvertOptions::To::hdf5, ConfigError,
+      !options.stacks_layers || options.to == ModelFormat::hdf5, ConfigError,
       fmt::format("--layout=stacked with --to {} (only checkpoints stack layers). Leave it out?", line.to));
-  const bool is_meta = options.to == ConvertOptions::To::meta;
+  const bool is_meta = options.to == ModelFormat::meta;
   CARAVAN_CHECK(
       is_meta || options.model_parallel == 1, ConfigError,
       fmt::format("--model-parallel={} with --to {} (only Meta's files are divided so). Leave it out?",
@@ -64,9 +56,9 @@ std::function<int()> declare(CLI::App& app) {
                  "hf: a folder for transformers; hdf5: a checkpoint of caravan; "
                  "safetensors: one file with torchtitan's names; meta: a folder of .pth files")
       ->required()
-      ->check(CLI::IsMember({"hf", "hdf5", "safetensors", "meta"}));
+      ->check(CLI::IsMember(format_words()));
   app.add_option("--dtype", line->dtype, "of the weights; as they are stored where this is not given")
-      ->check(CLI::IsMember({"fp32", "bf16", "fp16"}));
+      ->check(CLI::IsMember(weight_type_words()));
   app.add_option("--shard-size", line->shard_size, "most bytes of tensors in a file of --to hf")
       ->capture_default_str();
   app.add_option("--layout", line->layout,

@@ -187,7 +187,7 @@ int generate(const Options& options, Communicator& world) {
   ModelInstance model(*registry, {device.get(), choose_precision(*device, options.precision), mesh.get()},
                       source.plugin, source.model, positions);
   model.allocate(ParameterStore::Content::weights, 0);
-  load_weights(source, model.parameters(), model.parameters());
+  load_weights(source, *device, model.parameters(), model.parameters());
   Decoder decoder(*device, model, positions);
   Printer printer(options.json || world.rank() > 0, tokenizer.get());
   if (world.rank() == 0 && !options.json && tokenizer) write_standard_output(options.prompt);

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <functional>
+
 #include "caravan/check.hpp"
 #include "jobs/compare/comparison.hpp"
 #include "jobs/compare/report.hpp"
@@ -9,6 +11,26 @@
 #include "jobs/setup/machine.hpp"
 
 namespace caravan::jobs {
+namespace {
+
+/// Before anything is computed.
+void check_same_depth(const CompareOptions& options, const Side& a, const Side& b) {
+  if (!a.layers() || !b.layers()) return;
+  CARAVAN_CHECK(*a.layers() == *b.layers(), IoError,
+                fmt::format("{} has {} layers and {} has {} (they are compared layer by layer). Are they the "
+                            "same model?",
+                            options.a.path, *a.layers(), options.b.path, *b.layers()));
+}
+
+Comparison naming_sides(const CompareOptions& options, const std::function<Comparison()>& compare) {
+  try {
+    return compare();
+  } catch (const IoError& error) {
+    throw IoError(fmt::format("A={}, B={}: {}", options.a.path, options.b.path, error.what()));
+  }
+}
+
+}  // namespace
 
 Report compare(const CompareOptions& options, Communicator& world, Ink ink) {
   const auto registry = make_registry();
@@ -18,11 +40,12 @@ Report compare(const CompareOptions& options, Communicator& world, Ink ink) {
                 fmt::format("{} has a vocabulary of {} tokens and {} one of {} (logits are compared token by "
                             "token). Are they the same model?",
                             options.a.path, a->vocab(), options.b.path, b->vocab()));
+  check_same_depth(options, *a, *b);
   const Sequences sequences = read_sequences(options.inputs, a->vocab());
   b->check_answers(sequences, options.inputs);
   const Answers of_a = a->answer(sequences, world), of_b = b->answer(sequences, world);
-  return compare_report({options, sequences, of_a, of_b, a->how(), b->how()},
-                        compare_answers(of_a, of_b, sequences), ink);
+  const Comparison found = naming_sides(options, [&] { return compare_answers(of_a, of_b, sequences); });
+  return compare_report({options, sequences, of_a, of_b, a->how(), b->how()}, found, ink);
 }
 
 }  // namespace caravan::jobs

@@ -20,6 +20,10 @@ class StoredModel : public Side {
       : options_(options), degrees_(degrees), registry_(registry), source_(open_model(options.path)) {}
 
   std::int64_t vocab() const override { return source_.model.get_int("vocab_size"); }
+  std::optional<std::int64_t> layers() const override {
+    if (source_.model.find("layers").is_null()) return std::nullopt;
+    return source_.model.get_int("layers");
+  }
   void check_answers(const Sequences&, const std::string&) const override {}
 
   Answers answer(const Sequences& sequences, Communicator& world) override {

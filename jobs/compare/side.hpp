@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "caravan/registry.hpp"
@@ -16,6 +17,8 @@ class Side {
  public:
   virtual ~Side() = default;
   virtual std::int64_t vocab() const = 0;
+  /// Nothing where the files do not say.
+  virtual std::optional<std::int64_t> layers() const { return std::nullopt; }
   /// IoError where it cannot answer these sequences of the file `inputs`.
   virtual void check_answers(const Sequences& sequences, const std::string& inputs) const = 0;
   /// [collective over world] Nothing of a model stays in memory.

@@ -122,16 +122,16 @@ Conversion plan_conversion(const ModelToConvert& model, const ConvertOptions& op
   note_optimizer(model, conversion);
   note_left_out(model, conversion);
   switch (options.to) {
-    case ConvertOptions::To::hdf5:
+    case ModelFormat::hdf5:
       plan_checkpoint(model, options, conversion);
       break;
-    case ConvertOptions::To::safetensors:
+    case ModelFormat::safetensors:
       plan_safetensors(model, fs::path(options.destination).filename().string(), conversion);
       break;
-    case ConvertOptions::To::meta:
+    case ModelFormat::meta:
       plan_meta_folder(model, options, conversion);
       break;
-    case ConvertOptions::To::hf:
+    case ModelFormat::hf:
       plan_hf_folder(model, options, conversion);
       break;
   }

@@ -8,6 +8,7 @@
 
 #include "caravan/check.hpp"
 #include "caravan/log.hpp"
+#include "io/checkpoint/space.hpp"
 #include "jobs/convert/conversion.hpp"
 #include "jobs/convert/source.hpp"
 #include "jobs/convert/write.hpp"
@@ -25,12 +26,19 @@ void check_destination(const ConvertOptions& options) {
   CARAVAN_CHECK(
       fs::symlink_status(options.destination, ignored).type() == fs::file_type::not_found, ConfigError,
       fmt::format("DST {} exists (nothing is replaced). Another name, or remove it?", options.destination));
-  const bool is_file = options.to == ConvertOptions::To::safetensors;
+  const bool is_file = options.to == ModelFormat::safetensors;
   CARAVAN_CHECK(options.destination.ends_with(".safetensors") == is_file, ConfigError,
                 fmt::format("DST {} ({}). Another name?", options.destination,
                             is_file ? "--to safetensors writes one file, whose name must end in .safetensors"
                                     : "a folder is written, and only files end in .safetensors"));
   check_run_output(options.destination);
+}
+
+/// Where the destination will be made, as far as that is there.
+void check_room(const ConvertOptions& options, std::uint64_t bytes) {
+  fs::path folder = fs::absolute(options.destination).lexically_normal().parent_path();
+  while (!fs::is_directory(folder) && folder.has_relative_path()) folder = folder.parent_path();
+  io::check_space(folder.string(), bytes, "the conversion");
 }
 
 /// "107,769,861,120 elements: 215.54 GB as bf16"
@@ -60,7 +68,8 @@ std::string description(const Conversion& conversion, const ConvertOptions& opti
   for (const auto& [name, content] : conversion.texts) text += fmt::format("  {}\n", name);
   for (const fs::path& file : conversion.copied)
     text += fmt::format("  {} (of {})\n", file.filename().string(), file.parent_path().string());
-  return text;
+  return text +
+         "The space is there. Not checked: whether every value fits its type, and the values themselves\n";
 }
 
 }  // namespace
@@ -78,6 +87,7 @@ void write_converted(const ConvertOptions& asked, Communicator& world, std::func
   Conversion conversion = plan_conversion(model, options);
   conversion.report = std::move(report);
   for (const std::string& note : conversion.notes) log_warning(note);
+  if (options.is_dry_run && world.rank() == 0) check_room(options, conversion.bytes());
   if (!options.is_dry_run) write_conversion(conversion, *model.source.weights, options.destination, world);
   if (world.rank() == 0)
     write_standard_output(description(conversion, options, options.is_dry_run ? "would write" : "wrote"));

@@ -6,8 +6,8 @@
 
 namespace caravan::jobs {
 
-/// IoError where the format of a converted export has no place for a key of the model, so that a run learns
-/// it before its first step. `model`: all keys, defaults filled in.
+/// ConfigError where the format of a converted export has no place for a key of the model, so that a run
+/// learns it before its first step. `model`: all keys, defaults filled in.
 void check_expressible(const ExportRule& rule, const Config& model, const ParameterStore& whole_model);
 
 }  // namespace caravan::jobs

@@ -32,16 +32,21 @@ io::HfConfigFacts facts_of(const ModelToConvert& model) {
           .eos = model.source.eos};
 }
 
-/// The configuration of the source, where it had one of this format. One that was given for weights alone may
-/// say another type than theirs.
+/// The configuration of the source, where it had one of this format. What is not its folder's any more (a
+/// checkpoint that it was kept in, weights that it was given for) may be of another type than it says.
 std::string kept_config(const ModelToConvert& model, DType dtype, Conversion& conversion) {
   std::string config = model.config_json;
   if (model.selection.companions.empty() && io::is_multimodal(config, kConfig)) {
     config = io::text_part(config, kConfig);
     conversion.notes.push_back("no weights of the vision part are there: the folder is that of a text model");
   }
+  const bool is_as_stored = !model.source.folder.empty() &&
+                            model.source.weights->dtype(model.selection.weights.front().name) == dtype &&
+                            !model.selection.dtype;
+  if (is_as_stored) return config;
   const bool is_given = model.source.folder.empty() && model.source.checkpoint.empty();
-  return model.selection.dtype || is_given ? io::with_dtype(config, dtype, kConfig) : config;
+  const bool is_asked = model.selection.dtype.has_value() || is_given;
+  return io::with_dtype(config, dtype, kConfig, is_asked ? io::DtypeKey::added : io::DtypeKey::corrected);
 }
 
 }  // namespace

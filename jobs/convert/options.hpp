@@ -5,15 +5,15 @@
 #include <string>
 
 #include "caravan/tensor.hpp"
+#include "jobs/job/model_format.hpp"
 
 namespace caravan::jobs {
 
 /// What `caravan convert` is asked for.
 struct ConvertOptions {
-  enum class To { hf, hdf5, safetensors, meta };
   std::string source, destination;
   std::string config;  ///< of weights that do not say which model they are; else empty
-  To to = To::hf;
+  ModelFormat to = ModelFormat::hf;
   std::optional<DType> dtype;  ///< nothing: as stored
   std::uint64_t shard_bytes = 0;
   std::int64_t model_parallel = 1;  ///< ranks of --to meta

@@ -21,6 +21,7 @@ ConvertProgress::ConvertProgress(std::span<const std::uint64_t> bytes, const Com
       all_(std::accumulate(bytes.begin(), bytes.end(), std::uint64_t{0})) {}
 
 void ConvertProgress::add(std::uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
   report_();
   done_ += bytes;
   const auto now = Clock::now();

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <mutex>
 #include <span>
 
 #include "caravan/comm.hpp"
@@ -10,7 +11,7 @@
 
 namespace caravan::jobs {
 
-/// One line on a terminal: how much of its share rank 0 has written, and how fast.
+/// One line on a terminal: how much of its share rank 0 has written, and how fast. Any threads.
 class ConvertProgress {
  public:
   /// `bytes` of the works to come on this rank; `report` is called at each.
@@ -20,6 +21,7 @@ class ConvertProgress {
 
  private:
   using Clock = std::chrono::steady_clock;
+  std::mutex mutex_;
   std::function<void()> report_;
   bool is_shown_;
   int ranks_;

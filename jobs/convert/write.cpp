@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <optional>
 #include <string_view>
 
@@ -13,10 +14,11 @@
 #include "io/checkpoint/one_file.hpp"
 #include "io/checkpoint/space.hpp"
 #include "io/checkpoint/staging.hpp"
+#include "io/convert/block_rooms.hpp"
 #include "io/convert/shares.hpp"
 #include "io/files/byte_source.hpp"
 #include "io/files/file.hpp"
-#include "io/files/huge_pages.hpp"
+#include "io/files/on_threads.hpp"
 #include "io/files/pending_folder.hpp"
 #include "io/files/rename_new.hpp"
 #include "jobs/convert/progress.hpp"
@@ -84,13 +86,13 @@ void write_files(const Conversion& conversion, const io::WeightSource& source, c
   const auto mine = std::span<const io::FlatBlock>(blocks).subspan(begin, end - begin);
   const auto share = std::span<const std::uint64_t>(bytes).subspan(begin, end - begin);
   ConvertProgress progress(share, world, conversion.report);
-  std::vector<std::uint32_t> crcs;
-  const auto see = [&](const io::FlatBlock&, std::span<const std::byte> written) {
+  std::vector<std::uint32_t> crcs(conversion.archives.empty() ? 0 : mine.size());
+  const auto see = [&](std::size_t index, std::span<const std::byte> written) {
     progress.add(written.size());
     const std::string_view text(reinterpret_cast<const char*>(written.data()), written.size());
-    if (!conversion.archives.empty()) crcs.push_back(io::crc32_of(text));
+    if (!crcs.empty()) crcs[index] = io::crc32_of(text);
   };
-  io::fill_files(folder, conversion.files, mine, source, see);
+  io::fill_files(folder, conversion.files, mine, source, io::threads_for_bytes(world.size()), see);
   if (!conversion.archives.empty()) finish_archives(conversion, blocks, crcs, folder, world);
 }
 
@@ -113,22 +115,28 @@ CheckpointBlocks blocks_of(const std::vector<io::MadeTensor>& tensors) {
   return blocks;
 }
 
-/// The pieces [begin, end) of the file that rank 0 prepared.
+/// The pieces of a share of the file that rank 0 prepared.
 io::FileRecord fill_share(const CheckpointBlocks& blocks, io::ShareOfList share,
                           const io::WeightSource& source, const std::string& folder,
                           const io::FileRecord& prepared, const std::function<void()>& report,
                           Communicator& world) {
   const auto bytes = std::span(blocks.bytes).subspan(share.begin, share.end - share.begin);
-  const std::vector<io::Piece> pieces(blocks.pieces.begin() + static_cast<std::ptrdiff_t>(share.begin),
-                                      blocks.pieces.begin() + static_cast<std::ptrdiff_t>(share.end));
-  const io::HugePages memory(bytes.empty() ? 1 : *std::max_element(bytes.begin(), bytes.end()));
+  io::BlockRooms rooms(bytes, io::threads_for_bytes(world.size()));
+  io::PreparedFile file(folder, prepared);
   ConvertProgress progress(bytes, world, report);
-  return io::fill_file(folder, prepared, pieces, [&](std::size_t index) {
-    const TensorView view(memory.bytes().data(), pieces[index].tensor.dtype, pieces[index].shape());
-    io::make_block(source, *blocks.tensors[share.begin + index], pieces[index].box, view);
+  std::vector<std::vector<io::PieceRecord>> put(bytes.size());
+  io::on_threads(bytes.size(), rooms.count(), [&](std::size_t index) {
+    const io::Piece& piece = blocks.pieces[share.begin + index];
+    const io::BlockRooms::Lease room(rooms);
+    const TensorView view(room.bytes_for(0, bytes[index]).data(), piece.tensor.dtype, piece.shape());
+    io::make_block(source, *blocks.tensors[share.begin + index], piece.box, view, rooms.threads_a_block());
+    put[index] = file.put(piece, view);
     progress.add(bytes[index]);
-    return view;
   });
+  file.sync();
+  std::vector<io::PieceRecord> records;
+  for (auto& each : put) std::move(each.begin(), each.end(), std::back_inserter(records));
+  return file.record(std::move(records));
 }
 
 /// All ranks fill one checkpoint.h5. On rank 0 its record, without which it is no checkpoint.

@@ -58,7 +58,7 @@ EvaluatedModel::EvaluatedModel(const ModelSource& source, Registry& registry, co
                        model_.positions());  // never allocated
   using Content = ParameterStore::Content;
   model_.allocate(gradients == Gradients::none ? Content::weights : Content::weights_and_gradients, 0);
-  load_weights(source, model_.parameters(), stored.parameters());
+  load_weights(source, *where_.device, model_.parameters(), stored.parameters());
 }
 
 Answers EvaluatedModel::answer(Communicator& world) {

@@ -1,19 +1,21 @@
 #pragma once
 
+#include <optional>
+
 #include "caravan/config.hpp"
 #include "caravan/tensor.hpp"
+#include "jobs/job/model_format.hpp"
 
 namespace caravan::jobs {
 
 /// What a job says about `checkpoint.export`: the weights of the last step, for others.
 struct ExportRule {
-  enum class Format { none, checkpoint, hf, meta, safetensors };
-  Format format = Format::none;
+  std::optional<ModelFormat> format;  ///< nothing: no export
   DType dtype = DType::f32;
 
-  bool is_wanted() const { return format != Format::none; }
+  bool is_wanted() const { return format.has_value(); }
   /// From the last checkpoint, as `caravan convert` makes it.
-  bool is_converted() const { return is_wanted() && format != Format::checkpoint; }
+  bool is_converted() const { return is_wanted() && format != ModelFormat::hdf5; }
 };
 
 /// From a word or a map. ConfigError with file, line and path.

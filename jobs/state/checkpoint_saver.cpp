@@ -120,7 +120,9 @@ bool CheckpointSaver::open_folder() {
 std::optional<io::FileRecord> CheckpointSaver::write() {
   if (share_.pieces().empty()) return std::nullopt;
   const auto elements = [this](std::size_t piece) {
-    return snapshot_ ? snapshot_->elements(piece) : share_.elements(piece);
+    if (snapshot_) return snapshot_->elements(piece);
+    target_.report();  // on the rank's own thread
+    return share_.elements(piece);
   };
   return prepared_ ? io::fill_file(folder_, *prepared_, share_.pieces(), elements)
                    : io::write_share(folder_, world_.rank(), world_.size(), head_, share_.pieces(), elements);

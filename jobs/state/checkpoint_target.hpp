@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "caravan/mesh.hpp"
@@ -17,9 +18,10 @@ struct CheckpointTarget {
   DType weights = DType::f32;  ///< in the file
   enum class Writing { beside_training, at_once } writing = Writing::beside_training;
   enum class Files { shards, one } files = Files::shards;
-  io::Keep keep;              ///< latest 0: all
-  std::string run{};          ///< whose tokenizer goes into each checkpoint; empty: none
-  io::CheckpointHead head{};  ///< of each checkpoint, but how far the run has come
+  io::Keep keep;                         ///< latest 0: all
+  std::string run{};                     ///< whose tokenizer goes into each checkpoint; empty: none
+  io::CheckpointHead head{};             ///< of each checkpoint, but how far the run has come
+  std::function<void()> report = [] {};  ///< called at each piece that is written at once
 };
 
 /// The checkpoints that a run of the resolved job goes on from.

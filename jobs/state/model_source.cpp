@@ -62,15 +62,16 @@ ModelTokenizer own_tokenizer(const ModelSource& source) {
   return tokenizer_of(*reader, resolve_job(Config::parse(reader->job_yaml(), source.checkpoint + " (job)")));
 }
 
-void read_all(const io::WeightSource& weights, ParameterStore& parameters, Whereabouts* whereabouts) {
-  WeightLoader loader(parameters);
+void read_all(const io::WeightSource& weights, Device& device, ParameterStore& parameters,
+              Whereabouts* whereabouts) {
+  WeightLoader loader(device, parameters);
   for (const Fragment& fragment : parameters.fragments()) {
     enter(whereabouts, "reading weights");
     const auto type_of = [&](const std::string& part) { return weights.dtype(part); };
-    loader.load(fragment, type_of, [&](const TensorView& values) {
-      for (const PartOfFragment& each : parts_of(fragment, values))
-        weights.read_block(fragment.parameter->spec().parts[each.part].name, each.box.origin, each.view);
-    });
+    loader.load(fragment, type_of,
+                [&](const std::string& part, const Box& box, const TensorView& to, int threads) {
+                  weights.read_block(part, box.origin, to, threads);
+                });
   }
 }
 
@@ -123,24 +124,25 @@ std::unique_ptr<Tokenizer> open_tokenizer(const ModelSource& source, const std::
 }
 
 /// A checkpoint is read through the files that were opened with it: its run may prune it meanwhile.
-void load_weights(const ModelSource& source, ParameterStore& parameters, const ParameterStore& stored) {
+void load_weights(const ModelSource& source, Device& device, ParameterStore& parameters,
+                  const ParameterStore& stored) {
   if (const io::CheckpointReader* reader = reader_of(source))
-    return load_weights(*reader, parameters, stored);
+    return load_weights(*reader, device, parameters, stored);
   const auto surplus = io::check_weights(*source.weights, shapes_of(parameters), io::Surplus::left_out);
   if (!surplus.empty())
     log_warning(
         fmt::format("{} holds what the model of its config.json does not have: {}; left out, as in "
                     "transformers",
                     source.weights->description(), io::first_few(surplus)));
-  return read_all(*source.weights, parameters, nullptr);
+  return read_all(*source.weights, device, parameters, nullptr);
 }
 
-void load_weights_from(const std::string& path, ParameterStore& parameters, const ParameterStore& whole_model,
-                       Whereabouts* whereabouts) {
+void load_weights_from(const std::string& path, Device& device, ParameterStore& parameters,
+                       const ParameterStore& whole_model, Whereabouts* whereabouts) {
   const auto weights = io::open_weight_source(path);
   warn(weights->warnings());
   io::check_weights(*weights, shapes_of(whole_model));
-  read_all(*weights, parameters, whereabouts);
+  read_all(*weights, device, parameters, whereabouts);
 }
 
 }  // namespace caravan::jobs

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "caravan/config.hpp"
+#include "caravan/device.hpp"
 #include "caravan/parameter.hpp"
 #include "caravan/tokenizer.hpp"
 #include "core/run/whereabouts.hpp"
@@ -40,14 +41,15 @@ std::string find_tokenizer(const ModelSource& source, const std::string& given);
 /// both digests, when the model was trained with another one.
 std::unique_ptr<Tokenizer> open_tokenizer(const ModelSource& source, const std::string& given);
 
-/// Fills an allocated store; IoError lists what is missing or has another shape. `stored`: the parameters of
-/// source.model, of which some that only training uses may be left out.
-void load_weights(const ModelSource& source, ParameterStore& parameters, const ParameterStore& stored);
+/// Fills a store that is allocated on `device`; IoError lists what is missing or has another shape. `stored`:
+/// the parameters of source.model, of which some that only training uses may be left out.
+void load_weights(const ModelSource& source, Device& device, ParameterStore& parameters,
+                  const ParameterStore& stored);
 /// The same for a run's start from `path`, which may also be a safetensors file with caravan's or Hugging
 /// Face's names. `parameters` may hold some stages of `whole_model`, which the file must fit. `whereabouts`
 /// may be null.
-void load_weights_from(const std::string& path, ParameterStore& parameters, const ParameterStore& whole_model,
-                       Whereabouts* whereabouts);
+void load_weights_from(const std::string& path, Device& device, ParameterStore& parameters,
+                       const ParameterStore& whole_model, Whereabouts* whereabouts);
 /// IoError unless a run of this model could start from `path`; reads no weights.
 void check_weights_from(const std::string& path, const ParameterStore& whole_model);
 

@@ -13,6 +13,7 @@
 #include "io/checkpoint/layout.hpp"
 #include "io/checkpoint/misnamed.hpp"
 #include "io/checkpoint/reader.hpp"
+#include "io/files/on_threads.hpp"
 #include "jobs/job/job.hpp"
 #include "jobs/state/state_tensors.hpp"
 #include "jobs/state/weight_loader.hpp"
@@ -94,22 +95,25 @@ void check_same_tensors(const io::CheckpointReader& reader, const ParameterStore
   }
 }
 
-void read_tensors(const io::CheckpointReader& reader, ParameterStore& store,
+void read_tensors(const io::CheckpointReader& reader, Device& device, ParameterStore& store,
                   const std::vector<std::string>& slots, const Globs& excluded, Whereabouts* whereabouts) {
-  WeightLoader loader(store);
+  WeightLoader loader(device, store);
+  const int threads = io::threads_for_bytes();
   for (const StateTensor& tensor : state_tensors(store, slots, {})) {
     enter(whereabouts, "reading a checkpoint");
     if (is_excluded(tensor, excluded)) continue;
-    const auto fill = [&](const TensorView& values) {
-      for (const StatePart& part : parts_of(tensor, values))
-        reader.read_block(part.name, part.box.origin, part.view);
-    };
     if (!tensor.is_weights()) {
-      store.set(tensor.view, fill);
+      store.set(tensor.view, [&](const TensorView& values) {
+        for (const StatePart& part : parts_of(tensor, values))
+          reader.read_block(part.name, part.box.origin, part.view, threads);
+      });
       continue;
     }
     const auto type_of = [&](const std::string& part) { return reader.info(tensor.group + part).dtype; };
-    loader.load(*tensor.fragment, type_of, fill);
+    loader.load(*tensor.fragment, type_of,
+                [&](const std::string& part, const Box& box, const TensorView& to, int others) {
+                  reader.read_block(tensor.group + part, box.origin, to, others);
+                });
   }
 }
 
@@ -156,7 +160,7 @@ Progress load_state(const io::CheckpointReader& reader, const Job& job, const Ra
                     Whereabouts& whereabouts) {
   const Globs& excluded = job.checkpoint.exclude_from_loading;
   if (!excluded.empty()) state.parameters.initialise(job.seed);
-  read_tensors(reader, state.parameters, state.slots, excluded, &whereabouts);
+  read_tensors(reader, state.device, state.parameters, state.slots, excluded, &whereabouts);
   const auto is_wanted = [&](const char* name) { return !matches(excluded, name); };
   return {.step = reader.step(),
           .tokens_seen = reader.tokens_seen(),
@@ -165,10 +169,10 @@ Progress load_state(const io::CheckpointReader& reader, const Job& job, const Ra
               is_wanted(Progress::kOwesValidation) && reader.has_attribute(Progress::kOwesValidation)};
 }
 
-void load_weights(const io::CheckpointReader& reader, ParameterStore& parameters,
+void load_weights(const io::CheckpointReader& reader, Device& device, ParameterStore& parameters,
                   const ParameterStore& stored) {
   check_same_tensors(reader, stored, {}, {});
-  read_tensors(reader, parameters, {}, {}, nullptr);
+  read_tensors(reader, device, parameters, {}, {}, nullptr);
 }
 
 }  // namespace caravan::jobs

@@ -46,7 +46,7 @@ Progress load_state(const io::CheckpointReader& reader, const Job& job, const Ra
 
 /// Weights and state buffers alone, of the model that was saved, which `stored` declares: `parameters` may
 /// leave some out.
-void load_weights(const io::CheckpointReader& reader, ParameterStore& parameters,
+void load_weights(const io::CheckpointReader& reader, Device& device, ParameterStore& parameters,
                   const ParameterStore& stored);
 
 }  // namespace caravan::jobs

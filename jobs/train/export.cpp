@@ -18,26 +18,9 @@
 namespace caravan::jobs {
 namespace {
 
-using Format = ExportRule::Format;
-
-const char* folder_of(Format format) {
-  switch (format) {
-    case Format::hf:
-      return "hf/";
-    case Format::meta:
-      return "meta/";
-    case Format::safetensors:
-      return "safetensors/";
-    case Format::none:
-    case Format::checkpoint:
-      break;
-  }
-  return "";
-}
-
-ConvertOptions::To to(Format format) {
-  if (format == Format::hf) return ConvertOptions::To::hf;
-  return format == Format::meta ? ConvertOptions::To::meta : ConvertOptions::To::safetensors;
+/// A checkpoint of the weights needs no folder of its format.
+std::string folder_of(ModelFormat format) {
+  return format == ModelFormat::hdf5 ? "" : std::string(word_of(format)) + "/";
 }
 
 /// Which checkpoint an export is of, and how it was made. It lies beside the export, written first: an export
@@ -71,9 +54,9 @@ bool is_of_checkpoint(const Job& job, std::int64_t step) {
 }  // namespace
 
 std::string export_path(const Job& job, std::int64_t step) {
-  const Format format = job.checkpoint.exported.format;
+  const ModelFormat format = job.checkpoint.exported.format.value_or(ModelFormat::hdf5);
   return job.output + "/export/" + folder_of(format) + io::step_folder(step) +
-         (format == Format::safetensors ? ".safetensors" : "");
+         (format == ModelFormat::safetensors ? ".safetensors" : "");
 }
 
 ExportState export_state(const Job& job, std::int64_t step, Communicator& world) {
@@ -98,7 +81,7 @@ void convert_export(const Job& job, std::int64_t step, Communicator& world, std:
   ConvertOptions options;
   options.source = checkpoint_path(job, step);
   options.destination = export_path(job, step);
-  options.to = to(job.checkpoint.exported.format);
+  options.to = *job.checkpoint.exported.format;
   options.dtype = job.checkpoint.exported.dtype;
   options.shard_bytes = bytes_from("5GB");
   if (world.rank() == 0) {

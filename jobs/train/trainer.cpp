@@ -82,7 +82,8 @@ void Trainer::load_initial(const std::string& initial) {
     const std::string path =
         broadcast_text(world_, world_.rank() == 0 ? io::resolve_model_path(initial).path : "");
     const std::string problem = problem_anywhere([&] {
-      load_weights_from(path, setup_.model().parameters(), setup_.whole_model().parameters(), &whereabouts_);
+      load_weights_from(path, setup_.state().device, setup_.model().parameters(),
+                        setup_.whole_model().parameters(), &whereabouts_);
     });
     if (problem.empty()) return log_info("weights from " + path);
     const bool is_pruned = is_true_anywhere(world_, !std::filesystem::exists(path));
@@ -189,11 +190,12 @@ ExitCode Trainer::save_seed() {
 
 void Trainer::export_weights() {
   whereabouts_.enter("exporting the weights");
+  const auto report = [&] { whereabouts_.enter("exporting the weights"); };
   if (setup_.job().checkpoint.exported.is_converted())
-    return convert_export(setup_.job(), progress_.step, world_,
-                          [&] { whereabouts_.enter("exporting the weights"); });
-  CheckpointSaver writer(setup_.state(), world_, lock_.get(),
-                         with_identity(export_of(setup_.job(), setup_.layout())));
+    return convert_export(setup_.job(), progress_.step, world_, report);
+  CheckpointTarget target = with_identity(export_of(setup_.job(), setup_.layout()));
+  target.report = report;
+  CheckpointSaver writer(setup_.state(), world_, lock_.get(), std::move(target));
   writer.begin(progress_, CheckpointSaver::OnFailure::stop);
 }
 

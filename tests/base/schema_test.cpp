@@ -85,7 +85,8 @@ TEST(Schema, TakesAWordOrAMap) {
   EXPECT_EQ(validate(Config::map(), kEither, "section x").get_string("keep"), "none");
   EXPECT_EQ(refusal_of("keep: all"), "");
   EXPECT_EQ(refusal_of("keep: {every: 2}"), "");
-  EXPECT_EQ(refusal_of("keep: al"), "job.yaml:1: keep='al' (must be one of: none, all). Did you mean 'all'?");
+  EXPECT_EQ(refusal_of("keep: al"),
+            "job.yaml:1: keep='al' (must be one of: none, all; or a map of keys). Did you mean 'all'?");
   EXPECT_THAT(refusal_of("keep: [all]"), ::testing::HasSubstr("keep"));
 }
 

@@ -13,6 +13,7 @@
 
 #include "io/checkpoint/layout.hpp"
 #include "io/checkpoint/staging.hpp"
+#include "io/hf/model_path.hpp"
 #include "io/hf/weight_source.hpp"
 #include "tests/fuzz/sealed_manifest.hpp"
 #include "tests/io/sample_checkpoint.hpp"
@@ -60,6 +61,24 @@ TEST(Catalogue, WalksBackOverDamageAndSaysWhy) {
   ASSERT_EQ(latest.skipped.size(), 2u);
   EXPECT_THAT(latest.skipped[0].why, HasSubstr("truncated"));
   EXPECT_THAT(latest.skipped[1].why, HasSubstr("has no manifest.json"));
+}
+
+void change_a_byte(const std::string& checkpoint, const std::string& tensor) {
+  std::fstream file(checkpoint + "/checkpoint.h5", std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(static_cast<std::streamoff>(offset_of(checkpoint, tensor)));
+  file.put('!');
+}
+
+/// Who wants the model reads no optimizer's state, however large it is.
+TEST(Catalogue, OfAModelTheOptimizersStateIsNotRead) {
+  TemporaryFolder run;
+  for (std::int64_t step : {1, 2}) Sample(step).write(run.path());
+  change_a_byte(run.file("step-00000002"), "/optimizer/m/w.weight");
+  EXPECT_EQ(io::find_latest(run.path()).step, 1);
+  EXPECT_EQ(io::find_latest(run.path(), io::Check::model).step, 2);
+  EXPECT_EQ(io::resolve_model_path(run.path()).path, run.file("step-00000002"));
+  change_a_byte(run.file("step-00000002"), "/model/w.weight");
+  EXPECT_EQ(io::resolve_model_path(run.path()).path, run.file("step-00000001"));
 }
 
 TEST(Catalogue, WalksBackOverFoldersThatAreNotWhatTheirNameSays) {

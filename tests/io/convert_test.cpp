@@ -36,7 +36,7 @@ class CountedSource final : public io::WeightSource {
   std::string narrow = "none";  ///< names that end so are stored as bf16
 
  private:
-  void read_inside(const std::string& name, const Origin& origin, const TensorView& to) const override {
+  void read_inside(const std::string& name, const Origin& origin, const TensorView& to, int) const override {
     std::vector<float> all(static_cast<std::size_t>(shapes_.at(name).count()));
     std::iota(all.begin(), all.end(), 0.f);
     io::copy_elements(block_of(TensorView(all.data(), DType::f32, shapes_.at(name)), Box{origin, to.shape}),

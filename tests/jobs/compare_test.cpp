@@ -189,8 +189,20 @@ TEST_F(Compare, OtherModelsAreRefusedWithTheirNumbers) {
       compare(scout_, maverick), 3,
       "of A alone there are choices of experts in layers.0, layers.2, layers.4, layers.6 (A has them "
       "in 8 layers, the other side in 4)");
+  EXPECT_THAT(compare(scout_, maverick).err, HasSubstr("A=" + scout_ + ", B=" + maverick));
   CARAVAN_NEED_CASE(other, "hf_folders/attention_mask");
   expect_refused(compare(scout_, other), 3, "has a vocabulary of 512 tokens and " + other + " one of 97");
+}
+
+/// Before any weight is read: there are none.
+TEST_F(Compare, AModelOfAnotherDepthIsRefusedAtOnce) {
+  const std::string shallow = mutated("model.norm.weight", 1.F);
+  auto config = nlohmann::json::parse(slurp(shallow + "/config.json"));
+  config["num_hidden_layers"] = 7;
+  for (const char* key : {"layer_types", "no_rope_layers"}) config[key].erase(7);
+  config["moe_layers"].erase(config["moe_layers"].size() - 1);
+  spill(shallow + "/config.json", config.dump());
+  expect_refused(compare(scout_, shallow), 3, scout_ + " has 8 layers and " + shallow + " has 7");
 }
 
 TEST_F(Compare, AnswersOfOtherInputsOrWithTensorsMissingAreRefused) {

@@ -48,6 +48,13 @@ TEST_F(Refusals, WrongShapesAreNamed) {
   expect_refused(to_hf(), 3, HasSubstr("wrong shape: model.norm.weight is [8, 8] instead of [64]"));
 }
 
+TEST_F(Refusals, WeightsOfWholeNumbersAreNamed) {
+  change([](StoredTensors& tensors) { tensors["model.norm.weight"].type = "I32"; });
+  expect_refused(to_hf(), 3, HasSubstr("no floating-point numbers: model.norm.weight of i32"));
+  expect_refused(convert(file("model"), file("out"), {"--to", "hdf5", "--dtype", "bf16"}), 3,
+                 HasSubstr("of i32"));
+}
+
 TEST_F(Refusals, ATruncatedShardIsNamed) {
   ASSERT_TRUE(ended_with(convert(file("model"), file("shards"), {"--to", "hf", "--shard-size", "1MB"}), 0));
   const std::string shard = file("shards/model-00002-of-00004.safetensors");
@@ -122,8 +129,9 @@ TEST_F(Refusals, ValuesThatAreTooLargeForATypeAreNamed) {
 TEST_F(Refusals, ADryRunChecksAndWritesNothing) {
   const Outcome outcome = convert(file("model"), file("out"), {"--to", "hf", "--dry-run"});
   expect_refused(outcome, 0, HasSubstr(""));
-  EXPECT_THAT(outcome.out, AllOf(HasSubstr("would write"), HasSubstr("99 tensors"),
-                                 HasSubstr("model.safetensors: 3,6"), HasSubstr("config.json")));
+  EXPECT_THAT(outcome.out,
+              AllOf(HasSubstr("would write"), HasSubstr("99 tensors"), HasSubstr("model.safetensors: 3,6"),
+                    HasSubstr("config.json"), HasSubstr("The space is there. Not checked")));
 }
 
 TEST_F(Refusals, SizesAreSizes) {

@@ -102,6 +102,15 @@ TEST_F(ConvertTest, ATypeIsRoundedToAndSaidInTheConfiguration) {
   EXPECT_THAT(differences(tensors_of(file("half")), tensors_of(file("again"))), IsEmpty());
 }
 
+TEST_F(ConvertTest, ACheckpointOfAnotherTypeThanItsConfigurationSaysWhatItHas) {
+  CARAVAN_NEED_REFERENCE(original, "tiny_scout");
+  ASSERT_TRUE(ended_with(convert(original, file("half"), {"--to", "hf", "--dtype", "bf16"}), 0));
+  ASSERT_TRUE(ended_with(convert(file("half"), file("wide"), {"--to", "hdf5", "--dtype", "fp32"}), 0));
+  ASSERT_TRUE(ended_with(convert(file("wide"), file("back"), {"--to", "hf"}), 0));
+  EXPECT_EQ(tensors_of(file("back")).at("model.norm.weight").type, "F32");
+  EXPECT_EQ(json_of("back/config.json").at("dtype"), "float32");
+}
+
 /// Weights of torchtitan, which say nothing of their model.
 TEST_F(ConvertTest, WeightsOfTorchtitanComeBackThroughHuggingFace) {
   CARAVAN_NEED_REFERENCE(weights, "titan_tiny/final_weights.safetensors");
