@@ -2,9 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <chrono>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,12 +13,12 @@
 #include "io/text/load_tokenizer.hpp"
 #include "jobs/command.hpp"
 #include "jobs/command_numbers.hpp"
+#include "jobs/generate/answers.hpp"
 #include "jobs/generate/chat_format.hpp"
 #include "jobs/generate/chat_template.hpp"
 #include "jobs/generate/continue_sequences.hpp"
 #include "jobs/generate/plan_decoding.hpp"
 #include "jobs/generate/prompt.hpp"
-#include "jobs/generate/report.hpp"
 #include "jobs/model_options.hpp"
 #include "jobs/rank_degrees.hpp"
 #include "jobs/setup/machine.hpp"
@@ -32,10 +30,6 @@ namespace caravan::jobs {
 namespace {
 
 using Options = GenerateOptions;
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 /// With --chat, one that goes with Llama 4's template.
 std::unique_ptr<Tokenizer> tokenizer_for(const Options& options, const ModelSource& source) {
@@ -71,69 +65,52 @@ std::vector<std::int32_t> stops_of(const ModelSource& source, const Tokenizer* t
   return stops;
 }
 
-/// Answers as they grow, and their report, which rank 0 alone gives.
-class Answers {
- public:
-  Answers(const Options& options, const std::vector<Asked>& asked, const Tokenizer* tokenizer, bool reports)
-      : tokenizer_(tokenizer), report_(options, asked), reports_(reports) {
-    for (const Asked& each : asked) answers_.emplace_back(tokenizer, each.stops);
-    if (reports_) report_.begin(tokenizer != nullptr);
-  }
+/// Of what is asked in `options`, with a cache for it.
+DecodePlan plan_of(const Options& options, const std::vector<Asked>& asked, ModelInstance& model,
+                   std::int64_t vocab, const Tokenizer* tokenizer) {
+  DecodePlan plan = plan_decoding(model, cache_of(options, asked, model.stage().chunk_size()));
+  plan.drawable = drawable(vocab, tokenizer);
+  plan.bias = logit_bias_of(options, vocab);
+  plan.keeps_seen = options.sampling.repetition != 1;
+  plan.log_probs = options.log_probs;
+  return plan;
+}
 
-  bool take(const Batcher::Drawn& drawn) {
-    if (times_.prefill_s == 0) {
-      times_.prefill_s = seconds_since(start_);
-      start_ = std::chrono::steady_clock::now();
-    }
-    Answer& answer = answers_[drawn.number];
-    if (drawn.end != Batcher::End::stop) show(answer.push(drawn.drawn), drawn.drawn.token);
-    if (drawn.end == Batcher::End::none && !answer.is_stopped()) return false;
-    show(answer.finish(drawn.end == Batcher::End::stop ? "eos" : "length"), {});
-    if (reports_) report_.whole(drawn.number, answer);
-    return true;
-  }
+void check_ranks(const Options& options, Communicator& world) {
+  CARAVAN_CHECK(world.size() == 1 || options.degrees.tensor * options.degrees.expert > 1, ConfigError,
+                fmt::format("generate on {} ranks (each would do all of it). --tensor {}, or one rank?",
+                            world.size(), world.size()));
+}
 
-  void end() {
-    times_.decode_s = seconds_since(start_);
-    if (reports_) report_.end(times_);
-  }
+/// Where all that is asked waits; what could never be answered is refused here.
+Batcher batcher_of(const std::vector<Asked>& asked, const DecodePlan& plan, std::int64_t chunk) {
+  Batcher batcher(plan.cache, chunk, plan.most_rows, plan.stops);
+  for (const Asked& each : asked) batcher.enqueue(each.sequence);
+  return batcher;
+}
 
- private:
-  void show(const std::string& text, std::optional<std::int32_t> token) {
-    if (reports_) report_.piece(tokenizer_ ? text : token ? fmt::format("{} ", *token) : "");
-  }
-
-  const Tokenizer* tokenizer_;
-  Report report_;
-  bool reports_;
-  std::vector<Answer> answers_;
-  GenerateTimes times_;
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+/// What is asked, and who answers.
+struct Answering {
+  const Options& options;
+  const std::vector<Asked>& asked;
+  const Tokenizer* tokenizer;
+  Device& device;
+  Communicator& world;
+  const StopRequest* stop;  ///< or null
 };
 
-/// All that is asked, in the model's memory.
-int answer(const Options& options, const std::vector<Asked>& asked, const Tokenizer* tokenizer,
-           Device& device, ModelInstance& model, DecodePlan plan, Communicator& world,
-           const StopRequest* stop) {
-  const CacheShape cache = plan.cache;
-  const std::vector<std::int32_t> stops = plan.stops;
-  const std::int64_t most_rows = plan.most_rows, chunk = model.stage().chunk_size();
-  Decoder decoder(device, model.stage(), std::move(plan));
-  Batcher batcher(cache, chunk, most_rows, stops);
-  for (const Asked& each : asked) batcher.enqueue(each.sequence);
-  Answers answers(options, asked, tokenizer, world.rank() == 0);
-  const bool is_done = continue_sequences({device, decoder, batcher, world,
+int answer(const Answering& all, Decoder& decoder, Batcher& batcher) {
+  Answers answers(all.options, all.asked, all.tokenizer, all.world.rank() == 0);
+  const bool is_done = continue_sequences({all.device, decoder, batcher, all.world,
                                            [&](const Batcher::Drawn& drawn) { return answers.take(drawn); },
-                                           [&] { return stop && stop->agreed(world) != 0; }});
+                                           [&] { return all.stop && all.stop->agreed(all.world) != 0; }});
   answers.end();
   return is_done ? 0 : static_cast<int>(ExitCode::requeue);
 }
 
 /// Every rank feeds the same tokens; rank 0 shows them.
 int generate(const Options& options, Communicator& world, const StopRequest* stop) {
-  CARAVAN_CHECK(world.size() == 1 || options.degrees.tensor * options.degrees.expert > 1, ConfigError,
-                fmt::format("generate on {} ranks (each would do all of it). --tensor {}, or one rank?",
-                            world.size(), world.size()));
+  check_ranks(options, world);
   ModelSource source = open_model(options.model);
   const auto tokenizer = tokenizer_for(options, source);
   const auto chat = options.chat.empty() ? nullptr : std::make_unique<ChatFormat>(*tokenizer);
@@ -149,16 +126,14 @@ int generate(const Options& options, Communicator& world, const StopRequest* sto
   share(world, asked);
   ModelInstance model(*registry, {device.get(), choose_precision(*device, options.precision), mesh.get()},
                       source.plugin, source.model, longest_of(asked));
-  DecodePlan plan = plan_decoding(model, cache_of(options, asked, model.stage().chunk_size()));
-  plan.drawable = drawable(vocab, tokenizer.get());
+  DecodePlan plan = plan_of(options, asked, model, vocab, tokenizer.get());
   if (!options.ignore_eos) plan.stops = stops_of(source, tokenizer.get(), chat.get());
-  plan.bias = logit_bias_of(options, vocab);
-  plan.keeps_seen = options.sampling.repetition != 1;
-  plan.log_probs = options.log_probs;
+  Batcher batcher = batcher_of(asked, plan, model.stage().chunk_size());
   check_decoding(*device, model, plan);
   model.allocate(ParameterStore::Content::weights, 0);
   load_weights(source, model.parameters(), model.parameters());
-  return answer(options, asked, tokenizer.get(), *device, model, std::move(plan), world, stop);
+  Decoder decoder(*device, model.stage(), std::move(plan));
+  return answer({options, asked, tokenizer.get(), *device, world, stop}, decoder, batcher);
 }
 
 void declare_sampling(CLI::App& app, Options& options) {

@@ -8,8 +8,8 @@
 namespace caravan::host {
 namespace {
 
-/// How far ahead lines of b are asked for: each is read in steps of one cache line, in turn with the others.
-constexpr std::int64_t kAhead = 16 * kLanes;
+/// The deepest slice: a panel of it is half of the first cache.
+constexpr std::int64_t kDeepest = 384;
 
 /// The first `count` of a vector, zeros behind; nothing else is read.
 Vec load_part(const float* from, std::int64_t count) {
@@ -34,32 +34,48 @@ struct LineBlock {
       } else if (left < kLanes) {
         square[i] = load_part(line, left);
       } else {
-        __builtin_prefetch(line + kAhead);
-        square[i] = load(line);
+        square[i] = load(line);  // not asked for ahead: the processor sees the lines, and does it better
       }
     }
     transpose(square);
   }
 };
 
-/// Sums of one slice of the depth.
+/// Sums of one slice of the depth for one or two rows, which registers hold beside a square.
 template <int Rows>
-CARAVAN_INLINE void slice(const LineBlock& b, const Operand& a, std::int64_t begin, std::int64_t end,
-                          Vec (&sums)[Rows]) {
+CARAVAN_INLINE void sum_squares(const LineBlock& b, const Operand& a, std::int64_t begin, std::int64_t end,
+                                Vec (&sums)[Rows]) {
+  const auto step = [&](std::int64_t k, Vec right) {
+#pragma GCC unroll 2
+    for (int m = 0; m < Rows; ++m) sums[m] += broadcast(a.data[m * a.stride + k]) * right;
+  };
   for (std::int64_t k = begin; k < end; k += kLanes) {
     Vec square[kLanes];
     b.read(k, square);
-    const auto steps = static_cast<int>(std::min<std::int64_t>(kLanes, end - k));
-    if (steps == kLanes) {
+    if (k + kLanes <= end) {
 #pragma GCC unroll 16
-      for (int i = 0; i < kLanes; ++i) {
-#pragma GCC unroll 8
-        for (int m = 0; m < Rows; ++m) sums[m] += broadcast(a.data[m * a.stride + k + i]) * square[i];
-      }
+      for (int i = 0; i < kLanes; ++i) step(k + i, square[i]);
       continue;
     }
-    for (int i = 0; i < steps; ++i)
-      for (int m = 0; m < Rows; ++m) sums[m] += broadcast(a.data[m * a.stride + k + i]) * square[i];
+    for (int i = 0; i < end - k; ++i) step(k + i, square[i]);
+  }
+}
+
+/// The same for more, through a panel of what has been transposed.
+template <int Rows>
+CARAVAN_INLINE void sum_panel(const LineBlock& b, const Operand& a, std::int64_t begin, std::int64_t end,
+                              Vec (&sums)[Rows]) {
+  alignas(64) float panel[(kDeepest + kLanes) * kLanes];
+  for (std::int64_t k = begin; k < end; k += kLanes) {
+    Vec square[kLanes];
+    b.read(k, square);
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i) store(panel + (k - begin + i) * kLanes, square[i]);
+  }
+  for (std::int64_t k = begin; k < end; ++k) {
+    const Vec right = load(panel + (k - begin) * kLanes);
+#pragma GCC unroll 8
+    for (int m = 0; m < Rows; ++m) sums[m] += broadcast(a.data[m * a.stride + k]) * right;
   }
 }
 
@@ -75,7 +91,12 @@ template <int Rows>
 void rows_of_block(const LineBlock& b, std::int64_t part, const Operand& a, const Output& to) {
   for (std::int64_t begin = 0; begin < b.depth; begin += part) {
     Vec sums[Rows] = {};
-    slice<Rows>(b, a, begin, std::min(begin + part, b.depth), sums);
+    const std::int64_t end = std::min(begin + part, b.depth);
+    if constexpr (Rows <= 2) {
+      sum_squares<Rows>(b, a, begin, end, sums);
+    } else {
+      sum_panel<Rows>(b, a, begin, end, sums);
+    }
     for (int m = 0; m < Rows; ++m)
       put(sums[m], to.data + m * to.stride, b.count, begin > 0 ? Result::accumulate : to.result);
   }
@@ -95,6 +116,7 @@ void all_columns(const Product& size, std::int64_t part, const Operand& a, const
 
 void multiply_few_rows(const Product& size, std::int64_t part, const Operand& a, const Operand& b,
                        const Output& to) {
+  static_assert(kFewRows == 8);
   switch (size.rows) {
     case 1:
       return all_columns<1>(size, part, a, b, to);
@@ -104,13 +126,16 @@ void multiply_few_rows(const Product& size, std::int64_t part, const Operand& a,
       return all_columns<3>(size, part, a, b, to);
     case 4:
       return all_columns<4>(size, part, a, b, to);
-    default: {
-      const std::int64_t half = size.rows / 2;
-      multiply_few_rows({half, size.columns, size.depth}, part, a, b, to);
-      return multiply_few_rows({size.rows - half, size.columns, size.depth}, part,
-                               {a.data + half * a.stride, a.stride}, b,
-                               {to.data + half * to.stride, to.stride, to.result});
-    }
+    case 5:
+      return all_columns<5>(size, part, a, b, to);
+    case 6:
+      return all_columns<6>(size, part, a, b, to);
+    case 7:
+      return all_columns<7>(size, part, a, b, to);
+    case 8:
+      return all_columns<8>(size, part, a, b, to);
+    default:  // none
+      return;
   }
 }
 
