@@ -6,6 +6,7 @@
 #include <barrier>
 #include <chrono>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "caravan/ops.hpp"
@@ -18,7 +19,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 typedef std::int64_t Line __attribute__((vector_size(64), aligned(64)));
 
-constexpr int kRepeats = 15;
+constexpr std::size_t kRepeats = 15;
 
 int usable_cores() {
   cpu_set_t set;
@@ -33,30 +34,43 @@ void read(const Line* from, std::int64_t count) {
   for (Line& sum : sums) asm volatile("" : : "m"(sum));
 }
 
+/// When one thread began and ended each repeat.
+using Spans = std::vector<std::pair<Clock::time_point, Clock::time_point>>;
+
+/// From the first that begins to the last that ends, as all threads begin together.
+double median_span(const std::vector<Spans>& threads) {
+  std::vector<double> seconds;
+  for (std::size_t repeat = 0; repeat < kRepeats; ++repeat) {
+    Clock::time_point first = Clock::time_point::max(), last = Clock::time_point::min();
+    for (const Spans& spans : threads) {
+      first = std::min(first, spans[repeat].first);
+      last = std::max(last, spans[repeat].second);
+    }
+    seconds.push_back(std::chrono::duration<double>(last - first).count());
+  }
+  std::nth_element(seconds.begin(), seconds.begin() + kRepeats / 2, seconds.end());
+  return seconds[kRepeats / 2];
+}
+
 /// All threads read their shares at the same time.
 double host_rate(const Line* data, std::int64_t lines) {
   const int threads = usable_cores();
-  std::vector<double> seconds;
-  Clock::time_point start;
-  std::barrier begin(threads + 1), end(threads + 1);
-  std::vector<std::jthread> workers;
-  for (int thread = 0; thread < threads; ++thread)
-    workers.emplace_back([&, thread] {
-      const std::int64_t first = lines * thread / threads, last = lines * (thread + 1) / threads;
-      for (int repeat = 0; repeat < kRepeats; ++repeat) {
-        begin.arrive_and_wait();
-        read(data + first, last - first);
-        end.arrive_and_wait();
-      }
-    });
-  for (int repeat = 0; repeat < kRepeats; ++repeat) {
-    begin.arrive_and_wait();
-    start = Clock::now();
-    end.arrive_and_wait();
-    seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count());
+  std::vector<Spans> spans(static_cast<std::size_t>(threads));
+  std::barrier begin(threads);
+  {
+    std::vector<std::jthread> workers;
+    for (int thread = 0; thread < threads; ++thread)
+      workers.emplace_back([&, thread] {
+        const std::int64_t first = lines * thread / threads, last = lines * (thread + 1) / threads;
+        for (std::size_t repeat = 0; repeat < kRepeats; ++repeat) {
+          begin.arrive_and_wait();
+          const auto start = Clock::now();
+          read(data + first, last - first);
+          spans[static_cast<std::size_t>(thread)].emplace_back(start, Clock::now());
+        }
+      });
   }
-  std::nth_element(seconds.begin(), seconds.begin() + kRepeats / 2, seconds.end());
-  return static_cast<double>(lines) * sizeof(Line) / seconds[kRepeats / 2];
+  return static_cast<double>(lines) * sizeof(Line) / median_span(spans);
 }
 
 }  // namespace

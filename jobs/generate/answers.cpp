@@ -8,7 +8,7 @@ namespace caravan::jobs {
 
 Answers::Answers(const GenerateOptions& options, const std::vector<Asked>& asked, const Tokenizer* tokenizer,
                  bool reports)
-    : tokenizer_(tokenizer), report_(options, asked), reports_(reports) {
+    : tokenizer_(tokenizer), report_(options, asked), reports_(reports), lets_go_(options.has_lines()) {
   for (const Asked& each : asked) answers_.emplace_back(tokenizer, each.stops);
   if (reports_) report_.begin(tokenizer != nullptr);
 }
@@ -30,6 +30,7 @@ bool Answers::take(const Batcher::Drawn& drawn) {
   if (drawn.end == Batcher::End::none && !answer.is_stopped()) return false;
   show(answer.finish(drawn.end == Batcher::End::stop ? "eos" : "length"), {});
   if (reports_) report_.whole(drawn.number, answer);
+  if (lets_go_) answer = Answer(nullptr, {});
   return true;
 }
 

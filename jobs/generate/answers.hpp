@@ -28,7 +28,7 @@ class Answers {
 
   const Tokenizer* tokenizer_;
   Report report_;
-  bool reports_;
+  bool reports_, lets_go_;  ///< of an answer that is whole: there may be many
   std::vector<Answer> answers_;
   GenerateTimes times_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();

@@ -18,14 +18,22 @@ Vec load_part(const float* from, std::int64_t count) {
   return load(padded);
 }
 
+/// Lines up to this long are over before the processor has learnt to read them ahead.
+constexpr std::int64_t kShortLine = 512;
+
 /// kLanes lines of b, of which `count` exist, of `depth` elements each.
 struct LineBlock {
   const float* data;
   std::int64_t stride, count, depth;
+  const float* next;  ///< the block behind, without gaps, to be asked for meanwhile; or null
 
   /// Elements [k, k + kLanes) of each line, those beyond the depth 0, as one vector of all lines for each k.
   CARAVAN_INLINE void read(std::int64_t k, Vec (&square)[kLanes]) const {
     const std::int64_t left = depth - k;
+    if (next) {
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) __builtin_prefetch(next + (k + i) * kLanes, 0, 2);
+    }
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i) {
       const float* line = data + i * stride + k;
@@ -34,7 +42,7 @@ struct LineBlock {
       } else if (left < kLanes) {
         square[i] = load_part(line, left);
       } else {
-        square[i] = load(line);  // not asked for ahead: the processor sees the lines, and does it better
+        square[i] = load(line);
       }
     }
     transpose(square);
@@ -105,9 +113,12 @@ void rows_of_block(const LineBlock& b, std::int64_t part, const Operand& a, cons
 template <int Rows>
 void all_columns(const Product& size, std::int64_t part, const Operand& a, const Operand& b,
                  const Output& to) {
+  const bool asks = size.depth <= kShortLine && b.stride == size.depth;
   for (std::int64_t n = 0; n < size.columns; n += kLanes) {
-    const LineBlock block{b.data + n * b.stride, b.stride, std::min<std::int64_t>(kLanes, size.columns - n),
-                          size.depth};
+    const float* data = b.data + n * b.stride;
+    const bool has_next = n + 2 * kLanes <= size.columns;
+    const LineBlock block{data, b.stride, std::min<std::int64_t>(kLanes, size.columns - n), size.depth,
+                          asks && has_next ? data + kLanes * b.stride : nullptr};
     rows_of_block<Rows>(block, part, a, {to.data + n, to.stride, to.result});
   }
 }

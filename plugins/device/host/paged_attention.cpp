@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <limits>
+#include <span>
 #include <vector>
 
 #include "host_ops.hpp"
 #include "paged_rows.hpp"
+#include "transpose.hpp"
 #include "vec.hpp"
 
 namespace caravan::host {
@@ -24,11 +26,12 @@ struct Paged {
 
   std::int64_t heads_per_kv() const { return heads / cached.kv_heads(); }
   std::int64_t first(std::int64_t t) const { return first_seen(cached.position(t), chunk); }
+  float* output(std::int64_t t, std::int64_t head) const { return out + t * out_stride + head * width; }
 };
 
-/// Neighbouring rows of one slot and one key/value head; all of them see keys from `first` on.
+/// Neighbouring rows of one slot, which all see keys from `first` on.
 struct Piece {
-  std::int64_t begin, end, group, first, last;
+  std::int64_t begin, end, first, last;
 };
 
 struct Query {
@@ -45,16 +48,53 @@ CARAVAN_INLINE float dot(const float* a, const float* b, std::int64_t width) {
   return sum;
 }
 
-/// Scores become weights e^(score − largest); returns 1 / their sum. Beyond the end there is room for a
-/// vector.
-float to_weights(float* scores, std::int64_t count) {
+/// Keys, or values, of one key/value head: position i is at base + offsets[i].
+struct Lines {
+  const float* base;
+  const std::int64_t* offsets;
+  std::int64_t count, width;
+
+  const float* at(std::int64_t i) const { return base + offsets[i]; }
+};
+
+/// Scores of some queries, a dot product at a time.
+void score_wide(const Lines& keys, const float* const* queries, int count, std::int64_t stride,
+                float* scores) {
+  for (std::int64_t i = 0; i < keys.count; ++i)
+    for (int n = 0; n < count; ++n) scores[n * stride + i] = dot(queries[n], keys.at(i), keys.width);
+}
+
+/// The same of heads of one or two vectors, for which sums across lanes would take longer than the products:
+/// a vector of keys at a time, transposed. Behind the last score there is room for a vector.
+void score_narrow(const Lines& keys, const float* const* queries, int count, std::int64_t stride,
+                  float* scores) {
+  for (std::int64_t i = 0; i < keys.count; i += kLanes) {
+    Vec sums[kQueries] = {};
+    for (std::int64_t d = 0; d < keys.width; d += kLanes) {
+      Vec square[kLanes];
+#pragma GCC unroll 16
+      for (int lane = 0; lane < kLanes; ++lane)
+        square[lane] = load(keys.at(std::min(i + lane, keys.count - 1)) + d);
+      transpose(square);
+      for (int n = 0; n < count; ++n) {
+#pragma GCC unroll 16
+        for (int lane = 0; lane < kLanes; ++lane) sums[n] += broadcast(queries[n][d + lane]) * square[lane];
+      }
+    }
+    for (int n = 0; n < count; ++n) store(scores + n * stride + i, sums[n]);
+  }
+}
+
+/// Scaled scores become weights e^(score − largest); returns 1 / their sum. There is room for a vector
+/// behind.
+float to_weights(float* scores, std::int64_t count, float scale) {
   float largest = scores[0];
   for (std::int64_t i = 1; i < count; ++i) largest = std::max(largest, scores[i]);
   std::fill_n(scores + count, kLanes, -std::numeric_limits<float>::infinity());
+  const Vec factor = broadcast(scale * 1.44269504088896340736f);
   Vec sums{};
   for (std::int64_t i = 0; i < count; i += kLanes) {
-    const Vec weight =
-        exp2_bounded((load(scores + i) - broadcast(largest)) * broadcast(1.44269504088896340736f));
+    const Vec weight = exp2_bounded((load(scores + i) - broadcast(largest)) * factor);
     store(scores + i, weight);
     sums += weight;
   }
@@ -62,102 +102,106 @@ float to_weights(float* scores, std::int64_t count) {
   return 1 / sum_of(sums);
 }
 
-/// One vector of the outputs of some queries: Σ weight·value, in the order of positions.
+/// Chains of sums, which position i joins by i mod kChains: more than one, so that none waits for the last.
+constexpr int kChains = 4;
+
+/// One vector of the outputs of some queries: Σ weight·value. A weight of 0 changes no bit.
 template <int Count>
-void sum_values(const float* const* values, std::int64_t count, const float* weights, std::int64_t stride,
-                Vec (&sums)[Count]) {
-  for (std::int64_t i = 0; i < count; ++i) {
-    const Vec value = load(values[i]);
+CARAVAN_INLINE void sum_values(const Lines& values, std::int64_t d, const float* weights, std::int64_t stride,
+                               Vec (&sums)[Count]) {
+  Vec chains[Count][kChains] = {};
+  for (std::int64_t i = 0; i < values.count; i += kChains) {
 #pragma GCC unroll 4
-    for (int n = 0; n < Count; ++n) sums[n] += broadcast(weights[n * stride + i]) * value;
+    for (int chain = 0; chain < kChains; ++chain) {
+      if (i + chain >= values.count) break;
+      const Vec value = load(values.at(i + chain) + d);
+#pragma GCC unroll 4
+      for (int n = 0; n < Count; ++n) chains[n][chain] += broadcast(weights[n * stride + i + chain]) * value;
+    }
   }
+  for (int n = 0; n < Count; ++n) sums[n] = (chains[n][0] + chains[n][1]) + (chains[n][2] + chains[n][3]);
 }
 
-/// What one thread works with: pointers to keys and values, scores of some queries.
+/// What one thread works with: where positions are, scores of some queries.
 class Room {
  public:
-  Room(Workspace& scratch, std::int64_t most) : stride_((most + 2 * kLanes - 1) / kLanes * kLanes + kLanes) {
-    const auto pointers = static_cast<std::size_t>(stride_) * (sizeof(float*) / sizeof(float));
+  Room(Workspace& scratch, std::int64_t most) : stride_((most + 3 * kLanes - 1) / kLanes * kLanes) {
+    const auto offsets = static_cast<std::size_t>(stride_) * (sizeof(std::int64_t) / sizeof(float));
     const auto scores = static_cast<std::size_t>(stride_) * kQueries;
-    scratch.begin(2 * pointers + scores, 3);
-    keys_ = reinterpret_cast<const float**>(scratch.take(pointers));
-    values_ = reinterpret_cast<const float**>(scratch.take(pointers));
+    scratch.begin(offsets + scores, 2);
+    offsets_ = reinterpret_cast<std::int64_t*>(scratch.take(offsets));
     scores_ = scratch.take(scores);
   }
 
-  void attend(const Paged& paged, const Piece& piece) {
-    for (std::int64_t p = piece.first; p <= piece.last; ++p) {
-      keys_[p - piece.first] = paged.cached.key(piece.begin, p) + piece.group * paged.width;
-      values_[p - piece.first] = paged.cached.value(piece.begin, p) + piece.group * paged.width;
-    }
+  /// Before the groups of these rows.
+  void begin(const Paged& paged, const Piece& piece) {
+    paged.cached.find(piece.begin, piece.first, piece.last, offsets_);
+  }
+
+  void attend(const Paged& paged, const Piece& piece, std::int64_t group) {
     const std::int64_t per_row = paged.heads_per_kv(), count = (piece.end - piece.begin) * per_row;
     for (std::int64_t i = 0; i < count; i += kQueries) {
       Query queries[kQueries];
       const auto here = static_cast<int>(std::min<std::int64_t>(kQueries, count - i));
       for (int n = 0; n < here; ++n)
-        queries[n] = {piece.begin + (i + n) / per_row, piece.group * per_row + (i + n) % per_row};
-      attend_block(paged, piece, queries, here);
+        queries[n] = {piece.begin + (i + n) / per_row, group * per_row + (i + n) % per_row};
+      attend_block(paged, piece, group, std::span(queries, static_cast<std::size_t>(here)));
     }
   }
 
  private:
-  void attend_block(const Paged& paged, const Piece& piece, const Query (&queries)[kQueries], int count) {
+  void attend_block(const Paged& paged, const Piece& piece, std::int64_t group,
+                    std::span<const Query> queries) {
+    const auto count = static_cast<int>(queries.size());
+    const float* rows[kQueries];
     std::int64_t last = 0;
-    for (int n = 0; n < count; ++n) last = std::max(last, paged.cached.position(queries[n].t));
-    const std::int64_t keys = last - piece.first + 1;
+    for (int n = 0; n < count; ++n) {
+      const Query& query = queries[static_cast<std::size_t>(n)];
+      rows[n] = paged.q + query.t * paged.q_stride + query.head * paged.width;
+      last = std::max(last, paged.cached.position(query.t));
+    }
+    const std::int64_t seen = last - piece.first + 1, head = group * paged.width;
+    const Lines keys{paged.cached.keys() + head, offsets_, seen, paged.width};
+    const bool is_narrow = paged.width % kLanes == 0 && paged.width <= 2 * kLanes;
+    (is_narrow ? score_narrow : score_wide)(keys, rows, count, stride_, scores_);
     float factors[kQueries];
-    for (std::int64_t i = 0; i < keys; ++i) {
-      for (int n = 0; n < count; ++n)
-        scores_[n * stride_ + i] =
-            paged.scale * dot(paged.q + queries[n].t * paged.q_stride + queries[n].head * paged.width,
-                              keys_[i], paged.width);
-    }
     for (int n = 0; n < count; ++n) {
-      const std::int64_t seen = paged.cached.position(queries[n].t) - piece.first + 1;
-      factors[n] = to_weights(scores_ + n * stride_, seen);
-      std::fill(scores_ + n * stride_ + seen, scores_ + n * stride_ + keys, 0.0f);
+      float* scores = scores_ + n * stride_;
+      const std::int64_t own =
+          paged.cached.position(queries[static_cast<std::size_t>(n)].t) - piece.first + 1;
+      factors[n] = to_weights(scores, own, paged.scale);
+      std::fill(scores + own, scores + seen, 0.0f);
     }
-    put(paged, queries, count, keys, factors);
+    put(paged, {paged.cached.values() + head, offsets_, seen, paged.width}, queries, factors);
   }
 
-  void put(const Paged& paged, const Query (&queries)[kQueries], int count, std::int64_t keys,
-           const float (&factors)[kQueries]) {
-    for (std::int64_t d = 0; d < paged.width; d += kLanes) {
-      const auto here = std::min<std::int64_t>(kLanes, paged.width - d);
-      if (here < kLanes) return put_rest(paged, queries, count, keys, factors, d);
-      Vec sums[kQueries] = {};
-      if (count == kQueries)
-        sum_values<kQueries>(values_, keys, scores_, stride_, sums);
-      else
-        for (int n = 0; n < count; ++n) {
-          Vec one[1] = {};
-          sum_values<1>(values_, keys, scores_ + n * stride_, stride_, one);
-          sums[n] = one[0];
-        }
-      for (int n = 0; n < count; ++n)
-        store(paged.out + queries[n].t * paged.out_stride + queries[n].head * paged.width + d,
-              sums[n] * broadcast(factors[n]));
-      for (std::int64_t i = 0; i < keys; ++i) values_[i] += kLanes;
+  void put(const Paged& paged, const Lines& values, std::span<const Query> queries,
+           const float (&factors)[kQueries]) const {
+    std::int64_t d = 0;
+    for (; d + kLanes <= paged.width; d += kLanes) {
+      Vec sums[kQueries];
+      if (queries.size() == kQueries) {
+        sum_values<kQueries>(values, d, scores_, stride_, sums);
+      } else {
+        for (std::size_t n = 0; n < queries.size(); ++n)
+          sum_values<1>(values, d, scores_ + static_cast<std::int64_t>(n) * stride_, stride_,
+                        reinterpret_cast<Vec(&)[1]>(sums[n]));
+      }
+      for (std::size_t n = 0; n < queries.size(); ++n)
+        store(paged.output(queries[n].t, queries[n].head) + d, sums[n] * broadcast(factors[n]));
     }
-    for (std::int64_t i = 0; i < keys; ++i) values_[i] -= paged.width;
-  }
-
-  /// The last columns, where they fill no vector.
-  void put_rest(const Paged& paged, const Query (&queries)[kQueries], int count, std::int64_t keys,
-                const float (&factors)[kQueries], std::int64_t d) {
-    for (int n = 0; n < count; ++n) {
-      float* to = paged.out + queries[n].t * paged.out_stride + queries[n].head * paged.width;
-      for (std::int64_t c = d; c < paged.width; ++c) {
+    for (; d < paged.width; ++d) {  // columns that fill no vector
+      for (std::size_t n = 0; n < queries.size(); ++n) {
+        const float* weights = scores_ + static_cast<std::int64_t>(n) * stride_;
         float sum = 0;
-        for (std::int64_t i = 0; i < keys; ++i) sum += scores_[n * stride_ + i] * values_[i][c - d];
-        to[c] = sum * factors[n];
+        for (std::int64_t i = 0; i < values.count; ++i) sum += weights[i] * values.at(i)[d];
+        paged.output(queries[n].t, queries[n].head)[d] = sum * factors[n];
       }
     }
-    for (std::int64_t i = 0; i < keys; ++i) values_[i] -= d;
   }
 
   std::int64_t stride_;
-  const float **keys_, **values_;
+  std::int64_t* offsets_;
   float* scores_;
 };
 
@@ -173,8 +217,7 @@ void for_each_piece(const Paged& paged, std::int64_t rows, const Visit& visit) {
       ++end;
     std::int64_t last = 0;
     for (std::int64_t t = begin; t < end; ++t) last = std::max(last, paged.cached.position(t));
-    for (std::int64_t group = 0; group < paged.cached.kv_heads(); ++group)
-      visit(Piece{begin, end, group, paged.first(begin), last});
+    visit(Piece{begin, end, paged.first(begin), last});
   }
 }
 
@@ -188,12 +231,12 @@ Extent extent_of(const Paged& paged, std::int64_t rows) {
   for_each_piece(paged, rows, [&](const Piece& piece) {
     const std::int64_t keys = piece.last - piece.first + 1;
     extent.most_keys = std::max(extent.most_keys, keys);
-    extent.products += (piece.end - piece.begin) * keys * paged.width * paged.heads_per_kv();
+    extent.products += (piece.end - piece.begin) * keys * paged.width * paged.heads;
   });
   return extent;
 }
 
-/// Each thread takes its turn of the pieces.
+/// Each thread takes its turn of the heads of the pieces.
 void attend_on_threads(const Paged& paged, std::int64_t rows, const Extent& extent,
                        std::vector<Workspace>& workspaces) {
   constexpr std::int64_t kWorthSharing = 1 << 16;
@@ -205,7 +248,9 @@ void attend_on_threads(const Paged& paged, std::int64_t rows, const Extent& exte
     Room own = room(thread);
     int turn = 0;
     for_each_piece(paged, rows, [&](const Piece& piece) {
-      if (turn++ % threads == thread) own.attend(paged, piece);
+      own.begin(paged, piece);
+      for (std::int64_t group = 0; group < paged.cached.kv_heads(); ++group)
+        if (turn++ % threads == thread) own.attend(paged, piece, group);
     });
   };
   if (threads == 1) return work(0);

@@ -19,6 +19,11 @@ class PagedRows {
   float* key(std::int64_t t, std::int64_t position) const { return keys_ + offset(t, position); }
   float* value(std::int64_t t, std::int64_t position) const { return values_ + offset(t, position); }
 
+  const float* keys() const { return keys_; }
+  const float* values() const { return values_; }
+  /// Where positions [first, last] of row t's slot are behind keys() and values().
+  void find(std::int64_t t, std::int64_t first, std::int64_t last, std::int64_t* offsets) const;
+
  private:
   std::int64_t offset(std::int64_t t, std::int64_t position) const {
     const CachePlace at = place_of(position, ring_, page_);
