@@ -47,14 +47,14 @@ class OwnDirectory {
 TEST(BadPlugin, AbiOld) {
   EXPECT_EQ(refusal("abi_old"),
             "plugin " + file("abi_old") +
-                " uses plugin ABI 0 (this host speaks 7). Rebuild it against this installation's "
+                " uses plugin ABI 0 (this host speaks 8). Rebuild it against this installation's "
                 "caravan SDK?");
 }
 
 TEST(BadPlugin, AbiNew) {
   EXPECT_EQ(refusal("abi_new"),
             "plugin " + file("abi_new") +
-                " uses plugin ABI 9 (this host speaks 7). Rebuild it against this installation's "
+                " uses plugin ABI 9 (this host speaks 8). Rebuild it against this installation's "
                 "caravan SDK?");
 }
 

@@ -91,7 +91,7 @@ void ReferenceOps::qk_prepare_cached(const QkPrepareCached& args) {
     QkPrepareForward row{how, TensorView(&qkv(t, 0), DType::f32, {1, qkv.extent(1)}),
                          TensorView(rstd.data(), DType::f32, {1, heads})};
     row.how.tokens = TokenMap::piece(cached.positions(t), 1);
-    qk_prepare_forward(row);
+    ReferenceOps::qk_prepare_forward(row);  // here, not on the device that asked: the row is ours
     const auto [page, place] = cached.find(t, cached.positions(t));
     for (std::int64_t g = 0; g < how.kv_heads; ++g) {
       for (std::int64_t d = 0; d < width; ++d) {
