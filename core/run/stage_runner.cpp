@@ -54,6 +54,7 @@ StageRunner::StageRunner(Device& device, Stage& stage, Stash& stash, const StepS
                      .overflow = sums.overflow,
                      .dropped = sums.dropped,
                      .logits = {},
+                     .rows = {},
                      .pending = {}});
   }
 }
@@ -70,7 +71,12 @@ TensorView StageRunner::copy(std::span<const std::int32_t> from, TensorView to) 
 void StageRunner::load(const MicroBatch& batch, int set, const StepScales& scales, Pass pass) {
   const Inputs& inputs = inputs_[static_cast<std::size_t>(set)];
   Run& run = runs_[static_cast<std::size_t>(set)];
-  run.tokens = copy(batch.tokens, inputs.tokens);
+  CARAVAN_CHECK(batch.rows.tokens.empty() || batch.rows.tokens.count() == stash_.layout().shape().tokens(),
+                Error,
+                fmt::format("a decode step of {} rows (the stage is planned for {})",
+                            batch.rows.tokens.count(), stash_.layout().shape().tokens()));
+  run.tokens = batch.rows.tokens.empty() ? copy(batch.tokens, inputs.tokens) : batch.rows.tokens;
+  run.rows = batch.rows;
   run.labels = copy(batch.labels, inputs.labels);
   run.documents = copy(batch.documents, inputs.documents);
   const std::int64_t length = stash_.layout().shape().length;

@@ -16,6 +16,7 @@ struct MicroBatch {
   std::span<const std::int32_t> documents;  ///< [B·L] of whole sequences, or empty
   TokenMap token_map;                       ///< which tokens of the data these are
   TensorView logits;                        ///< on the device: where to put them, or empty (see Run::logits)
+  DecodeRows rows;                          ///< decode: on the device, instead of all above but logits
 };
 
 /// Labels that are not ignored.

@@ -103,7 +103,7 @@ class Bench {
             .top_k = benchmark_.top_k,
             .width = benchmark_.width,
             .score_side = benchmark_.scores_on_output ? ScoreSide::output : ScoreSide::input,
-            .shape = {1, benchmark_.tokens, Phase::train, 0, compute_}};
+            .shape = {1, benchmark_.tokens, Phase::train, {}, compute_}};
   }
   ChoiceSizes sizes() const { return {benchmark_.tokens, benchmark_.top_k, benchmark_.experts}; }
 

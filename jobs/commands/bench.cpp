@@ -3,6 +3,7 @@
 
 #include "jobs/bench/checkpoint_command.hpp"
 #include "jobs/bench/comm_command.hpp"
+#include "jobs/bench/decode_command.hpp"
 #include "jobs/bench/dispatch_command.hpp"
 #include "jobs/bench/ops_command.hpp"
 #include "jobs/bench/pipeline_command.hpp"
@@ -26,6 +27,7 @@ std::function<int()> declare(CLI::App& app) {
   add("recompute", "Memory and time of steps that keep less and compute it again", declare_bench_recompute);
   add("pipeline", "Every pipeline schedule on one model, measured and simulated", declare_bench_pipeline);
   add("comm", "Exchanges of tensors among ranks, against a plain copy", declare_bench_comm);
+  add("decode", "Decoding against what reading weights and cache allows", declare_bench_decode);
   add("dispatch", "Rows to experts on other ranks and back, against the link", declare_bench_dispatch);
   add("checkpoint", "Writing and reading checkpoints against the disk, and what saving costs training",
       declare_bench_checkpoint);

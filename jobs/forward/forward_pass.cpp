@@ -76,7 +76,7 @@ class Pass {
 
   StashLayout layout() {
     const Phase phase = gradients_ == Gradients::none ? Phase::evaluate : Phase::train;
-    const BatchShape shape{1, rows_, phase, 0, model_.compute()};
+    const BatchShape shape{1, rows_, phase, {}, model_.compute()};
     return StashLayout(model_.stage().layers(), shape.divided_over(&mesh_), StashMode::fused,
                        model_.stage().width());
   }

@@ -89,7 +89,7 @@ TrainSetup::TrainSetup(Job job, Communicator& world, const MakeDevice& device, R
                               return ModelInstance(*registry_, on_device(), job_.model_plugin, job_.model,
                                                    job_.train.sequence_length);
                             })),
-      shape_(BatchShape{job_.train.local_batch_size, job_.train.sequence_length, Phase::train, 0, compute_}
+      shape_(BatchShape{job_.train.local_batch_size, job_.train.sequence_length, Phase::train, {}, compute_}
                  .divided_over(mesh_.get())),
       share_(divide_batch(job_, layout_, world.rank())),
       pipeline_(plan_pipeline(*registry_, job_, *mesh_, {share_.microbatches(), division_}, whole_model_)),

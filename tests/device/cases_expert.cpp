@@ -22,6 +22,8 @@ const std::vector<GroupCase>& group_cases() {
       {"nobody", {0, 0, 0}, 4, 4, 6},
       {"uneven", {1, 70, 2, 35}, 66, 33, 0},
       {"spare_rows", {4, 0, 9}, 8, 16, 5},
+      {"few_rows", {0, 3, 0, 5, 1}, 72, 2184, 0},
+      {"few_and_spare", {1, 0, 17, 2}, 40, 264, 4},
       {"aligned_all_to_one", {0, 0, 200, 0}, 72, 136, 0},
       {"aligned_tiles", {0, 130, 1, 257, 63}, 264, 328, 3},
   };
@@ -91,8 +93,9 @@ struct Halves {
 };
 
 std::vector<Halves> halves() {
-  const GroupCase one{"one_matrix", {70}, 48, 33, 0}, large{"one_matrix_aligned", {300}, 264, 200, 0};
-  std::vector<Halves> all{{one, false}, {large, false}};
+  const GroupCase one{"one_matrix", {70}, 48, 33, 0}, large{"one_matrix_aligned", {300}, 264, 200, 0},
+      few{"one_matrix_few", {7}, 56, 264, 0};
+  std::vector<Halves> all{{one, false}, {large, false}, {few, false}};
   for (const GroupCase& c : group_cases()) {
     if (c.spare == 0) all.push_back({c, true});
   }

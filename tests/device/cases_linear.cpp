@@ -9,8 +9,9 @@ struct LinearShape {
   std::int64_t tokens, outputs, inputs;
 };
 
-constexpr LinearShape kShapes[] = {{1, 1, 1},       {3, 5, 7}, {33, 65, 17},  {70, 130, 129}, {1, 96, 64},
-                                   {257, 264, 136}, {1, 3, 8}, {70, 31, 136}, {333, 75, 72}};
+constexpr LinearShape kShapes[] = {
+    {1, 1, 1},     {3, 5, 7},     {33, 65, 17},  {70, 130, 129}, {1, 96, 64},  {257, 264, 136}, {1, 3, 8},
+    {70, 31, 136}, {333, 75, 72}, {8, 40, 2056}, {19, 64, 512},  {32, 33, 96}, {24, 4240, 64}};
 
 std::string name_of(std::string_view op, const LinearShape& s, std::string_view variant) {
   return fmt::format("{}/T{}_N{}_M{}{}", op, s.tokens, s.outputs, s.inputs, variant);

@@ -47,6 +47,10 @@ void put(unsigned char* to, DType dtype, double value) {
       return put_as(to, value);
     case DType::i32:
       return put_as(to, static_cast<std::int32_t>(value));
+    case DType::i64:
+      return put_as(to, static_cast<std::int64_t>(value));
+    case DType::u8:
+      return put_as(to, static_cast<std::uint8_t>(value));
     case DType::bf16:
       return put_as(to, to_bf16(value));
     default:
@@ -62,6 +66,10 @@ double get(const unsigned char* from, DType dtype) {
       return get_as<double>(from);
     case DType::i32:
       return get_as<std::int32_t>(from);
+    case DType::i64:
+      return static_cast<double>(get_as<std::int64_t>(from));
+    case DType::u8:
+      return get_as<std::uint8_t>(from);
     case DType::bf16:
       return widen(get_as<std::uint16_t>(from));
     default:

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "caravan/bf16.hpp"
 #include "caravan/ops.hpp"
 #include "caravan/random.hpp"
 #include "tests/device/cuda_fixture.hpp"
@@ -74,6 +75,54 @@ TEST_F(CudaTest, NamesThePathOfProducts) {
   EXPECT_EQ(grouped(DType::bf16, 60).why, "rows off 16 bytes");
   EXPECT_EQ(grouped(DType::bf16, 60).pace, OperatorPath::Pace::plain);
   EXPECT_EQ(grouped(DType::f32, 64).path, "plain kernel");
+}
+
+/// Random numbers in [−½, ½], as memory has them.
+std::vector<std::uint8_t> bf16_values(std::int64_t count, std::uint64_t seed) {
+  std::vector<std::uint8_t> bytes;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::uint16_t bits = to_bf16(uniform({seed, 0}, 0, static_cast<std::uint64_t>(i)) - 0.5f);
+    bytes.insert(bytes.end(), {static_cast<std::uint8_t>(bits & 255), static_cast<std::uint8_t>(bits >> 8)});
+  }
+  return bytes;
+}
+
+/// Decoding gives a sequence the same words whoever is decoded beside it.
+TEST_F(CudaTest, ProductsOfFewRowsGiveARowTheSameBitsInAnyCompany) {
+  constexpr std::int64_t kWidth = 1032, kOutputs = 264, kMost = 32;
+  const TensorView x = place(bf16_values(kMost * kWidth, 1)), w = place(bf16_values(kOutputs * kWidth, 2)),
+                   y = place(std::vector<float>(kMost * kOutputs));
+  const auto first_row = [&](std::int64_t rows) {
+    device().ops().linear_forward({.x = TensorView(x.data, DType::bf16, {rows, kWidth}),
+                                   .w = TensorView(w.data, DType::bf16, {kOutputs, kWidth}),
+                                   .y = TensorView(y.data, DType::f32, {rows, kOutputs})});
+    return read<float>(TensorView(y.data, DType::f32, {kOutputs}));
+  };
+  const std::vector<float> alone = first_row(1);
+  for (const std::int64_t rows : {2, 8, 9, 17, 32}) EXPECT_EQ(first_row(rows), alone) << rows;
+}
+
+TEST_F(CudaTest, CapturedPostsRunAsOftenAsTheyArePosted) {
+  const TensorView x = place<float>({1, 2, 3}), y = place<float>({10, 20, 30});
+  const auto work = [&] { device().ops().add({x, y}); };
+  work();
+  const auto captured = device().capture(work);
+  ASSERT_TRUE(captured);
+  EXPECT_THAT(read<float>(y), ::testing::ElementsAre(11, 22, 33)) << "capturing runs nothing";
+  captured->post();
+  captured->post();
+  EXPECT_THAT(read<float>(y), ::testing::ElementsAre(13, 26, 39));
+}
+
+TEST_F(CudaTest, WhatFailsWhileItIsCapturedLeavesTheDeviceAsItWas) {
+  const TensorView x = place<float>({1, 2, 3}), y = place<float>({10, 20, 30});
+  EXPECT_THROW((void)device().capture([&] {
+    device().ops().add({x, y});
+    throw ConfigError("in the middle");
+  }),
+               ConfigError);
+  device().ops().add({x, y});
+  EXPECT_THAT(read<float>(y), ::testing::ElementsAre(11, 22, 33));
 }
 
 TEST_F(CudaTest, NamesOperatorAndArgumentOfAViewThatDoesNotFit) {

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <ostream>
@@ -105,6 +106,42 @@ TEST(HostProductThreads, give_the_same_to_the_bit_however_many_there_are) {
     const std::vector<float> one = products_of("1", size);
     EXPECT_EQ(one, products_of("2", size));
     EXPECT_EQ(one, products_of("3", size));
+  }
+}
+
+/// y of some rows of x, added to a residual, with the first norm of the rows.
+std::vector<float> outputs_of(const Size& s, std::int64_t begin, std::int64_t end) {
+  std::vector<float> x = random_values(s.tokens * s.inputs, 1), w = random_values(s.outputs * s.inputs, 2),
+                     residual = random_values(s.tokens * s.outputs, 3),
+                     norm(static_cast<std::size_t>(s.inputs), 1);
+  std::vector<float> normed(x.size()), rstd(static_cast<std::size_t>(s.tokens)), y(residual.size());
+  const auto rows = [&](std::vector<float>& values, std::int64_t width) {
+    return TensorView(values.data(), DType::f32, {s.tokens, width}).rows(begin, end);
+  };
+  Ops& ops = host_device().ops();
+  ops.rmsnorm_forward({rows(x, s.inputs), TensorView(norm.data(), DType::f32, {s.inputs}),
+                       rows(normed, s.inputs), TensorView(rstd.data() + begin, DType::f32, {end - begin}),
+                       1e-5f});
+  ops.linear_forward({rows(normed, s.inputs),
+                      TensorView(w.data(), DType::f32, {s.outputs, s.inputs}),
+                      {},
+                      rows(residual, s.outputs),
+                      rows(y, s.outputs)});
+  return {y.begin() + begin * s.outputs, y.begin() + end * s.outputs};
+}
+
+// What decoding rests on: a sequence continues the same in any company.
+TEST(HostProductRows, are_the_same_to_the_bit_however_many_there_are) {
+  for (const Size& size : {Size{37, 33, 70}, Size{21, 800, 100}, Size{14, 768, 48}, Size{19, 391, 65}}) {
+    const std::vector<float> together = outputs_of(size, 0, size.tokens);
+    for (const std::int64_t count : {1, 2, 3, 5, 8, 9, 13}) {
+      std::vector<float> apart;
+      for (std::int64_t begin = 0; begin < size.tokens; begin += count) {
+        const auto part = outputs_of(size, begin, std::min(begin + count, size.tokens));
+        apart.insert(apart.end(), part.begin(), part.end());
+      }
+      EXPECT_EQ(together, apart) << size.inputs << " inputs, " << count << " at a time";
+    }
   }
 }
 

@@ -37,6 +37,35 @@ class Chat : public JobTest {
   }
 };
 
+// The tokenizer is here; no conversation.
+TEST_F(Chat, LinesOfTextAreContinuedUpToAStopString) {
+  spill(file("lines.txt"), "Hi\nHow are you\n");
+  const auto answers = [&](Arguments more) {
+    more.insert(more.end(), {"--prompts", file("lines.txt"), "--greedy", "--ignore-eos"});
+    const Outcome outcome = caravan(generate(more));
+    EXPECT_TRUE(ended_with(outcome, 0)) << outcome.err;
+    const std::size_t first = outcome.out.find('\n') + 1;
+    return std::pair(nlohmann::json::parse(outcome.out.substr(0, first)),
+                     nlohmann::json::parse(outcome.out.substr(first)));
+  };
+  const auto [first, second] = answers({});
+  EXPECT_EQ(first.at("prompt_tokens"), 2);
+  EXPECT_EQ(second.at("prompt_tokens"), 11);
+  const auto text = first.at("text").get<std::string>();
+  const auto is_middle = [&](std::size_t at) { return at < text.size() && (text[at] & 0xC0) == 0x80; };
+  std::size_t begin = 1;
+  while (is_middle(begin)) ++begin;
+  std::size_t end = begin + 1;
+  while (is_middle(end)) ++end;
+  const std::string stop = text.substr(begin, end - begin);  // the second character
+
+  const auto stopped = answers({"--stop", stop}).first;
+
+  EXPECT_EQ(stopped.at("text"), text.substr(0, text.find(stop)));
+  EXPECT_EQ(stopped.at("stop"), "stop");
+  EXPECT_LT(stopped.at("ids").size(), first.at("ids").size());
+}
+
 TEST_F(Chat, TheAnswerIsWhatFollowsTheTokensOfTheConversation) {
   std::string ids = "256 257 117 115 101 114 258 10 10 72 105";
   for (char c : std::string("<|eot|>")) ids += " " + std::to_string(c);

@@ -7,7 +7,6 @@
 #include <cstdlib>
 
 #include "jobs/command_numbers.hpp"
-#include "jobs/generate/sampler.hpp"
 #include "jobs/job/job.hpp"
 #include "jobs/setup/finite.hpp"
 #include "jobs/setup/host_memory.hpp"
@@ -207,14 +206,6 @@ TEST_F(ModelNumbers, WhoseProductIsTooLargeAreNamedTogether) {
 TEST_F(ModelNumbers, OfLargeReleasedModelsAreTaken) {
   EXPECT_EQ(refusal({"dim=16384", "layers=126", "heads=128", "vocab_size=262144", "dense_width=53248"}), "");
   EXPECT_EQ(refusal({"preset=maverick", "dim=5120", "layers=48", "heads=40", "vocab_size=202048"}), "");
-}
-
-TEST(Sampling, ATinyTemperatureIsTheLikeliestToken) {
-  const std::vector<float> logits{1, 3, 2.5f};
-  for (double temperature : {1e-309, 1e-30, 1e-3}) {
-    Sampler sampler({temperature, 0, 1, 1});
-    for (int draw = 0; draw < 20; ++draw) EXPECT_EQ(sampler.next(logits), 1) << temperature;
-  }
 }
 
 TEST(Finite, TheFirstThatIsNotIsFoundAndAllAreCounted) {

@@ -70,8 +70,9 @@ TEST_F(RecomputeJob, IsRefusedWithWhatWouldBeRight) {
     EXPECT_TRUE(ended_with(outcome, 2)) << recompute;
     EXPECT_THAT(outcome.err, HasSubstr(message));
   };
-  expect_refused(
-      "ful", "train.recompute='ful' (must be one of: none, selective, full, stage). Did you mean 'full'?");
+  expect_refused("ful",
+                 "train.recompute='ful' (must be one of: none, selective, full, stage; or a map of keys). "
+                 "Did you mean 'full'?");
   expect_refused("{evry: 2}", "unknown key 'evry' in train.recompute");
   expect_refused("{every: 0}", "train.recompute.every=0 (must be >= 1)");
   expect_refused("{every: 2, budget: 0.5}",

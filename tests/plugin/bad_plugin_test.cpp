@@ -47,21 +47,21 @@ class OwnDirectory {
 TEST(BadPlugin, AbiOld) {
   EXPECT_EQ(refusal("abi_old"),
             "plugin " + file("abi_old") +
-                " uses plugin ABI 0 (this host speaks 7). Rebuild it against this installation's "
+                " uses plugin ABI 0 (this host speaks 8). Rebuild it against this installation's "
                 "caravan SDK?");
 }
 
 TEST(BadPlugin, AbiNew) {
   EXPECT_EQ(refusal("abi_new"),
             "plugin " + file("abi_new") +
-                " uses plugin ABI 9 (this host speaks 7). Rebuild it against this installation's "
+                " uses plugin ABI 9 (this host speaks 8). Rebuild it against this installation's "
                 "caravan SDK?");
 }
 
 TEST(BadPlugin, ShortStruct) {
   EXPECT_EQ(refusal("short_struct"),
             "plugin " + file("short_struct") +
-                " has a manifest of 16 bytes (ABI 7 has 72). Rebuild it against this "
+                " has a manifest of 16 bytes (ABI 8 has 72). Rebuild it against this "
                 "installation's caravan SDK?");
 }
 

@@ -3,32 +3,36 @@
 #include <algorithm>
 
 namespace caravan::testing {
+namespace {
 
-CachedForward::CachedForward(TestModel& model, std::int64_t cache_length)
-    : model_(model), cache_length_(cache_length) {
-  piece_of(1);
+/// Few, so that sequences have several.
+constexpr std::int64_t kPage = 4;
+
+}  // namespace
+
+DecodePlan decode_plan(TestModel& model, std::int64_t slots, std::int64_t positions, std::int64_t most_rows) {
+  DecodePlan plan;
+  plan.cache = cache_for(slots, positions, kPage, model.stage().chunk_size());
+  plan.most_rows = most_rows;
+  plan.drawable = model.stage().vocab_size();
+  return plan;
 }
 
-CachedForward::Piece& CachedForward::piece_of(std::int64_t length) {
-  std::unique_ptr<Piece>& made = pieces_[length];
-  if (!made) {
-    const StashLayout layout(model_.stage().layers(), BatchShape{1, length, Phase::decode, cache_length_},
-                             StashMode::inference, model_.stage().width());
-    made = std::make_unique<Piece>(model_, layout, length == 1 ? nullptr : &pieces_.at(1)->stash);
-  }
-  return *made;
+CachedForward::CachedForward(TestModel& model, std::int64_t cache_length)
+    : model_(model),
+      decoder_(model.device(), model.stage(), decode_plan(model, 1, cache_length, cache_length)) {
+  CacheSlots slots(cache_for(1, cache_length, kPage, model.stage().chunk_size()), model.stage().chunk_size());
+  decoder_.begin(*slots.take(cache_length), {{.temperature = 0}, cache_length, {}});
 }
 
 std::vector<float> CachedForward::feed(std::span<const std::int32_t> tokens) {
-  const std::int64_t vocabulary = model_.stage().vocab_size();
-  std::vector<float> logits(static_cast<std::size_t>(vocabulary));
-  MicroBatch batch;
-  batch.tokens = tokens;
-  batch.token_map = TokenMap::piece(position_, static_cast<std::int64_t>(tokens.size()));
-  batch.logits = TensorView(logits.data(), DType::f32, {1, vocabulary});
-  piece_of(static_cast<std::int64_t>(tokens.size())).executor.forward(batch);
-  position_ += static_cast<std::int64_t>(tokens.size());
-  return logits;
+  std::vector<DecodeRow> rows;
+  for (const std::int32_t token : tokens)
+    rows.push_back({token, 0, static_cast<std::int32_t>(position_++), false});
+  rows.back().answer = true;
+  decoder_.post(rows);
+  decoder_.await();
+  return decoder_.logits(0);
 }
 
 std::vector<float> CachedForward::feed(std::span<const std::int32_t> tokens, std::int64_t piece) {

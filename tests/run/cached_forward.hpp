@@ -1,10 +1,9 @@
 #pragma once
 
-#include <map>
-#include <memory>
 #include <span>
 #include <vector>
 
+#include "core/run/decoder.hpp"
 #include "tests/run/model_fixture.hpp"
 
 namespace caravan::testing {
@@ -21,20 +20,13 @@ class CachedForward {
   std::int64_t position() const noexcept { return position_; }
 
  private:
-  struct Piece {
-    Piece(TestModel& model, StashLayout layout, const Stash* session)
-        : stash(session ? Stash(model.device(), layout, *session) : Stash(model.device(), layout, 1)),
-          executor(model.device(), model.stage(), stash) {}
-    Stash stash;
-    Executor executor;
-  };
-  Piece& piece_of(std::int64_t length);
-
   TestModel& model_;
-  std::int64_t cache_length_;
+  Decoder decoder_;
   std::int64_t position_ = 0;
-  std::map<std::int64_t, std::unique_ptr<Piece>> pieces_;  // by length; 1 owns the session
 };
+
+/// A plan for `slots` sequences of so many positions, in steps of up to `most_rows` rows.
+DecodePlan decode_plan(TestModel& model, std::int64_t slots, std::int64_t positions, std::int64_t most_rows);
 
 /// `count` tokens after `prompt`, each the likeliest, through the cache.
 std::vector<std::int32_t> continue_greedily(TestModel& model, std::vector<std::int32_t> prompt,

@@ -80,22 +80,24 @@ INSTANTIATE_TEST_SUITE_P(Devices, DecodeAllocations, ::testing::ValuesIn(devices
 TEST_P(DecodeAllocations, of_a_token_happen_in_the_first_only) {
   TestModel model(tiny::config(), {.device = GetParam()});
   tiny::fill(model, 41);
-  const Stage& stage = model.stage();
-  Stash stash(model.device(),
-              StashLayout(stage.layers(), {1, 1, Phase::decode, 16}, StashMode::inference, stage.width()), 1);
-  Executor executor(model.device(), model.stage(), stash);
-  std::vector<float> logits(tiny::kVocabulary);
-  const std::int32_t token = 3;
-  MicroBatch batch;
-  batch.tokens = {&token, 1};
-  batch.logits = TensorView(logits.data(), DType::f32, {1, tiny::kVocabulary});
-  executor.forward(batch);
+  Decoder decoder(model.device(), model.stage(), decode_plan(model, 2, 16, 2));
+  const auto start = [&](int slot) {
+    const std::int32_t pages = slot * 4;
+    decoder.begin({slot, {pages, pages + 1, pages + 2, pages + 3}, {slot}}, {{.temperature = 0}, 16, {}});
+  };
+  start(0), start(1);
+  const auto step = [&](std::int32_t position) {
+    const DecodeRow rows[] = {{3, 0, position, true}, {4, 1, position, true}};
+    decoder.post(rows);
+    decoder.await();
+  };
+  step(0);
   AllocationCount heap(left_out(GetParam()));
-  for (std::int64_t position = 1; position < 16; ++position) {
-    batch.token_map = TokenMap::piece(position, 1);
-    executor.forward(batch);
+  for (std::int32_t position = 1; position < 8; ++position) step(position);
+  for (std::int32_t position = 8; position < 16; ++position) {
+    decoder.post_again();
+    decoder.await();
   }
-  // Attention's scratch grows with the positions that it sees.
   const long count = heap.count();
   EXPECT_EQ(count, 0) << heap.first_caller();
 }

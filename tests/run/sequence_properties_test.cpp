@@ -1,3 +1,4 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -69,7 +70,7 @@ TEST(CachedDecodeErrors, a_piece_that_leaves_its_chunk_is_refused) {
   CachedForward cached(model, 16);
   const std::vector<std::int32_t> tokens{1, 2, 3, 4, 5};
   EXPECT_EQ(message_of([&] { cached.feed(tokens); }),
-            "a piece of 5 tokens at position 0 (leaves its chunk or the cache of 4 positions)");
+            "rows of positions 3 and 4 in one step (not neighbours within a chunk of 4)");
 }
 
 TEST(CachedDecodeErrors, more_tokens_than_the_cache_holds_are_refused) {
@@ -78,14 +79,16 @@ TEST(CachedDecodeErrors, more_tokens_than_the_cache_holds_are_refused) {
   CachedForward cached(model, 4);
   const std::vector<std::int32_t> tokens{1, 2, 3};
   cached.feed(tokens);
-  EXPECT_EQ(message_of([&] { cached.feed(tokens); }),
-            "a piece of 3 tokens at position 3 (leaves its chunk or the cache of 4 positions)");
+  EXPECT_THAT(message_of([&] { cached.feed(tokens); }),
+              ::testing::HasSubstr("qk_prepare_cached on device 'reference': positions[1] is 4 (a slot has 1 "
+                                   "pages of 4)"));
 }
 
 TEST(CachedDecodeMemory, chunked_layers_keep_one_chunk) {
   TestModel model(tiny::config());
   auto session = [&](std::int64_t cache_length) {
-    return StashLayout(model.stage().layers(), {1, 1, Phase::decode, cache_length}, StashMode::inference,
+    const CacheShape cache = cache_for(1, cache_length, tiny::kChunk, tiny::kChunk);
+    return StashLayout(model.stage().layers(), {1, 1, Phase::decode, cache}, StashMode::inference,
                        model.stage().width())
         .bytes(StashLayout::session);
   };

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -45,12 +46,20 @@ struct DeviceActivity {
   bool is_exchange = false;  ///< of a collective or message between devices
 };
 
+/// Work that a device holds as one piece.
+class CapturedPosts {
+ public:
+  virtual ~CapturedPosts() = default;
+  /// Posts all of it on the compute lane.
+  virtual void post() = 0;
+};
+
 /// Where work runs. Plugin kind "device". The constructor throws DeviceError when this machine cannot serve
 /// it.
 class Device {
  public:
   static constexpr const char* kKind = "device";
-  static constexpr std::uint32_t kKindVersion = 6;
+  static constexpr std::uint32_t kKindVersion = 7;
   virtual ~Device() = default;
 
   virtual std::string_view name() const = 0;
@@ -104,6 +113,13 @@ class Device {
   /// Returns when everything before `event` in its lane has finished, copies to the host included; what came
   /// after it may still run.
   virtual void await(Event) { synchronize(); }
+
+  /// Holds what `work` posts on the compute lane, which is then posted as often as asked for the price of one
+  /// post; capturing runs nothing. Work that has run once before, that moves nothing to or from the host,
+  /// waits for nothing, and finds its tensors where they are now; it is called again where the device must
+  /// capture anew, and must live as long as what is returned. Null, and `work` is not called: this device
+  /// holds none.
+  virtual std::unique_ptr<CapturedPosts> capture(std::function<void()> /*work*/) { return nullptr; }
 
   /// Keeps a record of everything that runs from here on, which slows it by a few per cent. DeviceError where
   /// the device has no such records.

@@ -17,7 +17,7 @@ namespace caravan {
 enum class Phase {
   train,     ///< forward keeps what backward reads; dropout and noise are on; experts are counted
   evaluate,  ///< forward only
-  decode,    ///< forward only, one sequence, keys and values are kept in session entries
+  decode,    ///< forward only, rows of many sequences, keys and values are kept in session entries
 };
 
 /// Which forward of a micro-batch this is. Sums and counters are added to in the first only.
@@ -27,20 +27,33 @@ enum class Pass {
   stage_recomputation  ///< of a whole stage: nothing is left of the first one
 };
 
-/// Extents of one micro-batch on one rank.
+/// What decoding keeps of sequences: pages of positions, which slots take as they need them. Layers that see
+/// whole sequences have one table of pages, layers that see chunks another, in which a slot keeps one chunk.
+struct CacheShape {
+  std::int64_t slots = 0;        ///< sequences at a time
+  std::int64_t positions = 0;    ///< the most of one sequence
+  std::int64_t page = 16;        ///< positions of a page
+  std::int64_t pages = 0;        ///< of each layer that sees whole sequences
+  std::int64_t chunk_pages = 0;  ///< of each layer that sees chunks
+  bool operator==(const CacheShape&) const = default;
+};
+
+/// Extents of one micro-batch on one rank. In decoding each row is a sequence of its own here, of length 1.
 struct BatchShape {
   std::int64_t sequences = 1;  ///< B
   std::int64_t length = 1;     ///< S: tokens of each sequence that this rank has
   Phase phase = Phase::train;
-  std::int64_t cache_length = 0;  ///< decode: the most positions that the session will hold
-  DType compute = DType::f32;     ///< of activations and their gradients; see caravan/ops.hpp
-  int tensor_ranks = 1;           ///< that have the same tokens, and divide the rows between layers
+  CacheShape cache{};          ///< decode: what the session holds
+  DType compute = DType::f32;  ///< of activations and their gradients; see caravan/ops.hpp
+  int tensor_ranks = 1;        ///< that have the same tokens, and divide the rows between layers
   int tensor_rank = 0;
   std::int64_t whole_length = 0;  ///< L, where context ranks have parts of each sequence; 0: they are whole
   std::int64_t most_length = 0;   ///< the largest S of these ranks; 0: they are whole
   /// L: tokens of a whole sequence.
   std::int64_t sequence_length() const { return whole_length > 0 ? whole_length : length; }
   std::int64_t tokens() const { return sequences * length; }
+  /// Rows of which logits may be wanted: in decoding at most one of each slot.
+  std::int64_t answers() const { return phase == Phase::decode ? std::min(tokens(), cache.slots) : tokens(); }
   /// Rows of a tensor rank's block; the last ranks may have fewer, or none.
   std::int64_t block_rows() const { return (tokens() + tensor_ranks - 1) / tensor_ranks; }
   /// The token that this rank's first row is of.
@@ -134,6 +147,16 @@ struct Frame {
   TensorView operator[](Entry entry) const { return entries[static_cast<std::size_t>(entry.index)]; }
 };
 
+/// Decode: where the rows stand, in the device's memory.
+struct DecodeRows {
+  TensorView tokens;       ///< [T] i32
+  TensorView slots;        ///< [T] i32, see CacheRows
+  TensorView positions;    ///< [T] i32
+  TensorView answers;      ///< [R] i32 rows whose logits are wanted, −1: none; R = BatchShape::answers()
+  TensorView pages;        ///< [N, W] i32 of layers that see whole sequences
+  TensorView chunk_pages;  ///< [N, C] i32 of layers that see chunks
+};
+
 /// One micro-batch on its way through a stage. Borrowed; lives as long as the walk.
 struct Run {
   Device& device;
@@ -150,7 +173,8 @@ struct Run {
   TensorView balance_loss;   ///< [1] f64 +=
   TensorView overflow;       ///< [1] f64 += rows that a dispatcher had no room for
   TensorView dropped;        ///< [1] f64 += choices beyond their experts' capacity, in the first forward
-  TensorView logits;         ///< [T, V] (decode: [1, V], the last token's), or empty: not wanted
+  TensorView logits;         ///< [T, V] (decode: [R, V] of rows.answers), or empty: not wanted
+  DecodeRows rows;           ///< decode
   Ticket pending;            ///< posted by a segment on another lane
   Pass pass = Pass::first;
 
@@ -206,7 +230,7 @@ class Segment {
 class Layer {
  public:
   static constexpr const char* kKind = "layer";
-  static constexpr std::uint32_t kKindVersion = 5;
+  static constexpr std::uint32_t kKindVersion = 6;
   virtual ~Layer() = default;
 
   virtual const std::vector<Segment*>& segments() const = 0;

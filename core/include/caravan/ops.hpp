@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "caravan/ops/attention.hpp"
+#include "caravan/ops/decoding.hpp"
 #include "caravan/ops/elementwise.hpp"
 #include "caravan/ops/embedding.hpp"
 #include "caravan/ops/feed_forward.hpp"
@@ -12,6 +13,7 @@
 #include "caravan/ops/norm.hpp"
 #include "caravan/ops/peers.hpp"
 #include "caravan/ops/routing.hpp"
+#include "caravan/ops/sampling.hpp"
 #include "caravan/ops/update.hpp"
 
 // The operators of a device: arguments in a struct, the shape beside each member. Shape letters:
@@ -66,6 +68,9 @@ class Ops {
   X(rmsnorm_backward_weight, RmsNormBackwardWeight)              \
   X(qk_prepare_forward, QkPrepareForward)                        \
   X(qk_prepare_backward, QkPrepareBackward)                      \
+  X(qk_prepare_cached, QkPrepareCached)                          \
+  X(paged_attention, PagedAttention)                             \
+  X(advance_rows, AdvanceRows)                                   \
   X(attention_forward, AttentionForward)                         \
   X(attention_backward, AttentionBackward)                       \
   X(swiglu_forward, SwigluForward)                               \
@@ -88,6 +93,7 @@ class Ops {
   X(exchange_rows, ExchangeRows)                                 \
   X(return_rows, ReturnRows)                                     \
   X(mark_lost, MarkLost)                                         \
+  X(sample_tokens, SampleTokens)                                 \
   X(linear_cross_entropy, LinearCrossEntropy)                    \
   X(vocabulary_statistics, VocabularyStatistics)                 \
   X(vocabulary_loss, VocabularyLoss)                             \

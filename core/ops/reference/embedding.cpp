@@ -65,11 +65,14 @@ void ReferenceOps::add_positions(const AddPositions& args) {
   const Call call("add_positions");
   const auto x = call.matrix("x", args.x, kAny, kAny);
   const auto table = call.f32_matrix("table", args.table, kAny, x.extent(1));
-  if (const std::string problem = problem_with(args.tokens, table.extent(0)); !problem.empty())
-    call.fail(problem);
+  const auto positions = args.positions.empty()
+                             ? Vector<std::int32_t>{}
+                             : call.vector<std::int32_t>("positions", args.positions, x.extent(0));
+  if (const std::string problem = problem_with(args, table.extent(0)); !problem.empty()) call.fail(problem);
 
   for (std::int64_t t = 0; t < x.extent(0); ++t) {
-    const std::int64_t position = args.tokens.position(t);
+    const std::int64_t position = positions ? positions(t) : args.tokens.position(t);
+    if (position < 0) continue;
     for (std::int64_t h = 0; h < x.extent(1); ++h) x(t, h) += table(position, h);
   }
 }

@@ -201,28 +201,31 @@ void ReferenceOps::push_rows(const PushRows& args) {
 }
 
 void ReferenceOps::exchange_rows(const ExchangeRows& args) {
-  push_rows(args.push);
-  push_rows(args.take);
+  ReferenceOps::push_rows(args.push);
+  ReferenceOps::push_rows(args.take);
 }
 
-/// All results in one place, and then their sums.
+/// All results in one place, and then their sums. By its own operators: those of a device that builds on
+/// these may do more at their begin and end.
 void ReferenceOps::return_rows(const ReturnRows& args) {
   const Call call("return_rows");
-  push_rows(args.push);
+  ReferenceOps::push_rows(args.push);
   const auto to_rank = call.vector<std::int32_t>("to_rank", args.to_rank, kAny);
   const auto to_row = call.vector<std::int32_t>("to_row", args.to_row, to_rank.extent(0));
   const auto own = call.matrix("rows", args.push.rows, kAny, kAny);
   const auto landed = call.matrix("landed", args.landed, to_rank.extent(0), own.extent(1));
-  const std::size_t bytes = static_cast<std::size_t>(args.landed.count()) * size_of(args.landed.dtype);
-  std::vector<std::byte> memory(bytes);
-  const TensorView results(memory.data(), args.landed.dtype, {landed.extent(0), landed.extent(1)});
-  const auto all = call.matrix("results", results, landed.extent(0), landed.extent(1));
+  std::vector<float> numbers;
   for (std::int64_t s = 0; s < landed.extent(0); ++s)
     for (std::int64_t h = 0; h < landed.extent(1); ++h)
-      all(s, h) = to_rank(s) < 0                 ? std::numeric_limits<float>::quiet_NaN()
-                  : to_rank(s) == args.push.rank ? static_cast<float>(own(to_row(s), h))
-                                                 : static_cast<float>(landed(s, h));
-  combine_forward({results, args.row_of, args.weights, args.base, args.y});
+      numbers.push_back(to_rank(s) < 0                 ? std::numeric_limits<float>::quiet_NaN()
+                        : to_rank(s) == args.push.rank ? static_cast<float>(own(to_row(s), h))
+                                                       : static_cast<float>(landed(s, h)));
+  std::vector<std::uint16_t> halves;  // of bf16, exactly
+  const bool is_bf16 = args.landed.dtype == DType::bf16;
+  for (std::size_t at = 0; is_bf16 && at < numbers.size(); ++at) halves.push_back(to_bf16(numbers[at]));
+  void* const memory = is_bf16 ? static_cast<void*>(halves.data()) : numbers.data();
+  const TensorView results(memory, args.landed.dtype, {landed.extent(0), landed.extent(1)});
+  ReferenceOps::combine_forward({results, args.row_of, args.weights, args.base, args.y});
 }
 
 void ReferenceOps::mark_lost(const MarkLost& args) {

@@ -59,8 +59,13 @@ void HostOps::add_positions(const AddPositions& args) {
   const Call call("add_positions");
   const Matrix x = call.matrix("x", args.x, kAny, kAny);
   const Matrix table = call.matrix("table", args.table, kAny, x.columns);
-  if (const std::string problem = problem_with(args.tokens, table.rows); !problem.empty()) call.fail(problem);
-  for_each(x.rows, [&](std::int64_t t, std::int64_t) { x.line(t) += table.line(args.tokens.position(t)); });
+  const std::int32_t* positions =
+      args.positions.empty() ? nullptr : call.indices("positions", args.positions, x.rows);
+  if (const std::string problem = problem_with(args, table.rows); !problem.empty()) call.fail(problem);
+  for_each(x.rows, [&](std::int64_t t, std::int64_t) {
+    const std::int64_t position = positions ? positions[t] : args.tokens.position(t);
+    if (position >= 0) x.line(t) += table.line(position);
+  });
 }
 
 }  // namespace caravan::host

@@ -30,6 +30,11 @@ std::int64_t part_of(std::int64_t whole, std::int64_t most, std::int64_t unit) {
   return (part + unit - 1) / unit * unit;
 }
 
+/// What of the depth is summed in registers at a time; it decides the order of each sum.
+std::int64_t slice_of(std::int64_t depth) {
+  return part_of(depth, kDepth, 1);
+}
+
 /// A product of one thread.
 class Blocks {
  public:
@@ -44,7 +49,7 @@ class Blocks {
   }
 
   void multiply_into(const Output& to) const {
-    const std::int64_t part = part_of(size_.depth, kDepth, 1);
+    const std::int64_t part = slice_of(size_.depth);
     for (std::int64_t n = 0; n < size_.columns; n += kColumns) {
       for (std::int64_t k = 0; k < size_.depth; k += part) {
         const Product size{size_.rows, std::min(kColumns, size_.columns - n),
@@ -112,7 +117,7 @@ struct Task {
 void run(const Task& task, Workspace& scratch) {
   if (task.size.rows == 0 || task.size.columns == 0) return;  // an expert without rows, an empty share
   if (task.size.rows <= kFewRows && !task.a.transposed && task.b.transposed) {
-    return multiply_few_rows(task.size, task.a, task.b, task.to);
+    return multiply_few_rows(task.size, slice_of(task.size.depth), task.a, task.b, task.to);
   }
   Blocks(task.size, task.a, task.b, scratch).multiply_into(task.to);
 }
@@ -142,9 +147,11 @@ Products::Products(int threads) : scratch_(static_cast<std::size_t>(threads)) {}
 void Products::multiply(const Product& size, const Operand& a, const Operand& b, const Output& to) {
   if (size.depth == 0) return to.result == Result::replace ? clear_output(size, to) : void();
   constexpr std::int64_t kWorthSharing = 1 << 20;
+  // Few rows take the time that reading b takes.
+  const std::int64_t rows = std::max(size.rows, kFewRows);
   const auto threads = static_cast<int>(scratch_.size());
   const Task task{size, a, b, to};
-  if (threads == 1 || size.rows * size.columns * size.depth < kWorthSharing) return run(task, scratch_[0]);
+  if (threads == 1 || rows * size.columns * size.depth < kWorthSharing) return run(task, scratch_[0]);
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
   for (int thread = 0; thread < threads; ++thread) {
     run(share_of(task, thread, threads), scratch_[static_cast<std::size_t>(thread)]);

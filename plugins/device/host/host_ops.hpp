@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "caravan/reference_ops.hpp"
@@ -15,7 +16,10 @@ namespace caravan::host {
 class HostOps final : public ReferenceOps {
  public:
   /// `workers` run loops, `threads` products.
-  HostOps(int workers, int threads) : workspaces_(static_cast<std::size_t>(workers)), products_(threads) {}
+  HostOps(int workers, int threads)
+      : workspaces_(static_cast<std::size_t>(workers)),
+        of_threads_(static_cast<std::size_t>(threads)),
+        products_(threads) {}
   std::string_view device_name() const override { return "host"; }
   OperatorPath usual_path() const override { return {"own loops", "vectors of this processor"}; }
   using ReferenceOps::path_of;
@@ -26,6 +30,7 @@ class HostOps final : public ReferenceOps {
     return {"own loops", "product, then SwiGLU"};
   }
   OperatorPath path_of(const ClipFactor&) const override { return {"plain loops", "one number"}; }
+  OperatorPath path_of(const AdvanceRows&) const override { return {"plain loops", "few numbers a row"}; }
   OperatorPath path_of(const VocabularyLoss&) const override {
     return {"plain loops", "few numbers a token"};
   }
@@ -44,6 +49,9 @@ class HostOps final : public ReferenceOps {
   void rmsnorm_backward_weight(const RmsNormBackwardWeight& args) override;
   void qk_prepare_forward(const QkPrepareForward& args) override;
   void qk_prepare_backward(const QkPrepareBackward& args) override;
+  void qk_prepare_cached(const QkPrepareCached& args) override;
+  void paged_attention(const PagedAttention& args) override;
+  void sample_tokens(const SampleTokens& args) override;
   void attention_forward(const AttentionForward& args) override;
   void attention_backward(const AttentionBackward& args) override;
   void swiglu_forward(const SwigluForward& args) override;
@@ -72,6 +80,8 @@ class HostOps final : public ReferenceOps {
   Workspace& workspace(std::int64_t worker) { return workspaces_[static_cast<std::size_t>(worker)]; }
 
   std::vector<Workspace> workspaces_;
+  std::vector<Workspace> of_threads_;                        ///< of what is shared by threads beside products
+  std::vector<std::pair<double, std::int32_t>> candidates_;  ///< tokens that may be drawn
   Products products_;
 };
 

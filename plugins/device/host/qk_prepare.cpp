@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "host_ops.hpp"
+#include "paged_rows.hpp"
 #include "parallel.hpp"
 #include "vec.hpp"
 #include "view.hpp"
@@ -16,23 +17,27 @@ namespace {
 class Preparation {
  public:
   Preparation(const Call& call, const QkPrepare& how, const TensorView& qkv_view, const TensorView& rstd_view)
-      : how_(how) {
-    if (const std::string problem = problem_with(how); !problem.empty()) call.fail(problem);
-    qkv = call.matrix("qkv", qkv_view, kAny, (how.heads + 2 * how.kv_heads) * how.head_dim);
-    cos_ = call.optional_matrix("cos", how.cos, kAny, how.head_dim / 2);
-    sin_ = call.optional_matrix("sin", how.sin, cos_ ? cos_.rows : kAny, how.head_dim / 2);
-    if (!cos_ != !sin_) call.fail("one of cos and sin is given (rotation needs both)");
-    if (cos_ && how.head_dim % 2 != 0)
-      call.fail(fmt::format("head_dim {} (rotation needs pairs)", how.head_dim));
+      : Preparation(call, how, qkv_view) {
     const std::string problem = problem_with(how.tokens, cos_ ? cos_.rows : how.tokens.positions());
     if (!problem.empty()) call.fail(problem);
     if (how.norm_eps > 0) rstd = call.matrix("rstd", rstd_view, qkv.rows, heads());
+  }
+  /// Of rows at given positions, within the tables; norms are kept nowhere.
+  Preparation(const Call& call, const QkPrepare& how, const TensorView& qkv_view, const CacheRows& rows)
+      : Preparation(call, how, qkv_view) {
+    positions_ = call.indices("positions", rows.positions, qkv.rows);
+    slots_ = call.indices("slots", rows.slots, qkv.rows);
+    for (std::int64_t t = 0; t < qkv.rows; ++t)
+      if (cos_ && !is_padding(t) && (positions_[t] < 0 || positions_[t] >= cos_.rows))
+        call.fail(fmt::format("position {} (the table of positions has {} rows)", positions_[t], cos_.rows));
   }
 
   /// Query heads, then key heads.
   std::int64_t heads() const { return how_.heads + how_.kv_heads; }
   bool rotates() const { return static_cast<bool>(cos_); }
-  std::int64_t position(std::int64_t t) const { return how_.tokens.position(t); }
+  bool norms() const { return how_.norm_eps > 0; }
+  bool is_padding(std::int64_t t) const { return slots_ && slots_[t] < 0; }
+  std::int64_t position(std::int64_t t) const { return positions_ ? positions_[t] : how_.tokens.position(t); }
 
   float temperature(std::int64_t t) const {
     if (how_.floor_scale <= 0) return 1;
@@ -54,8 +59,19 @@ class Preparation {
   Matrix rstd;
 
  private:
+  Preparation(const Call& call, const QkPrepare& how, const TensorView& qkv_view) : how_(how) {
+    if (const std::string problem = problem_with(how); !problem.empty()) call.fail(problem);
+    qkv = call.matrix("qkv", qkv_view, kAny, (how.heads + 2 * how.kv_heads) * how.head_dim);
+    cos_ = call.optional_matrix("cos", how.cos, kAny, how.head_dim / 2);
+    sin_ = call.optional_matrix("sin", how.sin, cos_ ? cos_.rows : kAny, how.head_dim / 2);
+    if (!cos_ != !sin_) call.fail("one of cos and sin is given (rotation needs both)");
+    if (cos_ && how.head_dim % 2 != 0)
+      call.fail(fmt::format("head_dim {} (rotation needs pairs)", how.head_dim));
+  }
+
   const QkPrepare& how_;
   Matrix cos_, sin_;
+  const std::int32_t *positions_ = nullptr, *slots_ = nullptr;
 };
 
 /// One head in registers, padded with zeros to whole vectors.
@@ -114,6 +130,7 @@ void forward_rows(const Preparation& p, const QkPrepare& how, std::int64_t begin
   const std::int64_t width = how.head_dim;
   Factors factors;
   for (std::int64_t t = begin; t < end; ++t) {
+    if (p.is_padding(t)) continue;
     if (p.rotates()) p.spread(t, 1, factors.cos, factors.sin);
     const float temperature = p.temperature(t);
     for (std::int64_t head = 0; head < p.heads(); ++head) {
@@ -122,9 +139,9 @@ void forward_rows(const Preparation& p, const QkPrepare& how, std::int64_t begin
       x.read(at, width);
       if (p.rotates()) x.rotate(factors.cos, factors.sin);
       float factor = head < how.heads ? temperature : 1.0f;
-      if (p.rstd) {
+      if (p.norms()) {
         const float rstd = 1 / std::sqrt(x.dot(x) / static_cast<float>(width) + how.norm_eps);
-        p.rstd.row(t)[head] = rstd;
+        if (p.rstd) p.rstd.row(t)[head] = rstd;
         factor *= rstd;
       }
       x.scale(factor);
@@ -186,6 +203,23 @@ void HostOps::qk_prepare_forward(const QkPrepareForward& args) {
   for_ranges(p.qkv.rows, [&](std::int64_t begin, std::int64_t end, std::int64_t) {
     with_vectors(args.how.head_dim, [&]<int kVectors>() { forward_rows<kVectors>(p, args.how, begin, end); });
   });
+}
+
+void HostOps::qk_prepare_cached(const QkPrepareCached& args) {
+  const Call call("qk_prepare_cached");
+  const QkPrepare& how = args.how;
+  const Preparation p(call, how, args.qkv, args.rows);
+  const PagedRows cached(call, args.rows, args.cache, p.qkv.rows);
+  cached.check_heads(call, how.kv_heads, how.head_dim);
+  if (is_too_wide(how)) return ReferenceOps::qk_prepare_cached(args);
+  with_vectors(how.head_dim, [&]<int kVectors>() { forward_rows<kVectors>(p, how, 0, p.qkv.rows); });
+  const std::int64_t width = how.kv_heads * how.head_dim;
+  for (std::int64_t t = 0; t < p.qkv.rows; ++t) {
+    if (cached.is_padding(t)) continue;
+    const float* keys = p.qkv.row(t) + how.heads * how.head_dim;
+    std::copy_n(keys, width, cached.key(t, p.position(t)));
+    std::copy_n(keys + width, width, cached.value(t, p.position(t)));
+  }
 }
 
 void HostOps::qk_prepare_backward(const QkPrepareBackward& args) {

@@ -2,7 +2,6 @@
 #include <string>
 #include <utility>
 
-#include "caravan/check.hpp"
 #include "plugins/layer/attention/attention_layer.hpp"
 
 // Calls of the attention operators.
@@ -139,27 +138,28 @@ void AttentionLayer::differentiate_round(Run& run, Frame& frame, int round) cons
                        });
 }
 
-// Keys and values of a position are neighbours in a row of qkv and stay so in the cache. A chunked layer's
-// cache starts anew with each chunk; the caller cuts pieces so that none crosses a chunk.
+CacheRows AttentionLayer::cache_rows(const Run& run) const {
+  const DecodeRows& rows = run.rows;
+  return {rows.slots, rows.positions, options_.chunk > 0 ? rows.chunk_pages : rows.pages, options_.chunk};
+}
+
+void AttentionLayer::prepare_cached(Run& run, Frame& frame) const {
+  run.ops.qk_prepare_cached({how(run), frame[qkv_entry_], cache_rows(run), {frame[keys_], frame[values_]}});
+}
+
 void AttentionLayer::attend_cached(Run& run, Frame& frame) const {
-  const TensorView qkv = frame[qkv_entry_], cache = frame[cache_];
-  const std::int64_t chunk = options_.chunk, length = run.shape.length;
-  const std::int64_t first = run.token_map.first.begin, first_key = chunk > 0 ? first / chunk * chunk : 0;
-  const std::int64_t at = first - first_key;
-  CARAVAN_CHECK(at + length <= cache.extent(0), Error,
-                "a piece of " + std::to_string(length) + " tokens at position " + std::to_string(first) +
-                    " (leaves its chunk or the cache of " + std::to_string(cache.extent(0)) + " positions)");
-  run.device.copy_rows(Lane::compute, cache.rows(at, at + length),
-                       qkv.slice(1, key_columns().begin, key_columns().end));
-  const KeyRows cached = key_rows(cache.rows(0, at + length), at + length, {0, at + length});
-  run.ops.attention_forward({queries(run, qkv),
-                             cached.keys,
-                             cached.values,
-                             queries(run, frame[attended_]),
-                             frame[lse_],
-                             AttentionMask{first, first_key, chunk, {}, {}},
-                             {},
-                             scale()});
+  const auto of_tokens = [](TensorView heads) {  // [T, 1, A, D] as [T, A, D]
+    TensorView view = heads;
+    view.shape = Shape{heads.extent(0), heads.extent(2), heads.extent(3)};
+    view.strides = {heads.stride(0), heads.stride(2), 1};
+    return view;
+  };
+  run.ops.paged_attention({of_tokens(queries(run, frame[qkv_entry_])),
+                           {frame[keys_], frame[values_]},
+                           of_tokens(queries(run, frame[attended_])),
+                           cache_rows(run),
+                           options_.chunk,
+                           scale()});
 }
 
 }  // namespace caravan::attention

@@ -82,9 +82,11 @@ void AttentionLayer::prepare(Device& device, std::int64_t) {
   device.synchronize();
 }
 
-std::int64_t AttentionLayer::capacity(const BatchShape& shape) const {
-  if (shape.phase != Phase::decode) return 0;
-  return options_.chunk > 0 ? std::min(options_.chunk, shape.cache_length) : shape.cache_length;
+void AttentionLayer::plan_cache(const BatchShape& shape, StashPlan& plan) {
+  const std::int64_t pages = options_.chunk > 0 ? shape.cache.chunk_pages : shape.cache.pages;
+  const Shape rows{shape.phase == Phase::decode ? pages : 0, shape.cache.page, heads_.keys, heads_.dim};
+  keys_ = plan.add("cache.keys", shape.compute, rows, Lifetime::session);
+  values_ = plan.add("cache.values", shape.compute, rows, Lifetime::session);
 }
 
 void AttentionLayer::plan(const BatchShape& shape, StashPlan& plan) {
@@ -98,8 +100,7 @@ void AttentionLayer::plan(const BatchShape& shape, StashPlan& plan) {
   attended_ = plan.add("attention.out", shape.compute, {tokens, attended}, Lifetime::weight, "attention");
   dattended_ = plan.add("attention.out.gradient", shape.compute, {tokens, attended}, Lifetime::backward);
   dqkv_ = plan.add("qkv.gradient", shape.compute, {tokens, heads_.width()}, Lifetime::backward_weight);
-  cache_ =
-      plan.add("cache", shape.compute, {capacity(shape), 2 * heads_.keys * heads_.dim}, Lifetime::session);
+  plan_cache(shape, plan);
   context_.plan(shape, plan, {qkv_entry_, dqkv_, key_columns()});
 }
 
@@ -146,6 +147,7 @@ void AttentionLayer::project_heads(Run& run, Frame& frame, RowRange rows, Part p
 
 void AttentionLayer::prepare_heads(Run& run, Frame& frame, Part part) {
   if (!run.makes(frame, qkv_entry_)) return;
+  if (run.shape.phase == Phase::decode) return prepare_cached(run, frame);
   const PartOfHeads heads = part_of(run, part);
   run.ops.qk_prepare_forward(
       {heads.how, columns_of(frame[qkv_entry_], heads.columns), columns_of(frame[rstd_], heads.norms)});

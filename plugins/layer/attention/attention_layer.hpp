@@ -18,7 +18,8 @@ namespace caravan::attention {
 /// y = x + dropout(Wo·attention(rope(Wqkv·norm(x)))). Causal, whole or in chunks, within documents; grouped
 /// queries; rotation or none; norm of queries and keys; temperature. Tensor ranks divide the heads. Context
 /// ranks divide the sequences: there the layer is several segments, between which keys and values travel. In
-/// decoding, keys and values of earlier positions stand in session entries; a chunked layer keeps one chunk.
+/// decoding, keys and values of earlier positions stand in pages of session entries; a chunked layer keeps
+/// one chunk of a sequence.
 class AttentionLayer final : public Layer {
  public:
   using Interface = Layer;
@@ -82,6 +83,7 @@ class AttentionLayer final : public Layer {
   /// Of this rank's blocks each to its own keys, then the later one to those of the earlier.
   void attend_to_own(Run& run, Frame& frame) const;
   void attend_to_round(Run& run, Frame& frame, int round) const;
+  void prepare_cached(Run& run, Frame& frame) const;
   void attend_cached(Run& run, Frame& frame) const;
   /// Whether gradients of queries and of keys are there already, and are added to.
   struct Sums {
@@ -96,7 +98,8 @@ class AttentionLayer final : public Layer {
                              const Crossing& which) const;
   AttentionMask mask(const Run& run, const Crossing& which) const;
   QkPrepare how(const Run& run) const;
-  std::int64_t capacity(const BatchShape& shape) const;
+  void plan_cache(const BatchShape& shape, StashPlan& plan);
+  CacheRows cache_rows(const Run& run) const;
   /// Of `rows`, [B·length, 2·G·D], those of [which.begin, which.end) of each sequence.
   KeyRows key_rows(TensorView rows, std::int64_t length, PositionRange which) const;
   /// The first heads of rows [T, …] of this rank's tokens, [B, S, A, D].
@@ -115,7 +118,7 @@ class AttentionLayer final : public Layer {
   Parameter& output_;  // [H, A·D]
   Buffer* cos_ = nullptr;
   Buffer* sin_ = nullptr;
-  Entry qkv_entry_, rstd_, lse_, attended_, dattended_, dqkv_, cache_;
+  Entry qkv_entry_, rstd_, lse_, attended_, dattended_, dqkv_, keys_, values_;
   ContextKeys context_;
   SplitProduct<AttentionLayer> in_, out_;
   SegmentOf<AttentionLayer> segment_, project_segment_, attend_segment_;

@@ -127,8 +127,15 @@ class EmbeddingLayer final : public Layer {
       const TensorView own = rows_.own(run.shape, frame[found_]);
       run.device.copy(Lane::compute, frame.y.data, own.data, own.bytes());
     }
-    if (positions_) run.ops.add_positions({frame.y, positions_->data, run.row_map()});
+    if (positions_) run.ops.add_positions({frame.y, positions_->data, run.row_map(), own_positions(run)});
     dropout_.finish(run, frame);
+  }
+
+  /// In decoding, where the token map does not say them.
+  static TensorView own_positions(const Run& run) {
+    const std::int64_t first = run.shape.first_row();
+    return run.rows.positions.empty() ? TensorView{}
+                                      : run.rows.positions.rows(first, first + run.shape.rows());
   }
 
   void backward_input(Run& run, Frame& frame) {

@@ -57,8 +57,8 @@ class HeadLayer final : public Layer {
   const std::vector<Segment*>& segments() const override { return segments_; }
   const std::vector<Parameter*>& parameters() const override { return parameters_; }
   double forward_flops(const BatchShape& shape) const override {
-    const std::int64_t rows = shape.phase == Phase::decode ? shape.sequences : shape.tokens();
-    return 2.0 * static_cast<double>(rows) * static_cast<double>(dim_) * static_cast<double>(vocab_);
+    return 2.0 * static_cast<double>(shape.answers()) * static_cast<double>(dim_) *
+           static_cast<double>(vocab_);
   }
 
   void plan(const BatchShape& shape, StashPlan& plan) override {
@@ -66,6 +66,8 @@ class HeadLayer final : public Layer {
     const std::int64_t ranks = rows_.travel() ? rows_.ranks() : 0;
     statistics_ = plan.add("statistics", DType::f32, {ranks, 3, shape.tokens()}, Lifetime::forward, "head");
     lse_ = plan.add("lse", DType::f32, {ranks > 0 ? shape.tokens() : 0}, Lifetime::forward, "head");
+    const std::int64_t answers = shape.phase == Phase::decode ? shape.answers() : 0;
+    answers_ = plan.add("answers", shape.compute, {answers, dim_}, Lifetime::forward, "head");
   }
 
  private:
@@ -88,8 +90,7 @@ class HeadLayer final : public Layer {
   void forward(Run& run, Frame& frame) {
     if (!rows_.travel()) norm_.forward(run, frame);
     const TensorView normed = norm_.all_output(run, frame);
-    if (run.shape.phase == Phase::decode)
-      return project(run, normed.rows(run.shape.tokens() - 1, run.shape.tokens()));
+    if (run.shape.phase == Phase::decode) return answer(run, frame, normed);
     if (run.labels.empty()) return project(run, normed);
     if (rows_.travel()) return divided_loss(run, frame, normed);
     LinearCrossEntropy args{normed, projection_.weight, bias(), run.labels, run.loss_sum, run.logits, {}, {},
@@ -100,6 +101,13 @@ class HeadLayer final : public Layer {
       args.dbias = bias_ ? bias_->grad : TensorView{};
     }
     run.ops.linear_cross_entropy(args);
+  }
+
+  /// Logits of the rows that want them; those of the others' places say nothing.
+  void answer(Run& run, Frame& frame, TensorView normed) {
+    if (run.logits.empty()) return;
+    run.ops.permute_forward({normed, run.rows.answers, {}, 1, frame[answers_]});
+    project(run, frame[answers_]);
   }
 
   /// Logits without a loss, where somebody wants them.
@@ -148,7 +156,7 @@ class HeadLayer final : public Layer {
   PreNorm norm_;
   Parameter& projection_;
   Parameter* bias_ = nullptr;
-  Entry statistics_, lse_;
+  Entry statistics_, lse_, answers_;
   SegmentOf<HeadLayer> norm_segment_;
   RowsSegment gather_;
   SegmentOf<HeadLayer> segment_;

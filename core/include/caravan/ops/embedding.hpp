@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "caravan/tensor.hpp"
 #include "caravan/token_map.hpp"
@@ -28,11 +29,15 @@ struct EmbeddingBackwardWeight {
   std::int64_t vocabulary = 0;
 };
 
-/// x[t] += table[tokens.position(t)]; the gradient passes through unchanged.
+/// x[t] += table[position of t]; the gradient passes through unchanged.
 struct AddPositions {
   TensorView x;      ///< [T, H] in and out
   TensorView table;  ///< [P, H] f32
   TokenMap tokens;
+  /// [T] i32: their positions, negative: nothing is added; or empty: tokens.position(t).
+  TensorView positions;
 };
+/// Empty, or which position is no row of a table of so many. `positions`, where given, are in host memory.
+std::string problem_with(const AddPositions& args, std::int64_t table_rows);
 
 }  // namespace caravan

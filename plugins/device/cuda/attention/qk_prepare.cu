@@ -1,6 +1,6 @@
-#include <algorithm>
 #include <string>
 
+#include "plugins/device/cuda/attention/qk_layout.cuh"
 #include "plugins/device/cuda/attention/qk_pieces.cuh"
 #include "plugins/device/cuda/device/cuda_ops.hpp"
 #include "plugins/device/cuda/kernels/rows.cuh"
@@ -9,7 +9,6 @@ namespace caravan::cuda {
 namespace {
 
 constexpr int kThreads = 128;
-constexpr std::int64_t kWidestHead = kWarp * kHeld;
 
 /// What both directions share.
 template <class T>
@@ -116,34 +115,19 @@ struct Checked {
   bool wide;
 };
 
-void check_how(const Call& call, const QkPrepare& how) {
-  const auto text = [](std::int64_t number) { return std::to_string(number); };
-  if (const std::string problem = problem_with(how); !problem.empty()) call.fail(problem);
-  if (how.head_dim > kWidestHead) {
-    call.fail("head_dim " + text(how.head_dim) + " (no kernel serves more than 256)");
-  }
-  if (how.cos.empty() != how.sin.empty()) call.fail("one of cos and sin is given (rotation needs both)");
-  if (!how.cos.empty() && how.head_dim % 2 != 0) {
-    call.fail("head_dim " + text(how.head_dim) + " (rotation needs pairs)");
-  }
-  const std::string problem =
-      problem_with(how.tokens, how.cos.empty() ? how.tokens.positions() : how.cos.extent(0));
-  if (!problem.empty()) call.fail(problem);
-}
-
 Checked check(const Call& call, const QkPrepare& how, const TensorView& qkv, const TensorView& dqkv,
               const TensorView& rstd) {
   Checked c{call.compute_type("qkv", qkv), {}, {}, {}, {}, {}, false};
   c.qkv = call.matrix("qkv", qkv, c.type, kAny, (how.heads + 2 * how.kv_heads) * how.head_dim);
-  check_how(call, how);
+  const RotaryTables tables = check_rotary(call, how);
+  const std::string problem = problem_with(how.tokens, tables.cos ? tables.cos.rows : how.tokens.positions());
+  if (!problem.empty()) call.fail(problem);
   c.dqkv = call.optional_matrix("dqkv", dqkv, c.type, c.qkv.rows, c.qkv.columns);
-  c.cos = call.optional_matrix("cos", how.cos, DType::f32, kAny, how.head_dim / 2);
-  c.sin = call.optional_matrix("sin", how.sin, DType::f32, c.cos.rows, how.head_dim / 2);
+  c.cos = tables.cos, c.sin = tables.sin;
   if (how.norm_eps > 0) {
     c.rstd = call.matrix("rstd", rstd, DType::f32, c.qkv.rows, how.heads + how.kv_heads);
   }
-  c.wide = how.head_dim % kHeld == 0 && rows_of_16_bytes({c.qkv, c.dqkv}) &&
-           starts_on_16_bytes({c.cos, c.sin}) && c.cos.stride % 4 == 0 && c.sin.stride % 4 == 0;
+  c.wide = serves_wide_heads(how.head_dim, {c.qkv, c.dqkv}, tables);
   return c;
 }
 
@@ -164,20 +148,6 @@ Preparation<T> preparation(const Checked& c, const QkPrepare& how) {
           how.floor_scale};
 }
 
-/// run.operator()<T, Layout>(): few pieces, so that registers serve many threads, but no lane without work in
-/// a head of 96.
-template <class Run>
-void with_layout(const Checked& c, std::int64_t width, const Run& run) {
-  with_type(c.type, [&]<class T>() {
-    if (!c.wide) return run.template operator()<T, NarrowPieces>();
-    if (width <= 32) return run.template operator()<T, WidePieces<4, 1>>();
-    if (width <= 64) return run.template operator()<T, WidePieces<8, 1>>();
-    if (width <= 96) return run.template operator()<T, WidePieces<4, 3>>();
-    if (width <= 128) return run.template operator()<T, WidePieces<8, 2>>();
-    run.template operator()<T, WidePieces<8, 4>>();
-  });
-}
-
 }  // namespace
 
 void CudaOps::qk_prepare_forward(const QkPrepareForward& args) {
@@ -185,7 +155,7 @@ void CudaOps::qk_prepare_forward(const QkPrepareForward& args) {
   const Checked c = check(call, args.how, args.qkv, {}, args.rstd);
   const std::int64_t groups = c.qkv.rows * (args.how.heads + args.how.kv_heads);
   if (groups == 0) return;
-  with_layout(c, args.how.head_dim, [&]<class T, class Layout>() {
+  with_layout(c.type, c.wide, args.how.head_dim, [&]<class T, class Layout>() {
     forward_kernel<T, Layout>
         <<<blocks_for(groups, kThreads / Layout::kLanes), kThreads, 0, context_.stream()>>>(
             preparation<T>(c, args.how));
@@ -199,7 +169,7 @@ void CudaOps::qk_prepare_backward(const QkPrepareBackward& args) {
   if (!c.dqkv) call.fail("'dqkv' is empty (it is written)");
   const std::int64_t groups = c.qkv.rows * (args.how.heads + args.how.kv_heads);
   if (groups == 0) return;
-  with_layout(c, args.how.head_dim, [&]<class T, class Layout>() {
+  with_layout(c.type, c.wide, args.how.head_dim, [&]<class T, class Layout>() {
     backward_kernel<T, Layout>
         <<<blocks_for(groups, kThreads / Layout::kLanes), kThreads, 0, context_.stream()>>>(
             preparation<T>(c, args.how));

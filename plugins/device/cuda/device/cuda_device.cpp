@@ -4,6 +4,7 @@
 
 #include "caravan/check.hpp"
 #include "plugins/device/cuda/comm/make_communicator.hpp"
+#include "plugins/device/cuda/device/captured_work.hpp"
 #include "plugins/device/cuda/device/choose_gpu.hpp"
 #include "plugins/device/cuda/device/cuda_error.hpp"
 #include "plugins/device/cuda/device/library_versions.hpp"
@@ -152,6 +153,10 @@ void CudaDevice::synchronize() {
   for (const cudaStream_t stream : context_.streams())
     context_.watch().wait_until([&] { return is_idle(stream); });
   staging_.deliver();
+}
+
+std::unique_ptr<CapturedPosts> CudaDevice::capture(std::function<void()> work) {
+  return std::make_unique<CapturedWork>(context_, std::move(work));
 }
 
 void CudaDevice::start_recording() {

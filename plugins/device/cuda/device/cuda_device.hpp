@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -57,6 +58,7 @@ class CudaDevice final : public Device {
   void wait(Lane lane, Event event) override;
   void synchronize() override;
   void await(Event event) override;
+  std::unique_ptr<CapturedPosts> capture(std::function<void()> work) override;
   void start_recording() override;
   std::vector<DeviceActivity> stop_recording() override;
 

@@ -1,6 +1,7 @@
 #include "plugins/device/cuda/device/cuda_ops.hpp"
 #include "plugins/device/cuda/grouped/grouped_gemm.hpp"
 #include "plugins/device/cuda/grouped/grouped_operands.hpp"
+#include "plugins/device/cuda/products/few_rows.hpp"
 
 namespace caravan::cuda {
 namespace {
@@ -86,6 +87,16 @@ GroupedRun weights_of(const GroupedLinearBackwardWeight& args) {
   return backward;
 }
 
+FewRowsProduct of_few_rows(const GroupedRun& forward) {
+  const auto& [operands, extents, product] = forward;
+  const MappedTensor& x = operands.a;
+  const DType type = extents.out_f32 ? DType::f32 : DType::bf16;
+  return {.x = {x.data, x.dtype, x.rows, x.columns, x.row_stride},
+          .w = operands.b,
+          .offsets = extents.offsets,
+          .y = {extents.out, type, extents.rows, extents.columns, extents.out_stride}};
+}
+
 OperatorPath path_of_run(const GroupedRun& run) {
   if (on_tensor_cores(run)) return {"own kernel", "tensor cores"};
   const bool f32 = run.operands.a.dtype == DType::f32;
@@ -95,7 +106,10 @@ OperatorPath path_of_run(const GroupedRun& run) {
 }  // namespace
 
 void CudaOps::grouped_linear_forward(const GroupedLinearForward& args) {
-  run(context_, forward_of(args));
+  const GroupedRun forward = forward_of(args);
+  const FewRowsProduct few = of_few_rows(forward);
+  if (is_of_few_rows(few)) return few_rows_product(context_, few);
+  run(context_, forward);
 }
 
 void CudaOps::grouped_linear_backward_input(const GroupedLinearBackwardInput& args) {
@@ -114,7 +128,8 @@ void CudaOps::grouped_linear_backward_weight(const GroupedLinearBackwardWeight& 
 }
 
 OperatorPath CudaOps::path_of(const GroupedLinearForward& args) const {
-  return path_of_run(forward_of(args));
+  const GroupedRun forward = forward_of(args);
+  return is_of_few_rows(of_few_rows(forward)) ? few_rows_path() : path_of_run(forward);
 }
 
 OperatorPath CudaOps::path_of(const GroupedLinearBackwardInput& args) const {

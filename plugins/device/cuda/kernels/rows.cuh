@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "plugins/device/cuda/device/view.hpp"
+#include "plugins/device/cuda/kernels/follow.cuh"
 #include "plugins/device/cuda/kernels/launch.hpp"
 #include "plugins/device/cuda/kernels/vec.cuh"
 
@@ -24,6 +25,8 @@ inline constexpr int kRowThreads = 256;
 /// op.at<N>(row, column) for every N-th column of every row.
 template <int N, class Op>
 __global__ void __launch_bounds__(kRowThreads) rows_kernel(Op op, std::uint32_t steps, std::uint32_t total) {
+  let_next_kernel_begin();
+  wait_for_kernel_before();
   const std::uint32_t index = blockIdx.x * kRowThreads + threadIdx.x;
   if (index >= total) return;
   const std::uint32_t row = index / steps;
@@ -39,9 +42,9 @@ void launch_rows(const Context& context, const Call& call, std::int64_t rows, st
     call.fail("rows of " + std::to_string(rows * columns) + " elements in all (more than one launch serves)");
   }
   if (total == 0) return;
-  rows_kernel<N><<<blocks_for(total, kRowThreads), kRowThreads, 0, context.stream()>>>(
-      op, static_cast<std::uint32_t>(steps), static_cast<std::uint32_t>(total));
-  CARAVAN_CUDA_LAUNCHED();
+  launch_following(rows_kernel<N, Op>, dim3(blocks_for(total, kRowThreads)), dim3(kRowThreads),
+                   context.stream(), 0, op, static_cast<std::uint32_t>(steps),
+                   static_cast<std::uint32_t>(total));
 }
 
 }  // namespace caravan::cuda

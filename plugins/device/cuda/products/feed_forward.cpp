@@ -3,6 +3,7 @@
 #include "plugins/device/cuda/device/cuda_ops.hpp"
 #include "plugins/device/cuda/grouped/grouped_gemm.hpp"
 #include "plugins/device/cuda/grouped/grouped_operands.hpp"
+#include "plugins/device/cuda/products/few_rows.hpp"
 
 // Halves of a SwiGLU block: one kernel where the tensor cores serve the product, else product and SwiGLU
 // apart.
@@ -31,7 +32,7 @@ bool is_nothing(const GroupedCall& extents) {
 }
 
 struct GateUp {
-  Matrix activated, pre;
+  Matrix x, activated, pre;
   GroupedCall extents;
   GroupedOperands operands;
   bool fused = false;
@@ -40,12 +41,15 @@ struct GateUp {
     const Call call("gate_up_forward");
     const DType type = call.compute_type("x", args.x);
     const MappedTensor w = weights(call, args.w, args.offsets, type);
-    const Matrix x = call.matrix("x", args.x, type, kAny, w.columns);
+    x = call.matrix("x", args.x, type, kAny, w.columns);
     activated = call.matrix("activated", args.activated, type, x.rows, w.rows / 2);
     pre = call.matrix("pre", args.pre, type, x.rows, 2 * activated.columns);
     extents = extents_of(call, x, w, args.offsets, activated.columns);
     operands = {mapped(x), w, true};
     fused = !is_nothing(extents) && fits_swiglu(operands, mapped(pre), mapped(activated));
+  }
+  FewRowsProduct of_few_rows() const {
+    return {.x = x, .w = operands.b, .offsets = extents.offsets, .y = pre, .activated = activated};
   }
 };
 
@@ -81,6 +85,7 @@ OperatorPath apart(OperatorPath product) {
 
 void CudaOps::gate_up_forward(const GateUpForward& args) {
   GateUp g(args);
+  if (is_of_few_rows(g.of_few_rows())) return few_rows_product(context_, g.of_few_rows());
   if (g.fused) {
     g.extents.out = g.pre.data;
     g.extents.out_stride = g.pre.stride;
@@ -110,7 +115,9 @@ void CudaOps::down_backward_input(const DownBackwardInput& args) {
 }
 
 OperatorPath CudaOps::path_of(const GateUpForward& args) const {
-  if (GateUp(args).fused) return fused_path();
+  const GateUp g(args);
+  if (is_of_few_rows(g.of_few_rows())) return few_rows_path();
+  if (g.fused) return fused_path();
   if (args.offsets.empty()) return apart(path_of(LinearForward{args.x, args.w, {}, {}, args.pre}));
   return apart(path_of(GroupedLinearForward{args.x, args.offsets, args.w, args.pre}));
 }

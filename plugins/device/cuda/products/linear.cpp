@@ -1,6 +1,8 @@
 #include "plugins/device/cuda/device/cuda_ops.hpp"
+#include "plugins/device/cuda/grouped/grouped_operands.hpp"
 #include "plugins/device/cuda/kernels/clear.hpp"
 #include "plugins/device/cuda/kernels/columns.hpp"
+#include "plugins/device/cuda/products/few_rows.hpp"
 #include "plugins/device/cuda/products/matrix_product.hpp"
 #include "plugins/device/cuda/products/narrow_product.hpp"
 
@@ -27,6 +29,14 @@ MatrixProduct forward_product(const LinearForward& args) {
 /// Of a forward.
 bool runs_narrow(const MatrixProduct& p) {
   return !p.addend && !p.bias && is_narrow(p.result, {p.left.matrix, p.right.matrix});
+}
+
+FewRowsProduct of_few_rows(const MatrixProduct& p) {
+  return {.x = p.left.matrix, .w = mapped(p.right.matrix), .y = p.result, .addend = p.addend};
+}
+
+bool runs_few_rows(const MatrixProduct& p) {
+  return !p.bias && is_of_few_rows(of_few_rows(p));
 }
 
 struct InputGradient {
@@ -63,6 +73,7 @@ OperatorPath product_path(bool narrow, DType type) {
 
 void CudaOps::linear_forward(const LinearForward& args) {
   const MatrixProduct product = forward_product(args);
+  if (runs_few_rows(product)) return few_rows_product(context_, of_few_rows(product));
   if (!runs_narrow(product)) return context_.keep<MatrixProducts>().run(product);
   narrow_forward(product.left.matrix, product.right.matrix, product.result, context_.stream());
 }
@@ -99,6 +110,7 @@ void CudaOps::linear_backward_weight(const LinearBackwardWeight& args) {
 
 OperatorPath CudaOps::path_of(const LinearForward& args) const {
   const MatrixProduct product = forward_product(args);
+  if (runs_few_rows(product)) return few_rows_path();
   return product_path(runs_narrow(product), product.left.matrix.dtype);
 }
 

@@ -2,6 +2,7 @@
 
 #include "plugins/device/cuda/device/cuda_ops.hpp"
 #include "plugins/device/cuda/device/view.hpp"
+#include "plugins/device/cuda/kernels/follow.cuh"
 #include "plugins/device/cuda/kernels/launch.hpp"
 #include "plugins/device/cuda/kernels/rows.cuh"
 
@@ -51,6 +52,8 @@ struct Scatter {
 
 template <class T, int N>
 __global__ void __launch_bounds__(kThreads) permute_kernel(Scatter s, Rows<T> x, Rows<T> out) {
+  let_next_kernel_begin();
+  wait_for_kernel_before();
   const std::int64_t row = warp_index();
   if (row >= s.rows) return;
   const int choice = s.choice_of[row], token = choice / s.top_k;
@@ -90,6 +93,8 @@ __device__ float dot(const Floats<N>& a, const Floats<N>& b) {
 template <class T, int N, int kSlots, int kSteps>
 __global__ void __launch_bounds__(kThreads, kSlots > 1 || kSteps > 3 ? 2 : 3)
     gather_kernel(Choices s, Rows<T> rows, Rows<T> base, Rows<T> x, Rows<T> out) {
+  let_next_kernel_begin();
+  wait_for_kernel_before();
   const std::int64_t token = warp_index();
   if (token >= s.tokens) return;
   const T* from[kSlots];
@@ -206,10 +211,9 @@ void gather(const Context& context, const CheckedChoices& choices, const Gather&
     constexpr int kRound = 3 * N * static_cast<int>(kWarp);
     const auto of_one = g.out.columns % kRound == 0 ? gather_kernel<T, N, 1, 3> : gather_kernel<T, N, 1, 4>;
     const auto kernel = choices.row_of.columns == 1 ? of_one : gather_kernel<T, N, kMost, 2>;
-    kernel<<<blocks, kThreads, 0, context.stream()>>>(choices.with(g.out.columns), Rows<T>(g.rows),
-                                                      Rows<T>(g.base), Rows<T>(g.x), Rows<T>(g.out));
+    launch_following(kernel, dim3(blocks), dim3(kThreads), context.stream(), 0, choices.with(g.out.columns),
+                     Rows<T>(g.rows), Rows<T>(g.base), Rows<T>(g.x), Rows<T>(g.out));
   });
-  CARAVAN_CUDA_LAUNCHED();
 }
 
 }  // namespace
@@ -226,10 +230,9 @@ void CudaOps::permute_forward(const PermuteForward& args) {
                         static_cast<int>(args.top_k)};
   if (out.rows == 0 || out.columns == 0) return;
   with_type_and_step(type, rows_of_16_bytes({x, out}), [&]<class T, int N>() {
-    permute_kernel<T, N>
-        <<<blocks_for(out.rows, kWarps), kThreads, 0, context_.stream()>>>(scatter, Rows<T>(x), Rows<T>(out));
+    launch_following(permute_kernel<T, N>, dim3(blocks_for(out.rows, kWarps)), dim3(kThreads),
+                     context_.stream(), 0, scatter, Rows<T>(x), Rows<T>(out));
   });
-  CARAVAN_CUDA_LAUNCHED();
 }
 
 void CudaOps::permute_backward(const PermuteBackward& args) {

@@ -2,12 +2,14 @@
 
 #include "plugins/device/cuda/device/cuda_ops.hpp"
 #include "plugins/device/cuda/device/view.hpp"
+#include "plugins/device/cuda/kernels/follow.cuh"
 #include "plugins/device/cuda/kernels/last_block.cuh"
 #include "plugins/device/cuda/kernels/ticket.hpp"
 #include "plugins/device/cuda/routing/route_scores.cuh"
 #include "plugins/device/cuda/routing/route_sort.cuh"
 
-// The router: one launch scores, chooses and counts, one more sorts. Nothing is read back, no sum depends on
+// The router: one launch scores, chooses and counts, one more sorts where there are more tokens than one
+// block has. Nothing is read back, no sum depends on
 // timing.
 namespace caravan::cuda {
 namespace {
@@ -15,10 +17,12 @@ namespace {
 constexpr int kChunk = 64, kMostChunks = 1024, kMostWarps = 16;
 constexpr std::size_t kSharedBytes = 48 << 10;  // what a block has without asking
 
-/// The last block to finish also adds up the chunks.
+/// One chunk's choices are placed by its block; of several the last one to finish adds up the chunks.
 __global__ void __launch_bounds__(kMostWarps* static_cast<int>(kWarp))
     choose_kernel(const Router router, const SlotSort sort, Rows<float> weights, unsigned* counter) {
   extern __shared__ unsigned char shared[];
+  let_next_kernel_begin();
+  wait_for_kernel_before();
   const int warp = threadIdx.x / kWarp, warps = blockDim.x / kWarp, lane = threadIdx.x % kWarp;
   const std::size_t own = RouterScratch::bytes(router.experts, router.groups);
   const RouterScratch scratch(shared + warp * own, router.experts, router.groups);
@@ -38,6 +42,10 @@ __global__ void __launch_bounds__(kMostWarps* static_cast<int>(kWarp))
     }
   }
   __syncthreads();
+  if (sort.chunks == 1) {
+    if (warp == 0) place_only_chunk(sort, counts);
+    return;
+  }
   for (int e = threadIdx.x; e < router.experts; e += blockDim.x) {
     sort.counts[std::int64_t{e} * sort.chunks + blockIdx.x] = counts[e];
   }
@@ -147,9 +155,10 @@ void CudaOps::route_forward(const RouteForward& args) {
   sort.counts = scratch.take<std::int32_t>(counts);
   const std::size_t per_expert = static_cast<std::size_t>(router.experts) * sizeof(int);
   const std::size_t shared = warps * RouterScratch::bytes(router.experts, router.groups) + per_expert;
-  choose_kernel<<<sort.chunks, warps * kWarp, shared, context_.stream()>>>(router, sort, Rows<float>(weights),
-                                                                           context_.keep<Ticket>().counter());
-  CARAVAN_CUDA_LAUNCHED();
+  launch_following(choose_kernel, dim3(static_cast<unsigned>(sort.chunks)),
+                   dim3(static_cast<unsigned>(warps) * kWarp), context_.stream(), shared, router, sort,
+                   Rows<float>(weights), context_.keep<Ticket>().counter());
+  if (sort.chunks == 1) return;
   place_choices<<<sort.chunks, kWarp, per_expert, context_.stream()>>>(sort);
   CARAVAN_CUDA_LAUNCHED();
 }

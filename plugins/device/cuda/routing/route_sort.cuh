@@ -67,16 +67,11 @@ __device__ inline void add_before(const SlotSort& sort) {
   if (threadIdx.x == 0) sort.offsets[sort.experts] = all;
 }
 
-/// One warp a chunk, choices in order: equal experts among 32 choices are counted by a vote. Shared memory:
-/// an integer an expert.
-__global__ void __launch_bounds__(kWarp) place_choices(const SlotSort sort) {
-  extern __shared__ std::int32_t next[];
-  const int lane = threadIdx.x, begin = blockIdx.x * sort.chunk;
+/// One warp a chunk, choices in order: equal experts among 32 choices are counted by a vote. `next`: shared,
+/// the first row of each expert that this chunk has.
+__device__ inline void place_chunk(const SlotSort& sort, int chunk, std::int32_t* next) {
+  const int lane = threadIdx.x, begin = chunk * sort.chunk;
   const int choices = min(sort.chunk, sort.tokens - begin) * sort.top_k;
-  for (int e = lane; e < sort.experts; e += kWarp) {
-    next[e] = sort.offsets[e] + sort.counts[std::int64_t{e} * sort.chunks + blockIdx.x];
-  }
-  __syncwarp();
   for (int first = 0; first < choices; first += kWarp) {
     const bool has = first + lane < choices;
     const unsigned active = __ballot_sync(kWholeWarp, has);
@@ -93,6 +88,31 @@ __global__ void __launch_bounds__(kWarp) place_choices(const SlotSort sort) {
     }
     __syncwarp();
   }
+}
+
+__global__ void __launch_bounds__(kWarp) place_choices(const SlotSort sort) {
+  extern __shared__ std::int32_t next[];
+  for (int e = threadIdx.x; e < sort.experts; e += kWarp)
+    next[e] = sort.offsets[e] + sort.counts[std::int64_t{e} * sort.chunks + blockIdx.x];
+  __syncwarp();
+  place_chunk(sort, static_cast<int>(blockIdx.x), next);
+}
+
+/// One warp: all of it where there is one chunk, whose choices of each expert are `counts`, shared.
+__device__ inline void place_only_chunk(const SlotSort& sort, std::int32_t* counts) {
+  const int lane = threadIdx.x;
+  int before = 0;
+  for (int first = 0; first < sort.experts; first += kWarp) {
+    const int e = first + lane, own = e < sort.experts ? counts[e] : 0, up_to = warp_prefix(own);
+    if (e < sort.experts) {
+      counts[e] = sort.offsets[e] = before + up_to - own;
+      if (sort.totals) sort.totals[e] += static_cast<float>(own);
+    }
+    before += __shfl_sync(kWholeWarp, up_to, kWarp - 1);
+  }
+  if (lane == 0) sort.offsets[sort.experts] = before;
+  __syncwarp();
+  place_chunk(sort, 0, counts);
 }
 
 }  // namespace caravan::cuda

@@ -37,11 +37,15 @@ struct PositionRows {
   Rows<T> x;
   Rows<float> table;
   TokenMap tokens;
+  const std::int32_t* positions;
+  std::int64_t table_rows;
 
   template <int N>
   __device__ void at(std::int64_t row, std::int64_t column) const {
+    const std::int64_t position = positions ? positions[row] : tokens.position(row);
+    if (position < 0) return;
     Floats<N> v = load<N>(x.at(row, column));
-    const Floats<N> p = load<N>(table.at(tokens.position(row), column));
+    const Floats<N> p = load<N>(table.at(min(position, table_rows - 1), column));
 #pragma unroll
     for (int i = 0; i < N; ++i) v[i] += p[i];
     store(x.at(row, column), v);
@@ -68,10 +72,13 @@ void CudaOps::add_positions(const AddPositions& args) {
   const DType type = call.compute_type("x", args.x);
   const Matrix x = call.matrix("x", args.x, type, kAny, kAny);
   const Matrix table = call.matrix("table", args.table, DType::f32, kAny, x.columns);
-  if (const std::string problem = problem_with(args.tokens, table.rows); !problem.empty()) call.fail(problem);
+  const std::int32_t* positions =
+      args.positions.empty() ? nullptr : call.indices("positions", args.positions, x.rows);
+  const std::string problem = positions ? std::string() : problem_with(args.tokens, table.rows);
+  if (!problem.empty()) call.fail(problem);
   with_type_and_step(type, rows_of_16_bytes({x, table}), [&]<class T, int N>() {
     launch_rows<N>(context_, call, x.rows, x.columns,
-                   PositionRows<T>{Rows<T>(x), Rows<float>(table), args.tokens});
+                   PositionRows<T>{Rows<T>(x), Rows<float>(table), args.tokens, positions, table.rows});
   });
 }
 

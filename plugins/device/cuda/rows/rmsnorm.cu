@@ -1,4 +1,5 @@
 #include "plugins/device/cuda/device/cuda_ops.hpp"
+#include "plugins/device/cuda/kernels/follow.cuh"
 #include "plugins/device/cuda/kernels/rows.cuh"
 
 namespace caravan::cuda {
@@ -56,6 +57,8 @@ __device__ void write_normed(const Forward<T>& f, std::int64_t row, int column, 
 
 template <class T, int N>
 __global__ void __launch_bounds__(kMostThreads) forward_kernel(Forward<T> f) {
+  let_next_kernel_begin();
+  wait_for_kernel_before();
   const std::int64_t row = std::int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
   if (row >= f.rows) return;
   Floats<N> kept[kKept];
@@ -183,9 +186,9 @@ void CudaOps::rmsnorm_forward(const RmsNormForward& args) {
   if (x.rows == 0 || x.columns == 0) return;
   with_type_and_step(type, rows_of_16_bytes({x, y, weight}), [&]<class T, int N>() {
     const dim3 block = block_of(x.columns / N);
-    forward_kernel<T, N><<<blocks_for(x.rows, block.y), block, 0, context_.stream()>>>(
-        {Rows<T>(x), Rows<T>(y), weight.as<T>(), rstd, x.rows, static_cast<int>(x.columns), args.eps});
-    CARAVAN_CUDA_LAUNCHED();
+    launch_following(forward_kernel<T, N>, dim3(blocks_for(x.rows, block.y)), block, context_.stream(), 0,
+                     Forward<T>{Rows<T>(x), Rows<T>(y), weight.as<T>(), rstd, x.rows,
+                                static_cast<int>(x.columns), args.eps});
   });
 }
 
