@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <functional>
+#include <new>
 #include <sstream>
 
 #include "caravan/check.hpp"
@@ -101,6 +103,12 @@ int main(int argc, char** argv) {
   } catch (const caravan::Error& error) {
     caravan::log_error(error.what());
     return static_cast<int>(error.exit_code());
+  } catch (const std::filesystem::filesystem_error& error) {
+    caravan::log_error(fmt::format("{}: {}", error.path1().string(), error.code().message()));
+    return static_cast<int>(caravan::ExitCode::bad_input);
+  } catch (const std::bad_alloc&) {
+    caravan::log_error("the system gives no more memory (a limit of `ulimit -v` or a cgroup?)");
+    return static_cast<int>(caravan::ExitCode::failure);
   } catch (const std::exception& error) {
     caravan::log_error(error.what());
     return static_cast<int>(caravan::ExitCode::failure);

@@ -8,6 +8,9 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <new>
+#include <string>
 #include <thread>
 
 #include "caravan/check.hpp"
@@ -20,9 +23,20 @@ namespace {
 
 using std::chrono::milliseconds;
 
+using FileError = std::filesystem::filesystem_error;
+
 int exit_code_of(const std::exception& error) noexcept {
+  if (dynamic_cast<const FileError*>(&error)) return static_cast<int>(ExitCode::bad_input);
   const auto* own = dynamic_cast<const Error*>(&error);
   return static_cast<int>(own ? own->exit_code() : ExitCode::failure);
+}
+
+std::string text_of(const std::exception& error) {
+  if (const auto* file = dynamic_cast<const FileError*>(&error))
+    return file->path1().string() + ": " + file->code().message();
+  if (dynamic_cast<const std::bad_alloc*>(&error))
+    return "the system gives no more memory (a limit of `ulimit -v` or a cgroup?)";
+  return error.what();
 }
 
 /// How long a failing rank holds its message back, so that only the cause is seen: what all ranks find wrong
@@ -49,7 +63,8 @@ void end_now(int) {
 
 void report(const std::exception& error, int size) noexcept {
   try {
-    size > 1 ? log_local(LogLevel::error, error.what()) : log_error(error.what());
+    const std::string text = text_of(error);
+    size > 1 ? log_local(LogLevel::error, text) : log_error(text);
   } catch (const std::exception&) {
     std::fputs(printable(error.what(), TextKind::lines).c_str(), stderr);
   }

@@ -1,5 +1,7 @@
 #include "jobs/bench/decode.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -71,7 +73,7 @@ class Measurement {
         model_(model),
         batch_(batch),
         positions_(benchmark.context + benchmark.warmup + benchmark.steps + benchmark.profiled + 1),
-        slots_(plan().cache, model.stage().chunk_size()),
+        slots_(checked_plan().cache, model.stage().chunk_size()),
         decoder_(device, model.stage(), plan()) {
     for (std::int64_t slot = 0; slot < batch; ++slot)
       decoder_.begin(*slots_.take(positions_), {{.temperature = 0}, positions_, {}});
@@ -100,6 +102,15 @@ class Measurement {
     plan.compute = model_.compute();
     plan.drawable = model_.stage().vocab_size();
     return plan;
+  }
+
+  /// The first to be asked: what keeps track of pages takes memory too.
+  DecodePlan checked_plan() const {
+    DecodePlan checked = plan();
+    check_room(device_, Decoder::bytes(device_, model_.stage(), checked),
+               fmt::format("decoding {} sequences of {} positions", batch_, positions_),
+               "Fewer --batches, or less --context?");
+    return checked;
   }
 
   /// Seconds until the first tokens behind the prompts of so many sequences are known.

@@ -9,6 +9,7 @@
 #include "jobs/command_numbers.hpp"
 #include "jobs/convert/convert.hpp"
 #include "jobs/setup/with_world.hpp"
+#include "jobs/watch/stop_request.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -16,6 +17,13 @@ namespace {
 struct CommandLine {
   ConvertOptions options;
   std::string to, dtype, layout = "per-layer", shard_size = "5GB";
+};
+
+/// Whoever asks a conversion to leave finds nothing of it.
+class AskedToLeave final : public Error {
+ public:
+  using Error::Error;
+  ExitCode exit_code() const noexcept override { return ExitCode::requeue; }
 };
 
 ConvertOptions options_of(const CommandLine& line) {
@@ -37,8 +45,16 @@ ConvertOptions options_of(const CommandLine& line) {
 
 int run(const CommandLine& line) {
   const ConvertOptions options = options_of(line);
+  const StopRequest stop;
+  const auto leave_when_asked = [&] {
+    if (stop.signal() == 0) return;
+    throw AskedToLeave(
+        fmt::format("asked to leave by signal {} (nothing is at {}, and what was written is gone). "
+                    "The same command starts again?",
+                    stop.signal(), options.destination));
+  };
   return with_world([&](Communicator& world) {
-    convert(options, world);
+    convert(options, world, leave_when_asked);
     return 0;
   });
 }

@@ -85,7 +85,14 @@ void check_ranks(const Options& options, Communicator& world) {
 /// Where all that is asked waits; what could never be answered is refused here.
 Batcher batcher_of(const std::vector<Asked>& asked, const DecodePlan& plan, std::int64_t chunk) {
   Batcher batcher(plan.cache, chunk, plan.most_rows, plan.stops);
-  for (const Asked& each : asked) batcher.enqueue(each.sequence);
+  for (const Asked& each : asked) {
+    try {
+      batcher.enqueue(each.sequence);
+    } catch (Error& error) {
+      if (!each.place.empty()) error.add_context(each.place);
+      throw;
+    }
+  }
   return batcher;
 }
 
@@ -253,7 +260,7 @@ std::function<int()> declare(CLI::App& app) {
   app.add_flag("--json", options->json,
                "Print one JSON object (ids and text, or the conversation) instead of streaming text");
   return [options, &app] {
-    for (const char* name : {"--prompt", "--prompts", "--chat"})
+    for (const char* name : {"--prompt", "--prompt-ids", "--prompts", "--chat"})
       CARAVAN_CHECK(app.count(name) == 0 || !app.get_option(name)->as<std::string>().empty(), ConfigError,
                     fmt::format("{} is empty (nothing to continue; a variable that is not set?). To start "
                                 "from BOS alone, give its number with --prompt-ids?",

@@ -22,6 +22,8 @@ namespace {
 namespace fs = std::filesystem;
 
 void check_destination(const ConvertOptions& options) {
+  CARAVAN_CHECK(!options.destination.empty(), ConfigError,
+                "DST is empty (a variable that is not set?). A name that is free?");
   std::error_code ignored;
   CARAVAN_CHECK(
       fs::symlink_status(options.destination, ignored).type() == fs::file_type::not_found, ConfigError,
@@ -74,10 +76,10 @@ std::string description(const Conversion& conversion, const ConvertOptions& opti
 
 }  // namespace
 
-void convert(const ConvertOptions& options, Communicator& world) {
+void convert(const ConvertOptions& options, Communicator& world, std::function<void()> report) {
   check_destination(options);
   world.barrier();  // what one rank makes, another could take for what stood there
-  write_converted(options, world);
+  write_converted(options, world, std::move(report));
 }
 
 void write_converted(const ConvertOptions& asked, Communicator& world, std::function<void()> report) {

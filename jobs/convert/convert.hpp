@@ -13,7 +13,8 @@ void write_converted(
     const ConvertOptions& options, Communicator& world, std::function<void()> report = [] {});
 
 /// [every rank] Converts, or says what would be written. ConfigError when something stands at the destination
-/// already; IoError for what the source cannot give or the format cannot take.
-void convert(const ConvertOptions& options, Communicator& world);
+/// already; IoError for what the source cannot give or the format cannot take. `report` is called at each
+/// block; what it throws leaves nothing at the destination.
+void convert(const ConvertOptions& options, Communicator& world, std::function<void()> report);
 
 }  // namespace caravan::jobs

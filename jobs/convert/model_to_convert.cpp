@@ -81,6 +81,17 @@ void select(ModelToConvert& model) {
   model.state = state_of(*source.weights, instance.parameters(), model.selection.weights);
 }
 
+/// Nothing is lost silently: a link to nothing, or what is no file, is refused.
+bool has_file(const fs::path& file) {
+  std::error_code problem;
+  if (fs::symlink_status(file, problem).type() == fs::file_type::not_found) return false;
+  const bool is_file = fs::is_regular_file(file, problem);
+  CARAVAN_CHECK(is_file, IoError,
+                fmt::format("{} cannot go along ({}). Remove it?", file.string(),
+                            problem ? problem.message() : "a link to nothing, or not a file"));
+  return true;
+}
+
 /// What a model's folder has for people and tokenizers.
 std::vector<fs::path> files_along(const fs::path& folder) {
   static constexpr std::array kNames{"tokenizer.json",           "tokenizer.model",
@@ -90,12 +101,12 @@ std::vector<fs::path> files_along(const fs::path& folder) {
                                      "preprocessor_config.json", "video_preprocessor_config.json"};
   std::vector<fs::path> files;
   for (const char* name : kNames)
-    if (!folder.empty() && fs::exists(folder / name)) files.push_back(folder / name);
+    if (!folder.empty() && has_file(folder / name)) files.push_back(folder / name);
   return files;
 }
 
 std::string text_of(const fs::path& file) {
-  return fs::exists(file) ? io::read_text(file.string(), kMostConfigBytes) : "";
+  return has_file(file) ? io::read_text(file.string(), kMostConfigBytes) : "";
 }
 
 /// Only where the weights are of a config.json was it read: one that lies beside Meta's may be of any model.

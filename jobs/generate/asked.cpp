@@ -11,6 +11,9 @@
 namespace caravan::jobs {
 namespace {
 
+/// Each waits in memory from the start.
+constexpr std::int64_t kMostAnswers = 1 << 20;
+
 std::vector<std::int32_t> text_tokens(const std::string& text, bool framed, const Tokenizer& tokenizer) {
   std::vector<std::int32_t> ids;
   const TextFrame frame = framed ? tokenizer.text_frame() : TextFrame{};
@@ -51,6 +54,7 @@ Asked asked(const GenerateOptions& options, const GivenPrompt& given, std::vecto
   asked.sequence.sampling.seed = given.seed.value_or(options.sampling.seed);
   asked.stops = given.stops.value_or(options.stops);
   asked.id = given.id;
+  asked.place = given.place;
   return asked;
 }
 
@@ -69,6 +73,10 @@ std::vector<Asked> asked_of(const GenerateOptions& options, const Tokenizer* tok
                             const ChatFormat* chat, std::int64_t vocabulary) {
   std::vector<GivenPrompt> prompts = options.given;
   if (options.prompts.empty()) prompts.push_back(single(options, tokenizer, chat));
+  const std::int64_t most = kMostAnswers / std::max<std::int64_t>(1, std::ssize(prompts));
+  CARAVAN_CHECK(options.samples <= most, ConfigError,
+                fmt::format("{} samples of {} prompts (at most {} answers at a time). Several runs?",
+                            options.samples, prompts.size(), kMostAnswers));
   std::vector<Asked> all;
   for (std::size_t at = 0; at < prompts.size(); ++at) {
     const GivenPrompt& given = prompts[at];

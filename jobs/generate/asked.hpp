@@ -20,6 +20,7 @@ struct Asked {
   nlohmann::json id;       ///< of the prompt, or null
   std::size_t prompt = 0;  ///< counted from 0
   std::int64_t sample = 0;
+  std::string place;  ///< of the prompt, for messages; on rank 0
 };
 
 /// [rank 0] What the options ask for, in order; sample s of a prompt has its seed + s. `tokenizer` and `chat`

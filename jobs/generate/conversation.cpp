@@ -46,7 +46,7 @@ class Strictly {
 Json parsed(std::string_view json, const std::string& where) {
   try {
     return Json::parse(json, Strictly(where));
-  } catch (const Json::parse_error& error) {
+  } catch (const Json::exception& error) {
     throw ConfigError(fmt::format("{}: not JSON ({}). A conversation is {}?", where, error.what(), kForm));
   }
 }

@@ -45,7 +45,7 @@ class PromptLine {
   PromptLine(std::string_view line, const std::string& place) : place_(place) {
     try {
       object_ = Json::parse(line, Strictly(place));
-    } catch (const Json::parse_error& error) {
+    } catch (const Json::exception& error) {
       fail(fmt::format("not JSON ({})", error.what()), fmt::format("A line is {}?", kForm));
     }
     if (!object_.is_object())

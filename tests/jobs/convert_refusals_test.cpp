@@ -78,6 +78,22 @@ TEST_F(Refusals, NothingIsReplaced) {
   EXPECT_TRUE(std::filesystem::is_empty(file("there")));
 }
 
+TEST_F(Refusals, WhatCannotGoAlongIsNotLostSilently) {
+  const std::string beside = file("model/special_tokens_map.json");
+  std::filesystem::create_symlink("nowhere", beside);
+  expect_refused(to_hf(), 3, HasSubstr("special_tokens_map.json cannot go along (No such file"));
+  std::filesystem::remove(beside);
+  std::filesystem::create_directory(beside);
+  expect_refused(to_hf(), 3, HasSubstr("cannot go along (a link to nothing, or not a file)"));
+}
+
+TEST_F(Refusals, PathsThatLeadNowhereAreNamed) {
+  std::filesystem::create_symlink("loop", file("loop"));
+  expect_refused(convert(file("loop"), file("out"), {"--to", "hf"}), 3,
+                 HasSubstr("loop/manifest.json: Too many levels of symbolic links"));
+  expect_refused(convert(file("model"), "", {"--to", "hf"}), 2, HasSubstr("DST is empty"));
+}
+
 TEST_F(Refusals, WhatIsLeftOutIsSaid) {
   change([](StoredTensors& tensors) {
     tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = tensors["model.norm.weight"];

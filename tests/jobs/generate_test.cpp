@@ -231,6 +231,7 @@ TEST(PromptFile, WhatIsNoPromptIsRefusedWithItsLine) {
   EXPECT_THAT(refusal(R"({"prompt": "a", "stop": [["x"]]})"), HasSubstr("'stop' of type array"));
   EXPECT_THAT(refusal(R"({"prompt": "a", "id": [1]})"), HasSubstr("'id' of type array"));
   EXPECT_THAT(refusal(R"({"prompt": [[[[[[1]]]]]]})"), HasSubstr("more than 4 levels"));
+  EXPECT_THAT(refusal("{\"prompt_ids\": [1], \"seed\": 1e400}"), HasSubstr("p: line 1: not JSON"));
 }
 
 TEST(PromptFile, StopStringsAreFewAndShort) {

@@ -172,6 +172,12 @@ TEST_P(Prompts, WhatCannotBeDoneIsRefusedBeforeAnythingIsComputed) {
               ::testing::HasSubstr("line 2: 'prompt' of"));
   EXPECT_THAT(refusal({{{"prompt_ids", {1, 2, 3}}}}, {"--cache-positions", "16", "--max-new-tokens", "20"}),
               ::testing::HasSubstr("a prompt of 3 tokens and 20 new ones (the cache holds"));
+  EXPECT_THAT(refusal({{{"prompt_ids", {1}}}, {{"prompt_ids", std::vector<int>(80, 3)}}},
+                      {"--cache-positions", "64", "--max-new-tokens", "4"}),
+              ::testing::HasSubstr("a prompt of 80 tokens and 4 new ones"));
+  const std::vector<Json> many(17, {{"prompt_ids", {1}}});
+  EXPECT_THAT(refusal(many, {"--num-samples", "65536"}),
+              ::testing::HasSubstr("65536 samples of 17 prompts (at most 1048576 answers at a time)"));
   EXPECT_THAT(refusal({{{"prompt_ids", {1}}}}, {"--logit-bias", "3"}),
               ::testing::HasSubstr("--logit-bias=3 (as ID=VALUE)"));
 }
