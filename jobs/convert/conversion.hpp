@@ -23,8 +23,9 @@ struct Conversion {
   io::CheckpointHead head;
   std::vector<std::pair<std::string, std::string>> texts;  ///< small files: name and content
   std::vector<std::filesystem::path> copied;
-  std::function<void()> report = [] {};  ///< called at each block, by a run whose watchdog looks on
-  std::vector<std::string> notes;        ///< what is left out or changed, one sentence each
+  std::function<void()> report = [] {};        ///< called at each block, by a run whose watchdog looks on
+  std::function<void()> check_source = [] {};  ///< on rank 0, when all is written and nothing is in place
+  std::vector<std::string> notes;              ///< what is left out or changed, one sentence each
 
   /// The tensors of all files, in order.
   std::vector<const io::MadeTensor*> tensors() const;

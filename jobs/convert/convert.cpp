@@ -11,6 +11,7 @@
 #include "io/checkpoint/space.hpp"
 #include "jobs/convert/conversion.hpp"
 #include "jobs/convert/source.hpp"
+#include "jobs/convert/source_files.hpp"
 #include "jobs/convert/write.hpp"
 #include "jobs/outputs.hpp"
 #include "jobs/setup/text.hpp"
@@ -85,9 +86,11 @@ void convert(const ConvertOptions& options, Communicator& world, std::function<v
 void write_converted(const ConvertOptions& asked, Communicator& world, std::function<void()> report) {
   ConvertOptions options = asked;
   options.source = agreed_source(asked.source, world);
+  const SourceFiles files(options.source);
   const ModelToConvert model = open_to_convert(options);
   Conversion conversion = plan_conversion(model, options);
   conversion.report = std::move(report);
+  conversion.check_source = [&files] { files.check_unchanged(); };
   for (const std::string& note : conversion.notes) log_warning(note);
   if (options.is_dry_run && world.rank() == 0) check_room(options, conversion.bytes());
   if (!options.is_dry_run) write_conversion(conversion, *model.source.weights, options.destination, world);

@@ -199,6 +199,7 @@ void write_conversion(const Conversion& conversion, const io::WeightSource& sour
     world.barrier();
     if (!staging) return;
     write_small(conversion, folder);
+    conversion.check_source();
     const bool is_file = conversion.files.size() == 1 && conversion.texts.empty();
     if (is_file) return put_file_in_place(conversion, *staging, destination);
     staging->commit();
@@ -207,6 +208,7 @@ void write_conversion(const Conversion& conversion, const io::WeightSource& sour
   auto record = write_checkpoint(conversion, source, folder, world);
   if (!staging) return;
   write_small(conversion, folder);
+  conversion.check_source();
   io::publish(*staging, conversion.head, {std::move(*record)}, nullptr);
 }
 

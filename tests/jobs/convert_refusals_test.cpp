@@ -1,5 +1,10 @@
+#include <chrono>
+
+#include "caravan/error.hpp"
 #include "io/files/pending_folder.hpp"
+#include "jobs/convert/source_files.hpp"
 #include "tests/jobs/convert_test.hpp"
+#include "tests/support/message_of.hpp"
 
 // What convert does not take: nothing is written then.
 namespace caravan::test {
@@ -92,6 +97,17 @@ TEST_F(Refusals, PathsThatLeadNowhereAreNamed) {
   expect_refused(convert(file("loop"), file("out"), {"--to", "hf"}), 3,
                  HasSubstr("loop/manifest.json: Too many levels of symbolic links"));
   expect_refused(convert(file("model"), "", {"--to", "hf"}), 2, HasSubstr("DST is empty"));
+}
+
+TEST_F(Refusals, ASourceThatIsWrittenToMeanwhileIsNamed) {
+  const std::string shard = file("model/model.safetensors");
+  const jobs::SourceFiles files(file("model"));
+  files.check_unchanged();
+  std::filesystem::last_write_time(shard, std::filesystem::last_write_time(shard) + std::chrono::seconds(1));
+  EXPECT_THAT(caravan::testing::message_of<IoError>([&] { files.check_unchanged(); }),
+              HasSubstr("model.safetensors was written to or removed while it was converted"));
+  std::filesystem::remove(shard);
+  EXPECT_THAT(caravan::testing::message_of<IoError>([&] { files.check_unchanged(); }), HasSubstr("removed"));
 }
 
 TEST_F(Refusals, WhatIsLeftOutIsSaid) {
