@@ -74,6 +74,22 @@ void finish_archives(const Conversion& conversion, const std::vector<io::FlatBlo
   }
 }
 
+/// [collective] What a rank cannot convert all of them say, so that the first takes away what it began.
+template <class Work>
+void all_or_none(Communicator& world, const Work& work) {
+  if (world.size() == 1) return work();
+  std::string own, first;
+  try {
+    work();
+  } catch (const IoError& error) {
+    own = error.what();
+  }
+  for (const std::string& text : gather_texts(world, own))
+    if (first.empty()) first = text;
+  first = broadcast_text(world, first);
+  if (!first.empty()) throw IoError(first);
+}
+
 /// Each rank writes its blocks to their places.
 void write_files(const Conversion& conversion, const io::WeightSource& source, const std::string& folder,
                  Communicator& world) {
@@ -92,7 +108,9 @@ void write_files(const Conversion& conversion, const io::WeightSource& source, c
     const std::string_view text(reinterpret_cast<const char*>(written.data()), written.size());
     if (!crcs.empty()) crcs[index] = io::crc32_of(text);
   };
-  io::fill_files(folder, conversion.files, mine, source, io::threads_for_bytes(world.size()), see);
+  all_or_none(world, [&] {
+    io::fill_files(folder, conversion.files, mine, source, io::threads_for_bytes(world.size()), see);
+  });
   if (!conversion.archives.empty()) finish_archives(conversion, blocks, crcs, folder, world);
 }
 
@@ -125,15 +143,18 @@ io::FileRecord fill_share(const CheckpointBlocks& blocks, io::ShareOfList share,
   io::PreparedFile file(folder, prepared);
   ConvertProgress progress(bytes, world, report);
   std::vector<std::vector<io::PieceRecord>> put(bytes.size());
-  io::on_threads(bytes.size(), rooms.count(), [&](std::size_t index) {
+  const auto put_block = [&](std::size_t index) {
     const io::Piece& piece = blocks.pieces[share.begin + index];
     const io::BlockRooms::Lease room(rooms);
     const TensorView view(room.bytes_for(0, bytes[index]).data(), piece.tensor.dtype, piece.shape());
     io::make_block(source, *blocks.tensors[share.begin + index], piece.box, view, rooms.threads_a_block());
     put[index] = file.put(piece, view);
     progress.add(bytes[index]);
+  };
+  all_or_none(world, [&] {
+    io::on_threads(bytes.size(), rooms.count(), put_block);
+    file.sync();
   });
-  file.sync();
   std::vector<io::PieceRecord> records;
   for (auto& each : put) std::move(each.begin(), each.end(), std::back_inserter(records));
   return file.record(std::move(records));

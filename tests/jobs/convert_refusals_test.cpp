@@ -156,6 +156,11 @@ TEST_F(Refusals, ValuesThatAreTooLargeForATypeAreNamed) {
   });
   expect_refused(convert(file("model"), file("out"), {"--to", "hf", "--dtype", "fp16"}), 3,
                  AllOf(HasSubstr("model.norm.weight"), HasSubstr("does not fit fp16")));
+  // Of the last rank too, whose first takes away what they began.
+  const Outcome two = convert(file("model"), file("out"), {"--to", "hf", "--dtype", "fp16"}, 2);
+  EXPECT_TRUE(ended_with(two, 3));
+  EXPECT_THAT(two.err, HasSubstr("does not fit fp16"));
+  EXPECT_THAT(left_over(), IsEmpty());
 }
 
 TEST_F(Refusals, ADryRunChecksAndWritesNothing) {
