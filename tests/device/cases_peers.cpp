@@ -105,6 +105,8 @@ struct ExchangeCase {
   const char* name;
   std::int64_t rows, width, top_k;
   bool weighted, with_base = false;
+
+  bool is_much() const { return rows * top_k * width > 1 << 20; }
 };
 constexpr ExchangeCase kExchangeCases[] = {{"one", 1, 8, 1, false},
                                            {"odd", 21, 13, 1, true},
@@ -208,6 +210,8 @@ std::vector<Problem> peer_problems(Storage storage) {
   for (const PlaceCase& c : place_cases()) problems.push_back(place_rows(c, storage));
   for (const PushCase& c : kPushCases) problems.push_back(push_rows(c, storage));
   for (const ExchangeCase& c : kExchangeCases) {
+    // Gaps between rows are the same to them, and the reference takes a second for each of these.
+    if (c.is_much() && storage.gap > 0) continue;
     problems.push_back(exchange_rows(c, storage));
     problems.push_back(return_rows(c, storage));
   }
