@@ -209,9 +209,10 @@ std::vector<Problem> peer_problems(Storage storage) {
   std::vector<Problem> problems;
   for (const PlaceCase& c : place_cases()) problems.push_back(place_rows(c, storage));
   for (const PushCase& c : kPushCases) problems.push_back(push_rows(c, storage));
-  for (const ExchangeCase& c : kExchangeCases) {
-    // Gaps between rows are the same to them, and the reference takes a second for each of these.
+  for (ExchangeCase c : kExchangeCases) {
+    // The reference takes a second for each of these: no more bytes than needed, and gaps change nothing.
     if (c.is_much() && storage.gap > 0) continue;
+    if (c.is_much() && storage.compute == DType::f32) c.rows /= 2;
     problems.push_back(exchange_rows(c, storage));
     problems.push_back(return_rows(c, storage));
   }
