@@ -5,9 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <exception>
-#include <filesystem>
 #include <functional>
-#include <new>
 #include <sstream>
 
 #include "caravan/check.hpp"
@@ -17,6 +15,7 @@
 #include "caravan/log.hpp"
 #include "jobs/text_streams.hpp"
 #include "jobs/verbs.hpp"
+#include "parallel/mpi_session.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -100,17 +99,8 @@ int main(int argc, char** argv) {
     const int code = caravan::jobs::run(argc, argv);
     if (code == 0) caravan::jobs::check_standard_output();  // else the cause was said
     return code;
-  } catch (const caravan::Error& error) {
-    caravan::log_error(error.what());
-    return static_cast<int>(error.exit_code());
-  } catch (const std::filesystem::filesystem_error& error) {
-    caravan::log_error(fmt::format("{}: {}", error.path1().string(), error.code().message()));
-    return static_cast<int>(caravan::ExitCode::bad_input);
-  } catch (const std::bad_alloc&) {
-    caravan::log_error("the system gives no more memory (a limit of `ulimit -v` or a cgroup?)");
-    return static_cast<int>(caravan::ExitCode::failure);
   } catch (const std::exception& error) {
-    caravan::log_error(error.what());
-    return static_cast<int>(caravan::ExitCode::failure);
+    caravan::log_error(caravan::parallel::text_of(error));
+    return caravan::parallel::exit_code_of(error);
   }
 }

@@ -19,9 +19,6 @@
 #include "parallel/mpi_call.hpp"
 
 namespace caravan::parallel {
-namespace {
-
-using std::chrono::milliseconds;
 
 using FileError = std::filesystem::filesystem_error;
 
@@ -38,6 +35,10 @@ std::string text_of(const std::exception& error) {
     return "the system gives no more memory (a limit of `ulimit -v` or a cgroup?)";
   return error.what();
 }
+
+namespace {
+
+using std::chrono::milliseconds;
 
 /// How long a failing rank holds its message back, so that only the cause is seen: what all ranks find wrong
 /// is printed by rank 0 alone, and a broken connection is usually the echo of another rank's end. A rank that

@@ -2,6 +2,7 @@
 
 #include <exception>
 #include <functional>
+#include <string>
 
 #include "caravan/error.hpp"
 
@@ -44,5 +45,9 @@ class MpiSession {
 /// An exception on any rank ends all ranks with its exit code and its message last (MpiSession::fail).
 /// A code other than 0 that `body` returns must be agreed by all ranks; it survives mpirun and srun.
 int run_with_mpi(int& argc, char**& argv, const std::function<int(MpiSession&)>& body);
+
+/// What a process that ends with `error` says and returns; paths that cannot be read are bad input.
+std::string text_of(const std::exception& error);
+int exit_code_of(const std::exception& error) noexcept;
 
 }  // namespace caravan::parallel
