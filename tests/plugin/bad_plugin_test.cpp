@@ -61,7 +61,7 @@ TEST(BadPlugin, AbiNew) {
 TEST(BadPlugin, ShortStruct) {
   EXPECT_EQ(refusal("short_struct"),
             "plugin " + file("short_struct") +
-                " has a manifest of 16 bytes (ABI 8 has 72). Rebuild it against this "
+                " has a manifest of 16 bytes (ABI 9 has 72). Rebuild it against this "
                 "installation's caravan SDK?");
 }
 

@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-#define CARAVAN_ABI_MAJOR 8
+#define CARAVAN_ABI_MAJOR 9
 #define CARAVAN_ABI_MINOR 0
 #define CARAVAN_PLUGIN_SYMBOL "caravan_plugin_v1"
 

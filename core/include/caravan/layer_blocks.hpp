@@ -147,6 +147,8 @@ class SwigluBlock {
   // the one that reads dy, makes a range of rows; what follows needs all of them.
   void forward_in(Run& run, Frame& frame, TensorView x, RowRange rows) const;
   void forward_out(Run& run, Frame& frame, TensorView base, TensorView y) const;
+  /// [T, F] room for what is between the halves.
+  TensorView activated(const Frame& frame) const { return frame[activated_]; }
   void backward_out(Run& run, Frame& frame, TensorView dy, RowRange rows) const;
   void backward_in(Run& run, Frame& frame, TensorView dx) const;
   void backward_weight(Run& run, Frame& frame, TensorView x, TensorView dy) const;

@@ -53,6 +53,10 @@ class Ops {
   /// The answer of path_of() where an operator has but one way.
   virtual OperatorPath usual_path() const { return {"own kernel", ""}; }
 
+  /// Whether decode_experts() takes so many tokens of such shapes; where it does not, each step of it is an
+  /// operator. Reads nothing that the views point to.
+  virtual bool serves(const DecodeExperts&) const { return false; }
+
 #define CARAVAN_FOR_EACH_OP(X)                                   \
   X(embedding_forward, EmbeddingForward)                         \
   X(embedding_backward_weight, EmbeddingBackwardWeight)          \
@@ -71,6 +75,7 @@ class Ops {
   X(qk_prepare_cached, QkPrepareCached)                          \
   X(paged_attention, PagedAttention)                             \
   X(advance_rows, AdvanceRows)                                   \
+  X(decode_experts, DecodeExperts)                               \
   X(attention_forward, AttentionForward)                         \
   X(attention_backward, AttentionBackward)                       \
   X(swiglu_forward, SwigluForward)                               \

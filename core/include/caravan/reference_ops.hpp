@@ -16,6 +16,8 @@ class ReferenceOps : public Ops {
     return {"plain loops", "double accumulation", OperatorPath::Pace::plain};
   }
 
+  bool serves(const DecodeExperts&) const override { return true; }
+
 #define CARAVAN_OVERRIDE_OP(name, Args) void name(const Args& args) override;
   CARAVAN_FOR_EACH_OP(CARAVAN_OVERRIDE_OP)
 #undef CARAVAN_OVERRIDE_OP

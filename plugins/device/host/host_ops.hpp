@@ -22,6 +22,8 @@ class HostOps final : public ReferenceOps {
         products_(threads) {}
   std::string_view device_name() const override { return "host"; }
   OperatorPath usual_path() const override { return {"own loops", "vectors of this processor"}; }
+  /// Its products and permutations cost no more one by one.
+  bool serves(const DecodeExperts&) const override { return false; }
   using ReferenceOps::path_of;
   OperatorPath path_of(const QkPrepareForward& args) const override;
   OperatorPath path_of(const QkPrepareBackward& args) const override;

@@ -71,7 +71,7 @@ Received MoeLayer::received_gradient(const Frame& frame, TensorView rows) const 
 }
 
 void MoeLayer::DispatchSegment::forward(Run& run, Frame& frame) {
-  if (!run.makes(frame, layer_.received_)) return;
+  if (!run.makes(frame, layer_.received_) || layer_.goes_at_once(run, frame)) return;
   run.pending = layer_.chosen_.made->post_dispatch(run, layer_.routing(frame), layer_.received(frame),
                                                    layer_.routed_rows(run, frame));
 }
@@ -88,7 +88,7 @@ void MoeLayer::DispatchSegment::backward_input(Run& run, Frame& frame) {
 }
 
 void MoeLayer::CombineSegment::forward(Run& run, Frame& frame) {
-  if (!run.makes_output(frame)) return;
+  if (!run.makes_output(frame) || layer_.goes_at_once(run, frame)) return;
   const TensorView base = layer_.base(run, frame);
   run.pending =
       layer_.chosen_.made->post_combine(run, layer_.routing(frame), layer_.received(frame),

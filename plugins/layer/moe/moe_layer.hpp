@@ -119,6 +119,10 @@ class MoeLayer final : public Layer {
   /// Of the shared expert's result, [T, H].
   TensorView shared_gradient(const Run& run, const Frame& frame) const;
   void experts_forward(Run& run, Frame& frame);
+  /// From the router's choices to y.
+  DecodeExperts at_once(const Run& run, const Frame& frame) const;
+  /// In decoding, where rows stay on this rank and the device has few tokens' experts as one operator.
+  bool goes_at_once(const Run& run, const Frame& frame) const;
   void experts_backward_input(Run& run, Frame& frame);
   void experts_backward_weight(Run& run, Frame& frame);
   void merge_forward(Run& run, Frame& frame);

@@ -80,7 +80,7 @@ void MoeLayer::router_backward_weight(Run& run, Frame& frame) {
 }
 
 void MoeLayer::shared_forward(Run& run, Frame& frame) {
-  if (!shared_) return;
+  if (!shared_ || goes_at_once(run, frame)) return;
   shared_in_.rest(run, frame);
   if (rows_travel())
     shared_->forward_out(run, frame, {}, norm_.rows().all(run.shape, frame[summand_]));
@@ -117,7 +117,33 @@ void MoeLayer::shared_backward_weight(Run& run, Frame& frame) {
     shared_->backward_weight(run, frame, norm_.all_output(run, frame), shared_gradient(run, frame));
 }
 
+bool MoeLayer::goes_at_once(const Run& run, const Frame& frame) const {
+  return run.shape.phase == Phase::decode && held_.keeps_order && !rows_travel() &&
+         run.ops.serves(at_once(run, frame));
+}
+
+DecodeExperts MoeLayer::at_once(const Run& run, const Frame& frame) const {
+  const bool on_output = options_.score_side == ScoreSide::output;
+  DecodeExperts args{.x = routed_rows(run, frame),
+                     .offsets = frame[offsets_],
+                     .row_of = frame[row_of_],
+                     .choice_of = frame[choice_of_],
+                     .w = on_output ? TensorView{} : frame[weights_],
+                     .v = on_output ? frame[weights_] : TensorView{},
+                     .gate_up = of_held_experts(gate_up_, gate_up_.weight),
+                     .down = of_held_experts(down_, down_.weight),
+                     .activated = frame[activated_],
+                     .base = frame.x,
+                     .y = frame.y};
+  if (!shared_) return args;
+  args.shared_gate_up = shared_->gate_up().weight;
+  args.shared_down = shared_->down().weight;
+  args.shared_activated = shared_->activated(frame);
+  return args;
+}
+
 void MoeLayer::experts_forward(Run& run, Frame& frame) {
+  if (goes_at_once(run, frame)) return run.ops.decode_experts(at_once(run, frame));
   const TensorView offsets = received_offsets(frame), received = frame[received_];
   forward_gate_up(run, frame,
                   {received,

@@ -78,4 +78,24 @@ struct AdvanceRows {
   TensorView positions;  ///< [T] i32 in and out
 };
 
+/// Experts of few tokens and the one that all of them share, from x to y:
+///   y[t] = base[t] + shared(x[t]) + Σ_k v·expert(w·x[t]),  expert(x) = down·(silu(gate·x)·(up·x)),
+/// the sum over the choices of t that have a row, w and v of choice (t, k), 1 where they are empty; w·x is
+/// rounded to the type of x, as are gate·x, up·x and `activated`. A token's y does not depend on the other
+/// tokens, bit by bit.
+struct DecodeExperts {
+  TensorView x;                            ///< [T, H]
+  TensorView offsets;                      ///< [E+1] first row of each expert
+  TensorView row_of;                       ///< [T, K]
+  TensorView choice_of;                    ///< [R]
+  TensorView w, v;                         ///< [T, K] f32 or empty
+  TensorView gate_up;                      ///< [E, 2F, H]
+  TensorView down;                         ///< [E, H, F]
+  TensorView activated;                    ///< [R, F] room
+  TensorView shared_gate_up, shared_down;  ///< [2S, H], [H, S]; or empty, as the next
+  TensorView shared_activated;             ///< [T, S] room
+  TensorView base;                         ///< [T, H] or empty; may be y
+  TensorView y;                            ///< [T, H]
+};
+
 }  // namespace caravan

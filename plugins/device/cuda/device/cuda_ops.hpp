@@ -18,6 +18,7 @@ class CudaOps final : public Ops {
   CARAVAN_FOR_EACH_OP(CARAVAN_OVERRIDE_OP)
 #undef CARAVAN_OVERRIDE_OP
 
+  bool serves(const DecodeExperts& args) const override;
   using Ops::path_of;
   OperatorPath path_of(const LinearForward& args) const override;
   OperatorPath path_of(const LinearBackwardInput& args) const override;
