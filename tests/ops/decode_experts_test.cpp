@@ -56,7 +56,7 @@ struct Operands {
     std::vector<double> in;
     for (std::int64_t h = 0; h < kDim; ++h) in.push_back(x[token * kDim + h] * (on_input ? score : 1));
     std::vector<double> out =
-        swiglu_block(in, gate_up.data() + expert * 2 * kHidden * kDim, down.data() + expert * kDim * kHidden);
+        swiglu_block(in, &gate_up[expert * 2 * kHidden * kDim], &down[expert * kDim * kHidden]);
     for (double& value : out) value *= on_input ? 1 : score;
     return out;
   }
@@ -90,7 +90,7 @@ TEST(DecodeExperts, AddTheSharedOneAndTheBase) {
     std::vector<double> x;
     for (std::int64_t h = 0; h < kDim; ++h) x.push_back(o.x[t * kDim + h]);
     const std::vector<double> routed = o.routed(t, true),
-                              shared = swiglu_block(x, o.shared_gate_up.data(), o.shared_down.data());
+                              shared = swiglu_block(x, &o.shared_gate_up[0], &o.shared_down[0]);
     for (std::int64_t h = 0; h < kDim; ++h) {
       const auto at = static_cast<std::size_t>(h);
       EXPECT_NEAR(o.y[t * kDim + h], o.base[t * kDim + h] + routed[at] + shared[at], 1e-5) << t << " " << h;
