@@ -44,15 +44,19 @@ __device__ int list_groups(const Args& args, GroupRows (&groups)[kMostFewChoices
   return min(count, static_cast<int>(kMostFewChoices));
 }
 
-/// A warp's pieces in their order: those of the shared expert, then those of each group.
-struct Piece {
-  int group = -1, piece = 0;
+/// A warp's batches of pieces in their order: those of the shared expert, then those of each group.
+struct Cursor {
+  int group = -1, batch = 0;
 
-  __device__ void next(int shared_pieces, int pieces) {
-    if (++piece < (group < 0 ? shared_pieces : pieces)) return;
-    piece = 0, ++group;
+  __device__ void next(int shared_batches, int batches) {
+    if (++batch < (group < 0 ? shared_batches : batches)) return;
+    batch = 0, ++group;
   }
 };
+
+__device__ int batches_of(int depth) {
+  return (pieces_of(depth) + kBatch<1> - 1) / kBatch<1>;
+}
 
 template <int kTokens, int kRows>
 class Down {
@@ -60,69 +64,67 @@ class Down {
   __device__ Down(const Args& args, Shared<kTokens, kRows>& shared)
       : args_(args),
         shared_(shared),
-        shared_pieces_(args.shared ? pieces_of(args.shared_hidden) : 0),
-        pieces_(pieces_of(args.hidden)) {
-    if (shared_pieces_ == 0) reading_.group = making_.group = 0;
+        row_(static_cast<int>(blockIdx.x) * kTileRows + Lane().group),
+        shared_batches_(args.shared ? batches_of(args.shared_hidden) : 0),
+        batches_(batches_of(args.hidden)) {
+    if (shared_batches_ == 0) reading_.group = making_.group = 0;
   }
 
-  /// This warp's sums.
+  /// This warp's sums. The shared expert's weights need no other kernel.
   __device__ void add_up() {
-#pragma unroll
-    for (int u = 0; u < kAhead; ++u)
-      if (u < shared_pieces_) read(u);
+    Batch<1> even, odd;
+    if (shared_batches_ > 0) read(even);
+    if (shared_batches_ > 1) read(odd);
     wait_for_kernel_before();
-    if (threadIdx.x < kWarp) shared_.num_groups = list_groups(args_, shared_.groups);
+    if (threadIdx.x < kWarp) {
+      const int count = list_groups(args_, shared_.groups);
+      if (threadIdx.x == 0) shared_.num_groups = batches_ > 0 ? count : 0;
+    }
     __syncthreads();
-#pragma unroll
-    for (int u = 0; u < kAhead; ++u)
-      if (u >= shared_pieces_) read(u);
-    const int all = shared_pieces_ + shared_.num_groups * pieces_;
-    for (int begin = 0; begin < all; begin += kAhead) {
-#pragma unroll
-      for (int u = 0; u < kAhead; ++u) {
-        if (begin + u < all) make(u);
-        read(u);
-      }
+    if (shared_batches_ == 0) read(even);
+    if (shared_batches_ < 2) read(odd);
+    const int all = shared_batches_ + shared_.num_groups * batches_;
+    for (int at = 0; at < all; at += 2) {
+      make(even);
+      read(even);
+      if (at + 1 < all) make(odd);
+      read(odd);
     }
 #pragma unroll
-    for (int i = 0; i < kTokens + kRows; ++i) shared_.parts.put(i, sums_[i]);
+    for (int i = 0; i < kTokens; ++i) shared_.parts.put(i, shared_sums_[0][i]);
+#pragma unroll
+    for (int i = 0; i < kRows; ++i) shared_.parts.put(kTokens + i, sums_[0][i]);
   }
 
  private:
-  static constexpr int kAhead = kUnderWay / 2;
+  static constexpr int kStep = kBatch<1> * kStride;
 
-  /// The next piece of weights; nothing behind the last one.
-  __device__ void read(int slot) {
-    const Piece now = reading_;
-    reading_.next(shared_pieces_, pieces_);
-    const bool is_shared = now.group < 0;
-    const int at = first_depth() + now.piece * kStride;
-    const bool exists = is_shared ? at < args_.shared_hidden
-                                  : now.group < shared_.num_groups && pieces_ > 0 && at < args_.hidden;
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      weights_[slot][half] = Eight{};
-      if (!exists) continue;
-      const int row =
-          min(static_cast<int>(blockIdx.x) * kTileRows + Lane().group + half * 8, args_.columns - 1);
-      weights_[slot][half] =
-          is_shared ? eight_at(args_.shared + row * args_.shared_row + at)
-                    : eight_at(args_.routed + shared_.groups[now.group].group * args_.routed_matrix +
-                               row * args_.routed_row + at);
+  /// The next batch of weights; zeros behind the last one.
+  __device__ void read(Batch<1>& batch) {
+    const Cursor now = reading_;
+    reading_.next(shared_batches_, batches_);
+    const int low = min(row_, args_.columns - 1), high = min(row_ + 8, args_.columns - 1);
+    const bf16* w = args_.shared;
+    std::int64_t stride = args_.shared_row;
+    int depth = args_.shared_hidden;
+    if (now.group >= 0) {
+      depth = now.group < shared_.num_groups ? args_.hidden : 0;
+      w = args_.routed + (depth > 0 ? shared_.groups[now.group].group * args_.routed_matrix : 0);
+      stride = args_.routed_row;
     }
+    const bf16* const weights[1][2] = {{w + low * stride, w + high * stride}};
+    read_batch<1>(batch, weights, depth, first_depth() + now.batch * kStep);
   }
 
-  __device__ void make(int slot) {
-    const Piece now = making_;
-    making_.next(shared_pieces_, pieces_);
-    const int at = first_depth() + now.piece * kStride;
+  __device__ void make(const Batch<1>& batch) {
+    const Cursor now = making_;
+    making_.next(shared_batches_, batches_);
+    const int begin = first_depth() + now.batch * kStep;
     if (now.group < 0) {
-#pragma unroll
-      for (int j = 0; j < kTokens; ++j) {
+      multiply_batch<1, kTokens>(batch, args_.shared_hidden, begin, shared_sums_, [&](int j, int at) {
         const int token = min(j * kTileTokens + Lane().group, args_.tokens - 1);
-        multiply_piece(sums_[j], weights_[slot],
-                       at < args_.shared_hidden ? eight_at(args_.shared_activated.at(token) + at) : Eight{});
-      }
+        return eight_at(args_.shared_activated.at(token) + at);
+      });
       return;
     }
     const GroupRows rows = shared_.groups[now.group];
@@ -130,18 +132,24 @@ class Down {
     for (int j = 0; j < kRows; ++j) {
       if (rows.first >= (j + 1) * kTileTokens || rows.end <= j * kTileTokens) continue;
       const int row = j * kTileTokens + Lane().group;
-      const bool is_of_group = row >= rows.first && row < rows.end && at < args_.hidden;
-      multiply_piece(sums_[kTokens + j], weights_[slot],
-                     is_of_group ? eight_at(args_.activated.at(row) + at) : Eight{});
+      const bool is_of_group = row >= rows.first && row < rows.end;
+      float of_tile[1][1][4];
+#pragma unroll
+      for (int i = 0; i < 4; ++i) of_tile[0][0][i] = sums_[0][j][i];
+      multiply_batch<1, 1>(batch, args_.hidden, begin, of_tile, [&](int, int at) {
+        return is_of_group ? eight_at(args_.activated.at(row) + at) : Eight{};
+      });
+#pragma unroll
+      for (int i = 0; i < 4; ++i) sums_[0][j][i] = of_tile[0][0][i];
     }
   }
 
   const Args& args_;
   Shared<kTokens, kRows>& shared_;
-  int shared_pieces_, pieces_;
-  Piece reading_, making_;
-  Eight weights_[kAhead][2];
-  float sums_[kTokens + kRows][4]{};
+  int row_, shared_batches_, batches_;
+  Cursor reading_, making_;
+  Sums<1, kTokens> shared_sums_{};
+  Sums<1, kRows> sums_{};
 };
 
 /// y = base + shared + Σ_k v·routed

@@ -101,7 +101,6 @@ __device__ void multiply_rows(const Args& args, const Share& share, const Ready&
     for (int j = 0; j < kTokens; ++j)
       tokens[j] =
           Token(args, share, min(share.rows.first + j * kTileTokens + lane.group, share.rows.end - 1));
-    return share.rows.tiles();
   };
   multiply<2, kTokens>(weights, args.depth, sums, find_tokens,
                        [&](int j, int depth) { return tokens[j].elements(depth); });
@@ -111,26 +110,32 @@ __device__ void multiply_rows(const Args& args, const Share& share, const Ready&
   __syncthreads();
 }
 
+/// As many tokens at once as there are kTokens tiles.
+template <int kTokens, class Ready>
+__device__ void make_rows(const Args& args, Share share, const Ready& ready, std::byte* memory) {
+  auto& parts = *reinterpret_cast<Parts<2 * kTokens>*>(memory);
+  for (; share.rows.first < share.rows.end; share.rows.first += kTokens * kTileTokens) {
+    multiply_rows<kTokens>(args, share, ready, parts);
+    store_activated<kTokens>(args, share, parts);
+  }
+}
+
+/// The shared expert has all tokens, a routed one mostly few of them.
 template <int kTokens>
 __global__ void __launch_bounds__(kThreads, 2) gate_up_kernel(Args args) {
   extern __shared__ __align__(16) std::byte memory[];
-  auto& parts = *reinterpret_cast<Parts<2 * kTokens>*>(memory);
   let_next_kernel_begin();
   const bool is_shared = args.shared && blockIdx.y == 0;
   bool has_waited = !is_shared;
   if (has_waited) wait_for_kernel_before();
-  Share share = share_of(args, is_shared);
+  const Share share = share_of(args, is_shared);
   if (static_cast<int>(blockIdx.x) * kTileRows >= share.hidden) return;
-  for (; share.rows.first < share.rows.end; share.rows.first += kTokens * kTileTokens) {
-    multiply_rows<kTokens>(
-        args, share,
-        [&] {
-          if (!has_waited) wait_for_kernel_before();
-          has_waited = true;
-        },
-        parts);
-    store_activated<kTokens>(args, share, parts);
-  }
+  const auto ready = [&] {
+    if (!has_waited) wait_for_kernel_before();
+    has_waited = true;
+  };
+  if (share.rows.end - share.rows.first <= kTileTokens) return make_rows<1>(args, share, ready, memory);
+  make_rows<kTokens>(args, share, ready, memory);
 }
 
 Args args_of(const FewExperts& e) {

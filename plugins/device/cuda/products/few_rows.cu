@@ -52,7 +52,6 @@ __device__ void multiply_tokens(const Args& args, const bf16* w, const Ready& re
 #pragma unroll
     for (int j = 0; j < kTokens; ++j)
       tokens[j] = args.x.at(min(now.first + j * kTileTokens + lane.group, now.end - 1));
-    return now.tiles();
   };
   multiply<kTiles, kTokens>(weights, args.depth, sums, find_tokens,
                             [&](int j, int depth) { return eight_at(tokens[j] + depth); });

@@ -40,46 +40,63 @@ __device__ inline void multiply_piece(float (&sum)[4], const Eight (&weights)[2]
   }
 }
 
+/// Pieces of kTiles·16 rows of weights that are asked for together; two such batches are under way.
+template <int kTiles>
+inline constexpr int kBatch = kUnderWay / (4 * kTiles);
+template <int kTiles>
+using Batch = Eight[kBatch<kTiles>][kTiles][2];
+
+/// Pieces [first, first + kBatch) of a warp, from the depth `begin` of its lane on; 0 beyond the depth.
+template <int kTiles>
+__device__ void read_batch(Batch<kTiles>& batch, const bf16* const (&weights)[kTiles][2], int depth,
+                           int begin) {
+#pragma unroll
+  for (int u = 0; u < kBatch<kTiles>; ++u) {
+    const int at = begin + u * kStride;
+#pragma unroll
+    for (int i = 0; i < 2 * kTiles; ++i)
+      batch[u][i / 2][i % 2] = at < depth ? eight_at(weights[i / 2][i % 2] + at) : Eight{};
+  }
+}
+
+/// sums += the batch times tokens; token(j, at) gives eight elements of token tile j.
+template <int kTiles, int kTokens, class Token>
+__device__ void multiply_batch(const Batch<kTiles>& batch, int depth, int begin, Sums<kTiles, kTokens>& sums,
+                               const Token& token) {
+#pragma unroll
+  for (int u = 0; u < kBatch<kTiles>; ++u) {
+    const int at = begin + u * kStride;
+#pragma unroll
+    for (int j = 0; j < kTokens; ++j) {
+      const Eight x = at < depth ? token(j, at) : Eight{};
+#pragma unroll
+      for (int tile = 0; tile < kTiles; ++tile) multiply_piece(sums[tile][j], batch[u][tile], x);
+    }
+  }
+}
+
 /// This warp's part of the depth. A lane has the rows weights[tile][0 or 1]; ready() comes before the first
-/// element of a token is read, while weights are on their way already, and says how many tiles have tokens;
-/// token(j, depth) gives eight elements of token tile j.
+/// element of a token is read, while weights are on their way already.
 template <int kTiles, int kTokens, class Ready, class Token>
 __device__ void multiply(const bf16* const (&weights)[kTiles][2], int depth, Sums<kTiles, kTokens>& sums,
                          const Ready& ready, const Token& token) {
-  constexpr int kAhead = kUnderWay / (2 * kTiles);
-  const int first = first_depth(), pieces = pieces_of(depth);
-  Eight w[kAhead][kTiles][2];
-  const auto read = [&](int slot, int piece) {
-    const int at = first + piece * kStride;
-#pragma unroll
-    for (int i = 0; i < 2 * kTiles; ++i)
-      w[slot][i / 2][i % 2] = at < depth ? eight_at(weights[i / 2][i % 2] + at) : Eight{};
-  };
-#pragma unroll
-  for (int u = 0; u < kAhead; ++u) read(u, u);
-  const int tiles = ready();
-  for (int begin = 0; begin < pieces; begin += kAhead) {
-#pragma unroll
-    for (int u = 0; u < kAhead; ++u) {
-      const int at = first + (begin + u) * kStride;
-      if (begin + u < pieces) {
-#pragma unroll
-        for (int j = 0; j < kTokens; ++j) {
-          if (j >= tiles) break;
-          const Eight x = at < depth ? token(j, at) : Eight{};
-#pragma unroll
-          for (int tile = 0; tile < kTiles; ++tile) multiply_piece(sums[tile][j], w[u][tile], x);
-        }
-      }
-      read(u, begin + u + kAhead);
-    }
+  constexpr int kStep = kBatch<kTiles> * kStride;
+  const int first = first_depth(), end = first + pieces_of(depth) * kStride;
+  Batch<kTiles> even, odd;
+  read_batch<kTiles>(even, weights, depth, first);
+  read_batch<kTiles>(odd, weights, depth, first + kStep);
+  ready();
+  for (int at = first; at < end; at += 2 * kStep) {
+    multiply_batch<kTiles, kTokens>(even, depth, at, sums, token);
+    read_batch<kTiles>(even, weights, depth, at + 2 * kStep);
+    multiply_batch<kTiles, kTokens>(odd, depth, at + kStep, sums, token);
+    read_batch<kTiles>(odd, weights, depth, at + 3 * kStep);
   }
 }
 
 /// A group's rows [first, end); none: there is no such group.
 struct GroupRows {
   int group = 0, first = 0, end = 0;
-  __device__ int tiles() const { return (end - first + kTileTokens - 1) / kTileTokens; }
 };
 
 /// The group with rows that `which` others with rows are before, of at most `rows` rows in all. All lanes of
