@@ -5,6 +5,7 @@
 #include <string>
 
 #include "caravan/check.hpp"
+#include "jobs/asked_to_leave.hpp"
 #include "jobs/command.hpp"
 #include "jobs/command_numbers.hpp"
 #include "jobs/convert/convert.hpp"
@@ -17,13 +18,6 @@ namespace {
 struct CommandLine {
   ConvertOptions options;
   std::string to, dtype, layout = "per-layer", shard_size = "5GB";
-};
-
-/// Whoever asks a conversion to leave finds nothing of it.
-class AskedToLeave final : public Error {
- public:
-  using Error::Error;
-  ExitCode exit_code() const noexcept override { return ExitCode::requeue; }
 };
 
 ConvertOptions options_of(const CommandLine& line) {
@@ -46,6 +40,7 @@ ConvertOptions options_of(const CommandLine& line) {
 int run(const CommandLine& line) {
   const ConvertOptions options = options_of(line);
   const StopRequest stop;
+  /// Whoever asks a conversion to leave finds nothing of it.
   const auto leave_when_asked = [&] {
     if (stop.signal() == 0) return;
     throw AskedToLeave(
