@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 
 #include <cerrno>
 #include <cstdio>
@@ -10,11 +11,38 @@
 #include <iterator>
 
 #include "caravan/check.hpp"
+#include "jobs/asked_to_leave.hpp"
 
 namespace caravan::jobs {
 namespace {
 
+/// Waits where the reader lags and standard output was made not to wait, by whoever shares it.
+void wait_for_reader() {
+  pollfd output{STDOUT_FILENO, POLLOUT, 0};
+  ::poll(&output, 1, -1);
+}
+
+/// A reader that goes away has what it wanted: that is no failure of the output.
+void check_reader() {
+  if (errno == EPIPE)
+    throw AskedToLeave(
+        "nobody reads standard output any more (what it was piped into has ended). Into a file?");
+}
+
+/// False, with errno, where not all of it can be written.
+bool write_all(std::string_view bytes) {
+  while (!bytes.empty()) {
+    const auto written = ::write(STDOUT_FILENO, bytes.data(), bytes.size());
+    if (written >= 0) bytes.remove_prefix(static_cast<std::size_t>(written));
+    if (written >= 0 || errno == EINTR) continue;
+    if (errno != EAGAIN && errno != EWOULDBLOCK) return false;
+    wait_for_reader();
+  }
+  return true;
+}
+
 void expect_written(bool is_written) {
+  if (!is_written) check_reader();
   CARAVAN_CHECK(is_written, IoError,
                 fmt::format("cannot write to standard output ({})", std::strerror(errno)));
 }
@@ -37,7 +65,7 @@ void write_standard_output(std::string_view bytes, TextKind on_terminal) {
   const bool is_terminal = ::isatty(STDOUT_FILENO) != 0;
   const std::string shown = is_terminal ? printable(bytes, on_terminal) : "";
   const std::string_view text = is_terminal ? shown : bytes;
-  expect_written(std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0);
+  expect_written(std::fflush(stdout) == 0 && write_all(text));
 }
 
 void check_standard_output() {

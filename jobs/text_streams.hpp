@@ -16,8 +16,8 @@ void occupy_closed_streams();
 std::string read_standard_input();
 
 /// The only way to standard output. On a terminal `bytes` come out printable, lines kept (`on_terminal`);
-/// anywhere else as they are. IoError when the reader has gone, the disk is full or the stream is closed, so
-/// that cut output never looks complete.
+/// anywhere else as they are, all of them however long a reader lags. IoError when the disk is full or the
+/// stream is closed, so that cut output never looks complete; AskedToLeave when the reader has gone.
 void write_standard_output(std::string_view bytes, TextKind on_terminal = TextKind::lines);
 
 /// [last in main] IoError when anything that was printed did not arrive.

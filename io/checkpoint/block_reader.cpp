@@ -70,11 +70,11 @@ std::uint64_t BlockReader::read_from_disk(const File& file, std::uint64_t begin,
 void BlockReader::load(const FileRecord& record, const PieceRecord& piece, std::size_t block,
                        std::span<std::byte> to) {
   const File& file = open(record);
-  const std::uint64_t digest = disk_ ? read_from_disk(file, piece.offset + block * kBlockBytes, to)
-                                     : read_cached(file, piece, block, to);
+  const std::uint64_t begin = piece.offset + block * kBlockBytes;
+  const std::uint64_t digest = disk_ ? read_from_disk(file, begin, to) : read_cached(file, piece, block, to);
   CARAVAN_CHECK(digest == piece.blocks[block], IoError,
-                fmt::format("{} is damaged in {} (the digest of block {} differs from the manifest's)",
-                            file.path(), piece.piece.tensor.name, block));
+                fmt::format("{} is damaged in {}, bytes {} to {} ({})", file.path(), piece.piece.tensor.name,
+                            begin, begin + to.size(), other_digest(piece, block)));
 }
 
 RememberedBlocks::Bytes BlockReader::remembered(const FileRecord& file, const PieceRecord& piece,

@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <filesystem>
 #include <set>
 #include <span>
@@ -168,6 +169,11 @@ Manifest manifest_from(const json& object, const std::string& path) {
 }
 
 }  // namespace
+
+std::string other_digest(const PieceRecord& record, std::size_t block) {
+  const std::uint64_t begin = block * kBlockBytes, end = std::min(begin + kBlockBytes, record.piece.bytes());
+  return fmt::format("bytes {} to {} of the dataset have another digest than the manifest says", begin, end);
+}
 
 std::int64_t checked_count(std::int64_t value, std::string_view what) {
   CARAVAN_CHECK(value >= 0 && value <= kMostCount, IoError,

@@ -30,6 +30,9 @@ struct PieceRecord {
   std::uint64_t end() const { return offset + piece.bytes(); }
 };
 
+/// "bytes 4194304 to 8388608 of the dataset have another digest than the manifest says", of a block.
+std::string other_digest(const PieceRecord& record, std::size_t block);
+
 /// One file. `structure` digests every byte that belongs to no piece, so that damage is found before HDF5
 /// parses it.
 struct FileRecord {

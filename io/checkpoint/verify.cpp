@@ -40,8 +40,7 @@ void compare_piece(const File& file, DirectReader& reader, const PieceRecord& re
     Digest digest;
     reader.read(file, begin, end, into(digest));
     if (digest.value() == record.blocks[block]) continue;
-    damages.push_back({file.path(), record.piece.tensor.name, begin, end,
-                       fmt::format("the digest of block {} differs from the manifest's", block)});
+    damages.push_back({file.path(), record.piece.tensor.name, begin, end, other_digest(record, block)});
   }
 }
 

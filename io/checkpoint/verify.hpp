@@ -19,7 +19,7 @@ struct Damage {
   std::string tensor;                ///< "" for the file as a whole and for HDF5's own records
   std::uint64_t begin = 0, end = 0;  ///< bytes of the file, where they are known
   std::string text() const;          ///< a sentence for people
-  std::string why;                   ///< "truncated", "the digest of block 3 differs from the manifest's"
+  std::string why;                   ///< "truncated", other_digest()
 };
 
 /// Compares the files of a checkpoint with its manifest, one sequential read at the speed of the disk, and

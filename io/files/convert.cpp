@@ -65,6 +65,28 @@ float narrowed(From value) {
   return near;
 }
 
+/// The float that rounds to fewer bits as the value does: of an inexact one the neighbour whose last bit is
+/// 1, which is no tie and lies on the same side of all of them. The nearest float may be a tie that the value
+/// is not.
+float rounded_to_odd(double value, const char* type) {
+  const float near = to_float(value);
+  if (std::isinf(near) && std::isfinite(value)) [[unlikely]]
+    refuse_value(value, type, "Is it damaged");
+  const auto bits = std::bit_cast<std::uint32_t>(near);
+  if (std::isnan(value) || static_cast<double>(near) == value || (bits & 1u) != 0) return near;
+  const bool is_above = std::abs(static_cast<double>(near)) > std::abs(value);
+  return std::bit_cast<float>(is_above ? bits - 1 : bits + 1);
+}
+
+float for_fewer_bits(double value, const char* type) {
+  return rounded_to_odd(value, type);
+}
+
+template <class From>
+float for_fewer_bits(From value, const char*) {
+  return to_float(value);
+}
+
 Bf16 to_finite_bf16(float value) {
   const std::uint16_t bits = to_bf16(value);
   if ((bits & 0x7FFFu) == 0x7F80u && std::isfinite(value)) [[unlikely]]
@@ -78,9 +100,9 @@ To converted(From value) {
   if constexpr (std::is_same_v<To, From>) {
     return value;
   } else if constexpr (std::is_same_v<To, Bf16>) {
-    return to_finite_bf16(narrowed(value));
+    return to_finite_bf16(for_fewer_bits(value, "bf16"));
   } else if constexpr (std::is_same_v<To, Half>) {
-    return to_half(narrowed(value));
+    return to_half(for_fewer_bits(value, "fp16"));
   } else {
     return narrowed(value);
   }

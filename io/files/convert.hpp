@@ -33,7 +33,8 @@ Half to_half(float value);
 DType wider(DType a, DType b) noexcept;
 
 /// Copies `from` to `to`, both in host memory, of any strides (e.g. a transposed view) and of one shape.
-/// Elements of the same type are copied bit by bit; otherwise f32, f64, bf16 or f16 become f32, bf16 or f16.
+/// Elements of the same type are copied bit by bit; otherwise f32, f64, bf16 or f16 become f32, bf16 or f16,
+/// each value rounded once.
 /// Walks in tiles, so that a transposed read of a large matrix stays in cache. IoError for other types, and
 /// for a finite value that would become infinite.
 void copy_elements(const TensorView& from, const TensorView& to);

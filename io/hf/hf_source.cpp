@@ -29,9 +29,12 @@ bool is_left_out(std::string_view name) {
 
 }  // namespace
 
-HfSource::HfSource(const std::string& folder_or_file) : set_(folder_or_file) {
+HfSource::HfSource(const std::string& folder_or_file, const std::string& tied_by) : set_(folder_or_file) {
   for (const std::string& name : set_.names()) take(name);
-  if (is_tied(folder_or_file)) tie();
+  if (!tied_by.empty())
+    tie(tied_by + " ties the head");
+  else if (is_tied(folder_or_file))
+    tie(set_.path() + "/config.json: tie_word_embeddings is true");
   for (auto& [ours, pieces] : pieces_) {
     prefer_fused(pieces);
     std::sort(pieces.begin(), pieces.end(),
@@ -59,10 +62,9 @@ void HfSource::take(const std::string& hf_name) {
   }
 }
 
-void HfSource::tie() {
+void HfSource::tie(const std::string& said) {
   const auto head = pieces_.find(kHead), embedding = pieces_.find(kEmbedding);
   if (head == pieces_.end()) return;
-  const std::string said = fmt::format("{}/config.json: tie_word_embeddings is true", set_.path());
   const std::string head_name = head->second.front().hf_name;
   if (embedding == pieces_.end()) {
     warnings_.push_back(fmt::format(

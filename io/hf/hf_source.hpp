@@ -10,12 +10,13 @@
 namespace caravan::io {
 
 /// Weights in Hugging Face's names: a folder or one file. Reads both prefixes and both layouts of experts;
-/// the vision part are companions, in the files' layout. Where config.json ties the head to the embedding, a
-/// head with other values is read all the same, and a head without an embedding stands for it, as in
-/// transformers.
+/// the vision part are companions, in the files' layout. Where the configuration ties the head to the
+/// embedding, a head with other values is read all the same, and a head without an embedding stands for it,
+/// as in transformers.
 class HfSource final : public WeightSource {
  public:
-  explicit HfSource(const std::string& folder_or_file);
+  /// `tied_by`: a configuration elsewhere that ties the head; empty: as config.json of the folder says.
+  explicit HfSource(const std::string& folder_or_file, const std::string& tied_by = "");
 
   std::string description() const override;
   std::vector<std::string> names() const override;
@@ -34,7 +35,7 @@ class HfSource final : public WeightSource {
     HfPlacement placement;
   };
   void take(const std::string& hf_name);
-  void tie();
+  void tie(const std::string& said);
   bool are_equal(const std::string& hf_name, const std::string& other) const;
   void prefer_fused(std::vector<Piece>& pieces);
   void check_experts(const std::string& ours, const std::vector<Piece>& pieces) const;

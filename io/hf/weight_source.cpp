@@ -81,7 +81,7 @@ void WeightSource::read_block(const std::string& name, const Origin& origin, con
 
 namespace {
 
-std::unique_ptr<WeightSource> open_weights(const ModelPath& model) {
+std::unique_ptr<WeightSource> open_weights(const ModelPath& model, const std::string& tied_by) {
   switch (model.kind) {
     case ModelPath::Kind::hf_folder:
       return std::make_unique<HfSource>(model.path);
@@ -94,13 +94,13 @@ std::unique_ptr<WeightSource> open_weights(const ModelPath& model) {
   }
   SafetensorsSet set(model.path);
   if (set.has("tok_embeddings.weight")) return std::make_unique<NamedSource>(std::move(set));
-  return std::make_unique<HfSource>(model.path);
+  return std::make_unique<HfSource>(model.path, tied_by);
 }
 
 }  // namespace
 
-std::unique_ptr<WeightSource> open_weight_source(const std::string& path) {
-  return open_model_path(path, &open_weights);
+std::unique_ptr<WeightSource> open_weight_source(const std::string& path, const std::string& tied_by) {
+  return open_model_path(path, [&](const ModelPath& model) { return open_weights(model, tied_by); });
 }
 
 std::string first_few(const std::vector<std::string>& names) {

@@ -61,7 +61,7 @@ class WeightSource {
 
 /// A Hugging Face folder, a safetensors file (with our names or Hugging Face's), a checkpoint, or a run (its
 /// newest checkpoint that verifies). IoError when `path` is none of these.
-std::unique_ptr<WeightSource> open_weight_source(const std::string& path);
+std::unique_ptr<WeightSource> open_weight_source(const std::string& path, const std::string& tied_by = "");
 
 /// What becomes of tensors that a model does not have.
 enum class Surplus { refused, left_out };

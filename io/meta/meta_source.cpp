@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 #include <filesystem>
+#include <string_view>
 #include <utility>
 
 #include "caravan/check.hpp"
@@ -29,6 +31,32 @@ TensorView split_axis(const TensorView& view, std::int64_t first) {
   return split;
 }
 
+/// One more than the largest number of a file; 0 where there is none.
+int files_up_to_last(const std::string& folder) {
+  constexpr std::string_view kBegin = "consolidated.";
+  int files = 0;
+  std::error_code none;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, none)) {
+    const std::string name = entry.path().filename().string();
+    int rank = -1;
+    if (name.starts_with(kBegin))
+      std::from_chars(name.data() + kBegin.size(), name.data() + name.size(), rank);
+    const bool is_one = rank >= 0 && rank < kMostRanks && entry.path() == file_of_rank(folder, rank);
+    if (is_one) files = std::max(files, rank + 1);
+  }
+  return files;
+}
+
+/// Of `files` ranks each must have its file.
+void refuse_missing(const std::string& folder, int files, const std::string& why) {
+  std::vector<std::string> missing;
+  for (int rank = 0; rank < files; ++rank)
+    if (!fs::exists(file_of_rank(folder, rank)))
+      missing.push_back(fmt::format("consolidated.{:02d}.pth", rank));
+  CARAVAN_CHECK(missing.empty(), IoError,
+                fmt::format("{} lacks {} ({}). Is it copied whole?", folder, first_few(missing), why));
+}
+
 [[noreturn]] void refuse(const std::string& name, const TensorView& place, const std::string& why) {
   throw IoError(fmt::format("{} has shape {} ({})", name, to_string(place.shape), why));
 }
@@ -36,12 +64,15 @@ TensorView split_axis(const TensorView& view, std::int64_t first) {
 }  // namespace
 
 bool is_meta_folder(const std::string& folder) {
-  return fs::exists(file_of_rank(folder, 0));
+  return files_up_to_last(folder) > 0;
 }
 
 MetaSource::MetaSource(const std::string& folder) : folder_(folder), params_(read_meta_params(folder)) {
-  for (int rank = 0; rank < kMostRanks && fs::exists(file_of_rank(folder, rank)); ++rank)
+  const int last = files_up_to_last(folder);
+  refuse_missing(folder, last, fmt::format("consolidated.{:02d}.pth is there", last - 1));
+  for (int rank = 0; rank < last; ++rank)
     files_.push_back(std::make_unique<PthFile>(file_of_rank(folder, rank)));
+  check_count();
   warnings_ = params_.warnings;
   for (std::size_t rank = 0; rank < files_.size(); ++rank) {
     for (const std::string& name : files_[rank]->names()) take(rank, name);
@@ -52,6 +83,20 @@ MetaSource::MetaSource(const std::string& folder) : folder_(folder), params_(rea
   if (std::any_of(skipped_.begin(), skipped_.end(), is_meta_vision))
     warnings_.push_back(
         fmt::format("the part that sees of {} is left out (its tensors are not mapped)", folder));
+}
+
+/// Every rank has as many columns of the first layer's output projection, so that the first file says how
+/// many there are.
+void MetaSource::check_count() const {
+  constexpr const char* kDivided = "layers.0.attention.wo.weight";
+  const std::int64_t all = params_.heads * params_.head_dim;
+  if (!files_.front()->has(kDivided)) return;
+  const Shape& shape = files_.front()->place(kDivided).shape;
+  if (shape.rank() != 2 || shape[1] == 0 || all % shape[1] != 0 || all / shape[1] > kMostRanks) return;
+  const std::int64_t files = all / shape[1];
+  refuse_missing(folder_, static_cast<int>(files),
+                 fmt::format("{} of {} has {} of {} columns: there are {} files", kDivided,
+                             files_.front()->path(), shape[1], all, files));
 }
 
 void MetaSource::take(std::size_t rank, const std::string& name) {

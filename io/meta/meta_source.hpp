@@ -43,6 +43,7 @@ class MetaSource final : public WeightSource {
     Shape shape;
     std::vector<Piece> pieces;
   };
+  void check_count() const;
   void take(std::size_t rank, const std::string& name);
   void take(std::size_t rank, const MetaTensor& tensor, const TensorView& place);
   void take_rows(std::size_t rank, const MetaTensor& tensor, const TensorView& place);

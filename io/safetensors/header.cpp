@@ -66,6 +66,7 @@ SafetensorsInfo read_info(const std::string& name, const json& object, const std
   CARAVAN_CHECK(object.size() <= 3, IoError, where("has keys besides dtype, shape and data_offsets"));
   SafetensorsInfo info;
   info.name = name;
+  info.file = path;
   const json& type = member(object, "dtype", where);
   info.element = type.is_string() ? find_element(type.get_ref<const std::string&>()) : nullptr;
   CARAVAN_CHECK(info.element, IoError,
@@ -130,13 +131,15 @@ void check_tensor_name(const std::string& name, const std::string& path) {
 
 DType SafetensorsInfo::dtype() const {
   CARAVAN_CHECK(element->dtype, IoError,
-                fmt::format("tensor '{}' has dtype {} (not supported)", name, element->name));
+                fmt::format("{}: tensor '{}' has dtype {} (F64, F32, BF16, F16, I64, I32 and U8 are read). "
+                            "Converted to one of these by what wrote it?",
+                            file, name, element->name));
   return *element->dtype;
 }
 
 Shape SafetensorsInfo::shape() const {
   CARAVAN_CHECK(extents.size() <= Shape::kMaxRank, IoError,
-                fmt::format("tensor '{}' has {} axes (at most {} are supported)", name, extents.size(),
+                fmt::format("{}: tensor '{}' has {} axes (at most {} are read)", file, name, extents.size(),
                             Shape::kMaxRank));
   Shape shape;
   for (std::int64_t extent : extents) shape.append(extent);

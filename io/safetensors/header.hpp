@@ -17,6 +17,7 @@ struct SafetensorsInfo {
   const Element* element = nullptr;
   std::vector<std::int64_t> extents;  ///< outermost first
   std::uint64_t begin = 0, end = 0;   ///< bytes, from the start of the data
+  std::string file{};                 ///< its path, for messages
 
   std::uint64_t bytes() const noexcept { return end - begin; }
   std::uint64_t count() const noexcept { return bytes() / element->bytes; }

@@ -23,8 +23,8 @@ struct DecodeBenchmark {
 struct DecodeTiming {
   std::int64_t batch = 0;
   double step_s = 0;         ///< median of a step
-  double step_bytes = 0;     ///< that a step must read
-  double read_rate = 0;      ///< [bytes/s] of this machine, measured at so many bytes
+  double step_bytes = 0;     ///< that a step must read where routing is even
+  double read_rate = 0;      ///< [bytes/s] of this machine at so many bytes, the best before and after
   double first_token_s = 0;  ///< of one prompt of `context` tokens: the time to its first token
   double prefill_s = 0;      ///< of the prompts of all sequences
   double prefill_flops = 0;

@@ -55,12 +55,13 @@ std::string as_json(const Options& options, const DecodeTimings& timings) {
 std::string as_text(const Options& options, const DecodeTimings& timings) {
   std::string text = fmt::format(
       "device    {}\ncomputes  in {}\ncommit    {}\nmodel     {}: {} parameters\ncontext   {} positions\n"
-      "   batch   tokens/s   ms/step   MB read   GB/s read here   of the limit   prefill tokens/s   first "
+      "   batch   tokens/s   ms/step   MB read   GB/s read here   of even routing's limit   prefill tokens/s "
+      "  first "
       "token\n",
       timings.device, timings.precision, CARAVAN_COMMIT, options.model.preset,
       with_commas(timings.parameters), options.benchmark.context);
   for (const DecodeTiming& each : timings.batches)
-    text += fmt::format("{:8} {:10.1f} {:9.3f} {:9.1f} {:16.1f} {:12.1f} % {:18.0f} {:10.4f} s\n", each.batch,
+    text += fmt::format("{:8} {:10.1f} {:9.3f} {:9.1f} {:16.1f} {:23.1f} % {:18.0f} {:10.4f} s\n", each.batch,
                         each.tokens_per_s(), 1e3 * each.step_s, each.step_bytes / 1e6, each.read_rate / 1e9,
                         100 * each.share_of_limit(), prefill_rate(options, each), each.first_token_s);
   for (const DecodeTiming& each : timings.batches)

@@ -2,9 +2,11 @@
 
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "caravan/check.hpp"
+#include "jobs/asked_to_leave.hpp"
 #include "jobs/command.hpp"
 #include "jobs/command_numbers.hpp"
 #include "jobs/convert/convert.hpp"
@@ -14,27 +16,27 @@
 namespace caravan::jobs {
 namespace {
 
+constexpr const char* kShardSize = "5GB";
+
 struct CommandLine {
   ConvertOptions options;
-  std::string to, dtype, layout = "per-layer", shard_size = "5GB";
-};
-
-/// Whoever asks a conversion to leave finds nothing of it.
-class AskedToLeave final : public Error {
- public:
-  using Error::Error;
-  ExitCode exit_code() const noexcept override { return ExitCode::requeue; }
+  std::string to, dtype, layout = "per-layer";
+  std::optional<std::string> shard_size;
 };
 
 ConvertOptions options_of(const CommandLine& line) {
   ConvertOptions options = line.options;
   options.to = format_of(line.to);
   if (!line.dtype.empty()) options.dtype = weight_type_of(line.dtype);
-  options.shard_bytes = bytes_from(line.shard_size);
+  options.shard_bytes = bytes_from(line.shard_size.value_or(kShardSize));
   options.stacks_layers = line.layout == "stacked";
   CARAVAN_CHECK(
       !options.stacks_layers || options.to == ModelFormat::hdf5, ConfigError,
       fmt::format("--layout=stacked with --to {} (only checkpoints stack layers). Leave it out?", line.to));
+  CARAVAN_CHECK(!line.shard_size || options.to == ModelFormat::hf, ConfigError,
+                fmt::format("--shard-size={} with --to {} (only Hugging Face's files are divided by size). "
+                            "Leave it out?",
+                            *line.shard_size, line.to));
   const bool is_meta = options.to == ModelFormat::meta;
   CARAVAN_CHECK(
       is_meta || options.model_parallel == 1, ConfigError,
@@ -46,6 +48,7 @@ ConvertOptions options_of(const CommandLine& line) {
 int run(const CommandLine& line) {
   const ConvertOptions options = options_of(line);
   const StopRequest stop;
+  /// Whoever asks a conversion to leave finds nothing of it.
   const auto leave_when_asked = [&] {
     if (stop.signal() == 0) return;
     throw AskedToLeave(
@@ -76,7 +79,7 @@ std::function<int()> declare(CLI::App& app) {
   app.add_option("--dtype", line->dtype, "of the weights; as they are stored where this is not given")
       ->check(CLI::IsMember(weight_type_words()));
   app.add_option("--shard-size", line->shard_size, "most bytes of tensors in a file of --to hf")
-      ->capture_default_str();
+      ->default_str(kShardSize);
   app.add_option("--layout", line->layout,
                  "of --to hdf5: a tensor for each layer, or one for all layers of a kind with a leading axis")
       ->check(CLI::IsMember({"per-layer", "stacked"}))

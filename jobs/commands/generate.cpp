@@ -11,6 +11,7 @@
 #include "caravan/log.hpp"
 #include "caravan/tokenizer.hpp"
 #include "io/text/load_tokenizer.hpp"
+#include "jobs/asked_to_leave.hpp"
 #include "jobs/command.hpp"
 #include "jobs/command_numbers.hpp"
 #include "jobs/generate/answers.hpp"
@@ -70,7 +71,7 @@ DecodePlan plan_of(const Options& options, const std::vector<Asked>& asked, cons
                    ModelInstance& model, std::int64_t vocab, const Tokenizer* tokenizer) {
   DecodePlan plan = plan_decoding(device, model, cache_of(options, asked, model.stage().chunk_size()));
   plan.drawable = drawable(vocab, tokenizer);
-  plan.bias = logit_bias_of(options, vocab);
+  plan.bias = logit_bias_of(options, vocab, plan.drawable);
   plan.keeps_seen = options.sampling.repetition != 1;
   plan.log_probs = options.log_probs;
   return plan;
@@ -96,6 +97,16 @@ Batcher batcher_of(const std::vector<Asked>& asked, const DecodePlan& plan, std:
   return batcher;
 }
 
+/// [rank 0] What may take long before the first step looks up here. Where nobody listens, signals end it.
+LeaveWhenAsked leaving(const StopRequest* stop) {
+  return [stop] {
+    if (!stop || stop->signal() == 0) return;
+    throw AskedToLeave(fmt::format(
+        "asked to leave by signal {} (no prompt was answered yet). The same command starts again?",
+        stop->signal()));
+  };
+}
+
 /// What is asked, and who answers.
 struct Answering {
   const Options& options;
@@ -112,6 +123,8 @@ int answer(const Answering& all, Decoder& decoder, Batcher& batcher) {
                                            [&](const Batcher::Drawn& drawn) { return answers.take(drawn); },
                                            [&] { return all.stop && all.stop->agreed(all.world) != 0; }});
   answers.end();
+  if (!is_done)
+    log_info("asked to leave: the lines that are there are whole. The same command starts from the first");
   return is_done ? 0 : static_cast<int>(ExitCode::requeue);
 }
 
@@ -129,7 +142,7 @@ int generate(const Options& options, Communicator& world, const StopRequest* sto
   source.model.erase("capacity_factor");
   const std::int64_t vocab = source.model.get_int("vocab_size");
   std::vector<Asked> asked;
-  if (world.rank() == 0) asked = asked_of(options, tokenizer.get(), chat.get(), vocab);
+  if (world.rank() == 0) asked = asked_of(options, tokenizer.get(), chat.get(), vocab, leaving(stop));
   share(world, asked);
   ModelInstance model(*registry, {device.get(), choose_precision(*device, options.precision), mesh.get()},
                       source.plugin, source.model, longest_of(asked));
@@ -216,13 +229,13 @@ void declare_prompt(CLI::App& app, Options& options) {
 }
 
 /// [rank 0] What no option gives, and the file of a conversation.
-void read_inputs(const CLI::App& app, Options& options) {
+void read_inputs(const CLI::App& app, Options& options, const LeaveWhenAsked& leave_when_asked) {
   if (!options.chat.empty())
     options.conversation = read_conversation(options.chat);
   else if (!options.prompts.empty())
-    options.given = read_prompts(options.prompts);
+    options.given = read_prompts(options.prompts, leave_when_asked);
   else if (app.count("--prompt") == 0 && app.count("--prompt-ids") == 0)
-    options.prompt = prompt_of_standard_input();
+    options.prompt = prompt_of_standard_input(leave_when_asked);
 }
 
 void check(const Options& options) {
@@ -238,7 +251,7 @@ int run(const CLI::App& app, Options& options) {
   check(options);
   const auto stop = options.has_lines() ? std::make_unique<StopRequest>() : nullptr;
   return with_world([&](Communicator& world) {
-    if (world.rank() == 0) read_inputs(app, options);
+    if (world.rank() == 0) read_inputs(app, options, leaving(stop.get()));
     return generate(options, world, stop.get());
   });
 }

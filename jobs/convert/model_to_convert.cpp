@@ -50,6 +50,29 @@ std::string plugin_of(Config& model) {
   return plugin;
 }
 
+/// A head that stands in the file is taken although the configuration ties it, as in a folder.
+void take_stored_head(ModelSource& source, const ConvertOptions& options) {
+  const io::WeightSource& weights = *source.weights;
+  for (const std::string& sentence : weights.warnings()) log_warning(sentence);
+  const Config& tied = source.model.find("tied_head");
+  if (tied.is_null() || !tied.as_bool() || !weights.has("output.weight")) return;
+  source.model.set("tied_head", Config::scalar("false"));
+  if (!weights.hf_style())
+    log_warning(fmt::format("{} ties the head, but output.weight stands in {}: the head in the file is used",
+                            options.config, options.source));
+}
+
+ModelSource source_of_file(const ConvertOptions& options) {
+  Config model = model_of(options.config);
+  const std::string plugin = plugin_of(model);
+  const Config& tied = model.find("tied_head");
+  const bool is_tied = !tied.is_null() && tied.as_bool();
+  auto weights = io::open_weight_source(options.source, is_tied ? options.config : "");
+  ModelSource source{plugin, std::move(model), std::move(weights), "", "", {}};
+  take_stored_head(source, options);
+  return source;
+}
+
 ModelSource open_source(const ConvertOptions& options) {
   const bool is_bare = io::resolve_model_path(options.source).kind == io::ModelPath::Kind::safetensors;
   if (!is_bare) {
@@ -62,9 +85,7 @@ ModelSource open_source(const ConvertOptions& options) {
                 fmt::format("{} holds weights alone (nothing says which model they are). --config with a "
                             "config.json or a job?",
                             options.source));
-  Config model = model_of(options.config);
-  const std::string plugin = plugin_of(model);
-  return {plugin, std::move(model), io::open_weight_source(options.source), "", "", {}};
+  return source_of_file(options);
 }
 
 /// The shapes of all weights are known from the model, and the source must have these.

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
+#include <set>
 
 #include "caravan/check.hpp"
 #include "jobs/command_numbers.hpp"
@@ -13,6 +15,8 @@ namespace {
 
 /// Each waits in memory from the start.
 constexpr std::int64_t kMostAnswers = 1 << 20;
+/// Positions of a model.
+constexpr std::int64_t kMostPositions = 1 << 24;
 
 std::vector<std::int32_t> text_tokens(const std::string& text, bool framed, const Tokenizer& tokenizer) {
   std::vector<std::int32_t> ids;
@@ -40,6 +44,22 @@ void check_tokens(const std::vector<std::int32_t>& ids, const std::string& place
                               place, id, vocabulary));
 }
 
+void check_length(const Sequence& sequence, const std::string& place) {
+  CARAVAN_CHECK(sequence.positions() <= kMostPositions, ConfigError,
+                fmt::format("{} of {} tokens and {} new ones (at most {} together). Fewer --max-new-tokens, "
+                            "or max_new_tokens of a line?",
+                            place, sequence.prompt.size(), sequence.most_tokens, kMostPositions));
+}
+
+/// A seed that a sample has can be given to another run.
+void check_seed(std::uint64_t seed, std::int64_t samples, const std::string& place) {
+  const auto most = static_cast<std::uint64_t>(INT64_MAX);
+  CARAVAN_CHECK(seed <= most - static_cast<std::uint64_t>(samples - 1), ConfigError,
+                fmt::format("{} has the seed {} and {} samples (sample s has seed + s, which is {} at most). "
+                            "A smaller seed?",
+                            place, seed, samples, most));
+}
+
 /// A prompt of the command line, as a file would give it.
 GivenPrompt single(const GenerateOptions& options, const Tokenizer* tokenizer, const ChatFormat* chat) {
   GivenPrompt prompt;
@@ -55,6 +75,8 @@ Asked asked(const GenerateOptions& options, const GivenPrompt& given, std::vecto
   asked.stops = given.stops.value_or(options.stops);
   asked.id = given.id;
   asked.place = given.place;
+  check_length(asked.sequence, asked.place);
+  check_seed(asked.sequence.sampling.seed, options.samples, asked.place);
   return asked;
 }
 
@@ -67,10 +89,16 @@ void append(std::vector<Asked>& all, const Asked& each, std::size_t prompt, std:
   }
 }
 
+float bias_from(const std::string& value) {
+  if (value == "-inf") return -std::numeric_limits<float>::infinity();
+  return static_cast<float>(read_number("--logit-bias", value, "[-1000, 1000]"));
+}
+
 }  // namespace
 
 std::vector<Asked> asked_of(const GenerateOptions& options, const Tokenizer* tokenizer,
-                            const ChatFormat* chat, std::int64_t vocabulary) {
+                            const ChatFormat* chat, std::int64_t vocabulary,
+                            const LeaveWhenAsked& leave_when_asked) {
   std::vector<GivenPrompt> prompts = options.given;
   if (options.prompts.empty()) prompts.push_back(single(options, tokenizer, chat));
   const std::int64_t most = kMostAnswers / std::max<std::int64_t>(1, std::ssize(prompts));
@@ -79,6 +107,7 @@ std::vector<Asked> asked_of(const GenerateOptions& options, const Tokenizer* tok
                             options.samples, prompts.size(), kMostAnswers));
   std::vector<Asked> all;
   for (std::size_t at = 0; at < prompts.size(); ++at) {
+    leave_when_asked();
     const GivenPrompt& given = prompts[at];
     CARAVAN_CHECK(
         tokenizer || (given.text.empty() && given.stops.value_or(options.stops).empty()), ConfigError,
@@ -112,20 +141,27 @@ void share(Communicator& world, std::vector<Asked>& all) {
   }
 }
 
-std::vector<float> logit_bias_of(const GenerateOptions& options, std::int64_t vocabulary) {
+std::vector<float> logit_bias_of(const GenerateOptions& options, std::int64_t vocabulary,
+                                 std::int64_t drawable) {
   if (options.logit_bias.empty()) return {};
   std::vector<float> bias(static_cast<std::size_t>(vocabulary));
+  std::set<std::int64_t> ids;
   for (const std::string& given : options.logit_bias) {
     const std::size_t equals = given.find('=');
     CARAVAN_CHECK(equals != std::string::npos, ConfigError,
                   fmt::format("--logit-bias={} (as ID=VALUE). 42=-5, or 42=-inf?", given));
     const std::int64_t id =
         read_integer("--logit-bias", given.substr(0, equals), fmt::format("[0, {}]", vocabulary - 1));
-    const std::string value = given.substr(equals + 1);
-    bias[static_cast<std::size_t>(id)] =
-        value == "-inf" ? -std::numeric_limits<float>::infinity()
-                        : static_cast<float>(read_number("--logit-bias", value, "[-1000, 1000]"));
+    CARAVAN_CHECK(
+        ids.insert(id).second, ConfigError,
+        fmt::format("--logit-bias={} is the second one of token {} (which counts?). Once?", given, id));
+    bias[static_cast<std::size_t>(id)] = bias_from(given.substr(equals + 1));
   }
+  const bool may_draw =
+      std::any_of(bias.begin(), bias.begin() + drawable, [](float value) { return std::isfinite(value); });
+  CARAVAN_CHECK(
+      may_draw, ConfigError,
+      fmt::format("--logit-bias forbids all {} tokens (none is left to be drawn). Fewer of -inf?", drawable));
   return bias;
 }
 

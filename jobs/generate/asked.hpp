@@ -24,14 +24,18 @@ struct Asked {
 };
 
 /// [rank 0] What the options ask for, in order; sample s of a prompt has its seed + s. `tokenizer` and `chat`
-/// may be null. ConfigError naming the prompt when it has no token, or one that the model does not know.
-std::vector<Asked> asked_of(const GenerateOptions& options, const Tokenizer* tokenizer,
-                            const ChatFormat* chat, std::int64_t vocabulary);
+/// may be null. ConfigError naming the prompt when it has no token, one that the model does not know, or with
+/// its answer more positions than any model has. Prompts may be many: `leave_when_asked` throws in between.
+std::vector<Asked> asked_of(
+    const GenerateOptions& options, const Tokenizer* tokenizer, const ChatFormat* chat,
+    std::int64_t vocabulary, const LeaveWhenAsked& leave_when_asked = [] {});
 
 /// [collective] What rank 0 asks, on all: standard input comes to it alone.
 void share(Communicator& world, std::vector<Asked>& all);
 
-/// [V] what the options add to logits, or none. ConfigError when one is not ID=VALUE with a token's id.
-std::vector<float> logit_bias_of(const GenerateOptions& options, std::int64_t vocabulary);
+/// [V] what the options add to logits, or none. ConfigError when one is not ID=VALUE with a token's id, an id
+/// stands twice, or none of the first `drawable` tokens may be drawn any more.
+std::vector<float> logit_bias_of(const GenerateOptions& options, std::int64_t vocabulary,
+                                 std::int64_t drawable);
 
 }  // namespace caravan::jobs

@@ -8,7 +8,6 @@
 #include <set>
 
 #include "caravan/check.hpp"
-#include "io/files/file.hpp"
 #include "jobs/generate/prompt.hpp"
 
 namespace caravan::jobs {
@@ -125,9 +124,9 @@ std::string Conversation::with_answer(const std::string& answer) const {
 }
 
 Conversation read_conversation(const std::string& file) {
-  if (file != "-") return Conversation(io::read_text(file, kMostBytes), file);
-  return Conversation(text_of_standard_input({"conversation", "--chat is -", "Give --chat FILE", kMostBytes}),
-                      "standard input");
+  const std::string json =
+      text_of_file(file, {"conversation", "--chat is -", "Give --chat FILE", kMostBytes});
+  return Conversation(json, file == "-" ? "standard input" : file);
 }
 
 }  // namespace caravan::jobs

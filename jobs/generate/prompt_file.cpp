@@ -6,8 +6,6 @@
 #include <set>
 
 #include "caravan/check.hpp"
-#include "io/files/file.hpp"
-#include "jobs/generate/prompt.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -15,6 +13,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::size_t kMostBytes = std::size_t{256} << 20, kMostLines = 1000000;
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 constexpr int kMostLevels = 4;
 constexpr const char* kForm = R"({"prompt": "Once upon a time"})";
 const std::set<std::string> kKeys{"prompt", "prompt_ids", "seed", "max_new_tokens", "stop", "id"};
@@ -143,10 +142,14 @@ void check_stops(const std::vector<std::string>& stops, const std::string& place
                               place, stop.size(), kLongestStop));
 }
 
-std::vector<GivenPrompt> parse_prompts(std::string_view text, const std::string& where) {
-  const bool is_json = text.starts_with('{');
+std::vector<GivenPrompt> parse_prompts(std::string_view text, const std::string& where,
+                                       const LeaveWhenAsked& leave_when_asked) {
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
+  const std::size_t first = text.find_first_not_of(" \t\r\n");
+  const bool is_json = first != std::string_view::npos && text[first] == '{';
   std::vector<GivenPrompt> prompts;
   while (!text.empty()) {
+    leave_when_asked();
     const std::size_t end = std::min(text.find('\n'), text.size());
     std::string_view line = text.substr(0, end);
     text.remove_prefix(std::min(end + 1, text.size()));
@@ -161,11 +164,10 @@ std::vector<GivenPrompt> parse_prompts(std::string_view text, const std::string&
   return prompts;
 }
 
-std::vector<GivenPrompt> read_prompts(const std::string& file) {
-  if (file != "-") return parse_prompts(io::read_text(file, kMostBytes), file);
-  return parse_prompts(
-      text_of_standard_input({"list of prompts", "--prompts is -", "Give --prompts FILE", kMostBytes}),
-      "standard input");
+std::vector<GivenPrompt> read_prompts(const std::string& file, const LeaveWhenAsked& leave_when_asked) {
+  const std::string text = text_of_file(
+      file, {"list of prompts", "--prompts is -", "Give --prompts FILE", kMostBytes, leave_when_asked});
+  return parse_prompts(text, file == "-" ? "standard input" : file, leave_when_asked);
 }
 
 }  // namespace caravan::jobs

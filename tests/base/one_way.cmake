@@ -8,6 +8,7 @@ set(may_open
   io/files/pending_file.cpp         # outputs that are no files
   io/hdf5/h5_file.cpp               # HDF5's own, behind the one
   jobs/text_streams.cpp             # the three standard streams
+  jobs/watch/stop_request.cpp       # standard error, once more
   core/plugin/component_index.cpp   # looks at what may be a plugin and refuses nothing
   jobs/setup/machine.cpp plugins/device/host/host_device.cpp)  # /proc
 set(may_print jobs/text_streams.cpp)

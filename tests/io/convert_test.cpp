@@ -176,13 +176,34 @@ std::string refusal_of_copy(From value, DType from, DType to) {
 
 TEST(CopiedElements, FiniteValuesDoNotBecomeInfinite) {
   EXPECT_THAT(refusal_of_copy(1e300, DType::f64, DType::f32), HasSubstr("1e+300 does not fit fp32"));
-  EXPECT_THAT(refusal_of_copy(-1e300, DType::f64, DType::bf16), HasSubstr("does not fit fp32"));
+  EXPECT_THAT(refusal_of_copy(-1e300, DType::f64, DType::bf16), HasSubstr("-1e+300 does not fit bf16"));
   EXPECT_THAT(refusal_of_copy(3.4e38, DType::f64, DType::bf16), HasSubstr("does not fit bf16"));
   EXPECT_THAT(refusal_of_copy(3.4e38f, DType::f32, DType::bf16), HasSubstr("does not fit bf16"));
   for (const float fits : {3.38e38f, -INFINITY, INFINITY, NAN}) {
     EXPECT_EQ(refusal_of_copy(fits, DType::f32, DType::bf16), "");
     EXPECT_EQ(refusal_of_copy<double>(fits, DType::f64, DType::f32), "");
   }
+}
+
+template <class To>
+std::uint16_t bits_of_copy(double value, DType to) {
+  To made{};
+  io::copy_elements(TensorView(&value, DType::f64, {1}), TensorView(&made, to, {1}));
+  return made.bits;
+}
+
+TEST(CopiedElements, DoublesAreRoundedOnce) {
+  // Above a tie by less than fp32 can show: by way of it they would become the even neighbour below.
+  EXPECT_EQ(bits_of_copy<io::Bf16>(1 + 0x1p-8 + 0x1p-40, DType::bf16), 0x3F81);
+  EXPECT_EQ(bits_of_copy<io::Half>(1 + 0x1p-11 + 0x1p-40, DType::f16), 0x3C01);
+  EXPECT_EQ(bits_of_copy<io::Bf16>(-(1 + 3 * 0x1p-8 - 0x1p-40), DType::bf16), 0xBF81);  // below one
+  EXPECT_EQ(bits_of_copy<io::Bf16>(1 + 0x1p-8, DType::bf16), 0x3F80);                   // a tie: even
+  EXPECT_EQ(bits_of_copy<io::Half>(0x1p-25 + 0x1p-70, DType::f16), 1);
+  EXPECT_EQ(bits_of_copy<io::Half>(0x1p-25, DType::f16), 0);
+  EXPECT_EQ(bits_of_copy<io::Half>(-1e-300, DType::f16), 0x8000);
+  EXPECT_EQ(bits_of_copy<io::Half>(65519.999999999, DType::f16), 0x7BFF);
+  EXPECT_EQ(bits_of_copy<io::Bf16>(-INFINITY, DType::bf16), 0xFF80);
+  EXPECT_GT(bits_of_copy<io::Bf16>(NAN, DType::bf16) & 0x7FFF, 0x7F80);
 }
 
 TEST(CopiedElements, TransposesOfOneTypeKeepEveryBit) {

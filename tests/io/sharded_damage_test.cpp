@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -47,7 +48,11 @@ TEST(ShardedDamage, IsFoundInTheBlockThatIsReadAndNowhereElse) {
   EXPECT_THAT(message_of<IoError>([&] {
                 reader.read_block("/model/x", {kRows / 2, 0}, view);
               }),
-              HasSubstr("is damaged in /model/x (the digest of block 1 differs from the manifest's)"));
+              HasSubstr(fmt::format(
+                  "is damaged in /model/x, bytes {} to {} (bytes {} to {} of the dataset have "
+                  "another digest than the manifest says)",
+                  share.pieces[0].offset + io::kBlockBytes, share.pieces[0].offset + 2 * io::kBlockBytes,
+                  io::kBlockBytes, 2 * io::kBlockBytes)));
   const auto damages =
       io::find_damage(path, io::read_manifest(path), io::Check::everything, io::Through::disk);
   ASSERT_EQ(damages.size(), 1u);

@@ -38,6 +38,12 @@ TEST_F(BenchDecode, CountsWhatAStepMustRead) {
   }
 }
 
+TEST_F(BenchDecode, SaysThatItsLimitIsOfEvenRouting) {
+  const Outcome outcome = bench({"--batches", "2"});
+  ASSERT_TRUE(ended_with(outcome, 0));
+  EXPECT_THAT(outcome.out, ::testing::HasSubstr("of even routing's limit"));
+}
+
 TEST_F(BenchDecode, NumbersThatAreNoneAreRefused) {
   EXPECT_TRUE(ended_with(bench({"--batches", "0"}), 2));
   EXPECT_TRUE(ended_with(bench({"--context", "0"}), 2));

@@ -92,6 +92,17 @@ TEST_F(ConvertTest, AFileOfARankThatIsMissingOrAnothersIsNamed) {
   std::filesystem::rename(file("model/consolidated.01.pth"), file("kept"));
   const Outcome half = convert(file("model"), file("out"), {"--to", "hf"});
   EXPECT_TRUE(ended_with(half, 3));
+  EXPECT_THAT(half.last_line(), HasSubstr("lacks consolidated.01.pth (layers.0.attention.wo.weight of"));
+  std::filesystem::copy(file("kept"), file("model/consolidated.04.pth"));
+  const Outcome holes = convert(file("model"), file("out"), {"--to", "hf"});
+  EXPECT_TRUE(ended_with(holes, 3));
+  EXPECT_THAT(holes.last_line(), HasSubstr("lacks consolidated.01.pth, consolidated.02.pth, "
+                                           "consolidated.03.pth (consolidated.04.pth is there)"));
+  std::filesystem::rename(file("model/consolidated.00.pth"), file("first"));
+  EXPECT_THAT(convert(file("model"), file("out"), {"--to", "hf"}).last_line(),
+              HasSubstr("lacks consolidated.00.pth, "));
+  std::filesystem::rename(file("first"), file("model/consolidated.00.pth"));
+  std::filesystem::remove(file("model/consolidated.04.pth"));
   std::string bytes = slurp(file("kept"));
   bytes.resize(bytes.size() - 100);
   spill(file("model/consolidated.01.pth"), bytes);

@@ -60,6 +60,18 @@ TEST_F(Refusals, WeightsOfWholeNumbersAreNamed) {
                  HasSubstr("of i32"));
 }
 
+TEST_F(Refusals, WeightsOfATypeThatIsNotReadAreNamedWithTheirFile) {
+  const auto bytes = slurp(original_ + "/model.safetensors");
+  std::string header = bytes.substr(8);
+  const std::size_t at = header.find("\"F32\"", header.find("\"model.norm.weight\""));
+  ASSERT_NE(at, std::string::npos);
+  header.replace(at, 5, "\"U32\"");
+  spill(file("model/model.safetensors"), bytes.substr(0, 8) + header);
+  expect_refused(to_hf(), 3,
+                 AllOf(HasSubstr(file("model/model.safetensors")),
+                       HasSubstr("tensor 'model.norm.weight' has dtype U32 (F64, F32, BF16")));
+}
+
 TEST_F(Refusals, ATruncatedShardIsNamed) {
   ASSERT_TRUE(ended_with(convert(file("model"), file("shards"), {"--to", "hf", "--shard-size", "1MB"}), 0));
   const std::string shard = file("shards/model-00002-of-00004.safetensors");
@@ -137,7 +149,10 @@ TEST_F(Refusals, ADamagedCheckpointIsFoundWhereItIsRead) {
   std::string bytes = slurp(path);
   bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
   spill(path, bytes);
-  expect_refused(convert(file("checkpoint"), file("out"), {"--to", "hf"}), 3, HasSubstr("/model/"));
+  expect_refused(
+      convert(file("checkpoint"), file("out"), {"--to", "hf"}), 3,
+      ::testing::ContainsRegex("damaged in /model/[^ ]*, bytes [0-9]+ to [0-9]+ .bytes [0-9]+ to [0-9]+ of "
+                               "the dataset"));
 }
 
 TEST_F(Refusals, WhatTheFormatHasNoKeyForIsNamed) {
@@ -175,6 +190,10 @@ TEST_F(Refusals, SizesAreSizes) {
   for (const char* size : {"0", "5 parsecs", "-1GB", "99999999999999999999", "10000000TB"})
     expect_refused(convert(file("model"), file("out"), {"--to", "hf", "--shard-size", size}), 2,
                    HasSubstr("must be a size such as 5GB"));
+  for (const char* to : {"hdf5", "meta"})
+    expect_refused(
+        convert(file("model"), file("out"), {"--to", to, "--shard-size", "5GB"}), 2,
+        HasSubstr(std::string("--shard-size=5GB with --to ") + to + " (only Hugging Face's files"));
 }
 
 }  // namespace

@@ -112,6 +112,29 @@ TEST_F(ConvertTest, ACheckpointOfAnotherTypeThanItsConfigurationSaysWhatItHas) {
 }
 
 /// Weights of torchtitan, which say nothing of their model.
+TEST_F(ConvertTest, AHeadThatIsTiedAndStoredAllTheSameIsReadFromOneFileAsFromAFolder) {
+  CARAVAN_NEED_REFERENCE(original, "tiny_scout");
+  take(original);
+  auto config = json_of("model/config.json");
+  config["tie_word_embeddings"] = true;
+  if (config.contains("text_config")) config["text_config"]["tie_word_embeddings"] = true;
+  spill(file("tied.json"), config.dump());
+  auto tensors = tensors_of(file("model"));
+  write_tensors(file("other.safetensors"), tensors);
+  tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"];
+  write_tensors(file("same.safetensors"), tensors);
+  const std::vector<std::string> how{"--to", "hf", "--config", file("tied.json")};
+
+  const Outcome other = convert(file("other.safetensors"), file("with"), how);
+  const Outcome same = convert(file("same.safetensors"), file("without"), how);
+
+  ASSERT_TRUE(ended_with(other, 0));
+  EXPECT_THAT(other.err, HasSubstr("tied.json ties the head, but lm_head.weight stands in"));
+  EXPECT_TRUE(tensors_of(file("with")).contains("lm_head.weight"));
+  ASSERT_TRUE(ended_with(same, 0));
+  EXPECT_FALSE(tensors_of(file("without")).contains("lm_head.weight"));
+}
+
 TEST_F(ConvertTest, WeightsOfTorchtitanComeBackThroughHuggingFace) {
   CARAVAN_NEED_REFERENCE(weights, "titan_tiny/final_weights.safetensors");
   const std::string config =

@@ -6,7 +6,9 @@
 #include <random>
 
 #include "caravan/error.hpp"
+#include "jobs/asked_to_leave.hpp"
 #include "jobs/generate/answer.hpp"
+#include "jobs/generate/asked.hpp"
 #include "jobs/generate/batcher.hpp"
 #include "jobs/generate/prompt_file.hpp"
 #include "tests/support/message_of.hpp"
@@ -207,6 +209,33 @@ TEST(PromptFile, JsonLinesSayMore) {
   EXPECT_EQ(prompts[1].tokens, (std::vector<std::int32_t>{1, 2}));
   EXPECT_EQ(prompts[1].stops, (std::vector<std::string>{"z"}));
   EXPECT_FALSE(prompts[1].seed);
+}
+
+TEST(PromptFile, ABracketBehindAByteOrderMarkOrBlanksTellsJsonLines) {
+  const std::string mark = "\xEF\xBB\xBF", lines = "{\"prompt\": \"a\"}\n \t{\"prompt\": \"b\"}\n";
+  for (const std::string& before : {mark, std::string("  "), mark + "\t "}) {
+    const auto prompts = parse_prompts(before + lines, "p");
+    ASSERT_EQ(prompts.size(), 2u);
+    EXPECT_EQ(prompts[0].text, "a");
+    EXPECT_EQ(prompts[1].text, "b");
+  }
+  EXPECT_EQ(parse_prompts(mark + "a text", "p").at(0).text, "a text");
+  EXPECT_EQ(parse_prompts("a\n{b", "p").at(1).text, "{b");
+  EXPECT_THAT(refusal("  \n{\"prompt\": \"a\"}"), HasSubstr("p: line 1: not JSON"));
+}
+
+TEST(PromptFile, IsLeftAtALine) {
+  int lines = 0;
+  const auto leave_at_the_third = [&] {
+    if (++lines == 3) throw AskedToLeave("asked");
+  };
+  EXPECT_EQ(message_of<AskedToLeave>([&] { parse_prompts("a\nb\nc\nd", "p", leave_at_the_third); }), "asked");
+  GenerateOptions options;
+  options.prompts = "p";
+  options.given = parse_prompts("{\"prompt_ids\": [1]}\n{\"prompt_ids\": [2]}", "p");
+  lines = 1;
+  EXPECT_EQ(message_of<AskedToLeave>([&] { asked_of(options, nullptr, nullptr, 8, leave_at_the_third); }),
+            "asked");
 }
 
 TEST(PromptFile, WhatIsNoPromptIsRefusedWithItsLine) {

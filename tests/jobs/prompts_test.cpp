@@ -180,6 +180,34 @@ TEST_P(Prompts, WhatCannotBeDoneIsRefusedBeforeAnythingIsComputed) {
               ::testing::HasSubstr("65536 samples of 17 prompts (at most 1048576 answers at a time)"));
   EXPECT_THAT(refusal({{{"prompt_ids", {1}}}}, {"--logit-bias", "3"}),
               ::testing::HasSubstr("--logit-bias=3 (as ID=VALUE)"));
+  EXPECT_THAT(refusal({{{"prompt_ids", {1}}}}, {"--logit-bias", "3=1", "--logit-bias", "3=2"}),
+              ::testing::HasSubstr("--logit-bias=3=2 is the second one of token 3"));
+  std::vector<std::string> all;
+  for (int id = 0; id < 512; ++id) all.insert(all.end(), {"--logit-bias", std::to_string(id) + "=-inf"});
+  EXPECT_THAT(refusal({{{"prompt_ids", {1}}}}, all),
+              ::testing::HasSubstr("--logit-bias forbids all 512 tokens (none is left to be drawn). Fewer"));
+}
+
+TEST_P(Prompts, LengthsAndSeedsAtTheirLimitsAreRefusedByTheirOwnNames) {
+  const auto refusal = [&](const Json& prompt, const std::vector<std::string>& more) {
+    std::vector<std::string> all{"--prompts", prompts_file({prompt})};
+    all.insert(all.end(), more.begin(), more.end());
+    const Outcome outcome = run(command(all));
+    EXPECT_EQ(outcome.code, 2) << outcome.err;
+    return outcome.last_line();
+  };
+  EXPECT_THAT(refusal({{"prompt_ids", {1, 2}}}, {"--max-new-tokens", "16777215"}),
+              ::testing::HasSubstr("line 1 of 2 tokens and 16777215 new ones (at most 16777216 together). "
+                                   "Fewer --max-new-tokens, or"));
+  const std::uint64_t last = 9223372036854775807U;
+  EXPECT_THAT(refusal({{"prompt_ids", {1}}, {"seed", last}}, {"--num-samples", "2"}),
+              ::testing::HasSubstr("line 1 has the seed 9223372036854775807 and 2 samples"));
+  EXPECT_THAT(refusal({{"prompt_ids", {1}}, {"seed", last + 1}}, {}),
+              ::testing::HasSubstr("'seed' is 9223372036854775808 (an integer in"));
+  const std::vector<std::string> one{"--max-new-tokens", "1", "--seed", std::to_string(last), "--prompts"};
+  auto with_file = one;
+  with_file.push_back(prompts_file({{{"prompt_ids", {1}}}}));
+  EXPECT_EQ(answers(with_file).size(), 1u);
 }
 
 TEST_P(Prompts, ThatAreLeftLeaveWholeLines) {
