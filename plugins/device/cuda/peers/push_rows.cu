@@ -1,5 +1,6 @@
 #include "plugins/device/cuda/device/cuda_ops.hpp"
 #include "plugins/device/cuda/peers/move_rows.cuh"
+#include "plugins/device/cuda/peers/parts.cuh"
 
 // Rows to the memory of other GPUs, and from where they land.
 namespace caravan::cuda {
@@ -27,6 +28,15 @@ __global__ void __launch_bounds__(kThreads, 1)
       meeting, [&](const Crew& crew) { move_rows(push, Which::that_leave, crew, change); },
       [&](const Crew& crew) { move_rows(push, Which::that_stay, crew, change); },
       [&](const Crew& crew) { move_rows(take, Which::all, crew, AsItIs{}); });
+}
+
+template <class Word, class Change>
+__global__ void __launch_bounds__(kThreads, 1)
+    exchange_parts_kernel(Push<Word> push, Push<Word> take, Meeting meeting, Change change) {
+  exchange_parts(
+      meeting, [&](const Crew& crew, const auto& reach) { move_parts(push, crew, change, reach); },
+      [&](const Crew& crew) { move_rows(push, Which::that_stay, crew, change); },
+      [&](const Crew& crew, const auto& reach) { move_parts(take, crew, AsItIs{}, reach); });
 }
 
 }  // namespace
@@ -81,16 +91,13 @@ void CudaOps::exchange_rows(const ExchangeRows& args) {
   const Meeting meeting = meeting_of(push.comes_to);
   with_word_and_change(call, push, access, [&]<class Word, class Change>(Word, Change change) {
     const Push<Word> pushed = push_of<Word>(call, push), taken = push_of<Word>(call, take);
-    if (is_little(rows, row_bytes)) {
+    if (is_little(rows, row_bytes) || push.parts.empty() || take.parts.empty()) {
       const unsigned blocks = std::max(blocks_of(push, kLinkBlocks), blocks_of(take, kLinkBlocks));
       exchange_kernel<Word><<<blocks, kThreads, 0, context_.stream()>>>(pushed, taken, meeting, change);
       return;
     }
-    push_beside_kernel<Word>
-        <<<all_blocks(context_), kThreads, 0, context_.stream()>>>(pushed, meeting, change);
-    CARAVAN_CUDA_LAUNCHED();
-    push_kernel<Word><<<blocks_of(take, context_.multiprocessors()), kThreads, 0, context_.stream()>>>(
-        taken, Meeting{}, AsItIs{});
+    exchange_parts_kernel<Word>
+        <<<all_blocks(context_), kThreads, 0, context_.stream()>>>(pushed, taken, meeting, change);
   });
   CARAVAN_CUDA_LAUNCHED();
 }
