@@ -48,14 +48,22 @@ __device__ void walk_parts(const Order& order, int words, int piece_words, const
   while (reached < kMeetingParts) reach(++reached);
 }
 
+/// Of a row of so many words: pieces that a warp moves at once, all of about one size, since the same warps
+/// may get the last ones of all rows.
+__device__ inline int even_piece(int words) {
+  const int pieces = (words + kAtOnce - 1) / kAtOnce;
+  return (words + pieces * kLanes - 1) / (pieces * kLanes) * kLanes;
+}
+
 template <class Word, class Change, class Reach>
 __device__ void move_parts(const Push<Word>& push, const Crew& crew, const Change& change,
                            const Reach& reach) {
+  const int words = even_piece(push.words);
   walk_parts(
-      push.order, push.words, kAtOnce, crew,
+      push.order, push.words, words, crew,
       [&](int row, int first_word) { return piece_of(push, Which::all, row, first_word); },
       [&](const Piece& piece) {
-        if (piece.to_rank >= 0) move_piece(push, piece, min(piece.first + kAtOnce, push.words), change);
+        if (piece.to_rank >= 0) move_piece(push, piece, min(piece.first + words, push.words), change);
       },
       reach);
 }
