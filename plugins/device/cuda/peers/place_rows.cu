@@ -4,6 +4,7 @@
 #include "plugins/device/cuda/comm/meeting.cuh"
 #include "plugins/device/cuda/device/cuda_ops.hpp"
 #include "plugins/device/cuda/device/view.hpp"
+#include "plugins/device/cuda/kernels/follow.cuh"
 #include "plugins/device/cuda/kernels/launch.hpp"
 #include "plugins/device/cuda/kernels/vec.cuh"
 #include "plugins/device/cuda/peers/turns.cuh"
@@ -183,6 +184,7 @@ __global__ void __launch_bounds__(kThreads)
   __shared__ std::int32_t near[kNear];
   if (blockIdx.x == 0) send_own_rows(counts, own, meeting);
   wait_for_all(meeting);
+  let_next_kernel_begin();  // not before: it would hold multiprocessors while this one waits for ranks
   const int experts = counts.experts(), numbers = counts.ranks * (experts + 1);
   std::int32_t* begin = near + numbers;
   if (scratch != nullptr) {

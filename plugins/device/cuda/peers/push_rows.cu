@@ -1,4 +1,5 @@
 #include "plugins/device/cuda/device/cuda_ops.hpp"
+#include "plugins/device/cuda/kernels/follow.cuh"
 #include "plugins/device/cuda/peers/move_rows.cuh"
 #include "plugins/device/cuda/peers/parts.cuh"
 
@@ -24,6 +25,7 @@ __global__ void __launch_bounds__(kThreads, 1)
 template <class Word, class Change>
 __global__ void __launch_bounds__(kThreads, 1)
     exchange_kernel(Push<Word> push, Push<Word> take, Meeting meeting, Change change) {
+  wait_for_kernel_before();
   push_and_read(
       meeting, [&](const Crew& crew) { move_rows(push, Which::that_leave, crew, change); },
       [&](const Crew& crew) { move_rows(push, Which::that_stay, crew, change); },
@@ -33,6 +35,7 @@ __global__ void __launch_bounds__(kThreads, 1)
 template <class Word, class Change>
 __global__ void __launch_bounds__(kThreads, 1)
     exchange_parts_kernel(Push<Word> push, Push<Word> take, Meeting meeting, Change change) {
+  wait_for_kernel_before();
   exchange_parts(
       meeting, [&](const Crew& crew, const auto& reach) { move_parts(push, crew, change, reach); },
       [&](const Crew& crew) { move_rows(push, Which::that_stay, crew, change); },
@@ -91,15 +94,12 @@ void CudaOps::exchange_rows(const ExchangeRows& args) {
   const Meeting meeting = meeting_of(push.comes_to);
   with_word_and_change(call, push, access, [&]<class Word, class Change>(Word, Change change) {
     const Push<Word> pushed = push_of<Word>(call, push), taken = push_of<Word>(call, take);
-    if (is_little(rows, row_bytes) || push.parts.empty() || take.parts.empty()) {
-      const unsigned blocks = std::max(blocks_of(push, kLinkBlocks), blocks_of(take, kLinkBlocks));
-      exchange_kernel<Word><<<blocks, kThreads, 0, context_.stream()>>>(pushed, taken, meeting, change);
-      return;
-    }
-    exchange_parts_kernel<Word>
-        <<<all_blocks(context_), kThreads, 0, context_.stream()>>>(pushed, taken, meeting, change);
+    const bool at_once = is_little(rows, row_bytes) || push.parts.empty() || take.parts.empty();
+    const unsigned blocks =
+        at_once ? std::max(blocks_of(push, kLinkBlocks), blocks_of(take, kLinkBlocks)) : all_blocks(context_);
+    launch_following(at_once ? exchange_kernel<Word, Change> : exchange_parts_kernel<Word, Change>,
+                     dim3(blocks), dim3(kThreads), context_.stream(), 0, pushed, taken, meeting, change);
   });
-  CARAVAN_CUDA_LAUNCHED();
 }
 
 }  // namespace caravan::cuda
