@@ -41,9 +41,8 @@ __device__ inline std::uint64_t count_of(const Meeting& meeting, int part) {
   return (meeting.number - 1) * kMeetingParts + static_cast<std::uint64_t>(part) + 1;
 }
 
-/// One warp, when all that was to be written has been: this rank has come.
+/// One warp, when it knows all that was to be written to be so: this rank has come.
 __device__ inline void come(const Meeting& meeting, int part = kLastPart) {
-  fence();
   for (int other = static_cast<int>(threadIdx.x % kWarp); other < meeting.ranks;
        other += static_cast<int>(kWarp))
     release(number_of(meeting, other, meeting.rank), count_of(meeting, part));
