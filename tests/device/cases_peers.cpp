@@ -119,7 +119,7 @@ Problem push_rows(const PushCase& c, Storage storage) {
 struct ExchangeCase {
   const char* name;
   std::int64_t rows, width, top_k;
-  bool weighted, with_base = false;
+  bool weighted, with_base = false, only_back = false;
 
   bool is_much() const { return rows * top_k * width > 1 << 20; }
 };
@@ -127,8 +127,8 @@ constexpr ExchangeCase kExchangeCases[] = {{"one", 1, 8, 1, false},
                                            {"odd", 21, 13, 1, true},
                                            {"several_choices", 60, 64, 3, true, true},
                                            {"much", 4200, 520, 1, true, true},
-                                           {"much_and_odd", 2200, 1001, 1, false, false},
-                                           {"much_of_several_choices", 1100, 1000, 2, true, true}};
+                                           {"much_and_odd", 2200, 1001, 1, false, false, true},
+                                           {"much_of_several_choices", 1100, 1000, 2, true, true, true}};
 
 /// Rows in turn for each rank and for none, each to a row of its own; those of the other rank travel in
 /// parts.
@@ -258,7 +258,7 @@ std::vector<Problem> peer_problems(Storage storage) {
     // The reference takes a second for each of these: no more bytes than needed, and gaps change nothing.
     if (c.is_much() && storage.gap > 0) continue;
     if (c.is_much() && storage.compute == DType::f32) c.rows /= 2;
-    problems.push_back(exchange_rows(c, storage));
+    if (!c.only_back) problems.push_back(exchange_rows(c, storage));
     problems.push_back(return_rows(c, storage));
   }
   for (const bool is_lost : {false, true}) problems.push_back(mark_lost(is_lost, storage));
