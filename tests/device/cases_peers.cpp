@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <numeric>
 
 #include "tests/device/cases.hpp"
@@ -46,9 +47,23 @@ Problem place_rows(const PlaceCase& c, Storage storage) {
                back_row = b.index_output("back_row", {c.room});
   const Handle arrived = b.index_output("arrived", {c.room}), lost = b.index_output("lost", {1});
   const Handle overflow = b.given("overflow", DType::f64, {1}, {c.overflow});
+  const Handle sent = b.index_output("sent", {c.choices}), received = b.index_output("received", {c.room});
+  const Handle sent_ends = b.index_output("sent_ends", {kRowParts}),
+               received_ends = b.index_output("received_ends", {kRowParts});
   return b.build([=, rank = c.rank](Ops& ops, const Views& v) {
-    ops.place_rows({v[table], rank, v[to_rank], v[to_row], v[offsets], v[kept_offsets], v[back_rank],
-                    v[back_row], v[arrived], v[lost], v[overflow]});
+    ops.place_rows({.first_rows = v[table],
+                    .rank = rank,
+                    .to_rank = v[to_rank],
+                    .to_row = v[to_row],
+                    .offsets = v[offsets],
+                    .kept_offsets = v[kept_offsets],
+                    .back_rank = v[back_rank],
+                    .back_row = v[back_row],
+                    .arrived = v[arrived],
+                    .lost = v[lost],
+                    .overflow = v[overflow],
+                    .sent_parts = {v[sent], v[sent_ends]},
+                    .received_parts = {v[received], v[received_ends]}});
   });
 }
 
@@ -104,7 +119,7 @@ Problem push_rows(const PushCase& c, Storage storage) {
 struct ExchangeCase {
   const char* name;
   std::int64_t rows, width, top_k;
-  bool weighted, with_base = false;
+  bool weighted, with_base = false, only_back = false;
 
   bool is_much() const { return rows * top_k * width > 1 << 20; }
 };
@@ -112,14 +127,19 @@ constexpr ExchangeCase kExchangeCases[] = {{"one", 1, 8, 1, false},
                                            {"odd", 21, 13, 1, true},
                                            {"several_choices", 60, 64, 3, true, true},
                                            {"much", 4200, 520, 1, true, true},
-                                           {"much_and_odd", 1100, 1001, 2, false, false}};
+                                           {"much_and_odd", 2200, 1001, 1, false, false, true},
+                                           {"much_of_several_choices", 1100, 1000, 2, true, true, true}};
 
-/// Rows in turn for each rank and for none, each to a row of its own.
+/// Rows in turn for each rank and for none, each to a row of its own; those of the other rank travel in
+/// parts.
 struct Ways {
-  Handle rank, row;
+  Handle rank, row, order, ends;
   Ways(ProblemBuilder& b, const std::string& name, std::int64_t count, std::int32_t none)
       : rank(b.indices(name + "_rank", {count}, in_turn(count, none))),
-        row(b.indices(name + "_row", {count}, reversed(count))) {}
+        row(b.indices(name + "_row", {count}, reversed(count))),
+        order(b.indices(name + "_order", {count}, those_of(1, in_turn(count, none)))),
+        ends(b.indices(name + "_ends", {kRowParts}, in_parts(in_turn(count, none)))) {}
+  RowParts parts(const Views& v) const { return {v[order], v[ends]}; }
 
   static std::vector<std::int32_t> in_turn(std::int64_t count, std::int32_t none) {
     std::vector<std::int32_t> all;
@@ -131,6 +151,21 @@ struct Ways {
     std::vector<std::int32_t> all(static_cast<std::size_t>(count));
     std::iota(all.rbegin(), all.rend(), 0);
     return all;
+  }
+  static std::vector<std::int32_t> those_of(std::int32_t rank, const std::vector<std::int32_t>& ranks) {
+    std::vector<std::int32_t> rows;
+    for (std::size_t r = 0; r < ranks.size(); ++r)
+      if (ranks[r] == rank) rows.push_back(static_cast<std::int32_t>(r));
+    rows.resize(ranks.size(), -1);
+    return rows;
+  }
+  /// The first part has no rows, and others have some each.
+  static std::vector<std::int32_t> in_parts(const std::vector<std::int32_t>& ranks) {
+    const std::int64_t rows = std::ranges::count(ranks, 1);
+    std::vector<std::int32_t> ends;
+    for (std::int64_t part = 0; part < kRowParts; ++part)
+      ends.push_back(static_cast<std::int32_t>(rows * part / (kRowParts - 1)));
+    return ends;
   }
 };
 
@@ -158,12 +193,14 @@ Problem exchange_rows(const ExchangeCase& c, Storage storage) {
                         there,
                         pushed,
                         0,
-                        {}},
+                        {},
+                        to.parts(v)},
                        {.rows = v[landed],
                         .to_rank = v[from.rank],
                         .to_row = v[from.row],
                         .regions = here,
-                        .region_rows = pushed}});
+                        .region_rows = pushed,
+                        .parts = from.parts(v)}});
   });
 }
 
@@ -177,6 +214,11 @@ Problem return_rows(const ExchangeCase& c, Storage storage) {
   std::vector<std::int32_t> row_of = Ways::reversed(sorted);
   for (std::size_t at = 6; at < row_of.size(); at += 11) row_of[at] = -1;
   const Handle rows = b.indices("row_of", {c.rows, c.top_k}, row_of);
+  std::vector<std::int32_t> choice_of(row_of.size(), -1);
+  for (std::size_t choice = 0; choice < row_of.size(); ++choice)
+    if (row_of[choice] >= 0)
+      choice_of[static_cast<std::size_t>(row_of[choice])] = static_cast<std::int32_t>(choice);
+  const Handle choices = b.indices("choice_of", {sorted}, choice_of);
   const Handle region = b.contiguous(b.random("region", {sorted, c.width})),
                y = b.output("y", {c.rows, c.width});
   return b.build([=](Ops& ops, const Views& v) {
@@ -186,14 +228,17 @@ Problem return_rows(const ExchangeCase& c, Storage storage) {
                       .to_row = v[back.row],
                       .regions = there,
                       .region_rows = sorted,
-                      .rank = 0},
+                      .rank = 0,
+                      .parts = back.parts(v)},
                      v[landed],
                      v[to.rank],
                      v[to.row],
                      v[rows],
                      c.weighted ? v[weights] : TensorView{},
                      c.with_base ? v[base] : TensorView{},
-                     v[y]});
+                     v[y],
+                     to.parts(v),
+                     v[choices]});
   });
 }
 
@@ -213,7 +258,7 @@ std::vector<Problem> peer_problems(Storage storage) {
     // The reference takes a second for each of these: no more bytes than needed, and gaps change nothing.
     if (c.is_much() && storage.gap > 0) continue;
     if (c.is_much() && storage.compute == DType::f32) c.rows /= 2;
-    problems.push_back(exchange_rows(c, storage));
+    if (!c.only_back) problems.push_back(exchange_rows(c, storage));
     problems.push_back(return_rows(c, storage));
   }
   for (const bool is_lost : {false, true}) problems.push_back(mark_lost(is_lost, storage));

@@ -7,6 +7,7 @@
 #include "caravan/bf16.hpp"
 #include "caravan/reference_ops.hpp"
 #include "core/ops/reference/call.hpp"
+#include "core/ops/reference/row_parts.hpp"
 
 namespace caravan {
 
@@ -167,6 +168,8 @@ void ReferenceOps::place_rows(const PlaceRows& args) {
   } else if (!args.overflow.empty() && *args.overflow.as<double>() == 0) {
     *args.overflow.as<double>() = static_cast<double>(without_room) / static_cast<double>(ranks);
   }
+  write_parts(call, args.sent_parts, rows_by_rank(places.to_rank, ranks, args.rank));
+  write_parts(call, args.received_parts, rows_by_rank(places.back_rank, ranks, args.rank));
   if (args.kept_offsets.empty()) return;
   const auto kept = call.vector<std::int32_t>("kept_offsets", args.kept_offsets, local + 1);
   for (std::int64_t l = 0; l <= local; ++l) kept(l) = places.offsets(l);

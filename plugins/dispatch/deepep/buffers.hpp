@@ -5,6 +5,7 @@
 
 #include "caravan/dispatch.hpp"
 #include "caravan/flat_memory.hpp"
+#include "caravan/ops/peers.hpp"
 
 // What the dispatcher keeps in the memory that a layer gives it, and in that which ranks have in common.
 namespace caravan::deepep {
@@ -30,6 +31,7 @@ struct Handle {
   TensorView arrived;              ///< [M] i32
   TensorView offsets;              ///< [L+1] i32
   TensorView lost;                 ///< [1] i32
+  RowParts sent, received;         ///< of the R and the M rows
   TensorView dscores;              ///< [M, 1] f32 gradients of the scores of received rows, or empty
   Handle(const Sizes& sizes, FlatMemory& flat)
       : to_rank(flat.take(DType::i32, {sizes.sent})),
@@ -39,6 +41,8 @@ struct Handle {
         arrived(flat.take(DType::i32, {sizes.received})),
         offsets(flat.take(DType::i32, {sizes.experts / sizes.ranks + 1})),
         lost(flat.take(DType::i32, {1})),
+        sent{flat.take(DType::i32, {sizes.sent}), flat.take(DType::i32, {kRowParts})},
+        received{flat.take(DType::i32, {sizes.received}), flat.take(DType::i32, {kRowParts})},
         dscores(flat.take(DType::f32, {sizes.score_side == ScoreSide::output ? sizes.received : 0, 1})) {}
 };
 

@@ -101,7 +101,9 @@ void DeepEpDispatcher::place(Run& run, const Routing& routing, const Exchange& e
                  .arrived = handle.arrived,
                  .lost = handle.lost,
                  .overflow = run.pass == Pass::first ? run.overflow : TensorView{},
-                 .meets_at = landing.next_meeting()};
+                 .meets_at = landing.next_meeting(),
+                 .sent_parts = handle.sent,
+                 .received_parts = handle.received};
   if (args.meets_at) {
     args.own_rows = routing.offsets;
     args.tables = counts.regions;
@@ -174,7 +176,8 @@ Ticket DeepEpDispatcher::post_combine(Run& run, const Routing& routing, const Re
     const Pushed results = pushed(now, now.landing.rows, going);
     const bool on_output = routing.score_side == ScoreSide::output;
     run.ops.return_rows({results.args, landed, now.handle.to_rank, now.handle.to_row, routing.row_of,
-                         on_output ? routing.weights : TensorView{}, args.base, args.y});
+                         on_output ? routing.weights : TensorView{}, args.base, args.y, now.handle.sent,
+                         routing.choice_of});
     return post(now, meeting, [] {});
   }
   run.ops.push_rows(pushed(now, now.landing.rows, going).args);

@@ -73,6 +73,7 @@ class DeepEpDispatcher final : public Dispatcher {
     /// Where those go that stay on this rank, if not where they would land; empty: nowhere.
     std::optional<TensorView> own{};
     PeerMeeting comes_to{};
+    RowParts parts{};
   };
   /// The same with the memory that `args` has a view of.
   struct Pushed {
@@ -95,7 +96,8 @@ class DeepEpDispatcher final : public Dispatcher {
     return {.rows = rows,
             .to_rank = exchange.handle.back_rank,
             .to_row = exchange.handle.back_row,
-            .comes_to = comes_to};
+            .comes_to = comes_to,
+            .parts = exchange.handle.received};
   }
   Ticket post(const Exchange& exchange, const PeerMeeting& meeting, std::function<void()> finish);
 

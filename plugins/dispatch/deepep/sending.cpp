@@ -18,7 +18,8 @@ DeepEpDispatcher::Pushed DeepEpDispatcher::pushed(const Exchange& exchange, cons
               .regions = all.regions,
               .region_rows = landing.extent(0),
               .rank = rank_,
-              .comes_to = going.comes_to};
+              .comes_to = going.comes_to,
+              .parts = going.parts};
   return all;
 }
 
@@ -31,7 +32,8 @@ DeepEpDispatcher::Pushed DeepEpDispatcher::taken(const Exchange& exchange, const
               .to_rank = exchange.handle.back_rank,
               .to_row = exchange.handle.arrived,
               .regions = all.regions,
-              .region_rows = to.extent(0)};
+              .region_rows = to.extent(0),
+              .parts = exchange.handle.received};
   return all;
 }
 
@@ -43,6 +45,7 @@ std::function<void()> DeepEpDispatcher::send(Ops& ops, const Exchange& exchange,
   going.own = to;
   going.to_rank = exchange.handle.to_rank;
   going.to_row = exchange.handle.to_row;
+  going.parts = exchange.handle.sent;
   const Pushed push = pushed(exchange, landing, going);
   if (!going.comes_to) {
     ops.push_rows(push.args);

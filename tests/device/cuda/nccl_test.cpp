@@ -1,58 +1,22 @@
 #include <gmock/gmock.h>
 
 #include <chrono>
-#include <optional>
 #include <vector>
 
 #include "caravan/arena.hpp"
-#include "caravan/config.hpp"
 #include "caravan/error.hpp"
 #include "caravan/ops.hpp"
-#include "tests/parallel/tensor_exchanges.hpp"
+#include "tests/device/cuda/gpu_ranks.hpp"
 #include "tests/support/message_of.hpp"
-#include "tests/support/plugin_dir.hpp"
-#include "tests/support/test_device.hpp"
 
-// Exchanges of the device cuda over NCCL. Ranks that have one GPU for all pretend to be on several hosts.
+// Exchanges of the device cuda over NCCL.
 namespace caravan {
 namespace {
 
+using testing::GpuWindows;
 using ::testing::HasSubstr;
 using testing::message_of;
-
-/// The GPU of this process, once.
-struct Gpu {
-  std::optional<Made<Device>> device;
-  std::string absent;
-  explicit Gpu(Communicator& world) {
-    static auto& registry = *new Registry({test::plugin_dir()});
-    try {
-      test::prepare_shared_gpu(registry, world);
-      device.emplace(registry.create<Device>("cuda", Host{}, Config::parse("{exchanges: nccl}")));
-    } catch (const Error& error) {
-      absent = error.message();
-    }
-  }
-};
-const Gpu& gpu(Communicator& world) {
-  static auto& one = *new Gpu(world);
-  return one;
-}
-
-template <Lane kLane>
-class NcclBackend {
- public:
-  explicit NcclBackend(Communicator& world) : gpu_(gpu(world)) {
-    if (gpu_.device) group_ = device().make_communicator(world, kLane);
-  }
-  Device& device() { return **gpu_.device; }
-  Communicator& group() { return *group_; }
-  std::string absent() const { return gpu_.absent; }
-
- private:
-  const Gpu& gpu_;
-  std::unique_ptr<Communicator> group_;
-};
+using testing::NcclBackend;
 
 INSTANTIATE_TYPED_TEST_SUITE_P(OnTheShardLane, TensorExchanges, NcclBackend<Lane::shard>);
 INSTANTIATE_TYPED_TEST_SUITE_P(OnThePipelineLane, TensorExchanges, NcclBackend<Lane::pipeline>);
@@ -85,15 +49,8 @@ TEST_F(Nccl, RefusesWhatItCannotSend) {
               HasSubstr("in place"));
 }
 
-/// Rows of every rank in the memory of every other, with no host between.
-class Windows : public TensorExchanges<NcclBackend<Lane::expert>> {
+class Windows : public GpuWindows {
  protected:
-  void SetUp() override {
-    TensorExchanges::SetUp();
-    if (IsSkipped()) return;
-    if (size() == 1) GTEST_SKIP() << "one rank shares nothing";
-    if (!group().why_no_window().empty()) GTEST_SKIP() << group().why_no_window();
-  }
   /// This rank's number of `round`, at its place in the part of every rank.
   void write(const PeerWindow& window, int round) {
     for (int to = 0; to < size(); ++to) {
@@ -125,7 +82,7 @@ TEST_F(Windows, ShowWhatOthersWroteBeforeAMeeting) {
 }
 
 /// Operators meet in place of the window: each rank pushes rows of its number to all, some pages long, and
-/// takes what came from others, little by one kernel and much by two.
+/// takes what came from others, whatever its size without parts.
 TEST_F(Windows, MeetWithinOperators) {
   for (const std::int64_t rows : {1, 40, 3000}) {
     constexpr std::int64_t kWidth = 1000;

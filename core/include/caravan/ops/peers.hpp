@@ -14,6 +14,21 @@
 // refuse them.
 namespace caravan {
 
+/// Rows travel between two ranks in so many parts, each of which may be read before the next has come: of n
+/// rows, as the sender has them sorted, row k is in part ⌊k·C / n⌋. Results go back in the parts in which
+/// their rows came.
+inline constexpr std::int64_t kRowParts = 8;
+
+/// The rows of one rank that travel, in the order in which they do: part by part, and within a part those for
+/// every other rank in turn, k-th row by k-th row, so that the ways to all are busy at once. Both empty: any
+/// order, and all is one part.
+struct RowParts {
+  TensorView order{};  ///< as long as there are rows at most; −1 behind the last
+  TensorView ends{};   ///< [kRowParts] where in `order` each part ends
+
+  bool empty() const { return ends.empty(); }
+};
+
 /// Where the rows of one micro-batch go, worked out by every rank from the same numbers. Received rows lie in
 /// the order of experts, those of one expert in the order of ranks, those of one rank as it has them sorted.
 /// Where a rank would receive more than M rows nothing goes anywhere: `to_rank`, `back_rank` and `arrived`
@@ -34,6 +49,7 @@ struct PlaceRows {
   TensorView own_rows{};
   std::span<std::byte* const> tables{};  ///< [P]
   PeerMeeting meets_at{};
+  RowParts sent_parts{}, received_parts{};  ///< of this rank's sorted rows and of received rows, or empty
 };
 
 /// regions[to_rank[r]] row to_row[r] = w·rows[choice_of[r] / K], w = weights[choice_of[r]] or 1. Where
@@ -50,10 +66,12 @@ struct PushRows {
   std::int64_t region_rows = 0;         ///< that each region has room for
   std::int64_t rank = -1;               ///< this one, whose rows travel nowhere; −1: not said
   PeerMeeting comes_to{};
+  RowParts parts{};  ///< of all rows that go to other ranks; for operators that push and read
 };
 
 /// A push, and what other ranks push here by the same operator, from where it lands to where it is read:
-/// `take` after the meeting that `push` comes to. Nothing lands where `push` reads.
+/// `take` after the meeting that `push` comes to. Nothing lands where `push` reads. Where both have parts
+/// each part may be taken while the next travel, and `take` is of its parts alone.
 struct ExchangeRows {
   PushRows push;
   PushRows take;  ///< rows as they are, of the type and width of the pushed ones
@@ -70,6 +88,10 @@ struct ReturnRows {
   TensorView weights;          ///< [T, K] f32 or empty
   TensorView base;             ///< [T, H] or empty; may be `y`
   TensorView y;                ///< [T, H]
+  /// Of the sorted rows that land, and [R] the choice t·K + k of each sorted row, or empty: with them, and
+  /// those of `push`, each part may be summed while the next travel.
+  RowParts parts{};
+  TensorView choice_of{};
 };
 
 /// rows = NaN where lost[0] is not 0.

@@ -138,6 +138,7 @@ void IpcWindow::describe_meetings() {
   std::byte* const behind = meeting_.numbers[rank_] + kNumberBytes * parts_.size();
   meeting_.is_over = reinterpret_cast<std::uint64_t*>(behind);
   meeting_.tickets = reinterpret_cast<unsigned*>(behind + kNumberBytes);
+  meeting_.readers = reinterpret_cast<std::uint64_t*>(behind + 2 * kNumberBytes);
 }
 
 /// Nobody frees memory that another still writes to. While an exception unwinds the others may never come,

@@ -36,8 +36,8 @@ class IpcWindow final : public PeerWindow {
   PeerMeeting next_meeting() override;
 
  private:
-  /// Of all ranks, whether it is over, and the tickets of blocks.
-  std::size_t numbers_bytes() const { return kNumberBytes * (parts_.size() + 2); }
+  /// Of all ranks, whether it is over, tickets, and who reads.
+  std::size_t numbers_bytes() const { return kNumberBytes * (parts_.size() + 3); }
   void map(std::byte* own);
   void describe_meetings();
   /// Throws CommError when a rank did not come to a meeting.

@@ -24,8 +24,21 @@ inline constexpr int kSegments = 63;
 /// The warps that share some work; those of one block are far apart in it.
 struct Crew {
   int warp, warps;
-  __device__ Crew(int block, int blocks)
-      : warp(static_cast<int>(threadIdx.x) / kLanes * blocks + block), warps(blocks * kWarps) {}
+  __device__ Crew(int block, int blocks, int of_block = kWarps)
+      : warp(static_cast<int>(threadIdx.x) / kLanes * blocks + block), warps(blocks * of_block) {}
+};
+
+/// Rows in the order in which they travel, see RowParts; the order has room for `most`.
+struct Order {
+  const std::int32_t *rows = nullptr, *ends = nullptr;
+  int most = 0;
+
+  __device__ int count() const { return min(ends[kLastPart], most); }
+  __device__ int part_of(int turn) const {
+    int part = 0;
+    while (part < kLastPart && turn >= ends[part]) ++part;
+    return part;
+  }
 };
 
 /// Rows in the order in which warps take them; few ones in pieces, so that all warps have some.
@@ -55,6 +68,7 @@ struct Push {
   const float* weights;
   std::int64_t weights_stride;
   int rows, top_k, rank, ranks, region_rows;
+  Order order;
   std::byte* regions[kMostRanks];
 };
 
@@ -68,16 +82,15 @@ struct Piece {
 };
 
 template <class Word>
-__device__ Piece piece_of(const Push<Word>& push, const Walk& walk, Which which, std::int64_t item) {
-  const std::int64_t r = walk.row(item);
-  if (r < 0) return {};
+__device__ Piece piece_of(const Push<Word>& push, Which which, std::int64_t r, int first_word) {
+  if (r < 0 || r >= push.rows) return {};
   const int choice = push.choice_of ? push.choice_of[r] : static_cast<int>(r), rank = push.to_rank[r],
             row = push.to_row[r];
   if (which != Which::all && (rank == push.rank) != (which == Which::that_stay)) return {};
   // Nothing is written beside the regions, whatever a device that has failed computes.
   if (choice < 0 || rank < 0 || rank >= push.ranks || row < 0 || row >= push.region_rows) return {};
   if (push.regions[rank] == nullptr) return {};
-  Piece piece{choice / push.top_k, walk.first_word(item), rank, row};
+  Piece piece{choice / push.top_k, first_word, rank, row};
   if (push.weights)
     piece.weight = push.weights[piece.from * push.weights_stride + choice - piece.from * push.top_k];
   return piece;
@@ -132,7 +145,8 @@ __device__ void move_rows(const Push<Word>& push, Which which, const Crew& crew,
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
   const std::int64_t step = std::int64_t{crew.warps} * kLanes;
   for (std::int64_t item = crew.warp; item < walk.items(); item += step) {
-    const Piece own = piece_of(push, walk, which, item + std::int64_t{lane} * crew.warps);
+    const std::int64_t at = item + std::int64_t{lane} * crew.warps;
+    const Piece own = piece_of(push, which, walk.row(at), walk.first_word(at));
     if (push.words == 1) {  // such as scores: a lane for each
       if (own.to_rank >= 0) *place_of(push, own) = change(push.data[own.from * push.stride], own.weight);
       continue;
@@ -180,6 +194,12 @@ inline unsigned all_blocks(const Context& context) {
 /// Whether one kernel brings and reads these rows.
 bool is_little(std::int64_t rows, std::int64_t row_bytes);
 
+inline Order order_of(const Call& call, const RowParts& parts) {
+  if (parts.empty()) return {};
+  return {call.indices("order", parts.order, kAny), call.indices("ends", parts.ends, kRowParts),
+          static_cast<int>(parts.order.count())};
+}
+
 /// What kernels take, checked.
 template <class Word>
 Push<Word> push_of(const Call& call, const PushRows& args) {
@@ -205,6 +225,7 @@ Push<Word> push_of(const Call& call, const PushRows& args) {
                   static_cast<int>(args.rank),
                   static_cast<int>(args.regions.size()),
                   static_cast<int>(args.region_rows),
+                  order_of(call, args.parts),
                   {}};
   std::copy(args.regions.begin(), args.regions.end(), push.regions);
   return push;

@@ -4,8 +4,10 @@
 #include "plugins/device/cuda/comm/meeting.cuh"
 #include "plugins/device/cuda/device/cuda_ops.hpp"
 #include "plugins/device/cuda/device/view.hpp"
+#include "plugins/device/cuda/kernels/follow.cuh"
 #include "plugins/device/cuda/kernels/launch.hpp"
 #include "plugins/device/cuda/kernels/vec.cuh"
+#include "plugins/device/cuda/peers/turns.cuh"
 
 // Where rows of experts go. Every block works out where the blocks of rows begin, which is little, so that no
 // kernel has to wait for another; then every row looks up the one that it is in.
@@ -26,6 +28,9 @@ struct Counts {
   __device__ int experts() const { return ranks * local; }
   __device__ int first(int from, int expert) const { return first_rows[from * (experts() + 1) + expert]; }
   __device__ int rows(int from, int expert) const { return first(from, expert + 1) - first(from, expert); }
+  __device__ int rows_to(int from, int to) const {
+    return first(from, (to + 1) * local) - first(from, to * local);
+  }
 };
 
 struct Begins {
@@ -40,6 +45,7 @@ struct Places {
   std::int32_t *to_rank, *to_row, *offsets, *kept_offsets, *back_rank, *back_row, *arrived, *lost;
   double* overflow;
   int choices;
+  TurnList sent, received;
 };
 
 /// Of this rank, and where they go.
@@ -112,6 +118,18 @@ __device__ int block_of(int row, int blocks, const Begin& begin) {
   return low;
 }
 
+/// Rows between this rank and others; none travel where some rank has no room.
+__device__ auto turns_of_sent(const Counts& counts, bool is_lost) {
+  return Turns{counts.ranks, [&counts, is_lost](int to) {
+                 return is_lost || to == counts.rank ? 0 : counts.rows_to(counts.rank, to);
+               }};
+}
+__device__ auto turns_of_received(const Counts& counts, bool is_lost) {
+  return Turns{counts.ranks, [&counts, is_lost](int from) {
+                 return is_lost || from == counts.rank ? 0 : counts.rows_to(from, counts.rank);
+               }};
+}
+
 __device__ void place_sent(const Counts& counts, const Begins& begins, const Places& places, int row,
                            bool is_lost) {
   const int experts = counts.experts();
@@ -119,9 +137,13 @@ __device__ void place_sent(const Counts& counts, const Begins& begins, const Pla
     places.to_rank[row] = places.to_row[row] = -1;
     return;
   }
-  const int expert = block_of(row, experts, [&](int e) { return counts.first(counts.rank, e); });
-  places.to_rank[row] = expert / counts.local;
+  const int expert = block_of(row, experts, [&](int e) { return counts.first(counts.rank, e); }),
+            to = expert / counts.local;
+  places.to_rank[row] = to;
   places.to_row[row] = begins.sent[expert] + row - counts.first(counts.rank, expert);
+  if (places.sent.ends == nullptr || to == counts.rank) return;
+  const int k = row - counts.first(counts.rank, to * counts.local);
+  places.sent.put(turns_of_sent(counts, is_lost).of(to, k), row);
 }
 
 __device__ void place_received(const Counts& counts, const Begins& begins, const Places& places, int row,
@@ -133,9 +155,13 @@ __device__ void place_received(const Counts& counts, const Begins& begins, const
   }
   const int block = block_of(row, blocks, [&](int b) { return begins.received[b]; });
   const int from = block % counts.ranks, expert = counts.rank * counts.local + block / counts.ranks;
+  const int sorted = counts.first(from, expert) + row - begins.received[block];
   places.back_rank[row] = from;
-  places.back_row[row] = counts.first(from, expert) + row - begins.received[block];
+  places.back_row[row] = sorted;
   places.arrived[row] = row;
+  if (places.received.ends == nullptr || from == counts.rank) return;
+  const int k = sorted - counts.first(from, counts.rank * counts.local);
+  places.received.put(turns_of_received(counts, is_lost).of(from, k), row);
 }
 
 /// What there is once, by one block.
@@ -158,6 +184,7 @@ __global__ void __launch_bounds__(kThreads)
   __shared__ std::int32_t near[kNear];
   if (blockIdx.x == 0) send_own_rows(counts, own, meeting);
   wait_for_all(meeting);
+  let_next_kernel_begin();  // not before: it would hold multiprocessors while this one waits for ranks
   const int experts = counts.experts(), numbers = counts.ranks * (experts + 1);
   std::int32_t* begin = near + numbers;
   if (scratch != nullptr) {
@@ -177,6 +204,14 @@ __global__ void __launch_bounds__(kThreads)
   for (int row = first; row < places.choices; row += step) place_sent(counts, begins, places, row, is_lost);
   for (int row = first; row < counts.most_received; row += step)
     place_received(counts, begins, places, row, is_lost);
+  places.sent.close(turns_of_sent(counts, is_lost), first, step);
+  places.received.close(turns_of_received(counts, is_lost), first, step);
+}
+
+TurnList turns_of(const Call& call, const RowParts& parts) {
+  if (parts.empty()) return {};
+  return {call.indices("order", parts.order, kAny), call.indices("ends", parts.ends, kRowParts),
+          static_cast<int>(parts.order.count())};
 }
 
 /// The table and who this rank is in it, checked.
@@ -213,7 +248,9 @@ Places places_of(const Call& call, const PlaceRows& args) {
           call.indices("arrived", args.arrived, most),
           call.indices("lost", args.lost, 1),
           args.overflow.empty() ? nullptr : call.scalar_f64("overflow", args.overflow),
-          static_cast<int>(choices)};
+          static_cast<int>(choices),
+          turns_of(call, args.sent_parts),
+          turns_of(call, args.received_parts)};
 }
 
 }  // namespace

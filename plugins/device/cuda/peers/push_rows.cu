@@ -1,5 +1,7 @@
 #include "plugins/device/cuda/device/cuda_ops.hpp"
+#include "plugins/device/cuda/kernels/follow.cuh"
 #include "plugins/device/cuda/peers/move_rows.cuh"
+#include "plugins/device/cuda/peers/parts.cuh"
 
 // Rows to the memory of other GPUs, and from where they land.
 namespace caravan::cuda {
@@ -23,10 +25,21 @@ __global__ void __launch_bounds__(kThreads, 1)
 template <class Word, class Change>
 __global__ void __launch_bounds__(kThreads, 1)
     exchange_kernel(Push<Word> push, Push<Word> take, Meeting meeting, Change change) {
+  wait_for_kernel_before();
   push_and_read(
       meeting, [&](const Crew& crew) { move_rows(push, Which::that_leave, crew, change); },
       [&](const Crew& crew) { move_rows(push, Which::that_stay, crew, change); },
       [&](const Crew& crew) { move_rows(take, Which::all, crew, AsItIs{}); });
+}
+
+template <class Word, class Change>
+__global__ void __launch_bounds__(kThreads, 1)
+    exchange_parts_kernel(Push<Word> push, Push<Word> take, Meeting meeting, Change change) {
+  wait_for_kernel_before();
+  exchange_parts(
+      meeting, [&](const Crew& crew, const auto& reach) { move_parts(push, crew, change, reach); },
+      [&](const Crew& crew) { move_rows(push, Which::that_stay, crew, change); },
+      [&](const Crew& crew, const auto& reach) { move_parts(take, crew, AsItIs{}, reach); });
 }
 
 }  // namespace
@@ -81,18 +94,12 @@ void CudaOps::exchange_rows(const ExchangeRows& args) {
   const Meeting meeting = meeting_of(push.comes_to);
   with_word_and_change(call, push, access, [&]<class Word, class Change>(Word, Change change) {
     const Push<Word> pushed = push_of<Word>(call, push), taken = push_of<Word>(call, take);
-    if (is_little(rows, row_bytes)) {
-      const unsigned blocks = std::max(blocks_of(push, kLinkBlocks), blocks_of(take, kLinkBlocks));
-      exchange_kernel<Word><<<blocks, kThreads, 0, context_.stream()>>>(pushed, taken, meeting, change);
-      return;
-    }
-    push_beside_kernel<Word>
-        <<<all_blocks(context_), kThreads, 0, context_.stream()>>>(pushed, meeting, change);
-    CARAVAN_CUDA_LAUNCHED();
-    push_kernel<Word><<<blocks_of(take, context_.multiprocessors()), kThreads, 0, context_.stream()>>>(
-        taken, Meeting{}, AsItIs{});
+    const bool at_once = is_little(rows, row_bytes) || push.parts.empty() || take.parts.empty();
+    const unsigned blocks =
+        at_once ? std::max(blocks_of(push, kLinkBlocks), blocks_of(take, kLinkBlocks)) : all_blocks(context_);
+    launch_following(at_once ? exchange_kernel<Word, Change> : exchange_parts_kernel<Word, Change>,
+                     dim3(blocks), dim3(kThreads), context_.stream(), 0, pushed, taken, meeting, change);
   });
-  CARAVAN_CUDA_LAUNCHED();
 }
 
 }  // namespace caravan::cuda

@@ -4,6 +4,7 @@
 #include "plugins/device/cuda/device/cuda_ops.hpp"
 #include "plugins/device/cuda/kernels/rows.cuh"
 #include "plugins/device/cuda/peers/move_rows.cuh"
+#include "plugins/device/cuda/peers/parts.cuh"
 
 // Results of experts to the ranks of their tokens, and their sums there. A warp sums a piece of a token, in
 // the order of k.
@@ -20,6 +21,8 @@ struct Sums {
   Rows<float> weights;
   const std::int32_t *to_rank, *to_row;
   int rank, tokens, top_k, columns, own_rows;
+  Order order;                    ///< of the rows that land
+  const std::int32_t* choice_of;  ///< of each sorted row, or null
 
   /// Of a sorted row; null: it went nowhere, since some rank had no room.
   __device__ const T* result(int row) const {
@@ -72,9 +75,13 @@ __device__ void sum_columns(const Sums<T>& s, int token, int begin) {
 }
 
 /// Sums of several rows stay in registers, so a warp makes fewer at once.
+constexpr int sums_at_once(bool is_one) {
+  return is_one ? 6 : 3;
+}
+
 template <class T, int N, bool kOne>
 __device__ void sum_tokens(const Sums<T>& s, Tokens which, const Crew& crew) {
-  constexpr int kSums = kOne ? 6 : 3, kWords = kSums * kLanes;
+  constexpr int kSums = sums_at_once(kOne), kWords = kSums * kLanes;
   const Walk walk(s.tokens, s.columns / N, kWords, crew);
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
   const std::int64_t step = std::int64_t{crew.warps} * kLanes;
@@ -89,6 +96,22 @@ __device__ void sum_tokens(const Sums<T>& s, Tokens which, const Crew& crew) {
       for (int at = begin; at < end; at += kWords) sum_columns<T, N, kSums, kOne>(s, now, at);
     }
   }
+}
+
+/// Tokens of one choice each, in the order in which their results arrive.
+template <class T, int N, class Reach>
+__device__ void sum_parts(const Sums<T>& s, const Crew& crew, const Reach& reach) {
+  constexpr int kSums = sums_at_once(true), kWords = kSums * kLanes;
+  walk_parts(
+      s.order, s.columns / N, kWords, crew,
+      [&](int row, int first_word) {
+        const int token = row < 0 ? -1 : s.choice_of[row];
+        return Piece{token < s.tokens ? token : -1, first_word};
+      },
+      [&](const Piece& piece) {
+        if (piece.from >= 0) sum_columns<T, N, kSums, true>(s, piece.from, piece.first);
+      },
+      reach);
 }
 
 template <class Word, class T, int N, bool kOne>
@@ -106,19 +129,31 @@ __global__ void __launch_bounds__(kThreads, 1)
       [&](const Crew& crew) { sum_tokens<T, N, kOne>(sums, Tokens::at_home, crew); });
 }
 
+template <class Word, class T, int N>
+__global__ void __launch_bounds__(kThreads, 1)
+    return_parts_kernel(Push<Word> push, Sums<T> sums, Meeting meeting) {
+  exchange_parts(
+      meeting, [&](const Crew& crew, const auto& reach) { move_parts(push, crew, AsItIs{}, reach); },
+      [&](const Crew& crew) { sum_tokens<T, N, true>(sums, Tokens::at_home, crew); },
+      [&](const Crew& crew, const auto& reach) { sum_parts<T, N>(sums, crew, reach); });
+}
+
 template <class T, int N, bool kOne>
 __global__ void __launch_bounds__(kThreads, 1) sum_others_kernel(Sums<T> sums) {
   const Crew all(static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
   sum_tokens<T, N, kOne>(sums, Tokens::others, all);
 }
 
-/// Little in one kernel; else results of this rank are summed while others travel, and those by every
-/// multiprocessor.
+/// Little in one kernel; else results of this rank are summed while others travel, and those part by part
+/// where no token waits for several, or by every multiprocessor.
 template <class Word, class T, int N, bool kOne>
 void launch(const Context& context, const Push<Word>& push, const Sums<T>& sums, const Meeting& meeting,
             bool little) {
   if (little) {
     return_kernel<Word, T, N, kOne><<<kLinkBlocks, kThreads, 0, context.stream()>>>(push, sums, meeting);
+  } else if (kOne && push.order.ends != nullptr && sums.order.ends != nullptr && sums.choice_of != nullptr) {
+    return_parts_kernel<Word, T, N>
+        <<<all_blocks(context), kThreads, 0, context.stream()>>>(push, sums, meeting);
   } else {
     return_beside_kernel<Word, T, N, kOne>
         <<<all_blocks(context), kThreads, 0, context.stream()>>>(push, sums, meeting);
@@ -144,19 +179,22 @@ struct Checked {
   }
   template <class T>
   Sums<T> sums(const Call& call, const ReturnRows& args) const {
-    return {Rows<T>(own),
-            Rows<T>(landed),
-            Rows<T>(base),
-            Rows<T>(y),
-            Rows<std::int32_t>(row_of),
-            Rows<float>(weights),
-            call.indices("to_rank", args.to_rank, kAny),
-            call.indices("to_row", args.to_row, args.to_rank.count()),
-            static_cast<int>(args.push.rank),
-            static_cast<int>(y.rows),
-            static_cast<int>(row_of.columns),
-            static_cast<int>(y.columns),
-            static_cast<int>(own.rows)};
+    return {
+        Rows<T>(own),
+        Rows<T>(landed),
+        Rows<T>(base),
+        Rows<T>(y),
+        Rows<std::int32_t>(row_of),
+        Rows<float>(weights),
+        call.indices("to_rank", args.to_rank, kAny),
+        call.indices("to_row", args.to_row, args.to_rank.count()),
+        static_cast<int>(args.push.rank),
+        static_cast<int>(y.rows),
+        static_cast<int>(row_of.columns),
+        static_cast<int>(y.columns),
+        static_cast<int>(own.rows),
+        order_of(call, args.parts),
+        args.choice_of.empty() ? nullptr : call.indices("choice_of", args.choice_of, args.to_rank.count())};
   }
 };
 
