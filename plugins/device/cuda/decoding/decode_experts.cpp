@@ -61,8 +61,8 @@ void CudaOps::decode_experts(const DecodeExperts& args) {
   if (!is_few(e))
     call.fail(std::to_string(e.x.rows) + " tokens with " + std::to_string(e.activated.rows) +
               " choices of type " + std::string(name_of(e.x.dtype)) + " (Ops::serves says which it takes)");
-  experts_gate_up(e, context_.stream());
-  experts_down(e, context_.stream());
+  experts_gate_up(context_, e);
+  experts_down(context_, e);
 }
 
 }  // namespace caravan::cuda

@@ -1,9 +1,8 @@
 #pragma once
 
-#include <cuda_runtime_api.h>
-
 #include <cstdint>
 
+#include "plugins/device/cuda/device/context.hpp"
 #include "plugins/device/cuda/device/view.hpp"
 #include "plugins/device/cuda/kernels/tensor_map.hpp"
 
@@ -24,7 +23,8 @@ struct FewExperts {
   bool has_shared() const { return shared_down.data != nullptr; }
 };
 
-void experts_gate_up(const FewExperts& experts, cudaStream_t stream);
-void experts_down(const FewExperts& experts, cudaStream_t stream);
+/// On the compute lane.
+void experts_gate_up(const Context& context, const FewExperts& experts);
+void experts_down(const Context& context, const FewExperts& experts);
 
 }  // namespace caravan::cuda

@@ -2,15 +2,19 @@
 
 #include <algorithm>
 
+#include "plugins/device/cuda/kernels/follow.cuh"
 #include "plugins/device/cuda/kernels/launch.hpp"
+#include "plugins/device/cuda/kernels/narrow_fragments.cuh"
 #include "plugins/device/cuda/kernels/rows.cuh"
 #include "plugins/device/cuda/kernels/swiglu.cuh"
-#include "plugins/device/cuda/products/few_rows.cuh"
 
 namespace caravan::cuda {
 namespace {
 
-using namespace few;
+/// Warps of a block share the depth: as many as have all of it under way at once where it is some 4,000.
+constexpr int kWarps = 16, kThreads = kWarps * static_cast<int>(kWarp);
+constexpr int kStep = 32, kStepOfBlock = kWarps * kStep;
+constexpr int kTileRows = 16, kTileTokens = 8;
 
 struct Args {
   Rows<bf16> x;
@@ -27,6 +31,29 @@ struct Out {
   Rows<bf16> activated;
 };
 
+/// Rows [first, end) of x, and the weights that they meet.
+struct Group {
+  int first = 0, end = 0;
+  const bf16* w = nullptr;
+};
+
+/// The group with rows that `which` others with rows are before; without rows where there is none. All lanes
+/// of a warp.
+__device__ Group nonempty_group(const Args& args, int which) {
+  for (int begin = 0; begin < args.groups; begin += static_cast<int>(kWarp)) {
+    const int group = begin + static_cast<int>(threadIdx.x % kWarp);
+    const bool has_rows = group < args.groups && args.offsets[group + 1] > args.offsets[group];
+    const unsigned mask = __ballot_sync(kWholeWarp, has_rows);
+    if (which < __popc(mask)) {
+      const int found = begin + static_cast<int>(__fns(mask, 0, which + 1));
+      return {args.offsets[found], min(args.offsets[found + 1], args.rows),
+              args.w + found * args.group_stride};
+    }
+    which -= __popc(mask);
+  }
+  return {};
+}
+
 /// The row of weights of this block's tile `tile`, on this lane's low half.
 template <int kTiles>
 __device__ int row_of_tile(const Args& args, int tile) {
@@ -35,31 +62,82 @@ __device__ int row_of_tile(const Args& args, int tile) {
   return first * kTiles + tile * kTileRows;
 }
 
-/// This block's product of the tokens [first, end) of a group, as far as they fit; ready() says which.
-template <int kTiles, int kTokens, class Ready>
-__device__ void multiply_tokens(const Args& args, const bf16* w, const Ready& ready,
-                                Parts<kTiles * kTokens>& parts) {
+template <int kTiles, int kTokens>
+using Sums = float[kTiles][kTokens][4];
+
+/// This warp's part of the depth of kTiles·16 rows of weights and kTokens·8 tokens.
+template <int kTiles, int kTokens>
+__device__ void multiply(const Args& args, const Group& group, int first_token, Sums<kTiles, kTokens>& sums) {
+  constexpr int kUnroll = kTiles == 1 ? 8 : 4;
   const Lane lane;
   const bf16 *weights[kTiles][2], *tokens[kTokens];
 #pragma unroll
   for (int i = 0; i < 2 * kTiles; ++i) {
     const int row = min(row_of_tile<kTiles>(args, i / 2) + lane.group + i % 2 * 8, args.columns - 1);
-    weights[i / 2][i % 2] = w + row * args.row_stride;
+    weights[i / 2][i % 2] = group.w + row * args.row_stride;
   }
-  Sums<kTiles, kTokens> sums{};
-  const auto find_tokens = [&] {
-    const GroupRows now = ready();
 #pragma unroll
-    for (int j = 0; j < kTokens; ++j)
-      tokens[j] = args.x.at(min(now.first + j * kTileTokens + lane.group, now.end - 1));
-  };
-  multiply<kTiles, kTokens>(weights, args.depth, sums, find_tokens,
-                            [&](int j, int depth) { return eight_at(tokens[j] + depth); });
-  __syncthreads();
+  for (int j = 0; j < kTokens; ++j)
+    tokens[j] = args.x.at(min(first_token + j * kTileTokens + lane.group, group.end - 1));
+  // As often on every lane, because a product is a whole warp's.
+  const int first = static_cast<int>(threadIdx.x / kWarp) * kStep + 8 * lane.member;
+  for (int begin = first; begin - 8 * lane.member < args.depth; begin += kUnroll * kStepOfBlock) {
+    Eight w[kUnroll][kTiles][2];
 #pragma unroll
-  for (int i = 0; i < kTiles * kTokens; ++i) parts.put(i, sums[i / kTokens][i % kTokens]);
-  __syncthreads();
+    for (int u = 0; u < kUnroll; ++u) {
+      const int depth = begin + u * kStepOfBlock;
+#pragma unroll
+      for (int i = 0; i < 2 * kTiles; ++i)
+        w[u][i / 2][i % 2] = depth < args.depth ? eight_at(weights[i / 2][i % 2] + depth) : Eight{};
+    }
+#pragma unroll
+    for (int u = 0; u < kUnroll; ++u) {
+      const int depth = begin + u * kStepOfBlock;
+#pragma unroll
+      for (int j = 0; j < kTokens; ++j) {
+        const Eight x = depth < args.depth ? eight_at(tokens[j] + depth) : Eight{};
+#pragma unroll
+        for (int i = 0; i < 2 * kTiles; ++i) {
+          const int tile = i / 2, half = i % 2;
+          const std::uint32_t a[4] = {w[u][tile][0].pair[2 * half], w[u][tile][1].pair[2 * half],
+                                      w[u][tile][0].pair[2 * half + 1], w[u][tile][1].pair[2 * half + 1]};
+          multiply_add(sums[tile][j], a, x.pair[2 * half], x.pair[2 * half + 1]);
+        }
+      }
+    }
+  }
 }
+
+/// Where number `at` of a tile's sums goes: sums of a lane lie 32 apart.
+struct Place {
+  int row, token;
+  __device__ explicit Place(int at) {
+    const int lane = at % static_cast<int>(kWarp), element = at / static_cast<int>(kWarp) % 4,
+              j = at / (4 * static_cast<int>(kWarp));
+    row = lane / 4 + element / 2 * 8;
+    token = j * kTileTokens + 2 * (lane % 4) + element % 2;
+  }
+};
+
+/// The parts of all warps, in their order.
+template <int kTiles, int kTokens>
+struct Parts {
+  static constexpr int kOfTile = kTokens * 4 * static_cast<int>(kWarp);
+  float at[kWarps][kTiles * kOfTile];
+
+  __device__ void put(const Sums<kTiles, kTokens>& sums) {
+    const int warp = static_cast<int>(threadIdx.x / kWarp), lane = static_cast<int>(threadIdx.x % kWarp);
+#pragma unroll
+    for (int i = 0; i < kTiles * kTokens * 4; ++i)
+      at[warp][i * static_cast<int>(kWarp) + lane] = sums[i / (4 * kTokens)][i / 4 % kTokens][i % 4];
+  }
+  __device__ float sum(int index) const {
+    float total = at[0][index];
+#pragma unroll
+    for (int warp = 1; warp < kWarps; ++warp) total += at[warp][index];
+    return total;
+  }
+};
 
 template <class Y>
 __device__ Y store_sum(const Out<Y>& out, int token, int column, float sum) {
@@ -67,31 +145,28 @@ __device__ Y store_sum(const Out<Y>& out, int token, int column, float sum) {
   return *out.y.at(token, column) = from_float<Y>(sum);
 }
 
-/// Sums of a tile of weights: kTokens tiles of tokens.
-template <int kTokens>
-inline constexpr int kOfTile = kTokens * 4 * static_cast<int>(kWarp);
-
-template <int kTiles, int kTokens, class Y>
-__device__ void store_tokens(const Args& args, const Out<Y>& out, const GroupRows& group,
-                             const Parts<kTiles * kTokens>& parts) {
-  for (int at = static_cast<int>(threadIdx.x); at < kTiles * kOfTile<kTokens>; at += kThreads) {
-    const Place place(at % kOfTile<kTokens>);
-    const int token = group.first + place.token,
-              column = row_of_tile<kTiles>(args, at / kOfTile<kTokens>) + place.row;
+template <class Y, int kTiles, int kTokens>
+__device__ void store_tokens(const Args& args, const Out<Y>& out, const Group& group, int first_token,
+                             const Parts<kTiles, kTokens>& parts) {
+  constexpr int kOfTile = Parts<kTiles, kTokens>::kOfTile;
+  for (int at = static_cast<int>(threadIdx.x); at < kTiles * kOfTile; at += kThreads) {
+    const Place place(at % kOfTile);
+    const int token = first_token + place.token, column = row_of_tile<kTiles>(args, at / kOfTile) + place.row;
     if (token < group.end && column < args.columns) store_sum(out, token, column, parts.sum(at));
   }
 }
 
 /// SwiGLU of numbers as they are stored.
 template <int kTokens>
-__device__ void store_activated(const Args& args, const Out<bf16>& out, const GroupRows& group,
-                                const Parts<2 * kTokens>& parts) {
-  for (int at = static_cast<int>(threadIdx.x); at < kOfTile<kTokens>; at += kThreads) {
+__device__ void store_activated(const Args& args, const Out<bf16>& out, const Group& group, int first_token,
+                                const Parts<2, kTokens>& parts) {
+  constexpr int kOfTile = Parts<2, kTokens>::kOfTile;
+  for (int at = static_cast<int>(threadIdx.x); at < kOfTile; at += kThreads) {
     const Place place(at);
-    const int token = group.first + place.token, column = row_of_tile<2>(args, 0) + place.row;
+    const int token = first_token + place.token, column = row_of_tile<2>(args, 0) + place.row;
     if (token >= group.end || column >= args.halves) continue;
     const bf16 gate = store_sum(out, token, column, parts.sum(at)),
-               up = store_sum(out, token, column + args.halves, parts.sum(at + kOfTile<kTokens>));
+               up = store_sum(out, token, column + args.halves, parts.sum(at + kOfTile));
     *out.activated.at(token, column) = from_float<bf16>(swiglu(to_float(gate), to_float(up)));
   }
 }
@@ -107,33 +182,26 @@ __device__ void ask_for_weights(const Args& args) {
             static_cast<unsigned>(rows * args.depth) * unsigned{sizeof(bf16)});
 }
 
-/// kTiles·16 rows of weights a block and, with groups, one group of those that have rows. Which these are
-/// another kernel says; one matrix is read while that is still at work.
+/// kTiles·16 rows of weights a block and, with groups, one group of those that have rows.
 template <class Y, int kTiles, int kTokens, bool kSwiglu>
-__global__ void __launch_bounds__(kThreads, 2) few_rows_kernel(Args args, Out<Y> out) {
+__global__ void __launch_bounds__(kThreads) few_rows_kernel(Args args, Out<Y> out) {
   extern __shared__ __align__(16) std::byte memory[];
-  auto& parts = *reinterpret_cast<Parts<kTiles * kTokens>*>(memory);
+  auto& parts = *reinterpret_cast<Parts<kTiles, kTokens>*>(memory);
   let_next_kernel_begin();
-  bool has_waited = args.offsets != nullptr;
-  if (has_waited)
-    wait_for_kernel_before();
-  else
-    ask_for_weights<kTiles>(args);
-  GroupRows group{0, 0, args.rows};
-  if (args.offsets)
-    group = nonempty_group(args.offsets, args.groups, args.rows, static_cast<int>(blockIdx.y));
-  const bf16* const w = args.w + group.group * args.group_stride;
-  for (; group.first < group.end; group.first += kTokens * kTileTokens) {
-    const auto ready = [&] {
-      if (!has_waited) wait_for_kernel_before();
-      has_waited = true;
-      return group;
-    };
-    multiply_tokens<kTiles, kTokens>(args, w, ready, parts);
+  if (args.offsets == nullptr) ask_for_weights<kTiles>(args);
+  wait_for_kernel_before();
+  const Group group =
+      args.offsets ? nonempty_group(args, static_cast<int>(blockIdx.y)) : Group{0, args.rows, args.w};
+  for (int token = group.first; token < group.end; token += kTokens * kTileTokens) {
+    Sums<kTiles, kTokens> sums{};
+    multiply<kTiles, kTokens>(args, group, token, sums);
+    __syncthreads();
+    parts.put(sums);
+    __syncthreads();
     if constexpr (kSwiglu)
-      store_activated<kTokens>(args, out, group, parts);
+      store_activated<kTokens>(args, out, group, token, parts);
     else
-      store_tokens<kTiles, kTokens>(args, out, group, parts);
+      store_tokens<Y, kTiles, kTokens>(args, out, group, token, parts);
   }
 }
 
@@ -155,9 +223,10 @@ void launch(const Context& context, const FewRowsProduct& p) {
   const std::int64_t rows = kSwiglu ? p.w.rows / 2 : ceil_div(p.w.rows, kTiles);
   const dim3 grid(blocks_for(rows, kTileRows),
                   p.offsets ? static_cast<unsigned>(std::min(p.w.matrices, p.x.rows)) : 1u);
-  constexpr std::size_t kBytes = sizeof(Parts<kTiles * kTokens>);
+  constexpr auto kBytes = static_cast<int>(sizeof(Parts<kTiles, kTokens>));
   const auto kernel = few_rows_kernel<Y, kTiles, kTokens, kSwiglu>;
-  allow_shared(kernel, kBytes);
+  if constexpr (kBytes > 48 << 10)
+    CARAVAN_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
   launch_following(kernel, grid, dim3(kThreads), context.stream(), kBytes, args_of(p),
                    Out<Y>{Rows<Y>(p.y), Rows<Y>(p.addend), Rows<bf16>(p.activated)});
 }
@@ -185,15 +254,8 @@ OperatorPath few_rows_path() {
 
 void few_rows_product(const Context& context, const FewRowsProduct& p) {
   if (p.activated) return launch_for_tokens<bf16, 2, true>(context, p);
-  // Tokens are read anew for each block: many of them are worth more rows of weights.
-  const bool many =
-      !p.offsets && p.x.rows > kTileTokens && p.w.rows >= 2 * kTileRows * context.multiprocessors();
-  with_type(p.y.dtype, [&]<class Y>() {
-    if (many)
-      launch_for_tokens<Y, 2, false>(context, p);
-    else
-      launch_for_tokens<Y, 1, false>(context, p);
-  });
+  if (!p.offsets) return streamed_linear(context, p);
+  with_type(p.y.dtype, [&]<class Y>() { launch_for_tokens<Y, 1, false>(context, p); });
 }
 
 }  // namespace caravan::cuda

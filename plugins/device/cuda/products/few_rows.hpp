@@ -33,4 +33,7 @@ OperatorPath few_rows_path();
 /// On the compute lane. Rows of no group stay as they are.
 void few_rows_product(const Context& context, const FewRowsProduct& product);
 
+/// The same of one matrix and without `activated`: its weights come by way of shared memory.
+void streamed_linear(const Context& context, const FewRowsProduct& product);
+
 }  // namespace caravan::cuda
