@@ -275,6 +275,7 @@ Problem decode_experts(const ExpertsCase& c, Storage storage) {
                        .gate_up = v[gate_up],
                        .down = v[down],
                        .activated = v[activated],
+                       .out = v[apart.out],
                        .y = v[y]};
     (c.on_input ? args.w : args.v) = v[scores];
     if (c.shared > 0) {

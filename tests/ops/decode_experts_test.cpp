@@ -33,7 +33,7 @@ std::vector<double> swiglu_block(const std::vector<double>& x, const float* gate
 struct Operands {
   Tensor x = Tensor::random("x", {kTokens, kDim}), scores = Tensor::random("scores", {kTokens, 2}),
          gate_up = Tensor::random("gate_up", {3, 2 * kHidden, kDim}),
-         down = Tensor::random("down", {3, kDim, kHidden}), activated{{4, kHidden}},
+         down = Tensor::random("down", {3, kDim, kHidden}), activated{{4, kHidden}}, out{{4, kDim}},
          shared_gate_up = Tensor::random("shared_gate_up", {2 * kHidden, kDim}),
          shared_down = Tensor::random("shared_down", {kDim, kHidden}), shared_activated{{kTokens, kHidden}},
          base = Tensor::random("base", {kTokens, kDim}), y{{kTokens, kDim}};
@@ -47,6 +47,7 @@ struct Operands {
             .gate_up = gate_up,
             .down = down,
             .activated = activated,
+            .out = out,
             .y = y};
   }
   /// Σ over the token's one choice with a row.

@@ -133,6 +133,7 @@ DecodeExperts MoeLayer::at_once(const Run& run, const Frame& frame) const {
                      .gate_up = of_held_experts(gate_up_, gate_up_.weight),
                      .down = of_held_experts(down_, down_.weight),
                      .activated = frame[activated_],
+                     .out = frame[expert_out_],
                      .base = frame.x,
                      .y = frame.y};
   if (!shared_) return args;

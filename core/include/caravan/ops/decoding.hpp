@@ -92,6 +92,7 @@ struct DecodeExperts {
   TensorView gate_up;                      ///< [E, 2F, H]
   TensorView down;                         ///< [E, H, F]
   TensorView activated;                    ///< [R, F] room
+  TensorView out;                          ///< [R, H] room
   TensorView shared_gate_up, shared_down;  ///< [2S, H], [H, S]; or empty, as the next
   TensorView shared_activated;             ///< [T, S] room
   TensorView base;                         ///< [T, H] or empty; may be y

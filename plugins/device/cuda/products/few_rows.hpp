@@ -14,7 +14,8 @@ namespace caravan::cuda {
 /// More rows go to the kernels that cut products into tiles of rows.
 inline constexpr std::int64_t kMostFewRows = 32;
 
-/// y = x·wᵀ (+ addend), of all rows with one matrix or of each group's rows with its own.
+/// y = x·wᵀ (+ addend), of all rows with one matrix or of each group's rows with its own. Row r of y is of
+/// row r of x or, with `choice_of`, of row choice_of[r] / top_k times the weight of this choice, rounded.
 struct FewRowsProduct {
   Matrix x;                               ///< [R, M] bf16
   MappedTensor w;                         ///< [E, N, M] bf16
@@ -23,6 +24,11 @@ struct FewRowsProduct {
   Matrix addend = {};                     ///< [R, N] as y, may be y; or absent
   /// [R, N/2] bf16: silu(gate)·up, gate the first half of a row of y and up the other; or absent
   Matrix activated = {};
+  const std::int32_t* choice_of = nullptr;  ///< [R] below top_k times the rows of x; with `activated` alone
+  Matrix weights = {};                      ///< f32, a column for each of top_k, or absent
+  std::int64_t top_k = 1;
+
+  std::int64_t y_rows() const { return activated ? activated.rows : y.rows; }
 };
 
 /// Whether the rows are few and all of it is read 16 bytes at a time.
@@ -30,10 +36,11 @@ bool is_of_few_rows(const FewRowsProduct& product);
 
 OperatorPath few_rows_path();
 
+/// Both in one kernel, bf16 alone: one matrix for all rows, and one for each group's, whose rows are of
+/// choices; both with `activated`, or none and rows as they are. They write to different memory.
+void few_rows_products(const Context& context, const FewRowsProduct& one, const FewRowsProduct& groups);
+
 /// On the compute lane. Rows of no group stay as they are.
 void few_rows_product(const Context& context, const FewRowsProduct& product);
-
-/// The same of one matrix and without `activated`: its weights come by way of shared memory.
-void streamed_linear(const Context& context, const FewRowsProduct& product);
 
 }  // namespace caravan::cuda
