@@ -14,7 +14,7 @@ namespace caravan::cuda {
 inline constexpr int kParts = 8;
 inline constexpr int kWarps = 8, kThreads = kWarps * static_cast<int>(kWarp);
 inline constexpr int kHeld = 8;    ///< elements of a head that a lane holds
-inline constexpr int kAtOnce = 8;  ///< keys of a lane that are on their way together
+inline constexpr int kAtOnce = 4;  ///< keys of a lane that are on their way together
 inline constexpr float kLog2E = 1.4426950408889634f;
 
 template <class T>
@@ -24,16 +24,17 @@ struct Args : PagedArgs {
 
 /// Eight elements from `from` on, 0 beyond the head.
 template <bool kWide, class T>
-__device__ Raw<T, kHeld> piece_at(const T* head, int from, int width) {
-  Raw<T, kHeld> piece{};
+__device__ Floats<kHeld> piece_at(const T* head, int from, int width) {
   if constexpr (kWide) {
-    if (from < width) piece = load_raw<kHeld>(head + from);
+    Floats<kHeld> piece{};
+    if (from < width) piece = load<kHeld>(head + from);
+    return piece;
   } else {
+    Floats<kHeld> piece;
 #pragma unroll
-    for (int i = 0; i < kHeld; ++i)
-      if (from + i < width) piece.at[i] = head[from + i];
+    for (int i = 0; i < kHeld; ++i) piece[i] = from + i < width ? to_float(head[from + i]) : 0.0f;
+    return piece;
   }
-  return piece;
 }
 
 /// Softmax over some keys that is not divided yet: Σ 2^(score − most)·value, and Σ 2^(score − most).
@@ -100,7 +101,7 @@ struct Keys {
 #pragma unroll
     for (int j = 0; j < kQueries; ++j) {
       const int h = kv_head * a.queries + min(first_query + j, a.queries - 1);
-      query[j] = floats_of(piece_at<kWide>(a.typed(a.q) + row * a.q_row + h * a.q_head, from, a.rows.width));
+      query[j] = piece_at<kWide>(a.typed(a.q) + row * a.q_row + h * a.q_head, from, a.rows.width);
 #pragma unroll
       for (int i = 0; i < kHeld; ++i) query[j][i] *= a.scale * kLog2E;
     }
@@ -117,7 +118,7 @@ struct Keys {
   __device__ void attend(std::int64_t begin) {
     const int own = static_cast<int>(threadIdx.x % kWarp) / kLanes;
     std::int64_t places[kAtOnce];
-    Raw<T, kHeld> keys[kAtOnce], values[kAtOnce];
+    Floats<kHeld> keys[kAtOnce], values[kAtOnce];
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) places[i] = place(begin + i * kKeys + own);
 #pragma unroll
@@ -128,15 +129,14 @@ struct Keys {
     }
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
-      const Floats<kHeld> key = floats_of(keys[i]), value = floats_of(values[i]);
 #pragma unroll
       for (int j = 0; j < kQueries; ++j) {
         float score = 0;
 #pragma unroll
-        for (int e = 0; e < kHeld; ++e) score += query[j][e] * key[e];
+        for (int e = 0; e < kHeld; ++e) score += query[j][e] * keys[i][e];
 #pragma unroll
         for (int step = kLanes / 2; step > 0; step /= 2) score += __shfl_xor_sync(kWholeWarp, score, step);
-        if (places[i] >= 0) part[j].add(score, value);
+        if (places[i] >= 0) part[j].add(score, values[i]);
       }
     }
   }

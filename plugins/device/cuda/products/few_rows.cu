@@ -12,7 +12,7 @@ using namespace few;
 
 /// kTiles·16 rows of weights a block and, with groups, one group of those that have rows. Which these are
 /// another kernel says; one matrix is asked for while that is still at work.
-template <class Y, int kTiles, int kTokens, bool kSwiglu, bool kChosen>
+template <class Y, int kTiles, int kTokens, int kWay, bool kSwiglu, bool kChosen>
 __device__ void make_block(const Args& args, const Out<Y>& out, int which, std::byte* memory) {
   const int rows = kSwiglu ? args.halves : args.columns;
   if (static_cast<int>(blockIdx.x) * kTileRows * (kSwiglu ? 1 : kTiles) >= rows) return;
@@ -26,28 +26,29 @@ __device__ void make_block(const Args& args, const Out<Y>& out, int which, std::
     has_waited = true;
   };
   const Group group = args.offsets ? nonempty_group(args, which) : Group{0, args.rows, args.w};
-  make_rows<Y, kTiles, kTokens, kSwiglu, kChosen>(args, out, group, ready, memory);
+  make_rows<Y, kTiles, kTokens, kWay, kSwiglu, kChosen>(args, out, group, ready, memory);
 }
 
 template <class Y, int kTiles, int kTokens, bool kSwiglu, bool kChosen>
-__global__ void __launch_bounds__(kThreads) few_rows_kernel(Args args, Out<Y> out) {
+__global__ void __launch_bounds__(kThreads, kBlocks<kTokens>) few_rows_kernel(Args args, Out<Y> out) {
   extern __shared__ __align__(16) std::byte memory[];
   let_next_kernel_begin();
-  make_block<Y, kTiles, kTokens, kSwiglu, kChosen>(args, out, static_cast<int>(blockIdx.y), memory);
+  make_block<Y, kTiles, kTokens, kUnderWay<kTokens>, kSwiglu, kChosen>(args, out,
+                                                                       static_cast<int>(blockIdx.y), memory);
 }
 
 /// The first blocks in y have the product with one matrix, which need not wait; the others take eight rows of
 /// their group at once, and mostly there are no more.
 template <int kTiles, int kTokens, bool kSwiglu>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kBlocks<kTokens>)
     few_rows_pair_kernel(Args one, Out<bf16> one_out, Args groups, Out<bf16> groups_out) {
   extern __shared__ __align__(16) std::byte memory[];
   let_next_kernel_begin();
   if (blockIdx.y == 0)
-    make_block<bf16, kTiles, kTokens, kSwiglu, false>(one, one_out, 0, memory);
+    make_block<bf16, kTiles, kTokens, kUnderWay<kTokens>, kSwiglu, false>(one, one_out, 0, memory);
   else
-    make_block<bf16, kTiles, 1, kSwiglu, kSwiglu>(groups, groups_out, static_cast<int>(blockIdx.y) - 1,
-                                                  memory);
+    make_block<bf16, kTiles, 1, kUnderWay<kTokens>, kSwiglu, kSwiglu>(
+        groups, groups_out, static_cast<int>(blockIdx.y) - 1, memory);
 }
 
 Args args_of(const FewRowsProduct& p) {

@@ -14,6 +14,13 @@ namespace caravan::cuda::few {
 /// Warps of a block share the depth: as many as have all of it under way at once where it is some 4,000.
 inline constexpr int kWarps = 16, kThreads = kWarps * static_cast<int>(kWarp);
 inline constexpr int kStep = 32, kStepOfBlock = kWarps * kStep;
+/// Blocks that share a multiprocessor: while one adds up, the other's weights are on their way. Many tokens
+/// need all registers.
+template <int kTokens>
+inline constexpr int kBlocks = kTokens == 1 ? 2 : 1;
+/// Accesses to weights that a thread has under way.
+template <int kTokens>
+inline constexpr int kUnderWay = 16 / kBlocks<kTokens>;
 inline constexpr int kTileRows = 16, kTileTokens = 8;
 
 struct Args {
@@ -98,10 +105,10 @@ using Sums = float[kTiles][kTokens][4];
 
 /// This warp's part of the depth of kTiles·16 rows of weights and kTokens·8 tokens. ready() comes before
 /// anything of a token is read, while weights are on their way already.
-template <int kTiles, int kTokens, bool kChosen, class Ready>
+template <int kTiles, int kTokens, int kWay, bool kChosen, class Ready>
 __device__ void multiply(const Args& args, const Group& group, int first_token, const Ready& ready,
                          Sums<kTiles, kTokens>& sums) {
-  constexpr int kUnroll = kTiles == 1 ? 8 : 4;
+  constexpr int kUnroll = kWay / (2 * kTiles);
   const Lane lane;
   const bf16* weights[kTiles][2];
 #pragma unroll
