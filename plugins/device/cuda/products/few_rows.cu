@@ -12,7 +12,7 @@ using namespace few;
 
 /// kTiles·16 rows of weights a block and, with groups, one group of those that have rows. Which these are
 /// another kernel says; one matrix is asked for while that is still at work.
-template <class Y, int kTiles, int kTokens, int kWay, bool kSwiglu, bool kChosen>
+template <class Y, int kTiles, int kTokens, bool kSwiglu, bool kChosen>
 __device__ void make_block(const Args& args, const Out<Y>& out, int which, std::byte* memory) {
   const int rows = kSwiglu ? args.halves : args.columns;
   if (static_cast<int>(blockIdx.x) * kTileRows * (kSwiglu ? 1 : kTiles) >= rows) return;
@@ -26,29 +26,27 @@ __device__ void make_block(const Args& args, const Out<Y>& out, int which, std::
     has_waited = true;
   };
   const Group group = args.offsets ? nonempty_group(args, which) : Group{0, args.rows, args.w};
-  make_rows<Y, kTiles, kTokens, kWay, kSwiglu, kChosen>(args, out, group, ready, memory);
+  make_rows<Y, kTiles, kTokens, kSwiglu, kChosen>(args, out, group, ready, memory);
 }
 
 template <class Y, int kTiles, int kTokens, bool kSwiglu, bool kChosen>
 __global__ void __launch_bounds__(kThreads, kBlocks<kTokens>) few_rows_kernel(Args args, Out<Y> out) {
   extern __shared__ __align__(16) std::byte memory[];
   let_next_kernel_begin();
-  make_block<Y, kTiles, kTokens, kUnderWay<kTokens>, kSwiglu, kChosen>(args, out,
-                                                                       static_cast<int>(blockIdx.y), memory);
+  make_block<Y, kTiles, kTokens, kSwiglu, kChosen>(args, out, static_cast<int>(blockIdx.y), memory);
 }
 
-/// The first blocks in y have the product with one matrix, which need not wait; the others take eight rows of
-/// their group at once, and mostly there are no more.
-template <int kTiles, int kTokens, bool kSwiglu>
-__global__ void __launch_bounds__(kThreads, kBlocks<kTokens>)
+/// The first blocks in y have the product with one matrix, which need not wait.
+template <int kTiles, bool kSwiglu>
+__global__ void __launch_bounds__(kThreads, kBlocks<1>)
     few_rows_pair_kernel(Args one, Out<bf16> one_out, Args groups, Out<bf16> groups_out) {
   extern __shared__ __align__(16) std::byte memory[];
   let_next_kernel_begin();
   if (blockIdx.y == 0)
-    make_block<bf16, kTiles, kTokens, kUnderWay<kTokens>, kSwiglu, false>(one, one_out, 0, memory);
+    make_block<bf16, kTiles, 1, kSwiglu, false>(one, one_out, 0, memory);
   else
-    make_block<bf16, kTiles, 1, kUnderWay<kTokens>, kSwiglu, kSwiglu>(
-        groups, groups_out, static_cast<int>(blockIdx.y) - 1, memory);
+    make_block<bf16, kTiles, 1, kSwiglu, kSwiglu>(groups, groups_out, static_cast<int>(blockIdx.y) - 1,
+                                                  memory);
 }
 
 Args args_of(const FewRowsProduct& p) {
@@ -101,30 +99,22 @@ void launch(const Context& context, const FewRowsProduct& p) {
   start(few_rows_kernel<Y, kTiles, kTokens, kSwiglu, false>);
 }
 
-template <int kTiles, int kTokens, bool kSwiglu>
+template <int kTiles, bool kSwiglu>
 void launch_pair(const Context& context, const FewRowsProduct& one, const FewRowsProduct& groups) {
-  const auto kernel = few_rows_pair_kernel<kTiles, kTokens, kSwiglu>;
+  const auto kernel = few_rows_pair_kernel<kTiles, kSwiglu>;
   const dim3 first = grid_of<kTiles, kSwiglu>(one), second = grid_of<kTiles, kSwiglu>(groups);
   launch_following(kernel, dim3(std::max(first.x, second.x), 1 + second.y), dim3(kThreads), context.stream(),
-                   shared_of<kTiles, kTokens>(kernel), args_of(one), out_of<bf16>(one), args_of(groups),
+                   shared_of<kTiles, 1>(kernel), args_of(one), out_of<bf16>(one), args_of(groups),
                    out_of<bf16>(groups));
 }
 
-/// Tokens beside each other that a block takes at once: those of a group are hardly ever all.
+/// Tokens beside each other that a block takes at once. Of a group there are mostly eight or less.
 template <class Y, int kTiles, bool kSwiglu>
 void launch_for_tokens(const Context& context, const FewRowsProduct& p) {
-  const std::int64_t tiles = ceil_div(p.offsets ? ceil_div(p.y_rows(), 2) : p.y_rows(), kTileTokens);
+  const std::int64_t tiles = p.offsets ? 1 : ceil_div(p.y_rows(), kTileTokens);
   if (tiles <= 1) return launch<Y, kTiles, 1, kSwiglu>(context, p);
   if (tiles <= 2) return launch<Y, kTiles, 2, kSwiglu>(context, p);
   launch<Y, kTiles, 4, kSwiglu>(context, p);
-}
-
-template <int kTiles, bool kSwiglu>
-void launch_pair_for_tokens(const Context& context, const FewRowsProduct& one, const FewRowsProduct& groups) {
-  const std::int64_t tiles = ceil_div(one.y_rows(), kTileTokens);
-  if (tiles <= 1) return launch_pair<kTiles, 1, kSwiglu>(context, one, groups);
-  if (tiles <= 2) return launch_pair<kTiles, 2, kSwiglu>(context, one, groups);
-  launch_pair<kTiles, 4, kSwiglu>(context, one, groups);
 }
 
 }  // namespace
@@ -139,9 +129,14 @@ OperatorPath few_rows_path() {
   return {"own kernel", "few rows"};
 }
 
+/// Many tokens of one matrix want other blocks than the few of each group.
 void few_rows_products(const Context& context, const FewRowsProduct& one, const FewRowsProduct& groups) {
-  if (one.activated) return launch_pair_for_tokens<2, true>(context, one, groups);
-  launch_pair_for_tokens<1, false>(context, one, groups);
+  if (one.y_rows() > kTileTokens) {
+    few_rows_product(context, one);
+    return few_rows_product(context, groups);
+  }
+  if (one.activated) return launch_pair<2, true>(context, one, groups);
+  launch_pair<1, false>(context, one, groups);
 }
 
 void few_rows_product(const Context& context, const FewRowsProduct& p) {

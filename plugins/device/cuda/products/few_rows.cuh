@@ -105,10 +105,10 @@ using Sums = float[kTiles][kTokens][4];
 
 /// This warp's part of the depth of kTiles·16 rows of weights and kTokens·8 tokens. ready() comes before
 /// anything of a token is read, while weights are on their way already.
-template <int kTiles, int kTokens, int kWay, bool kChosen, class Ready>
+template <int kTiles, int kTokens, bool kChosen, class Ready>
 __device__ void multiply(const Args& args, const Group& group, int first_token, const Ready& ready,
                          Sums<kTiles, kTokens>& sums) {
-  constexpr int kUnroll = kWay / (2 * kTiles);
+  constexpr int kUnroll = kUnderWay<kTokens> / (2 * kTiles);
   const Lane lane;
   const bf16* weights[kTiles][2];
 #pragma unroll

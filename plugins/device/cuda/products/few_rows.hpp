@@ -36,8 +36,9 @@ bool is_of_few_rows(const FewRowsProduct& product);
 
 OperatorPath few_rows_path();
 
-/// Both in one kernel, bf16 alone: one matrix for all rows, and one for each group's, whose rows are of
-/// choices; both with `activated`, or none and rows as they are. They write to different memory.
+/// Both in one kernel where there are up to eight rows, bf16 alone: one matrix for all rows, and one for each
+/// group's, whose rows are of choices; both with `activated`, or none and rows as they are. They write to
+/// different memory.
 void few_rows_products(const Context& context, const FewRowsProduct& one, const FewRowsProduct& groups);
 
 /// On the compute lane. Rows of no group stay as they are.
