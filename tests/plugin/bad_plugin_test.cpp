@@ -44,25 +44,24 @@ class OwnDirectory {
   std::string path_;
 };
 
+const std::string kAbi = std::to_string(CARAVAN_ABI_MAJOR);
+
 TEST(BadPlugin, AbiOld) {
-  EXPECT_EQ(refusal("abi_old"),
-            "plugin " + file("abi_old") +
-                " uses plugin ABI 0 (this host speaks 8). Rebuild it against this installation's "
-                "caravan SDK?");
+  EXPECT_EQ(refusal("abi_old"), "plugin " + file("abi_old") + " uses plugin ABI 0 (this host speaks " + kAbi +
+                                    "). Rebuild it against this installation's caravan SDK?");
 }
 
 TEST(BadPlugin, AbiNew) {
-  EXPECT_EQ(refusal("abi_new"),
-            "plugin " + file("abi_new") +
-                " uses plugin ABI 9 (this host speaks 8). Rebuild it against this installation's "
-                "caravan SDK?");
+  EXPECT_EQ(refusal("abi_new"), "plugin " + file("abi_new") + " uses plugin ABI " +
+                                    std::to_string(CARAVAN_ABI_MAJOR + 1) + " (this host speaks " + kAbi +
+                                    "). Rebuild it against this installation's caravan SDK?");
 }
 
 TEST(BadPlugin, ShortStruct) {
-  EXPECT_EQ(refusal("short_struct"),
-            "plugin " + file("short_struct") +
-                " has a manifest of 16 bytes (ABI 9 has 72). Rebuild it against this "
-                "installation's caravan SDK?");
+  EXPECT_EQ(refusal("short_struct"), "plugin " + file("short_struct") + " has a manifest of 16 bytes (ABI " +
+                                         kAbi +
+                                         " has 72). Rebuild it against this "
+                                         "installation's caravan SDK?");
 }
 
 TEST(BadPlugin, FingerprintNamesEveryDifferingKeyAndTheCure) {

@@ -1,3 +1,3 @@
 #include "component.hpp"
 
-CARAVAN_BAD_PLUGIN(plugin.abi_major = 9);
+CARAVAN_BAD_PLUGIN(plugin.abi_major = CARAVAN_ABI_MAJOR + 1);
