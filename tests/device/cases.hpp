@@ -13,6 +13,7 @@ std::vector<Problem> norm_problems(Storage storage);
 std::vector<Problem> elementwise_problems(Storage storage);
 std::vector<Problem> attention_problems(Storage storage);
 std::vector<Problem> decoding_problems(Storage storage);
+std::vector<Problem> decode_experts_problems(Storage storage);
 std::vector<Problem> expert_problems(Storage storage);
 std::vector<Problem> peer_problems(Storage storage);
 std::vector<Problem> router_problems(Storage storage);
