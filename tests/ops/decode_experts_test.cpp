@@ -56,10 +56,10 @@ struct Operands {
     const double score = scores[token * 2 + k];
     std::vector<double> in;
     for (std::int64_t h = 0; h < kDim; ++h) in.push_back(x[token * kDim + h] * (on_input ? score : 1));
-    std::vector<double> out =
+    std::vector<double> results =
         swiglu_block(in, &gate_up[expert * 2 * kHidden * kDim], &down[expert * kDim * kHidden]);
-    for (double& value : out) value *= on_input ? 1 : score;
-    return out;
+    for (double& value : results) value *= on_input ? 1 : score;
+    return results;
   }
 };
 
