@@ -13,14 +13,16 @@ double tick_distance(double range, int most);
 class Axis {
  public:
   /// whole: ticks at whole numbers. logarithmic: begins at zero all the same; `low` is the least value above
-  /// it, and below the mark before `low` the axis is linear.
-  enum class Kind { linear, whole, logarithmic };
+  /// it, and below the mark before `low` the axis is linear. positive: the same without zero, from a round
+  /// value not above `low` on; `low` must be above zero.
+  enum class Kind { linear, whole, logarithmic, positive };
+  static constexpr int kMostTicks = 6;
   /// From `low` at point `begin` to `high` at point `end`; the limits are moved out to ticks, but never below
   /// zero where no value is.
   struct Limits {
     double low, high;
   };
-  Axis(Kind kind, const Limits& limits, double begin, double end);
+  Axis(Kind kind, const Limits& limits, double begin, double end, int most_ticks = kMostTicks);
 
   double at(double value) const;
   /// Values that deserve a mark, ascending.
@@ -31,16 +33,20 @@ class Axis {
  private:
   void place_linear(const Limits& limits);
   void place_logarithmic(const Limits& limits);
+  void place_positive(const Limits& limits);
   double scaled(double value) const;
 
   double decades_ = 1;  // between two marks
 
   Kind kind_;
+  int most_ticks_;
   double begin_, end_, low_ = 0, high_ = 1;
   std::vector<double> ticks_;
 };
 
 /// "0.25", "1e-06": short, for a tick or a table.
 std::string number_text(double value);
+/// The same with the digits that neighbouring ticks may need: "125500".
+std::string tick_text(double value);
 
 }  // namespace caravan::jobs

@@ -1,15 +1,13 @@
 #include "jobs/drawing/panel.hpp"
 
+#include <cmath>
+
 namespace caravan::jobs {
 namespace {
 
 constexpr const char* kGrid = "#e4e4e4";
 constexpr const char* kFrame = "#888";
 constexpr const char* kNumbers = "#555";
-
-std::string tick_text(double value) {
-  return fmt::format("{:.6g}", value == 0 ? 0.0 : value);
-}
 
 }  // namespace
 
@@ -52,6 +50,21 @@ void Panel::bar(double from, double to, double height, const Colour& colour, con
       "<rect x=\"{:.2f}\" y=\"{:.2f}\" width=\"{:.2f}\" height=\"{:.2f}\" "
       "fill=\"{}\"><title>{}</title></rect>\n",
       left, top, x_.at(to) - left, frame_.y + frame_.height - top, hex(colour), escaped(hint));
+}
+
+void Panel::line(const std::vector<std::pair<double, double>>& points, const Colour& colour,
+                 const std::string& hint) {
+  std::string path;
+  bool is_down = false;
+  for (const auto& [x, y] : points) {
+    if (std::isfinite(y))
+      fmt::format_to(std::back_inserter(path), "{}{:.2f} {:.2f}", is_down ? "L" : "M", x_.at(x), y_.at(y));
+    is_down = std::isfinite(y);
+  }
+  page_.add(
+      "<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"1.4\" stroke-linejoin=\"round\" "
+      "stroke-linecap=\"round\"><title>{}</title></path>\n",
+      path, hex(colour), escaped(hint));
 }
 
 void Panel::curve(const std::vector<std::pair<double, double>>& points, const Colour& colour,

@@ -33,6 +33,9 @@ class Panel {
 
   /// From the lower edge of the panel to `height`; `hint` shows where the pointer rests.
   void bar(double from, double to, double height, const Colour& colour, const std::string& hint);
+  /// Joined by lines; a point that is not finite is a gap.
+  void line(const std::vector<std::pair<double, double>>& points, const Colour& colour,
+            const std::string& hint);
   /// Points joined by lines.
   void curve(const std::vector<std::pair<double, double>>& points, const Colour& colour,
              const std::string& hint);

@@ -48,6 +48,34 @@ TEST(Axis, NeverGoesBelowZeroWhereNoValueIs) {
   EXPECT_LT(Axis(Axis::Kind::linear, {-1e-9, 0.7}, 0, 1).low(), 0);
 }
 
+TEST(Axis, OfPositiveValuesHasRoundTicksAndNoZero) {
+  const Axis axis(Axis::Kind::positive, {3, 40}, 0, 1);
+  EXPECT_EQ(axis.ticks(), (std::vector<double>{2, 5, 10, 20, 50}));
+  EXPECT_DOUBLE_EQ(axis.at(2), 0);
+  EXPECT_DOUBLE_EQ(axis.at(10), 0.5);
+  EXPECT_DOUBLE_EQ(axis.at(50), 1);
+}
+
+TEST(Axis, OfPositiveValuesGoesByDecadesWhereTheyAreMany) {
+  for (const double low : {3e-9, 1e-6, 0.2, 7.0}) {
+    for (const double times : {2.1, 30.0, 1e4, 1e9, 1e300}) {
+      const Axis axis(Axis::Kind::positive, {low, low * times}, 0, 1);
+      EXPECT_LE(axis.ticks().size(), 8u) << low << " " << times;
+      EXPECT_GT(axis.low(), 0);
+      EXPECT_LE(axis.low(), low * (1 + 1e-12));
+      EXPECT_GE(axis.high(), low * times * (1 - 1e-12));
+    }
+  }
+}
+
+TEST(Axis, OfPositiveValuesThatAreNearHasTicksBetweenThem) {
+  const Axis axis(Axis::Kind::positive, {4.1, 4.9}, 0, 1);
+  EXPECT_GE(axis.ticks().size(), 4u);
+  EXPECT_GT(axis.low(), 0);
+  EXPECT_GT(axis.at(4.5), 0.5) << "logarithmic all the same";
+  EXPECT_GT(Axis(Axis::Kind::positive, {1e-9, 1e-9}, 0, 1).low(), 0);
+}
+
 TEST(FittedText, KeepsBothEndsAndTakesNoMoreThanItsRoom) {
   const std::string name = "layers.10.attention.wq.weight";
   EXPECT_EQ(jobs::fitted(name, 12, 1000), name);
