@@ -84,4 +84,17 @@ void ProgressLine::show(std::string_view text) {
   std::fflush(stderr);
 }
 
+void OverwrittenOutput::show(std::string_view text, TextKind on_terminal) {
+  const bool is_terminal = ::isatty(STDOUT_FILENO) != 0;
+  std::string bytes = is_terminal ? "\033[H" : is_first_ ? "" : "\n";
+  if (is_terminal && is_first_) bytes += "\033[2J";
+  is_first_ = false;
+  for (const char c : is_terminal ? printable(text, on_terminal) : std::string(text)) {
+    if (is_terminal && c == '\n') bytes += "\033[K";  // what a longer line has left
+    bytes += c;
+  }
+  if (is_terminal) bytes += "\033[J";
+  expect_written(std::fflush(stdout) == 0 && write_all(bytes));
+}
+
 }  // namespace caravan::jobs

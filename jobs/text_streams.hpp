@@ -34,4 +34,15 @@ class ProgressLine {
   bool is_shown_ = false;
 };
 
+/// A text of some lines on standard output that is written over by the next; where that is no terminal they
+/// follow each other, with an empty line between.
+class OverwrittenOutput {
+ public:
+  /// As `write_standard_output`.
+  void show(std::string_view text, TextKind on_terminal = TextKind::lines);
+
+ private:
+  bool is_first_ = true;
+};
+
 }  // namespace caravan::jobs

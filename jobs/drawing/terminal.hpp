@@ -16,4 +16,7 @@ TextStyle style_of_standard_output();
 /// Lines that the terminal of standard output shows at once; 0 when it is no terminal.
 int terminal_rows();
 
+/// Whether the locale that the user has chosen writes characters as UTF-8.
+bool locale_is_utf8();
+
 }  // namespace caravan::jobs
