@@ -27,6 +27,7 @@ set(jobs_generate_may "state;setup;text_streams;command_numbers;rank_degrees;ask
 set(jobs_text_streams_may "asked_to_leave")
 set(jobs_asked_to_leave_may "")
 set(jobs_drawing_may "text_streams")
+set(jobs_plot_may "drawing;setup")
 set(jobs_schedule_may "drawing;setup")
 set(jobs_inspect_may "identity;job;setup;drawing;text_streams")
 set(jobs_plugins_may "text_streams")
