@@ -14,9 +14,12 @@
 namespace caravan::jobs {
 namespace {
 
-Axis::Limits widened(double low, double high, double least) {
-  if (high > low) return {low, high};
-  const double room = low == 0 ? least : std::abs(low) / 2;
+/// Values that hardly differ are drawn as one value in the middle: between them doubles would have no ticks.
+Axis::Limits widened(double low, double high, bool is_logarithmic) {
+  constexpr double kLeastRange = 1e-9, kLeastSize = 1e-90;
+  const double size = std::max(std::abs(low), std::abs(high));
+  if (high - low > kLeastRange * size && (is_logarithmic || size > kLeastSize)) return {low, high};
+  const double room = is_logarithmic ? low / 2 : size > kLeastSize ? size / 2 : 1;
   return {low - room, high + room};
 }
 
@@ -33,7 +36,7 @@ void set_scales(Plot& plot, bool is_logarithmic) {
   if (left > right) left = 0, right = 1;
   if (low > high) low = high = 1;
   plot.x = {Axis::Kind::whole, {left, std::max(right, left + 1)}};
-  plot.y = {is_logarithmic ? Axis::Kind::positive : Axis::Kind::linear, widened(low, high, 1)};
+  plot.y = {is_logarithmic ? Axis::Kind::positive : Axis::Kind::linear, widened(low, high, is_logarithmic)};
 }
 
 std::int64_t narrowed(std::size_t count) {

@@ -6,8 +6,8 @@
 namespace caravan::jobs {
 namespace {
 
-/// Beyond it sums and axes would be infinite.
-constexpr double kLargest = 1e300, kLeastPositive = 1e-300;
+/// No number that a run computes in fp32 lies beyond; sums and round ticks beyond these stay finite.
+constexpr double kLargest = 1e100, kLeastPositive = 1e-100;
 
 /// Lowest, highest and ends of a part of a curve, by their places.
 class Part {

@@ -9,8 +9,8 @@ namespace caravan::jobs {
 namespace {
 
 constexpr std::string_view kCounts = ".tokens_per_expert/";
-/// Whole numbers beyond it are not exact in a picture's doubles.
-constexpr std::int64_t kLastStep = std::int64_t{1} << 53;
+/// Up to here doubles tell a step from the next, and an axis has room between them.
+constexpr std::int64_t kLastStep = std::int64_t{1} << 52;
 
 /// Tokens an expert of one layer after the other, as they stand together in a line.
 class ExpertCounts {

@@ -103,7 +103,8 @@ class PlotText {
         columns_(std::max(columns - left_.width() - 2, kLeastColumns)),
         rows_(rows),
         x_(plot.x.kind, plot.x.limits, 0, 2 * columns_ - 1, std::clamp(columns_ / 10, 2, Axis::kMostTicks)),
-        canvas_(columns_, rows) {
+        canvas_(columns_, rows),
+        is_one_of_many_(runs > 1) {
     const bool is_seen_by_colour = style.is_coloured || runs == 1;
     if (style.is_utf8 && is_seen_by_colour) return;
     for (std::size_t run = 0; run < runs; ++run) signs_ += runs == 1 ? '*' : letter_of(run);
@@ -130,7 +131,8 @@ class PlotText {
                                        [](const Series& series) { return series.is_sparse(); });
     std::string title = plot_.title + (has_marks ? " (capitals)" : "");
     if (!plot_.unit.empty()) title += ", " + plot_.unit;
-    return plot_.y.kind == Axis::Kind::positive ? title + ", logarithmic" : title;
+    if (plot_.y.kind == Axis::Kind::positive) title += ", logarithmic";
+    return title + ", by step";
   }
 
   void draw(const Series& series) {
@@ -140,6 +142,8 @@ class PlotText {
       if (is_drawn) draw(series, before ? *before : point, point);
       before = is_drawn ? &point : nullptr;
     }
+    if (before && is_one_of_many_ && !series.is_sparse())
+      canvas_.mark(x_.at(before->first), y_.at(before->second), letter_of(series.run), series.run);
   }
 
   void draw(const Series& series, const std::pair<double, double>& from,
@@ -159,6 +163,7 @@ class PlotText {
   Axis x_;
   Canvas canvas_;
   std::string signs_;
+  bool is_one_of_many_;  ///< whose curve ends with its letter
 };
 
 std::string legend(const Picture& picture, int columns, const CanvasStyle& style) {

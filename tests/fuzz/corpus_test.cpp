@@ -31,7 +31,7 @@ const Case kCases[] = {{&safetensors, 3000},    {&safetensors_index, 1500}, {&hf
                        {&tokenizer_json, 2000}, {&sentencepiece, 1000},     {&pth, 3000},
                        {&pickle, 5000},         {&meta_params, 2000},       {&manifest, 1500},
                        {&checkpoint, 1000},     {&foreign_hdf5, 60},        {&shard_manifest, 1500},
-                       {&texts, 1000}};
+                       {&texts, 1000},          {&run_metrics, 1000}};
 
 std::vector<std::string> corpus_of(const Target& target) {
   std::vector<std::string> names, files;

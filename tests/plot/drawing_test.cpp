@@ -58,7 +58,7 @@ TEST(Canvas, DrawsDotsOfBraille) {
 TEST_F(Drawing, OfOneRunIsALineFromTheFirstStepToTheLast) {
   add("run", step_line(0, "4") + step_line(10, "0"));
   EXPECT_EQ(draw_text(picture(), {24, 9}, kAscii),
-            "loss, nats a token\n"
+            "loss, nats a token, by s\n"
             "4 +****\n"
             "  |    *****\n"
             "2 +        *****\n"
@@ -81,7 +81,7 @@ TEST_F(Drawing, TakesNoMoreThanItsColumns) {
 
 TEST_F(Drawing, OfSeveralRunsHasALetterOrAColourEach) {
   add("one", falling_losses(40));
-  add("two", falling_losses(20));
+  add("two", falling_losses(25));
   const std::string plain = draw_text(picture(), {80, 20}, kDots);
   EXPECT_THAT(plain, HasSubstr("aaa"));
   EXPECT_THAT(plain, HasSubstr("bb"));
@@ -91,6 +91,8 @@ TEST_F(Drawing, OfSeveralRunsHasALetterOrAColourEach) {
   const std::string coloured = draw_text(picture(), {80, 20}, kColours);
   EXPECT_THAT(coloured, HasSubstr("\033[38;5;68ma\033[0m one"));
   EXPECT_THAT(coloured, HasSubstr("\033[38;5;172mb\033[0m two"));
+  const std::string b = "\033[38;5;172mb\033[0m";
+  EXPECT_NE(coloured.find(b), coloured.rfind(b)) << "at the end of its curve, and in the legend";
   EXPECT_THAT(coloured, Not(HasSubstr("aaa")));
 }
 
@@ -112,7 +114,8 @@ TEST_F(Drawing, OnALogarithmicAxisLeavesOutWhatIsNotAboveZero) {
   add("run", step_line(1, "0") + step_line(2, "10") + step_line(3, "1000"));
   const Picture drawn = picture(options);
   EXPECT_THAT(drawn.notes, ElementsAre(HasSubstr("loss not above 0 in 1 step ")));
-  EXPECT_THAT(draw_text(drawn, {80, 20}, kAscii), HasSubstr("loss, nats a token, logarithmic\n1000 +"));
+  EXPECT_THAT(draw_text(drawn, {80, 20}, kAscii),
+              HasSubstr("loss, nats a token, logarithmic, by step\n1000 +"));
 }
 
 TEST_F(Drawing, OfNothingIsRefused) {

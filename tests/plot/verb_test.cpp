@@ -52,7 +52,8 @@ class Plot : public JobTest {
 TEST_F(Plot, DrawsARunInEightyColumns) {
   const Outcome outcome = plot({first_});
   ASSERT_TRUE(ended_with(outcome, 0));
-  EXPECT_THAT(outcome.out, HasSubstr("loss and validation loss (capitals), nats a token\n8 ┤  ⠤⢄⡀\n"));
+  EXPECT_THAT(outcome.out,
+              HasSubstr("loss and validation loss (capitals), nats a token, by step\n8 ┤  ⠤⢄⡀\n"));
   EXPECT_THAT(outcome.out, HasSubstr("a run: loss 4, validation loss 4.1 at step 40\n"));
   EXPECT_EQ(std::count(outcome.out.begin(), outcome.out.end(), '\n'), 20);
   EXPECT_THAT(outcome.err, IsEmpty());
@@ -64,7 +65,7 @@ TEST_F(Plot, DrawsRunsTogetherAndPassesOverATornLine) {
   ASSERT_TRUE(ended_with(outcome, 0));
   EXPECT_THAT(outcome.out, HasSubstr("a lr-1/run: loss"));
   EXPECT_THAT(outcome.out, HasSubstr("b lr-2/run: loss"));
-  EXPECT_THAT(outcome.out, HasSubstr("learning rate\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("learning rate, by step\n"));
   EXPECT_THAT(outcome.out, HasSubstr("at step 20"));
   EXPECT_THAT(outcome.out, Not(HasSubstr("damaged")));
 }
