@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <utility>
 
 namespace caravan::jobs {
 namespace {
@@ -55,20 +56,24 @@ void Canvas::mark(double x, double y, char sign, std::size_t owner) {
   if (Cell* cell = cell_at(std::round(x), std::round(y))) *cell = {0, sign, owner};
 }
 
+std::string Canvas::shown(const Cell& cell, const std::string& signs_of_dots) {
+  if (cell.sign != 0) return {cell.sign};
+  if (cell.dots == 0) return " ";
+  return signs_of_dots.empty() ? braille(cell.dots) : std::string(1, signs_of_dots.at(cell.owner));
+}
+
 std::string Canvas::row(int row, const CanvasStyle& style, const std::string& signs_of_dots) const {
-  std::string text;
+  std::string text, stretch;  // of cells in one colour
+  std::size_t owner = 0;
   for (int column = 0; column < columns_; ++column) {
     const Cell& cell = cells_[static_cast<std::size_t>(row * columns_ + column)];
-    if (cell.dots == 0 && cell.sign == 0) {
-      text += ' ';
-      continue;
-    }
-    const std::string shown = cell.sign != 0          ? std::string(1, cell.sign)
-                              : signs_of_dots.empty() ? braille(cell.dots)
-                                                      : std::string(1, signs_of_dots.at(cell.owner));
-    text += in_series_colour(shown, cell.owner, style.is_coloured);
+    const bool is_empty = cell.dots == 0 && cell.sign == 0;
+    if ((is_empty || cell.owner != owner) && !stretch.empty())
+      text += in_series_colour(std::exchange(stretch, ""), owner, style.is_coloured);
+    owner = cell.owner;
+    (is_empty ? text : stretch) += shown(cell, signs_of_dots);
   }
-  return text;
+  return stretch.empty() ? text : text + in_series_colour(stretch, owner, style.is_coloured);
 }
 
 }  // namespace caravan::jobs

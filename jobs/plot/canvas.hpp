@@ -33,6 +33,7 @@ class Canvas {
     char sign = 0;
     std::size_t owner = 0;
   };
+  static std::string shown(const Cell& cell, const std::string& signs_of_dots);
   Cell* cell_at(double x, double y);
   void dot(double x, double y, std::size_t owner);
 

@@ -44,7 +44,9 @@ void GrowingFile::read_new(const std::function<void()>& forget,
   }
   std::string text;
   for (std::uint64_t at = end_; at < size; at += std::min(kPieceBytes, size - at)) {
-    text += bytes_at(file, at, static_cast<std::size_t>(std::min(kPieceBytes, size - at)));
+    const std::uint64_t piece = std::min(kPieceBytes, size - at);
+    if (file.size() < at + piece) return;  // cut this moment: the next time finds what has gone
+    text += bytes_at(file, at, static_cast<std::size_t>(piece));
     std::size_t line = 0;
     for (std::size_t end; (end = text.find('\n', line)) != std::string::npos; line = end + 1)
       take(std::string_view(text).substr(line, end - line));

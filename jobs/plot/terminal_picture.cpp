@@ -16,6 +16,7 @@ namespace {
 constexpr int kLeastRows = 5, kLeastColumns = 10;
 /// Title, axis and numbers.
 constexpr int kRowsAround = 3;
+constexpr double kDotsBetweenMarks = 8;
 
 char capital(char letter) {
   return static_cast<char>(std::toupper(static_cast<unsigned char>(letter)));
@@ -98,7 +99,7 @@ class PlotText {
   PlotText(const Plot& plot, std::size_t runs, int columns, int rows, const CanvasStyle& style)
       : plot_(plot),
         style_(style),
-        y_(plot.y.kind, plot.y.limits, 4 * rows - 1, 0, std::clamp(rows / 2, 2, Axis::kMostTicks)),
+        y_(plot.y.kind, plot.y.limits, 4 * rows - 1, 0, std::clamp(rows / 3, 2, Axis::kMostTicks)),
         left_(y_, rows),
         columns_(std::max(columns - left_.width() - 2, kLeastColumns)),
         rows_(rows),
@@ -135,24 +136,33 @@ class PlotText {
     return title + ", by step";
   }
 
-  void draw(const Series& series) {
+  void draw(const Series& series) { series.is_sparse() ? draw_marks(series) : draw_line(series); }
+
+  void draw_line(const Series& series) {
     const std::pair<double, double>* before = nullptr;
     for (const auto& point : series.points) {
+      const auto& from = before ? *before : point;
       const bool is_drawn = std::isfinite(point.second);
-      if (is_drawn) draw(series, before ? *before : point, point);
+      if (is_drawn)
+        canvas_.line(x_.at(from.first), y_.at(from.second), x_.at(point.first), y_.at(point.second),
+                     series.run);
       before = is_drawn ? &point : nullptr;
     }
-    if (before && is_one_of_many_ && !series.is_sparse())
-      canvas_.mark(x_.at(before->first), y_.at(before->second), letter_of(series.run), series.run);
+    if (before && is_one_of_many_) mark(*before, letter_of(series.run), series.run);
   }
 
-  void draw(const Series& series, const std::pair<double, double>& from,
-            const std::pair<double, double>& to) {
-    const double x = x_.at(to.first), y = y_.at(to.second);
-    if (series.is_sparse())
-      canvas_.mark(x, y, capital(letter_of(series.run)), series.run);
-    else
-      canvas_.line(x_.at(from.first), y_.at(from.second), x, y, series.run);
+  /// From the last one back, so far apart that the curve below is seen.
+  void draw_marks(const Series& series) {
+    double free = INFINITY;
+    for (auto point = series.points.rbegin(); point != series.points.rend(); ++point) {
+      if (!std::isfinite(point->second) || x_.at(point->first) > free) continue;
+      mark(*point, capital(letter_of(series.run)), series.run);
+      free = x_.at(point->first) - kDotsBetweenMarks;
+    }
+  }
+
+  void mark(const std::pair<double, double>& point, char sign, std::size_t owner) {
+    canvas_.mark(x_.at(point.first), y_.at(point.second), sign, owner);
   }
 
   const Plot& plot_;

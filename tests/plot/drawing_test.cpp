@@ -55,6 +55,13 @@ TEST(Canvas, DrawsDotsOfBraille) {
   EXPECT_EQ(canvas.row(0, kDots, "*"), "*V") << "nothing outside";
 }
 
+TEST(Canvas, ColoursStretches) {
+  jobs::Canvas canvas(5, 1);
+  canvas.line(0, 0, 3, 0, 0);
+  canvas.line(6, 0, 9, 0, 1);
+  EXPECT_EQ(canvas.row(0, kColours, ""), "\033[38;5;68m⠉⠉\033[0m \033[38;5;172m⠉⠉\033[0m");
+}
+
 TEST_F(Drawing, OfOneRunIsALineFromTheFirstStepToTheLast) {
   add("run", step_line(0, "4") + step_line(10, "0"));
   EXPECT_EQ(draw_text(picture(), {24, 9}, kAscii),
@@ -91,9 +98,18 @@ TEST_F(Drawing, OfSeveralRunsHasALetterOrAColourEach) {
   const std::string coloured = draw_text(picture(), {80, 20}, kColours);
   EXPECT_THAT(coloured, HasSubstr("\033[38;5;68ma\033[0m one"));
   EXPECT_THAT(coloured, HasSubstr("\033[38;5;172mb\033[0m two"));
-  const std::string b = "\033[38;5;172mb\033[0m";
+  const std::string b = "b\033[0m";
   EXPECT_NE(coloured.find(b), coloured.rfind(b)) << "at the end of its curve, and in the legend";
   EXPECT_THAT(coloured, Not(HasSubstr("aaa")));
+}
+
+TEST_F(Drawing, ShowsTheLossBetweenMarksHoweverOftenItIsValidated) {
+  std::string lines;
+  for (int step = 1; step <= 200; ++step) lines += step_line(step, "4", ", \"validation_loss\": 4");
+  add("run", lines);
+  const std::string text = draw_text(picture(), {80, 20}, kAscii);
+  EXPECT_THAT(text, HasSubstr("***A***A***A\n"));
+  EXPECT_THAT(text, Not(HasSubstr("AA")));
 }
 
 TEST_F(Drawing, LeavesGapsAndSaysSo) {
