@@ -130,7 +130,7 @@ void declare_choice(CLI::App& app, Options& options) {
          "loss, validation, lr, norm, tokens, balance; default: loss, and validation where there is one")
       ->delimiter(',')
       ->allow_extra_args(false);
-  const std::string steps = "[0, 9007199254740992]";
+  const std::string steps = ">= 0";
   add_integer(app, "--from", picture.from, steps, "the first step that is drawn");
   add_integer(app, "--to", picture.to, steps, "the last one")->default_str("");
   add_integer(app, "--smooth", picture.smooth, "[1, 2000]",
@@ -154,7 +154,7 @@ std::function<int()> declare(CLI::App& app) {
 }  // namespace
 
 extern const Command plot_command{
-    "plot", "draws losses, rates and norms of runs: on the terminal, as SVG, as a table; follows them",
+    "plot", "Draws losses, rates and norms of runs: on the terminal, as SVG, as a table; follows them",
     &declare};
 
 }  // namespace caravan::jobs
