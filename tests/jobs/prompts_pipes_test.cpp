@@ -46,6 +46,7 @@ exec 3> "$FOLDER/lines" 4> "$FOLDER/said"
 generate --prompts "$PROMPTS" --max-new-tokens 40 >&3 2>&4 &
 program=$!
 until grep -q "at a time" "$FOLDER/messages"; do sleep 0.05; done
+until [ "$(sed -n 's/^wchar: //p' /proc/$program/io)" -gt 62000 ]; do sleep 0.05; done  # of 65,536 that a pipe holds
 sleep 1.5
 kill -$SIGNAL $program
 sleep 0.2
