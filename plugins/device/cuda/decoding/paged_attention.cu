@@ -22,9 +22,9 @@ PagedArgs args_of(const Call& call, const PagedAttention& args) {
   const std::int64_t tokens = args.q.extent(0), heads = args.q.extent(1), width = args.q.extent(2);
   call.check("out", args.out, {type, 3, {tokens, heads, width}});
   const CachedRows rows = cached_rows(call, args.rows, args.cache, type, tokens);
-  if (rows.width != width || width > Parts<1>::kMostWidth)
+  if (rows.width != width || width > kMostWidth)
     call.fail("heads of " + std::to_string(width) + " (the cache has heads of " + std::to_string(rows.width) +
-              ", and no kernel serves more than " + std::to_string(Parts<1>::kMostWidth) + ")");
+              ", and no kernel serves more than " + std::to_string(kMostWidth) + ")");
   if (rows.kv_heads == 0 || heads % rows.kv_heads != 0)
     call.fail(std::to_string(heads) + " query heads on " + std::to_string(rows.kv_heads) +
               " key/value heads (must be a multiple)");
@@ -47,10 +47,14 @@ PagedArgs args_of(const Call& call, const PagedAttention& args) {
 
 }  // namespace
 
+bool serves_narrow(const PagedArgs& args) {
+  return args.dtype == DType::bf16 && args.wide && (args.rows.width == 64 || args.rows.width == 128);
+}
+
 void CudaOps::paged_attention(const PagedAttention& args) {
   PagedArgs all = args_of(Call("paged_attention"), args);
   if (all.rows.rows == 0 || all.rows.width == 0) return;
-  all.tiles = serves_tiles(all);
+  all.tiles = serves_narrow(all) && all.rows.rows >= kTileRuns;
   if (all.tiles) paged_tiles(all, context_.stream());
   paged_rows(all, context_.stream());
 }

@@ -23,10 +23,13 @@ struct PagedArgs {
   bool tiles = false;  ///< rows among kTileRuns or more of their tile are left to paged_tiles()
 };
 
+inline constexpr int kMostWidth = 256;  ///< of a head
+
 /// Rows of a tile, and how many of one slot must be among them.
 inline constexpr int kTileRows = 64, kTileRuns = 8;
 
-bool serves_tiles(const PagedArgs& args);
+/// Whether the tensor cores can multiply these heads as they lie in memory; paged_rows() takes others too.
+bool serves_narrow(const PagedArgs& args);
 void paged_rows(const PagedArgs& args, cudaStream_t stream);
 void paged_tiles(const PagedArgs& args, cudaStream_t stream);
 

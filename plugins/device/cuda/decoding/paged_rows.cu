@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "plugins/device/cuda/decoding/paged_keys.cuh"
+#include "plugins/device/cuda/decoding/paged_narrow_keys.cuh"
 #include "plugins/device/cuda/kernels/follow.cuh"
 #include "plugins/device/cuda/kernels/launch.hpp"
 
@@ -11,6 +12,10 @@
 // row sees, and parts are added in a fixed order, so that a row's result does not depend on other rows.
 namespace caravan::cuda {
 namespace {
+
+/// Blocks of a cluster, whatever the number of rows is.
+constexpr int kBlocks = 8;
+constexpr int kWarps = 4, kThreads = kWarps * static_cast<int>(kWarp);
 
 namespace groups = cooperative_groups;
 
@@ -24,60 +29,52 @@ __device__ bool goes_with_its_tile(const CachedRows& rows, int row) {
   return last - first + 1 >= kTileRuns;
 }
 
-template <int kBlocks, int kQueries>
+/// What the warps of a block have, and what they have together.
+template <class Part>
 struct Shared {
-  static constexpr int kOfBlock = kParts / kBlocks;
-  Parts<kQueries> of_warp[kWarps], of_part[kOfBlock];
+  Part of_warp[kWarps], of_block;
 };
 
-/// The parts of this block: those of its warps together.
-template <class T, int kBlocks, int kLanes, int kQueries, bool kWide>
-__device__ void attend_parts(const Args<T>& args, int row, int head, int first_query, int block,
-                             Shared<kBlocks, kQueries>& shared) {
-  using RowKeys = Keys<T, kLanes, kQueries, kWide>;
+/// Queries [first_query, + kQueries) of a row's head by a cluster: `of_block` of each block is what its warps
+/// have seen. A tile of keys is of the same warp whatever else is in the step.
+template <class Keys>
+__device__ void attend(const PagedArgs& args, const KeyRange& range, int first_query, int block,
+                       Shared<typename Keys::Part>& shared) {
   const int warp = static_cast<int>(threadIdx.x / kWarp), width = args.rows.width;
-  RowKeys keys(args, row, head, first_query);
-  for (int own = 0; own < Shared<kBlocks, kQueries>::kOfBlock; ++own) {
-    constexpr int kOfAll = kParts * kWarps * RowKeys::kStep;
-    const int part = own * kBlocks + block, first = (part * kWarps + warp) * RowKeys::kStep;
-    keys.start();
-    for (std::int64_t at = keys.first + first; at < keys.end; at += kOfAll) keys.attend(at);
-    keys.join_lanes();
-    keys.put(shared.of_warp[warp]);
-    __syncthreads();
-    Parts<kQueries>& to = shared.of_part[own];
-    for (int at = static_cast<int>(threadIdx.x); at < kQueries * width; at += kThreads) {
-      const int j = at / width, e = at % width;
-      const Joined<kWarps> all(j, e, [&](int i) -> const Parts<kQueries>& { return shared.of_warp[i]; });
-      to.sum[j][e] = all.sum;
-      if (e == 0) to.most[j] = all.most, to.total[j] = all.total;
-    }
-    __syncthreads();
+  Keys keys(args, range, first_query);
+  keys.attend_all(range.first + (warp * kBlocks + block) * Keys::kTile, kWarps * kBlocks * Keys::kTile);
+  keys.put(shared.of_warp[warp]);
+  __syncthreads();
+  const int queries = min(Keys::Part::kQueries, args.queries - first_query);
+  for (int at = static_cast<int>(threadIdx.x); at < queries * width; at += kThreads) {
+    const int j = at / width, e = at % width;
+    const Joined<kWarps> all(
+        j, e, [&](int i) -> const auto& { return shared.of_warp[i]; });
+    shared.of_block.sum[j][e] = all.sum;
+    if (e == 0) shared.of_block.most[j] = all.most, shared.of_block.total[j] = all.total;
   }
 }
 
 /// A cluster of blocks: one row and key/value head.
-template <class T, int kBlocks, int kLanes, int kQueries, bool kWide>
-__device__ void attend_row(const Args<T>& args, int row, int head, Shared<kBlocks, kQueries>& shared) {
+template <class T, class Keys>
+__device__ void attend_row(const PagedArgs& args, int row, int head, Shared<typename Keys::Part>& shared) {
+  constexpr int kQueries = Keys::Part::kQueries;
   const groups::cluster_group cluster = groups::this_cluster();
   const int block = static_cast<int>(cluster.block_rank()), width = args.rows.width;
-  const int share = static_cast<int>(cluster.thread_rank());
   const bool is_padding = args.rows.is_padding(row);
   for (int first = 0; first < args.queries; first += kQueries) {
-    if (!is_padding) attend_parts<T, kBlocks, kLanes, kQueries, kWide>(args, row, head, first, block, shared);
+    if (!is_padding) attend<Keys>(args, KeyRange(args, row, head), first, block, shared);
     cluster.sync();
-    for (int at = share; at < kQueries * width; at += kBlocks * kThreads) {
-      const int j = at / width, e = at % width, query = first + j;
-      if (query >= args.queries) continue;
-      T& out =
-          static_cast<T*>(args.out)[row * args.out_row + (head * args.queries + query) * args.out_head + e];
+    const int queries = min(kQueries, args.queries - first);
+    for (int at = static_cast<int>(cluster.thread_rank()); at < queries * width; at += kBlocks * kThreads) {
+      const int j = at / width, e = at % width, query = head * args.queries + first + j;
+      T& out = static_cast<T*>(args.out)[row * args.out_row + query * args.out_head + e];
       if (is_padding) {
         out = from_float<T>(0);
         continue;
       }
-      const Joined<kParts> all(j, e, [&](int part) -> const Parts<kQueries>& {
-        return cluster.map_shared_rank(&shared, part % kBlocks)->of_part[part / kBlocks];
-      });
+      const Joined<kBlocks> all(
+          j, e, [&](int i) -> const auto& { return cluster.map_shared_rank(&shared, i)->of_block; });
       out = from_float<T>(all.sum / all.total);
     }
     cluster.sync();
@@ -85,10 +82,9 @@ __device__ void attend_row(const Args<T>& args, int row, int head, Shared<kBlock
 }
 
 /// Rows blockIdx.z, + gridDim.z, …, without those that go with their tiles.
-template <class T, int kBlocks, int kLanes, int kQueries, bool kWide>
-__global__ void __cluster_dims__(kBlocks) __launch_bounds__(kThreads) paged_kernel(Args<T> args) {
-  extern __shared__ __align__(16) std::byte memory[];
-  auto& shared = *reinterpret_cast<Shared<kBlocks, kQueries>*>(memory);
+template <class T, class Keys>
+__global__ void __cluster_dims__(kBlocks) __launch_bounds__(kThreads, 3) paged_kernel(PagedArgs args) {
+  __shared__ Shared<typename Keys::Part> shared;
   __shared__ unsigned wanted[kWarps];
   let_next_kernel_begin();
   wait_for_kernel_before();
@@ -103,47 +99,32 @@ __global__ void __cluster_dims__(kBlocks) __launch_bounds__(kThreads) paged_kern
     for (int at = 0; at < kThreads; ++at) {
       if (wanted[at / kWarp] == 0) at |= static_cast<int>(kWarp) - 1;
       if ((wanted[at / kWarp] >> (at % kWarp) & 1) == 0) continue;
-      attend_row<T, kBlocks, kLanes, kQueries, kWide>(args, begin + at * step, static_cast<int>(blockIdx.y),
-                                                      shared);
+      attend_row<T, Keys>(args, begin + at * step, static_cast<int>(blockIdx.y), shared);
     }
     __syncthreads();
   }
 }
 
 /// With tiles hardly any row is left.
-template <class T, int kBlocks, int kLanes, int kQueries, bool kWide>
-void launch(const Args<T>& args, cudaStream_t stream) {
+template <class T, class Keys>
+void launch(const PagedArgs& args, cudaStream_t stream) {
   constexpr int kLeft = 64;
-  constexpr auto kBytes = static_cast<int>(sizeof(Shared<kBlocks, kQueries>));
-  const auto kernel = paged_kernel<T, kBlocks, kLanes, kQueries, kWide>;
-  if constexpr (kBytes > 48 << 10)
-    CARAVAN_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
   const int rows = args.tiles ? std::min(args.rows.rows, kLeft) : args.rows.rows;
-  launch_following(kernel,
+  launch_following(paged_kernel<T, Keys>,
                    dim3(kBlocks, static_cast<unsigned>(args.rows.kv_heads), static_cast<unsigned>(rows)),
-                   dim3(kThreads), stream, kBytes, args);
-}
-
-/// As many blocks as keep the multiprocessors busy.
-template <class T, int kLanes, int kQueries, bool kWide>
-void launch_for_rows(const Args<T>& args, cudaStream_t stream) {
-  constexpr std::int64_t kBusy = 128;
-  const std::int64_t clusters = std::int64_t{args.rows.rows} * args.rows.kv_heads;
-  if (clusters * 4 <= kBusy) return launch<T, 8, kLanes, kQueries, kWide>(args, stream);
-  if (clusters <= kBusy) return launch<T, 4, kLanes, kQueries, kWide>(args, stream);
-  launch<T, 1, kLanes, kQueries, kWide>(args, stream);
+                   dim3(kThreads), stream, 0, args);
 }
 
 /// As many queries at once as there are; more than four go in several passes.
 template <class T, int kLanes, bool kWide>
-void launch_for_queries(const Args<T>& args, cudaStream_t stream) {
-  if (args.queries == 1) return launch_for_rows<T, kLanes, 1, kWide>(args, stream);
-  if (args.queries == 2) return launch_for_rows<T, kLanes, 2, kWide>(args, stream);
-  launch_for_rows<T, kLanes, 4, kWide>(args, stream);
+void launch_for_queries(const PagedArgs& args, cudaStream_t stream) {
+  if (args.queries == 1) return launch<T, FloatKeys<T, kLanes, 1, kWide>>(args, stream);
+  if (args.queries == 2) return launch<T, FloatKeys<T, kLanes, 2, kWide>>(args, stream);
+  launch<T, FloatKeys<T, kLanes, 4, kWide>>(args, stream);
 }
 
 template <class T, bool kWide>
-void launch_for_width(const Args<T>& args, cudaStream_t stream) {
+void launch_for_width(const PagedArgs& args, cudaStream_t stream) {
   if (args.rows.width <= 32) return launch_for_queries<T, 4, kWide>(args, stream);
   if (args.rows.width <= 64) return launch_for_queries<T, 8, kWide>(args, stream);
   if (args.rows.width <= 128) return launch_for_queries<T, 16, kWide>(args, stream);
@@ -152,13 +133,17 @@ void launch_for_width(const Args<T>& args, cudaStream_t stream) {
 
 template <class T>
 void launch_for_type(const PagedArgs& args, cudaStream_t stream) {
-  const Args<T> typed{args};
-  args.wide ? launch_for_width<T, true>(typed, stream) : launch_for_width<T, false>(typed, stream);
+  args.wide ? launch_for_width<T, true>(args, stream) : launch_for_width<T, false>(args, stream);
 }
 
 }  // namespace
 
 void paged_rows(const PagedArgs& args, cudaStream_t stream) {
+  if (serves_narrow(args)) {
+    args.rows.width == 64 ? launch<bf16, NarrowKeys<64>>(args, stream)
+                          : launch<bf16, NarrowKeys<128>>(args, stream);
+    return;
+  }
   with_type(args.dtype, [&]<class T>() { launch_for_type<T>(args, stream); });
 }
 

@@ -81,7 +81,7 @@ struct Rows16 {
   std::int64_t position[2];  ///< −1: not of the run
 
   __device__ Rows16(const PagedArgs& args, const RowRun& run, int tile, int head) {
-    const Lane lane;
+    const FragmentLane lane;
     const int warp = static_cast<int>(threadIdx.x / kWarp);
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
@@ -99,7 +99,7 @@ struct Rows16 {
   /// Scores of the tile's keys, to the power of two; −∞ of keys that a row does not see.
   __device__ void score(Tile<kWidth, 2>& keys, std::int64_t first_key, std::int64_t keys_before, float scale,
                         float (&scores)[kKeys / 8][4]) const {
-    const Lane lane;
+    const FragmentLane lane;
 #pragma unroll
     for (int j = 0; j < kKeys / 8; ++j) {
 #pragma unroll
@@ -171,7 +171,7 @@ struct Rows16 {
   }
 
   __device__ void store(const PagedArgs& args, int head) {
-    const Lane lane;
+    const FragmentLane lane;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       float all = total[half];
@@ -255,11 +255,6 @@ void launch(const PagedArgs& args, cudaStream_t stream) {
 }
 
 }  // namespace
-
-bool serves_tiles(const PagedArgs& args) {
-  return args.dtype == DType::bf16 && args.wide && (args.rows.width == 64 || args.rows.width == 128) &&
-         args.rows.rows >= kTileRuns;
-}
 
 void paged_tiles(const PagedArgs& args, cudaStream_t stream) {
   args.rows.width == 64 ? launch<64>(args, stream) : launch<128>(args, stream);

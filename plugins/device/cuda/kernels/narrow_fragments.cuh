@@ -10,9 +10,9 @@
 // instruction wants. In a lane's fragment `group` = lane / 4 and `member` = lane % 4.
 namespace caravan::cuda {
 
-struct Lane {
+struct FragmentLane {
   int group, member;
-  __device__ Lane()
+  __device__ FragmentLane()
       : group(static_cast<int>(threadIdx.x % kWarp) / 4), member(static_cast<int>(threadIdx.x) % 4) {}
 };
 
@@ -45,7 +45,7 @@ __device__ inline std::uint32_t pair_of(bf16 first, bf16 second) {
 /// Where the 64 columns of a group are: a lane reads eight of them from column_read() on. Fragment j of eight
 /// has one column of every lane; so elements 0 and 2 of a lane's results of all j are eight neighbours from
 /// column_of(0) on, 1 and 3 those from column_of(1) on, and four lanes write 64 bytes of a row together.
-__device__ inline int column_read(const Lane& lane) {
+__device__ inline int column_read(const FragmentLane& lane) {
   return 8 * (lane.group / 2) + 32 * (lane.group % 2);
 }
 __device__ inline int column_of(int member, int element) {
@@ -60,7 +60,7 @@ struct DepthRows {
   /// at(depth) is the address of this lane's columns.
   template <class At>
   __device__ void read(int depth, const At& at) {
-    const int first = depth + Lane().member;
+    const int first = depth + FragmentLane().member;
 #pragma unroll
     for (int i = 0; i < 4; ++i) row[i] = eight_at(at(first + 4 * i));
   }

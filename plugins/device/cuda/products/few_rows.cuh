@@ -109,7 +109,7 @@ template <int kTiles, int kTokens, bool kChosen, class Ready>
 __device__ void multiply(const Args& args, const Group& group, int first_token, const Ready& ready,
                          Sums<kTiles, kTokens>& sums) {
   constexpr int kUnroll = kUnderWay<kTokens> / (2 * kTiles);
-  const Lane lane;
+  const FragmentLane lane;
   const bf16* weights[kTiles][2];
 #pragma unroll
   for (int i = 0; i < 2 * kTiles; ++i) {

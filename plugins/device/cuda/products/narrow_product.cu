@@ -23,7 +23,7 @@ __global__ void __launch_bounds__(kThreads, 8)
     forward_kernel(Extents e, Rows<bf16> x, Rows<bf16> w, Rows<Y> y) {
   constexpr int kExperts = kNarrow / 8, kStep = 32;
   __shared__ float parts[kWarps - 1][4 * kExperts][kWarp];
-  const Lane lane;
+  const FragmentLane lane;
   const int warp = static_cast<int>(threadIdx.x / kWarp), blocks = (e.experts + kNarrow - 1) / kNarrow;
   const int token = static_cast<int>(blockIdx.x) / blocks * kRows + lane.group,
             expert = static_cast<int>(blockIdx.x) % blocks * kNarrow;
@@ -86,7 +86,7 @@ template <NarrowResult kResult>
 __global__ void __launch_bounds__(kThreads)
     backward_input_kernel(Extents e, Rows<bf16> dy, Rows<bf16> w, Rows<bf16> dx) {
   constexpr bool kAdds = kResult == NarrowResult::added_to;
-  const Lane lane;
+  const FragmentLane lane;
   const int groups = (e.width + kWarps * kColumns - 1) / (kWarps * kColumns);
   const int token = static_cast<int>(blockIdx.x) / groups * kRows + lane.group;
   const int first =
@@ -151,7 +151,7 @@ __device__ void read_experts(std::uint32_t (&to)[4], const Extents& e, const Row
 __global__ void __launch_bounds__(kThreads)
     weight_parts_kernel(Extents e, Rows<bf16> dy, Rows<bf16> x, float* parts) {
   __shared__ float sums_of[kWarps][kPart];
-  const Lane lane;
+  const FragmentLane lane;
   const int warp = static_cast<int>(threadIdx.x / kWarp), slices = (e.width + kColumns - 1) / kColumns;
   const int expert = static_cast<int>(blockIdx.x) / slices * kNarrow + lane.group,
             column = min(static_cast<int>(blockIdx.x) % slices * kColumns + column_read(lane), e.width - 8);
