@@ -29,7 +29,7 @@ CachedRows cached_rows(const Call& call, const CacheRows& rows, const PagedKeys&
   return {call.indices("slots", rows.slots, tokens),
           call.indices("positions", rows.positions, tokens),
           pages.as<std::int32_t>(),
-          rows.ring,
+          count_of(call, "positions of a ring", rows.ring),
           count_of(call, "rows", tokens),
           count_of(call, "slots", pages.rows),
           count_of(call, "pages of a slot", pages.columns),

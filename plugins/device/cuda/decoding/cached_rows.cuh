@@ -12,14 +12,14 @@ namespace caravan::cuda {
 /// Checked views of CacheRows and PagedKeys.
 struct CachedRows {
   const std::int32_t *slots, *positions, *pages;
-  std::int64_t ring;
+  int ring;
   int rows, sequences, columns;  ///< of the table of pages: slots, and pages of each
   int cache_pages, page, kv_heads, width;
 
   __device__ bool is_padding(int row) const { return slots[row] < 0 || slots[row] >= sequences; }
   /// Of head 0 at a position of the row's slot, counted in heads; −1 where the table has none.
-  __device__ std::int64_t place(int slot, std::int64_t position) const {
-    const std::int64_t q = ring > 0 ? position % ring : position, column = q / page;
+  __device__ std::int64_t place(int slot, std::int32_t position) const {
+    const int q = ring > 0 ? position % ring : position, column = q / page;
     if (position < 0 || column >= columns) return -1;
     const std::int32_t at = pages[std::int64_t{slot} * columns + column];
     if (at < 0 || at >= cache_pages) return -1;

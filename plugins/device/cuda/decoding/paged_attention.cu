@@ -1,5 +1,7 @@
 #include "plugins/device/cuda/decoding/paged_attention.hpp"
 
+#include <algorithm>
+#include <limits>
 #include <string>
 
 #include "plugins/device/cuda/decoding/paged_keys.cuh"
@@ -40,7 +42,7 @@ PagedArgs args_of(const Call& call, const PagedAttention& args) {
           rows,
           static_cast<int>(heads),
           static_cast<int>(heads / rows.kv_heads),
-          args.chunk,
+          static_cast<int>(std::min<std::int64_t>(args.chunk, std::numeric_limits<int>::max())),
           args.scale,
           reads_16_bytes(args)};
 }

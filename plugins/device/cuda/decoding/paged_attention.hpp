@@ -17,7 +17,7 @@ struct PagedArgs {
   std::int64_t q_row = 0, q_head = 0, out_row = 0, out_head = 0;  ///< elements
   CachedRows rows{};
   int heads = 0, queries = 0;  ///< of all; of each key/value head
-  std::int64_t chunk = 0;
+  int chunk = 0;
   float scale = 1;
   bool wide = false;   ///< 16 bytes of every head are read at once
   bool tiles = false;  ///< rows among kTileRuns or more of their tile are left to paged_tiles()

@@ -88,7 +88,7 @@ struct FloatKeys {
 
   /// Tiles at `begin`, + stride, …; all lanes of a warp.
   __device__ void attend_all(std::int64_t begin, int stride) {
-    for (std::int64_t at = begin; at < range.end; at += stride) attend(at);
+    for (std::int64_t at = begin; at <= range.last; at += stride) attend(at);
   }
 
   /// kAtOnce keys of each group of lanes, from `begin` on; all lanes of a warp.

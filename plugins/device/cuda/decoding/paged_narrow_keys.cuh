@@ -51,7 +51,7 @@ struct NarrowKeys {
   /// on its way.
   __device__ void attend_all(std::int64_t begin, int stride) {
     std::int64_t place = place_in(begin);
-    for (std::int64_t at = begin; at < range.end; at += stride) {
+    for (std::int64_t at = begin; at <= range.last; at += stride) {
       const std::int64_t next = place_in(at + stride);
       attend(place);
       place = next;

@@ -10,18 +10,18 @@ namespace caravan::cuda {
 
 inline constexpr float kLog2E = 1.4426950408889634f;
 
-/// The keys that a row's key/value head sees: positions [first, end).
+/// The keys that a row's key/value head sees: positions first to last.
 struct KeyRange {
   int row, head, slot;
-  std::int64_t first = 0, end;
+  std::int32_t first = 0, last;
 
-  __device__ KeyRange(const PagedArgs& args, int row, int kv_head)
-      : row(row), head(kv_head), slot(args.rows.slots[row]), end(args.rows.positions[row] + std::int64_t{1}) {
-    if (args.chunk > 0) first = (end - 1) / args.chunk * args.chunk;
+  __device__ KeyRange(const PagedArgs& args, int of_row, int kv_head)
+      : row(of_row), head(kv_head), slot(args.rows.slots[of_row]), last(args.rows.positions[of_row]) {
+    if (args.chunk > 0) first = last / args.chunk * args.chunk;
   }
   /// Of the position, counted in heads; −1 beyond the range.
   __device__ std::int64_t place(const CachedRows& rows, std::int64_t position) const {
-    return position < end ? rows.place(slot, position) : -1;
+    return position <= last ? rows.place(slot, static_cast<std::int32_t>(position)) : -1;
   }
 };
 

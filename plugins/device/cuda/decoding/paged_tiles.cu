@@ -1,3 +1,5 @@
+#include <climits>
+
 #include "plugins/device/cuda/decoding/paged_attention.hpp"
 #include "plugins/device/cuda/kernels/follow.cuh"
 #include "plugins/device/cuda/kernels/launch.hpp"
@@ -12,6 +14,13 @@ namespace {
 constexpr int kWarps = kTileRows / 16, kThreads = kWarps * static_cast<int>(kWarp);
 constexpr int kKeys = 64;  ///< of a tile
 constexpr float kLog2E = 1.4426950408889634f;
+
+/// 2^x, 0 where that is not a normal number.
+__device__ float power_of_two(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
 
 /// 16 bytes to shared memory, zeros where they are not wanted.
 __device__ void fetch(bf16* to, const bf16* from, bool is_wanted) {
@@ -52,19 +61,26 @@ template <int kWidth>
 struct Shared {
   Tile<kWidth, 2> keys[2];
   Tile<kWidth, 8> values[2];
+  std::int64_t
+      places[2][kKeys];  ///< of head 0 of a tile's keys, counted in heads; −1 of those that are not there
 };
 
-/// Rows [first, end) of the step, one slot's.
+/// Rows [first, end) of the step, one slot's, and the keys [first_key, keys_end) that they see.
 struct RowRun {
   int first, end, slot;
-  std::int64_t first_key, keys_end;
+  std::int32_t first_key;
+  std::int64_t keys_end;
+
+  __device__ std::int64_t place(const CachedRows& rows, std::int64_t position) const {
+    return position < keys_end ? rows.place(slot, static_cast<std::int32_t>(position)) : -1;
+  }
 };
 
 /// The rows of this block's tile that are of the slot of row `first`.
 __device__ RowRun run_at(const PagedArgs& args, int first, int tile_end) {
   RowRun run{first, first + 1, args.rows.slots[first], 0, 0};
   while (run.end < tile_end && args.rows.slots[run.end] == run.slot) ++run.end;
-  const std::int64_t position = args.rows.positions[run.first];
+  const std::int32_t position = args.rows.positions[run.first];
   if (args.chunk > 0) run.first_key = position / args.chunk * args.chunk;
   run.keys_end = args.rows.positions[run.end - 1] + std::int64_t{1};
   return run;
@@ -78,7 +94,7 @@ struct Rows16 {
   float sum[kColumns][4]{};
   float most[2]{-INFINITY, -INFINITY}, total[2]{};
   int row[2];
-  std::int64_t position[2];  ///< −1: not of the run
+  std::int32_t position[2];  ///< −1: not of the run
 
   __device__ Rows16(const PagedArgs& args, const RowRun& run, int tile, int head) {
     const FragmentLane lane;
@@ -96,9 +112,8 @@ struct Rows16 {
     }
   }
 
-  /// Scores of the tile's keys, to the power of two; −∞ of keys that a row does not see.
-  __device__ void score(Tile<kWidth, 2>& keys, std::int64_t first_key, std::int64_t keys_before, float scale,
-                        float (&scores)[kKeys / 8][4]) const {
+  /// Scores of the tile's keys, to the power of two.
+  __device__ void score(Tile<kWidth, 2>& keys, float scale, float (&scores)[kKeys / 8][4]) const {
     const FragmentLane lane;
 #pragma unroll
     for (int j = 0; j < kKeys / 8; ++j) {
@@ -116,9 +131,20 @@ struct Rows16 {
         }
       }
 #pragma unroll
+      for (int i = 0; i < 4; ++i) scores[j][i] *= scale;
+    }
+  }
+
+  /// −∞ for keys behind a row's own, where the tile has any. (A run's first key begins a tile.)
+  __device__ void hide_later(std::int64_t first_key, float (&scores)[kKeys / 8][4]) const {
+    const std::int32_t last = static_cast<std::int32_t>(min(first_key + kKeys - 1, std::int64_t{INT_MAX}));
+    if (__all_sync(kWholeWarp, last <= min(position[0], position[1]))) return;
+    const FragmentLane lane;
+#pragma unroll
+    for (int j = 0; j < kKeys / 8; ++j) {
+#pragma unroll
       for (int i = 0; i < 4; ++i) {
-        const std::int64_t key = first_key + j * 8 + 2 * lane.member + i % 2;
-        scores[j][i] = key >= keys_before && key <= position[i / 2] ? scores[j][i] * scale : -INFINITY;
+        if (first_key + (j * 8 + 2 * lane.member + i % 2) > position[i / 2]) scores[j][i] = -INFINITY;
       }
     }
   }
@@ -133,7 +159,7 @@ struct Rows16 {
         higher = fmaxf(higher, fmaxf(scores[j][2 * half], scores[j][2 * half + 1]));
       higher = fmaxf(higher, __shfl_xor_sync(kWholeWarp, higher, 1));
       higher = fmaxf(higher, __shfl_xor_sync(kWholeWarp, higher, 2));
-      const float base = higher == -INFINITY ? 0.0f : higher, factor = exp2f(most[half] - base);
+      const float base = higher == -INFINITY ? 0.0f : higher, factor = power_of_two(most[half] - base);
       most[half] = higher;
       total[half] *= factor;
 #pragma unroll
@@ -143,7 +169,7 @@ struct Rows16 {
 #pragma unroll
         for (int i = 0; i < 2; ++i) {
           float& score = scores[j][2 * half + i];
-          score = exp2f(score - base);
+          score = power_of_two(score - base);
           total[half] += score;
         }
       }
@@ -188,42 +214,48 @@ struct Rows16 {
   }
 };
 
-/// Keys and values from `first_key` on of a key/value head; zeros from keys_end on.
+/// Keys and values at `places` of a key/value head; zeros where there are none.
 template <int kWidth>
-__device__ void fetch_tile(const PagedArgs& args, const RowRun& run, int head, std::int64_t first_key,
+__device__ void fetch_tile(const PagedArgs& args, const std::int64_t (&places)[kKeys], int head,
                            Tile<kWidth, 2>& keys, Tile<kWidth, 8>& values) {
   constexpr int kPieces = kWidth / 8, kAtOnce = kThreads / kPieces;
   const int piece = static_cast<int>(threadIdx.x) % kPieces;
 #pragma unroll
   for (int key = static_cast<int>(threadIdx.x) / kPieces; key < kKeys; key += kAtOnce) {
-    const std::int64_t position = first_key + key,
-                       place = position < run.keys_end ? args.rows.place(run.slot, position) : -1,
-                       at = (max(place, std::int64_t{0}) + head) * kWidth + piece * 8;
+    const std::int64_t place = places[key], at = (max(place, std::int64_t{0}) + head) * kWidth + piece * 8;
     fetch(keys.piece(key, piece), static_cast<const bf16*>(args.keys) + at, place >= 0);
     fetch(values.piece(key, piece), static_cast<const bf16*>(args.values) + at, place >= 0);
   }
   end_of_fetch();
 }
 
+/// While a tile is multiplied the next one is on its way, and the pages of the one after that are looked up.
 template <int kWidth>
 __device__ void attend(const PagedArgs& args, const RowRun& run, int tile, int head, Shared<kWidth>& shared) {
-  const int kv_head = head / args.queries;
+  const int kv_head = head / args.queries, own = static_cast<int>(threadIdx.x) % kKeys;
   Rows16<kWidth> rows(args, run, tile, head);
-  const std::int64_t tiles = (run.keys_end - run.first_key + kKeys - 1) / kKeys;
-  fetch_tile<kWidth>(args, run, kv_head, run.first_key, shared.keys[0], shared.values[0]);
-  for (std::int64_t t = 0; t < tiles; ++t) {
-    const std::int64_t first_key = run.first_key + t * kKeys;
-    const int now = static_cast<int>(t % 2), next = 1 - now;
+  const auto tiles = static_cast<int>((run.keys_end - run.first_key + kKeys - 1) / kKeys);
+  const auto place_in = [&](int t) {
+    return run.place(args.rows, run.first_key + std::int64_t{t} * kKeys + own);
+  };
+  shared.places[0][own] = place_in(0), shared.places[1][own] = place_in(1);
+  __syncthreads();
+  fetch_tile<kWidth>(args, shared.places[0], kv_head, shared.keys[0], shared.values[0]);
+  for (int t = 0; t < tiles; ++t) {
+    const int now = t % 2, next = 1 - now;
+    const std::int64_t place = place_in(t + 2);
     if (t + 1 < tiles)
-      fetch_tile<kWidth>(args, run, kv_head, first_key + kKeys, shared.keys[next], shared.values[next]);
+      fetch_tile<kWidth>(args, shared.places[next], kv_head, shared.keys[next], shared.values[next]);
     else
       end_of_fetch();
     wait_for_fetch<1>();
     __syncthreads();
     float scores[kKeys / 8][4];
-    rows.score(shared.keys[now], first_key, run.first_key, args.scale * kLog2E, scores);
+    rows.score(shared.keys[now], args.scale * kLog2E, scores);
+    rows.hide_later(run.first_key + std::int64_t{t} * kKeys, scores);
     rows.weigh(scores);
     rows.add_values(shared.values[now], scores);
+    shared.places[now][own] = place;
     __syncthreads();
   }
   rows.store(args, head);
