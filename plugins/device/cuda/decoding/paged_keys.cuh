@@ -86,6 +86,10 @@ struct FloatKeys {
     }
   }
 
+  __device__ void start() {
+#pragma unroll
+    for (Weighted& each : part) each = Weighted{};
+  }
   /// Tiles at `begin`, + stride, …; all lanes of a warp.
   __device__ void attend_all(std::int64_t begin, int stride) {
     for (std::int64_t at = begin; at <= range.last; at += stride) attend(at);

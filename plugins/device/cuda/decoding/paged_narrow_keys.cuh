@@ -19,13 +19,13 @@ __device__ inline void multiply_add_upper(float (&sum)[2], std::uint32_t a0, std
       : "r"(a0), "r"(0), "r"(a1), "r"(b0), "r"(b1), "f"(0.0f));
 }
 
-/// The softmax of up to eight queries over the keys of one warp, sixteen at a time; a lane's group is the
+/// The softmax of kQueries ≤ 8 queries over the keys of one warp, sixteen at a time; a lane's group is the
 /// query. Of a tile, fragment f has the keys 8·f + g/2 + 4·(g%2) of groups g, so that a lane's four scores
 /// are of the keys member, + 4, + 8, + 12, which is how DepthRows has the values.
-template <int kWidth>
+template <int kWidth, int kQueries>
 struct NarrowKeys {
   static constexpr int kTile = 16, kSteps = kWidth / 32, kSquares = kWidth / 64;
-  using Part = QueryParts<8, kWidth>;
+  using Part = QueryParts<kQueries, kWidth>;
   const PagedArgs& args;
   const KeyRange& range;
   FragmentLane lane;
@@ -39,6 +39,11 @@ struct NarrowKeys {
     for (int step = 0; step < kSteps; ++step) query[step] = eight_at(from + step * 32 + 8 * lane.member);
   }
 
+  __device__ void start() {
+    most = -INFINITY, total = 0;
+#pragma unroll
+    for (int i = 0; i < 16 * kSquares; ++i) sum[i / 16][i / 2 % 8][i % 2] = 0;
+  }
   __device__ const bf16* head_at(const void* data, std::int64_t place) const {
     return static_cast<const bf16*>(data) + (max(place, std::int64_t{0}) + range.head) * kWidth;
   }
@@ -138,6 +143,7 @@ struct NarrowKeys {
   __device__ void put(Part& to) {
     total += __shfl_xor_sync(kWholeWarp, total, 1);
     total += __shfl_xor_sync(kWholeWarp, total, 2);
+    if (lane.group >= kQueries) return;
     if (lane.member == 0) to.most[lane.group] = most, to.total[lane.group] = total;
 #pragma unroll
     for (int i = 0; i < 16 * kSquares; ++i)

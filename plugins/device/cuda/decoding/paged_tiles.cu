@@ -261,6 +261,12 @@ __device__ void attend(const PagedArgs& args, const RowRun& run, int tile, int h
   rows.store(args, head);
 }
 
+/// Whether some rows of the tile are of one slot, so that they go together. All threads of a block.
+__device__ bool has_run(const CachedRows& rows, int tile, int end) {
+  const int row = tile + static_cast<int>(threadIdx.x), last = row + kTileRuns - 1;
+  return __syncthreads_or(last < end && rows.slots[row] == rows.slots[last] && !rows.is_padding(row)) != 0;
+}
+
 /// A tile of rows and a head a block.
 template <int kWidth>
 __global__ void __launch_bounds__(kThreads) tiles_kernel(PagedArgs args) {
@@ -269,6 +275,7 @@ __global__ void __launch_bounds__(kThreads) tiles_kernel(PagedArgs args) {
   wait_for_kernel_before();
   auto& shared = *reinterpret_cast<Shared<kWidth>*>(memory);
   const int tile = static_cast<int>(blockIdx.x) * kTileRows, end = min(tile + kTileRows, args.rows.rows);
+  if (!has_run(args.rows, tile, end)) return;
   for (int first = tile; first < end;) {
     const RowRun run = run_at(args, first, end);
     if (!args.rows.is_padding(first) && run.end - run.first >= kTileRuns)
