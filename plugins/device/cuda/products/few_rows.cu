@@ -143,7 +143,7 @@ void few_rows_product(const Context& context, const FewRowsProduct& p) {
   if (p.activated) return launch_for_tokens<bf16, 2, true>(context, p);
   // Tokens are read anew for each block: many of them are worth more rows of weights.
   const bool many =
-      !p.offsets && p.x.rows > kTileTokens && p.w.rows >= 2 * kTileRows * context.multiprocessors();
+      !p.offsets && p.x.rows > kTileTokens && p.w.rows >= 2 * kTileRows * context.multiprocessors() * 3 / 4;
   with_type(p.y.dtype, [&]<class Y>() {
     if (many)
       launch_for_tokens<Y, 2, false>(context, p);
