@@ -8,6 +8,7 @@
 
 #include "caravan/check.hpp"
 #include "core/run/decoder.hpp"
+#include "jobs/bench/forward_time.hpp"
 #include "jobs/bench/read_rate.hpp"
 #include "jobs/job/job.hpp"
 #include "jobs/setup/host_memory.hpp"
@@ -85,6 +86,7 @@ class Measurement {
     timing.first_token_s = prefill(1);
     prefill(batch_);
     timing.prefill_s = prefill(batch_);
+    if (benchmark_.forward) timing.forward_s = time_forward(device_, model_, batch_, benchmark_.context);
     timing.prefill_flops = model_.stage().forward_flops({batch_, benchmark_.context, Phase::evaluate});
     timing.step_bytes = weight_bytes(model_.parameters(), top_k_of(model_.model()), batch_) +
                         cache_bytes(model_, batch_, benchmark_.context + benchmark_.steps / 2);

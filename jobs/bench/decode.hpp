@@ -17,6 +17,7 @@ struct DecodeBenchmark {
   std::int64_t context = 1024;          ///< positions that each has when the timing begins
   std::int64_t steps = 64, warmup = 4;  ///< of one token a sequence
   int profiled = 0;                     ///< steps that are recorded after those that are timed
+  bool forward = false;                 ///< also time training's forward pass of as many tokens
 };
 
 /// Of one number of sequences.
@@ -28,7 +29,8 @@ struct DecodeTiming {
   double first_token_s = 0;  ///< of one prompt of `context` tokens: the time to its first token
   double prefill_s = 0;      ///< of the prompts of all sequences
   double prefill_flops = 0;
-  Profile profile;  ///< of the recorded steps
+  double forward_s = 0;  ///< of a forward pass of the same tokens as training makes it; 0: not timed
+  Profile profile;       ///< of the recorded steps
   double tokens_per_s() const { return static_cast<double>(batch) / step_s; }
   double share_of_limit() const { return step_bytes / read_rate / step_s; }
 };

@@ -27,15 +27,17 @@ double prefill_rate(const Options& options, const DecodeTiming& timing) {
 }
 
 nlohmann::ordered_json as_json(const Options& options, const DecodeTiming& timing) {
-  return {{"batch", timing.batch},
-          {"step_s", timing.step_s},
-          {"tokens_per_s", timing.tokens_per_s()},
-          {"step_bytes", timing.step_bytes},
-          {"read_bytes_per_s", timing.read_rate},
-          {"share_of_limit", timing.share_of_limit()},
-          {"prefill_tokens_per_s", prefill_rate(options, timing)},
-          {"prefill_flops_per_s", timing.prefill_flops / timing.prefill_s},
-          {"time_to_first_token_s", timing.first_token_s}};
+  nlohmann::ordered_json json = {{"batch", timing.batch},
+                                 {"step_s", timing.step_s},
+                                 {"tokens_per_s", timing.tokens_per_s()},
+                                 {"step_bytes", timing.step_bytes},
+                                 {"read_bytes_per_s", timing.read_rate},
+                                 {"share_of_limit", timing.share_of_limit()},
+                                 {"prefill_tokens_per_s", prefill_rate(options, timing)},
+                                 {"prefill_flops_per_s", timing.prefill_flops / timing.prefill_s},
+                                 {"time_to_first_token_s", timing.first_token_s}};
+  if (timing.forward_s > 0) json["prefill_of_forward"] = timing.forward_s / timing.prefill_s;
+  return json;
 }
 
 std::string as_json(const Options& options, const DecodeTimings& timings) {
@@ -64,6 +66,12 @@ std::string as_text(const Options& options, const DecodeTimings& timings) {
     text += fmt::format("{:8} {:10.1f} {:9.3f} {:9.1f} {:16.1f} {:23.1f} % {:18.0f} {:10.4f} s\n", each.batch,
                         each.tokens_per_s(), 1e3 * each.step_s, each.step_bytes / 1e6, each.read_rate / 1e9,
                         100 * each.share_of_limit(), prefill_rate(options, each), each.first_token_s);
+  for (const DecodeTiming& each : timings.batches) {
+    if (each.forward_s > 0)
+      text += fmt::format("prefill at batch {} at {:.1f} % of training's forward pass ({:.0f} tokens/s)\n",
+                          each.batch, 100 * each.forward_s / each.prefill_s,
+                          prefill_rate(options, each) * each.prefill_s / each.forward_s);
+  }
   for (const DecodeTiming& each : timings.batches)
     if (options.benchmark.profiled > 0)
       text += fmt::format("\nbatch {}\n{}", each.batch, as_text(each.profile, options.benchmark.profiled));
@@ -92,6 +100,8 @@ std::function<int()> declare_bench_decode(CLI::App& app) {
   add_integer(app, "--steps", benchmark.steps, "[1, 1000000]", "Steps that are timed");
   add_integer(app, "--profile", benchmark.profiled, "[0, 1000]",
               "Record so many steps more, and where a GPU's time went in them");
+  app.add_flag("--forward", benchmark.forward,
+               "Also time a forward pass of training over the prompts of all sequences");
   app.add_flag("--json", options->json, "One JSON object");
   app.footer("Use all cores: OMP_NUM_THREADS=2 caravan bench decode");
   return [options] { return run(*options); };

@@ -44,6 +44,15 @@ TEST_F(BenchDecode, SaysThatItsLimitIsOfEvenRouting) {
   EXPECT_THAT(outcome.out, ::testing::HasSubstr("of even routing's limit"));
 }
 
+TEST_F(BenchDecode, HoldsPromptsAgainstAForwardPassOnRequest) {
+  const Outcome outcome = bench({"--json", "--batches", "2", "--forward"});
+  ASSERT_TRUE(ended_with(outcome, 0));
+  EXPECT_GT(nlohmann::json::parse(outcome.out).at("batches")[0].at("prefill_of_forward").get<double>(), 0);
+  const Outcome without = bench({"--json", "--batches", "2"});
+  ASSERT_TRUE(ended_with(without, 0));
+  EXPECT_FALSE(nlohmann::json::parse(without.out).at("batches")[0].contains("prefill_of_forward"));
+}
+
 TEST_F(BenchDecode, NumbersThatAreNoneAreRefused) {
   EXPECT_TRUE(ended_with(bench({"--batches", "0"}), 2));
   EXPECT_TRUE(ended_with(bench({"--context", "0"}), 2));
