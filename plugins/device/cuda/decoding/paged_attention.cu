@@ -49,14 +49,10 @@ PagedArgs args_of(const Call& call, const PagedAttention& args) {
 
 }  // namespace
 
-bool serves_narrow(const PagedArgs& args) {
-  return args.dtype == DType::bf16 && args.wide && (args.rows.width == 64 || args.rows.width == 128);
-}
-
 void CudaOps::paged_attention(const PagedAttention& args) {
   PagedArgs all = args_of(Call("paged_attention"), args);
   if (all.rows.rows == 0 || all.rows.width == 0) return;
-  all.tiles = serves_narrow(all) && all.rows.rows >= kTileRuns;
+  all.tiles = serves_tiles(all);
   if (all.tiles) paged_tiles(all, context_.stream());
   paged_rows(all, context_.stream());
 }

@@ -28,8 +28,8 @@ inline constexpr int kMostWidth = 256;  ///< of a head
 /// Rows of a tile, and how many of one slot must be among them.
 inline constexpr int kTileRows = 64, kTileRuns = 8;
 
-/// Whether the tensor cores can multiply these heads as they lie in memory; paged_rows() takes others too.
-bool serves_narrow(const PagedArgs& args);
+/// Which rows paged_tiles() takes; paged_rows() takes all.
+bool serves_tiles(const PagedArgs& args);
 void paged_rows(const PagedArgs& args, cudaStream_t stream);
 void paged_tiles(const PagedArgs& args, cudaStream_t stream);
 

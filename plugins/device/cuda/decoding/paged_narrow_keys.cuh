@@ -21,10 +21,10 @@ __device__ inline void multiply_add_upper(float (&sum)[2], std::uint32_t a0, std
 
 /// The softmax of kQueries ≤ 8 queries over the keys of one warp, sixteen at a time; a lane's group is the
 /// query. Of a tile, fragment f has the keys 8·f + g/2 + 4·(g%2) of groups g, so that a lane's four scores
-/// are of the keys member, + 4, + 8, + 12, which is how DepthRows has the values.
+/// are of the keys member, + 4, + 8, + 12, which is how DepthRows has the values. kWidth is a multiple of 32.
 template <int kWidth, int kQueries>
 struct NarrowKeys {
-  static constexpr int kTile = 16, kSteps = kWidth / 32, kSquares = kWidth / 64;
+  static constexpr int kTile = 16, kSteps = kWidth / 32, kSquares = (kWidth + 63) / 64;
   using Part = QueryParts<kQueries, kWidth>;
   const PagedArgs& args;
   const KeyRange& range;
@@ -84,8 +84,9 @@ struct NarrowKeys {
     for (int square = 0; square < kSquares; ++square) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        values[square].row[i] = eight_at(of[i] + 64 * square);
-        if ((is_there >> (lane.member + 4 * i) & 1) == 0) values[square].row[i].all = {};
+        const bool is_within = 64 * square + column_read(lane) < kWidth;
+        const bool is_wanted = is_within && (is_there >> (lane.member + 4 * i) & 1) != 0;
+        values[square].row[i] = is_wanted ? eight_at(of[i] + 64 * square) : Eight{};
       }
     }
     float scores[2][2]{};
@@ -146,9 +147,10 @@ struct NarrowKeys {
     if (lane.group >= kQueries) return;
     if (lane.member == 0) to.most[lane.group] = most, to.total[lane.group] = total;
 #pragma unroll
-    for (int i = 0; i < 16 * kSquares; ++i)
-      to.sum[lane.group][i / 16 * 64 + column_of(lane.member, i % 2) + i / 2 % 8] =
-          sum[i / 16][i / 2 % 8][i % 2];
+    for (int i = 0; i < 16 * kSquares; ++i) {
+      const int column = i / 16 * 64 + column_of(lane.member, i % 2) + i / 2 % 8;
+      if (column < kWidth) to.sum[lane.group][column] = sum[i / 16][i / 2 % 8][i % 2];
+    }
   }
 };
 

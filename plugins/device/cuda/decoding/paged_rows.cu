@@ -175,9 +175,10 @@ void launch_narrow(const PagedArgs& args, cudaStream_t stream) {
 }  // namespace
 
 void paged_rows(const PagedArgs& args, cudaStream_t stream) {
-  if (serves_narrow(args)) {
-    args.rows.width == 64 ? launch_narrow<64>(args, stream) : launch_narrow<128>(args, stream);
-    return;
+  if (args.dtype == DType::bf16 && args.wide) {
+    if (args.rows.width == 64) return launch_narrow<64>(args, stream);
+    if (args.rows.width == 96) return launch_narrow<96>(args, stream);
+    if (args.rows.width == 128) return launch_narrow<128>(args, stream);
   }
   with_type(args.dtype, [&]<class T>() { launch_for_type<T>(args, stream); });
 }

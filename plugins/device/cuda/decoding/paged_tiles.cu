@@ -295,6 +295,11 @@ void launch(const PagedArgs& args, cudaStream_t stream) {
 
 }  // namespace
 
+bool serves_tiles(const PagedArgs& args) {
+  return args.dtype == DType::bf16 && args.wide && (args.rows.width == 64 || args.rows.width == 128) &&
+         args.rows.rows >= kTileRuns;
+}
+
 void paged_tiles(const PagedArgs& args, cudaStream_t stream) {
   args.rows.width == 64 ? launch<64>(args, stream) : launch<128>(args, stream);
 }
