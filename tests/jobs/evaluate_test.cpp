@@ -86,10 +86,9 @@ TEST_F(Evaluate, TextAndItsShardsAreTheSame) {
 TEST_F(Evaluate, JsonLinesAreTheDocumentsThatTheyHold) {
   const ValidatedRun& made = ValidatedRun::get();
   spill(file("a.jsonl"), "{\"text\": \"And God saw that it was good.\"}\n{\"text\": \"And God\"}\n");
-  spill(file("a.txt"), "And God saw that it was good.\n\nAnd God");
+  spill(file("a.txt"), "And God saw that it was good.\nAnd God\n");
   const Arguments more{"--per-document", "--sequence-length", "16"};
-  Arguments lines{"--data", file("a.jsonl")},
-      text{"--data", file("a.txt"), "--document-separator", "blank-line"};
+  Arguments lines{"--data", file("a.jsonl")}, text{"--data", file("a.txt"), "--document-separator", "line"};
   lines.insert(lines.end(), more.begin(), more.end());
   text.insert(text.end(), more.begin(), more.end());
 
