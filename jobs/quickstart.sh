@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From nothing to a trained model in one command: installs what is missing, builds, learns a tokenizer, prepares the text, trains on
-# two MPI ranks, is killed on purpose, resumes, inspects the checkpoint, and generates.
+# two MPI ranks, is killed on purpose, resumes, inspects the checkpoint, generates, and draws the curve.
 set -euo pipefail
 
 usage() {
@@ -69,15 +69,15 @@ train_and_kill() {
   wait "$launcher" 2> /dev/null || true
 }
 
-say "1/7 packages"
+say "1/8 packages"
 bash jobs/install_dependencies.sh
-say "2/7 build in $build_dir"
+say "2/8 build in $build_dir"
 build
 caravan=$build_dir/bin/caravan
 started=$SECONDS
 export OMP_NUM_THREADS=1 # one rank a core; only now, because nproc obeys it too
 
-say "3/7 text and tokenizer in $output"
+say "3/8 text and tokenizer in $output"
 rm -rf "$output"
 mkdir -p "$output"
 cd "$output"
@@ -86,12 +86,14 @@ mkdir -p shards
 "$caravan" tokenizer train --input text.txt --vocab-size 2048 --output shards/tokenizer.json
 "$caravan" data prepare --input text.txt --tokenizer shards/tokenizer.json --output shards --document-separator blank-line
 
-say "4/7 train on $ranks ranks, and pull the plug after $kill_after steps"
+say "4/8 train on $ranks ranks, and pull the plug after $kill_after steps"
 train_and_kill
-say "5/7 the same command continues from the newest complete checkpoint"
+say "5/8 the same command continues from the newest complete checkpoint"
 train
-say "6/7 what stands in the checkpoint"
+say "6/8 what stands in the checkpoint"
 "$caravan" inspect run
-say "7/7 text from the model"
+say "7/8 text from the model"
 "$caravan" generate --model run --prompt "And the LORD said unto" --max-new-tokens 120 --temperature 0.7 --seed 3
+say "8/8 the curve of the run"
+"$caravan" plot run
 say "done in $((SECONDS - started)) s after the build; everything is in $output"

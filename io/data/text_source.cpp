@@ -4,6 +4,7 @@
 
 #include "caravan/check.hpp"
 #include "io/data/text_inputs.hpp"
+#include "io/data/text_tokens.hpp"
 #include "io/text/load_tokenizer.hpp"
 
 namespace caravan::io {
@@ -32,15 +33,7 @@ std::unique_ptr<TokenStream> read_stream(const Config& config) {
                               .separator = document_separator(config.get_string("separator")),
                               .field = config.get_string("field"),
                               .content = config.get_bool("binary") ? Content::binary : Content::text};
-  std::vector<std::int32_t> tokens;
-  std::vector<std::int64_t> starts;
-  const auto take = [&](std::string_view document) {
-    const std::size_t start = tokens.size();
-    encoder.encode(document, tokens);
-    if (tokens.size() > start) starts.push_back(static_cast<std::int64_t>(start));
-  };
-  TextInputs(paths_of(config), format).for_each(take);
-  return std::make_unique<MemoryTokens>(std::move(tokens), std::move(starts), tokenizer->vocab_size(), file);
+  return tokenise(TextInputs(paths_of(config), format), encoder, *tokenizer, file);
 }
 
 }  // namespace

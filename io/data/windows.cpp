@@ -55,6 +55,7 @@ WindowSource::WindowSource(std::unique_ptr<TokenStream> stream, const WindowOpti
       options_(options),
       first_token_(range_of(stream_->size(), options).begin),
       samples_(count_windows(*stream_, options)),
+      left_over_(range_of(stream_->size(), options).size - samples_ * (options.sequence_length + 1)),
       order_(static_cast<std::uint64_t>(samples_), {options.seed, hash_name("data order")}) {}
 
 void WindowSource::read(std::int64_t index, const Sample& sample) {

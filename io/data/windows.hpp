@@ -54,6 +54,8 @@ class WindowSource : public DataSource {
   bool has_documents() const override { return options_.document_mask; }
   void read(std::int64_t index, const Sample& sample) override;
   DataIdentity identity() const override { return stream_->identity(); }
+  /// Tokens at the end of the split that are in no window.
+  std::int64_t left_over() const noexcept { return left_over_; }
 
  private:
   void mark_documents(std::int64_t begin, const Sample& sample) const;
@@ -62,6 +64,7 @@ class WindowSource : public DataSource {
   WindowOptions options_;
   std::int64_t first_token_ = 0;
   std::int64_t samples_ = 0;
+  std::int64_t left_over_ = 0;
   Permutation order_;
 };
 

@@ -175,9 +175,17 @@ void note_dropout(const JsonFields& text, HfConfig& config) {
                                      text.number("attention_dropout"), text.path()));
 }
 
+/// Only evaluations ask for it, so what is no such number says nothing.
+std::int64_t positions_of(const JsonFields& text) {
+  constexpr const char* kKey = "max_position_embeddings";
+  const bool says_it = text.has(kKey) && text.at(kKey).is_number_integer();
+  return says_it ? std::max<std::int64_t>(text.at(kKey).get<std::int64_t>(), 0) : 0;
+}
+
 HfConfig from_text(const JsonFields& text) {
   HfConfig config;
   config.model = TextConfig(text, config.warnings).model();
+  config.positions = positions_of(text);
   read_ids(text, config);
   note_dropout(text, config);
   return config;

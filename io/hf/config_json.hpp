@@ -15,6 +15,7 @@ struct HfConfig {
   std::optional<std::int64_t> bos;  ///< token ids, from generation_config.json where there is one
   std::optional<std::int64_t> pad;
   std::vector<std::int64_t> eos;      ///< any of these ends a text
+  std::int64_t positions = 0;         ///< the most of a sequence; 0: the file does not say
   std::vector<std::string> notes;     ///< what was left out, one sentence each
   std::vector<std::string> warnings;  ///< sources that disagree, one sentence each: both, and which counts
 };

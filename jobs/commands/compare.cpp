@@ -12,7 +12,6 @@
 #include "jobs/model_options.hpp"
 #include "jobs/rank_degrees.hpp"
 #include "jobs/setup/with_world.hpp"
-#include "jobs/text_streams.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -47,10 +46,7 @@ int run(const CommandLine& line) {
     const Report report =
         compare(options_of(line), world, line.json ? Ink::plain : style_of_standard_output().ink);
     if (world.rank() != 0) return report.exit_code;
-    if (line.json)
-      write_standard_output(report.json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
-    else
-      write_standard_output(report.text, TextKind::styled_lines);
+    print_report(report, line.json ? ReportAs::json : ReportAs::text);
     return report.exit_code;
   });
 }

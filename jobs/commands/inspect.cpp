@@ -35,7 +35,7 @@ int run(const CommandLine& line) {
   const Report report = inspect(line.options, is_json ? TextStyle{} : style_of_standard_output());
   if (!line.options.svg.empty()) io::write_output(line.options.svg, report.svg);
   if (is_json) {
-    write_standard_output(report.json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+    print_report(report, ReportAs::json);
   } else {
     const bool is_foreign = line.options.view == InspectView::job;  // its colours are not ours
     page_standard_output(report.text, is_foreign ? TextKind::lines : TextKind::styled_lines);

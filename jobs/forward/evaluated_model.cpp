@@ -3,21 +3,10 @@
 #include <fmt/format.h>
 
 #include "caravan/check.hpp"
+#include "jobs/forward/evaluated_config.hpp"
 
 namespace caravan::jobs {
 namespace {
-
-/// Its parameters stay those that are stored.
-Config evaluated(Config model) {
-  for (const char* key : {"dropout", "attention_dropout", "balance_loss"}) model.set(key, "0");
-  return model;
-}
-
-/// Without the parameters of noise too.
-Config without_noise(Config model) {
-  model.set("noisy", "false");
-  return model;
-}
 
 /// Which tokens an expert takes depends on what a sequence is and on how long it is. Masks and positions
 /// leave the one open, and rows that are filled up change the other.

@@ -13,4 +13,8 @@ struct Report {
   int exit_code = 0;
 };
 
+enum class ReportAs { text, json };
+/// Text that may be coloured, or one JSON object, to standard output.
+void print_report(const Report& report, ReportAs form);
+
 }  // namespace caravan::jobs

@@ -13,6 +13,7 @@
 #include "jobs/outputs.hpp"
 #include "jobs/plan/row_exchanges.hpp"
 #include "jobs/plan/stretches.hpp"
+#include "jobs/plan/tensor_rows.hpp"
 #include "jobs/setup/text.hpp"
 #include "jobs/state/checkpoint_share.hpp"
 #include "parallel/process_mesh.hpp"
@@ -96,7 +97,7 @@ TrainSetup::TrainSetup(Job job, Communicator& world, const MakeDevice& device, R
       table_sums_(jobs::table_sums(whole_model_.parameters(), *mesh_, shape_, share_.microbatches())),
       model_(*registry_, in_shards(*device_, *mesh_), job_.model_plugin, job_.model,
              job_.train.sequence_length, stages_on(mesh_->coordinate(MeshAxis::pp))) {
-  check_rows();
+  check_tensor_rows(shape_, share_, "parallel.tensor");
   check_experts();
   check_optimizer();
   check_shards();
@@ -118,23 +119,6 @@ OptimizerDivision TrainSetup::divide_optimizer() {
   return at_place(place_of(job_.resolved, {"parallel"}), [&] {
     return jobs::divide_optimizer(job_, layout_, *optimizer_, whole ? &*whole : nullptr);
   });
-}
-
-/// Context ranks may differ by a token of each sequence, and all refuse alike.
-void TrainSetup::check_rows() {
-  for (int rank = 0; rank < share_.context_ranks; ++rank) {
-    BatchShape shape = shape_;
-    BatchShare share = share_;
-    share.context_rank = rank;
-    shape.length = share.token_map(0, shape.sequence_length()).length();
-    const std::int64_t last = shape.tensor_ranks - 1;
-    CARAVAN_CHECK(
-        last * shape.block_rows() < shape.tokens(), ConfigError,
-        fmt::format("parallel.tensor={} with {} tokens in a micro-batch (each rank has {} of their rows "
-                    "between layers, and the last would have none). parallel.tensor={}?",
-                    shape.tensor_ranks, shape.tokens(), shape.block_rows(),
-                    (shape.tokens() + shape.block_rows() - 1) / shape.block_rows()));
-  }
 }
 
 void TrainSetup::check_experts() {

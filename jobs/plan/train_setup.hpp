@@ -102,7 +102,6 @@ class TrainSetup {
   OptimizerDivision divide_optimizer();
   void choose_recomputation(Ranks ranks);
   /// ConfigError where parameters of any pipeline rank cannot be divided as the job asks: all ranks refuse.
-  void check_rows();
   void check_experts();
   void check_optimizer();
   void check_shards();

@@ -9,11 +9,12 @@ io::DocumentFormat TextOptions::format(io::DocumentFormat::Separator separator) 
           .content = binary ? io::Content::binary : io::Content::text};
 }
 
-void declare_text(CLI::App& app, TextOptions& options) {
+void declare_text(CLI::App& app, TextOptions& options, const std::string& name, const std::string& more) {
   app.add_option(
-         "--input", options.inputs,
+         name, options.inputs,
          "Text or JSON-lines files, folders (with theirs), 'globs', @LIST (one path a line) and - (standard "
-         "input); gzip and zstd are read")
+         "input); gzip and zstd are read" +
+             more)
       ->required();
   app.add_option("--format", options.kind,
                  "auto takes *.jsonl and *.json for JSON lines, also with .gz or .zst behind")

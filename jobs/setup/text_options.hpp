@@ -17,7 +17,8 @@ struct TextOptions {
   io::DocumentFormat format(io::DocumentFormat::Separator separator) const;
 };
 
-/// --input, --format, --field, --binary.
-void declare_text(CLI::App& app, TextOptions& options);
+/// `name` (such as --input) for what is read, which `more` says more of, --format, --field, --binary.
+void declare_text(CLI::App& app, TextOptions& options, const std::string& name = "--input",
+                  const std::string& more = "");
 
 }  // namespace caravan::jobs

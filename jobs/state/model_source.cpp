@@ -33,20 +33,21 @@ ModelSource from_hugging_face(const std::string& folder) {
   warn(weights->warnings());
   if (config.model.get_bool("tied_head") && weights->has("output.weight"))
     config.model.set("tied_head", Config::scalar("false"));
-  return {"llama4", std::move(config.model), std::move(weights), "", folder, std::move(config.eos)};
+  return {"llama4", std::move(config.model), std::move(weights), "",
+          folder,   std::move(config.eos),   config.positions};
 }
 
 ModelSource from_meta(const std::string& folder) {
   auto weights = std::make_unique<io::MetaSource>(folder);
   warn(weights->warnings());
   Config model = weights->model();
-  return {"llama4", std::move(model), std::move(weights), "", folder, {}};
+  return {"llama4", std::move(model), std::move(weights), "", folder, {}, 0};
 }
 
 ModelSource from_checkpoint(const std::string& folder) {
   auto weights = std::make_unique<io::CheckpointSource>(folder);
   const Job job = resolve_job(Config::parse(weights->reader().job_yaml(), folder + " (job)"));
-  return {job.model_plugin, job.model, std::move(weights), folder, "", {}};
+  return {job.model_plugin, job.model, std::move(weights), folder, "", {}, job.train.sequence_length};
 }
 
 /// Null for a model that is no checkpoint of ours.
@@ -128,7 +129,7 @@ void load_weights(const ModelSource& source, Device& device, ParameterStore& par
                   const ParameterStore& stored) {
   if (const io::CheckpointReader* reader = reader_of(source))
     return load_weights(*reader, device, parameters, stored);
-  const auto surplus = io::check_weights(*source.weights, shapes_of(parameters), io::Surplus::left_out);
+  const auto surplus = io::check_weights(*source.weights, shapes_of(stored), io::Surplus::left_out);
   if (!surplus.empty())
     log_warning(
         fmt::format("{} holds what the model of its config.json does not have: {}; left out, as in "

@@ -23,6 +23,7 @@ struct ModelSource {
   std::string checkpoint;  ///< the step's folder when it is one of ours: expert biases are read from it too
   std::string folder;      ///< of Hugging Face's files; empty for a checkpoint
   std::vector<std::int64_t> eos;  ///< ids that end a text
+  std::int64_t positions = 0;     ///< the most of a sequence that it was made for; 0: nothing says
 };
 
 /// `path`: a Hugging Face folder (config.json with safetensors), a checkpoint, or a run's folder, whose
@@ -42,7 +43,8 @@ std::string find_tokenizer(const ModelSource& source, const std::string& given);
 std::unique_ptr<Tokenizer> open_tokenizer(const ModelSource& source, const std::string& given);
 
 /// Fills a store that is allocated on `device`; IoError lists what is missing or has another shape. `stored`:
-/// the parameters of source.model, of which some that only training uses may be left out.
+/// the parameters of source.model, of which some that only training uses, or those of other stages, may be
+/// left out.
 void load_weights(const ModelSource& source, Device& device, ParameterStore& parameters,
                   const ParameterStore& stored);
 /// The same for a run's start from `path`, which may also be a safetensors file with caravan's or Hugging

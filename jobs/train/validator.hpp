@@ -3,13 +3,11 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
-#include <vector>
 
 #include "caravan/error.hpp"
 #include "core/run/whereabouts.hpp"
-#include "jobs/plan/stage_memory.hpp"
 #include "jobs/plan/train_setup.hpp"
-#include "jobs/train/batches.hpp"
+#include "jobs/train/loss_rounds.hpp"
 
 namespace caravan::jobs {
 
@@ -37,30 +35,13 @@ class Validator {
   const DataSource& source() const noexcept { return *source_; }
 
  private:
-  /// A micro-batch without a label. A rank that has no samples left walks over it where weights are sharded:
-  /// the others need its stretches.
-  struct Nothing {
-    Nothing(const BatchShape& shape, const TokenMap& map, std::int64_t vocab_size, bool has_documents);
-    MicroBatch view() const {
-      return {.tokens = tokens, .labels = labels, .documents = documents, .token_map = token_map};
-    }
-    std::vector<std::int32_t> tokens, labels, documents;
-    TokenMap token_map;
-  };
-  /// This rank's part; a rank may have fewer samples in the last round, or none.
-  void run_round(std::int64_t round);
-  std::int64_t measured_by(int rank, std::int64_t round) const;
   Result result();
 
   TrainSetup& setup_;
   Whereabouts& whereabouts_;
   Made<DataSource> source_;
   std::int64_t batches_;  ///< of all data ranks together
-  BatchReader reader_;
-  StageMemory memory_;
-  Executor executor_;
-  Nothing nothing_;
-  std::int64_t valid_tokens_ = 0;  // of this rank, in the run under way
+  LossRounds rounds_;
 };
 
 }  // namespace caravan::jobs
