@@ -14,7 +14,8 @@ void GradientAnnouncer::start(GradientReducer* reducer, const std::vector<const 
 void GradientAnnouncer::finished(const Layer& layer) {
   if (!reducer_) return;
   for (Parameter* parameter : layer.parameters()) {
-    if (--uses_left_[parameter] == 0 && !parameter->sums_rows()) reducer_->ready(parameter->grad);
+    const bool is_reduced = parameter->is_trained() && !parameter->sums_rows();
+    if (--uses_left_[parameter] == 0 && is_reduced) reducer_->ready(parameter->grad);
   }
 }
 

@@ -57,7 +57,7 @@ void GroupExchange::start_step(GradientReducer* replicas) {
   replicas_ = replicas;
   is_first_ = true;
   stages_left_ = stages_;
-  if (!group_.shares_gradient_room) store_.start_gradients(device_, group_);
+  if (!group_.shares_gradient_room && group_.is_trained()) store_.start_gradients(device_, group_);
 }
 
 void GroupExchange::unshard() {
@@ -75,7 +75,7 @@ void GroupExchange::stage_is_done() {
 }
 
 void GroupExchange::finish_step() {
-  if (group_.shares_gradient_room || group_.sums_in_last_walk) return;
+  if (group_.shares_gradient_room || group_.sums_in_last_walk || !group_.is_trained()) return;
   CARAVAN_EXPECT(stages_left_ == 0);
   finish_reduction(planned_reduction_);
   announce();
@@ -93,6 +93,7 @@ Ticket GroupExchange::post_gather() {
 }
 
 Ticket GroupExchange::post_reduction() {
+  if (!group_.is_trained()) return {};
   store_.finish_gradients(device_, group_);
   repeated_.sum(group_.parameters);
   if (!group_.sums_stretches()) return {};

@@ -16,6 +16,11 @@ AxisRange kept_of(const ParameterGroup& group, std::size_t index) {
   return {first, std::clamp<std::int64_t>(group.stretch.end - begin, first, count)};
 }
 
+bool keeps_stretch(const ParameterGroup& group, std::size_t slot) {
+  return std::all_of(group.parameters.begin(), group.parameters.end(),
+                     [&](const Parameter* parameter) { return parameter->keeps(slot); });
+}
+
 /// Elements of the largest group that uses each room.
 using RoomSizes = std::map<int, std::int64_t>;
 
@@ -47,9 +52,12 @@ std::size_t bytes_of(DType dtype, const RoomSizes& rooms) {
   return arena.used();
 }
 
-std::size_t bytes_of_stretches(DType dtype, std::span<const ParameterGroup> groups) {
+/// Of the groups that a filter lets through.
+template <class Filter>
+std::size_t bytes_of_stretches(DType dtype, std::span<const ParameterGroup> groups, const Filter& filter) {
   Arena arena = Arena::measuring("stretches");
-  for (const ParameterGroup& group : groups) arena.take(dtype, {group.stretch.size()});
+  for (const ParameterGroup& group : groups)
+    if (filter(group)) arena.take(dtype, {group.stretch.size()});
   return arena.used();
 }
 
@@ -108,22 +116,23 @@ std::span<const ParameterGroup> ParameterStore::groups() const noexcept {
   return groups_ ? std::span<const ParameterGroup>(*groups_) : std::span<const ParameterGroup>();
 }
 
-ParameterStore::Memory ParameterStore::memory_of_groups(Content content, std::size_t slots) const {
+ParameterStore::Memory ParameterStore::memory_of_groups(Content content) const {
   const bool trains = content == Content::weights_and_gradients;
-  const std::size_t kept = bytes_of_stretches(DType::f32, *groups_);
+  const std::size_t kept = bytes_of_stretches(DType::f32, *groups_,
+                                              [](const ParameterGroup& group) { return group.is_trained(); });
   const AllRooms rooms(*groups_);
-  Memory need{.weights = bytes_of_stretches(compute_, *groups_),
+  Memory need{.weights = bytes_of_stretches(compute_, *groups_, [](const ParameterGroup&) { return true; }),
               .masters = trains && compute_ != DType::f32 ? kept : 0,
-              .gradients = trains ? kept : 0,
-              .slots = slots * kept};
+              .gradients = trains ? kept : 0};
   need.weight_rooms = bytes_of(compute_, rooms.weights);
   if (trains) need.gradient_rooms = bytes_of(DType::f32, rooms.gradients) + bytes_of(DType::f32, rooms.sums);
   return need;
 }
 
-void ParameterStore::place_stretches(Arena& arena, DType dtype, const PlaceStretch& place) {
+void ParameterStore::place_stretches(Arena& arena, DType dtype, const PlaceStretch& place, Of which) {
   const auto fragments = by_parameter(fragments_);
   for (ParameterGroup& group : *groups_) {
+    if (which == Of::trained && !group.is_trained()) continue;
     const TensorView stretch = arena.take(dtype, {group.stretch.size()});
     place.of_group(group) = stretch;
     for (std::size_t index = 0; index < group.parameters.size(); ++index) {
@@ -143,7 +152,7 @@ void ParameterStore::place_group_weights(const Memory& need) {
   } else if (need.masters > 0) {
     TensorView of_group;  // a group has no use for it
     place_stretches(open(need.masters, "master weights"), DType::f32,
-                    {[&](ParameterGroup&) -> TensorView& { return of_group; }, master});
+                    {[&](ParameterGroup&) -> TensorView& { return of_group; }, master}, Of::trained);
   }
   Arena& arena = open(need.weight_rooms, "gathered weights");
   const auto rooms = take_rooms(arena, compute_, AllRooms(*groups_).weights);
@@ -159,7 +168,7 @@ void ParameterStore::place_group_gradients(const Memory& need) {
   const auto gradients = [](ParameterGroup& group) -> TensorView& { return group.own_gradients; };
   const auto grad = [](Fragment& fragment) -> TensorView& { return fragment.grad; };
   Arena& stretches = open(need.gradients, "gradients");
-  place_stretches(stretches, DType::f32, {gradients, grad});
+  place_stretches(stretches, DType::f32, {gradients, grad}, Of::trained);
   all_gradients_ =
       TensorView(stretches.base(), DType::f32, {static_cast<std::int64_t>(stretches.used() / sizeof(float))});
   Arena& arena = open(need.gradient_rooms, "whole gradients");
@@ -167,6 +176,7 @@ void ParameterStore::place_group_gradients(const Memory& need) {
   const auto rooms = take_rooms(arena, DType::f32, sizes.gradients),
              sums = take_rooms(arena, DType::f32, sizes.sums);
   for (ParameterGroup& group : *groups_) {
+    if (!group.is_trained()) continue;
     group.gradients =
         group.sums_stretches() ? rooms.at(group.gradient_room).rows(0, group.elements) : group.own_gradients;
     if (group.shares_gradient_room) group.sum = sums.at(group.gradient_room).rows(0, group.stretch.size());
@@ -175,11 +185,33 @@ void ParameterStore::place_group_gradients(const Memory& need) {
   }
 }
 
-void ParameterStore::place_group_slot(Arena& arena) {
-  TensorView of_group;  // a group has no use for it
-  place_stretches(arena, DType::f32,
-                  {[&](ParameterGroup&) -> TensorView& { return of_group; },
-                   [](Fragment& fragment) -> TensorView& { return fragment.slots.emplace_back(); }});
+/// A stretch like the others where all its parameters keep the slot, else of each that does its own.
+void ParameterStore::place_group_slot(Arena& arena, std::size_t slot) {
+  for (Fragment& fragment : fragments_) fragment.slots.emplace_back();
+  const auto fragments = by_parameter(fragments_);
+  for (const ParameterGroup& group : *groups_) {
+    const TensorView stretch =
+        keeps_stretch(group, slot) ? arena.take(DType::f32, {group.stretch.size()}) : TensorView{};
+    for (std::size_t index = 0; index < group.parameters.size(); ++index) {
+      if (!group.parameters[index]->keeps(slot)) continue;
+      Fragment& fragment = *fragments.at(group.parameters[index]);
+      fragment.slots.back() = stretch.empty() ? arena.take(DType::f32, {fragment.count()})
+                                              : in_stretch(stretch, group, index, fragment);
+    }
+  }
+}
+
+std::size_t ParameterStore::slot_bytes_of_groups(std::size_t slot) const {
+  Arena arena = Arena::measuring("slot");
+  for (const ParameterGroup& group : *groups_) {
+    if (keeps_stretch(group, slot)) {
+      arena.take(DType::f32, {group.stretch.size()});
+      continue;
+    }
+    for (std::size_t index = 0; index < group.parameters.size(); ++index)
+      if (group.parameters[index]->keeps(slot)) arena.take(DType::f32, {kept_of(group, index).size()});
+  }
+  return arena.used();
 }
 
 void ParameterStore::start_gradients(Device& device, const ParameterGroup& group) {

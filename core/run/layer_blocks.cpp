@@ -4,7 +4,8 @@ namespace caravan {
 
 PreNorm::PreNorm(ParameterStore& store, const std::string& name, std::int64_t width, float eps,
                  TensorRows rows, Lifetime gradient)
-    : weight_(store.declare(ParameterSpec::whole(name, {width}, ParameterKind::norm, {Initial::Rule::ones}))),
+    : weight_(store.declare(ParameterSpec::whole(name, {width}, ParameterKind::norm, {Initial::Rule::ones}))
+                  .offers_freezing()),
       width_(width),
       eps_(eps),
       rows_(rows),
@@ -30,6 +31,7 @@ void PreNorm::backward_input(Run& run, Frame& frame, TensorView bypass) const {
 }
 
 void PreNorm::backward_weight(Run& run, Frame& frame) const {
+  if (!weight_.is_trained()) return;
   run.ops.rmsnorm_backward_weight({frame.x, frame[rstd_], gradient(run, frame), weight_.grad});
 }
 
@@ -91,8 +93,8 @@ SwigluBlock::SwigluBlock(ParameterStore& store, const std::string& name, Paramet
                                                {.std = widths.out_std}, {{1, MeshAxis::tp}}))),
       dim_(widths.dim),
       hidden_(widths.hidden) {
-  gate_up_.replaces_gradient();
-  down_.replaces_gradient();
+  gate_up_.replaces_gradient().offers_freezing();
+  down_.replaces_gradient().offers_freezing();
 }
 
 void SwigluBlock::plan(const BatchShape& shape, StashPlan& plan) {
@@ -125,8 +127,10 @@ void SwigluBlock::backward_in(Run& run, Frame& frame, TensorView dx) const {
 }
 
 void SwigluBlock::backward_weight(Run& run, Frame& frame, TensorView x, TensorView dy) const {
-  run.ops.linear_backward_weight({frame[activated_], dy, down_.grad, {}, down_.begin_sum()});
-  run.ops.linear_backward_weight({x, frame[dpre_], gate_up_.grad, {}, gate_up_.begin_sum()});
+  if (down_.is_trained())
+    run.ops.linear_backward_weight({frame[activated_], dy, down_.grad, {}, down_.begin_sum()});
+  if (gate_up_.is_trained())
+    run.ops.linear_backward_weight({x, frame[dpre_], gate_up_.grad, {}, gate_up_.begin_sum()});
 }
 
 double SwigluBlock::forward_flops(std::int64_t tokens) const {

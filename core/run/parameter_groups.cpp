@@ -1,7 +1,9 @@
 #include "core/run/parameter_groups.hpp"
 
 #include <algorithm>
+#include <array>
 #include <map>
+#include <tuple>
 #include <utility>
 
 #include "caravan/check.hpp"
@@ -35,6 +37,9 @@ ParameterGroup::ParameterGroup(std::string name_, std::vector<Parameter*> parame
     offsets.push_back(rounded_up(used, kAlignment));
     used = offsets.back() + parameter->shape().count();
   }
+  CARAVAN_EXPECT(std::all_of(parameters.begin(), parameters.end(), [&](const Parameter* parameter) {
+    return parameter->is_trained() == is_trained();
+  }));
   sums_rows = parameters.front()->sums_rows();
   CARAVAN_EXPECT(!sums_rows || parameters.size() == 1);
   const std::int64_t ranks = mesh.degree(over);
@@ -45,6 +50,7 @@ ParameterGroup::ParameterGroup(std::string name_, std::vector<Parameter*> parame
 }
 
 void ParameterGroup::find_cleared() {
+  if (!is_trained()) return;
   if (sums_rows) {
     cleared = {{0, stretch.size()}};
     return;
@@ -67,6 +73,7 @@ struct Members {
   std::string name;
   std::vector<Parameter*> parameters;
   bool is_expert = false;
+  bool is_trained = true;
   bool is_inner = true;  ///< used by layers between the first and the last of the model only
 };
 
@@ -93,8 +100,13 @@ class Collector {
     if (const auto known = of_.find(&parameter); known != of_.end()) return groups_[known->second];
     const std::string name = name_of_group(parameter.spec().kind, layer);
     const Parameter* const alone = parameter.sums_rows() ? &parameter : nullptr;
-    auto [named, is_new] = by_name_.try_emplace({name, alone}, groups_.size());
-    if (is_new) groups_.push_back({name, {}, parameter.spec().kind == ParameterKind::expert});
+    const bool is_trained = parameter.is_trained();
+    auto [named, is_new] = by_name_.try_emplace({name, alone, is_trained}, groups_.size());
+    if (is_new)
+      groups_.push_back({is_trained ? name : name + ".frozen",
+                         {},
+                         parameter.spec().kind == ParameterKind::expert,
+                         is_trained});
     Members& members = groups_[named->second];
     members.parameters.push_back(&parameter);
     of_[&parameter] = named->second;
@@ -102,8 +114,8 @@ class Collector {
   }
 
   std::vector<Members> groups_;
-  std::map<std::pair<std::string, const Parameter*>, std::size_t>
-      by_name_;  ///< and what is a group of its own
+  /// And what is a group of its own, and whether it is trained.
+  std::map<std::tuple<std::string, const Parameter*, bool>, std::size_t> by_name_;
   std::map<const Parameter*, std::size_t> of_;
 };
 
@@ -112,17 +124,18 @@ class Rooms {
  public:
   explicit Rooms(int turns) : turns_(turns) {}
   int own() { return next_++; }
-  int in_turn(bool is_expert) {
-    std::vector<int>& rooms = rooms_[is_expert];
-    int& used = used_[is_expert];
+  int in_turn(const Members& members) {
+    const std::size_t kind = 2 * members.is_expert + members.is_trained;
+    std::vector<int>& rooms = rooms_[kind];
+    int& used = used_[kind];
     if (static_cast<int>(rooms.size()) < turns_) rooms.push_back(next_++);
     return rooms[static_cast<std::size_t>(used++ % turns_)];
   }
 
  private:
   int turns_, next_ = 0;
-  std::vector<int> rooms_[2];
-  int used_[2] = {0, 0};
+  std::array<std::vector<int>, 4> rooms_;
+  std::array<int, 4> used_{};
 };
 
 }  // namespace
@@ -139,10 +152,11 @@ std::vector<ParameterGroup> parameter_groups(const std::vector<std::unique_ptr<S
                                                 members.is_expert ? MeshAxis::efsdp : MeshAxis::fsdp, mesh);
     const bool is_inner = members.is_inner && group.is_divided();
     const bool turns = rule.weights_take_turns && is_inner;
-    group.weight_room = turns ? weights.in_turn(members.is_expert) : weights.own();
-    group.shares_gradient_room = rule.gradients_take_turns && is_inner && !group.sums_rows;
+    group.weight_room = turns ? weights.in_turn(members) : weights.own();
+    group.shares_gradient_room =
+        rule.gradients_take_turns && is_inner && !group.sums_rows && group.is_trained();
     group.sums_in_last_walk = rule.sums_in_last_walk && !group.shares_gradient_room && group.sums_stretches();
-    group.gradient_room = group.shares_gradient_room ? gradients.in_turn(members.is_expert) : gradients.own();
+    group.gradient_room = group.shares_gradient_room ? gradients.in_turn(members) : gradients.own();
   }
   return groups;
 }

@@ -11,7 +11,8 @@ namespace caravan {
 
 /// Parameters that ranks divide together: flat memory in which each begins at a multiple of kAlignment
 /// elements, cut into equal stretches. Each rank keeps one stretch of weights, gradients and slots. While
-/// layers use the parameters, weights and gradients are whole in a room. Where the axis has one rank its
+/// layers use the parameters, weights and gradients are whole in a room. Frozen ones are groups of their own,
+/// without gradients. Where the axis has one rank its
 /// stretch is the whole: it needs no room, and nothing travels. A parameter whose layer sums rows is a group
 /// of its own, cut between rows: its gradient is never whole.
 struct ParameterGroup {
@@ -26,7 +27,9 @@ struct ParameterGroup {
   /// Several ranks share it.
   bool is_divided() const { return stretch.size() < elements; }
   /// Gradients are whole for a while, and summed into the stretches.
-  bool sums_stretches() const { return is_divided() && !sums_rows; }
+  bool sums_stretches() const { return is_divided() && !sums_rows && is_trained(); }
+  /// Its parameters have gradients; all of them, or none.
+  bool is_trained() const { return parameters.front()->is_trained(); }
 
   std::string name;  ///< "layers.3", "layers.3.experts"
   std::vector<Parameter*> parameters;

@@ -70,6 +70,17 @@ Buffer& ParameterStore::declare_buffer(std::string name, Shape shape, Buffer::Ro
   return *buffers_.back();
 }
 
+void ParameterStore::set_rules(const RuleOf& rule_of) {
+  CARAVAN_EXPECT(!groups_ && arenas_.empty());
+  for (const auto& parameter : parameters_) {
+    parameter->rule_ = rule_of(parameter->spec());
+    CARAVAN_CHECK(parameter->is_trained() || parameter->freezing_is_offered(), ConfigError,
+                  fmt::format("parameter '{}' cannot be frozen (a layer that uses it would make its gradient "
+                              "all the same). Leave it out of optimizer.groups?",
+                              parameter->spec().name));
+  }
+}
+
 void ParameterStore::sum_rows_of(std::span<const std::string> names) {
   for (const auto& parameter : parameters_) {
     if (std::find(names.begin(), names.end(), parameter->spec().name) == names.end()) continue;
@@ -93,24 +104,32 @@ std::int64_t ParameterStore::count(ParameterKind kind) const {
 }
 
 ParameterStore::Memory ParameterStore::memory(Content content, std::size_t slots) const {
-  Memory need = groups_ ? memory_of_groups(content, slots) : memory_of_wholes(content, slots);
+  Memory need = groups_ ? memory_of_groups(content) : memory_of_wholes(content);
+  for (std::size_t slot = 0; slot < slots; ++slot) need.slots += slot_bytes(slot);
   Arena buffers = Arena::measuring("buffers");
   for (const auto& buffer : buffers_) buffers.take(DType::f32, buffer->shape);
   need.buffers = buffers.used();
   return need;
 }
 
-ParameterStore::Memory ParameterStore::memory_of_wholes(Content content, std::size_t slots) const {
+ParameterStore::Memory ParameterStore::memory_of_wholes(Content content) const {
   Arena weights = Arena::measuring("weights"), f32 = Arena::measuring("f32");
   for (const auto& parameter : parameters_) {
     weights.take(compute_, parameter->shape());
-    f32.take(DType::f32, parameter->shape());
+    if (parameter->is_trained()) f32.take(DType::f32, parameter->shape());
   }
   const bool trains = content == Content::weights_and_gradients;
   return {.weights = weights.used(),
           .masters = trains && compute_ != DType::f32 ? f32.used() : 0,
-          .gradients = trains ? f32.used() : 0,
-          .slots = slots * f32.used()};
+          .gradients = trains ? f32.used() : 0};
+}
+
+std::size_t ParameterStore::slot_bytes(std::size_t slot) const {
+  if (groups_) return slot_bytes_of_groups(slot);
+  Arena arena = Arena::measuring("slot");
+  for (const auto& parameter : parameters_)
+    if (parameter->keeps(slot)) arena.take(DType::f32, parameter->shape());
+  return arena.used();
 }
 
 std::vector<Fragment*> ParameterStore::in_memory_order() {
@@ -147,11 +166,12 @@ void ParameterStore::place_weights(const Memory& need) {
   if (need.masters == 0) return;
   Arena& masters = open(need.masters, "master weights");
   for (Fragment* fragment : in_memory_order())
-    fragment->master = masters.take(DType::f32, {fragment->count()});
+    if (fragment->parameter->is_trained()) fragment->master = masters.take(DType::f32, {fragment->count()});
 }
 
 void ParameterStore::place_gradients(Arena& arena) {
   for (Fragment* fragment : in_memory_order()) {
+    if (!fragment->parameter->is_trained()) continue;
     TensorView& grad = fragment->parameter->grad;
     grad = arena.take(DType::f32, fragment->parameter->shape());
     fragment->grad = flat(grad);
@@ -161,9 +181,11 @@ void ParameterStore::place_gradients(Arena& arena) {
       TensorView(arena.base(), DType::f32, Shape{static_cast<std::int64_t>(arena.used() / sizeof(float))});
 }
 
-void ParameterStore::place_slot(Arena& arena) {
-  for (Fragment* fragment : in_memory_order())
-    fragment->slots.push_back(arena.take(DType::f32, {fragment->count()}));
+void ParameterStore::place_slot(Arena& arena, std::size_t slot) {
+  for (Fragment* fragment : in_memory_order()) {
+    const bool keeps = fragment->parameter->keeps(slot);
+    fragment->slots.push_back(keeps ? arena.take(DType::f32, {fragment->count()}) : TensorView{});
+  }
 }
 
 void ParameterStore::allocate(Device& device, Content content, std::size_t slots) {
@@ -175,8 +197,8 @@ void ParameterStore::allocate(Device& device, Content content, std::size_t slots
   if (content == Content::weights_and_gradients)
     groups_ ? place_group_gradients(need) : place_gradients(open(need.gradients, "gradients"));
   for (std::size_t slot = 0; slot < slots; ++slot) {
-    Arena& arena = open(need.slots / slots, fmt::format("optimizer slot {}", slot));
-    groups_ ? place_group_slot(arena) : place_slot(arena);
+    Arena& arena = open(slot_bytes(slot), fmt::format("optimizer slot {}", slot));
+    groups_ ? place_group_slot(arena, slot) : place_slot(arena, slot);
   }
   Arena& buffers = open(need.buffers, "buffers");
   for (const auto& buffer : buffers_) buffer->data = buffers.take(DType::f32, buffer->shape);

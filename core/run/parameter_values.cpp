@@ -14,10 +14,21 @@ std::vector<std::uint16_t> rounded(const TensorView& values) {
   return result;
 }
 
+TensorView widened(Device& device, const TensorView& tensor, std::vector<float>& room) {
+  std::vector<std::uint16_t> values(static_cast<std::size_t>(tensor.count()));
+  device.copy_to_host(Lane::compute, values.data(), tensor.data, tensor.bytes());
+  device.synchronize();
+  room.resize(std::max(room.size(), values.size()));
+  std::transform(values.begin(), values.end(), room.begin(), from_bf16);
+  return TensorView(room.data(), DType::f32, tensor.shape);
+}
+
 }  // namespace
 
 TensorView on_host(Device& device, const TensorView& tensor, std::vector<float>& room) {
-  CARAVAN_EXPECT(tensor.dtype == DType::f32 && tensor.contiguous());
+  CARAVAN_EXPECT(tensor.contiguous());
+  if (tensor.dtype == DType::bf16) return widened(device, tensor, room);
+  CARAVAN_EXPECT(tensor.dtype == DType::f32);
   if (device.memory() == caravan::Memory::host) return tensor;
   room.resize(std::max(room.size(), static_cast<std::size_t>(tensor.count())));
   device.copy_to_host(Lane::compute, room.data(), tensor.data, tensor.bytes());

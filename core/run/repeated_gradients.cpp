@@ -27,6 +27,7 @@ void RepeatedGradients::sum(std::span<Parameter* const> parameters) {
   if (all_.size() == 1) return;
   runs_.clear();
   for (const Parameter* parameter : parameters) {
+    if (!parameter->is_trained()) continue;
     for (std::size_t part = 0; part < parameter->spec().parts.size(); ++part) {
       const int copies = parameter->copies(part);
       if (copies > 1) add(parameter->part(parameter->grad, part), neighbours(copies));

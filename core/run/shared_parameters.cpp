@@ -35,7 +35,7 @@ void leave_out_copies(const ParameterStore& store, std::vector<TensorView>& left
                        [&](const TensorView& view) { return view.data == fragment.grad.data; });
   };
   for (const Fragment& fragment : store.fragments()) {
-    if (fragment.count() == 0 || is_left_out(fragment)) continue;
+    if (fragment.grad.empty() || fragment.count() == 0 || is_left_out(fragment)) continue;
     for (const PartOfFragment& each : parts_of(fragment, fragment.grad))
       if (!fragment.parameter->counts(each.part)) left_out.push_back(each.view);
   }
@@ -50,7 +50,7 @@ SharedParameters::SharedParameters(Device& device, const ParameterStore& store, 
   std::size_t largest = 0;
   for (const SharedParameter& each : shared) {
     const Fragment* fragment = find(store, each.name);
-    if (!fragment || fragment->count() == 0) continue;
+    if (!fragment || fragment->count() == 0 || !fragment->parameter->is_trained()) continue;
     copies_.push_back({fragment->grad, each.ranks});
     largest = std::max(largest, fragment->grad.bytes());
     if (each.ranks.front() != pipeline.rank()) left_out.push_back(fragment->grad);

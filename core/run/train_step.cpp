@@ -56,6 +56,8 @@ TrainStep::TrainStep(Parts parts)
   }
   for (const auto& parameter : parts_.parameters.parameters()) parameters_.push_back(parameter.get());
   order_updates();
+  if (MatrixUpdates::are_wanted(parts_.parameters))
+    matrices_.emplace(parts_.device, parts_.parameters, parts_.optimizer, parts_.mesh);
   start_clip();
 }
 
@@ -119,13 +121,25 @@ void TrainStep::update(const Posted& step) {
   enter(parts_.whereabouts, "the optimizer's update");
   ops.clip_factor({squares_, clip_, step.settings.max_norm});
   if (parts_.sharded) parts_.sharded->weights_changed();
+  if (matrices_) transform_matrices(step);
   const auto update = [&](std::span<const UpdateGroup> groups) {
-    for (const UpdateGroup& group : groups)
-      parts_.optimizer.update(ops, {step.settings.step, step.settings.lr, clip_}, group);
+    for (const UpdateGroup& group : groups) parts_.optimizer.update(ops, step_of(step, group), group);
   };
   update(std::span(updates_).first(updates_before_gather_));
   if (first_gathered_) first_gathered_->gather_early();
   update(std::span(updates_).subspan(updates_before_gather_));
+}
+
+OptimizerStep TrainStep::step_of(const Posted& step, const UpdateGroup& group) const {
+  return {step.settings.step, step.settings.lr * group.lr_factor, clip_};
+}
+
+void TrainStep::transform_matrices(const Posted& step) {
+  enter(parts_.whereabouts, "exchanges of whole matrices");
+  for (const UpdateGroup& group : updates_)
+    if (group.by_matrix) parts_.optimizer.prepare(parts_.device.ops(), step_of(step, group), group);
+  matrices_->run();
+  enter(parts_.whereabouts, "the optimizer's update");
 }
 
 /// What the next step begins with is updated first and travels while the rest is.

@@ -9,6 +9,7 @@
 #include "caravan/mesh.hpp"
 #include "caravan/optimizer.hpp"
 #include "core/run/executor.hpp"
+#include "core/run/matrix_updates.hpp"
 #include "core/run/shared_parameters.hpp"
 #include "core/run/whereabouts.hpp"
 
@@ -51,6 +52,7 @@ class TrainStep {
     RepeatedGradients* repeated = nullptr;
     Whereabouts* whereabouts = nullptr;  ///< told what the step does; null: nobody watches
     std::optional<RankGroup> experts{};  ///< ranks that divide the experts; none where each has all
+    Mesh* mesh = nullptr;                ///< of who keeps parameters; null: one rank
   };
   explicit TrainStep(Parts parts);
   ~TrainStep();
@@ -110,6 +112,8 @@ class TrainStep {
   void check_finite(const StepResult& result, const Posted& step);
   void start_clip();
   void order_updates();
+  OptimizerStep step_of(const Posted& step, const UpdateGroup& group) const;
+  void transform_matrices(const Posted& step);
   void zero_counters();
 
   /// [collective] Sums host values over every rank that holds other rows or stages.
@@ -121,6 +125,7 @@ class TrainStep {
   TensorView squares_, clip_;
   std::optional<SharedParameters> shared_;
   std::vector<UpdateGroup> updates_;
+  std::optional<MatrixUpdates> matrices_;    ///< none where the optimizer takes none
   GroupExchange* first_gathered_ = nullptr;  ///< by the next step; null: nothing
   std::size_t updates_before_gather_ = 0;
   std::vector<Buffer*> counters_;

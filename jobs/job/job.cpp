@@ -124,6 +124,8 @@ void fill_components(Job& job) {
   const Config& optimizer = job.resolved.find("optimizer");
   job.optimizer = optimizer.is_null() ? optimizer.emptied() : optimizer;
   job.optimizer_name = take_name(job.optimizer, "name", "adamw");
+  job.optimizer_groups = OptimizerGroups::read(job.optimizer.find("groups"));
+  job.optimizer.erase("groups");
 }
 
 /// Validates one section and puts it back with its defaults.

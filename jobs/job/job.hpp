@@ -10,6 +10,7 @@
 #include "core/plan/split.hpp"
 #include "core/run/lr_schedule.hpp"
 #include "jobs/job/export_rule.hpp"
+#include "jobs/job/optimizer_groups.hpp"
 #include "jobs/job/recompute_rule.hpp"
 
 namespace caravan::jobs {
@@ -30,6 +31,7 @@ struct Job {
   std::string data_source;
   Config optimizer;  ///< keys of the optimizer
   std::string optimizer_name;
+  OptimizerGroups optimizer_groups;
 
   struct Train {
     std::int64_t steps, sequence_length, local_batch_size,

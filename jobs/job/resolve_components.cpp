@@ -144,6 +144,8 @@ void resolve_components(Job& job, Registry& registry) {
   complete({"model", "plugin", job.model_plugin, {"positions"}}, job.model);
   complete({"data", "source", job.data_source, filled_in(job.data)}, job.data);
   complete({"optimizer", "name", job.optimizer_name, {}}, job.optimizer);
+  if (!job.optimizer_groups.empty())
+    replace(resolved, "optimizer", "groups", job.optimizer_groups.resolved());
   replace(resolved, "validation", "data", resolved_validation_data(registry, job, job.validation.data));
   resolve_options(job, registry);
   resolved = with_absolute_paths(resolved, kJobParams);

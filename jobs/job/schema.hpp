@@ -19,7 +19,7 @@ inline constexpr caravan_param kJobParams[] = {
      "source and keys of the data source (caravan plugins describe data/tokens)."},
     {"train", "map", nullptr, "", "", "Steps, batch sizes, learning rate."},
     {"optimizer", "map", "null", "", "",
-     "name and keys of the optimizer (caravan plugins describe optimizer/adamw)."},
+     "name, groups, and keys of the optimizer (caravan plugins describe optimizer/adamw)."},
     {"validation", "map", "null", "", "", "How often and on what the loss is measured without training."},
     {"checkpoint", "map", "null", "", "", "When to save, what to keep, where to start from."},
     {"parallel", "map", "null", "", "", "How the ranks divide the work."},
@@ -52,6 +52,17 @@ inline constexpr caravan_param kTrainParams[] = {
      "state are fp32 always. auto: what the device computes in."},
     {"log_every", "int", "10", "steps", ">= 1",
      "Steps between step lines; the first and last are always printed."},
+};
+
+/// Of a map in the list optimizer.groups. The first whose globs fit a parameter counts.
+inline constexpr caravan_param kOptimizerGroupParams[] = {
+    {"parameters", "string list", nullptr, "", "",
+     "Globs over names as caravan inspect shows them, e.g. layers.*.attention.*; a single one needs no "
+     "list."},
+    {"lr_factor", "float", "1", "", ">= 0", "Times the learning rate."},
+    {"weight_decay", "float", "null", "", ">= 0", "Instead of the optimizer's; null: the optimizer's."},
+    {"frozen", "bool", "false", "", "",
+     "They stay as they are: no gradient is made, and nothing is kept to update them."},
 };
 
 /// Of a map in checkpoint.export.

@@ -100,6 +100,29 @@ std::string describe_optimizer(TrainSetup& setup) {
                            division.replicas, bytes, others, division.why_not);
 }
 
+std::string rule_text(const UpdateRule& rule) {
+  if (rule.frozen) return "frozen";
+  std::string text;
+  if (rule.lr_factor != 1) text += fmt::format("learning rate x {}", rule.lr_factor);
+  if (rule.weight_decay)
+    text += fmt::format("{}weight decay {}", text.empty() ? "" : ", ", *rule.weight_decay);
+  return text;
+}
+
+/// How many parameters each group of the optimizer has.
+std::string describe_groups(const OptimizerGroups& groups, const ParameterStore& whole_model) {
+  if (groups.empty()) return "";
+  std::vector<std::int64_t> counts(groups.groups().size() + 1);
+  for (const auto& parameter : whole_model.parameters())
+    counts[groups.group_of(parameter->spec()).value_or(counts.size() - 1)] += parameter->spec().shape.count();
+  std::string text = "  of these, in optimizer.groups\n";
+  for (std::size_t index = 0; index + 1 < counts.size(); ++index) {
+    const OptimizerGroups::Group& group = groups.groups()[index];
+    text += fmt::format("  {:>16} {}: {}\n", with_commas(counts[index]), group.name(), rule_text(group.rule));
+  }
+  return text + fmt::format("  {:>16} in none\n", with_commas(counts.back()));
+}
+
 }  // namespace
 
 std::string describe(TrainSetup& setup) {
@@ -125,7 +148,9 @@ std::string describe(TrainSetup& setup) {
     way += "; rows of experts " + dispatcher->made->row_path();
   text += describe(step_exchanges(setup), way);
   text += "\n# memory of rank 0\n" + setup.memory().describe();
-  return text + "\n# parameters\n  " + describe_parameters(setup.whole_model().parameters()) + "\n";
+  const ParameterStore& whole = setup.whole_model().parameters();
+  text += "\n# parameters\n  " + describe_parameters(whole) + "\n";
+  return text + describe_groups(setup.job().optimizer_groups, whole);
 }
 
 }  // namespace caravan::jobs

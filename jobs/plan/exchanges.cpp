@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "core/run/matrix_updates.hpp"
 #include "jobs/plan/row_exchanges.hpp"
 #include "jobs/setup/text.hpp"
 
@@ -42,12 +45,14 @@ void add_replicas(StepExchanges& all, TrainSetup& setup) {
   const int replicas = setup.mesh().degree(MeshAxis::dp_replicate);
   double elements = 0;
   for (const Fragment& fragment : setup.model().parameters().fragments())
-    if (!fragment.parameter->sums_rows()) elements += static_cast<double>(fragment.count());
+    if (fragment.parameter->is_trained() && !fragment.parameter->sums_rows())
+      elements += static_cast<double>(fragment.count());
   if (replicas > 1) all.replicas = {1, 2 * elements * sizeof(float) * (replicas - 1) / replicas};
 }
 
 double summand_bytes(const Parameter& parameter) {
   double bytes = 0;
+  if (!parameter.is_trained()) return bytes;
   for (std::size_t part = 0; part < parameter.spec().parts.size(); ++part) {
     const double copies = parameter.copies(part);
     bytes += 2 * static_cast<double>(parameter.part_box(part).extents.count()) * sizeof(float) *
@@ -66,6 +71,24 @@ void add_repeated(StepExchanges& all, TrainSetup& setup) {
       if (group.shares_gradient_room) all.repeated.bytes += more * summand_bytes(*parameter);
   }
   all.repeated.times = all.repeated.bytes > 0 ? 1 : 0;
+}
+
+/// Stretches of what matrices are made of, and their slices.
+void add_matrices(StepExchanges& all, TrainSetup& setup) {
+  const ParameterStore& store = setup.model().parameters();
+  const auto is_seen = [](const Parameter* parameter) { return parameter->update_rule().by_matrix; };
+  for (const ParameterGroup& group : store.groups()) {
+    if (!group.is_divided() || !std::any_of(group.parameters.begin(), group.parameters.end(), is_seen))
+      continue;
+    ++all.matrices.times;
+    all.matrices.bytes += moved_bytes(group, sizeof(float));
+  }
+  for (const MatrixPlace& place : matrix_places(store)) {
+    if (!place.is_cut()) continue;
+    const double ranks = setup.mesh().degree(MeshAxis::tp);
+    ++all.matrices.times;
+    all.matrices.bytes += 2 * static_cast<double>(place.whole.count()) * sizeof(float) * (ranks - 1) / ranks;
+  }
 }
 
 void add_messages(StepExchanges& all, TrainSetup& setup) {
@@ -87,6 +110,7 @@ StepExchanges step_exchanges(TrainSetup& setup) {
   if (!setup.model().parameters().groups().empty()) add_groups(all, setup);
   add_replicas(all, setup);
   add_repeated(all, setup);
+  add_matrices(all, setup);
   all.tensor = row_exchanges(setup, Lane::tensor);
   all.rows = row_exchanges(setup, Lane::expert);
   all.table = row_exchanges(setup, Lane::shard);
@@ -112,6 +136,7 @@ std::string describe(const StepExchanges& exchanges, const std::string& way) {
   add("rows of tables", exchanges.table, true);
   add("sums over replicas", exchanges.replicas, false);
   add("sums over tensor ranks", exchanges.repeated, false);
+  add("parts of whole matrices", exchanges.matrices, true);
   add("rows and keys in layers", exchanges.tensor, true);
   add("rows to experts and back", exchanges.rows, true);
   add("to other stages", exchanges.messages, true);

@@ -23,6 +23,7 @@ struct StepExchanges {
   Item table;       ///< tokens, and rows of the gradient of the table that they are looked up in
   Item replicas;    ///< sums of gradients over ranks that keep the same: bytes alone, as buckets join
   Item repeated;    ///< sums of gradients that tensor ranks make of the same weights: bytes alone
+  Item matrices;    ///< parts of what an optimizer sees whole: of stretches, and of slices
   Item tensor;      ///< rows among tensor ranks and keys among context ranks: gathered, and summed
   Item rows;        ///< of tokens to their experts and back, as even routing has them
   Item messages;    ///< to the stages before and after

@@ -88,7 +88,8 @@ std::size_t reduction_bytes(const ParameterStore& parameters, std::size_t all_gr
     return static_cast<std::size_t>(summed_at_once(parameters.groups(), memory)) * sizeof(float);
   std::int64_t largest = 0;
   for (const auto& parameter : parameters.parameters())
-    if (!parameter->sums_rows()) largest = std::max(largest, parameter->spec().shape.count());
+    if (parameter->is_trained() && !parameter->sums_rows())
+      largest = std::max(largest, parameter->spec().shape.count());
   const auto copied =
       parallel::BucketedReducer::most_copied_bytes(largest * static_cast<std::int64_t>(sizeof(float)));
   // Gradients in a device's memory are copied to the host, and MPI copies them once more.
@@ -129,6 +130,7 @@ MemoryPlan plan_memory(ModelInstance& model, const MemoryDemand& demand) {
                                        {"constants and counters", parameters.buffers},
                                        {"activations kept", activations.kept},
                                        {"activations in work", activations.working}});
+  if (demand.whole_matrices > 0) plan.items.push_back({"whole matrices", demand.whole_matrices});
   std::size_t shared = activations.shared;
   if (demand.validation) {
     BatchShape evaluation = demand.shape;

@@ -30,6 +30,7 @@ struct MemoryDemand {
   const RankPlan* validation;  ///< null: none
   BatchShape shape;
   std::size_t optimizer_slots = 0;
+  std::size_t whole_matrices = 0;  ///< of an optimizer that sees them
   int data_ranks = 1;
   std::size_t row_sums = 0;        ///< what comes of other ranks' rows while one sum of them is made
   std::size_t snapshot = 0;        ///< of a checkpoint that is written beside training

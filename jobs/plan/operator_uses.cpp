@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "caravan/error.hpp"
+#include "core/run/matrix_updates.hpp"
 #include "core/run/stage_runner.hpp"
 #include "core/run/update_groups.hpp"
 #include "jobs/plan/paper_device.hpp"
@@ -80,11 +81,18 @@ void walk(Device& paper, const LocalStage& local, const Surroundings& around, co
   }
 }
 
-void update(TrainSetup& setup, Ops& ops, ModelInstance& model, const Surroundings& around) {
+void update(TrainSetup& setup, Device& paper, ModelInstance& model, Mesh& mesh, const Surroundings& around) {
+  Ops& ops = paper.ops();
   ops.sum_of_squares({model.parameters().all_gradients(), around.squares});
   ops.clip_factor({around.squares, around.clip, setup.job().train.max_norm});
-  for (const UpdateGroup& group : update_groups(model.parameters(), setup.optimizer()))
-    setup.optimizer().update(ops, {1, setup.job().train.lr.at(1), around.clip}, group);
+  Optimizer& optimizer = setup.optimizer();
+  const OptimizerStep step{1, setup.job().train.lr.at(1), around.clip};
+  const std::vector<UpdateGroup> groups = update_groups(model.parameters(), optimizer);
+  for (const UpdateGroup& group : groups)
+    if (group.by_matrix) optimizer.prepare(ops, step, group);
+  if (MatrixUpdates::are_wanted(model.parameters()))
+    MatrixUpdates(paper, model.parameters(), optimizer, &mesh).run();
+  for (const UpdateGroup& group : groups) optimizer.update(ops, step, group);
   for (const auto& stage : model.stages()) {
     for (Layer* layer : stage->layers()) layer->end_of_step(ops, around.clip);
   }
@@ -110,7 +118,7 @@ std::vector<OperatorUse> operator_uses(TrainSetup& setup, Documents documents) {
   const Surroundings around(paper, setup.shape(), model->stages().front()->width());
   for (const LocalStage& local : memory.stages())
     walk(paper, local, around, setup.share().token_map(0, setup.shape().sequence_length()), documents);
-  update(setup, paper.ops(), *model, around);
+  update(setup, paper, *model, *mesh, around);
   return uses.take();
 }
 

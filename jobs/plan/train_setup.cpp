@@ -107,14 +107,25 @@ TrainSetup::TrainSetup(Job job, Communicator& world, const MakeDevice& device, R
   choose_recomputation(ranks);
 }
 
+ParameterStore::RuleOf TrainSetup::rules() const {
+  return [this](const ParameterSpec& spec) {
+    UpdateRule rule = job_.optimizer_groups.rule_of(spec);
+    rule.by_matrix = !rule.frozen && optimizer_->takes_matrices(spec);
+    rule.slots = 0;
+    for (std::size_t slot = 0; slot < slots_.size(); ++slot)
+      if (optimizer_->keeps(slot, spec)) rule.slots |= std::uint32_t{1} << slot;
+    return rule;
+  };
+}
+
 /// On paper, as if replicas divided the optimizer.
 OptimizerDivision TrainSetup::divide_optimizer() {
   const auto mesh = make_paper_mesh(layout_of_keepers(layout_, {.by_replicas = true}), world_.rank());
   std::optional<ModelInstance> whole;
   if (layout_.degree(MeshAxis::dp_replicate) > 1)
     at_place(place_of(job_.resolved, {"model", "plugin"}), [&] {
-      whole.emplace(*registry_, ComputeOn{device_.get(), compute_, mesh.get(), RoomRule{}}, job_.model_plugin,
-                    job_.model, job_.train.sequence_length);
+      whole.emplace(*registry_, ComputeOn{device_.get(), compute_, mesh.get(), RoomRule{}, {}, rules()},
+                    job_.model_plugin, job_.model, job_.train.sequence_length);
     });
   return at_place(place_of(job_.resolved, {"parallel"}), [&] {
     return jobs::divide_optimizer(job_, layout_, *optimizer_, whole ? &*whole : nullptr);
@@ -140,6 +151,11 @@ void TrainSetup::check_export() {
 
 /// A rank keeps a stretch of each parameter, or a slice.
 void TrainSetup::check_optimizer() {
+  constexpr std::size_t kMostSlots = 32;
+  CARAVAN_CHECK(slots_.size() <= kMostSlots, ConfigError,
+                fmt::format("optimizer.name={} with {} slots (at most {}). Another optimizer?",
+                            job_.optimizer_name, slots_.size(), kMostSlots));
+  job_.optimizer_groups.check(whole_model_.parameters());
   const int shards = std::max(mesh_->degree(MeshAxis::fsdp), mesh_->degree(MeshAxis::efsdp));
   CARAVAN_CHECK(
       optimizer_->is_elementwise() || shape_.tensor_ranks == 1, ConfigError,
@@ -210,11 +226,17 @@ MemoryDemand TrainSetup::memory_demand(const RankPlan& training, const BatchShap
           .validation = validation,
           .shape = shape,
           .optimizer_slots = slots_.size(),
+          .whole_matrices = matrix_bytes(),
           .data_ranks = share_.data_ranks,
           .row_sums = largest_row_exchange(model_, shape, device_->memory()),
           .snapshot = copies ? snapshot_bytes(state()) : 0,
           .memory = device_->memory(),
           .has_own_exchanges = !device_->exchange_path().empty()};
+}
+
+std::size_t TrainSetup::matrix_bytes() {
+  return sizeof(float) *
+         static_cast<std::size_t>(MatrixUpdates::work_elements(model_.parameters(), *optimizer_));
 }
 
 RankState TrainSetup::state() {
@@ -243,7 +265,8 @@ TrainStep::Parts TrainSetup::step_parts(StageMemory& memory, GradientReducer& re
       .sharded = model_.sharded(),
       .repeated = model_.repeated(),
       .whereabouts = whereabouts,
-      .experts = mesh_->degree(MeshAxis::ep) > 1 ? std::optional(mesh_->group(MeshAxis::ep)) : std::nullopt};
+      .experts = mesh_->degree(MeshAxis::ep) > 1 ? std::optional(mesh_->group(MeshAxis::ep)) : std::nullopt,
+      .mesh = mesh_.get()};
 }
 
 double TrainSetup::step_flops() {

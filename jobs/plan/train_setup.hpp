@@ -100,6 +100,8 @@ class TrainSetup {
   TrainSetup(Job job, Communicator& world, const MakeDevice& device, Ranks ranks);
   static Job prepare(Job job, Registry& registry, Communicator& world, Ranks ranks);
   OptimizerDivision divide_optimizer();
+  /// What groups of the job and the optimizer say of a parameter.
+  ParameterStore::RuleOf rules() const;
   void choose_recomputation(Ranks ranks);
   /// ConfigError where parameters of any pipeline rank cannot be divided as the job asks: all ranks refuse.
   void check_experts();
@@ -107,11 +109,13 @@ class TrainSetup {
   void check_shards();
   void check_export();
   StageChoice stages_on(int rank) const;
-  ComputeOn on_device() const { return {device_.get(), compute_, mesh_.get()}; }
+  ComputeOn on_device() const { return {device_.get(), compute_, mesh_.get(), {}, {}, rules()}; }
   ComputeOn in_shards(Device& device, Mesh& mesh) const {
-    return {&device, compute_, &mesh, pipeline_.rooms, summed_by_rows(table_sums_)};
+    return {&device, compute_, &mesh, pipeline_.rooms, summed_by_rows(table_sums_), rules()};
   }
   MemoryDemand memory_demand(const RankPlan& training, const BatchShape& shape);
+  /// What an optimizer that sees whole matrices works in.
+  std::size_t matrix_bytes();
 
   std::unique_ptr<Registry> registry_;
   Job job_;

@@ -42,6 +42,7 @@ ModelInstance::ModelInstance(Registry& registry, const ComputeOn& where, const s
     stages_.push_back(std::make_unique<Stage>(Host::of(registry, device_, &parameters_, mesh_), *model_,
                                               ranges[static_cast<std::size_t>(index)]));
   }
+  if (where.rules) parameters_.set_rules(where.rules);
   parameters_.sum_rows_of(where.row_sums);
   if (rooms_) parameters_.divide(parameter_groups(stages_, *mesh_, *rooms_));
 }

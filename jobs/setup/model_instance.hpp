@@ -27,6 +27,7 @@ struct ComputeOn {
   Mesh* mesh = nullptr;                 ///< null: this rank alone
   std::optional<RoomRule> rooms{};      ///< how ranks of fsdp, and of efsdp, divide the parameters; none: not
   std::vector<std::string> row_sums{};  ///< parameters whose gradients their layers sum, see ParameterStore
+  ParameterStore::RuleOf rules{};       ///< how each is updated; none: all alike
 };
 
 /// A model made from its configuration, whole or some of its stages: the store of its parameters and the

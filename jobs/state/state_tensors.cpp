@@ -14,8 +14,9 @@ bool contains(const std::vector<std::string>& names, const std::string& name) {
 std::vector<StateTensor> state_tensors(const ParameterStore& store, const std::vector<std::string>& slots,
                                        const std::vector<std::string>& left_out) {
   std::vector<StateTensor> tensors;
-  const auto add = [&](const std::string& group, auto view_of) {
+  const auto add = [&](const std::string& group, auto is_kept, auto view_of) {
     for (const Fragment& fragment : store.fragments()) {
+      if (!is_kept(fragment)) continue;
       const std::string& name = fragment.parameter->spec().name;
       if (contains(left_out, name)) continue;
       const TensorView view = view_of(fragment);
@@ -23,9 +24,12 @@ std::vector<StateTensor> state_tensors(const ParameterStore& store, const std::v
                          view.empty() ? TensorView(nullptr, DType::f32, {fragment.count()}) : view});
     }
   };
-  add(std::string(StateTensor::kWeightsGroup), [](const Fragment& f) { return f.master; });
+  add(
+      std::string(StateTensor::kWeightsGroup), [](const Fragment&) { return true; },
+      [](const Fragment& f) { return f.parameter->is_trained() ? f.master : f.weight; });
   for (std::size_t slot = 0; slot < slots.size(); ++slot) {
-    add("/optimizer/" + slots[slot] + "/",
+    add(
+        "/optimizer/" + slots[slot] + "/", [&](const Fragment& f) { return f.parameter->keeps(slot); },
         [&](const Fragment& f) { return slot < f.slots.size() ? f.slots[slot] : TensorView{}; });
   }
   for (const auto& buffer : store.buffers()) {

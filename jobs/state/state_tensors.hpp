@@ -14,7 +14,9 @@ struct StateTensor {
   const Fragment* fragment = nullptr;  ///< null: a buffer
   std::string group;                   ///< "/model/", "/optimizer/m/", "/state/"
   std::string name;                    ///< of the parameter or buffer
-  TensorView view;  ///< f32 on the device, a fragment's flat; without memory when the store has none for it
+  /// On the device, a fragment's flat; without memory when the store has none for it. f32, but of a frozen
+  /// fragment, which has no master, in the type of computation.
+  TensorView view;
   bool is_weights() const { return group == kWeightsGroup; }
 
   static constexpr std::string_view kWeightsGroup = "/model/";

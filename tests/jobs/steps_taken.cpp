@@ -40,6 +40,7 @@ std::vector<PartValues> gradients_of(Device& device, const ParameterStore& store
   std::vector<PartValues> all;
   std::vector<float> room;
   for (const Fragment& fragment : store.fragments()) {
+    if (!fragment.parameter->is_trained()) continue;
     for (const PartOfFragment& part : parts_of(fragment, on_host(device, fragment.grad, room))) {
       const Parameter& parameter = *fragment.parameter;
       all.push_back({parameter.spec().parts[part.part].name, parameter.part_shape(part.part), part.box,

@@ -106,6 +106,10 @@ class Ops {
   X(dropout, Dropout)                                            \
   X(add, Add)                                                    \
   X(adamw_step, AdamWStep)                                       \
+  X(sgd_step, SgdStep)                                           \
+  X(lion_step, LionStep)                                         \
+  X(momentum_step, MomentumStep)                                 \
+  X(weighted_sum, WeightedSum)                                   \
   X(sum_of_squares, SumOfSquares)                                \
   X(clip_factor, ClipFactor)                                     \
   X(expert_bias_update, ExpertBiasUpdate)

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -58,6 +59,16 @@ struct ParameterSpec {
                              std::vector<Cut> cuts = {});
 };
 
+/// How one parameter is updated, where that is not as all are.
+struct UpdateRule {
+  double lr_factor = 1;
+  std::optional<double> weight_decay{};  ///< instead of the optimizer's
+  bool frozen = false;     ///< it stays as it is: no gradient is made, no master and no slot kept
+  bool by_matrix = false;  ///< see Optimizer::takes_matrices
+  std::uint32_t slots = ~std::uint32_t{0};  ///< bit s: it has the optimizer's slot s
+  bool operator==(const UpdateRule&) const = default;
+};
+
 /// Weight and gradient of one spec on this rank, in the shape that kernels see: the global one after its
 /// cuts. What stays from step to step are its fragments. Null before allocation.
 class Parameter {
@@ -97,14 +108,26 @@ class Parameter {
     return *this;
   }
   bool row_sums_are_offered() const noexcept { return offers_row_sums_; }
+  /// Promise of a layer to ask is_trained() before it adds to the gradient. A parameter of which some layer
+  /// that uses it does not promise that cannot be frozen.
+  Parameter& offers_freezing() {
+    ++freezing_offers_;
+    return *this;
+  }
+  bool freezing_is_offered() const noexcept { return freezing_offers_ >= uses; }
+  /// It has a gradient. Where not, `grad` is empty.
+  bool is_trained() const noexcept { return !rule_.frozen; }
+  const UpdateRule& update_rule() const noexcept { return rule_; }
+  /// It has the optimizer's slot `slot`.
+  bool keeps(std::size_t slot) const noexcept { return is_trained() && ((rule_.slots >> slot) & 1U) != 0; }
   /// Nobody but that layer adds to the gradient, and no tensor rank has the same rows.
-  bool can_sum_rows() const { return offers_row_sums_ && uses == 1 && copies(0) == 1; }
+  bool can_sum_rows() const { return offers_row_sums_ && uses == 1 && copies(0) == 1 && is_trained(); }
   /// It is made use of; see ParameterStore::sum_rows_of.
   bool sums_rows() const noexcept { return sums_rows_; }
   /// Rows of `weight` that `grad` has: all, but where sums_rows() those that this rank keeps.
   AxisRange gradient_rows() const noexcept { return gradient_rows_; }
   bool gradient_is_squared() const noexcept { return squares_itself_ && gradient_is_replaced(); }
-  bool gradient_is_replaced() const noexcept { return replaces_ && uses == 1; }
+  bool gradient_is_replaced() const noexcept { return replaces_ && uses == 1 && is_trained(); }
   /// How the sum that begins now goes into `grad`: replace for the first of a step, where the layer promised
   /// to say so each time.
   Accumulate begin_sum() { return std::exchange(stale_, false) ? Accumulate::replace : Accumulate::add; }
@@ -128,6 +151,8 @@ class Parameter {
   Shape shape_;
   std::vector<Place> places_;
   AxisRange gradient_rows_;
+  UpdateRule rule_;
+  int freezing_offers_ = 0;
   bool replaces_ = false, squares_itself_ = false, offers_row_sums_ = false, sums_rows_ = false;
   bool stale_ = false;  ///< `grad` holds the last step's values
 };
@@ -140,7 +165,7 @@ struct Fragment {
   TensorView weight;              ///< of the store's compute type
   TensorView master;              ///< f32; the same memory as `weight` where compute is f32; see Content
   TensorView grad;                ///< f32
-  std::vector<TensorView> slots;  ///< f32, as the optimizer names them
+  std::vector<TensorView> slots;  ///< f32, as the optimizer names them; empty where Parameter::keeps() not
 
   std::int64_t count() const { return end - begin; }
   bool is_whole() const { return begin == 0 && end == parameter->shape().count(); }
@@ -189,6 +214,10 @@ class ParameterStore {
   const std::vector<Fragment>& fragments() const noexcept { return fragments_; }
   const std::vector<std::unique_ptr<Buffer>>& buffers() const noexcept { return buffers_; }
 
+  using RuleOf = std::function<UpdateRule(const ParameterSpec&)>;
+  /// [before sum_rows_of(), divide() and memory()] ConfigError naming a parameter that would be frozen and
+  /// belongs to a layer that does not offer it.
+  void set_rules(const RuleOf& rule_of);
   /// [before divide() and memory()] The gradients of these parameters, of which others may have some, are
   /// summed by the layers that offer it.
   void sum_rows_of(std::span<const std::string> names);
@@ -246,20 +275,24 @@ class ParameterStore {
   Arena& open(std::size_t bytes, std::string name);
   void place_weights(const Memory& need);
   void place_gradients(Arena& arena);
-  void place_slot(Arena& arena);
-  Memory memory_of_wholes(Content content, std::size_t slots) const;
+  void place_slot(Arena& arena, std::size_t slot);
+  Memory memory_of_wholes(Content content) const;
+  /// Of one of the optimizer's slots.
+  std::size_t slot_bytes(std::size_t slot) const;
   void finish_gradient(Device& device, Parameter& parameter);
 
-  Memory memory_of_groups(Content content, std::size_t slots) const;
+  Memory memory_of_groups(Content content) const;
+  std::size_t slot_bytes_of_groups(std::size_t slot) const;
+  enum class Of { all, trained };
   /// Where the stretch of a group goes, and a fragment's part of it.
   struct PlaceStretch {
     std::function<TensorView&(ParameterGroup&)> of_group;
     std::function<TensorView&(Fragment&)> of_fragment;
   };
-  void place_stretches(Arena& arena, DType dtype, const PlaceStretch& place);
+  void place_stretches(Arena& arena, DType dtype, const PlaceStretch& place, Of which = Of::all);
   void place_group_weights(const Memory& need);
   void place_group_gradients(const Memory& need);
-  void place_group_slot(Arena& arena);
+  void place_group_slot(Arena& arena, std::size_t slot);
 
   DType compute_;
   const Mesh* mesh_;

@@ -35,12 +35,13 @@ void ReferenceOps::linear_backward_weight(const LinearBackwardWeight& args) {
   const Call call("linear_backward_weight");
   const auto x = call.matrix("x", args.x, kAny, kAny);
   const auto dy = call.matrix("dy", args.dy, x.extent(0), kAny);
-  const auto dw = call.f32_matrix("dw", args.dw, dy.extent(1), x.extent(1));
+  const auto dw = call.optional_f32_matrix("dw", args.dw, dy.extent(1), x.extent(1));
   const auto dbias = call.optional_f32_vector("dbias", args.dbias, dy.extent(1));
 
-  fill(dw, [&](std::int64_t n, std::int64_t m) {
-    return start(args.accumulate, dw(n, m)) + weight_gradient(dy, x, n, m);
-  });
+  if (dw)
+    fill(dw, [&](std::int64_t n, std::int64_t m) {
+      return start(args.accumulate, dw(n, m)) + weight_gradient(dy, x, n, m);
+    });
   if (!dbias) return;
   for (std::int64_t n = 0; n < dy.extent(1); ++n) {
     dbias(n) =

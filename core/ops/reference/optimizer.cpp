@@ -27,10 +27,11 @@ void ReferenceOps::adamw_step(const AdamWStep& args) {
   const double correction1 = 1 - std::pow(args.beta1, static_cast<double>(args.step));
   const double correction2 = 1 - std::pow(args.beta2, static_cast<double>(args.step));
   for (std::int64_t i = 0; i < master.extent(0); ++i) {
-    const double g = gradient_scale * grad(i);
+    const double decay = args.weight_decay * master(i);
+    const double g = gradient_scale * grad(i) + (args.decays_gradient ? decay : 0);
     const double m = args.beta1 * exp_avg(i) + (1 - args.beta1) * g;
     const double v = args.beta2 * exp_avg_sq(i) + (1 - args.beta2) * g * g;
-    const double decayed = master(i) - args.lr * args.weight_decay * master(i);
+    const double decayed = master(i) - (args.decays_gradient ? 0 : args.lr * decay);
     master(i) =
         static_cast<float>(decayed - args.lr * (m / correction1) / (std::sqrt(v / correction2) + args.eps));
     exp_avg(i) = static_cast<float>(m);

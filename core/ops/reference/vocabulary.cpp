@@ -96,7 +96,7 @@ void ReferenceOps::vocabulary_gradient(const VocabularyGradient& args) {
   const auto labels = call.vector<std::int32_t>("labels", args.labels, tokens);
   const auto lse = call.f32_vector("lse", args.lse, tokens);
   head.dx = call.matrix("dx", args.dx, tokens, head.x.extent(1));
-  head.dw = call.f32_matrix("dw", args.dw, vocabulary, head.w.extent(1));
+  head.dw = call.optional_f32_matrix("dw", args.dw, vocabulary, head.w.extent(1));
   head.dbias = call.optional_f32_vector("dbias", args.dbias, vocabulary);
   check_labels(call, labels, ids_of_all_ranks(args, vocabulary));
 

@@ -75,6 +75,10 @@ class HostOps final : public ReferenceOps {
   void dropout(const Dropout& args) override;
   void add(const Add& args) override;
   void adamw_step(const AdamWStep& args) override;
+  void sgd_step(const SgdStep& args) override;
+  void lion_step(const LionStep& args) override;
+  void momentum_step(const MomentumStep& args) override;
+  void weighted_sum(const WeightedSum& args) override;
   void sum_of_squares(const SumOfSquares& args) override;
   void expert_bias_update(const ExpertBiasUpdate& args) override;
 

@@ -54,10 +54,11 @@ void HostOps::linear_backward_weight(const LinearBackwardWeight& args) {
   const Call call("linear_backward_weight");
   const Matrix x = call.matrix("x", args.x, kAny, kAny);
   const Matrix dy = call.matrix("dy", args.dy, x.rows, kAny);
-  const Matrix dw = call.matrix("dw", args.dw, dy.columns, x.columns);
+  const Matrix dw = call.optional_matrix("dw", args.dw, dy.columns, x.columns);
   float* dbias = call.optional_vector("dbias", args.dbias, dy.columns);
-  products_.multiply({dw.rows, dw.columns, x.rows}, {dy.data, dy.stride, true}, {x.data, x.stride},
-                     {dw.data, dw.stride, result_of(args.accumulate)});
+  if (dw)
+    products_.multiply({dw.rows, dw.columns, x.rows}, {dy.data, dy.stride, true}, {x.data, x.stride},
+                       {dw.data, dw.stride, result_of(args.accumulate)});
   if (dbias) add_column_sums(dy, dbias);
 }
 

@@ -12,9 +12,10 @@ namespace {
 /// The update as factors of one parameter's values: 5 streams read or written, nothing else computed twice.
 struct Factors {
   float gradient, beta1, one_minus_beta1, beta2, one_minus_beta2;
-  float keep;  ///< 1 − lr·weight_decay
-  float rate;  ///< lr / (1 − β1^step)
-  float root;  ///< 1 / sqrt(1 − β2^step)
+  float decay;  ///< of the gradient: weight_decay, or 0
+  float keep;   ///< 1 − lr·weight_decay, or 1
+  float rate;   ///< lr / (1 − β1^step)
+  float root;   ///< 1 / sqrt(1 − β2^step)
   float eps;
 };
 
@@ -25,7 +26,8 @@ Factors factors_of(const AdamWStep& args, float gradient_scale) {
           static_cast<float>(1 - args.beta1),
           static_cast<float>(args.beta2),
           static_cast<float>(1 - args.beta2),
-          static_cast<float>(1 - args.lr * args.weight_decay),
+          static_cast<float>(args.decays_gradient ? args.weight_decay : 0),
+          static_cast<float>(args.decays_gradient ? 1 : 1 - args.lr * args.weight_decay),
           static_cast<float>(args.lr / (1 - std::pow(args.beta1, step))),
           static_cast<float>(1 / std::sqrt(1 - std::pow(args.beta2, step))),
           static_cast<float>(args.eps)};
@@ -45,7 +47,7 @@ void update(const Factors& by, const Streams& s, std::int64_t begin, std::int64_
   float* __restrict exp_avg_sq = s.exp_avg_sq;
   const Factors f = by;
   for (std::int64_t i = begin; i < end; ++i) {
-    const float g = f.gradient * grad[i];
+    const float g = f.gradient * grad[i] + f.decay * master[i];
     const float m = f.beta1 * exp_avg[i] + f.one_minus_beta1 * g;
     const float v = f.beta2 * exp_avg_sq[i] + f.one_minus_beta2 * g * g;
     exp_avg[i] = m;

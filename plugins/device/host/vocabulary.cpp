@@ -65,7 +65,7 @@ void HostOps::vocabulary_gradient(const VocabularyGradient& args) {
   Head head = check_part(call, args, products_);
   const float* lse = call.vector("lse", args.lse, head.x.rows);
   head.dx = call.matrix("dx", args.dx, head.x.rows, head.x.columns);
-  head.dw = call.matrix("dw", args.dw, head.w.rows, head.w.columns);
+  head.dw = call.optional_matrix("dw", args.dw, head.w.rows, head.w.columns);
   head.dbias = call.optional_vector("dbias", args.dbias, head.w.rows);
   if (head.w.rows == 0) {
     for_each(head.dx.rows, [&](std::int64_t t, std::int64_t) { head.dx.line(t) = 0; });

@@ -58,8 +58,8 @@ AttentionLayer::AttentionLayer(const Host& host, const Config& config)
       segments_(around_.around(context_.has_ranks() ? context_segments() : std::vector<Segment*>{&segment_},
                                {&in_, &out_})),
       parameters_{&around_.norm_weight(), &qkv_, &output_} {
-  qkv_.replaces_gradient();
-  output_.replaces_gradient();
+  qkv_.replaces_gradient().offers_freezing();
+  output_.replaces_gradient().offers_freezing();
   if (!options_.rope) return;
   const Shape table{options_.positions, options_.head_dim / 2};
   cos_ = &host.parameters->declare_buffer("rope.cos", table, Buffer::Role::constant);
@@ -195,12 +195,15 @@ void AttentionLayer::project_backward(Run& run, Frame& frame) {
 }
 
 void AttentionLayer::attend_weight(Run& run, Frame& frame) {
+  if (!output_.is_trained()) return;
   run.ops.linear_backward_weight(
       {frame[attended_], around_.result_gradient(run, frame), output_.grad, {}, output_.begin_sum()});
 }
 
 void AttentionLayer::project_weight(Run& run, Frame& frame) {
-  run.ops.linear_backward_weight({around_.input(run, frame), frame[dqkv_], qkv_.grad, {}, qkv_.begin_sum()});
+  if (qkv_.is_trained())
+    run.ops.linear_backward_weight(
+        {around_.input(run, frame), frame[dqkv_], qkv_.grad, {}, qkv_.begin_sum()});
   around_.end_weight(run, frame);
 }
 

@@ -40,7 +40,8 @@ class EmbeddingLayer final : public Layer {
                    ->declare(
                        ParameterSpec::whole("tok_embeddings.weight", {config.get_int("vocab_size"), dim_},
                                             ParameterKind::embedding, initial(config), {{0, MeshAxis::tp}}))
-                   .offers_row_sums()),
+                   .offers_row_sums()
+                   .offers_freezing()),
         lookup_(*this, "embedding",
                 {&EmbeddingLayer::look_up, &EmbeddingLayer::end_backward, &EmbeddingLayer::backward_weight}),
         share_(*this),
@@ -164,6 +165,7 @@ class EmbeddingLayer final : public Layer {
   }
 
   void backward_weight(Run& run, Frame& frame) {
+    if (!table_.is_trained()) return;
     if (!table_.sums_rows()) return add(run, run.tokens, gradient(run, frame));
     for (int rank = 0; rank < others_.ranks(); ++rank)
       add(run, others_.of_rank(run.shape, frame[all_tokens_], rank),

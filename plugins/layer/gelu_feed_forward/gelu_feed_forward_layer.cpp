@@ -57,6 +57,7 @@ class GeluFeedForwardLayer final : public Layer {
                 {&GeluFeedForwardLayer::finish_forward, &GeluFeedForwardLayer::finish_backward_input}),
         segments_{&norm_segment_, &products_, &finish_},
         parameters_{&norm_.weight(), &w1_, &b1_, &w2_, &b2_} {
+    for (Parameter* parameter : {&w1_, &b1_, &w2_, &b2_}) parameter->offers_freezing();
     if (rows_.overlap())
       segments_ = {&norm_segment_, &gather_, &in_, &products_, &out_, &sum_, &finish_};
     else if (rows_.travel())
@@ -123,9 +124,11 @@ class GeluFeedForwardLayer final : public Layer {
   }
 
   void products_backward_weight(Run& run, Frame& frame) {
-    run.ops.linear_backward_weight(
-        {frame[activated_], rows_.all(run.shape, frame[douter_]), w2_.grad, of_first_rank(b2_.grad)});
-    run.ops.linear_backward_weight({norm_.all_output(run, frame), frame[dinner_], w1_.grad, b1_.grad});
+    if (w2_.is_trained() || b2_.is_trained())
+      run.ops.linear_backward_weight(
+          {frame[activated_], rows_.all(run.shape, frame[douter_]), w2_.grad, of_first_rank(b2_.grad)});
+    if (w1_.is_trained() || b1_.is_trained())
+      run.ops.linear_backward_weight({norm_.all_output(run, frame), frame[dinner_], w1_.grad, b1_.grad});
   }
 
   void finish_forward(Run& run, Frame& frame) {

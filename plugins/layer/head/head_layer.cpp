@@ -48,9 +48,12 @@ class HeadLayer final : public Layer {
       segments_ = {&norm_segment_, &gather_, &segment_};
     else
       segments_ = {&segment_};
+    projection_.offers_freezing();
     if (!config.get_bool("bias")) return;
-    bias_ = &host.parameters->declare(ParameterSpec::whole("output.bias", {vocab_}, ParameterKind::head,
-                                                           {Initial::Rule::zeros}, {{0, MeshAxis::tp}}));
+    bias_ = &host.parameters
+                 ->declare(ParameterSpec::whole("output.bias", {vocab_}, ParameterKind::head,
+                                                {Initial::Rule::zeros}, {{0, MeshAxis::tp}}))
+                 .offers_freezing();
     parameters_.push_back(bias_);
   }
 

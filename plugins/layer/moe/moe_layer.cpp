@@ -76,6 +76,7 @@ MoeLayer::MoeLayer(const Host& host, const Config& config)
       segments_(list_segments()),
       parameters_{&norm_.weight(), &gate_, &gate_up_, &down_} {
   check_experts();
+  for (Parameter* parameter : {&gate_, &gate_up_, &down_}) parameter->offers_freezing();
   // Sums over a part of the experts cannot stand for the whole gradient.
   if (held_.local_experts == gate_up_.shape()[0]) {
     gate_up_.squares_gradient();
@@ -85,7 +86,7 @@ MoeLayer::MoeLayer(const Host& host, const Config& config)
     noise_ = &host.parameters->declare(
         ParameterSpec::whole(options_.name + ".moe.router.noise.weight", {options_.experts, options_.dim},
                              ParameterKind::router, {.std = options_.out_std}));
-    parameters_.push_back(noise_);
+    parameters_.push_back(&noise_->offers_freezing());
   }
   if (options_.shared_hidden > 0) {
     shared_.emplace(*host.parameters, options_.name + ".moe.shared_experts", ParameterKind::shared_expert,

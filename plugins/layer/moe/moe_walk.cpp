@@ -74,8 +74,9 @@ void MoeLayer::router_backward_input(Run& run, Frame& frame) {
 
 void MoeLayer::router_backward_weight(Run& run, Frame& frame) {
   const TensorView normed = routed_rows(run, frame);
-  run.ops.linear_backward_weight({normed, frame[dlogits_], gate_.grad, {}});
-  if (noise_) run.ops.linear_backward_weight({normed, frame[dnoise_], noise_->grad, {}});
+  if (gate_.is_trained()) run.ops.linear_backward_weight({normed, frame[dlogits_], gate_.grad, {}});
+  if (noise_ && noise_->is_trained())
+    run.ops.linear_backward_weight({normed, frame[dnoise_], noise_->grad, {}});
   if (!options_.cuts_experts) norm_.backward_weight(run, frame);
 }
 
@@ -168,12 +169,14 @@ void MoeLayer::experts_backward_input(Run& run, Frame& frame) {
 
 void MoeLayer::experts_backward_weight(Run& run, Frame& frame) {
   const TensorView offsets = received_offsets(frame);
-  run.ops.grouped_linear_backward_weight({frame[activated_], frame[dexpert_out_], offsets,
-                                          of_held_experts(down_, down_.grad), down_.begin_sum(),
-                                          down_.squares});
-  run.ops.grouped_linear_backward_weight({frame[received_], frame[dpre_], offsets,
-                                          of_held_experts(gate_up_, gate_up_.grad), gate_up_.begin_sum(),
-                                          gate_up_.squares});
+  if (down_.is_trained())
+    run.ops.grouped_linear_backward_weight({frame[activated_], frame[dexpert_out_], offsets,
+                                            of_held_experts(down_, down_.grad), down_.begin_sum(),
+                                            down_.squares});
+  if (gate_up_.is_trained())
+    run.ops.grouped_linear_backward_weight({frame[received_], frame[dpre_], offsets,
+                                            of_held_experts(gate_up_, gate_up_.grad), gate_up_.begin_sum(),
+                                            gate_up_.squares});
 }
 
 void MoeLayer::merge_forward(Run& run, Frame& frame) {

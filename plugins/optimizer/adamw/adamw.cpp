@@ -31,8 +31,9 @@ class AdamW final : public Optimizer {
 
   void update(Ops& ops, const OptimizerStep& step, const UpdateGroup& group) override {
     const bool decays = decay_norms_ || group.kind != ParameterKind::norm;
+    const double decay = group.decay_or(decays ? weight_decay_ : 0.0);
     ops.adamw_step({group.master, group.grad, group.slots[0], group.slots[1], group.weight, step.lr, beta1_,
-                    beta2_, eps_, decays ? weight_decay_ : 0.0, step.step, step.gradient_scale});
+                    beta2_, eps_, decay, step.step, step.gradient_scale});
   }
 
  private:

@@ -34,7 +34,7 @@ enum class Accumulate {
 struct LinearBackwardWeight {
   TensorView x;                             ///< [T, M]
   TensorView dy;                            ///< [T, N]
-  TensorView dw;                            ///< [N, M] +=
+  TensorView dw;                            ///< [N, M] += or empty
   TensorView dbias;                         ///< [N] += or empty
   Accumulate accumulate = Accumulate::add;  ///< of dw
 };

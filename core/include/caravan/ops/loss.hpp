@@ -68,7 +68,7 @@ struct VocabularyGradient {
   TensorView labels;  ///< [T]
   TensorView lse;     ///< [T] f32 as VocabularyLoss wrote it
   TensorView dx;      ///< [T, H] this rank's summand
-  TensorView dw;      ///< [V, H] +=
+  TensorView dw;      ///< [V, H] += or empty
   TensorView dbias;   ///< [V] += or empty
   std::int64_t first_id = 0;
   std::int64_t vocabulary = 0;  ///< as VocabularyStatistics has it

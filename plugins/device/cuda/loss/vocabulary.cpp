@@ -26,7 +26,7 @@ Head check_statistics_head(const Call& call, const VocabularyStatistics& args) {
 Head check_gradient_head(const Call& call, const VocabularyGradient& args) {
   Head head = check_head(call, args);
   head.dx = call.matrix("dx", args.dx, head.x.dtype, head.x.rows, head.x.columns);
-  head.dw = call.matrix("dw", args.dw, DType::f32, head.w.rows, head.w.columns);
+  head.dw = call.optional_matrix("dw", args.dw, DType::f32, head.w.rows, head.w.columns);
   head.dbias = call.optional_floats("dbias", args.dbias, head.w.rows);
   return head;
 }

@@ -59,7 +59,7 @@ struct WeightGradient {
     const DType type = call.compute_type("x", args.x);
     x = call.matrix("x", args.x, type, kAny, kAny);
     dy = call.matrix("dy", args.dy, type, x.rows, kAny);
-    dw = call.matrix("dw", args.dw, DType::f32, dy.columns, x.columns);
+    dw = call.optional_matrix("dw", args.dw, DType::f32, dy.columns, x.columns);
   }
   bool is_narrow() const { return cuda::is_narrow(dy, {x}); }
 };
@@ -93,12 +93,12 @@ void CudaOps::linear_backward_weight(const LinearBackwardWeight& args) {
   const auto& [x, dy, dw] = g;
   float* dbias = call.optional_floats("dbias", args.dbias, dy.columns);
   const bool replaces = args.accumulate == Accumulate::replace;
-  if (x.rows == 0 && replaces) clear(dw, context_.stream());
+  if (x.rows == 0 && replaces && dw) clear(dw, context_.stream());
   if (x.rows == 0) return;
-  if (g.is_narrow()) {
+  if (dw && g.is_narrow()) {
     const NarrowResult result = replaces ? NarrowResult::replaced : NarrowResult::added_to;
     narrow_backward_weight(dy, x, dw, result, context_);
-  } else {
+  } else if (dw) {
     context_.keep<MatrixProducts>().run({{dy, true}, {x}, dw, replaces ? Matrix{} : dw});
   }
   if (!dbias) return;

@@ -13,9 +13,10 @@ namespace {
 /// computed twice.
 struct Factors {
   float beta1, one_minus_beta1, beta2, one_minus_beta2;
-  float keep;  ///< 1 − lr·weight_decay
-  float rate;  ///< lr / (1 − β1^step)
-  float root;  ///< 1 / sqrt(1 − β2^step)
+  float decay;  ///< of the gradient: weight_decay, or 0
+  float keep;   ///< 1 − lr·weight_decay, or 1
+  float rate;   ///< lr / (1 − β1^step)
+  float root;   ///< 1 / sqrt(1 − β2^step)
   float eps;
 };
 
@@ -25,7 +26,8 @@ Factors factors_of(const AdamWStep& args) {
           static_cast<float>(1 - args.beta1),
           static_cast<float>(args.beta2),
           static_cast<float>(1 - args.beta2),
-          static_cast<float>(1 - args.lr * args.weight_decay),
+          static_cast<float>(args.decays_gradient ? args.weight_decay : 0),
+          static_cast<float>(args.decays_gradient ? 1 : 1 - args.lr * args.weight_decay),
           static_cast<float>(args.lr / (1 - std::pow(args.beta1, step))),
           static_cast<float>(1 / std::sqrt(1 - std::pow(args.beta2, step))),
           static_cast<float>(args.eps)};
@@ -52,7 +54,7 @@ __device__ void update(const Factors& f, const Streams<W>& s, float scale, std::
   const Floats<N> grad = load<N>(s.grad + begin);
 #pragma unroll
   for (int i = 0; i < N; ++i) {
-    const float g = scale * grad[i];
+    const float g = scale * grad[i] + f.decay * master[i];
     m[i] = f.beta1 * m[i] + f.one_minus_beta1 * g;
     v[i] = f.beta2 * v[i] + f.one_minus_beta2 * g * g;
     master[i] = f.keep * master[i] - f.rate * m[i] / (sqrtf(v[i]) * f.root + f.eps);
