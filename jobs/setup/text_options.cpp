@@ -15,6 +15,10 @@ void declare_text(CLI::App& app, TextOptions& options) {
          "Text or JSON-lines files, folders (with theirs), 'globs', @LIST (one path a line) and - (standard "
          "input); gzip and zstd are read")
       ->required();
+  declare_text_format(app, options);
+}
+
+void declare_text_format(CLI::App& app, TextOptions& options) {
   app.add_option("--format", options.kind,
                  "auto takes *.jsonl and *.json for JSON lines, also with .gz or .zst behind")
       ->check(CLI::IsMember({"auto", "text", "jsonl"}))

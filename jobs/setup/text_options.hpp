@@ -19,5 +19,7 @@ struct TextOptions {
 
 /// --input, --format, --field, --binary.
 void declare_text(CLI::App& app, TextOptions& options);
+/// The same without --input.
+void declare_text_format(CLI::App& app, TextOptions& options);
 
 }  // namespace caravan::jobs
