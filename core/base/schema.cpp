@@ -55,7 +55,7 @@ Checked take_apart(const caravan_param& param, std::string_view owner) {
   CARAVAN_CHECK(type, ConfigError,
                 fmt::format("parameter '{}' of {} has the type {} (known: int, float, bool, string, path, "
                             "int list, float list, "
-                            "string list, path list, map, string or map, a|b|c, a|b|c or map)",
+                            "string list, path list, map list, map, string or map, a|b|c, a|b|c or map)",
                             param.name, owner, shown(text_of(param.type))));
   auto range = ParamRange::parse(text_of(param.range));
   CARAVAN_CHECK(
@@ -76,7 +76,8 @@ Config value_of(const Config& given, const caravan_param& param, std::string_vie
   }
   const Config& value = given.at(param.name);
   if (value.is_null() && is_optional(param)) return value;
-  if (value.is_null() && checked.type.value == ParamType::Value::map) return Config::map();
+  const bool is_map = checked.type.value == ParamType::Value::map && !checked.type.is_list;
+  if (value.is_null() && is_map) return Config::map();
   check_value(value, checked.type, checked.range, text_of(param.range));
   return value;
 }

@@ -103,6 +103,9 @@ void expect_list(const Config& value, const ParamType& type) {
   if (value.kind() == Config::Kind::list) return;
   if (type.value == ParamType::Value::integer) value.as_int_list();
   if (type.value == ParamType::Value::number) value.as_float_list();
+  CARAVAN_CHECK(type.value != ParamType::Value::map, ConfigError,
+                fmt::format("{}: {} is not a list (must be a list of maps such as [{{key: value}}])",
+                            value.where(), value.path()));
   value.as_string_list();
 }
 
@@ -116,9 +119,9 @@ std::optional<ParamType> ParamType::parse(std::string_view text) {
   if (!or_map && text == "float") return ParamType{Value::number, is_list, {}};
   if (text == "string") return ParamType{Value::text, is_list, {}, or_map};
   if (!or_map && text == "path") return ParamType{Value::text, is_list, {}, false, true};
+  if (!or_map && text == "map") return ParamType{Value::map, is_list, {}};
   if (is_list) return std::nullopt;
   if (!or_map && text == "bool") return ParamType{Value::truth, false, {}};
-  if (!or_map && text == "map") return ParamType{Value::map, false, {}};
   if (text.find('|') == std::string_view::npos) return std::nullopt;
   auto words = split_words(text);
   if (!words) return std::nullopt;

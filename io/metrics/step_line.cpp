@@ -22,6 +22,7 @@ constexpr Part kParts[] = {
     {metric::kDroppedShare, "  dropped {:.2f} %", 0.01},
     {metric::kGradNorm, "  grad norm {:.3f}", 1},
     {metric::kLearningRate, "  lr {:.2e}", 1},
+    {metric::kDataPasses, "  passes {:.3g}", 1},
     {metric::kTokensPerSecond, "  {:.0f} tokens/s", 1},
     {metric::kTflopPerSecond, "  {:.3g} TFLOP/s", 1},
     {metric::kMfuPercent, "  MFU {:.1f} %", 1},

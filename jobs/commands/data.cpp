@@ -14,6 +14,8 @@
 #include "io/text/tokenizer_files.hpp"
 #include "jobs/command.hpp"
 #include "jobs/command_numbers.hpp"
+#include "jobs/drawing/pager.hpp"
+#include "jobs/inspect/data_view.hpp"
 #include "jobs/setup/text_options.hpp"
 #include "jobs/text_streams.hpp"
 
@@ -128,10 +130,14 @@ int run_prepare(const Prepare& options) {
   return 0;
 }
 
-void declare_documents(CLI::App& app, Prepare& options) {
-  app.add_option("--document-separator", options.separator, "What ends a document of plain text")
+void declare_separator(CLI::App& app, std::string& separator) {
+  app.add_option("--document-separator", separator, "What ends a document of plain text")
       ->check(CLI::IsMember({"file", "blank-line", "line"}))
       ->capture_default_str();
+}
+
+void declare_documents(CLI::App& app, Prepare& options) {
+  declare_separator(app, options.separator);
   app.add_flag("--bos", options.bos, "Begin every document with the tokenizer's BOS token");
   app.add_flag("--eos", options.eos, "End every document with the tokenizer's EOS token");
 }
@@ -152,13 +158,42 @@ std::function<int()> declare_prepare(CLI::App& app) {
   return [options] { return run_prepare(*options); };
 }
 
+int run_inspect(const DataInspectOptions& options, bool is_json) {
+  const Report report = data_view(options, is_json ? TextStyle{} : style_of_standard_output());
+  if (is_json)
+    write_standard_output(report.json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  else
+    page_standard_output(report.text, TextKind::styled_lines);
+  return 0;
+}
+
+std::function<int()> declare_inspect(CLI::App& app) {
+  auto options = std::make_shared<DataInspectOptions>();
+  auto is_json = std::make_shared<bool>(false);
+  app.add_option("path", options->text.inputs,
+                 "A folder of token shards, one shard, or texts as data prepare takes them")
+      ->required();
+  declare_text_format(app, options->text);
+  declare_separator(app, options->separator);
+  app.add_option("--tokenizer", options->tokenizer,
+                 "tokenizer.json, tokenizer.model, or a folder with one: shows texts as its tokens; of token "
+                 "shards the one beside them unless given");
+  add_integer(app, "--documents", options->documents, "[0, 1000]", "How many are shown, the first ones");
+  app.add_flag("--decode", options->is_decoded, "Show tokens as the text that they stand for");
+  app.add_flag("--json", *is_json, "Print one JSON object");
+  return [options, is_json] { return run_inspect(*options, *is_json); };
+}
+
 std::function<int()> declare(CLI::App& app) {
   app.require_subcommand(1);
-  return declare_prepare(*app.add_subcommand("prepare", "Turns text into HDF5 token shards"));
+  const auto prepare = declare_prepare(*app.add_subcommand("prepare", "Turns text into HDF5 token shards"));
+  CLI::App& looks = *app.add_subcommand("inspect", "Shows documents, their lengths, tokens and text");
+  const auto inspect = declare_inspect(looks);
+  return [&looks, prepare, inspect] { return looks.parsed() ? inspect() : prepare(); };
 }
 
 }  // namespace
 
-extern const Command data_command{"data", "Prepares training data", declare};
+extern const Command data_command{"data", "Prepares training data, and shows them", declare};
 
 }  // namespace caravan::jobs

@@ -27,6 +27,13 @@ struct Options {
   int ranks = 0;  ///< to plan for; 0: those that run
 };
 
+/// What the whole run takes of its data.
+void print_data(const std::vector<std::string>& lines) {
+  std::string text = "\n# data\n";
+  for (const std::string& line : lines) text += "  " + line + "\n";
+  write_standard_output(text);
+}
+
 /// The plan of rank 0 of ranks that are not running.
 int plan_for(const Options& options, const Job& job, Communicator& world) {
   CARAVAN_CHECK(options.dry_run && world.size() == 1, ConfigError,
@@ -36,7 +43,7 @@ int plan_for(const Options& options, const Job& job, Communicator& world) {
   PaperWorld paper(0, options.ranks);
   TrainSetup setup(job, paper, device_of_job);
   write_standard_output(describe(setup));
-  PaperCheck(options.ranks, device_of_job).check(setup);
+  print_data(PaperCheck(options.ranks, device_of_job).check(setup));
   return 0;
 }
 
@@ -47,7 +54,7 @@ int print_plan(const Options& options, Communicator& world) {
   const std::string text = describe(setup);
   if (world.rank() == 0) write_standard_output(text);
   check_memory_fits(setup);
-  if (world.rank() == 0) PaperCheck(world.size(), device_of_job).check(setup);
+  if (world.rank() == 0) print_data(PaperCheck(world.size(), device_of_job).check(setup));
   return 0;
 }
 

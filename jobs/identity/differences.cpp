@@ -14,7 +14,15 @@ constexpr std::size_t kMostShown = 12, kLongestText = 200;
 
 using Leaves = std::vector<std::pair<std::string, Config>>;
 
+bool has_maps(const Config& list) {
+  return std::ranges::any_of(list.items(),
+                             [](const Config& item) { return item.kind() == Config::Kind::map; });
+}
+
 void add_leaves(const Config& node, const std::string& key, Leaves& leaves) {
+  for (std::size_t item = 0; has_maps(node) && item < node.items().size(); ++item)
+    add_leaves(node.items()[item], fmt::format("{}.{}", key, item), leaves);
+  if (has_maps(node)) return;
   if (node.kind() != Config::Kind::map || (node.entries().empty() && !key.empty())) {
     leaves.emplace_back(key, node);
     return;

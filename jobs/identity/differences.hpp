@@ -14,7 +14,8 @@ struct Difference {
   std::string first, second;
 };
 
-/// Leaves of a tree with their whole keys, in order: scalars, lists, nulls and empty maps.
+/// Leaves of a tree with their whole keys, in order: scalars, lists, nulls and empty maps. A list of maps is
+/// taken apart, its maps being keys by their numbers: "data.parts.0.weight".
 std::vector<std::pair<std::string, Config>> leaves_of(const Config& tree);
 
 /// In the order of the keys of `first`, then those that `second` alone has. Numbers are compared as numbers;

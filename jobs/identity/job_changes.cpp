@@ -30,6 +30,7 @@ constexpr struct {
     {"model.dispatch.*", Change::said},
     {"model.*", Change::refused},
     {"data.tokenizer", Change::said_if_known},
+    {"data.parts.*.tokenizer", Change::said_if_known},
     {"data.*", Change::refused},
     {"optimizer.name", Change::refused},
     {"optimizer.*", Change::number_said},

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "caravan/check.hpp"
@@ -57,10 +58,13 @@ std::string names_of(const std::vector<Difference>& differences) {
   return text;
 }
 
-/// A path leads elsewhere, but to the same tokens.
+/// Paths lead elsewhere, but to the same tokens.
 bool is_moved(const JobChanges& changes, const RunIdentity& stored, const RunIdentity& now) {
-  return changes.refused.size() == 1 && changes.refused[0].key == "data.path" &&
-         !stored.data.digest.empty() && stored.data.digest == now.data.digest;
+  const auto is_path = [](const Difference& change) {
+    return change.key.starts_with("data.") && change.key.ends_with(".path");
+  };
+  return std::ranges::all_of(changes.refused, is_path) && !stored.data.digest.empty() &&
+         stored.data.digest == now.data.digest;
 }
 
 void warn_of_unknown(const io::CheckpointReader& reader, const RunIdentity& stored, const RunIdentity& now) {

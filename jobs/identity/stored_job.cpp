@@ -1,6 +1,10 @@
 #include "jobs/identity/stored_job.hpp"
 
+#include <algorithm>
+#include <set>
+
 #include "caravan/check.hpp"
+#include "io/data/mix_source.hpp"
 #include "jobs/job/resolve_components.hpp"
 #include "jobs/job/schema.hpp"
 
@@ -32,6 +36,28 @@ Config completed(Registry& registry, const ComponentSection& mine, const std::st
   return given;
 }
 
+/// Of the parts of a mix.
+std::set<std::string> sources_in(const Config& data) {
+  std::set<std::string> names;
+  for (const Config& part : data.find("parts").items()) {
+    const Config& source = part.find("source");
+    if (source.is_null()) names.insert(io::kUsualPartSource);
+    if (source.kind() == Config::Kind::scalar) names.insert(source.text());
+  }
+  return names;
+}
+
+/// The same of the data; a mix with a part of a source that the job has not opened stays as it is.
+Config completed_data(Registry& registry, const Job& now, const Config& given) {
+  const std::string name = name_in(given, "source", "");
+  const std::set<std::string> opened = sources_in(now.data), wanted = sources_in(given);
+  if (name == io::MixSource::kName && !std::ranges::includes(opened, wanted)) return given;
+  std::vector<std::string> of_trainer{"sequence_length"};
+  if (!now.data.has("seed") && !given.has("seed")) of_trainer.emplace_back("seed");
+  return completed(registry, {"data", "source", now.data_source, of_trainer}, name,
+                   given.is_null() ? Config::map() : given);
+}
+
 /// Options of a schedule or device, likewise.
 void complete_options(Config& map, const char* key, ParamSchema schema) {
   const Config options = with_defaults(map.find(key), schema);
@@ -56,14 +82,11 @@ Config stored_job(const std::string& yaml, const Job& now, Registry& registry) {
   Config tree = with_defaults(given, kJobParams);
   for (const Section& section : kSections)
     tree.set(section.key, with_defaults(tree.find(section.key), section.schema));
-  const Config data = tree.find("data"), optimizer = tree.find("optimizer");
-  std::vector<std::string> of_trainer{"sequence_length"};
-  if (!now.data.has("seed") && !data.has("seed")) of_trainer.emplace_back("seed");
+  const Config optimizer = tree.find("optimizer");
   const std::string model = name_in(tree.find("model"), "plugin", "llama4");
   tree.set("model", completed(registry, {"model", "plugin", now.model_plugin, {"positions"}}, model,
                               resolve_model(tree.find("model"))));
-  tree.set("data", completed(registry, {"data", "source", now.data_source, of_trainer},
-                             name_in(data, "source", ""), data.is_null() ? Config::map() : data));
+  tree.set("data", completed_data(registry, now, tree.find("data")));
   tree.set("optimizer",
            completed(registry, {"optimizer", "name", now.optimizer_name, {}},
                      name_in(optimizer, "name", "adamw"), optimizer.is_null() ? Config::map() : optimizer));

@@ -118,7 +118,7 @@ void fill_components(Job& job) {
   job.data = job.resolved.at("data");
   CARAVAN_CHECK(
       job.data.has("source"), ConfigError,
-      fmt::format("{}: data.source is missing (tokens, text, safetensors, synthetic, or a data plugin)",
+      fmt::format("{}: data.source is missing (tokens, text, safetensors, mix, synthetic, or a data plugin)",
                   job.data.where()));
   job.data_source = take_name(job.data, "source", "");
   const Config& optimizer = job.resolved.find("optimizer");

@@ -6,6 +6,7 @@
 #include "caravan/error.hpp"
 #include "core/base/schema_type.hpp"
 #include "io/data/input_list.hpp"
+#include "io/data/mix_source.hpp"
 #include "jobs/job/place.hpp"
 #include "jobs/job/schema.hpp"
 
@@ -59,12 +60,39 @@ std::vector<std::string> filled_in(const Config& data) {
   return {"sequence_length", "seed"};
 }
 
+/// A part of a mix as it stands in a resolved job: the mix's own keys, then those of its source with their
+/// defaults. What is no part stays as it is, for whoever opens it to refuse.
+Config resolved_part(Registry& registry, const Config& part) {
+  if (part.kind() != Config::Kind::map) return part;
+  const Config own = with_defaults(part, io::kMixPartParams);
+  const Config& source = own.find("source");
+  if (source.kind() != Config::Kind::scalar || source.text() == io::MixSource::kName) return part;
+  std::vector<std::string> filled = filled_in(part);
+  if (!part.has("split")) filled.emplace_back("split");
+  Config out = part.emptied();
+  if (own.has("weight")) out.set("weight", own.at("weight"));
+  out.merge(resolved_section(registry, {"data", "source", source.text(), filled},
+                             without(part, {"weight", "source"})));
+  return out;
+}
+
+/// The parts of `data`, where it is a mix, with the defaults of their sources.
+Config with_resolved_parts(Registry& registry, const std::string& source, Config data) {
+  const Config& given = data.find("parts");
+  if (source != io::MixSource::kName || given.kind() != Config::Kind::list) return data;
+  Config parts = Config::list();
+  for (const Config& part : given.items()) parts.append(resolved_part(registry, part));
+  data.set("parts", std::move(parts));
+  return data;
+}
+
 /// Keys that differ from the data section: whole when they name another source, else as they are given.
 Config resolved_validation_data(Registry& registry, const Job& job, const Config& given) {
   if (given.kind() != Config::Kind::map) return given;
   const Config& source = given.find("source");
   if (source.is_null() || source.as_string() == job.data_source)
-    return with_absolute_paths(given, schema_of(registry, "data", job.data_source));
+    return with_resolved_parts(registry, job.data_source,
+                               with_absolute_paths(given, schema_of(registry, "data", job.data_source)));
   return resolved_section(registry, {"data", "source", source.as_string(), filled_in(given)},
                           without(given, {"source"}));
 }
@@ -132,7 +160,9 @@ Config resolved_section(Registry& registry, const ComponentSection& section, con
   Config out = given.emptied();
   out.set(section.key, absolute_name(section.name));
   out.merge(without(with_absolute_paths(with_defaults(given, schema), schema), section.trainer_fills));
-  return out;
+  return std::string_view(section.kind) == "data"
+             ? with_resolved_parts(registry, section.name, std::move(out))
+             : out;
 }
 
 void resolve_components(Job& job, Registry& registry) {

@@ -12,16 +12,12 @@
 namespace caravan::jobs {
 namespace {
 
-/// Samples of a run are numbered in 63 bits, and so are its tokens.
-constexpr std::int64_t kMostNumbered = std::int64_t{1} << 62;
-constexpr const char* kSamples = "sequences of a step";
-
 void check_tokens(const Job::Train& train, const BatchShare& share) {
   const Size length{"train.sequence_length", train.sequence_length};
   checked_product({{"train.local_batch_size", share.local_batch}, length}, kMostRows,
                   "tokens of a micro-batch");
-  checked_product({{"train.steps", train.steps}, {kSamples, share.global_batch}, length}, kMostNumbered,
-                  "tokens in a run");
+  checked_product({{"train.steps", train.steps}, {kSequencesOfStep, share.global_batch}, length},
+                  kMostNumbered, "tokens in a run");
 }
 
 /// ConfigError where context ranks are too many for the sequences.
@@ -86,9 +82,10 @@ BatchShare divide_batch(const Job& job, const MeshLayout& layout, int rank) {
       wanted != 0, ConfigError,
       "parallel.microbatches=0 (a step has at least one micro-batch). -1 for what the batch comes to?");
   const Size local{"train.local_batch_size", share.local_batch}, ranks{"data ranks", share.data_ranks};
-  const std::int64_t smallest = checked_product({local, ranks}, kMostNumbered, kSamples);
-  const std::int64_t by_pipeline = checked_product(
-      {local, ranks, {"parallel.microbatches", std::max<std::int64_t>(wanted, 1)}}, kMostNumbered, kSamples);
+  const std::int64_t smallest = checked_product({local, ranks}, kMostNumbered, kSequencesOfStep);
+  const std::int64_t by_pipeline =
+      checked_product({local, ranks, {"parallel.microbatches", std::max<std::int64_t>(wanted, 1)}},
+                      kMostNumbered, kSequencesOfStep);
   share.global_batch = job.train.global_batch_size < 0 ? by_pipeline : job.train.global_batch_size;
   CARAVAN_CHECK(
       share.global_batch > 0 && share.global_batch % smallest == 0, ConfigError,
@@ -102,17 +99,6 @@ BatchShare divide_batch(const Job& job, const MeshLayout& layout, int rank) {
                   wanted, share.global_batch, share.microbatches(), share.local_batch, share.data_ranks));
   check_tokens(job.train, share);
   return share;
-}
-
-void check_enough_samples(const Job& job, const BatchShare& share, const DataSource& source) {
-  const std::int64_t needed =
-      checked_product({{"train.steps", job.train.steps}, {kSamples, share.global_batch}}, kMostNumbered,
-                      "sequences of a run");
-  CARAVAN_CHECK(
-      source.repeats() || needed <= source.samples(), ConfigError,
-      fmt::format("train.steps={} with {} sequences a step need {} samples (the data has {} and does not "
-                  "repeat them). Fewer steps, or data.wrap: true?",
-                  job.train.steps, share.global_batch, needed, source.samples()));
 }
 
 }  // namespace caravan::jobs

@@ -9,6 +9,7 @@
 #include "io/checkpoint/reader.hpp"
 #include "jobs/identity/run_folder.hpp"
 #include "jobs/identity/same_run.hpp"
+#include "jobs/plan/data_use.hpp"
 #include "jobs/plan/validation_pass.hpp"
 #include "jobs/state/model_source.hpp"
 #include "jobs/state/train_state.hpp"
@@ -56,9 +57,11 @@ void PaperCheck::check(const Job& job) {
   check(setup);
 }
 
-void PaperCheck::check(TrainSetup& setup) {
+std::vector<std::string> PaperCheck::check(TrainSetup& setup) {
   check_stages(setup);
-  check_start(setup, identity_of(setup));
+  const OpenedData& data = open_data(setup);
+  check_start(setup, data.identity);
+  return data.use;
 }
 
 /// A budget for activations is of each rank: stages differ in size.
@@ -77,24 +80,25 @@ void PaperCheck::check_stages(TrainSetup& setup) const {
   }
 }
 
-RunIdentity PaperCheck::identity_of(TrainSetup& setup) {
+const PaperCheck::OpenedData& PaperCheck::open_data(TrainSetup& setup) {
   const Job& job = setup.job();
   const std::string key = fmt::format(
-      "{}\n{}\n{} {} {} {} {} {} {}", job.resolved.at("data").to_yaml(), job.validation.data.to_yaml(),
+      "{}\n{}\n{} {} {} {} {} {} {} {} {}", job.resolved.at("data").to_yaml(), job.validation.data.to_yaml(),
       job.validation.every, job.validation.batches, job.train.local_batch_size, job.train.sequence_length,
-      setup.whole_model().stage().vocab_size(), setup.device().name(), name_of(setup.compute()));
+      setup.whole_model().stage().vocab_size(), setup.device().name(), name_of(setup.compute()),
+      job.train.steps, setup.share().global_batch);
   if (const auto known = opened_.find(key); known != opened_.end()) return known->second;
   const auto source = setup.open_data({});
-  const RunIdentity identity =
-      identify(setup.device(), setup.compute(), *source, *make_single_communicator());
-  check_tokenizer_of_data(identity.data);
+  const OpenedData opened{identify(setup.device(), setup.compute(), *source, *make_single_communicator()),
+                          describe_use(*source, samples_of_run(job, setup.share()))};
+  check_tokenizer_of_data(opened.identity.data);
   check_enough_samples(job, setup.share(), *source);
   if (job.validation.is_wanted()) {
     const auto validation = open_validation_data(setup);
     validation_batches(job, *validation);
-    check_validation_tokenizer(job, identity.data, validation->identity());
+    check_validation_tokenizer(job, opened.identity.data, validation->identity());
   }
-  return opened_.emplace(key, identity).first->second;
+  return opened_.emplace(key, opened).first->second;
 }
 
 void check_layout(const Job& job, int ranks) {

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "jobs/identity/run_identity.hpp"
 #include "jobs/plan/train_setup.hpp"
@@ -16,17 +17,22 @@ class PaperCheck {
   PaperCheck(int ranks, MakeDevice device) : ranks_(ranks), device_(std::move(device)) {}
   /// Throws what train would. Data that several jobs share are opened once.
   void check(const Job& job);
-  /// The same of rank 0's set-up on so many ranks, on paper or running.
-  void check(TrainSetup& setup);
+  /// The same of rank 0's set-up on so many ranks, on paper or running. What the run takes of its data, in
+  /// lines.
+  std::vector<std::string> check(TrainSetup& setup);
 
  private:
+  struct OpenedData {
+    RunIdentity identity;
+    std::vector<std::string> use;
+  };
   void check_stages(TrainSetup& setup) const;
   /// What the run would be; the data are opened where they were not before.
-  RunIdentity identity_of(TrainSetup& setup);
+  const OpenedData& open_data(TrainSetup& setup);
 
   int ranks_;
   MakeDevice device_;
-  std::map<std::string, RunIdentity> opened_;
+  std::map<std::string, OpenedData> opened_;
 };
 
 /// Layout and batch alone, which no plugin and no file is needed for. ConfigError.

@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "caravan/check.hpp"
 #include "caravan/log.hpp"
+#include "jobs/plan/data_use.hpp"
 #include "jobs/setup/text.hpp"
 
 namespace caravan::jobs {
@@ -13,6 +16,13 @@ Config validation_data(const Config& given) {
   Config data = given.is_null() ? Config::map() : given;
   if (!data.has("source") && !data.has("split")) data.set("split", "validation");
   return data;
+}
+
+/// Of a mix.
+void say_parts(const DataSource& source, std::int64_t samples) {
+  const std::vector<std::string> lines = describe_use(source, samples);
+  for (const std::string& line : lines)
+    if (lines.size() > 1) log_info(&line == &lines.front() ? "validation: " + line : line);
 }
 
 }  // namespace
@@ -44,7 +54,9 @@ std::int64_t validation_batches(const Job& job, const DataSource& source) {
     log_warning(
         fmt::format("validation.batches={} is cut to {} (one pass: {} samples in micro-batches of {})",
                     wanted, pass, samples, sequences));
-  return wanted < 0 || wanted > pass ? pass : wanted;
+  const std::int64_t measured = wanted < 0 ? pass : std::min(wanted, pass);
+  say_parts(source, measured * sequences);
+  return measured;
 }
 
 }  // namespace caravan::jobs

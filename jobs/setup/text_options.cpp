@@ -16,6 +16,10 @@ void declare_text(CLI::App& app, TextOptions& options, const std::string& name, 
          "input); gzip and zstd are read" +
              more)
       ->required();
+  declare_text_format(app, options);
+}
+
+void declare_text_format(CLI::App& app, TextOptions& options) {
   app.add_option("--format", options.kind,
                  "auto takes *.jsonl and *.json for JSON lines, also with .gz or .zst behind")
       ->check(CLI::IsMember({"auto", "text", "jsonl"}))

@@ -20,5 +20,7 @@ struct TextOptions {
 /// `name` (such as --input) for what is read, which `more` says more of, --format, --field, --binary.
 void declare_text(CLI::App& app, TextOptions& options, const std::string& name = "--input",
                   const std::string& more = "");
+/// The same without what is read.
+void declare_text_format(CLI::App& app, TextOptions& options);
 
 }  // namespace caravan::jobs

@@ -13,6 +13,7 @@
 #include "io/metrics/json_lines_sink.hpp"
 #include "io/metrics/step_line.hpp"
 #include "io/metrics/tensorboard_sink.hpp"
+#include "jobs/plan/data_use.hpp"
 #include "jobs/setup/text.hpp"
 
 namespace caravan::jobs {
@@ -28,9 +29,10 @@ std::int64_t memory_in_use(const Device& device) {
 
 }  // namespace
 
-Reporter::Reporter(TrainSetup& setup, PipelinePeers& peers, int rank)
+Reporter::Reporter(TrainSetup& setup, PipelinePeers& peers, const DataSource& data, int rank)
     : setup_(setup),
       peers_(peers),
+      data_(data),
       active_(rank == 0),
       drops_(!setup.job().resolved.at("model").find("capacity_factor").is_null()) {}
 
@@ -53,7 +55,7 @@ void Reporter::start(const Progress& progress, std::optional<double> made_up) {
   const auto former = made_up ? io::find_record(json_lines(), progress.step) : std::nullopt;
   open_files(former ? progress.step : first_step_);
   line_ = std::make_unique<io::StepLine>(stderr, setup_.job().train.steps, io::StepLine::detect(stderr));
-  print_header();
+  print_header(progress);
   if (!made_up) return;
   if (former) record_ = *former;
   record_.step = progress.step;
@@ -62,7 +64,17 @@ void Reporter::start(const Progress& progress, std::optional<double> made_up) {
   line_->write(record_);
 }
 
-void Reporter::print_header() {
+void Reporter::say_use(std::int64_t step, std::int64_t samples) const {
+  const std::vector<std::string> lines = describe_use(data_, samples);
+  for (const std::string& line : lines)
+    log_info(&line == &lines.front() ? fmt::format("data until step {}: {}", step, line) : line);
+}
+
+void Reporter::finish(const Progress& progress) const {
+  if (active_) say_use(progress.step, progress.next_sample);
+}
+
+void Reporter::print_header(const Progress& progress) {
   const BatchShare& share = setup_.share();
   log_info(fmt::format("run {}: {} ({}), {}", setup_.job().name,
                        counted(setup_.mesh().layout().ranks(), "rank"), setup_.layout().describe(),
@@ -72,6 +84,19 @@ void Reporter::print_header() {
                        counted(setup_.shape().sequence_length(), "token"),
                        counted(share.microbatches(), "micro-batch", "micro-batches"), first_step_,
                        setup_.job().train.steps));
+  const std::int64_t steps = setup_.job().train.steps;
+  say_use(steps, progress.next_sample + (steps - progress.step) * share.global_batch);
+}
+
+/// Of a mix also over each part.
+void Reporter::add_passes(std::int64_t samples) {
+  const std::vector<PartUse> uses = data_.uses(samples);
+  double most = 0;
+  for (const PartUse& use : uses) most = std::max(most, passes_of(use));
+  if (most > 0) record_.set(metric::kDataPasses, most);
+  for (std::size_t part = 0; uses.size() > 1 && part < uses.size(); ++part)
+    if (uses[part].pass > 0)
+      record_.set(fmt::format("{}/{}", metric::kDataPasses, part), passes_of(uses[part]));
 }
 
 void Reporter::add_routing(const StepResult& result) {
@@ -101,6 +126,7 @@ void Reporter::fill(const StepReport& report) {
   record_.set(metric::kTflopPerSecond, setup_.step_flops() / report.seconds * 1e-12);
   record_.set(metric::kPeakMemoryBytes, memory_in_use(setup_.device()));
   record_.set(metric::kTokensSeen, report.progress.tokens_seen);
+  add_passes(report.progress.next_sample);
   record_.set("valid_tokens", report.result.valid_tokens);
 }
 

@@ -13,6 +13,7 @@
 #include "jobs/identity/agree.hpp"
 #include "jobs/identity/run_folder.hpp"
 #include "jobs/identity/same_run.hpp"
+#include "jobs/plan/data_use.hpp"
 #include "jobs/setup/gather.hpp"
 #include "jobs/state/model_source.hpp"
 #include "jobs/train/export.hpp"
@@ -44,7 +45,7 @@ Trainer::Trainer(TrainSetup& setup, Communicator& world, const StopRequest& stop
                               : nullptr),
       saver_(setup.state(), world, lock_.get(), with_identity(checkpoints_of(setup.job(), setup.layout()))),
       peers_(setup),
-      reporter_(setup, peers_, world.rank()),
+      reporter_(setup, peers_, *source_, world.rank()),
       timeline_(setup) {
   if (setup.job().validation.is_wanted()) {
     validator_.emplace(setup, whereabouts);
@@ -158,6 +159,7 @@ ExitCode Trainer::run() {
     saver_.finish();  // all ranks are here, and what was copied before is sound
     throw;
   }
+  reporter_.finish(progress_);
   if (stopped_by_ != 0 && (!is_done() || exports())) return leave();
   if (exports()) export_weights();
   return ExitCode::success;

@@ -31,6 +31,7 @@ inline constexpr std::string_view kTflopPerSecond = "tflop_per_s";    ///< of al
 inline constexpr std::string_view kMfuPercent = "mfu_percent";  ///< only where the device's peak is known
 inline constexpr std::string_view kPeakMemoryBytes = "peak_memory_bytes";  ///< of the rank with the most
 inline constexpr std::string_view kTokensSeen = "tokens_seen";
+inline constexpr std::string_view kDataPasses = "data_passes";  ///< of a mix: over the part seen most often
 }  // namespace metric
 
 using MetricValue = std::variant<std::int64_t, double>;
