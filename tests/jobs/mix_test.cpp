@@ -152,7 +152,7 @@ TEST_F(MixJob, ValidatesTheTailsByTheSameWeights) {
   const std::string none = "data.parts=[{weight: 1, path: " + file("shards") + "}]";
   const Outcome refused = run(train(job_, "other", 0, {"validation.every=3", none}));
   EXPECT_TRUE(ended_with(refused, 2));
-  EXPECT_THAT(refused.last_line(), HasSubstr("no part of the mix holds out anything for validation"));
+  EXPECT_THAT(refused.err, HasSubstr("no part of the mix holds out anything for validation"));
 }
 
 TEST_F(MixJob, IsRefusedWhereAPartThatDoesNotRepeatWouldEnd) {
