@@ -46,6 +46,10 @@ Job job_of(const Case& test, int sequences) {
   Config tree =
       tiny_job(test, sequences, ", noisy: true, balance_loss: 0.01, load_balance_rate: 0.01, dropout: 0.1");
   tree.override_with(fmt::format("model.tied_head={}", test.tied));
+  // At the rate of shallow models a deep one's loss rises, and rounding of 3e-8 in the first gradient norm is
+  // 1.6e-5 in the tenth on some processors.
+  constexpr int kDeep = 20;
+  if (test.layers > kDeep) tree.override_with("train.lr=1e-3");
   if (!test.file.empty()) tree.override_with("parallel.schedule_options.file=" + test.file);
   return resolve_job(std::move(tree));
 }
