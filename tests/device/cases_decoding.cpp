@@ -26,7 +26,7 @@ constexpr CacheCase kCacheCases[] = {
     {"piece_of_a_chunk", 7, 2, 4, 2, 6, 2, 24, 8, true},
     {"head_128", 9, 16, 16, 9, 10, 2, 128, 0},
     {"head_96", 5, 6, 16, 20, 8, 8, 96, 0},
-    {"many_queries", 34, 40, 16, 12, 24, 3, 128, 0},
+    {"many_queries", 10, 12, 16, 4, 8, 1, 128, 0},
     {"long", 3, 3, 16, 70, 4, 1, 64, 0},
     {"wide_piece", 40, 1, 16, 20, 8, 4, 128, 0, true},
 };
