@@ -12,7 +12,7 @@ namespace {
 constexpr std::size_t kColumns = 6;
 using Row = std::array<std::string, kColumns>;
 
-std::string text_of(const char* text) {
+std::string string_of(const char* text) {
   return text ? text : "";
 }
 
@@ -20,8 +20,8 @@ Row row_of(const caravan_param& param) {
   const std::string default_text = !param.default_value   ? "required"
                                    : *param.default_value ? param.default_value
                                                           : "\"\"";
-  return {text_of(param.name), text_of(param.type),  default_text,
-          text_of(param.unit), text_of(param.range), text_of(param.doc)};
+  return {string_of(param.name), string_of(param.type),  default_text,
+          string_of(param.unit), string_of(param.range), string_of(param.doc)};
 }
 
 std::string markdown_line(const Row& row) {

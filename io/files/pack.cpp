@@ -7,7 +7,7 @@
 namespace caravan::io {
 namespace {
 
-constexpr std::size_t kPieceBytes = std::size_t{4} << 20;
+constexpr std::size_t kPackedAtOnce = std::size_t{4} << 20;
 
 /// The outermost axis from which on the elements lie one behind the other.
 int run_axis(const TensorView& view) {
@@ -35,7 +35,7 @@ void visit_axis(const TensorView& view, int axis, int run_axis, std::size_t run_
 std::int64_t rows_a_piece(const TensorView& view) {
   const std::int64_t rows = std::max<std::int64_t>(view.extent(0), 1);
   const std::size_t row_bytes = std::max<std::size_t>(view.bytes() / static_cast<std::size_t>(rows), 1);
-  return std::max<std::int64_t>(static_cast<std::int64_t>(kPieceBytes / row_bytes), 1);
+  return std::max<std::int64_t>(static_cast<std::int64_t>(kPackedAtOnce / row_bytes), 1);
 }
 
 void for_each_run(const TensorView& view, const std::function<void(std::span<std::byte>)>& take) {

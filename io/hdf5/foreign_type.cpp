@@ -10,7 +10,7 @@
 namespace caravan::io::h5 {
 namespace {
 
-constexpr std::size_t kMostBytes = 8;
+constexpr std::size_t kMostNumberBytes = 8;
 
 std::string class_name(H5T_class_t kind) {
   static constexpr std::array<const char*, 11> kNames{"integer",  "float",  "time",     "string",
@@ -22,7 +22,7 @@ std::string class_name(H5T_class_t kind) {
 
 /// The narrowest whole number that holds `bytes`; nothing above 64 bits.
 std::optional<NumberType> whole_number(std::size_t bytes, bool is_signed) {
-  if (bytes == 0 || bytes > kMostBytes) return std::nullopt;
+  if (bytes == 0 || bytes > kMostNumberBytes) return std::nullopt;
   if (bytes == 1) return is_signed ? NumberType::i8 : NumberType::u8;
   if (bytes == 2) return is_signed ? NumberType::i16 : NumberType::u16;
   if (bytes <= 4) return is_signed ? NumberType::i32 : NumberType::u32;

@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::size_t kMostLevels = 16;
 constexpr std::size_t kMostNameBytes = 1024;
-constexpr std::size_t kMostBytesAtOnce = std::size_t{16} << 20;
+constexpr std::size_t kMostListedBytes = std::size_t{16} << 20;
 
 /// Names of a group's links, as far as they may be visited.
 struct Links {
@@ -114,7 +114,7 @@ std::vector<Node> Walk::next(std::size_t most) {
     root.attributes = attributes_of(levels_.front().group, "/");
     if (!root.attributes.empty()) nodes.push_back(std::move(root));
   }
-  while (!levels_.empty() && nodes.size() < most && bytes < kMostBytesAtOnce) {
+  while (!levels_.empty() && nodes.size() < most && bytes < kMostListedBytes) {
     Level& level = levels_.back();
     if (level.visited == level.names.size()) {
       levels_.pop_back();

@@ -15,7 +15,7 @@ namespace caravan::io {
 namespace {
 
 constexpr std::uint64_t kMostEntries = 1'000'000, kMostDirectoryBytes = std::uint64_t{256} << 20,
-                        kMostCommentBytes = 0xFFFF, kMostNameBytes = 1024;
+                        kMostCommentBytes = 0xFFFF, kMostMemberNameBytes = 1024;
 
 class Reader {
  public:
@@ -94,7 +94,7 @@ class Reader {
       refuse("its directory is cut or no directory");
     const std::size_t name = number_at(text, at + 28, 2), extra = number_at(text, at + 30, 2),
                       comment = number_at(text, at + 32, 2), header = at;
-    if (name > kMostNameBytes || text.size() - at - zip::kCentralBytes < name + extra + comment)
+    if (name > kMostMemberNameBytes || text.size() - at - zip::kCentralBytes < name + extra + comment)
       refuse("an entry of its directory is cut, or its name too long");
     ZipEntry found{text.substr(at + zip::kCentralBytes, name), number_at(text, header + 42, 4),
                    number_at(text, header + 24, 4)};

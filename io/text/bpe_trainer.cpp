@@ -22,10 +22,10 @@ struct Pair {
   std::vector<std::size_t> words;  // that held the pair when it was counted; some may have lost it since
 };
 
-struct Candidate {
+struct PairCandidate {
   std::int64_t count;
   std::uint64_t pair;
-  bool operator<(const Candidate& other) const {
+  bool operator<(const PairCandidate& other) const {
     return count != other.count ? count < other.count : pair > other.pair;
   }
 };
@@ -45,9 +45,9 @@ class PairCounts {
   }
 
   /// The most frequent pair; its count is 0 when none is left.
-  Candidate take_best() {
+  PairCandidate take_best() {
     while (!queue_.empty()) {
-      const Candidate best = queue_.top();
+      const PairCandidate best = queue_.top();
       queue_.pop();
       const std::int64_t now = pairs_[best.pair].count;
       if (now == best.count) return best;
@@ -103,7 +103,7 @@ class PairCounts {
 
   std::vector<Word> words_;
   std::unordered_map<std::uint64_t, Pair> pairs_;
-  std::priority_queue<Candidate> queue_;
+  std::priority_queue<PairCandidate> queue_;
   std::vector<std::uint64_t> fresh_;
 };
 
@@ -128,7 +128,7 @@ LearnedBpe BpeTrainer::learn(std::int32_t num_tokens, const OnProgress& on_progr
   PairCounts counts(pieces_);
   while (static_cast<std::int32_t>(learned.tokens.size()) < num_tokens) {
     const auto id = static_cast<std::int32_t>(learned.tokens.size());
-    const Candidate best = counts.take_best();
+    const PairCandidate best = counts.take_best();
     if (best.count < kLeastCount) break;
     const auto left = static_cast<std::int32_t>(best.pair >> 32);
     const auto right = static_cast<std::int32_t>(best.pair & 0xFFFFFFFFu);

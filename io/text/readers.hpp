@@ -9,7 +9,7 @@
 namespace caravan::io {
 
 /// The most ids that a vocabulary may have; bounds the memory that a file can ask for.
-inline constexpr std::int64_t kMostTokens = 1 << 22;
+inline constexpr std::int64_t kMostTokenIds = 1 << 22;
 /// The largest tokenizer file that is read; Llama 4's tokenizer.json has 28 MB.
 inline constexpr std::size_t kMostTokenizerBytes = 256u << 20;
 

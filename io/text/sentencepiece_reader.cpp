@@ -23,9 +23,9 @@ class SentencePieceTokenizer final : public Tokenizer {
     CARAVAN_CHECK(status.ok(), IoError,
                   fmt::format("{}: not a SentencePiece model that can be read ({}). Is the file damaged?",
                               path, status.message()));
-    CARAVAN_CHECK(model_.GetPieceSize() > 0 && model_.GetPieceSize() <= kMostTokens, IoError,
+    CARAVAN_CHECK(model_.GetPieceSize() > 0 && model_.GetPieceSize() <= kMostTokenIds, IoError,
                   fmt::format("{}: {} pieces (1 to {} are read). Is the file damaged?", path,
-                              model_.GetPieceSize(), kMostTokens));
+                              model_.GetPieceSize(), kMostTokenIds));
     std::vector<SpecialTokens::Token> controls;
     for (int id = 0; id < model_.GetPieceSize(); ++id)
       if (model_.IsControl(id)) controls.push_back({.name = model_.IdToPiece(id), .id = id});

@@ -70,9 +70,9 @@ class TiktokenReader {
   std::size_t rank_of(const Line& line, std::string_view digits) const {
     std::int64_t rank = -1;
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), rank);
-    if (error != std::errc() || end != digits.data() + digits.size() || rank < 0 || rank >= kMostTokens)
+    if (error != std::errc() || end != digits.data() + digits.size() || rank < 0 || rank >= kMostTokenIds)
       refuse(line,
-             fmt::format("rank '{}' is not a number from 0 to {}", digits.substr(0, 40), kMostTokens - 1));
+             fmt::format("rank '{}' is not a number from 0 to {}", digits.substr(0, 40), kMostTokenIds - 1));
     if (static_cast<std::size_t>(rank) > num_bytes_)
       refuse(line, fmt::format("rank {} in a file of {} bytes (ranks are dense)", rank, num_bytes_));
     return static_cast<std::size_t>(rank);

@@ -12,9 +12,9 @@ constexpr std::size_t kMostParts = 64;
 
 std::int32_t checked_id(const JsonNode& node) {
   const std::int64_t id = node.integer();
-  CARAVAN_CHECK(id >= 0 && id < kMostTokens, IoError,
+  CARAVAN_CHECK(id >= 0 && id < kMostTokenIds, IoError,
                 fmt::format("{}: id {} (ids go from 0 to {}). Is the file damaged?", node.where(), id,
-                            kMostTokens - 1));
+                            kMostTokenIds - 1));
   return static_cast<std::int32_t>(id);
 }
 

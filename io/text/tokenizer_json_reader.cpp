@@ -111,9 +111,9 @@ void check_supported(const JsonNode& root, BpeModel::Unit unit) {
 
 SpecialTokens::Token read_added_token(const JsonNode& node) {
   const std::int64_t id = node.at("id").integer();
-  CARAVAN_CHECK(id >= 0 && id < kMostTokens, IoError,
+  CARAVAN_CHECK(id >= 0 && id < kMostTokenIds, IoError,
                 fmt::format("{}: id {} (ids go from 0 to {}). Is the file damaged?", node.where(), id,
-                            kMostTokens - 1));
+                            kMostTokenIds - 1));
   const bool special = node.flag("special", false);
   return {.name = std::string(node.at("content").text()),
           .id = static_cast<std::int32_t>(id),

@@ -41,9 +41,9 @@ Vocabulary read_vocabulary(const JsonNode& model, std::vector<std::string>& name
   for (const auto& [token, value] : section.object()) {
     const JsonNode node(value, fmt::format("{}: '{}'", section.where(), token));
     const std::int64_t id = node.integer();
-    CARAVAN_CHECK(id >= 0 && id < kMostTokens, IoError,
+    CARAVAN_CHECK(id >= 0 && id < kMostTokenIds, IoError,
                   fmt::format("{}: id {} (ids go from 0 to {}). Is the file damaged?", node.where(), id,
-                              kMostTokens - 1));
+                              kMostTokenIds - 1));
     CARAVAN_CHECK(
         !token.empty() && ids.emplace(token, static_cast<std::int32_t>(id)).second, IoError,
         fmt::format("{}: empty or stands twice (a token has one id). Is the file damaged?", node.where()));

@@ -27,7 +27,7 @@ std::string line(std::string_view head, const std::string& rest) {
 }
 
 /// What was read of two runs, and how far they are apart.
-struct Compared {
+struct ComparedRuns {
   const CompareRunsOptions& options;
   RunRecords a, b;
   std::optional<std::vector<Difference>> jobs;
@@ -35,9 +35,9 @@ struct Compared {
   bool is_within = true;
 };
 
-Compared compared(const CompareRunsOptions& options) {
-  Compared found{options, RunRecords(options.a, RunRecords::Wait::no),
-                 RunRecords(options.b, RunRecords::Wait::no), differences_of_jobs(options.a, options.b)};
+ComparedRuns compared(const CompareRunsOptions& options) {
+  ComparedRuns found{options, RunRecords(options.a, RunRecords::Wait::no),
+                     RunRecords(options.b, RunRecords::Wait::no), differences_of_jobs(options.a, options.b)};
   for (const RunRecords* run : {&found.a, &found.b})
     if (run->damaged_lines() > 0)
       log_warning(fmt::format(
@@ -65,7 +65,7 @@ std::string steps_of(const RunRecords& run) {
                      run.steps().back().step);
 }
 
-std::string jobs_text(const Compared& found) {
+std::string jobs_text(const ComparedRuns& found) {
   if (!found.jobs) return line("jobs", "not compared: no job.yaml stands beside the records of one of them");
   if (found.jobs->empty()) return line("jobs", "the same");
   std::string text;
@@ -94,7 +94,7 @@ std::string curve_text(const Parting& parting) {
   return text;
 }
 
-std::string throughput_text(const Compared& found) {
+std::string throughput_text(const ComparedRuns& found) {
   const auto a = median_of(found.a, Curve::tokens_per_second, found.options.range),
              b = median_of(found.b, Curve::tokens_per_second, found.options.range);
   if (!a || !b) return "";
@@ -102,7 +102,7 @@ std::string throughput_text(const Compared& found) {
               fmt::format("{:.6g} and {:.6g}, B/A {:.3g} (medians over the steps of each)", *a, *b, *b / *a));
 }
 
-std::string verdict_text(const Compared& found) {
+std::string verdict_text(const ComparedRuns& found) {
   std::vector<std::string> beyond;
   for (const Parting& parting : found.partings)
     if (decides(parting) && parting.beyond > 0)
@@ -111,7 +111,7 @@ std::string verdict_text(const Compared& found) {
   return fmt::format("beyond the tolerance: {} > {:.3g}\n", fmt::join(beyond, ", "), found.options.tolerance);
 }
 
-std::string text_of_all(const Compared& found) {
+std::string text_of_all(const ComparedRuns& found) {
   std::string text = fmt::format("A {} ({})\nB {} ({})\n", printable(found.options.a), steps_of(found.a),
                                  printable(found.options.b), steps_of(found.b));
   text += jobs_text(found);
@@ -124,7 +124,7 @@ ordered_json json_of(const std::optional<Parting::At>& at) {
   return {{"step", at->step}, {"a", at->a}, {"b", at->b}, {"difference", at->difference()}};
 }
 
-ordered_json json_of(const Compared& found, const RunRecords& run) {
+ordered_json json_of(const ComparedRuns& found, const RunRecords& run) {
   const auto speed = median_of(run, Curve::tokens_per_second, found.options.range);
   ordered_json json{{"path", run.path()}, {"steps", run.steps().size()}};
   json["last_step"] = run.steps().empty() ? ordered_json() : ordered_json(run.steps().back().step);
@@ -132,7 +132,7 @@ ordered_json json_of(const Compared& found, const RunRecords& run) {
   return json;
 }
 
-ordered_json json_of(const Compared& found) {
+ordered_json json_of(const ComparedRuns& found) {
   ordered_json json{{"a", json_of(found, found.a)}, {"b", json_of(found, found.b)}};
   json["jobs"] = found.jobs ? ordered_json::array() : ordered_json();
   for (const Difference& each : found.jobs.value_or(std::vector<Difference>{}))
@@ -154,7 +154,7 @@ ordered_json json_of(const Compared& found) {
 }  // namespace
 
 Report compare_runs(const CompareRunsOptions& options) {
-  const Compared found = compared(options);
+  const ComparedRuns found = compared(options);
   return {text_of_all(found), json_of(found), "", found.is_within ? 0 : 1};
 }
 

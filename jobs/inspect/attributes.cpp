@@ -13,7 +13,7 @@ using io::h5::Attribute;
 using io::h5::Node;
 using nlohmann::json;
 
-constexpr std::size_t kMostShown = 8, kMostBytes = 120;
+constexpr std::size_t kMostShown = 8, kMostShownBytes = 120;
 
 std::string text_of(const json& value) {
   if (value.is_string()) return value.get<std::string>();
@@ -30,13 +30,13 @@ std::string list_text(const json& values) {
 
 /// Cut where a character begins.
 std::string shortened(const std::string& text) {
-  if (text.size() <= kMostBytes) return text;
-  std::size_t end = kMostBytes;
+  if (text.size() <= kMostShownBytes) return text;
+  std::size_t end = kMostShownBytes;
   while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
   return fmt::format("{}… ({} bytes)", text.substr(0, end), text.size());
 }
 
-std::string value_text(const Attribute& attribute) {
+std::string shown_value(const Attribute& attribute) {
   if (attribute.value.is_null()) return fmt::format("({}) not read: {}", attribute.type, attribute.why);
   return shortened(attribute.value.is_array() ? list_text(attribute.value) : text_of(attribute.value));
 }
@@ -60,7 +60,7 @@ void for_each_attribute(const ForeignTensors& file, const NameFilter& filter,
 std::vector<TreeLeaf> attribute_leaves(const ForeignTensors& file, const NameFilter& filter) {
   std::vector<TreeLeaf> leaves;
   for_each_attribute(file, filter, [&](const Node& node, const Attribute& attribute) {
-    leaves.push_back({place_in_tree(node), nullptr, value_text(attribute), attribute.name});
+    leaves.push_back({place_in_tree(node), nullptr, shown_value(attribute), attribute.name});
   });
   return leaves;
 }

@@ -79,16 +79,18 @@ void draw_panel(SvgPage& page, const PanelFrame& frame, const Named& named) {
 }
 
 std::string picture(const std::string& path, const std::vector<Named>& all) {
-  constexpr double kWidth = 380, kHeight = 170, kHead = 62, kGap = 18;
+  constexpr double kWidth = 380, kHeight = 170, kTitleSpace = 62, kBetween = 18;
   const std::size_t columns = std::min<std::size_t>(all.size(), 3),
                     rows = (all.size() + columns - 1) / columns;
-  const double step_x = Panel::kLeft + kWidth + kGap, step_y = Panel::kTop + kHeight + Panel::kBottom + kGap;
-  SvgPage page(static_cast<double>(columns) * step_x + kGap, kHead + static_cast<double>(rows) * step_y);
+  const double step_x = Panel::kLeft + kWidth + kBetween,
+               step_y = Panel::kTop + kHeight + Panel::kBottom + kBetween;
+  SvgPage page(static_cast<double>(columns) * step_x + kBetween,
+               kTitleSpace + static_cast<double>(rows) * step_y);
   page.title("Histogram" + std::string(all.size() > 1 ? "s" : ""));
   page.subtitle(path);
   for (std::size_t i = 0; i < all.size(); ++i) {
-    const double x = kGap / 2 + static_cast<double>(i % columns) * step_x + Panel::kLeft;
-    const double y = kHead + static_cast<double>(i / columns) * step_y + Panel::kTop;
+    const double x = kBetween / 2 + static_cast<double>(i % columns) * step_x + Panel::kLeft;
+    const double y = kTitleSpace + static_cast<double>(i / columns) * step_y + Panel::kTop;
     const std::string title =
         fmt::format("{} {}", printable(all[i].tensor->name), shape_text(all[i].tensor->extents));
     draw_panel(page, {x, y, kWidth, kHeight, title, facts_text(all[i].histogram), "value", "elements a bin"},

@@ -100,9 +100,9 @@ std::int32_t choose(Candidates candidates, const Rule& rule, std::int64_t drawn)
 }
 
 /// Of one row of logits.
-class Row {
+class LogitRow {
  public:
-  Row(const Matrix<float>& logits, std::int64_t row) : logits_(logits), row_(row) {}
+  LogitRow(const Matrix<float>& logits, std::int64_t row) : logits_(logits), row_(row) {}
   bool is_finite() const {
     for (std::int64_t v = 0; v < logits_.extent(1); ++v)
       if (!std::isfinite(logits_(row_, v))) return false;
@@ -156,7 +156,7 @@ void ReferenceOps::sample_tokens(const SampleTokens& args) {
     if (slot < 0) continue;
     if (slot >= drawn.extent(0))
       call.fail(fmt::format("slots[{}] is {} (there are {})", r, slot, drawn.extent(0)));
-    const Row row(logits, r);
+    const LogitRow row(logits, r);
     const Rule rule = rules.of(slot);
     const Candidates candidates = row.candidates(args, rule, bias, seen ? &seen(slot, 0) : nullptr);
     tokens(r) = candidates.empty() || !row.is_finite() ? kNotDrawn : choose(candidates, rule, drawn(slot));

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <new>
+#include <numbers>
 
 #include "attention_dropout.hpp"
 #include "attention_mask.hpp"
@@ -10,8 +11,6 @@
 
 namespace caravan::host {
 namespace {
-
-constexpr float kLog2e = 1.44269504088896340736f;
 
 /// Keys and values of one head, packed, and their gradients. dk and dv are read and written for every tile of
 /// scores, so the walk is a tile of keys outside and the blocks of queries inside: the tile then stays in the
@@ -159,10 +158,11 @@ void BackwardGroup::set_queries(const QueryRows& which) {
       products += load(rows + i * width + d) * load(dout + i * width + d);
     }
     q_.delta[which.first + i] = sum_of(products);
-    q_.shift[which.first + i] = which.first + i < call_.queries ? lse[which.first + i] * kLog2e : 0.0f;
+    q_.shift[which.first + i] =
+        which.first + i < call_.queries ? lse[which.first + i] * std::numbers::log2e_v<float> : 0.0f;
   }
   pack_queries(call_, call_.q, which, rows);
-  transpose_queries(rows, width, call_.scale * kLog2e, q_.qt + at);
+  transpose_queries(rows, width, call_.scale * std::numbers::log2e_v<float>, q_.qt + at);
   transpose_queries(dout, width, 1, q_.dout_t + at);
   Line(rows, kQueries * width) *= call_.scale;
   std::fill_n(q_.dq_t + at, width * kQueries, 0.0f);

@@ -13,8 +13,6 @@
 namespace caravan::host {
 namespace {
 
-constexpr float kLog2e = 1.44269504088896340736f;
-
 /// One block of queries on its way over the keys: scores are in units of log2, so that e^x is 2^x.
 struct ForwardBlock {
   const float *k, *v;          ///< panels, and rows
@@ -191,7 +189,7 @@ void finish_more(const AttentionCall& call, const QueryRows& which, const HeadRo
 void forward_block(const AttentionCall& call, const QueryRows& which, float largest_key,
                    ForwardBlock& block) {
   pack_queries(call, call.q, which, block.rows);
-  transpose_queries(block.rows, call.padded_width, call.scale * kLog2e, block.qt);
+  transpose_queries(block.rows, call.padded_width, call.scale * std::numbers::log2e_v<float>, block.qt);
   std::fill_n(block.out_t, call.padded_width * kQueries, 0.0f);
   const bool bounded = bound_scores(call, largest_key, block);
   for (int n = 0; n < kQueryVectors; ++n) {
