@@ -29,6 +29,8 @@ constexpr Part kParts[] = {
     {metric::kPeakMemoryBytes, "  memory {:.2f} GiB", 1 << 30},
 };
 
+constexpr auto kBetweenBars = std::chrono::milliseconds(200);
+
 double number(const MetricValue& value) {
   return std::visit([](auto held) { return static_cast<double>(held); }, value);
 }
@@ -78,22 +80,41 @@ void StepLine::erase_bar() {
   bar_shown_ = false;
 }
 
+void StepLine::show_bar(std::int64_t step, const std::string& more) {
+  if (kind_ != Output::terminal || step >= total_steps_) return;
+  std::fputs((format_bar(step, total_steps_, 40) + more).c_str(), out_);
+  bar_shown_ = true;
+  shown_ = std::chrono::steady_clock::now();
+}
+
+void StepLine::learn_time(const StepRecord& record) {
+  const MetricValue* step_s = record.find(metric::kStepSeconds);
+  if (!step_s) return;
+  // The first step pays for start-up, so the second forgets it.
+  mean_step_s_ = timed_steps_ < 2 ? number(*step_s) : 0.7 * mean_step_s_ + 0.3 * number(*step_s);
+  ++timed_steps_;
+}
+
+std::string StepLine::left_after(std::int64_t step) const {
+  const std::int64_t left = total_steps_ - step;
+  if (mean_step_s_ <= 0 || left <= 0) return "";
+  return "  left " + format_duration(mean_step_s_ * static_cast<double>(left));
+}
+
 void StepLine::write(const StepRecord& record) {
-  std::string line = format_step(record, total_steps_);
-  if (const MetricValue* step_s = record.find(metric::kStepSeconds)) {
-    // The first step pays for start-up, so the second line forgets it.
-    mean_step_s_ = timed_lines_ < 2 ? number(*step_s) : 0.7 * mean_step_s_ + 0.3 * number(*step_s);
-    ++timed_lines_;
-  }
-  const std::int64_t left = total_steps_ - record.step;
-  if (mean_step_s_ > 0 && left > 0)
-    line += "  left " + format_duration(mean_step_s_ * static_cast<double>(left));
+  learn_time(record);
   erase_bar();
-  std::fprintf(out_, "%s\n", line.c_str());
-  if (kind_ == Output::terminal && left > 0) {
-    std::fputs(format_bar(record.step, total_steps_, 40).c_str(), out_);
-    bar_shown_ = true;
-  }
+  std::fprintf(out_, "%s%s\n", format_step(record, total_steps_).c_str(), left_after(record.step).c_str());
+  show_bar(record.step, "");
+  std::fflush(out_);
+}
+
+void StepLine::pass(const StepRecord& record) {
+  learn_time(record);
+  if (kind_ != Output::terminal || std::chrono::steady_clock::now() - shown_ < kBetweenBars) return;
+  erase_bar();
+  const MetricValue* loss = record.find(metric::kLoss);
+  show_bar(record.step, (loss ? fmt::format("  loss {:.4f}", number(*loss)) : "") + left_after(record.step));
   std::fflush(out_);
 }
 

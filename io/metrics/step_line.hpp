@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <string>
@@ -32,15 +33,23 @@ class StepLine final : public MetricSink {
   StepLine(const StepLine&) = delete;
   StepLine& operator=(const StepLine&) = delete;
   void write(const StepRecord& record) override;
+  /// A step without a line of its own: on a terminal the bar moves, a few times a second at most, and shows
+  /// its loss and the time left.
+  void pass(const StepRecord& record);
 
  private:
   void erase_bar();
+  void show_bar(std::int64_t step, const std::string& more);
+  void learn_time(const StepRecord& record);
+  /// "  left 3 min 20 s"; nothing after the last step and where no step had a time.
+  std::string left_after(std::int64_t step) const;
 
   std::FILE* out_;
   std::int64_t total_steps_;
   Output kind_;
   double mean_step_s_ = 0;
-  std::int64_t timed_lines_ = 0;
+  std::int64_t timed_steps_ = 0;
+  std::chrono::steady_clock::time_point shown_{};
   bool bar_shown_ = false;
 };
 

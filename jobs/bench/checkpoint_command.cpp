@@ -1,4 +1,5 @@
 #include "jobs/bench/checkpoint_command.hpp"
+#include "jobs/bench/commit.hpp"
 
 #include <fmt/format.h>
 
@@ -6,7 +7,6 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "commit.hpp"  // generated
 #include "jobs/bench/checkpoint_disk.hpp"
 #include "jobs/bench/checkpoint_stall.hpp"
 #include "jobs/command_numbers.hpp"
@@ -41,7 +41,7 @@ std::string rows(const char* what, const char* caravan, std::uint64_t bytes, con
 std::string as_text(const Options& options, const DiskTiming& disk, const StallTiming& stall, int ranks) {
   const int steps = options.stall.every;
   return fmt::format("commit    {}\nfolder    {}\n{} bytes, {} ranks, medians of {}\n\n{:>70}{:>12}\n",
-                     CARAVAN_COMMIT, options.folder, disk.bytes, ranks, options.disk.repeats, "of dd",
+                     built_commit(), options.folder, disk.bytes, ranks, options.disk.repeats, "of dd",
                      "of the disk") +
          rows("write", "write a checkpoint, in place", disk.bytes, disk.write) +
          rows("read", "read it on another layout", disk.bytes, disk.read) +
@@ -60,7 +60,7 @@ nlohmann::ordered_json json_of(const DiskTiming::Way& way) {
 
 std::string as_json(const Options& options, const DiskTiming& disk, const StallTiming& stall, int ranks) {
   return nlohmann::ordered_json{
-             {"commit", CARAVAN_COMMIT}, {"folder", options.folder},     {"ranks", ranks},
+             {"commit", built_commit()}, {"folder", options.folder},     {"ranks", ranks},
              {"bytes", disk.bytes},      {"write", json_of(disk.write)}, {"read", json_of(disk.read)},
              {"preset", options.preset}, {"steps", options.stall.every}, {"plain_s", stall.plain_s},
              {"saved_s", stall.saved_s}, {"copy_s", stall.copy_s}}

@@ -1,4 +1,5 @@
 #include "jobs/bench/comm_command.hpp"
+#include "jobs/bench/commit.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -7,7 +8,6 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "commit.hpp"  // generated
 #include "jobs/bench/comm.hpp"
 #include "jobs/command_numbers.hpp"
 #include "jobs/setup/text.hpp"
@@ -31,7 +31,7 @@ double bus_rate(const CommTiming& timing) {
 
 std::string as_json(const CommBenchmark& benchmark, const CommTimings& timings, int ranks) {
   nlohmann::ordered_json all = {{"device", timings.device},
-                                {"commit", CARAVAN_COMMIT},
+                                {"commit", built_commit()},
                                 {"ranks", ranks},
                                 {"repeats", benchmark.repeats},
                                 {"exchanges", nlohmann::ordered_json::array()}};
@@ -49,7 +49,7 @@ std::string as_text(const CommBenchmark& benchmark, const CommTimings& timings, 
   std::string text = fmt::format(
       "device      {}\ncommit      {}\nranks       {}; fp32, medians of {}, of the slowest rank\n\n"
       "{:<16}{:>12}{:>12}{:>10}{:>10}{:>12}\n",
-      timings.device, CARAVAN_COMMIT, ranks, benchmark.repeats, "", "bytes", "ms", "GB/s", "bus GB/s",
+      timings.device, built_commit(), ranks, benchmark.repeats, "", "bytes", "ms", "GB/s", "bus GB/s",
       "of limit");
   for (const CommTiming& timing : timings.timings) {
     const std::string share = timing.limit_bytes_per_s > 0

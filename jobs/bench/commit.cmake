@@ -5,4 +5,4 @@ execute_process(COMMAND git -C ${SOURCE} describe --always --dirty --exclude=* O
 if(NOT commit)
   set(commit "unknown")
 endif()
-file(CONFIGURE OUTPUT ${TO} CONTENT "#pragma once\n#define CARAVAN_COMMIT \"@commit@\"\n" @ONLY)
+file(CONFIGURE OUTPUT ${TO} CONTENT "#include \"jobs/bench/commit.hpp\"\nconst char* caravan::jobs::built_commit() {\n  return \"@commit@\";\n}\n" @ONLY)

@@ -1,4 +1,5 @@
 #include "jobs/bench/decode_command.hpp"
+#include "jobs/bench/commit.hpp"
 
 #include <fmt/format.h>
 
@@ -6,7 +7,6 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "commit.hpp"  // generated
 #include "jobs/bench/decode.hpp"
 #include "jobs/bench/synthetic_options.hpp"
 #include "jobs/command_numbers.hpp"
@@ -47,7 +47,7 @@ std::string as_json(const Options& options, const DecodeTimings& timings) {
                                       {"overrides", options.model.overrides},
                                       {"device", timings.device},
                                       {"precision", timings.precision},
-                                      {"commit", CARAVAN_COMMIT},
+                                      {"commit", built_commit()},
                                       {"parameters", timings.parameters},
                                       {"context", options.benchmark.context},
                                       {"batches", batches}};
@@ -60,7 +60,7 @@ std::string as_text(const Options& options, const DecodeTimings& timings) {
       "   batch   tokens/s   ms/step   MB read   GB/s read here   of even routing's limit   prefill tokens/s "
       "  first "
       "token\n",
-      timings.device, timings.precision, CARAVAN_COMMIT, options.model.preset,
+      timings.device, timings.precision, built_commit(), options.model.preset,
       with_commas(timings.parameters), options.benchmark.context);
   for (const DecodeTiming& each : timings.batches)
     text += fmt::format("{:8} {:10.1f} {:9.3f} {:9.1f} {:16.1f} {:23.1f} % {:18.0f} {:10.4f} s\n", each.batch,

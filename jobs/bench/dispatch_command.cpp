@@ -1,4 +1,5 @@
 #include "jobs/bench/dispatch_command.hpp"
+#include "jobs/bench/commit.hpp"
 
 #include <fmt/format.h>
 
@@ -6,7 +7,6 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "commit.hpp"  // generated
 #include "jobs/bench/dispatch.hpp"
 #include "jobs/command_numbers.hpp"
 #include "jobs/setup/text.hpp"
@@ -37,7 +37,7 @@ nlohmann::ordered_json as_json(const DispatchTiming& timing, std::int64_t row_by
 std::string as_json(const DispatchBenchmark& benchmark, const DispatchTimings& timings, int ranks) {
   nlohmann::ordered_json all = {{"device", timings.device},
                                 {"precision", timings.precision},
-                                {"commit", CARAVAN_COMMIT},
+                                {"commit", built_commit()},
                                 {"ranks", ranks},
                                 {"dispatcher", timings.dispatcher},
                                 {"experts", benchmark.experts},
@@ -65,7 +65,7 @@ std::string as_text(const DispatchBenchmark& benchmark, const DispatchTimings& t
   std::string text = fmt::format(
       "device      {}\ncommit      {}\ndispatcher  {}\nexperts     {}, {} on each of {} ranks; {} a token\n"
       "rows        of {} {}, {} tokens a rank; medians of {}, of the slowest rank\n",
-      timings.device, CARAVAN_COMMIT, timings.dispatcher, benchmark.experts, benchmark.experts / ranks, ranks,
+      timings.device, built_commit(), timings.dispatcher, benchmark.experts, benchmark.experts / ranks, ranks,
       benchmark.top_k, benchmark.width, timings.precision, benchmark.tokens, benchmark.repeats);
   if (timings.link_bytes_per_s > 0)
     text += fmt::format("link        {:.2f} GB/s sent by a rank in a plain exchange of even rows\n",

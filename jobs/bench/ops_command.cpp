@@ -1,4 +1,5 @@
 #include "jobs/bench/ops_command.hpp"
+#include "jobs/bench/commit.hpp"
 
 #include <fmt/format.h>
 
@@ -8,7 +9,6 @@
 
 #include "caravan/check.hpp"
 #include "caravan/checked.hpp"
-#include "commit.hpp"  // generated
 #include "jobs/bench/ops_run.hpp"
 #include "jobs/command_numbers.hpp"
 #include "jobs/setup/machine.hpp"
@@ -52,7 +52,7 @@ std::string as_json(const OpsReport& report) {
                                         {"context", s.context},
                                         {"context_rank", s.context_rank}};
   const nlohmann::ordered_json all = {{"device", report.device},
-                                      {"commit", CARAVAN_COMMIT},
+                                      {"commit", built_commit()},
                                       {"peak_flops_per_s", report.peak.flops_per_s},
                                       {"peak_measured_by", report.peak.how},
                                       {"shape", shape},
@@ -73,7 +73,7 @@ std::string comparisons(const OpsReport& report) {
 }
 
 std::string as_table(const OpsReport& report) {
-  std::string text = fmt::format("device  {}\ncommit  {}\n", report.device, CARAVAN_COMMIT);
+  std::string text = fmt::format("device  {}\ncommit  {}\n", report.device, built_commit());
   if (report.peak.flops_per_s > 0) {
     text += fmt::format("peak    {:.1f} GFLOP/s ({})\n", report.peak.flops_per_s / 1e9, report.peak.how);
   }

@@ -1,4 +1,5 @@
 #include "jobs/bench/pipeline_command.hpp"
+#include "jobs/bench/commit.hpp"
 
 #include <fmt/format.h>
 
@@ -7,7 +8,6 @@
 #include <nlohmann/json.hpp>
 
 #include "caravan/error.hpp"
-#include "commit.hpp"  // generated
 #include "jobs/bench/pipeline.hpp"
 #include "jobs/bench/rank_devices.hpp"
 #include "jobs/bench/synthetic_options.hpp"
@@ -76,7 +76,7 @@ std::string as_text(const Options& options, const Results& results, int ranks) {
       "{}commit    {}\npeak      {:.1f} GFLOP/s of {} ranks at once ({})\nmodel     {} with {}\n"
       "step      {} micro-batches of {} sequences; medians of {} steps\n\n"
       "{:<25}{:>7}{:>9}{:>12}{:>8}{:>10}{:>11}{:>7}{:>8}{:>8}{:>7}{:>13}\n",
-      device_lines(results.devices.all), CARAVAN_COMMIT, results.devices.peak.flops_per_s / 1e9, ranks,
+      device_lines(results.devices.all), built_commit(), results.devices.peak.flops_per_s / 1e9, ranks,
       results.devices.peak.how, options.model.preset, fmt::join(options.model.overrides, " "),
       options.benchmark.job.microbatches, options.benchmark.job.local_batch, options.benchmark.repeats,
       "schedule", "stages", "step s", "a rank t/s", "peak", "walks s", "simulated", "diff", "idle", "sim.",
@@ -114,7 +114,7 @@ std::string as_json(const Options& options, const Results& results, int ranks) {
   nlohmann::ordered_json all = {{"preset", options.model.preset},
                                 {"overrides", options.model.overrides},
                                 {"devices", results.devices.all},
-                                {"commit", CARAVAN_COMMIT},
+                                {"commit", built_commit()},
                                 {"ranks", ranks},
                                 {"microbatches", options.benchmark.job.microbatches},
                                 {"peak_flops_per_s", results.devices.peak.flops_per_s},

@@ -1,4 +1,5 @@
 #include "jobs/bench/recompute_command.hpp"
+#include "jobs/bench/commit.hpp"
 
 #include <fmt/format.h>
 
@@ -6,7 +7,6 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "commit.hpp"  // generated
 #include "jobs/bench/recompute.hpp"
 #include "jobs/bench/synthetic_options.hpp"
 #include "jobs/command_numbers.hpp"
@@ -35,13 +35,13 @@ std::string as_json(const std::vector<RecomputeTiming>& timings) {
                      {"working_bytes", timing.bytes.working},
                      {"median_s", timing.median_s},
                      {"loss", timing.loss}});
-  return nlohmann::ordered_json{{"commit", CARAVAN_COMMIT}, {"modes", modes}}.dump(2) + "\n";
+  return nlohmann::ordered_json{{"commit", built_commit()}, {"modes", modes}}.dump(2) + "\n";
 }
 
 /// The first mode is what the others are compared with.
 std::string as_text(const std::vector<RecomputeTiming>& timings) {
   const RecomputeTiming& base = timings.front();
-  std::string text = fmt::format("commit    {}\n\n{:<28}{:>12}{:>9}{:>14}{:>9}", CARAVAN_COMMIT, "recompute",
+  std::string text = fmt::format("commit    {}\n\n{:<28}{:>12}{:>9}{:>14}{:>9}", built_commit(), "recompute",
                                  "kept", "", "with work", "");
   const bool timed = base.median_s > 0;
   text += timed ? fmt::format("{:>12}{:>10}{:>16}\n", "step ms", "", "loss") : "\n";

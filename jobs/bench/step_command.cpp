@@ -1,4 +1,5 @@
 #include "jobs/bench/step_command.hpp"
+#include "jobs/bench/commit.hpp"
 
 #include <fmt/format.h>
 
@@ -6,7 +7,6 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "commit.hpp"  // generated
 #include "jobs/bench/rank_devices.hpp"
 #include "jobs/bench/step.hpp"
 #include "jobs/bench/synthetic_options.hpp"
@@ -54,7 +54,7 @@ std::string as_json(const Options& options, const StepTiming& timing, int ranks)
       {"device", timing.device},
       {"devices", timing.devices},
       {"precision", timing.precision},
-      {"commit", CARAVAN_COMMIT},
+      {"commit", built_commit()},
       {"ranks", ranks},
       {"sequence_length", timing.sequence_length},
       {"step_tokens", timing.step_tokens},
@@ -98,7 +98,7 @@ std::string as_text(const Options& options, const StepTiming& timing, int ranks)
              "recomputation)\n"
              "time      median {:.4f} s of {} (fastest {:.4f}, slowest {:.4f})\n"
              "speed     {:.0f} tokens/s, {:.1f} GFLOP/s = {:.1f} % of the peak\n",
-             device_lines(timing.devices), timing.precision, CARAVAN_COMMIT, timing.peak.flops_per_s / 1e9,
+             device_lines(timing.devices), timing.precision, built_commit(), timing.peak.flops_per_s / 1e9,
              ranks, timing.peak.how, options.model.preset, options.model.overrides.empty() ? "" : " with ",
              fmt::join(options.model.overrides, " "), with_commas(timing.parameters), timing.step_tokens,
              timing.sequence_length, timing.step_flops / 1e9, timing.median_s, options.benchmark.repeats,

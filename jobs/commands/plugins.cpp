@@ -3,8 +3,12 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "caravan/check.hpp"
 #include "caravan/log.hpp"
+#include "jobs/check/check_component.hpp"
 #include "jobs/command.hpp"
 #include "jobs/plugins/describe.hpp"
 #include "jobs/plugins/list.hpp"
@@ -18,6 +22,7 @@ namespace {
 struct Options {
   bool json = false, markdown = false;
   std::string component;
+  std::vector<std::string> keys;
   std::string kind, name, directory;
 };
 
@@ -43,6 +48,30 @@ int run_new(const Options& options) {
   return 0;
 }
 
+/// "layer/attention" in two. ConfigError when it is not written so.
+std::pair<std::string, std::string> kind_and_name(const std::string& component) {
+  const std::size_t slash = component.find('/');
+  CARAVAN_CHECK(slash != std::string::npos && slash > 0 && slash + 1 < component.size(), ConfigError,
+                fmt::format("'{}' names no component (must be KIND/NAME, as in layer/attention)", component));
+  return {component.substr(0, slash), component.substr(slash + 1)};
+}
+
+Config keys_of(const std::vector<std::string>& assignments) {
+  Config holder = Config::map();
+  holder.override_with("keys={}");
+  for (const std::string& assignment : assignments) holder.override_with("keys." + assignment);
+  return holder.at("keys");
+}
+
+int run_check(const Options& options) {
+  const auto [kind, name] = kind_and_name(options.component);
+  Findings findings;
+  check_component(*make_registry(), kind, name, keys_of(options.keys), findings);
+  write_standard_output(
+      fmt::format("{} of {} claims hold\n", findings.tried() - findings.wrong(), findings.tried()));
+  return findings.wrong() == 0 ? 0 : 1;
+}
+
 std::function<int()> declare(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   app.require_subcommand(1);
@@ -55,20 +84,26 @@ std::function<int()> declare(CLI::App& app) {
   CLI::Option* json = describe->add_flag("--json", options->json, "one JSON object");
   describe->add_flag("--markdown", options->markdown, "a section of a reference page")->excludes(json);
 
+  CLI::App* check = app.add_subcommand(
+      "check", "hold a data source, layer, optimizer or schedule to what its kind promises");
+  check->add_option("component", options->component, "KIND/NAME, as in layer/attention")->required();
+  check->add_option("keys", options->keys, "keys of the component, e.g. heads=2")->type_name("KEY=VALUE");
+
   CLI::App* create = app.add_subcommand("new", "write a working skeleton of a plugin");
   create->add_option("kind", options->kind, "device, layer, model, optimizer, data, dispatch or schedule")
       ->required();
   create->add_option("name", options->name, "the component's name: a-z, 0-9 and _")->required();
   create->add_option("--dir", options->directory, "where to write it; default ./KIND-NAME");
 
-  return [list, describe, options] {
+  return [list, describe, check, options] {
     if (list->parsed()) return run_list(*options);
+    if (check->parsed()) return run_check(*options);
     return describe->parsed() ? run_describe(*options) : run_new(*options);
   };
 }
 
 }  // namespace
 
-extern const Command plugins_command{"plugins", "list, describe and begin plugins", &declare};
+extern const Command plugins_command{"plugins", "list, describe, begin and check plugins", &declare};
 
 }  // namespace caravan::jobs

@@ -36,6 +36,7 @@ constexpr struct {
     {"optimizer.*", Change::number_said},
     {"checkpoint.allow_changes", Change::silent},
     {"checkpoint.initial_load", Change::silent},
+    {"checkpoint.from*", Change::silent},
     {"checkpoint.resume", Change::silent},
     {"*", Change::said},
 };

@@ -56,6 +56,7 @@ Job::Checkpoint read_checkpoint(const Config& node) {
           .keep_latest = node.get_int("keep_latest"),
           .keep_every = node.get_int("keep_every"),
           .initial_load = text_or(node, "initial_load", ""),
+          .from = read_fork(node.find("from")),
           .resume = node.get_bool("resume"),
           .stop_on_failure = node.get_string("on_failure") == "stop",
           .async = node.get_bool("async"),
@@ -64,6 +65,27 @@ Job::Checkpoint read_checkpoint(const Config& node) {
           .exported = read_export(node.at("export")),
           .one_file = node.get_string("files") == "one",
           .allow_changes = strings_or_none(node, "allow_changes")};
+}
+
+/// Validates one section and puts it back with its defaults.
+Config section(Config& resolved, const char* key, ParamSchema schema) {
+  Config checked = validate(resolved.find(key), schema, fmt::format("section {}", key));
+  resolved.set(key, checked);
+  return checked;
+}
+
+/// With checkpoint.from as a map, and refused where there are two places to start from.
+Config checkpoint_section(Config& resolved) {
+  Config checkpoint = section(resolved, "checkpoint", kCheckpointParams);
+  checkpoint.set("from", resolve_fork(checkpoint.find("from")));
+  resolved.set("checkpoint", checkpoint);
+  const std::string initial = text_or(checkpoint, "initial_load", "");
+  CARAVAN_CHECK(
+      initial.empty() || checkpoint.find("from").is_null(), ConfigError,
+      fmt::format("{}: checkpoint.from with checkpoint.initial_load={} (a run starts from one place). "
+                  "Leave one out?",
+                  checkpoint.where(), initial));
+  return checkpoint;
 }
 
 SplitRule read_split(const Config& node) {
@@ -128,13 +150,6 @@ void fill_components(Job& job) {
   job.optimizer.erase("groups");
 }
 
-/// Validates one section and puts it back with its defaults.
-Config section(Config& resolved, const char* key, ParamSchema schema) {
-  Config checked = validate(resolved.find(key), schema, fmt::format("section {}", key));
-  resolved.set(key, checked);
-  return checked;
-}
-
 }  // namespace
 
 Job resolve_job(Config tree) {
@@ -149,7 +164,7 @@ Job resolve_job(Config tree) {
   job.train = read_train(section(job.resolved, "train", kTrainParams));
   const Config validation = section(job.resolved, "validation", kValidationParams);
   job.validation = {validation.get_int("every"), validation.get_int("batches"), validation.find("data")};
-  job.checkpoint = read_checkpoint(section(job.resolved, "checkpoint", kCheckpointParams));
+  job.checkpoint = read_checkpoint(checkpoint_section(job.resolved));
   job.parallel = read_parallel(section(job.resolved, "parallel", kParallelParams));
   const Config metrics = section(job.resolved, "metrics", kMetricsParams);
   job.metrics = {metrics.get_bool("jsonl"), metrics.get_bool("tensorboard"),

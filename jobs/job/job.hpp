@@ -10,6 +10,7 @@
 #include "core/plan/split.hpp"
 #include "core/run/lr_schedule.hpp"
 #include "jobs/job/export_rule.hpp"
+#include "jobs/job/fork_rule.hpp"
 #include "jobs/job/optimizer_groups.hpp"
 #include "jobs/job/recompute_rule.hpp"
 
@@ -51,6 +52,7 @@ struct Job {
     bool enabled;
     std::int64_t every, keep_latest, keep_every;
     std::string initial_load;
+    ForkRule from;
     bool resume, stop_on_failure, async, create_seed;
     std::vector<std::string> exclude_from_loading;  ///< globs over names in checkpoints
     ExportRule exported;

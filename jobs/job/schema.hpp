@@ -65,6 +65,15 @@ inline constexpr caravan_param kOptimizerGroupParams[] = {
      "They stay as they are: no gradient is made, and nothing is kept to update them."},
 };
 
+/// Of a map in checkpoint.from.
+inline constexpr caravan_param kForkParams[] = {
+    {"run", "path", nullptr, "", "", "The other run's folder, or one of its checkpoints."},
+    {"step", "int", "null", "step", ">= 0", "Which of its checkpoints; null: the newest that verifies."},
+    {"what", "all|model", "all", "", "",
+     "all: weights, the optimizer's state, step and place in the data, checked as when a run goes on; model: "
+     "weights alone, and everything else begins anew."},
+};
+
 /// Of a map in checkpoint.export.
 inline constexpr caravan_param kExportParams[] = {
     {"format", "hf|meta|safetensors", "hf", "", "",
@@ -118,6 +127,10 @@ inline constexpr caravan_param kCheckpointParams[] = {
      "as caravan convert makes it of the last checkpoint, {format: hf, dtype: bf16}."},
     {"initial_load", "path", "null", "", "",
      "Weights to start from: a safetensors file, a Hugging Face folder, a checkpoint."},
+    {"from", "string or map", "null", "", "",
+     "Another run to branch off, into `output`: its folder, or {run: runs/a, step: 400, what: model}. "
+     "Without "
+     "effect once `output` has a checkpoint of its own."},
     {"resume", "bool", "true", "", "", "Continue from the newest complete checkpoint of `output`."},
     {"allow_changes", "string list", "null", "", "",
      "Globs over keys of the resolved job, e.g. [data.path, seed]: what may differ from the checkpoint that "

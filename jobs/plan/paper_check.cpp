@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <optional>
 
 #include "caravan/check.hpp"
@@ -11,16 +12,19 @@
 #include "jobs/identity/same_run.hpp"
 #include "jobs/plan/data_use.hpp"
 #include "jobs/plan/validation_pass.hpp"
+#include "jobs/state/fork_candidates.hpp"
 #include "jobs/state/model_source.hpp"
 #include "jobs/state/train_state.hpp"
 
 namespace caravan::jobs {
 namespace {
 
-/// The newest checkpoint of the output that is whole fits the job; false when there is none at all.
-bool fits_newest_checkpoint(TrainSetup& setup, const RunIdentity& identity) {
+/// The first of these, newest first, that is whole fits the job; its step, or nothing when there is none at
+/// all.
+std::optional<std::int64_t> fits_one(TrainSetup& setup, const RunIdentity& identity,
+                                     const std::vector<std::string>& candidates) {
   std::string problem;
-  for (const std::string& path : io::newest_first(setup.job().output)) {
+  for (const std::string& path : candidates) {
     if (is_ignored(path)) continue;
     std::optional<io::CheckpointReader> reader;
     try {
@@ -31,22 +35,36 @@ bool fits_newest_checkpoint(TrainSetup& setup, const RunIdentity& identity) {
     }
     check_same_run(*reader, setup.going_on(identity));
     check_fits(*reader, setup.job(), setup.whole_model().parameters(), setup.slots());
-    return true;
+    return reader->step();
   }
   CARAVAN_CHECK(problem.empty(), IoError,
-                fmt::format("no checkpoint of {} can be read: {}. Restore one, or move them away?",
-                            setup.job().output, problem));
-  return false;
+                fmt::format("no checkpoint in {} can be read: {}. Restore one, or move them away?",
+                            std::filesystem::path(candidates.front()).parent_path().string(), problem));
+  return std::nullopt;
+}
+
+void check_weights(TrainSetup& setup, const RunIdentity& identity, const std::string& model) {
+  check_whole_load(setup.job());
+  check_same_tokenizer(model, setup.job(), identity);
+  check_weights_from(model, setup.whole_model().parameters());
+}
+
+void check_fork(TrainSetup& setup, const RunIdentity& identity) {
+  const ForkRule& from = setup.job().checkpoint.from;
+  const std::vector<std::string> found = fork_candidates(setup.job());
+  if (from.model_alone) return check_weights(setup, identity, from.step ? found.front() : from.run);
+  const auto step = fits_one(setup, identity, found);
+  CARAVAN_CHECK(step, IoError,
+                fmt::format("no checkpoint of {} can be read. Another run or step?", from.run));
+  check_fork_goes_on(setup.job(), *step);
 }
 
 void check_start(TrainSetup& setup, const RunIdentity& identity) {
   const Job::Checkpoint& wanted = setup.job().checkpoint;
   if (!wanted.resume) refuse_to_mix(setup.job().output);
-  if (wanted.resume && fits_newest_checkpoint(setup, identity)) return;
-  if (wanted.initial_load.empty()) return;
-  check_whole_load(setup.job());
-  check_same_tokenizer(wanted.initial_load, setup.job(), identity);
-  check_weights_from(wanted.initial_load, setup.whole_model().parameters());
+  if (wanted.resume && fits_one(setup, identity, io::newest_first(setup.job().output))) return;
+  if (wanted.from.is_given()) return check_fork(setup, identity);
+  if (!wanted.initial_load.empty()) check_weights(setup, identity, wanted.initial_load);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "caravan/check.hpp"
+#include "jobs/plugins/params_json.hpp"
 #include "jobs/text_streams.hpp"
 
 namespace caravan::jobs {
@@ -17,30 +18,13 @@ std::string hash_of(const Registry& registry, const std::string& file) {
   return "";
 }
 
-nlohmann::json text_or_null(const char* text) {
-  return text ? nlohmann::json(text) : nlohmann::json(nullptr);
-}
-
 void print_json(const Found& found, const std::string& hash, ParamSchema schema) {
   const caravan_component& component = *found.component;
-  nlohmann::ordered_json out = {{"kind", component.kind},
-                                {"name", component.name},
-                                {"summary", component.summary},
-                                {"interface_version", component.kind_version},
-                                {"plugin", found.plugin},
-                                {"version", found.version},
-                                {"file", found.file},
-                                {"sha256", hash},
-                                {"params", nlohmann::json::array()}};
-  for (const caravan_param& param : schema) {
-    out["params"].push_back({{"name", param.name},
-                             {"type", param.type},
-                             {"default", text_or_null(param.default_value)},
-                             {"required", param.default_value == nullptr},
-                             {"unit", text_or_null(param.unit)},
-                             {"range", text_or_null(param.range)},
-                             {"doc", param.doc}});
-  }
+  nlohmann::ordered_json out = {{"kind", component.kind},       {"name", component.name},
+                                {"summary", component.summary}, {"interface_version", component.kind_version},
+                                {"plugin", found.plugin},       {"version", found.version},
+                                {"file", found.file},           {"sha256", hash},
+                                {"params", params_json(schema)}};
   write_standard_output(out.dump(2) + "\n");
 }
 

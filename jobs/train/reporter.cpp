@@ -11,7 +11,6 @@
 #include "core/run/host_values.hpp"
 #include "io/metrics/json_lines_record.hpp"
 #include "io/metrics/json_lines_sink.hpp"
-#include "io/metrics/step_line.hpp"
 #include "io/metrics/tensorboard_sink.hpp"
 #include "jobs/plan/data_use.hpp"
 #include "jobs/setup/text.hpp"
@@ -165,7 +164,10 @@ void Reporter::write(const StepReport& report, const TrainStep& step) {
   write_record();
   const std::int64_t number = report.progress.step;
   const bool edge = number == first_step_ || number == setup_.job().train.steps;
-  if (edge || report.validation_loss || number % setup_.job().train.log_every == 0) line_->write(record_);
+  if (edge || report.validation_loss || number % setup_.job().train.log_every == 0)
+    line_->write(record_);
+  else
+    line_->pass(record_);
 }
 
 }  // namespace caravan::jobs

@@ -6,6 +6,7 @@
 
 #include "caravan/metrics.hpp"
 #include "core/run/train_step.hpp"
+#include "io/metrics/step_line.hpp"
 #include "jobs/plan/train_setup.hpp"
 #include "jobs/state/train_state.hpp"
 #include "jobs/train/pipeline_peers.hpp"
@@ -58,7 +59,7 @@ class Reporter {
   std::vector<float> room_;
   std::int64_t first_step_ = 1;
   std::vector<std::unique_ptr<MetricSink>> files_;
-  std::unique_ptr<MetricSink> line_;
+  std::unique_ptr<io::StepLine> line_;
 };
 
 }  // namespace caravan::jobs

@@ -2,21 +2,14 @@
 
 #include <fmt/format.h>
 
-#include <filesystem>
-
 #include "caravan/check.hpp"
 #include "caravan/log.hpp"
-#include "io/checkpoint/catalogue.hpp"
-#include "io/checkpoint/layout.hpp"
-#include "io/checkpoint/reader.hpp"
-#include "io/hf/model_path.hpp"
 #include "jobs/identity/agree.hpp"
 #include "jobs/identity/run_folder.hpp"
-#include "jobs/identity/same_run.hpp"
 #include "jobs/plan/data_use.hpp"
 #include "jobs/setup/gather.hpp"
-#include "jobs/state/model_source.hpp"
 #include "jobs/train/export.hpp"
+#include "jobs/train/training_start.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -52,7 +45,7 @@ Trainer::Trainer(TrainSetup& setup, Communicator& world, const StopRequest& stop
     const DataIdentity validation = agree_on_data(world, validator_->source(), "validation data");
     check_validation_tokenizer(setup.job(), identity_.data, validation);
   }
-  start_weights();
+  progress_ = TrainingStart(setup, world, whereabouts, identity_).begin();
   check_enough_samples(setup.job(), setup.share(), *source_);
   if (lock_) write_run_folder(setup.job(), identity_.data);
 }
@@ -61,88 +54,6 @@ CheckpointTarget Trainer::with_identity(CheckpointTarget target) const {
   target.run = setup_.job().output;
   target.head.values = identity_.values();
   return target;
-}
-
-void Trainer::start_weights() {
-  if (!setup_.job().checkpoint.resume) refuse_to_mix(setup_.job().output);
-  if (setup_.job().checkpoint.resume && resume()) return;
-  const std::string& initial = setup_.job().checkpoint.initial_load;
-  if (initial.empty()) {
-    whereabouts_.enter("initialising the weights");
-    setup_.model().parameters().initialise(setup_.job().seed);
-    return;
-  }
-  check_whole_load(setup_.job());
-  check_same_tokenizer(initial, setup_.job(), identity_);
-  load_initial(initial);
-}
-
-/// All ranks from one place: of another run in training it is what rank 0 finds to be the newest.
-void Trainer::load_initial(const std::string& initial) {
-  for (int looks = 1;; ++looks) {
-    const std::string path =
-        broadcast_text(world_, world_.rank() == 0 ? io::resolve_model_path(initial).path : "");
-    const std::string problem = problem_anywhere([&] {
-      load_weights_from(path, setup_.state().device, setup_.model().parameters(),
-                        setup_.whole_model().parameters(), &whereabouts_);
-    });
-    if (problem.empty()) return log_info("weights from " + path);
-    const bool is_pruned = is_true_anywhere(world_, !std::filesystem::exists(path));
-    CARAVAN_CHECK(is_pruned && looks < io::kMostLooks, IoError, problem);
-  }
-}
-
-std::string Trainer::problem_anywhere(const std::function<void()>& action) {
-  std::string problem;
-  try {
-    action();
-  } catch (const IoError& error) {
-    problem = error.what();
-  }
-  return first_text(world_, problem);
-}
-
-/// Everybody reads what it needs of the newest checkpoint, verifying what it reads; where one rank finds
-/// damage, all go back to the checkpoint before.
-bool Trainer::resume() {
-  std::vector<std::string> candidates;
-  if (world_.rank() == 0) candidates = io::newest_first(setup_.job().output);
-  for (std::size_t next = 0;; ++next) {
-    while (next < candidates.size() && is_ignored(candidates[next]))
-      candidates.erase(candidates.begin() + static_cast<std::ptrdiff_t>(next));
-    const std::string path = broadcast_text(world_, next < candidates.size() ? candidates[next] : "");
-    if (path.empty()) break;
-    const std::string problem = try_load(path);
-    if (problem.empty()) {
-      log_info(fmt::format("resumed at step {} from {}", progress_.step, path));
-      if (const std::string& unused = setup_.job().checkpoint.initial_load; !unused.empty())
-        log_warning(fmt::format(
-            "checkpoint.initial_load={} is not used (the run goes on from its own checkpoint)", unused));
-      return true;
-    }
-    log_warning(fmt::format("skipped {}: {}", path, problem));
-  }
-  CARAVAN_CHECK(
-      candidates.empty(), IoError,
-      fmt::format(
-          "no checkpoint of {} verifies (starting anew would replace them). Restore one, or move them "
-          "away?",
-          setup_.job().output));
-  return false;
-}
-
-std::string Trainer::try_load(const std::string& path) {
-  std::optional<io::CheckpointReader> reader;
-  // Data ranks read the same bytes, of which the page cache fetches one copy for a node.
-  const auto through = setup_.share().data_ranks > 1 ? io::Through::page_cache : io::Through::disk;
-  const std::string problem = problem_anywhere(
-      [&] { reader.emplace(io::CheckpointReader::open(path, io::Check::structure, through)); });
-  if (!problem.empty()) return problem;
-  check_same_run(*reader, setup_.going_on(identity_));  // first: a key says more than a tensor's shape
-  // The same on all ranks, and no damage: an older one would not fit either.
-  check_fits(*reader, setup_.job(), setup_.whole_model().parameters(), setup_.slots());
-  return problem_anywhere(
-      [&] { progress_ = load_state(*reader, setup_.job(), setup_.state(), whereabouts_); });
 }
 
 ExitCode Trainer::run() {

@@ -31,13 +31,6 @@ class Trainer {
 
  private:
   CheckpointTarget with_identity(CheckpointTarget target) const;
-  void start_weights();
-  void load_initial(const std::string& initial);
-  bool resume();
-  /// [every rank] The first IoError's text of all ranks; empty where all did it.
-  std::string problem_anywhere(const std::function<void()>& action);
-  /// Loads one checkpoint on all ranks; the text of what is damaged, or nothing.
-  std::string try_load(const std::string& path);
   /// Hands the next step to the device.
   void post_step();
   /// How many posted steps may stay unread: one runs while the next is being posted, unless somebody wants to

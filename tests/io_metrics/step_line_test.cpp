@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <thread>
+
 namespace caravan::io {
 namespace {
 
@@ -18,6 +21,14 @@ StepRecord full_record() {
   return record;
 }
 
+std::string contents(std::FILE* file) {
+  std::rewind(file);
+  std::string text(4096, '\0');
+  text.resize(std::fread(text.data(), 1, text.size(), file));
+  std::fclose(file);
+  return text;
+}
+
 /// What a sink writes into a file.
 std::string written(StepLine::Output kind, std::int64_t steps, double step_s) {
   std::FILE* file = std::tmpfile();
@@ -31,11 +42,7 @@ std::string written(StepLine::Output kind, std::int64_t steps, double step_s) {
       line.write(record);
     }
   }
-  std::rewind(file);
-  std::string text(4096, '\0');
-  text.resize(std::fread(text.data(), 1, text.size(), file));
-  std::fclose(file);
-  return text;
+  return contents(file);
 }
 
 TEST(StepLine, SaysEverythingThatIsKnown) {
@@ -66,6 +73,34 @@ TEST(StepLine, TheLastStepHasNoTimeLeft) {
 TEST(StepLine, ATerminalGetsABarThatIsRemoved) {
   EXPECT_EQ(written(StepLine::Output::terminal, 1, 1.0),
             "step 1/4  loss 1.0000  left 3 s\n[##########..............................]  25 %\r\x1b[K");
+}
+
+/// Four steps, of which the first has a line; a quarter of a second lies between them.
+std::string passed(StepLine::Output kind) {
+  std::FILE* file = std::tmpfile();
+  {
+    StepLine line(file, 4, kind);
+    StepRecord record;
+    record.set(metric::kLoss, 2.0);
+    record.set(metric::kStepSeconds, 10.0);
+    record.step = 1;
+    line.write(record);
+    for (record.step = 2; record.step < 4; ++record.step) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(250));
+      line.pass(record);
+      line.pass(record);
+    }
+  }
+  return contents(file);
+}
+
+TEST(StepLine, StepsWithoutALineMoveTheBarOfATerminal) {
+  EXPECT_EQ(passed(StepLine::Output::plain), "step 1/4  loss 2.0000  left 30 s\n");
+  EXPECT_EQ(passed(StepLine::Output::terminal),
+            "step 1/4  loss 2.0000  left 30 s\n[##########..............................]  25 %"
+            "\r\x1b[K[####################....................]  50 %  loss 2.0000  left 20 s"
+            "\r\x1b[K[##############################..........]  75 %  loss 2.0000  left 10 s\r\x1b[K")
+      << "not more often than an eye follows";
 }
 
 TEST(StepLine, AFileIsNoTerminal) {

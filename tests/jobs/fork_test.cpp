@@ -1,0 +1,132 @@
+#include <gmock/gmock.h>
+
+#include "io/checkpoint/layout.hpp"
+#include "tests/jobs/job_test.hpp"
+#include "tests/jobs/run_results.hpp"
+
+// A run that branches off another one, and leaves that one alone.
+namespace caravan::test {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+constexpr const char* kFour = "train.steps=4";
+
+class Fork : public JobTest {
+ protected:
+  /// runs/trunk has checkpoints of its steps 2 and 4.
+  void SetUp() override {
+    JobTest::SetUp();
+    job_ = job(kMiniJob);
+    ASSERT_TRUE(ended_with(start("trunk", {kFour}), 0));
+  }
+  Outcome start(const std::string& name, std::vector<std::string> overrides, int ranks = 0) const {
+    overrides.insert(overrides.end(),
+                     {"checkpoint.every=2", "checkpoint.keep_latest=9", "train.schedule_steps=6"});
+    return run(train(job_, name, ranks, overrides));
+  }
+  /// checkpoint.from with keys beside the run.
+  std::string from(const std::string& keys = "") const {
+    return "checkpoint.from={run: " + file("trunk") + keys + "}";
+  }
+  std::vector<std::string> digests(const std::string& name, std::int64_t step) const {
+    return digests_of(file(name), step);
+  }
+  std::string job_;
+};
+
+TEST_F(Fork, GoesOnAsTheOtherRunWouldHave) {
+  const std::vector<std::string> before = digests("trunk", 4);
+  const Outcome outcome = start("branch", {"train.steps=6", "checkpoint.from=" + file("trunk")});
+  ASSERT_TRUE(ended_with(outcome, 0));
+  EXPECT_THAT(outcome.err, HasSubstr("resumed at step 4 from " + file("trunk")));
+  EXPECT_EQ(read_metrics(file("branch")).front()["step"], 5);
+  EXPECT_EQ(digests("trunk", 4), before);
+  EXPECT_FALSE(fs::exists(file("trunk/checkpoints/") + io::step_folder(6)));
+  ASSERT_TRUE(ended_with(start("trunk", {"train.steps=6"}), 0));
+  EXPECT_EQ(digests("branch", 6), digests("trunk", 6)) << "optimizer, step and data go on";
+}
+
+TEST_F(Fork, OfAStepOnOtherRanksAndOfOneCheckpoint) {
+  ASSERT_TRUE(ended_with(start("branch", {kFour, from(", step: 2")}, 2), 0));
+  EXPECT_LT(norm_of_difference(values_of(file("branch/checkpoints/") + io::step_folder(4), "/model/"),
+                               values_of(file("trunk/checkpoints/") + io::step_folder(4), "/model/")),
+            1e-5);
+  const std::string one = file("trunk/checkpoints/") + io::step_folder(2);
+  ASSERT_TRUE(ended_with(start("other", {kFour, "checkpoint.from=" + one}), 0));
+  EXPECT_EQ(digests("other", 4), digests("trunk", 4));
+}
+
+TEST_F(Fork, OfTheModelAloneBeginsAnewWithItsWeights) {
+  const Outcome outcome = start("branch", {"train.steps=2", "seed=9", from(", step: 2, what: model")}, 2);
+  ASSERT_TRUE(ended_with(outcome, 0));
+  EXPECT_THAT(outcome.err, HasSubstr("weights from " + file("trunk/checkpoints/") + io::step_folder(2)));
+  EXPECT_THAT(outcome.err, HasSubstr("begin anew, as checkpoint.from.what=model says"));
+  const auto metrics = read_metrics(file("branch"));
+  EXPECT_EQ(metrics.front()["step"], 1);
+  const std::string weights = "checkpoint.initial_load=" + file("trunk/checkpoints/") + io::step_folder(2);
+  ASSERT_TRUE(ended_with(start("loaded", {"train.steps=2", "seed=9", weights}, 2), 0));
+  EXPECT_EQ(results_of(file("branch")), results_of(file("loaded")));
+}
+
+TEST_F(Fork, ItsOwnCheckpointComesFirst) {
+  ASSERT_TRUE(ended_with(start("branch", {kFour, from(", step: 2")}), 0));
+  const Outcome again = start("branch", {"train.steps=6", from(", step: 2")});
+  ASSERT_TRUE(ended_with(again, 0));
+  EXPECT_THAT(again.err, HasSubstr("resumed at step 4 from " + file("branch")));
+  EXPECT_THAT(again.err, HasSubstr("warning checkpoint.from=" + file("trunk") + " is not used"));
+  ASSERT_TRUE(ended_with(run({{"train", file("branch/job.yaml"), "train.steps=8"}, 0, {}, 60}), 0))
+      << "the resolved job is a job";
+}
+
+TEST_F(Fork, WhatCannotBeIsRefusedByTheDryRunToo) {
+  struct Case {
+    std::vector<std::string> overrides;
+    int code;
+    std::string says;
+  };
+  const std::vector<Case> cases{
+      {{"train.steps=6", from(), "model.rope_theta=10000"}, 3, "model.rope_theta 500000 -> 10000"},
+      {{"train.steps=6", from(", step: 3")},
+       3,
+       "no checkpoint of step 3 in " + file("trunk") + " (it has 2, 4)"},
+      {{"train.steps=6", "checkpoint.from=" + file("nowhere")},
+       3,
+       "no checkpoint in " + file("nowhere") + " (it has none)"},
+      {{kFour, from()}, 2, "is at step 4 and train.steps=4 (nothing would be left to do)"},
+      {{"train.steps=6", from(), "checkpoint.initial_load=" + file("x")}, 2, "a run starts from one place"},
+      {{"train.steps=6", from(", waht: model")}, 2, "Did you mean 'what'?"},
+      {{"train.steps=6", from(", what: weights")}, 2, "must be one of all, model"},
+      {{"train.steps=6", from(", what: model"), "checkpoint.exclude_from_loading=[/optimizer/*]"},
+       2,
+       "it is for resuming"},
+  };
+  for (const Case& bad : cases) {
+    for (const bool is_dry : {false, true}) {
+      std::vector<std::string> overrides = bad.overrides;
+      if (is_dry) overrides.push_back("--dry-run");
+      const Outcome outcome = start("branch", overrides);
+      EXPECT_TRUE(ended_with(outcome, bad.code)) << bad.says << is_dry;
+      EXPECT_THAT(outcome.last_line(), HasSubstr(bad.says)) << is_dry;
+    }
+  }
+  EXPECT_FALSE(fs::exists(file("branch/checkpoints")));
+  const Outcome itself = start("trunk", {"train.steps=6", from(), "checkpoint.resume=false"});
+  EXPECT_TRUE(ended_with(itself, 2));
+}
+
+TEST_F(Fork, ADamagedCheckpointIsPassedOverAndSaid) {
+  const std::string newest = file("trunk/checkpoints/") + io::step_folder(4) + "/checkpoint.h5";
+  fs::resize_file(newest, fs::file_size(newest) / 2);
+  const Outcome outcome = start("branch", {"train.steps=6", from()});
+  ASSERT_TRUE(ended_with(outcome, 0));
+  EXPECT_THAT(outcome.err, HasSubstr("warning skipped " + file("trunk/checkpoints/") + io::step_folder(4)));
+  EXPECT_THAT(outcome.err, HasSubstr("resumed at step 2 from"));
+  const Outcome named = start("other", {"train.steps=6", from(", step: 4")});
+  EXPECT_TRUE(ended_with(named, 3));
+  EXPECT_THAT(named.last_line(), HasSubstr("no checkpoint of " + file("trunk") + " verifies"));
+}
+
+}  // namespace
+}  // namespace caravan::test
