@@ -5,6 +5,9 @@ function(caravan_warnings target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wno-missing-field-initializers
     $<$<CXX_COMPILER_ID:GNU>:-Wno-array-bounds;-Wno-restrict;-Wno-stringop-overflow;-Wno-stringop-overread>
     $<$<BOOL:${CARAVAN_WERROR}>:-Werror>)
+  if(CMAKE_UNITY_BUILD)  # of sources that are included by one: GCC takes them for headers
+    target_compile_options(${target} PRIVATE $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>>:-Wno-subobject-linkage>)
+  endif()
   if(CARAVAN_AUDIT)
     target_compile_definitions(${target} PRIVATE CARAVAN_AUDIT)
   endif()

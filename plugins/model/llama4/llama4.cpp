@@ -221,10 +221,24 @@ class Llama4 final : public Model {
   }
 
   LayerSpec feed_forward(std::int64_t layer) const {
+    const Config& dense = config_.find("dense");
+    const std::string kind = dense.kind() == Config::Kind::map ? "" : dense.as_string();
+    if (kind != "swiglu" && kind != "gelu") return own_layer(layer, kind, dense);
     Config config = base(layer);
     config.set("hidden", text(dense_width()));
-    const bool gated = config_.get_string("dense") == "swiglu";
-    return {gated ? "feed_forward" : "gelu_feed_forward", "layers." + text(layer), config};
+    return {kind == "swiglu" ? "feed_forward" : "gelu_feed_forward", "layers." + text(layer), config};
+  }
+  /// A layer plugin that the job names in place of a feed-forward. It gets name and dim, and the keys beside
+  /// its own name.
+  LayerSpec own_layer(std::int64_t layer, const std::string& plugin, const Config& dense) const {
+    Config config = plugin.empty() ? dense : Config::map();
+    if (plugin.empty() && !config.has("layer"))
+      throw ConfigError(dense.where() + ": dense has no layer. {layer: my_layer, key: value}?");
+    const std::string name = plugin.empty() ? config.get_string("layer") : plugin;
+    config.erase("layer");
+    config.set("name", "layers." + text(layer));
+    config.set("dim", text(dim_));
+    return {name, "layers." + text(layer), config};
   }
 
   LayerSpec experts(std::int64_t layer) const {

@@ -34,8 +34,10 @@ inline constexpr caravan_param kParams[] = {
     {"moe_layers", "int list", "null", "", "", "These layers instead of a step."},
     {"top_k", "int", "1", "", "[1, 65536]", "Experts a token."},
     {"shared_experts", "int", "1", "", "[0, 65536]", "Shared experts, as one block of this many widths."},
-    {"dense", "swiglu|gelu", "swiglu", "", "",
-     "Dense feed-forward: gated, or two products with biases and GELU."},
+    {"dense", "string or map", "swiglu", "", "",
+     "Dense feed-forward: swiglu, gated; gelu, two products with biases; or a layer plugin by its name, with "
+     "keys "
+     "of its own as {layer: my_layer, hidden: 64}."},
     {"repeat_layers", "int list", "null", "", "",
      "These layers are applied twice in a row with the same weights."},
     {"dense_width", "int", "null", "", "[1, 16777216]",
