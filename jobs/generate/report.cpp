@@ -11,10 +11,10 @@
 namespace caravan::jobs {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
-std::string dumped(const Json& value) {
-  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+std::string dumped(const OrderedJson& value) {
+  return value.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
 }
 
 double speed(std::size_t tokens, double seconds) {
@@ -36,7 +36,7 @@ void Report::piece(const std::string& text) {
 
 std::string Report::line(std::size_t number, const Answer& answer) const {
   const Asked& asked = asked_[number];
-  Json line{{"prompt", asked.prompt}, {"sample", asked.sample}};
+  OrderedJson line{{"prompt", asked.prompt}, {"sample", asked.sample}};
   if (!asked.id.is_null()) line["id"] = asked.id;
   line["prompt_tokens"] = asked.sequence.prompt.size();
   line["ids"] = answer.tokens();
