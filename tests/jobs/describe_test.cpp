@@ -68,7 +68,7 @@ TEST_F(Describe, RoffTakesThePagesWithoutAWord) {
   if (groff.empty()) GTEST_SKIP() << "no groff";
   ASSERT_TRUE(ended_with(caravan({"describe", "manual", "--output", file("man")}), 0));
   for (const auto& page : fs::directory_iterator(file("man"))) {
-    Command command{{"-man", "-Tascii", "-ww", "-z", page.path().string()}, 0, {}, 60};
+    Command command{{"-Kutf8", "-man", "-Tutf8", "-ww", "-z", page.path().string()}, 0, {}, 60};
     command.program = groff;
     const Outcome outcome = run(command);
     EXPECT_TRUE(ended_with(outcome, 0));
