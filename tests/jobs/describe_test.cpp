@@ -47,7 +47,9 @@ TEST_F(Describe, ASectionAndItsMaps) {
   EXPECT_EQ(json["sections"][1]["name"], "train");
   EXPECT_EQ(json["sections"][1]["params"][0]["name"], "steps");
   EXPECT_TRUE(json["sections"][1]["params"][0]["required"]);
-  const auto is_muon = [](const auto& one) { return one["kind"] == "optimizer" && one["name"] == "muon"; };
+  const auto is_muon = [](const auto& known) {
+    return known["kind"] == "optimizer" && known["name"] == "muon";
+  };
   EXPECT_EQ(std::ranges::count_if(json["components"], is_muon), 1);
   const Outcome near = caravan({"describe", "job", "trian"});
   EXPECT_TRUE(ended_with(near, 2));
