@@ -97,7 +97,7 @@ TEST_F(Fork, WhatCannotBeIsRefusedByTheDryRunToo) {
       {{kFour, from()}, 2, "is at step 4 and train.steps=4 (nothing would be left to do)"},
       {{"train.steps=6", from(), "checkpoint.initial_load=" + file("x")}, 2, "a run starts from one place"},
       {{"train.steps=6", from(", waht: model")}, 2, "Did you mean 'what'?"},
-      {{"train.steps=6", from(", what: weights")}, 2, "must be one of all, model"},
+      {{"train.steps=6", from(", what: weights")}, 2, "must be one of: all, model"},
       {{"train.steps=6", from(", what: model"), "checkpoint.exclude_from_loading=[/optimizer/*]"},
        2,
        "it is for resuming"},

@@ -60,7 +60,7 @@ TEST_F(PluginsCheck, EachMistakeIsNamed) {
       {"layer/flawed", "repeats", "a repeated forward as the first: the gradient of "},
       {"data/flawed", "rank", "WRONG  the same samples on rank 1 of 4: sample 0 is another"},
       {"data/flawed", "order", "WRONG  the same sample twice: sample 0 is another"},
-      {"data/flawed", "range", "WRONG  tokens are ids of the vocabulary: not all are in [0, 64)"},
+      {"data/flawed", "range", "WRONG  tokens are ids of the vocabulary: not all are in [0, 40)"},
       {"data/flawed", "digest", "WRONG  the digest is the data's alone: another seed"},
       {"optimizer/flawed", "state", "WRONG  all state is in the slots, as after a restart: "},
       {"optimizer/flawed", "place", "WRONG  flat pieces are updated as the whole matrix, as shards are: "},
@@ -93,7 +93,7 @@ TEST_F(PluginsCheck, WrongUse) {
   for (const auto& [arguments, says] : cases) {
     const Outcome outcome = check(arguments);
     EXPECT_TRUE(ended_with(outcome, 2)) << arguments[0];
-    EXPECT_THAT(outcome.last_line(), HasSubstr(says));
+    EXPECT_THAT(outcome.err, HasSubstr(says));
     EXPECT_THAT(outcome.out, Not(HasSubstr("WRONG")));
   }
 }
