@@ -18,38 +18,6 @@ refuse() { # refuse CODE TEXT COMMAND…: COMMAND ends with CODE and says TEXT
   [[ $status == "$code" && $output == *"$text"* ]] || fail "$* gave $status, not $code with '$text': $output"
 }
 
-
-# The path of docs/sdk.md: the skeleton's layer becomes the page's, is checked, and trains the same on every layout.
-cd "$work"
-"$caravan" plugins new layer mixing --dir layer-mixing > new.log 2>&1 || fail "plugins new layer mixing"
-awk '/^<!-- mixing.cpp -->/ { found = 1 } found && /^```$/ { exit } inside { print } found && /^```cpp$/ { inside = 1 }' \
-  "$source/docs/sdk.md" > layer-mixing/mixing.cpp
-cmake -S layer-mixing -B layer-mixing/build -DCMAKE_PREFIX_PATH="$work/prefix" > mixing.log
-cmake --build layer-mixing/build >> mixing.log 2>&1 || { cat mixing.log; fail "build of the layer of docs/sdk.md"; }
-! grep -i warning mixing.log || fail "the layer of docs/sdk.md gives warnings"
-export CARAVAN_PLUGIN_PATH=$work/layer-mixing/build
-expect "claims hold" "$caravan" plugins check layer/mixing dim=32
-for kind in layer data optimizer schedule; do
-  CARAVAN_PLUGIN_PATH=$work/skeletons/out expect "claims hold" "$caravan" plugins check "$kind/my_$kind"
-done
-cat > mixing.yaml <<'END'
-device: host
-model: {vocab_size: 32, dim: 32, layers: 4, heads: 2, kv_heads: 1, width_multiple_of: 16, experts: 0, dense: mixing}
-data: {source: synthetic, vocab_size: 32}
-train: {steps: 4, sequence_length: 16, local_batch_size: 1, global_batch_size: 4, warmup_steps: 1, log_every: 1, lr: 1e-2}
-checkpoint: {enabled: false}
-END
-expect "step 4/4" "$caravan" train mixing.yaml output=one
-for layout in data_shard=2 tensor=2 pipeline=2; do
-  expect "step 4/4" mpirun --oversubscribe -n 2 "$caravan" train mixing.yaml output=$layout parallel.$layout
-  [ "$(losses one)" = "$(losses $layout)" ] || fail "a layer of one's own trains otherwise with $layout"
-done
-refuse 2 "Did you mean 'mixing'?" "$caravan" train mixing.yaml output=refused model.dense=mixin
-refuse 2 "dense has no layer" "$caravan" train mixing.yaml output=refused "model.dense={std: 0.1}"
-expect "mixing" "$caravan" train mixing.yaml output=dry --dry-run "model.dense={layer: mixing, std: 0.1}"
-[ -s "$work/prefix/share/man/man1/caravan-train.1" ] || fail "no manual pages in the installation"
-[ -s "$work/prefix/share/bash-completion/completions/caravan" ] || fail "no completion in the installation"
-cd /
 rm -rf "$work"
 mkdir -p "$work"
 cmake --install "$build" --prefix "$work/first" > "$work/install.log" || { cat "$work/install.log"; fail install; }
@@ -132,4 +100,35 @@ refuse 2 "must be KIND/NAME" "$caravan" plugins describe 1f1b
 refuse 2 "Did you mean '1f1b'?" "$caravan" plugins describe schedule/1fb1
 [ ! -e "$work/nothing" ] || fail "a refused 'new' left something behind"
 "$(dirname "$0")/check_symbols.sh" "$work"/skeletons/out/*.so "$work"/example/*.so "$work"/prefix/lib*/caravan/plugins/*.so
+# The path of docs/sdk.md: the skeleton's layer becomes the page's, is checked, and trains the same on every layout.
+cd "$work"
+"$caravan" plugins new layer mixing --dir layer-mixing > new.log 2>&1 || fail "plugins new layer mixing"
+awk '/^<!-- mixing.cpp -->/ { found = 1 } found && /^```$/ { exit } inside { print } found && /^```cpp$/ { inside = 1 }' \
+  "$source/docs/sdk.md" > layer-mixing/mixing.cpp
+cmake -S layer-mixing -B layer-mixing/build -DCMAKE_PREFIX_PATH="$work/prefix" > mixing.log
+cmake --build layer-mixing/build >> mixing.log 2>&1 || { cat mixing.log; fail "build of the layer of docs/sdk.md"; }
+! grep -i warning mixing.log || fail "the layer of docs/sdk.md gives warnings"
+export CARAVAN_PLUGIN_PATH=$work/layer-mixing/build
+expect "claims hold" "$caravan" plugins check layer/mixing dim=32
+for kind in layer data optimizer schedule; do
+  CARAVAN_PLUGIN_PATH=$work/skeletons/out expect "claims hold" "$caravan" plugins check "$kind/my_$kind"
+done
+cat > mixing.yaml <<'END'
+device: host
+model: {vocab_size: 32, dim: 32, layers: 4, heads: 2, kv_heads: 1, width_multiple_of: 16, experts: 0, dense: mixing}
+data: {source: synthetic, vocab_size: 32}
+train: {steps: 4, sequence_length: 16, local_batch_size: 1, global_batch_size: 4, warmup_steps: 1, log_every: 1, lr: 1e-2}
+checkpoint: {enabled: false}
+END
+expect "step 4/4" "$caravan" train mixing.yaml output=one
+for layout in data_shard=2 tensor=2 pipeline=2; do
+  expect "step 4/4" mpirun --oversubscribe -n 2 "$caravan" train mixing.yaml output=$layout parallel.$layout
+  [ "$(losses one)" = "$(losses $layout)" ] || fail "a layer of one's own trains otherwise with $layout"
+done
+refuse 2 "Did you mean 'mixing'?" "$caravan" train mixing.yaml output=refused model.dense=mixin
+refuse 2 "dense has no layer" "$caravan" train mixing.yaml output=refused "model.dense={std: 0.1}"
+expect "mixing" "$caravan" train mixing.yaml output=dry --dry-run "model.dense={layer: mixing, std: 0.1}"
+[ -s "$work/prefix/share/man/man1/caravan-train.1" ] || fail "no manual pages in the installation"
+[ -s "$work/prefix/share/bash-completion/completions/caravan" ] || fail "no completion in the installation"
+cd /
 rm -rf "$work"
