@@ -3,10 +3,8 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "caravan/check.hpp"
 #include "caravan/log.hpp"
 #include "jobs/check/check_component.hpp"
 #include "jobs/command.hpp"
@@ -48,14 +46,6 @@ int run_new(const Options& options) {
   return 0;
 }
 
-/// "layer/attention" in two. ConfigError when it is not written so.
-std::pair<std::string, std::string> kind_and_name(const std::string& component) {
-  const std::size_t slash = component.find('/');
-  CARAVAN_CHECK(slash != std::string::npos && slash > 0 && slash + 1 < component.size(), ConfigError,
-                fmt::format("'{}' names no component (must be KIND/NAME, as in layer/attention)", component));
-  return {component.substr(0, slash), component.substr(slash + 1)};
-}
-
 Config keys_of(const std::vector<std::string>& assignments) {
   Config holder = Config::map();
   holder.override_with("keys={}");
@@ -64,7 +54,7 @@ Config keys_of(const std::vector<std::string>& assignments) {
 }
 
 int run_check(const Options& options) {
-  const auto [kind, name] = kind_and_name(options.component);
+  const auto [kind, name] = component_of(options.component);
   Findings findings;
   check_component(*make_registry(), kind, name, keys_of(options.keys), findings);
   write_standard_output(

@@ -45,12 +45,17 @@ void print_text(const Found& found, const std::string& hash, ParamSchema schema)
 
 }  // namespace
 
-void print_component(Registry& registry, const std::string& kind_and_name, DescribeStyle style) {
+ComponentName component_of(const std::string& kind_and_name) {
   const std::size_t slash = kind_and_name.find('/');
   CARAVAN_CHECK(
       slash != std::string::npos && slash > 0 && slash + 1 < kind_and_name.size(), ConfigError,
       fmt::format("'{}' names no component (must be KIND/NAME, as in schedule/1f1b)", kind_and_name));
-  const Found& found = registry.find(kind_and_name.substr(0, slash), kind_and_name.substr(slash + 1));
+  return {kind_and_name.substr(0, slash), kind_and_name.substr(slash + 1)};
+}
+
+void print_component(Registry& registry, const std::string& kind_and_name, DescribeStyle style) {
+  const auto [kind, name] = component_of(kind_and_name);
+  const Found& found = registry.find(kind, name);
   const ParamSchema schema(found.component->params, found.component->num_params);
   if (style == DescribeStyle::markdown) return print_markdown(found, schema);
   const std::string hash = hash_of(registry, found.file);
