@@ -224,21 +224,6 @@ HfConfig from_multimodal(const JsonFields& outer) {
   return config;
 }
 
-/// Where there is a generation_config.json, it alone says which tokens end a text.
-void take_generation_ids(const std::string& path, HfConfig& config) {
-  const auto parsed = parse_json_strict(read_text(path, kMostConfigBytes), path);
-  HfConfig said;
-  read_ids(JsonFields(parsed, path), said);
-  if (!config.eos.empty() && config.eos != said.eos)
-    config.warnings.push_back(
-        fmt::format("eos_token_id is [{}] in config.json and [{}] in {}; the second counts, as "
-                    "in transformers",
-                    fmt::join(config.eos, ", "), fmt::join(said.eos, ", "), path));
-  config.eos = said.eos;
-  config.bos = said.bos;
-  config.pad = said.pad;
-}
-
 }  // namespace
 
 HfConfig parse_hf_config(const std::string& json, const std::string& path) {
@@ -252,11 +237,26 @@ HfConfig parse_hf_config(const std::string& json, const std::string& path) {
   return from_text(fields);
 }
 
+void take_generation_ids(const std::string& json, const std::string& path, HfConfig& config) {
+  const auto parsed = parse_json_strict(json, path);
+  HfConfig said;
+  read_ids(JsonFields(parsed, path), said);
+  if (!config.eos.empty() && config.eos != said.eos)
+    config.warnings.push_back(
+        fmt::format("eos_token_id is [{}] in config.json and [{}] in {}; the second counts, as "
+                    "in transformers",
+                    fmt::join(config.eos, ", "), fmt::join(said.eos, ", "), path));
+  config.eos = said.eos;
+  config.bos = said.bos;
+  config.pad = said.pad;
+}
+
 HfConfig read_hf_config(const std::string& folder) {
   const std::string path = (fs::path(folder) / "config.json").string();
   HfConfig config = parse_hf_config(read_text(path, kMostConfigBytes), path);
   const std::string generation = (fs::path(folder) / "generation_config.json").string();
-  if (fs::exists(generation)) take_generation_ids(generation, config);
+  if (fs::exists(generation))
+    take_generation_ids(read_text(generation, kMostConfigBytes), generation, config);
   return config;
 }
 

@@ -28,5 +28,7 @@ HfConfig read_hf_config(const std::string& folder);
 
 /// The same from the text of the file; `path` names it in messages.
 HfConfig parse_hf_config(const std::string& json, const std::string& path);
+/// What a generation_config.json says beside it: it alone then says which tokens end a text.
+void take_generation_ids(const std::string& json, const std::string& path, HfConfig& config);
 
 }  // namespace caravan::io

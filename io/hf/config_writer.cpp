@@ -52,6 +52,12 @@ class Writer {
 
  private:
   bool has_experts() const { return model_.get_int("experts") > 0; }
+  /// Layer plugins in place of the feed-forward.
+  bool has_layers_of_its_own() const {
+    const Config& dense = model_.find("dense");
+    if (dense.is_null()) return false;
+    return dense.kind() == Config::Kind::map || (dense.text() != "swiglu" && dense.text() != "gelu");
+  }
   bool is_set(std::string_view key) const { return !model_.find(key).is_null(); }
 
   /// Every key with its reason in one message.
@@ -59,8 +65,9 @@ class Writer {
     std::vector<std::string> problems;
     const auto need = [&](const char* key, const char* value) {
       const Config& given = model_.find(key);
-      if (!given.is_null() && given.text() != value)
-        problems.push_back(fmt::format("{}={} (only {})", key, given.text(), value));
+      if (given.is_null() || (given.kind() != Config::Kind::map && given.text() == value)) return;
+      const std::string said = given.kind() == Config::Kind::map ? "{…}" : given.text();
+      problems.push_back(fmt::format("{}={} (only {})", key, said, value));
     };
     const auto need_none = [&](const char* key) {
       const Config& given = model_.find(key);
@@ -69,7 +76,7 @@ class Writer {
     };
     for (const auto& [key, value] : {std::pair("position", "rope"), {"head_bias", "false"}}) need(key, value);
     need_none("repeat_layers");
-    if (facts_.dense_width > 0) need("dense", "swiglu");
+    if (facts_.dense_width > 0 || has_layers_of_its_own()) need("dense", "swiglu");
     if (has_experts()) check_experts(need, need_none, problems);
     CARAVAN_CHECK(
         problems.empty(), IoError,

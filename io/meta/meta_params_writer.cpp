@@ -85,8 +85,9 @@ class ParamsWriter {
 
   void need(const char* key, std::string_view value) {
     const Config& given = model_.find(key);
-    if (!given.is_null() && given.text() != value)
-      problems_.push_back(fmt::format("{}={} (only {})", key, given.text(), value));
+    if (given.is_null() || (given.kind() != Config::Kind::map && given.text() == value)) return;
+    const std::string said = given.kind() == Config::Kind::map ? "{…}" : given.text();
+    problems_.push_back(fmt::format("{}={} (only {})", key, said, value));
   }
   void need_none(const char* key) {
     if (!model_.find(key).is_null()) problems_.push_back(fmt::format("{} (no key for it)", key));

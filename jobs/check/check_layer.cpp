@@ -73,12 +73,25 @@ class LayerCheck {
     return along;
   }
 
+  /// A gradient of zero is right where the loss does not change, as with scores that add up to one.
+  void check_flat(LayerRig& rig, const RigBatches& batches, const LayerRig::Place& place,
+                  const std::string& claim) {
+    constexpr double kStep = 8e-3;
+    std::vector<double> along(place.end - place.begin);
+    for (std::size_t i = 0; i < along.size(); ++i) along[i] = normal({5, hash_name(place.name)}, 2, i);
+    const double rises =
+        (loss_at(rig, batches, place, along, kStep) - loss_at(rig, batches, place, along, -kStep)) /
+        (2 * kStep);
+    findings_.add(std::abs(rises) <= kRounding / kStep, claim,
+                  fmt::format("it is zero on a line on which the loss rises by {:.3g}", rises));
+  }
+
   /// Five points. Smaller steps where experts or other choices make the loss jump.
   void check_slope(LayerRig& rig, const RigBatches& batches, const LayerRig::Place& place,
                    std::span<const float> gradient) {
     const std::string claim = fmt::format("gradient of {} is the slope of the loss", place.name);
     const double size = length(gradient);
-    if (size == 0) return findings_.add(false, claim, "it is zero");
+    if (size == 0) return check_flat(rig, batches, place, claim);
     const std::vector<double> along = direction(place, gradient);
     double expected = 0;
     for (std::size_t i = 0; i < along.size(); ++i) expected += gradient[i] * along[i];
@@ -145,6 +158,7 @@ class LayerCheck {
       RigBatches one = both;
       one.tokens = {both.tokens[static_cast<std::size_t>(batch)]};
       one.labels = {both.labels[static_cast<std::size_t>(batch)]};
+      one.first = batch;
       const LayerRig::Result alone = rig.run(one_by_one(1, StashMode::fused), one);
       for (std::size_t i = 0; i < apart.size(); ++i) apart[i] += alone.gradients[i] / 2;
     }

@@ -101,7 +101,8 @@ class OptimizerCheck {
     if (!optimizer_->is_elementwise()) return findings_.leave_out(claim, "the rule is not elementwise");
     for (const Pieces& pieces :
          {Pieces{{0, 1}, {1, kRows * kColumns}}, Pieces{{0, 29}, {29, 47}, {47, kRows * kColumns}}})
-      findings_.add(whole == trained(pieces, false), claim, "other weights or slots");
+      findings_.add(whole == trained(pieces, false), fmt::format("{} ({} pieces)", claim, pieces.size()),
+                    "other weights or slots");
   }
 
   /// A step whose loss is no number has a clip factor that is none.

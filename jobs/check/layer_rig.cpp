@@ -160,7 +160,8 @@ LayerRig::Result LayerRig::run(const RigWalk& walk, const RigBatches& batches) {
     views.push_back({batches.tokens[batch],
                      batches.labels[batch],
                      {},
-                     TokenMap::whole(static_cast<std::int64_t>(batch) * batches.sequences, batches.length),
+                     TokenMap::whole((batches.first + static_cast<std::int64_t>(batch)) * batches.sequences,
+                                     batches.length),
                      {},
                      {}});
   const double valid = static_cast<double>(batches.valid());

@@ -16,6 +16,7 @@ namespace caravan::jobs {
 struct RigBatches {
   std::int64_t sequences = 1, length = 1;
   std::vector<std::vector<std::int32_t>> tokens, labels;  ///< of each micro-batch
+  int first = 0;  ///< number of the first of these micro-batches, by which random numbers are drawn
 
   RigBatches(int microbatches, std::int64_t sequences, std::int64_t length, std::int64_t vocabulary);
   BatchShape shape(DType compute) const;

@@ -53,6 +53,10 @@ std::string kept_config(const ModelToConvert& model, DType dtype, Conversion& co
 
 void plan_hf_folder(const ModelToConvert& model, const ConvertOptions& options, Conversion& conversion) {
   const io::HfConfigFacts facts = facts_of(model);
+  if (model.config_json.empty() && model.source.positions == 0)
+    conversion.notes.push_back(fmt::format(
+        "nothing says for how many positions the model was made: max_position_embeddings={} is written",
+        facts.positions));
   const std::string config = model.config_json.empty() ? io::hf_config_text(model.source.model, facts)
                                                        : kept_config(model, facts.dtype, conversion);
   const std::string prefix = io::is_multimodal(config, kConfig) ? "language_model." : "";

@@ -13,12 +13,12 @@
 #include "io/hf/config_json.hpp"
 #include "io/hf/model_path.hpp"
 #include "io/text/tokenizer_files.hpp"
-#include "jobs/convert/stored_texts.hpp"
 #include "jobs/identity/model_tokenizer.hpp"
 #include "jobs/job/job.hpp"
 #include "jobs/job/resolve_components.hpp"
 #include "jobs/setup/machine.hpp"
 #include "jobs/setup/model_instance.hpp"
+#include "jobs/state/stored_texts.hpp"
 
 namespace caravan::jobs {
 namespace {

@@ -52,9 +52,26 @@ std::optional<Difference> rate_change(const std::string& stored, const Job& now,
   }
 }
 
-std::string names_of(const std::vector<Difference>& differences) {
+/// Globs that the job `now` may give; a key that it has not, of another optimizer or list, goes by its
+/// section.
+std::string names_of(const std::vector<Difference>& differences, const Config& now) {
+  const auto known = leaves_of(now);
+  std::vector<std::string> names;
+  for (const Difference& each : differences) {
+    const bool is_known =
+        std::ranges::any_of(known, [&](const auto& leaf) { return leaf.first == each.key; });
+    names.push_back(is_known || each.key.starts_with("data.digest") || each.key.starts_with("data.tokens") ||
+                            each.key.starts_with("data.tokenizer_digest")
+                        ? each.key
+                        : each.key.substr(0, each.key.find('.')) + ".*");
+  }
   std::string text;
-  for (const Difference& each : differences) text += (text.empty() ? "" : ", ") + each.key;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (std::find(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(i), names[i]) !=
+        names.begin() + static_cast<std::ptrdiff_t>(i))
+      continue;
+    text += (text.empty() ? "" : ", ") + names[i];
+  }
   return text;
 }
 
@@ -96,12 +113,12 @@ std::optional<std::pair<Config, Config>> to_compare(const io::CheckpointReader& 
   }
 }
 
-void refuse(const io::CheckpointReader& reader, const std::vector<Difference>& changes,
+void refuse(const io::CheckpointReader& reader, const std::vector<Difference>& changes, const Config& now,
             const std::string& note) {
   throw IoError(fmt::format(
       "{} was written by another run: {} (this changes the function or the order of samples{}). Another "
       "output, the former values, or checkpoint.allow_changes=[{}]?",
-      reader.folder(), changes_text(changes), note, names_of(changes)));
+      reader.folder(), changes_text(changes), note, names_of(changes, now)));
 }
 
 void say(const JobChanges& changes) {
@@ -119,7 +136,7 @@ void check_same_run(const io::CheckpointReader& reader, const GoingOn& run) {
   if (!jobs) return;
   JobChanges changes = sort_changes(jobs->first, jobs->second, run.job.checkpoint.allow_changes);
   if (!changes.refused.empty())
-    refuse(reader, changes.refused,
+    refuse(reader, changes.refused, jobs->second,
            is_moved(changes, stored, run.identity) ? "; its tokens are the same by their digest" : "");
   warn_of_unknown(reader, stored, run.identity);
   const std::string layout = run.layout.describe();

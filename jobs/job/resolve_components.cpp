@@ -180,6 +180,8 @@ void resolve_components(Job& job, Registry& registry) {
   resolve_options(job, registry);
   resolved = with_absolute_paths(resolved, kJobParams);
   resolved.set("checkpoint", with_absolute_paths(resolved.at("checkpoint"), kCheckpointParams));
+  if (const Config& from = resolved.at("checkpoint").at("from"); !from.is_null())
+    replace(resolved, "checkpoint", "from", with_absolute_paths(from, kForkParams));
 }
 
 }  // namespace caravan::jobs

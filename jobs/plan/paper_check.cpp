@@ -57,12 +57,16 @@ void check_fork(TrainSetup& setup, const RunIdentity& identity) {
   CARAVAN_CHECK(step, IoError,
                 fmt::format("no checkpoint of {} can be read. Another run or step?", from.run));
   check_fork_goes_on(setup.job(), *step);
+  check_seed(setup.job(), *step);
 }
 
 void check_start(TrainSetup& setup, const RunIdentity& identity) {
   const Job::Checkpoint& wanted = setup.job().checkpoint;
   if (!wanted.resume) refuse_to_mix(setup.job().output);
-  if (wanted.resume && fits_one(setup, identity, io::newest_first(setup.job().output))) return;
+  if (wanted.resume) {
+    if (const auto step = fits_one(setup, identity, io::newest_first(setup.job().output)))
+      return check_seed(setup.job(), *step);
+  }
   if (wanted.from.is_given()) return check_fork(setup, identity);
   if (!wanted.initial_load.empty()) check_weights(setup, identity, wanted.initial_load);
 }

@@ -15,17 +15,23 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// Without links, dots and a slash at its end.
+fs::path plain(const std::string& path) {
+  const fs::path whole = fs::weakly_canonical(fs::absolute(path)).lexically_normal();
+  return whole.filename().empty() ? whole.parent_path() : whole;
+}
+
 std::optional<std::int64_t> step_of(const std::string& path) {
   return io::step_of(fs::path(path).filename().string());
 }
 
-bool is_checkpoint(const std::string& path) {
-  return step_of(path) && fs::exists(fs::path(path) / io::kManifestFile);
+bool is_checkpoint(const fs::path& path) {
+  return fs::exists(path / io::kManifestFile);
 }
 
 void check_other_run(const Job& job, const std::string& run) {
   CARAVAN_CHECK(
-      fs::weakly_canonical(run) != fs::weakly_canonical(job.output), ConfigError,
+      run.empty() || plain(run) != plain(job.output), ConfigError,
       fmt::format("checkpoint.from names {}, the output of this job (a run goes on from its own newest "
                   "checkpoint). Another output?",
                   run));
@@ -40,14 +46,18 @@ std::string steps_text(const std::string& run) {
 
 std::vector<std::string> fork_candidates(const Job& job) {
   const ForkRule& from = job.checkpoint.from;
-  const bool is_one = is_checkpoint(from.run);
-  check_other_run(job, is_one ? run_of_checkpoint(from.run) : from.run);
-  std::vector<std::string> found = is_one ? std::vector{from.run} : io::newest_first(from.run);
+  CARAVAN_CHECK(fs::exists(from.run), IoError,
+                fmt::format("checkpoint.from: there is no {}. Another path?", from.run));
+  const fs::path whole = plain(from.run);
+  const bool is_one = is_checkpoint(whole);
+  check_other_run(job, is_one ? run_of_checkpoint(whole.string()) : from.run);
+  std::vector<std::string> found = is_one ? std::vector{whole.string()} : io::newest_first(from.run);
   if (from.step) std::erase_if(found, [&](const std::string& path) { return step_of(path) != from.step; });
   const std::string which = from.step ? fmt::format(" of step {}", *from.step) : "";
   CARAVAN_CHECK(!found.empty(), IoError,
-                fmt::format("checkpoint.from: no checkpoint{} in {} ({}). Another run or step?", which,
-                            from.run, is_one ? "it is one of another step" : steps_text(from.run)));
+                fmt::format("checkpoint.from: no checkpoint{} in {} ({}). Another run or step, or "
+                            "checkpoint.initial_load for weights of another kind?",
+                            which, from.run, is_one ? "it is one of another name" : steps_text(from.run)));
   return found;
 }
 

@@ -15,6 +15,7 @@
 #include "io/text/tokenizer_files.hpp"
 #include "jobs/identity/model_tokenizer.hpp"
 #include "jobs/job/job.hpp"
+#include "jobs/state/stored_texts.hpp"
 #include "jobs/state/train_state.hpp"
 #include "jobs/state/weight_loader.hpp"
 
@@ -44,10 +45,23 @@ ModelSource from_meta(const std::string& folder) {
   return {"llama4", std::move(model), std::move(weights), "", folder, {}, 0};
 }
 
+/// What a model that was converted says beside its weights: which ids end a text, for how many positions it
+/// is.
+io::HfConfig came_with(const io::CheckpointReader& reader) {
+  const std::string config = stored_text(reader, kStoredConfig),
+                    generation = stored_text(reader, kStoredGeneration);
+  if (config.empty()) return {};
+  io::HfConfig said = io::parse_hf_config(config, reader.folder() + kStoredConfig);
+  if (!generation.empty()) io::take_generation_ids(generation, reader.folder() + kStoredGeneration, said);
+  return said;
+}
+
 ModelSource from_checkpoint(const std::string& folder) {
   auto weights = std::make_unique<io::CheckpointSource>(folder);
   const Job job = resolve_job(Config::parse(weights->reader().job_yaml(), folder + " (job)"));
-  return {job.model_plugin, job.model, std::move(weights), folder, "", {}, job.train.sequence_length};
+  io::HfConfig came = came_with(weights->reader());
+  const std::int64_t positions = came.positions > 0 ? came.positions : job.train.sequence_length;
+  return {job.model_plugin, job.model, std::move(weights), folder, "", std::move(came.eos), positions};
 }
 
 /// Null for a model that is no checkpoint of ours.

@@ -70,10 +70,12 @@ bool is_excluded(const StateTensor& tensor, const Globs& excluded) {
 void check_same_tensors(const io::CheckpointReader& reader, const ParameterStore& whole_model,
                         const std::vector<std::string>& slots, const Globs& excluded) {
   const auto refuse = [&](const std::string& problem) {
-    throw IoError(fmt::format(
-        "{} does not fit the job: {} (it holds another model or optimizer). Another output, or the job "
-        "that caravan inspect --job prints?",
-        reader.folder(), problem));
+    throw IoError(
+        fmt::format("{} does not fit the job: {} (it holds another model or optimizer). Another output, the "
+                    "job that caravan "
+                    "inspect --job prints, or, where only the optimizer is another, "
+                    "checkpoint.exclude_from_loading=[/optimizer/*]?",
+                    reader.folder(), problem));
   };
   std::set<std::string> wanted;
   const auto check = [&](const StatePart& part) {
@@ -141,12 +143,21 @@ void refuse_to_mix(const std::string& output) {
   }
 }
 
+void check_seed(const Job& job, std::int64_t step) {
+  CARAVAN_CHECK(
+      !job.checkpoint.create_seed || step == 0, ConfigError,
+      fmt::format("checkpoint.create_seed with a run at step {} (a seed is the checkpoint of step 0). "
+                  "Another output?",
+                  step));
+}
+
 void check_whole_load(const Job& job) {
   CARAVAN_CHECK(
       job.checkpoint.exclude_from_loading.empty(), ConfigError,
-      fmt::format("checkpoint.exclude_from_loading with checkpoint.initial_load={} (it is for resuming; "
-                  "weights to start from are loaded whole). Leave one out?",
-                  job.checkpoint.initial_load));
+      fmt::format("checkpoint.exclude_from_loading with {}={} (it is for resuming; weights to start from are "
+                  "loaded whole). Leave one out?",
+                  job.checkpoint.from.is_given() ? "checkpoint.from" : "checkpoint.initial_load",
+                  job.checkpoint.from.is_given() ? job.checkpoint.from.run : job.checkpoint.initial_load));
 }
 
 void check_fits(const io::CheckpointReader& reader, const Job& job, const ParameterStore& whole_model,

@@ -32,6 +32,8 @@ bool is_ignored(const std::string& checkpoint);
 /// ConfigError where `output` holds checkpoints that the run is not to continue: it would replace some steps
 /// of the former run and keep others, and pruning would take the new for the old.
 void refuse_to_mix(const std::string& output);
+/// ConfigError where the job asks for a seed, the checkpoint of step 0, and its run is at another step.
+void check_seed(const Job& job, std::int64_t step);
 /// ConfigError where the job would leave something out of weights that a new run starts from: that is for
 /// resuming alone.
 void check_whole_load(const Job& job);

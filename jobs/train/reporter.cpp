@@ -84,6 +84,12 @@ void Reporter::print_header(const Progress& progress) {
                        counted(share.microbatches(), "micro-batch", "micro-batches"), first_step_,
                        setup_.job().train.steps));
   const std::int64_t steps = setup_.job().train.steps;
+  const LrSchedule& rate = setup_.job().train.lr;
+  if (steps > rate.total_steps && rate.min_factor == 0)
+    log_warning(
+        fmt::format("the learning rate is 0 after step {}, where train.schedule_steps ends (train.steps={}, "
+                    "train.min_lr_factor=0)",
+                    rate.total_steps, steps));
   say_use(steps, progress.next_sample + (steps - progress.step) * share.global_batch);
 }
 

@@ -4,6 +4,7 @@
 
 #include "caravan/check.hpp"
 #include "caravan/log.hpp"
+#include "io/checkpoint/catalogue.hpp"
 #include "jobs/identity/agree.hpp"
 #include "jobs/identity/run_folder.hpp"
 #include "jobs/plan/data_use.hpp"
@@ -91,11 +92,7 @@ ExitCode Trainer::finish_former() {
 }
 
 ExitCode Trainer::save_seed() {
-  CARAVAN_CHECK(
-      progress_.step == 0 && setup_.job().checkpoint.enabled, ConfigError,
-      fmt::format("checkpoint.create_seed with a run at step {}, checkpoint.enabled={} (a seed is the "
-                  "checkpoint of step 0). Another output?",
-                  progress_.step, setup_.job().checkpoint.enabled));
+  check_seed(setup_.job(), progress_.step);
   saver_.begin(progress_, CheckpointSaver::OnFailure::stop);
   saver_.finish();
   return ExitCode::success;
@@ -134,10 +131,15 @@ void Trainer::train() {
 }
 
 ExitCode Trainer::leave() const {
+  // A branch that left before its first step has nothing of its own: it begins again where it branched off.
+  const bool has_own = progress_.step == 0 || !setup_.job().checkpoint.from.is_given() ||
+                       !io::list_steps(setup_.job().output).empty();
   const bool saved = setup_.job().checkpoint.enabled;
   log_warning(fmt::format("signal {} asked to stop: leaving after step {} of {}, {}", stopped_by_,
                           progress_.step, setup_.job().train.steps,
-                          saved ? "saved; start again to go on" : "not saved (checkpoint.enabled is false)"));
+                          !saved    ? "not saved (checkpoint.enabled is false)"
+                          : has_own ? "saved; start again to go on"
+                                    : "before its first step; start again to branch off again"));
   return saved ? ExitCode::requeue : ExitCode::no_progress;
 }
 

@@ -38,6 +38,20 @@ class Refusals : public ConvertTest {
   std::string original_;
 };
 
+TEST_F(Refusals, LayersOfAJobsOwnAreBeyondTheFormatsOfOthers) {
+  const std::string yaml =
+      "device: host\nmodel: {vocab_size: 32, dim: 16, layers: 2, heads: 2, experts: 0, dense: {layer: "
+      "gelu_feed_forward, hidden: 24}}\ndata: {source: synthetic, vocab_size: 32}\n"
+      "train: {steps: 1, sequence_length: 8, warmup_steps: 1}\n";
+  ASSERT_TRUE(ended_with(run(train(job(yaml), "run", 0)), 0));
+  for (const char* format : {"hf", "meta"}) {
+    const Outcome outcome = caravan({"convert", file("run"), file(format), "--to", format});
+    EXPECT_TRUE(ended_with(outcome, 3)) << format;
+    EXPECT_THAT(outcome.last_line(), HasSubstr("dense={…} (only swiglu)")) << format;
+  }
+  EXPECT_TRUE(ended_with(caravan({"convert", file("run"), file("h5"), "--to", "hdf5"}), 0));
+}
+
 TEST_F(Refusals, MissingKeysAreNamed) {
   change([](StoredTensors& tensors) { tensors.erase("model.layers.3.self_attn.k_proj.weight"); });
   expect_refused(to_hf(), 3, HasSubstr("missing: model.layers.3.self_attn.k_proj.weight"));

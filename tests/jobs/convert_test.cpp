@@ -79,6 +79,19 @@ TEST_F(ConvertTest, ACheckpointOfStackedLayersIsAModelAndSaysSo) {
   EXPECT_TRUE(ended_with(caravan({"inspect", "--verify", file("stacked")}), 0));
 }
 
+TEST_F(ConvertTest, ACheckpointEndsTextsAndHasPositionsAsItsFolder) {
+  CARAVAN_NEED_REFERENCE(folder, "tiny_scout");
+  ASSERT_TRUE(ended_with(caravan({"convert", folder, file("h5"), "--to", "hdf5"}), 0));
+  const auto answer = [&](const std::string& model) {
+    const Outcome outcome = caravan({"generate", "--model", model, "--device", "reference", "--prompt-ids",
+                                     "1 3", "--logit-bias", "2=1000", "--max-new-tokens", "3", "--json"});
+    EXPECT_TRUE(ended_with(outcome, 0));
+    return nlohmann::json::parse(outcome.out).at("stop");
+  };
+  EXPECT_EQ(answer(folder), "eos");
+  EXPECT_EQ(answer(file("h5")), "eos");
+}
+
 TEST_F(ConvertTest, AsManyRanksAsWantedWriteTheSameBytes) {
   CARAVAN_NEED_REFERENCE(original, "tiny_scout");
 

@@ -3,6 +3,7 @@
 #include "io/checkpoint/layout.hpp"
 #include "tests/jobs/job_test.hpp"
 #include "tests/jobs/run_results.hpp"
+#include "tests/jobs/script.hpp"
 
 // A run that branches off another one, and leaves that one alone.
 namespace caravan::test {
@@ -80,6 +81,49 @@ TEST_F(Fork, ItsOwnCheckpointComesFirst) {
       << "the resolved job is a job";
 }
 
+TEST_F(Fork, ACheckpointIsKnownByAnySpelling) {
+  const std::string one = file("trunk/checkpoints/") + io::step_folder(2);
+  fs::create_directory_symlink(one, file("link"));
+  int number = 0;
+  for (const std::string& path : {one + "/", one + "/.", file("link")}) {
+    const std::string name = "branch" + std::to_string(number++);
+    ASSERT_TRUE(ended_with(start(name, {kFour, "checkpoint.from=" + path}), 0)) << path;
+    EXPECT_EQ(digests(name, 4), digests("trunk", 4)) << path;
+  }
+}
+
+TEST_F(Fork, TheResolvedJobNamesTheOtherRunFromAnywhere) {
+  Command first{
+      {"train", job_, "output=branch", "train.steps=6", "train.schedule_steps=6", "checkpoint.from=trunk"},
+      0,
+      {},
+      60};
+  first.program = script(file("here.sh"), "cd " + folder_.path());
+  ASSERT_TRUE(ended_with(run(first), 0));
+  EXPECT_THAT(slurp(file("branch/job.yaml")), HasSubstr("run: " + file("trunk")));
+}
+
+TEST_F(Fork, WhatARefusalProposesCanBeGiven) {
+  const Outcome refused = start("branch", {"train.steps=6", from(), "optimizer.name=lion"});
+  ASSERT_TRUE(ended_with(refused, 3));
+  const std::string line = refused.last_line();
+  const std::size_t at = line.find("checkpoint.allow_changes=");
+  ASSERT_NE(at, std::string::npos) << line;
+  const std::string proposed = line.substr(at, line.find(']', at) + 1 - at);
+  const Outcome given = start("branch", {"train.steps=6", from(), "optimizer.name=lion", proposed});
+  EXPECT_TRUE(ended_with(given, 3));
+  EXPECT_THAT(given.last_line(), HasSubstr("checkpoint.exclude_from_loading=[/optimizer/*]"));
+  EXPECT_TRUE(ended_with(start("branch", {"train.steps=6", from(), "optimizer.name=lion", proposed,
+                                          "checkpoint.exclude_from_loading=[/optimizer/*]"}),
+                         0));
+}
+
+TEST_F(Fork, StepsBehindTheScheduleAreWarnedOf) {
+  const Outcome outcome = start("branch", {"train.steps=9", from()});
+  ASSERT_TRUE(ended_with(outcome, 0));
+  EXPECT_THAT(outcome.err, HasSubstr("the learning rate is 0 after step 6, where train.schedule_steps ends"));
+}
+
 TEST_F(Fork, WhatCannotBeIsRefusedByTheDryRunToo) {
   struct Case {
     std::vector<std::string> overrides;
@@ -91,10 +135,9 @@ TEST_F(Fork, WhatCannotBeIsRefusedByTheDryRunToo) {
       {{"train.steps=6", from(", step: 3")},
        3,
        "no checkpoint of step 3 in " + file("trunk") + " (it has 2, 4)"},
-      {{"train.steps=6", "checkpoint.from=" + file("nowhere")},
-       3,
-       "no checkpoint in " + file("nowhere") + " (it has none)"},
+      {{"train.steps=6", "checkpoint.from=" + file("nowhere")}, 3, "there is no " + file("nowhere")},
       {{kFour, from()}, 2, "is at step 4 and train.steps=4 (nothing would be left to do)"},
+      {{"train.steps=6", from(), "checkpoint.create_seed=true"}, 2, "a seed is the checkpoint of step 0"},
       {{"train.steps=6", from(), "checkpoint.initial_load=" + file("x")}, 2, "a run starts from one place"},
       {{"train.steps=6", from(", waht: model")}, 2, "Did you mean 'what'?"},
       {{"train.steps=6", from(", what: weights")}, 2, "must be one of: all, model"},

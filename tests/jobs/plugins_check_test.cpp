@@ -23,6 +23,10 @@ TEST_F(PluginsCheck, WhatCaravanBringsIsSound) {
       {"layer/gelu_feed_forward", "hidden=24"},
       {"layer/attention", "heads=4", "kv_heads=2", "head_dim=8"},
       {"layer/moe", "experts=4", "hidden=24"},
+      {"layer/moe", "experts=4", "hidden=24", "top_k=1", "normalise=true"},
+      {"layer/moe", "experts=8", "hidden=16", "top_k=2", "score=softmax_selected", "normalise=true",
+       "noisy=true"},
+      {"layer/feed_forward", "hidden=24", "dropout=0.3"},
       {"data/synthetic", "vocab_size=64"},
       {"optimizer/adamw"},
       {"optimizer/adam"},
@@ -63,7 +67,8 @@ TEST_F(PluginsCheck, EachMistakeIsNamed) {
       {"data/flawed", "range", "WRONG  tokens are ids of the vocabulary: not all are in [0, 40)"},
       {"data/flawed", "digest", "WRONG  the digest is the data's alone: another seed"},
       {"optimizer/flawed", "state", "WRONG  all state is in the slots, as after a restart: "},
-      {"optimizer/flawed", "place", "WRONG  flat pieces are updated as the whole matrix, as shards are: "},
+      {"optimizer/flawed", "place",
+       "WRONG  flat pieces are updated as the whole matrix, as shards are (2 pieces): "},
       {"optimizer/flawed", "failed", "WRONG  a failed step changes nothing: "},
   };
   for (const Case& bad : kCases) {

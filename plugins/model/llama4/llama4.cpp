@@ -236,6 +236,13 @@ class Llama4 final : public Model {
       throw ConfigError(dense.where() + ": dense has no layer. {layer: my_layer, key: value}?");
     const std::string name = plugin.empty() ? config.get_string("layer") : plugin;
     config.erase("layer");
+    if (name == "embedding" || name == "head")
+      throw ConfigError(dense.where() + ": dense=" + name + " (it is an end of the model). A layer between?");
+    for (const char* key : {"name", "dim"})
+      if (config.has(key))
+        throw ConfigError(dense.where() + ": dense." + key + " (the model gives it). Leave it out?");
+    if (!config_.find("dense_width").is_null())
+      throw ConfigError("dense_width has no effect (dense names a layer of its own). Leave it out?");
     config.set("name", "layers." + text(layer));
     config.set("dim", text(dim_));
     return {name, "layers." + text(layer), config};

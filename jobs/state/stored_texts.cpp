@@ -1,4 +1,4 @@
-#include "jobs/convert/stored_texts.hpp"
+#include "jobs/state/stored_texts.hpp"
 
 #include <fmt/format.h>
 
