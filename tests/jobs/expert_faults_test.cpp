@@ -47,7 +47,8 @@ TEST_F(ExpertFaults, ARankThatIsKilledEndsTheOthersAndIsNamed) {
     const auto start = std::chrono::steady_clock::now();
     ASSERT_EQ(::kill(process, SIGKILL), 0);
     const Outcome outcome = program.wait();
-    EXPECT_LT(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), 10);
+    // Not by the watchdog, after half an hour; a launcher on a busy machine takes ten seconds itself.
+    EXPECT_LT(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), 40);
     EXPECT_TRUE(program.all_gone_within(10));
     EXPECT_NE(outcome.code, 0);
     EXPECT_THAT(outcome.err, HasSubstr("process rank " + std::to_string(killed)));
