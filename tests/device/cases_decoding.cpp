@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -11,10 +12,18 @@ namespace {
 struct CacheCase {
   const char* name;
   std::int64_t rows, slots, page, columns, heads, kv_heads, width, chunk;
-  bool piece = false;  ///< the rows are neighbours of one slot
+  std::int64_t pieces = 0;  ///< the rows are neighbours of so many slots, the last ones; 0: each has its own
+  std::int64_t first = 0;   ///< position of a piece's first row, in its chunk
 
   std::int64_t ring() const { return chunk; }
   std::int64_t most() const { return columns * page; }
+  std::int64_t chunk_begin() const { return 3 * chunk; }
+  std::int64_t of_piece() const { return (rows + pieces - 1) / pieces; }
+  std::int64_t slot(std::int64_t t) const { return pieces > 0 ? slots - 1 - t / of_piece() : t; }
+  std::int64_t position(std::int64_t t) const {
+    return chunk_begin() +
+           (pieces > 0 ? first + t % of_piece() : ((most() - 1) * (t + 1) + t) / rows % most());
+  }
 };
 
 constexpr CacheCase kCacheCases[] = {
@@ -22,13 +31,19 @@ constexpr CacheCase kCacheCases[] = {
     {"step", 5, 7, 4, 3, 4, 2, 16, 0},
     {"chunks", 6, 6, 4, 2, 4, 1, 32, 8},
     {"odd_head", 3, 4, 5, 2, 3, 3, 7, 0},
-    {"piece", 19, 2, 4, 6, 4, 2, 64, 0, true},
-    {"piece_of_a_chunk", 7, 2, 4, 2, 6, 2, 24, 8, true},
+    {"piece", 19, 2, 4, 6, 4, 2, 64, 0, 1},
+    {"piece_of_a_chunk", 7, 2, 4, 2, 6, 2, 24, 8, 1},
     {"head_128", 9, 16, 16, 9, 10, 2, 128, 0},
     {"head_96", 5, 6, 16, 20, 8, 8, 96, 0},
     {"many_queries", 10, 12, 16, 4, 8, 1, 128, 0},
     {"long", 3, 3, 16, 70, 4, 1, 64, 0},
-    {"wide_piece", 40, 1, 16, 20, 8, 4, 128, 0, true},
+    {"wide_piece", 40, 1, 16, 20, 8, 4, 128, 0, 1},
+    {"prompt", 300, 2, 16, 20, 4, 2, 128, 0, 1},
+    {"later_piece", 70, 2, 16, 30, 2, 1, 128, 0, 1, 333},
+    {"prompts_of_96", 150, 3, 16, 12, 4, 1, 96, 0, 3, 100},
+    {"prompts_of_64", 260, 2, 32, 9, 6, 3, 64, 0, 2, 7},
+    {"short_prompts", 61, 9, 16, 3, 2, 2, 40, 0, 8, 30},
+    {"prompt_of_a_chunk", 128, 2, 16, 9, 4, 2, 128, 144, 1, 16},
 };
 
 /// The tables of a step in which row 1, if there are others, is padding. Pages are in no order.
@@ -40,10 +55,8 @@ CacheOperands cache_operands(ProblemBuilder& b, const CacheCase& c) {
   std::vector<std::int32_t> slots, positions, pages;
   for (std::int64_t t = 0; t < c.rows; ++t) {
     const bool is_padding = t == 1 && c.rows > 2;
-    const std::int64_t last = c.most() - 1, far = c.chunk > 0 ? 3 * c.chunk : 0;
-    slots.push_back(static_cast<std::int32_t>(is_padding ? -1 : c.piece ? c.slots - 1 : t));
-    positions.push_back(
-        static_cast<std::int32_t>(far + (c.piece ? t : (last * (t + 1) + t) / c.rows % c.most())));
+    slots.push_back(static_cast<std::int32_t>(is_padding ? -1 : c.slot(t)));
+    positions.push_back(static_cast<std::int32_t>(c.position(t)));
   }
   const std::int64_t count = c.slots * c.columns;
   for (std::int64_t i = 0; i < count; ++i) pages.push_back(static_cast<std::int32_t>(count - 1 - i));
@@ -57,6 +70,22 @@ CacheRows rows_of(const CacheCase& c, const CacheOperands& o, const Views& v) {
 
 Handle cache(ProblemBuilder& b, const char* name, const CacheCase& c) {
   return b.contiguous(b.random(name, {c.slots * c.columns, c.page, c.kv_heads, c.width}));
+}
+
+/// Keys or values that have no numbers behind the last row of their slot.
+Handle seen_alone(ProblemBuilder& b, const char* name, const CacheCase& c) {
+  const Handle handle = b.not_compared(cache(b, name, c));
+  std::vector<double> values = b.values(handle);
+  for (std::int64_t t = 0; t < c.rows; ++t) {
+    const bool is_last = t + 1 == c.rows || c.slot(t + 1) != c.slot(t);
+    for (std::int64_t place = c.position(t) - c.chunk_begin() + 1; is_last && place < c.most(); ++place) {
+      const std::int64_t page = c.slots * c.columns - 1 - (c.slot(t) * c.columns + place / c.page),
+                         head = (page * c.page + place % c.page) * c.kv_heads;
+      std::fill_n(values.begin() + head * c.width, c.kv_heads * c.width, std::nan(""));
+    }
+  }
+  b.set(handle, std::move(values));
+  return handle;
 }
 
 Problem qk_prepare_cached(const CacheCase& c, bool everything, Storage storage) {
@@ -92,8 +121,8 @@ TensorView heads_of(TensorView rows, std::int64_t heads, std::int64_t width) {
 Problem paged_attention(const CacheCase& c, Storage storage) {
   ProblemBuilder b(fmt::format("paged_attention/{}", c.name), storage);
   const CacheOperands o = cache_operands(b, c);
-  const Handle q = b.random("q", {c.rows, (c.heads + 2) * c.width}), keys = cache(b, "keys", c),
-               values = cache(b, "values", c), out = b.output("out", {c.rows, c.heads * c.width});
+  const Handle q = b.random("q", {c.rows, (c.heads + 2) * c.width}), keys = seen_alone(b, "keys", c),
+               values = seen_alone(b, "values", c), out = b.output("out", {c.rows, c.heads * c.width});
   return b.build([=](Ops& ops, const Views& v) {
     ops.paged_attention({heads_of(v[q], c.heads, c.width),
                          {v[keys], v[values]},

@@ -135,6 +135,7 @@ std::vector<std::string> half_written(const Problem& problem) {
 
   std::vector<std::string> names;
   for (std::size_t i = 0; i < placed.size(); ++i) {
+    if (problem.operands[i].scratch) continue;
     const std::vector<double> values = placed[i].read();
     const auto holes =
         std::count_if(values.begin(), values.end(), [](double value) { return std::isnan(value); });

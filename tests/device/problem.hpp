@@ -68,7 +68,10 @@ class ProblemBuilder {
   }
   /// Room for the device's own use, in the compute type.
   Handle scratch(std::string name, const Shape& shape) {
-    const Handle handle = output(std::move(name), shape);
+    return not_compared(output(std::move(name), shape));
+  }
+  /// What the operand holds after the call is of no interest.
+  Handle not_compared(Handle handle) {
     operands_[handle.index].scratch = true;
     return handle;
   }

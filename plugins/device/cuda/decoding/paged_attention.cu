@@ -53,7 +53,7 @@ void CudaOps::paged_attention(const PagedAttention& args) {
   PagedArgs all = args_of(Call("paged_attention"), args);
   if (all.rows.rows == 0 || all.rows.width == 0) return;
   all.tiles = serves_tiles(all);
-  if (all.tiles) paged_tiles(all, context_.stream());
+  if (all.tiles) paged_tiles(all, context_);
   paged_rows(all, context_.stream());
 }
 

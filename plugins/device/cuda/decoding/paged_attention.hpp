@@ -10,6 +10,8 @@
 // sequence goes with them as a tile of the tensor cores, any other one reads its keys alone.
 namespace caravan::cuda {
 
+class Context;
+
 struct PagedArgs {
   DType dtype = DType::f32;
   const void *q = nullptr, *keys = nullptr, *values = nullptr;
@@ -26,11 +28,11 @@ struct PagedArgs {
 inline constexpr int kMostWidth = 256;  ///< of a head
 
 /// Rows of a tile, and how many of one slot must be among them.
-inline constexpr int kTileRows = 64, kTileRuns = 8;
+inline constexpr int kTileRows = 128, kTileRuns = 8;
 
 /// Which rows paged_tiles() takes; paged_rows() takes all.
 bool serves_tiles(const PagedArgs& args);
 void paged_rows(const PagedArgs& args, cudaStream_t stream);
-void paged_tiles(const PagedArgs& args, cudaStream_t stream);
+void paged_tiles(const PagedArgs& args, Context& context);
 
 }  // namespace caravan::cuda

@@ -3,12 +3,11 @@
 #include <cstdint>
 
 #include "plugins/device/cuda/decoding/paged_attention.hpp"
+#include "plugins/device/cuda/kernels/powers.cuh"
 #include "plugins/device/cuda/kernels/vec.cuh"
 
 // Which keys a row sees, and how softmax over some of them is joined with softmax over others.
 namespace caravan::cuda {
-
-inline constexpr float kLog2E = 1.4426950408889634f;
 
 /// The keys that a row's key/value head sees: positions first to last.
 struct KeyRange {

@@ -2,6 +2,7 @@
 
 #include <cfloat>
 
+#include "plugins/device/cuda/kernels/powers.cuh"
 #include "plugins/device/cuda/kernels/vec.cuh"
 
 // Σ e^z over a row, by threads that each see a part of it.
@@ -9,10 +10,7 @@ namespace caravan::cuda {
 
 /// e^x for x ≤ 0, 0 where that is not a normal number. Relative error 2⁻²² and 2⁻²⁴ of x.
 __device__ inline float exponential(float x) {
-  constexpr float kLog2OfE = 1.44269504f;
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x * kLog2OfE));
-  return y;
+  return power_of_two(x * kLog2E);
 }
 
 /// Σ e^(z − maximum) of some logits. The empty sum has a maximum below all logits but −∞, and finite, so that

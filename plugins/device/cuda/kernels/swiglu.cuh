@@ -1,15 +1,15 @@
 #pragma once
 
+#include "plugins/device/cuda/kernels/powers.cuh"
+
 // SwiGLU of one element: silu(gate)·up, silu(x) = x·sigmoid(x).
 namespace caravan::cuda {
 
 /// As `__fdividef(1, 1 + __expf(-x))`, without the instructions that keep denormal numbers: what they change
 /// is lost when 1 is added.
 __device__ inline float sigmoid(float x) {
-  constexpr float kLog2E = 1.4426950408889634f;
-  float exponential, result;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(exponential) : "f"(-kLog2E * x));
-  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(1.0f + exponential));
+  float result;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(1.0f + power_of_two(-kLog2E * x)));
   return result;
 }
 

@@ -79,6 +79,35 @@ __device__ inline void multiply(float (&d)[96], std::uint64_t a, std::uint64_t b
       : "l"(a), "l"(b), "r"(add), "n"(kA == Major::outputs), "n"(kB == Major::outputs));
 }
 
+/// The same with A in registers, N = 64 or 128: a[0] and a[2] are pairs of row 16w + l/4 at the depths
+/// 2·(l mod 4) and 8 further, a[1] and a[3] those of 8 rows below.
+template <Major kB>
+__device__ inline void multiply(float (&d)[32], const std::uint32_t (&a)[4], std::uint64_t b) {
+  asm volatile(
+      "{\n.reg .pred add;\nsetp.eq.b32 add, 0, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+      "}, {%32, %33, %34, %35}, %36, add, 1, 1, %37;\n}"
+      : CARAVAN_ACC8(0), CARAVAN_ACC8(8), CARAVAN_ACC8(16), CARAVAN_ACC8(24)
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "n"(kB == Major::outputs));
+}
+
+template <Major kB>
+__device__ inline void multiply(float (&d)[64], const std::uint32_t (&a)[4], std::uint64_t b) {
+  asm volatile(
+      "{\n.reg .pred add;\nsetp.eq.b32 add, 0, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+      "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+      "}, {%64, %65, %66, %67}, %68, add, 1, 1, %69;\n}"
+      : CARAVAN_ACC8(0), CARAVAN_ACC8(8), CARAVAN_ACC8(16), CARAVAN_ACC8(24), CARAVAN_ACC8(32),
+        CARAVAN_ACC8(40), CARAVAN_ACC8(48), CARAVAN_ACC8(56)
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "n"(kB == Major::outputs));
+}
+
 #undef CARAVAN_ACC8
 #undef CARAVAN_ACC4
 
