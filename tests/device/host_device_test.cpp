@@ -68,7 +68,7 @@ TEST(HostDevice, threads_are_what_is_asked_for) {
   Config two = Config::map();
   two.set("threads", "2");
   const auto device = registry.create<Device>("host", Host{}, two);
-  EXPECT_THAT(device->description(), HasSubstr("2 thread(s) a rank"));
+  EXPECT_THAT(device->description(), HasSubstr("2 threads a rank"));
   two.set("threads", "-1");
   EXPECT_THAT(message_of<ConfigError>([&] { registry.create<Device>("host", Host{}, two); }),
               HasSubstr("threads"));

@@ -4,6 +4,7 @@
 #include "tests/jobs/equal_steps.hpp"
 #include "tests/jobs/job_test.hpp"
 #include "tests/jobs/random_job.hpp"
+#include "tests/jobs/run_results.hpp"
 
 // From one seed every layout gives the losses and norms of one rank: the main proof of the parallel
 // semantics.
@@ -54,6 +55,24 @@ TEST_F(Layouts, TheReferenceDeviceTakesTheSameSteps) {
     EXPECT_LE(largest_relative_difference(series(reference, key), series(host, key)), kLayoutTolerance)
         << key;
   }
+}
+
+/// Large enough that every operator is shared.
+TEST_F(Layouts, ThreadsOfARankChangeNoBit) {
+  const std::string wide = job(R"(device: host
+seed: 5
+model: {vocab_size: 512, dim: 128, layers: 2, heads: 8, kv_heads: 4, width_multiple_of: 32, experts: 4, top_k: 2, noisy: true,
+        balance_loss: 0.01, load_balance_rate: 0.01, dropout: 0.1, attention_dropout: 0.1}
+data: {source: synthetic, vocab_size: 512}
+train: {steps: 3, sequence_length: 128, local_batch_size: 4, global_batch_size: 4, lr: 3e-3, log_every: 1}
+checkpoint: {every: 3}
+)",
+                               "wide.yaml");
+  for (const char* threads : {"1", "3"})
+    ASSERT_TRUE(
+        ended_with(run(train(wide, threads, 1, {"device_options.threads=" + std::string(threads)})), 0));
+  EXPECT_EQ(series(read_metrics(file("3")), "loss"), series(read_metrics(file("1")), "loss"));
+  EXPECT_EQ(digests_of(file("3"), 3), digests_of(file("1"), 3));
 }
 
 TEST_F(Layouts, AnotherSeedGivesOtherSteps) {

@@ -50,7 +50,7 @@ void HostOps::swiglu_forward(const SwigluForward& args) {
   const Matrix out = call.matrix("out", args.out, kAny, kAny);
   const std::int64_t width = out.columns;
   const Matrix in = call.matrix("gate_up", args.gate_up, out.rows, 2 * width);
-  for_each(out.rows, [&](std::int64_t r, std::int64_t) {
+  team_.for_each(out.rows, 4 * width, [&](std::int64_t r, std::int64_t) {
     const SwigluRow row{in.row(r), in.row(r) + width, nullptr, out.row(r), nullptr};
     for_columns(row, width, [](const SwigluRow& part, std::int64_t f) { swiglu_vector(part, f); });
   });
@@ -62,7 +62,7 @@ void HostOps::swiglu_backward(const SwigluBackward& args) {
   const std::int64_t width = dout.columns;
   const Matrix in = call.matrix("gate_up", args.gate_up, dout.rows, 2 * width);
   const Matrix din = call.matrix("dgate_up", args.dgate_up, dout.rows, 2 * width);
-  for_each(dout.rows, [&](std::int64_t r, std::int64_t) {
+  team_.for_each(dout.rows, 8 * width, [&](std::int64_t r, std::int64_t) {
     const SwigluRow row{in.row(r), in.row(r) + width, dout.row(r), din.row(r), din.row(r) + width};
     for_columns(row, width, [](const SwigluRow& part, std::int64_t f) { swiglu_backward_vector(part, f); });
   });

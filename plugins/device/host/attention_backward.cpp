@@ -236,9 +236,10 @@ void HostOps::attention_backward(const AttentionBackward& args) {
                         head_rows(check, "dout", args.dout, q_shape),
                         head_rows(check, "dq", args.dq, q_shape), head_rows(check, "dk", args.dk, k_shape),
                         head_rows(check, "dv", args.dv, k_shape)};
-  for_each(call.batch * call.kv_heads, [&](std::int64_t item, std::int64_t worker) {
-    BackwardGroup(call, views, {item / call.kv_heads, item % call.kv_heads}, workspace(worker)).run();
-  });
+  team_.for_each(
+      call.batch * call.kv_heads, call.queries * call.keys, [&](std::int64_t item, std::int64_t worker) {
+        BackwardGroup(call, views, {item / call.kv_heads, item % call.kv_heads}, workspace(worker)).run();
+      });
 }
 
 }  // namespace caravan::host

@@ -213,34 +213,35 @@ void HostOps::attention_forward(const AttentionForward& args) {
   const AttentionCall call(check, args);
   const HeadRows out = head_rows(check, "out", args.out, {call.batch, call.queries, call.heads, call.width});
   if (call.queries <= kSingleQueries && call.dropout.probability == 0 && !call.adds)
-    return attention_single(call, out, workspaces_);
+    return attention_single(call, out, team_, workspaces_);
   const auto keys = static_cast<std::size_t>(panels_size(call));
   const auto queries = static_cast<std::size_t>(call.padded_width * kQueries);
-  for_each(call.batch * call.kv_heads, [&](std::int64_t item, std::int64_t worker) {
-    const std::int64_t b = item / call.kv_heads, g = item % call.kv_heads;
-    Workspace& scratch = workspace(worker);
-    scratch.begin(2 * keys + 3 * queries + kTileKeys * kQueries, 6);
-    float *k = scratch.take(keys), *v = scratch.take(keys);
-    ForwardBlock block{k,
-                       v,
-                       scratch.take(queries),
-                       scratch.take(queries),
-                       scratch.take(kTileKeys * kQueries),
-                       scratch.take(queries),
-                       {},
-                       {},
-                       {}};
-    pack_panels(call, call.k, {b, g}, block.rows, k);
-    pack_rows(call, call.v, {b, g}, v);
-    const float largest_key = largest_square(call, k);
-    for (std::int64_t head = g * call.heads_per_kv(); head < (g + 1) * call.heads_per_kv(); ++head) {
-      for (std::int64_t first = 0; first < call.queries; first += kQueries) {
-        const QueryRows which{b, head, first};
-        forward_block(call, which, largest_key, block);
-        (call.adds ? finish_more : finish_all)(call, which, out, block);
-      }
-    }
-  });
+  team_.for_each(
+      call.batch * call.kv_heads, call.queries * call.keys, [&](std::int64_t item, std::int64_t worker) {
+        const std::int64_t b = item / call.kv_heads, g = item % call.kv_heads;
+        Workspace& scratch = workspace(worker);
+        scratch.begin(2 * keys + 3 * queries + kTileKeys * kQueries, 6);
+        float *k = scratch.take(keys), *v = scratch.take(keys);
+        ForwardBlock block{k,
+                           v,
+                           scratch.take(queries),
+                           scratch.take(queries),
+                           scratch.take(kTileKeys * kQueries),
+                           scratch.take(queries),
+                           {},
+                           {},
+                           {}};
+        pack_panels(call, call.k, {b, g}, block.rows, k);
+        pack_rows(call, call.v, {b, g}, v);
+        const float largest_key = largest_square(call, k);
+        for (std::int64_t head = g * call.heads_per_kv(); head < (g + 1) * call.heads_per_kv(); ++head) {
+          for (std::int64_t first = 0; first < call.queries; first += kQueries) {
+            const QueryRows which{b, head, first};
+            forward_block(call, which, largest_key, block);
+            (call.adds ? finish_more : finish_all)(call, which, out, block);
+          }
+        }
+      });
 }
 
 }  // namespace caravan::host

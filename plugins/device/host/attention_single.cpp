@@ -4,8 +4,6 @@
 #include <cmath>
 #include <limits>
 
-#include "parallel.hpp"
-
 namespace caravan::host {
 namespace {
 
@@ -63,15 +61,17 @@ void attend(const AttentionCall& call, const Query& query, float* buffer, const 
 
 }  // namespace
 
-void attention_single(const AttentionCall& call, const HeadRows& out, std::vector<Workspace>& workspaces) {
+void attention_single(const AttentionCall& call, const HeadRows& out, const Team& team,
+                      std::vector<Workspace>& workspaces) {
   const std::int64_t per_sequence = call.heads * call.queries;
-  for_each(call.batch * per_sequence, [&](std::int64_t item, std::int64_t worker) {
-    Workspace& scratch = workspaces[static_cast<std::size_t>(worker)];
-    scratch.begin(static_cast<std::size_t>(call.keys), 1);
-    const std::int64_t rest = item % per_sequence;
-    attend(call, {item / per_sequence, rest / call.queries, rest % call.queries},
-           scratch.take(static_cast<std::size_t>(call.keys)), out);
-  });
+  team.for_each(call.batch * per_sequence, call.keys * call.width,
+                [&](std::int64_t item, std::int64_t worker) {
+                  Workspace& scratch = workspaces[static_cast<std::size_t>(worker)];
+                  scratch.begin(static_cast<std::size_t>(call.keys), 1);
+                  const std::int64_t rest = item % per_sequence;
+                  attend(call, {item / per_sequence, rest / call.queries, rest % call.queries},
+                         scratch.take(static_cast<std::size_t>(call.keys)), out);
+                });
 }
 
 }  // namespace caravan::host

@@ -4,6 +4,7 @@
 
 #include "attention_call.hpp"
 #include "memory.hpp"
+#include "parallel.hpp"
 
 namespace caravan::host {
 
@@ -11,6 +12,7 @@ namespace caravan::host {
 inline constexpr std::int64_t kSingleQueries = 4;
 
 /// Attention a query at a time, keys and values where they lie: decoding reads each of them once.
-void attention_single(const AttentionCall& call, const HeadRows& out, std::vector<Workspace>& workspaces);
+void attention_single(const AttentionCall& call, const HeadRows& out, const Team& team,
+                      std::vector<Workspace>& workspaces);
 
 }  // namespace caravan::host

@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "host_ops.hpp"
-#include "parallel.hpp"
 #include "view.hpp"
 
 namespace caravan::host {
@@ -68,15 +67,19 @@ void HostOps::balance_loss_forward(const BalanceLossForward& args) {
   const Balance balance(call, args);
   double* loss = call.scalar_f64("loss", args.loss);
   const std::int64_t experts = balance.logits.columns;
-  const Lines lines(workspace(0), experts);
-  for (std::int64_t first = 0; first < balance.logits.rows; first += balance.length) {
+  const std::int64_t sequences = balance.logits.rows / balance.length;
+  shared_.begin(2 * static_cast<std::size_t>(sequences), 1);
+  double* const totals = shared_.take_as<double>(static_cast<std::size_t>(sequences));
+  team_.for_each(sequences, 16 * balance.length * experts, [&](std::int64_t sequence, std::int64_t worker) {
+    const Lines lines(workspace(worker), experts);
+    const std::int64_t first = sequence * balance.length;
     balance.density(first, lines.density);
-    double total = 0;
-    for (std::int64_t t = first; t < first + balance.length; ++t) {
-      total += overlap(balance.logits.row(t), lines.density, experts, lines.probability);
-    }
-    *loss += balance.factor * total / static_cast<double>(balance.length);
-  }
+    totals[sequence] = 0;
+    for (std::int64_t t = first; t < first + balance.length; ++t)
+      totals[sequence] += overlap(balance.logits.row(t), lines.density, experts, lines.probability);
+  });
+  for (std::int64_t sequence = 0; sequence < sequences; ++sequence)
+    *loss += balance.factor * totals[sequence] / static_cast<double>(balance.length);
 }
 
 void HostOps::balance_loss_backward(const BalanceLossBackward& args) {
@@ -85,18 +88,20 @@ void HostOps::balance_loss_backward(const BalanceLossBackward& args) {
   const std::int64_t experts = balance.logits.columns;
   const Matrix dlogits = call.matrix("dlogits", args.dlogits, balance.logits.rows, experts);
   const double scale = balance.factor / static_cast<double>(balance.length);
-  for_each(balance.logits.rows / balance.length, [&](std::int64_t sequence, std::int64_t worker) {
-    const Lines lines(workspace(worker), experts);
-    const std::int64_t first = sequence * balance.length;
-    balance.density(first, lines.density);
-    for (std::int64_t t = first; t < first + balance.length; ++t) {
-      const double mean = overlap(balance.logits.row(t), lines.density, experts, lines.probability);
-      float* to = dlogits.row(t);
-      for (std::int64_t e = 0; e < experts; ++e) {
-        to[e] = static_cast<float>(to[e] + scale * lines.probability[e] * (lines.density[e] - mean));
-      }
-    }
-  });
+  team_.for_each(
+      balance.logits.rows / balance.length, 16 * balance.length * experts,
+      [&](std::int64_t sequence, std::int64_t worker) {
+        const Lines lines(workspace(worker), experts);
+        const std::int64_t first = sequence * balance.length;
+        balance.density(first, lines.density);
+        for (std::int64_t t = first; t < first + balance.length; ++t) {
+          const double mean = overlap(balance.logits.row(t), lines.density, experts, lines.probability);
+          float* to = dlogits.row(t);
+          for (std::int64_t e = 0; e < experts; ++e) {
+            to[e] = static_cast<float>(to[e] + scale * lines.probability[e] * (lines.density[e] - mean));
+          }
+        }
+      });
 }
 
 }  // namespace caravan::host

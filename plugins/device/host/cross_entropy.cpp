@@ -3,13 +3,13 @@
 
 #include "head.hpp"
 #include "host_ops.hpp"
-#include "parallel.hpp"
 
 namespace caravan::host {
 namespace {
 
-Head check_whole_head(const Call& call, const LinearCrossEntropy& args, Products& products) {
-  Head head = check_head(call, args, products);
+Head check_whole_head(const Call& call, const LinearCrossEntropy& args, const Team& team,
+                      Products& products) {
+  Head head = check_head(call, args, team, products);
   head.logits = call.optional_matrix("logits", args.logits, head.x.rows, head.w.rows);
   check_labels(call, head, {0, head.w.rows});
   head.dx = call.optional_matrix("dx", args.dx, head.x.rows, head.x.columns);
@@ -40,12 +40,12 @@ double loss_of_row(const Head& head, std::int64_t t, float* row, std::int64_t co
 
 void HostOps::linear_cross_entropy(const LinearCrossEntropy& args) {
   const Call call("linear_cross_entropy");
-  const Head head = check_whole_head(call, args, products_);
+  const Head head = check_whole_head(call, args, team_, products_);
   double* loss_sum = call.scalar_f64("loss_sum", args.loss_sum);
   const LogitBlocks blocks(head, workspace(0));
   double* losses = blocks.numbers();
   blocks.walk([&](std::int64_t first, const Matrix& z) {
-    for_each(z.rows, [&](std::int64_t r, std::int64_t) {
+    team_.for_each(z.rows, 4 * z.columns, [&](std::int64_t r, std::int64_t) {
       losses[r] = loss_of_row(head, first + r, z.row(r), z.stride, args.gradient_scale);
     });
     for (std::int64_t r = 0; r < z.rows; ++r) *loss_sum += losses[r];

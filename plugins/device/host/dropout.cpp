@@ -6,7 +6,6 @@
 #include <cstring>
 
 #include "host_ops.hpp"
-#include "parallel.hpp"
 #include "view.hpp"
 
 namespace caravan::host {
@@ -85,7 +84,7 @@ void HostOps::dropout(const Dropout& args) {
   if (!(args.probability >= 0 && args.probability < 1)) {
     call.fail(fmt::format("dropout probability {} (must be in [0, 1))", args.probability));
   }
-  for_each(x.rows, [&](std::int64_t r, std::int64_t) {
+  team_.for_each(x.rows, 8 * x.columns, [&](std::int64_t r, std::int64_t) {
     float factors[kPart];
     for (std::int64_t c = 0; c < x.columns; c += kPart) {
       const std::int64_t count = std::min(kPart, x.columns - c);

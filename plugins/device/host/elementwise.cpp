@@ -1,7 +1,6 @@
 #include <algorithm>
 
 #include "host_ops.hpp"
-#include "parallel.hpp"
 #include "view.hpp"
 
 namespace caravan::host {
@@ -10,7 +9,7 @@ void HostOps::add(const Add& args) {
   const Call call("add");
   Line y = call.flat("y", args.y, kAny);
   const Line x = call.flat("x", args.x, y.size());
-  for_ranges(y.size(), [&](std::int64_t begin, std::int64_t end, std::int64_t) {
+  team_.for_elements(y.size(), [&](std::int64_t begin, std::int64_t end) {
     y.segment(begin, end - begin) += x.segment(begin, end - begin);
   });
 }
@@ -21,9 +20,14 @@ void HostOps::sum_of_squares(const SumOfSquares& args) {
   double* out = call.scalar_f64("out", args.out);
   // Parts that fit the first cache go to double, so that the error does not grow with the count.
   constexpr std::int64_t kPart = 4096;
-  for (std::int64_t begin = 0; begin < x.size(); begin += kPart) {
-    *out += x.segment(begin, std::min(kPart, x.size() - begin)).square().sum();
-  }
+  const std::int64_t parts = (x.size() + kPart - 1) / kPart;
+  shared_.begin(2 * static_cast<std::size_t>(parts), 1);
+  double* const sums = shared_.take_as<double>(static_cast<std::size_t>(parts));
+  team_.for_each(parts, kPart, [&](std::int64_t part, std::int64_t) {
+    const std::int64_t begin = part * kPart;
+    sums[part] = x.segment(begin, std::min(kPart, x.size() - begin)).square().sum();
+  });
+  for (std::int64_t part = 0; part < parts; ++part) *out += sums[part];
 }
 
 }  // namespace caravan::host

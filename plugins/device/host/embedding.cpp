@@ -4,7 +4,6 @@
 
 #include "caravan/ops/id_range.hpp"
 #include "host_ops.hpp"
-#include "parallel.hpp"
 #include "view.hpp"
 
 namespace caravan::host {
@@ -33,7 +32,7 @@ void HostOps::embedding_forward(const EmbeddingForward& args) {
   const Matrix table = call.matrix("table", args.table, kAny, kAny);
   const Matrix out = call.matrix("out", args.out, kAny, table.columns);
   const std::int32_t* ids = check_ids(call, args.ids, out.rows, ids_of_all_ranks(args, table.rows));
-  for_each(out.rows, [&](std::int64_t t, std::int64_t) {
+  team_.for_each(out.rows, out.columns, [&](std::int64_t t, std::int64_t) {
     const std::int64_t row = ids[t] - args.first_id;
     if (has_row(table, row)) {
       out.line(t) = table.line(row);
@@ -48,11 +47,13 @@ void HostOps::embedding_backward_weight(const EmbeddingBackwardWeight& args) {
   const Matrix dtable = call.matrix("dtable", args.dtable, kAny, kAny);
   const Matrix dout = call.matrix("dout", args.dout, kAny, dtable.columns);
   const std::int32_t* ids = check_ids(call, args.ids, dout.rows, ids_of_all_ranks(args, dtable.rows));
-  // One after the other: two tokens may be the same word.
-  for (std::int64_t t = 0; t < dout.rows; ++t) {
-    const std::int64_t row = ids[t] - args.first_id;
-    if (has_row(dtable, row)) dtable.line(row) += dout.line(t);
-  }
+  // Tokens one after the other, since two may be the same word: threads share the columns.
+  team_.for_columns(dout.rows, dout.columns, [&](std::int64_t first, std::int64_t count) {
+    for (std::int64_t t = 0; t < dout.rows; ++t) {
+      const std::int64_t row = ids[t] - args.first_id;
+      if (has_row(dtable, row)) Line(dtable.row(row) + first, count) += ConstLine(dout.row(t) + first, count);
+    }
+  });
 }
 
 void HostOps::add_positions(const AddPositions& args) {
@@ -62,7 +63,7 @@ void HostOps::add_positions(const AddPositions& args) {
   const std::int32_t* positions =
       args.positions.empty() ? nullptr : call.indices("positions", args.positions, x.rows);
   if (const std::string problem = problem_with(args, table.rows); !problem.empty()) call.fail(problem);
-  for_each(x.rows, [&](std::int64_t t, std::int64_t) {
+  team_.for_each(x.rows, x.columns, [&](std::int64_t t, std::int64_t) {
     const std::int64_t position = positions ? positions[t] : args.tokens.position(t);
     if (position >= 0) x.line(t) += table.line(position);
   });

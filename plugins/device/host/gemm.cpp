@@ -142,20 +142,19 @@ void clear_output(const Product& size, const Output& to) {
 
 }  // namespace
 
-Products::Products(int threads) : scratch_(static_cast<std::size_t>(threads)) {}
+Products::Products(const Team& team) : team_(team), scratch_(static_cast<std::size_t>(team.threads())) {}
 
 void Products::multiply(const Product& size, const Operand& a, const Operand& b, const Output& to) {
   if (size.depth == 0) return to.result == Result::replace ? clear_output(size, to) : void();
   constexpr std::int64_t kWorthSharing = 1 << 20;
   // Few rows take the time that reading b takes.
   const std::int64_t rows = std::max(size.rows, kFewRows);
-  const auto threads = static_cast<int>(scratch_.size());
+  const int threads = team_.threads();
   const Task task{size, a, b, to};
   if (threads == 1 || rows * size.columns * size.depth < kWorthSharing) return run(task, scratch_[0]);
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-  for (int thread = 0; thread < threads; ++thread) {
+  team_.run(threads, [&](std::int64_t thread) {
     run(share_of(task, thread, threads), scratch_[static_cast<std::size_t>(thread)]);
-  }
+  });
 }
 
 }  // namespace caravan::host

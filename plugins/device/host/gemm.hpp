@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "memory.hpp"
+#include "parallel.hpp"
 
 namespace caravan::host {
 
@@ -28,12 +29,13 @@ struct Output {
 /// order whatever the number of threads and of rows: in decoding a row gives the same bits in any company.
 class Products {
  public:
-  explicit Products(int threads);
+  explicit Products(const Team& team);
 
   /// to = a·b, or to += a·b; row-major.
   void multiply(const Product& size, const Operand& a, const Operand& b, const Output& to);
 
  private:
+  Team team_;
   std::vector<Workspace> scratch_;  ///< one a thread
 };
 

@@ -7,7 +7,6 @@
 
 #include "caravan/ops/loss.hpp"
 #include "linear_parts.hpp"
-#include "parallel.hpp"
 #include "vec.hpp"
 
 namespace caravan::host {
@@ -47,7 +46,7 @@ Matrix LogitBlocks::make(std::int64_t first) const {
   const Matrix z{buffer_, std::min(rows_, head_.x.rows - first), stride_, stride_};
   head_.products.multiply({z.rows, vocabulary, head_.x.columns}, {head_.x.row(first), head_.x.stride},
                           {head_.w.data, head_.w.stride, true}, {z.data, z.stride});
-  for_each(z.rows, [&](std::int64_t r, std::int64_t) {
+  head_.team.for_each(z.rows, vocabulary, [&](std::int64_t r, std::int64_t) {
     Line row(z.row(r), vocabulary);
     if (head_.bias) row += ConstLine(head_.bias, vocabulary);
     if (head_.logits) head_.logits.line(first + r) = row;
@@ -88,7 +87,7 @@ void add_gradients(const Head& head, std::int64_t first, const Matrix& dz) {
                            {head.x.row(first), head.x.stride},
                            {head.dw.data, head.dw.stride, Result::accumulate});
   }
-  if (head.dbias) add_column_sums({dz.data, dz.rows, vocabulary, dz.stride}, head.dbias);
+  if (head.dbias) add_column_sums(head.team, {dz.data, dz.rows, vocabulary, dz.stride}, head.dbias);
 }
 
 }  // namespace caravan::host

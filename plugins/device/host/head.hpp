@@ -5,12 +5,14 @@
 #include "caravan/ops/id_range.hpp"
 #include "gemm.hpp"
 #include "memory.hpp"
+#include "parallel.hpp"
 #include "view.hpp"
 
 // The projection to a vocabulary, or to a rank's part of it, and its logits: a block of rows at a time.
 namespace caravan::host {
 
 struct Head {
+  const Team& team;
   Products& products;
   Matrix x, w, logits, dx, dw;
   const float* bias = nullptr;
@@ -20,8 +22,8 @@ struct Head {
 
 /// The views that every operator of a loss has; kept logits and gradients are left off.
 template <class Args>
-Head check_head(const Call& call, const Args& args, Products& products) {
-  Head head{.products = products};
+Head check_head(const Call& call, const Args& args, const Team& team, Products& products) {
+  Head head{.team = team, .products = products};
   head.x = call.matrix("x", args.x, kAny, kAny);
   head.w = call.matrix("w", args.w, kAny, head.x.columns);
   head.bias = call.optional_vector("bias", args.bias, head.w.rows);

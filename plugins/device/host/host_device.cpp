@@ -8,8 +8,8 @@
 
 #include "caravan/check.hpp"
 #include "caravan/checked.hpp"
+#include "caravan/log.hpp"
 #include "memory.hpp"
-#include "parallel.hpp"
 #include "process.hpp"
 #include "vec.hpp"
 
@@ -37,23 +37,28 @@ std::string processor_model() {
   return "unknown processor";
 }
 
-int start_process(int threads) {
+Team start_process(int threads) {
   check_instruction_set();
   start_kokkos();
   flush_denormals();
-  return product_threads(threads);
+  const Team team(threads_of_rank(threads));
+  if (team.threads() > usable_cores())
+    log_warning(fmt::format(
+        "device 'host': {} threads of a rank on {} core{} (a launcher may have tied the rank to them). "
+        "mpirun --bind-to none, or fewer device_options.threads?",
+        team.threads(), usable_cores(), usable_cores() == 1 ? "" : "s"));
+  return team;
 }
 
 }  // namespace
 
 HostDevice::HostDevice(const Host&, const Config& config)
-    : threads_(start_process(narrow<int>({"threads", config.get_int("threads")}))),
-      ops_(concurrency(), threads_) {}
+    : team_(start_process(narrow<int>({"threads", config.get_int("threads")}))), ops_(team_) {}
 
 std::string HostDevice::description() const {
-  return fmt::format("{}, {} cores, {} thread(s) a rank, {}-bit vectors, Kokkos {} ({} worker(s))",
-                     processor_model(), std::thread::hardware_concurrency(), threads_, kLanes * 32,
-                     Space::name(), concurrency());
+  return fmt::format("{}, {} cores, {} thread{} a rank by {}, {}-bit vectors", processor_model(),
+                     std::thread::hardware_concurrency(), team_.threads(), team_.threads() == 1 ? "" : "s",
+                     team_.threads() <= Space::concurrency() ? Space::name() : "OpenMP", kLanes * 32);
 }
 
 void* HostDevice::allocate(std::size_t bytes, std::string_view what) {

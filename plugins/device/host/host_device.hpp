@@ -18,7 +18,7 @@ class HostDevice final : public Device {
   static constexpr const char* kSummary = "The processor, with Kokkos and Eigen in fp32";
   static constexpr caravan_param kParams[] = {
       {"threads", "int", "0", "threads", "[0, 4096]",
-       "Threads of a matrix product; 0 takes OMP_NUM_THREADS, or 1 when that is not set"}};
+       "Threads of a rank, which change no result; 0 takes OMP_NUM_THREADS, or 1 when that is not set"}};
 
   HostDevice(const Host& host, const Config& config);
 
@@ -43,7 +43,7 @@ class HostDevice final : public Device {
   void synchronize() override {}
 
  private:
-  int threads_;
+  Team team_;
   HostOps ops_;
 };
 

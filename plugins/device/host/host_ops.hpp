@@ -7,6 +7,7 @@
 #include "caravan/reference_ops.hpp"
 #include "gemm.hpp"
 #include "memory.hpp"
+#include "parallel.hpp"
 
 namespace caravan::host {
 
@@ -15,11 +16,8 @@ namespace caravan::host {
 /// workers.
 class HostOps final : public ReferenceOps {
  public:
-  /// `workers` run loops, `threads` products.
-  HostOps(int workers, int threads)
-      : workspaces_(static_cast<std::size_t>(workers)),
-        of_threads_(static_cast<std::size_t>(threads)),
-        products_(threads) {}
+  explicit HostOps(const Team& team)
+      : team_(team), workspaces_(static_cast<std::size_t>(team.threads())), products_(team) {}
   std::string_view device_name() const override { return "host"; }
   OperatorPath usual_path() const override { return {"own loops", "vectors of this processor"}; }
   /// Its products and permutations cost no more one by one.
@@ -85,8 +83,9 @@ class HostOps final : public ReferenceOps {
  private:
   Workspace& workspace(std::int64_t worker) { return workspaces_[static_cast<std::size_t>(worker)]; }
 
-  std::vector<Workspace> workspaces_;
-  std::vector<Workspace> of_threads_;                        ///< of what is shared by threads beside products
+  Team team_;
+  std::vector<Workspace> workspaces_;                        ///< one a worker
+  Workspace shared_;                                         ///< of all workers together
   std::vector<std::pair<double, std::int32_t>> candidates_;  ///< tokens that may be drawn
   Products products_;
 };

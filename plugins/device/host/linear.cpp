@@ -1,17 +1,16 @@
 #include "gemm.hpp"
 #include "host_ops.hpp"
 #include "linear_parts.hpp"
-#include "parallel.hpp"
 #include "view.hpp"
 
 namespace caravan::host {
 namespace {
 
 /// y = bias + residual, whichever are there; whether y now holds something that the product adds to.
-Result start_output(const Matrix& y, const Matrix& residual, const float* bias) {
+Result start_output(const Team& team, const Matrix& y, const Matrix& residual, const float* bias) {
   const bool in_place = residual.data == y.data;
   if (!bias && (!residual || in_place)) return residual ? Result::accumulate : Result::replace;
-  for_each(y.rows, [&](std::int64_t t, std::int64_t) {
+  team.for_each(y.rows, y.columns, [&](std::int64_t t, std::int64_t) {
     Line to = y.line(t);
     if (residual && bias) {
       to = residual.line(t) + ConstLine(bias, y.columns);
@@ -24,8 +23,10 @@ Result start_output(const Matrix& y, const Matrix& residual, const float* bias) 
 
 }  // namespace
 
-void add_column_sums(const Matrix& x, float* to) {
-  for (std::int64_t t = 0; t < x.rows; ++t) Line(to, x.columns) += x.line(t);
+void add_column_sums(const Team& team, const Matrix& x, float* to) {
+  team.for_columns(x.rows, x.columns, [&](std::int64_t first, std::int64_t count) {
+    for (std::int64_t t = 0; t < x.rows; ++t) Line(to + first, count) += ConstLine(x.row(t) + first, count);
+  });
 }
 
 void HostOps::linear_forward(const LinearForward& args) {
@@ -35,7 +36,7 @@ void HostOps::linear_forward(const LinearForward& args) {
   const Matrix y = call.matrix("y", args.y, x.rows, w.rows);
   const Matrix residual = call.optional_matrix("residual", args.residual, x.rows, w.rows);
   const float* bias = call.optional_vector("bias", args.bias, w.rows);
-  const Result result = start_output(y, residual, bias);
+  const Result result = start_output(team_, y, residual, bias);
   products_.multiply({y.rows, y.columns, x.columns}, {x.data, x.stride}, {w.data, w.stride, true},
                      {y.data, y.stride, result});
 }
@@ -59,7 +60,7 @@ void HostOps::linear_backward_weight(const LinearBackwardWeight& args) {
   if (dw)
     products_.multiply({dw.rows, dw.columns, x.rows}, {dy.data, dy.stride, true}, {x.data, x.stride},
                        {dw.data, dw.stride, result_of(args.accumulate)});
-  if (dbias) add_column_sums(dy, dbias);
+  if (dbias) add_column_sums(team_, dy, dbias);
 }
 
 }  // namespace caravan::host

@@ -2,6 +2,7 @@
 
 #include "caravan/ops/linear.hpp"
 #include "gemm.hpp"
+#include "parallel.hpp"
 #include "view.hpp"
 
 namespace caravan::host {
@@ -11,6 +12,6 @@ inline Result result_of(Accumulate accumulate) {
 }
 
 /// to[n] += Σ_t x[t, n]
-void add_column_sums(const Matrix& x, float* to);
+void add_column_sums(const Team& team, const Matrix& x, float* to);
 
 }  // namespace caravan::host

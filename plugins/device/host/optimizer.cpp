@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "host_ops.hpp"
-#include "parallel.hpp"
 #include "view.hpp"
 
 namespace caravan::host {
@@ -70,7 +69,7 @@ void HostOps::adamw_step(const AdamWStep& args) {
   const float scale = *call.vector("gradient_scale", args.gradient_scale, 1);
   if (std::isnan(scale)) return;
   const Factors factors = factors_of(args, scale);
-  for_ranges(count, [&](std::int64_t begin, std::int64_t end, std::int64_t) {
+  team_.for_elements(count, [&](std::int64_t begin, std::int64_t end) {
     update(factors, streams, begin, end);
     if (weight) Line(weight + begin, end - begin) = ConstLine(streams.master + begin, end - begin);
   });

@@ -237,14 +237,14 @@ Extent extent_of(const Paged& paged, std::int64_t rows) {
 }
 
 /// Each thread takes its turn of the heads of the pieces.
-void attend_on_threads(const Paged& paged, std::int64_t rows, const Extent& extent,
+void attend_on_threads(const Paged& paged, std::int64_t rows, const Extent& extent, const Team& team,
                        std::vector<Workspace>& workspaces) {
   constexpr std::int64_t kWorthSharing = 1 << 16;
-  const auto threads = extent.products < kWorthSharing ? 1 : static_cast<int>(workspaces.size());
-  const auto room = [&](int thread) {
+  const int threads = extent.products < kWorthSharing ? 1 : team.threads();
+  const auto room = [&](std::int64_t thread) {
     return Room(workspaces[static_cast<std::size_t>(thread)], extent.most_keys);
   };
-  const auto work = [&](int thread) {
+  const auto work = [&](std::int64_t thread) {
     Room own = room(thread);
     int turn = 0;
     for_each_piece(paged, rows, [&](const Piece& piece) {
@@ -255,8 +255,7 @@ void attend_on_threads(const Paged& paged, std::int64_t rows, const Extent& exte
   };
   if (threads == 1) return work(0);
   for (int thread = 0; thread < threads; ++thread) room(thread);  // takes memory where an error can be told
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-  for (int thread = 0; thread < threads; ++thread) work(thread);
+  team.run(threads, work);
 }
 
 }  // namespace
@@ -284,7 +283,7 @@ void HostOps::paged_attention(const PagedAttention& args) {
                     args.scale};
   for (std::int64_t t = 0; t < rows; ++t)
     if (cached.is_padding(t)) std::fill_n(paged.out + t * paged.out_stride, heads * width, 0.0f);
-  attend_on_threads(paged, rows, extent_of(paged, rows), of_threads_);
+  attend_on_threads(paged, rows, extent_of(paged, rows), team_, workspaces_);
 }
 
 }  // namespace caravan::host

@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "host_ops.hpp"
-#include "parallel.hpp"
 #include "view.hpp"
 
 namespace caravan::host {
@@ -51,7 +50,7 @@ void HostOps::permute_forward(const PermuteForward& args) {
           fmt::format("choice_of[{}] is {} ({} tokens with top_k {})", r, choice_of[r], x.rows, args.top_k));
     }
   }
-  for_each(out.rows, [&](std::int64_t r, std::int64_t) {
+  team_.for_each(out.rows, out.columns, [&](std::int64_t r, std::int64_t) {
     const std::int64_t choice = choice_of[r];
     if (choice < 0) return;
     const std::int64_t token = choice / args.top_k;
@@ -70,7 +69,7 @@ void HostOps::permute_backward(const PermuteBackward& args) {
   const Matrix dout = call.matrix("dout", args.dout, kAny, dx.columns);
   const Matrix x = choices.weights ? call.matrix("x", args.x, dx.rows, dx.columns) : Matrix{};
   choices.check_rows(call, dout.rows);
-  for_each(dx.rows, [&](std::int64_t t, std::int64_t) {
+  team_.for_each(dx.rows, dx.columns * choices.top_k, [&](std::int64_t t, std::int64_t) {
     bool is_sum = args.accumulate;
     for (std::int64_t k = 0; k < choices.top_k; ++k) {
       if (choices.dweights) choices.dweights.row(t)[k] = 0;
@@ -94,7 +93,7 @@ void HostOps::combine_forward(const CombineForward& args) {
   const Matrix rows = call.matrix("rows", args.rows, kAny, y.columns);
   const Matrix base = call.optional_matrix("base", args.base, y.rows, y.columns);
   choices.check_rows(call, rows.rows);
-  for_each(y.rows, [&](std::int64_t t, std::int64_t) {
+  team_.for_each(y.rows, y.columns * choices.top_k, [&](std::int64_t t, std::int64_t) {
     bool is_sum = false;
     for (std::int64_t k = 0; k < choices.top_k; ++k) {
       if (!choices.has_row(t, k)) continue;
@@ -124,7 +123,7 @@ void HostOps::combine_backward(const CombineBackward& args) {
   const Matrix drows = call.matrix("drows", args.drows, kAny, dy.columns);
   const Matrix rows = choices.weights ? call.matrix("rows", args.rows, drows.rows, dy.columns) : Matrix{};
   choices.check_rows(call, drows.rows);
-  for_each(dy.rows, [&](std::int64_t t, std::int64_t) {
+  team_.for_each(dy.rows, dy.columns * choices.top_k, [&](std::int64_t t, std::int64_t) {
     for (std::int64_t k = 0; k < choices.top_k; ++k) {
       const std::int64_t r = choices.row(t, k);
       if (choices.dweights) choices.dweights.row(t)[k] = 0;

@@ -1,8 +1,10 @@
 #include "process.hpp"
 
 #include <omp.h>
+#include <sched.h>
 
 #include <Kokkos_Core.hpp>
+#include <algorithm>
 #include <cstdlib>
 
 #if defined(__SSE__)
@@ -35,9 +37,14 @@ void start_kokkos() {
   static const KokkosSession session;
 }
 
-int product_threads(int threads) {
+int threads_of_rank(int threads) {
   if (threads > 0) return threads;
   return std::getenv("OMP_NUM_THREADS") ? omp_get_max_threads() : 1;
+}
+
+int usable_cores() {
+  cpu_set_t set;
+  return ::sched_getaffinity(0, sizeof set, &set) == 0 ? std::max(1, CPU_COUNT(&set)) : 1;
 }
 
 void flush_denormals() {

@@ -5,7 +5,6 @@
 
 #include "host_ops.hpp"
 #include "paged_rows.hpp"
-#include "parallel.hpp"
 #include "vec.hpp"
 #include "view.hpp"
 
@@ -200,7 +199,7 @@ void HostOps::qk_prepare_forward(const QkPrepareForward& args) {
   const Call call("qk_prepare_forward");
   const Preparation p(call, args.how, args.qkv, args.rstd);
   if (is_too_wide(args.how)) return ReferenceOps::qk_prepare_forward(args);
-  for_ranges(p.qkv.rows, [&](std::int64_t begin, std::int64_t end, std::int64_t) {
+  team_.for_ranges(p.qkv.rows, 4 * p.qkv.columns, [&](std::int64_t begin, std::int64_t end, std::int64_t) {
     with_vectors(args.how.head_dim, [&]<int kVectors>() { forward_rows<kVectors>(p, args.how, begin, end); });
   });
 }
@@ -212,7 +211,9 @@ void HostOps::qk_prepare_cached(const QkPrepareCached& args) {
   const PagedRows cached(call, args.rows, args.cache, p.qkv.rows);
   cached.check_heads(call, how.kv_heads, how.head_dim);
   if (is_too_wide(how)) return ReferenceOps::qk_prepare_cached(args);
-  with_vectors(how.head_dim, [&]<int kVectors>() { forward_rows<kVectors>(p, how, 0, p.qkv.rows); });
+  team_.for_ranges(p.qkv.rows, 4 * p.qkv.columns, [&](std::int64_t begin, std::int64_t end, std::int64_t) {
+    with_vectors(how.head_dim, [&]<int kVectors>() { forward_rows<kVectors>(p, how, begin, end); });
+  });
   const std::int64_t width = how.kv_heads * how.head_dim;
   for (std::int64_t t = 0; t < p.qkv.rows; ++t) {
     if (cached.is_padding(t)) continue;
@@ -227,7 +228,7 @@ void HostOps::qk_prepare_backward(const QkPrepareBackward& args) {
   const Preparation p(call, args.how, args.qkv, args.rstd);
   const Matrix dqkv = call.matrix("dqkv", args.dqkv, p.qkv.rows, p.qkv.columns);
   if (is_too_wide(args.how)) return ReferenceOps::qk_prepare_backward(args);
-  for_ranges(p.qkv.rows, [&](std::int64_t begin, std::int64_t end, std::int64_t) {
+  team_.for_ranges(p.qkv.rows, 4 * p.qkv.columns, [&](std::int64_t begin, std::int64_t end, std::int64_t) {
     with_vectors(args.how.head_dim,
                  [&]<int kVectors>() { backward_rows<kVectors>(p, args.how, dqkv, begin, end); });
   });

@@ -1,7 +1,6 @@
 #include <cmath>
 
 #include "host_ops.hpp"
-#include "parallel.hpp"
 #include "vec.hpp"
 #include "view.hpp"
 
@@ -31,7 +30,7 @@ void HostOps::rmsnorm_forward(const RmsNormForward& args) {
   const ConstLine weight(call.vector("weight", args.weight, x.columns), x.columns);
   float* rstd = call.vector("rstd", args.rstd, x.rows);
   const auto width = static_cast<float>(x.columns);
-  for_each(x.rows, [&](std::int64_t t, std::int64_t) {
+  team_.for_each(x.rows, 2 * x.columns, [&](std::int64_t t, std::int64_t) {
     const float scale = 1 / std::sqrt(sum_of_squares_of(x.row(t), x.columns) / width + args.eps);
     rstd[t] = scale;
     y.line(t) = x.line(t) * scale * weight;
@@ -47,7 +46,7 @@ void HostOps::rmsnorm_backward_input(const RmsNormBackwardInput& args) {
   const ConstLine weight(call.vector("weight", args.weight, x.columns), x.columns);
   const float* rstd = call.vector("rstd", args.rstd, x.rows);
   const auto width = static_cast<float>(x.columns);
-  for_each(x.rows, [&](std::int64_t t, std::int64_t) {
+  team_.for_each(x.rows, 2 * x.columns, [&](std::int64_t t, std::int64_t) {
     const float scale = rstd[t];
     const float mean = (x.line(t) * weight * dy.line(t)).sum() / width;
     const float slope = scale * scale * scale * mean;
@@ -64,8 +63,12 @@ void HostOps::rmsnorm_backward_weight(const RmsNormBackwardWeight& args) {
   const Matrix x = call.matrix("x", args.x, kAny, kAny);
   const Matrix dy = call.matrix("dy", args.dy, x.rows, x.columns);
   const float* rstd = call.vector("rstd", args.rstd, x.rows);
-  Line dweight(call.vector("dweight", args.dweight, x.columns), x.columns);
-  for (std::int64_t t = 0; t < x.rows; ++t) dweight += dy.line(t) * (x.line(t) * rstd[t]);
+  float* dweight = call.vector("dweight", args.dweight, x.columns);
+  team_.for_columns(x.rows, x.columns, [&](std::int64_t first, std::int64_t count) {
+    for (std::int64_t t = 0; t < x.rows; ++t)
+      Line(dweight + first, count) +=
+          ConstLine(dy.row(t) + first, count) * (ConstLine(x.row(t) + first, count) * rstd[t]);
+  });
 }
 
 }  // namespace caravan::host

@@ -5,7 +5,6 @@
 
 #include "caravan/random.hpp"
 #include "host_ops.hpp"
-#include "parallel.hpp"
 #include "token_router.hpp"
 #include "view.hpp"
 
@@ -33,8 +32,8 @@ struct Routed {
   }
 };
 
-void add_noise(const RoutedTokens& args, const Matrix& logits, const Matrix& noise_std) {
-  for_each(logits.rows, [&](std::int64_t t, std::int64_t) {
+void add_noise(const Team& team, const RoutedTokens& args, const Matrix& logits, const Matrix& noise_std) {
+  team.for_each(logits.rows, 64 * logits.columns, [&](std::int64_t t, std::int64_t) {
     float* row = logits.row(t);
     for (std::int64_t e = 0; e < logits.columns; ++e) {
       const double noise = softplus(noise_std.row(t)[e]) * normal(args.noise_key, args.rows.token(t), e);
@@ -93,8 +92,8 @@ void HostOps::route_forward(const RouteForward& args) {
                       call.index_matrix("row_of", args.row_of, tokens, experts.columns),
                       call.indices("choice_of", args.choice_of, tokens * experts.columns)};
 
-  if (routed.noise_std) add_noise(args.routed, routed.logits, routed.noise_std);
-  for_ranges(tokens, [&](std::int64_t begin, std::int64_t end, std::int64_t worker) {
+  if (routed.noise_std) add_noise(team_, args.routed, routed.logits, routed.noise_std);
+  team_.for_ranges(tokens, 16 * num_experts, [&](std::int64_t begin, std::int64_t end, std::int64_t worker) {
     TokenRouter router(args.routed.rule, num_experts, routed.bias, workspace(worker));
     for (std::int64_t t = begin; t < end; ++t) {
       router.load(routed.logits.row(t));
@@ -136,7 +135,7 @@ void HostOps::route_backward(const RouteBackward& args) {
   if (to.dnoise && !routed.noise_std) call.fail("'dnoise' without 'noise_std'");
   call.check_experts(routed.experts, num_experts);
 
-  for_ranges(tokens, [&](std::int64_t begin, std::int64_t end, std::int64_t worker) {
+  team_.for_ranges(tokens, 16 * num_experts, [&](std::int64_t begin, std::int64_t end, std::int64_t worker) {
     TokenRouter router(args.routed.rule, num_experts, routed.bias, workspace(worker));
     for (std::int64_t t = begin; t < end; ++t) {
       router.load(routed.logits.row(t));

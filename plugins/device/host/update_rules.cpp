@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "host_ops.hpp"
-#include "parallel.hpp"
 #include "view.hpp"
 
 namespace caravan::host {
@@ -23,8 +22,8 @@ struct Updated {
 
 /// rule(i) for every element, then the copies.
 template <class Rule>
-void update(const Updated& to, const Rule& rule) {
-  for_ranges(to.count, [&](std::int64_t begin, std::int64_t end, std::int64_t) {
+void update(const Team& team, const Updated& to, const Rule& rule) {
+  team.for_elements(to.count, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) rule(i);
     if (to.weight) Line(to.weight + begin, end - begin) = ConstLine(to.master + begin, end - begin);
   });
@@ -49,9 +48,10 @@ void HostOps::sgd_step(const SgdStep& args) {
   const auto lr = static_cast<float>(args.lr), decay = static_cast<float>(args.weight_decay),
              momentum = static_cast<float>(args.momentum);
   if (!buffer)
-    return update(to, [=](std::int64_t i) { master[i] -= lr * (scale * grad[i] + decay * master[i]); });
+    return update(team_, to,
+                  [=](std::int64_t i) { master[i] -= lr * (scale * grad[i] + decay * master[i]); });
   const float own = args.nesterov ? 1 : 0, of_buffer = args.nesterov ? momentum : 1;
-  update(to, [=](std::int64_t i) {
+  update(team_, to, [=](std::int64_t i) {
     const float g = scale * grad[i] + decay * master[i], b = momentum * buffer[i] + g;
     buffer[i] = b;
     master[i] -= lr * (own * g + of_buffer * b);
@@ -69,7 +69,7 @@ void HostOps::lion_step(const LionStep& args) {
   const auto lr = static_cast<float>(args.lr), keep = static_cast<float>(1 - args.lr * args.weight_decay),
              beta1 = static_cast<float>(args.beta1), rest1 = static_cast<float>(1 - args.beta1),
              beta2 = static_cast<float>(args.beta2), rest2 = static_cast<float>(1 - args.beta2);
-  update(to, [=](std::int64_t i) {
+  update(team_, to, [=](std::int64_t i) {
     const float g = scale * grad[i], m = exp_avg[i], c = beta1 * m + rest1 * g;
     const float direction = static_cast<float>(c > 0) - static_cast<float>(c < 0);
     master[i] = keep * master[i] - lr * direction;
@@ -86,7 +86,7 @@ void HostOps::momentum_step(const MomentumStep& args) {
   if (std::isnan(scale)) return;
   const auto beta = static_cast<float>(args.beta), rest = static_cast<float>(1 - args.beta) * scale;
   const float of_buffer = args.nesterov ? beta : 1, own = args.nesterov ? 1 : 0;
-  for_ranges(count, [&](std::int64_t begin, std::int64_t end, std::int64_t) {
+  team_.for_elements(count, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const float g = rest * grad[i], b = beta * buffer[i] + g;
       buffer[i] = b;
@@ -104,7 +104,7 @@ void HostOps::weighted_sum(const WeightedSum& args) {
   const double by =
       args.squares.empty() ? 1 : std::max(std::sqrt(*call.scalar_f64("squares", args.squares)), args.floor);
   const auto a = static_cast<float>(args.a / by), b = static_cast<float>(args.b / by);
-  for_ranges(count, [&](std::int64_t begin, std::int64_t end, std::int64_t) {
+  team_.for_elements(count, [&](std::int64_t begin, std::int64_t end) {
     const std::int64_t size = end - begin;
     if (y)
       Line(out + begin, size) = a * ConstLine(x + begin, size) + b * ConstLine(y + begin, size);

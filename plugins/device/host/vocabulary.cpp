@@ -3,14 +3,13 @@
 
 #include "head.hpp"
 #include "host_ops.hpp"
-#include "parallel.hpp"
 
 namespace caravan::host {
 namespace {
 
 template <class Args>
-Head check_part(const Call& call, const Args& args, Products& products) {
-  const Head head = check_head(call, args, products);
+Head check_part(const Call& call, const Args& args, const Team& team, Products& products) {
+  const Head head = check_head(call, args, team, products);
   check_labels(call, head, ids_of_all_ranks(args, head.w.rows));
   return head;
 }
@@ -45,7 +44,7 @@ void to_gradient(Line& row, float lse, const LabelColumn& label, float scale) {
 
 void HostOps::vocabulary_statistics(const VocabularyStatistics& args) {
   const Call call("vocabulary_statistics");
-  Head head = check_part(call, args, products_);
+  Head head = check_part(call, args, team_, products_);
   head.logits = call.optional_matrix("logits", args.logits, head.x.rows, head.w.rows);
   const Matrix statistics = call.matrix("statistics", args.statistics, 3, head.x.rows);
   if (head.w.rows == 0) {
@@ -53,7 +52,7 @@ void HostOps::vocabulary_statistics(const VocabularyStatistics& args) {
     return;
   }
   LogitBlocks(head, workspace(0)).walk([&](std::int64_t first, const Matrix& z) {
-    for_each(z.rows, [&](std::int64_t r, std::int64_t) {
+    team_.for_each(z.rows, 4 * z.columns, [&](std::int64_t r, std::int64_t) {
       const std::int64_t t = first + r;
       write_statistics(statistics, t, z.row(r), z.stride, LabelColumn(head, t, args.first_id));
     });
@@ -62,17 +61,17 @@ void HostOps::vocabulary_statistics(const VocabularyStatistics& args) {
 
 void HostOps::vocabulary_gradient(const VocabularyGradient& args) {
   const Call call("vocabulary_gradient");
-  Head head = check_part(call, args, products_);
+  Head head = check_part(call, args, team_, products_);
   const float* lse = call.vector("lse", args.lse, head.x.rows);
   head.dx = call.matrix("dx", args.dx, head.x.rows, head.x.columns);
   head.dw = call.optional_matrix("dw", args.dw, head.w.rows, head.w.columns);
   head.dbias = call.optional_vector("dbias", args.dbias, head.w.rows);
   if (head.w.rows == 0) {
-    for_each(head.dx.rows, [&](std::int64_t t, std::int64_t) { head.dx.line(t) = 0; });
+    team_.for_each(head.dx.rows, head.dx.columns, [&](std::int64_t t, std::int64_t) { head.dx.line(t) = 0; });
     return;
   }
   LogitBlocks(head, workspace(0)).walk([&](std::int64_t first, const Matrix& z) {
-    for_each(z.rows, [&](std::int64_t r, std::int64_t) {
+    team_.for_each(z.rows, 4 * z.columns, [&](std::int64_t r, std::int64_t) {
       const std::int64_t t = first + r;
       Line row(z.row(r), z.stride);
       if (head.labels[t] == kIgnoredLabel) {
