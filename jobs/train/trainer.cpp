@@ -183,6 +183,7 @@ void Trainer::finish_step() {
     report.validation_loss = validate();
   if (steps_.step().posted() == 0 && samples_due(report.validation_loss.has_value()))
     report.samples = write_samples();
+  whereabouts_.enter("all-reduce of what is reported");
   reporter_.write(report, steps_.step());
 }
 
