@@ -27,7 +27,8 @@ bool is_one_of(const Names& names, const std::string& name) {
 
 /// Why no output may have this name in this folder; empty: it may.
 std::string why_kept(const fs::path& folder, const std::string& name) {
-  static const std::string kOfARun[] = {"job.yaml", "metrics.jsonl", "heartbeat.json", io::kGenerationFile};
+  static const std::string kOfARun[] = {"job.yaml",      "metrics.jsonl",  "metrics.csv",
+                                        "samples.jsonl", "heartbeat.json", io::kGenerationFile};
   if (fs::exists(folder / io::kManifestFile)) return "a checkpoint's folder, whose files its manifest names";
   if (fs::exists(folder / io::kGenerationFile) &&
       (is_one_of(kOfARun, name) || is_one_of(kTokenizerFiles, name)))

@@ -55,7 +55,8 @@ Checked take_apart(const caravan_param& param, std::string_view owner) {
   CARAVAN_CHECK(type, ConfigError,
                 fmt::format("parameter '{}' of {} has the type {} (known: int, float, bool, string, path, "
                             "int list, float list, "
-                            "string list, path list, map list, map, string or map, a|b|c, a|b|c or map)",
+                            "string list, path list, map list, map, string or map, string or map list, int "
+                            "or a|b, a|b|c, a|b|c or map)",
                             param.name, owner, shown(text_of(param.type))));
   auto range = ParamRange::parse(text_of(param.range));
   CARAVAN_CHECK(

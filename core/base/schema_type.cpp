@@ -69,18 +69,25 @@ void check_number(const Config& value, const ParamType& type, const ParamRange& 
                                                                          : std::string(range_text)));
 }
 
-void check_word(const Config& value, const std::vector<std::string>& words, bool or_map) {
+/// `others`: what may stand there in place of a word.
+void check_word(const Config& value, const std::vector<std::string>& words, std::string_view others) {
   const std::string& given = value.as_string();
   if (std::find(words.begin(), words.end(), given) != words.end()) return;
   const std::string near = nearest_name(given, words);
   throw ConfigError(fmt::format("{}: {}={} (must be one of: {}{}){}", value.where(), value.path(),
-                                shown(given), fmt::join(words, ", "), or_map ? "; or a map of keys" : "",
+                                shown(given), fmt::join(words, ", "), others,
                                 near.empty() ? "" : fmt::format(". Did you mean '{}'?", near)));
+}
+
+bool is_integer(const Config& value) {
+  return value.kind() == Config::Kind::scalar && parse_int(value.text());
 }
 
 void check_single(const Config& value, const ParamType& type, const ParamRange& range,
                   std::string_view range_text) {
   if (type.or_map && value.kind() == Config::Kind::map) return;
+  if (type.value == ParamType::Value::integer && !type.words.empty() && !is_integer(value))
+    return check_word(value, type.words, "; or an integer");
   switch (type.value) {
     case ParamType::Value::integer:
     case ParamType::Value::number:
@@ -90,7 +97,7 @@ void check_single(const Config& value, const ParamType& type, const ParamRange& 
     case ParamType::Value::text:
       return static_cast<void>(value.as_string());
     case ParamType::Value::word:
-      return check_word(value, type.words, type.or_map);
+      return check_word(value, type.words, type.or_map ? "; or a map of keys" : "");
     case ParamType::Value::map:
       break;
   }
@@ -112,10 +119,16 @@ void expect_list(const Config& value, const ParamType& type) {
 }  // namespace
 
 std::optional<ParamType> ParamType::parse(std::string_view text) {
-  const bool is_list = text.ends_with(" list"), or_map = text.ends_with(" or map");
+  const bool is_list = text.ends_with(" list");
   if (is_list) text.remove_suffix(5);
+  const bool or_map = text.ends_with(" or map");
   if (or_map) text.remove_suffix(7);
   if (!or_map && text == "int") return ParamType{Value::integer, is_list, {}};
+  if (!or_map && !is_list && text.starts_with("int or ")) {
+    auto words = split_words(text.substr(7));
+    if (!words) return std::nullopt;
+    return ParamType{Value::integer, false, std::move(*words)};
+  }
   if (!or_map && text == "float") return ParamType{Value::number, is_list, {}};
   if (text == "string") return ParamType{Value::text, is_list, {}, or_map};
   if (!or_map && text == "path") return ParamType{Value::text, is_list, {}, false, true};

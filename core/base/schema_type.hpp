@@ -15,7 +15,7 @@ struct ParamType {
   enum class Value { integer, number, truth, text, map, word };
   Value value = Value::text;
   bool is_list = false;
-  std::vector<std::string> words;  // of Value::word
+  std::vector<std::string> words;  // of Value::word; of Value::integer, what may stand in place of a number
   bool or_map = false;             // in place of a word or text; whoever reads it knows its keys
   bool is_path = false;            // a text that names a file or folder
 

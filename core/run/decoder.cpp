@@ -30,9 +30,10 @@ std::int64_t padded_rows(std::int64_t rows, std::int64_t most) {
   return std::min(most, rows <= power / 4 * 3 ? power / 4 * 3 : power);
 }
 
-Decoder::Size::Size(Device& device, Stage& stage, const StashLayout& layout, const Stash* session)
+Decoder::Size::Size(Device& device, Stage& stage, StageGroups* groups, const StashLayout& layout,
+                    const Stash* session)
     : stash(session ? Stash(device, layout, *session) : Stash(device, layout, 1)),
-      executor(device, stage, stash) {}
+      executor(device, stage, stash, groups) {}
 
 Decoder::State::State(Device& device, Arena& arena, const Stage& stage, const DecodePlan& plan)
     : rows(device, arena, plan.most_rows),
@@ -66,9 +67,10 @@ std::size_t Decoder::bytes(Device& device, Stage& stage, const DecodePlan& plan)
   return total;
 }
 
-Decoder::Decoder(Device& device, Stage& stage, DecodePlan plan)
+Decoder::Decoder(Device& device, Stage& stage, DecodePlan plan, StageGroups* groups)
     : device_(device),
       stage_(stage),
+      groups_(groups),
       plan_(std::move(plan)),
       memory_(device, state_bytes(device, stage, plan_), "decoding"),
       state_(device, memory_, stage, plan_) {
@@ -89,7 +91,7 @@ Decoder::Decoder(Device& device, Stage& stage, DecodePlan plan)
 Decoder::Size& Decoder::size(std::int64_t rows) {
   std::unique_ptr<Size>& made = sizes_[rows];
   if (!made)
-    made = std::make_unique<Size>(device_, stage_, layout(stage_, plan_, rows),
+    made = std::make_unique<Size>(device_, stage_, groups_, layout(stage_, plan_, rows),
                                   rows == 1 ? nullptr : &sizes_.at(1)->stash);
   return *made;
 }

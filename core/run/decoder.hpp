@@ -37,7 +37,9 @@ struct DecodePlan {
 /// the host. Borrows device and stage, whose weights must be loaded.
 class Decoder {
  public:
-  Decoder(Device& device, Stage& stage, DecodePlan plan);
+  /// `groups`: of parameters that ranks divide, all of which then post the same steps; null where all are
+  /// whole.
+  Decoder(Device& device, Stage& stage, DecodePlan plan, StageGroups* groups = nullptr);
   Decoder(const Decoder&) = delete;
   Decoder& operator=(const Decoder&) = delete;
   /// Device memory that it will take with steps of all sizes up to the plan's.
@@ -59,7 +61,7 @@ class Decoder {
  private:
   /// Memory and walks for steps of one number of rows.
   struct Size {
-    Size(Device& device, Stage& stage, const StashLayout& layout, const Stash* session);
+    Size(Device& device, Stage& stage, StageGroups* groups, const StashLayout& layout, const Stash* session);
     Stash stash;
     Executor executor;
     bool went_on = false;                  ///< by a step as the host posts it
@@ -94,6 +96,7 @@ class Decoder {
 
   Device& device_;
   Stage& stage_;
+  StageGroups* groups_;
   DecodePlan plan_;
   Arena memory_;
   State state_;

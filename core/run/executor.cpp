@@ -53,9 +53,9 @@ bool is_message(ActionKind kind) {
 
 }  // namespace
 
-Executor::Executor(Device& device, Stage& stage, Stash& stash)
+Executor::Executor(Device& device, Stage& stage, Stash& stash, StageGroups* groups)
     : device_(device),
-      stages_{{stage, stash}},
+      stages_{{stage, stash, groups}},
       alone_(make_single_communicator()),
       pipeline_(*alone_),
       memory_(device, StepSums::kBytes, "sums"),

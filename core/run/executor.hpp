@@ -17,8 +17,9 @@ namespace caravan {
 /// Runs one rank's row of a plan: every step in order, messages under way meanwhile.
 class Executor {
  public:
-  /// A whole model on this rank; rows come with each run.
-  Executor(Device& device, Stage& stage, Stash& stash);
+  /// A whole model on this rank; rows come with each run. `groups`: of parameters that ranks divide, which
+  /// then walk together; null where all are whole.
+  Executor(Device& device, Stage& stage, Stash& stash, StageGroups* groups = nullptr);
   /// The stages of this rank in ascending order; `pipeline` is the group of the plan's ranks. `whereabouts`
   /// is told each action and segment; null: nobody watches.
   Executor(Device& device, RankPlan plan, std::vector<LocalStage> stages, Communicator& pipeline,

@@ -13,7 +13,7 @@
 namespace caravan::io {
 namespace {
 
-constexpr std::size_t kMostNameBytes = 1024;
+constexpr std::size_t kMostPickleNameBytes = 1024;
 
 /// The stack machine of pickle, of which it knows what tensors need. A value is made by one operation and
 /// refers to older ones by number, so memory grows with the text alone and nothing recurses.
@@ -42,7 +42,7 @@ class Machine {
   std::uint64_t number(std::size_t bytes) { return number_at(take(bytes), 0, bytes); }
   std::string line() {
     const std::size_t end = rest_.find('\n');
-    if (end == std::string_view::npos || end > kMostNameBytes) refuse("a name has no end");
+    if (end == std::string_view::npos || end > kMostPickleNameBytes) refuse("a name has no end");
     const std::string text(take(end));
     take(1);
     return text;

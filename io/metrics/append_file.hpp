@@ -16,6 +16,8 @@ class AppendFile {
   /// be opened.
   AppendFile(const std::string& path, std::uint64_t keep_bytes);
   void append(std::string_view record);
+  /// Of whole records; nothing behind them stays.
+  std::uint64_t good_bytes() const noexcept { return good_bytes_; }
 
  private:
   void lose(const char* why);

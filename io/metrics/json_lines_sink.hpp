@@ -1,33 +1,32 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "caravan/metrics.hpp"
-#include "io/metrics/append_file.hpp"
+#include "io/metrics/resumed_lines.hpp"
 
 namespace caravan::io {
 
 /// `metrics.jsonl`: one JSON object a step, first keys "step" and "wall_time_s" (when it was written, seconds
 /// since 1970 in UTC), then the record's keys in their order; what is not finite is null. Each line is
-/// written at once.
+/// written at once. Texts stand beside it in `samples.jsonl`, an object each: step, wall_time_s, name,
+/// prompt, text, tokens, reason.
 class JsonLinesSink final : public MetricSink {
  public:
-  /// Continues `path` at `first_step`, so that every step stands in it once. Records of that step and later
-  /// are moved to `metrics.former.jsonl` when the first record comes: a start that comes to no step changes
-  /// nothing, and nothing is thrown away but a torn last line. IoError when the file cannot be opened or
-  /// holds something else than such records.
+  /// Continues `path` at `first_step`, as ResumedLines does; `samples.jsonl` when the first text comes.
+  /// IoError when the file cannot be opened or holds something else than such records.
   JsonLinesSink(const std::string& path, std::int64_t first_step);
   void write(const StepRecord& record) override;
+  bool takes_texts() const override { return true; }
+  void write_text(const TextRecord& record) override;
 
  private:
-  /// True when no former record is in the way any more.
-  bool move_former();
-
-  std::string path_;
-  std::uint64_t kept_bytes_;
-  AppendFile file_;
-  bool moved_ = false, warned_ = false;
+  std::string samples_path_;
+  std::int64_t first_step_;
+  ResumedLines file_;
+  std::optional<ResumedLines> samples_;
   std::string line_;
 };
 

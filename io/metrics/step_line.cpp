@@ -7,6 +7,8 @@
 #include <iterator>
 #include <string_view>
 
+#include "caravan/printable.hpp"
+
 namespace caravan::io {
 namespace {
 
@@ -31,7 +33,7 @@ constexpr Part kParts[] = {
 
 constexpr auto kBetweenBars = std::chrono::milliseconds(200);
 
-double number(const MetricValue& value) {
+double value_of_metric(const MetricValue& value) {
   return std::visit([](auto held) { return static_cast<double>(held); }, value);
 }
 
@@ -41,7 +43,8 @@ std::string format_step(const StepRecord& record, std::int64_t total_steps) {
   std::string line = fmt::format("step {}/{}", record.step, total_steps);
   for (const Part& part : kParts) {
     if (const MetricValue* value = record.find(part.key)) {
-      fmt::format_to(std::back_inserter(line), fmt::runtime(part.format), number(*value) / part.unit);
+      fmt::format_to(std::back_inserter(line), fmt::runtime(part.format),
+                     value_of_metric(*value) / part.unit);
     }
   }
   return line;
@@ -91,7 +94,8 @@ void StepLine::learn_time(const StepRecord& record) {
   const MetricValue* step_s = record.find(metric::kStepSeconds);
   if (!step_s) return;
   // The first step pays for start-up, so the second forgets it.
-  mean_step_s_ = timed_steps_ < 2 ? number(*step_s) : 0.7 * mean_step_s_ + 0.3 * number(*step_s);
+  mean_step_s_ =
+      timed_steps_ < 2 ? value_of_metric(*step_s) : 0.7 * mean_step_s_ + 0.3 * value_of_metric(*step_s);
   ++timed_steps_;
 }
 
@@ -109,12 +113,22 @@ void StepLine::write(const StepRecord& record) {
   std::fflush(out_);
 }
 
+void StepLine::write_text(const TextRecord& record) {
+  erase_bar();
+  std::fprintf(out_, "step %lld  %s  \"%s\" -> \"%s\" (%s)\n", static_cast<long long>(record.step),
+               std::string(record.name).c_str(), printable(record.prompt).c_str(),
+               printable(record.text).c_str(), printable(record.reason).c_str());
+  show_bar(record.step, "");
+  std::fflush(out_);
+}
+
 void StepLine::pass(const StepRecord& record) {
   learn_time(record);
   if (kind_ != Output::terminal || std::chrono::steady_clock::now() - shown_ < kBetweenBars) return;
   erase_bar();
   const MetricValue* loss = record.find(metric::kLoss);
-  show_bar(record.step, (loss ? fmt::format("  loss {:.4f}", number(*loss)) : "") + left_after(record.step));
+  show_bar(record.step,
+           (loss ? fmt::format("  loss {:.4f}", value_of_metric(*loss)) : "") + left_after(record.step));
   std::fflush(out_);
 }
 

@@ -33,6 +33,9 @@ class StepLine final : public MetricSink {
   StepLine(const StepLine&) = delete;
   StepLine& operator=(const StepLine&) = delete;
   void write(const StepRecord& record) override;
+  bool takes_texts() const override { return true; }
+  /// On one line: what would move the cursor is escaped.
+  void write_text(const TextRecord& record) override;
   /// A step without a line of its own: on a terminal the bar moves, a few times a second at most, and shows
   /// its loss and the time left.
   void pass(const StepRecord& record);

@@ -1,5 +1,6 @@
 #include "io/metrics/tensorboard_event.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -51,6 +52,44 @@ std::string scalar(std::string_view key, const MetricValue& value) {
   return message;
 }
 
+std::string summary_event(double wall_time_s, std::int64_t step, std::string_view summary) {
+  std::string message = event(wall_time_s, step);
+  append_bytes(message, 5, summary);
+  return message;
+}
+
+/// A fence of more backquotes than stand in a row in the text.
+std::string fenced(std::string_view text) {
+  std::size_t longest = 0, now = 0;
+  for (const char c : text) {
+    now = c == '`' ? now + 1 : 0;
+    longest = std::max(longest, now);
+  }
+  const std::string fence(std::max<std::size_t>(3, longest + 1), '`');
+  return fence + "\n" + std::string(text) + "\n" + fence + "\n";
+}
+
+constexpr std::uint64_t kStringType = 7;  // DT_STRING
+
+std::string string_tensor(std::string_view text) {
+  std::string tensor;
+  append_tag(tensor, 1, Wire::varint);
+  append_varint(tensor, kStringType);
+  append_bytes(tensor, 2, "");  // a shape without dimensions
+  append_bytes(tensor, 8, text);
+  return tensor;
+}
+
+/// Of the text plugin; its data class is that of tensors.
+std::string text_metadata() {
+  std::string plugin, metadata;
+  append_bytes(plugin, 1, "text");
+  append_bytes(metadata, 1, plugin);
+  append_tag(metadata, 4, Wire::varint);
+  append_varint(metadata, 2);  // DATA_CLASS_TENSOR
+  return metadata;
+}
+
 }  // namespace
 
 std::string file_version_event(double wall_time_s) {
@@ -71,9 +110,16 @@ std::string session_start_event(double wall_time_s, std::int64_t first_step) {
 std::string scalars_event(double wall_time_s, const StepRecord& record) {
   std::string summary;
   for (const auto& [key, value] : record.values()) append_bytes(summary, 1, scalar(key, value));
-  std::string message = event(wall_time_s, record.step);
-  append_bytes(message, 5, summary);
-  return message;
+  return summary_event(wall_time_s, record.step, summary);
+}
+
+std::string text_event(double wall_time_s, const TextRecord& record) {
+  std::string value, summary;
+  append_bytes(value, 1, record.name);
+  append_bytes(value, 8, string_tensor(fenced(record.prompt) + "\n" + fenced(record.text)));
+  append_bytes(value, 9, text_metadata());
+  append_bytes(summary, 1, value);
+  return summary_event(wall_time_s, record.step, summary);
 }
 
 std::string framed_record(std::string_view data) {

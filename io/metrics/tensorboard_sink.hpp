@@ -16,6 +16,8 @@ class TensorBoardSink final : public MetricSink {
   /// Makes `folder`. IoError when folder or file cannot be made.
   TensorBoardSink(const std::string& folder, std::int64_t first_step);
   void write(const StepRecord& record) override;
+  bool takes_texts() const override { return true; }
+  void write_text(const TextRecord& record) override;
   const std::string& path() const noexcept { return path_; }
 
  private:

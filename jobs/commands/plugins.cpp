@@ -75,12 +75,14 @@ std::function<int()> declare(CLI::App& app) {
   describe->add_flag("--markdown", options->markdown, "a section of a reference page")->excludes(json);
 
   CLI::App* check = app.add_subcommand(
-      "check", "hold a data source, layer, optimizer or schedule to what its kind promises");
+      "check", "hold a data source, layer, metrics sink, optimizer or schedule to what its kind promises");
   check->add_option("component", options->component, "KIND/NAME, as in layer/attention")->required();
   check->add_option("keys", options->keys, "keys of the component, e.g. heads=2")->type_name("KEY=VALUE");
 
   CLI::App* create = app.add_subcommand("new", "write a working skeleton of a plugin");
-  create->add_option("kind", options->kind, "device, layer, model, optimizer, data, dispatch or schedule")
+  create
+      ->add_option("kind", options->kind,
+                   "device, layer, model, optimizer, data, dispatch, metrics or schedule")
       ->required();
   create->add_option("name", options->name, "the component's name: a-z, 0-9 and _")->required();
   create->add_option("--dir", options->directory, "where to write it; default ./KIND-NAME");

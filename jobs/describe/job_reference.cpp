@@ -27,11 +27,14 @@ constexpr Section kSections[] = {
     {"optimizer.groups", "A list of such maps; the first whose globs fit a parameter counts.",
      kOptimizerGroupParams},
     {"validation", "When and on what the loss is measured without training.", kValidationParams},
+    {"validation.samples", "In place of a list of prompts.", kSampleParams},
     {"checkpoint", "When to save, what stays, where to start from.", kCheckpointParams},
     {"checkpoint.from", "In place of a path.", kForkParams},
     {"checkpoint.export", "In place of a word; both keys.", kExportParams},
     {"parallel", "How the ranks divide the work.", kParallelParams},
-    {"metrics", "Which files record the run.", kMetricsParams},
+    {"metrics", "What records the run.", kMetricsParams},
+    {"metrics.sinks",
+     "A list of such maps; a name alone stands for {name: …}. Other keys are the component's.", kSinkParams},
     {"watchdog", "When a run that stands still is ended.", kWatchdogParams},
 };
 
@@ -44,6 +47,7 @@ constexpr struct {
     {"optimizer", "section `optimizer`, named by `name`"},
     {"schedule", "`parallel.schedule_options`, named by `parallel.schedule`"},
     {"dispatch", "`model.dispatch`"},
+    {"metrics", "a map in `metrics.sinks`, named by `name`"},
 };
 
 std::vector<const Section*> chosen(const std::string& wanted) {

@@ -10,6 +10,7 @@
 #include "io/checkpoint/reader.hpp"
 #include "io/hf/model_path.hpp"
 #include "jobs/identity/job_changes.hpp"
+#include "jobs/identity/rate_change.hpp"
 #include "jobs/identity/stored_job.hpp"
 
 namespace caravan::jobs {
@@ -37,19 +38,6 @@ Config without(Config tree, const char* section, const char* key) {
 bool has_open_batch(const Config& job) {
   const Config& batch = job.find("train").find("global_batch_size");
   return batch.kind() == Config::Kind::scalar && batch.text() == "-1";
-}
-
-/// What the two rates of the next step are, where a change of the job makes them differ.
-std::optional<Difference> rate_change(const std::string& stored, const Job& now, std::int64_t step) {
-  try {
-    const Job before = resolve_job(Config::parse(stored));
-    const double first = before.train.lr.at(step), second = now.train.lr.at(step);
-    if (first == second) return std::nullopt;
-    return Difference{fmt::format("the learning rate of step {}", step), fmt::format("{:.6g}", first),
-                      fmt::format("{:.6g}", second)};
-  } catch (const ConfigError&) {
-    return std::nullopt;  // a job of another version: its keys are compared all the same
-  }
 }
 
 /// Globs that the job `now` may give; a key that it has not, of another optimizer or list, goes by its
@@ -141,9 +129,11 @@ void check_same_run(const io::CheckpointReader& reader, const GoingOn& run) {
   warn_of_unknown(reader, stored, run.identity);
   const std::string layout = run.layout.describe();
   if (reader.layout() != layout) changes.said.push_back({"layout", reader.layout(), layout});
-  if (const auto rate = rate_change(reader.job_yaml(), run.job, reader.step() + 1))
-    changes.said.push_back(*rate);
+  const RateChange rate = rate_change(reader.job_yaml(), run.job, reader.step());
+  if (rate.said) changes.said.push_back(*rate.said);
   say(changes);
+  if (!rate.frozen.empty()) log_info(rate.frozen);
+  if (!rate.warm_restart.empty()) log_warning(rate.warm_restart);
 }
 
 void check_same_tokenizer(const std::string& initial_load, const Job& job, const RunIdentity& now) {

@@ -18,7 +18,7 @@ struct Section {
 
 constexpr Section kSections[] = {
     {"train", kTrainParams},       {"validation", kValidationParams}, {"checkpoint", kCheckpointParams},
-    {"parallel", kParallelParams}, {"metrics", kMetricsParams},       {"watchdog", kWatchdogParams},
+    {"parallel", kParallelParams}, {"watchdog", kWatchdogParams},
 };
 
 /// `name_key` of a section, as versions before stored it: the usual one was left out.
@@ -76,12 +76,13 @@ void complete_options(Config& tree, const Job& now, Registry& registry) {
 }  // namespace
 
 Config stored_job(const std::string& yaml, const Job& now, Registry& registry) {
-  const Config given = Config::parse(yaml, "the job of the checkpoint");
+  const Config given = with_metrics_keys(Config::parse(yaml, "the job of the checkpoint"));
   CARAVAN_CHECK(given.kind() == Config::Kind::map, ConfigError,
                 "the job of the checkpoint is no map of keys");
   Config tree = with_defaults(given, kJobParams);
   for (const Section& section : kSections)
     tree.set(section.key, with_defaults(tree.find(section.key), section.schema));
+  tree.set("metrics", resolve_metrics(given.find("metrics")));
   const Config optimizer = tree.find("optimizer");
   const std::string model = name_in(tree.find("model"), "plugin", "llama4");
   tree.set("model", completed(registry, {"model", "plugin", now.model_plugin, {"positions"}}, model,

@@ -19,11 +19,18 @@ double number_or(const Config& map, std::string_view key, double otherwise) {
   return node.is_null() ? otherwise : node.as_float();
 }
 
+constexpr std::string_view kFrozen = "frozen";
+
+bool freezes_schedule(const Config& train) {
+  const Config& steps = train.find("schedule_steps");
+  return !steps.is_null() && steps.text() == kFrozen;
+}
+
 LrSchedule read_lr(const Config& train) {
   LrSchedule lr;
   lr.lr = train.get_float("lr");
-  lr.total_steps =
-      train.find("schedule_steps").is_null() ? train.get_int("steps") : train.get_int("schedule_steps");
+  const bool is_given = !train.find("schedule_steps").is_null() && !freezes_schedule(train);
+  lr.total_steps = train.get_int(is_given ? "schedule_steps" : "steps");
   lr.warmup_steps = train.get_int("warmup_steps");
   lr.decay_ratio = number_or(train, "decay_ratio", -1);
   const std::string& decay = train.get_string("decay");
@@ -42,6 +49,7 @@ Job::Train read_train(const Config& train) {
           .log_every = train.get_int("log_every"),
           .recompute = read_recompute(train.at("recompute")),
           .lr = read_lr(train),
+          .freezes_schedule = freezes_schedule(train),
           .precision = train.get_string("precision")};
 }
 
@@ -72,6 +80,16 @@ Config section(Config& resolved, const char* key, ParamSchema schema) {
   Config checked = validate(resolved.find(key), schema, fmt::format("section {}", key));
   resolved.set(key, checked);
   return checked;
+}
+
+/// With validation.samples as a map.
+Job::Validation validation_section(Config& resolved) {
+  Config given = resolved.find("validation");
+  if (given.has("samples")) given.set("samples", resolve_samples(given.at("samples")));
+  resolved.set("validation", given);
+  const Config validation = section(resolved, "validation", kValidationParams);
+  return {validation.get_int("every"), validation.get_int("batches"), validation.find("data"),
+          read_samples(validation.find("samples"))};
 }
 
 /// With checkpoint.from as a map, and refused where there are two places to start from.
@@ -154,7 +172,7 @@ void fill_components(Job& job) {
 
 Job resolve_job(Config tree) {
   Job job;
-  job.resolved = validate(tree, kJobParams, "job");
+  job.resolved = validate(with_metrics_keys(std::move(tree)), kJobParams, "job");
   job.name = job.resolved.get_string("name");
   job.output = text_or(job.resolved, "output", "runs/" + job.name);
   job.resolved.set("output", job.output);
@@ -162,22 +180,31 @@ Job resolve_job(Config tree) {
   job.device_options = options_of(job.resolved, "device_options", "device");
   job.seed = static_cast<std::uint64_t>(job.resolved.get_int("seed"));
   job.train = read_train(section(job.resolved, "train", kTrainParams));
-  const Config validation = section(job.resolved, "validation", kValidationParams);
-  job.validation = {validation.get_int("every"), validation.get_int("batches"), validation.find("data")};
+  job.validation = validation_section(job.resolved);
   job.checkpoint = read_checkpoint(checkpoint_section(job.resolved));
   job.parallel = read_parallel(section(job.resolved, "parallel", kParallelParams));
-  const Config metrics = section(job.resolved, "metrics", kMetricsParams);
-  job.metrics = {metrics.get_bool("jsonl"), metrics.get_bool("tensorboard"),
-                 metrics.get_bool("expert_counts"), metrics.get_int("timeline_step")};
+  job.resolved.set("metrics", resolve_metrics(job.resolved.find("metrics")));
+  job.metrics = read_metrics(job.resolved.at("metrics"));
   const Config watchdog = section(job.resolved, "watchdog", kWatchdogParams);
   job.watchdog = {watchdog.get_float("timeout"), watchdog.get_bool("heartbeat")};
   fill_components(job);
   return job;
 }
 
+void keep_schedule(Job& job, std::int64_t steps) {
+  job.train.lr.total_steps = steps;
+  job.train.freezes_schedule = false;
+  Config train = job.resolved.at("train");
+  train.set("schedule_steps", std::to_string(steps));
+  job.resolved.set("train", std::move(train));
+}
+
 Job load_job(const std::string& path, const std::vector<std::string>& overrides) {
-  Config tree = Config::load(path);
-  for (const std::string& assignment : overrides) tree.override_with(assignment);
+  Config tree = with_metrics_keys(Config::load(path));
+  for (const std::string& assignment : overrides) {
+    tree.override_with(assignment);
+    tree = with_metrics_keys(std::move(tree));
+  }
   return resolve_job(std::move(tree));
 }
 

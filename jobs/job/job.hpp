@@ -11,8 +11,10 @@
 #include "core/run/lr_schedule.hpp"
 #include "jobs/job/export_rule.hpp"
 #include "jobs/job/fork_rule.hpp"
+#include "jobs/job/metrics_rule.hpp"
 #include "jobs/job/optimizer_groups.hpp"
 #include "jobs/job/recompute_rule.hpp"
+#include "jobs/job/sample_rule.hpp"
 
 namespace caravan::jobs {
 
@@ -41,12 +43,14 @@ struct Job {
     std::int64_t log_every;
     RecomputeRule recompute;
     LrSchedule lr;
+    bool freezes_schedule;  ///< schedule_steps: frozen
     std::string precision;  ///< auto, fp32 or bf16
   } train{};
   struct Validation {
     std::int64_t every, batches;  ///< batches: -1 = one pass
     bool is_wanted() const { return batches > 0 || (batches < 0 && every > 0); }
     Config data;  ///< differences to `data`
+    SampleRule samples;
   } validation{};
   struct Checkpoint {
     bool enabled;
@@ -72,10 +76,7 @@ struct Job {
     std::int64_t microbatches, stages_per_rank;  ///< -1: not given
     SplitRule split;
   } parallel{};
-  struct Metrics {
-    bool jsonl, tensorboard, expert_counts;
-    std::int64_t timeline_step;
-  } metrics{};
+  MetricsRule metrics;
   struct Watchdog {
     double timeout;  ///< seconds; 0: none
     bool heartbeat;
@@ -87,6 +88,9 @@ struct Job {
 Job load_job(const std::string& path, const std::vector<std::string>& overrides);
 /// The same from a tree, e.g. the job that a checkpoint carries.
 Job resolve_job(Config tree);
+
+/// The schedule of the learning rate has so many steps, in numbers and in `resolved`, whatever the job said.
+void keep_schedule(Job& job, std::int64_t steps);
 
 /// A model section {preset, plugin, keys…} → the model plugin's keys with the preset's under the given ones.
 Config resolve_model(const Config& section);

@@ -176,6 +176,7 @@ void resolve_components(Job& job, Registry& registry) {
   complete({"optimizer", "name", job.optimizer_name, {}}, job.optimizer);
   if (!job.optimizer_groups.empty())
     replace(resolved, "optimizer", "groups", job.optimizer_groups.resolved());
+  replace(resolved, "metrics", "sinks", resolved_sinks(registry, job.metrics));
   replace(resolved, "validation", "data", resolved_validation_data(registry, job, job.validation.data));
   resolve_options(job, registry);
   resolved = with_absolute_paths(resolved, kJobParams);

@@ -23,7 +23,7 @@ inline constexpr caravan_param kJobParams[] = {
     {"validation", "map", "null", "", "", "How often and on what the loss is measured without training."},
     {"checkpoint", "map", "null", "", "", "When to save, what to keep, where to start from."},
     {"parallel", "map", "null", "", "", "How the ranks divide the work."},
-    {"metrics", "map", "null", "", "", "Which files record the run."},
+    {"metrics", "map", "null", "", "", "What records the run; a list of sinks is short for {sinks: [...]}."},
     {"watchdog", "map", "null", "", "", "When a run that stands still is ended."},
 };
 
@@ -36,8 +36,10 @@ inline constexpr caravan_param kTrainParams[] = {
     {"max_norm", "float", "1", "", ">= 0", "Gradients are clipped to this global norm; 0: not clipped."},
     {"lr", "float", "8e-4", "", "> 0", "Peak learning rate."},
     {"warmup_steps", "int", "200", "steps", "[0, 1e12]", "Linear warm-up from 0."},
-    {"schedule_steps", "int", "null", "steps", "[1, 1e12]",
-     "Length of the learning-rate schedule; null: steps."},
+    {"schedule_steps", "int or frozen", "null", "steps", "[1, 1e12]",
+     "Length of the learning-rate schedule; null: steps; frozen: that of the run which this one continues, "
+     "steps "
+     "where it continues none."},
     {"decay_ratio", "float", "null", "", "[0, 1]",
      "Share of the schedule that decays at its end; null: all after warm-up."},
     {"decay", "linear|sqrt|cosine", "linear", "", "", "Shape of the decay."},
@@ -100,6 +102,19 @@ inline constexpr caravan_param kValidationParams[] = {
      "given; "
      "0: no validation."},
     {"data", "map", "null", "", "", "Keys that differ from the data section; split defaults to validation."},
+    {"samples", "map", "null", "", "",
+     "Texts that the model in training writes, by these keys; a list of prompts is short for {prompts: "
+     "[...]}."},
+};
+
+/// Of a map in validation.samples.
+inline constexpr caravan_param kSampleParams[] = {
+    {"prompts", "string list", nullptr, "", "", "Texts that are continued; a single one needs no list."},
+    {"max_new_tokens", "int", "64", "tokens", "[1, 16777215]",
+     "How many tokens to make at most; with the prompt they fit train.sequence_length."},
+    {"temperature", "float", "0", "", "[0, 100]", "Flatter above 1, sharper below; 0: the likeliest token."},
+    {"every", "int", "null", "steps", ">= 1",
+     "Steps between texts, the last step besides; null: with each validation."},
 };
 
 inline constexpr caravan_param kCheckpointParams[] = {
@@ -191,12 +206,23 @@ inline constexpr caravan_param kParallelParams[] = {
 };
 
 inline constexpr caravan_param kMetricsParams[] = {
-    {"jsonl", "bool", "true", "", "", "Write metrics.jsonl."},
-    {"tensorboard", "bool", "true", "", "", "Write TensorBoard event files."},
+    {"sinks", "string or map list", "[jsonl, tensorboard]", "", "",
+     "What records the run: names of components, or maps with name, every and their keys; the list alone may "
+     "stand "
+     "in place of this section."},
+    {"jsonl", "bool", "null", "", "", "false takes jsonl from sinks, true adds it."},
+    {"tensorboard", "bool", "null", "", "", "The same of tensorboard."},
     {"expert_counts", "bool", "false", "", "",
-     "Add tokens per expert and expert bias of every layer to metrics.jsonl."},
+     "Add tokens per expert and expert bias of every layer to the records."},
     {"timeline_step", "int", "0", "step", ">= 0",
      "Step whose actions are timed on every rank and written as timeline-<step>.svg and .json; 0: none."},
+};
+
+/// Of a map in metrics.sinks, beside the component's own keys.
+inline constexpr caravan_param kSinkParams[] = {
+    {"name", "string", nullptr, "", "", "The component (caravan plugins list)."},
+    {"every", "int", "1", "steps", ">= 1",
+     "Steps between records; the first and last of a start and those with a validation loss besides."},
 };
 
 inline constexpr caravan_param kWatchdogParams[] = {

@@ -139,6 +139,7 @@ MemoryPlan plan_memory(ModelInstance& model, const MemoryDemand& demand) {
     plan.items.push_back({"validation", validation.total()});
     shared = std::max(shared, validation.shared);
   }
+  if (demand.samples > 0) plan.items.push_back({"cache and work of samples", demand.samples});
   if (shared > 0) plan.items.push_back({"windows between ranks", shared});
   const bool apart = demand.memory == Memory::device;
   const bool sums = demand.data_ranks > 1 || !model.parameters().groups().empty();

@@ -31,6 +31,7 @@ struct MemoryDemand {
   BatchShape shape;
   std::size_t optimizer_slots = 0;
   std::size_t whole_matrices = 0;  ///< of an optimizer that sees them
+  std::size_t samples = 0;         ///< what texts are decoded in, the cache included
   int data_ranks = 1;
   std::size_t row_sums = 0;        ///< what comes of other ranks' rows while one sum of them is made
   std::size_t snapshot = 0;        ///< of a checkpoint that is written beside training

@@ -11,6 +11,7 @@
 #include "jobs/identity/run_folder.hpp"
 #include "jobs/identity/same_run.hpp"
 #include "jobs/plan/data_use.hpp"
+#include "jobs/plan/samples.hpp"
 #include "jobs/plan/validation_pass.hpp"
 #include "jobs/state/fork_candidates.hpp"
 #include "jobs/state/model_source.hpp"
@@ -105,16 +106,18 @@ void PaperCheck::check_stages(TrainSetup& setup) const {
 const PaperCheck::OpenedData& PaperCheck::open_data(TrainSetup& setup) {
   const Job& job = setup.job();
   const std::string key = fmt::format(
-      "{}\n{}\n{} {} {} {} {} {} {} {} {}", job.resolved.at("data").to_yaml(), job.validation.data.to_yaml(),
-      job.validation.every, job.validation.batches, job.train.local_batch_size, job.train.sequence_length,
-      setup.whole_model().stage().vocab_size(), setup.device().name(), name_of(setup.compute()),
-      job.train.steps, setup.share().global_batch);
+      "{}\n{}\n{} {} {} {} {} {} {} {} {}", job.resolved.at("data").to_yaml(),
+      job.resolved.at("validation").to_yaml(), job.validation.every, job.validation.batches,
+      job.train.local_batch_size, job.train.sequence_length, setup.whole_model().stage().vocab_size(),
+      setup.device().name(), name_of(setup.compute()), job.train.steps, setup.share().global_batch);
   if (const auto known = opened_.find(key); known != opened_.end()) return known->second;
   const auto source = setup.open_data({});
   const OpenedData opened{identify(setup.device(), setup.compute(), *source, *make_single_communicator()),
                           describe_use(*source, samples_of_run(job, setup.share()))};
   check_tokenizer_of_data(opened.identity.data);
   check_enough_samples(job, setup.share(), *source);
+  if (job.validation.samples.is_wanted())
+    sample_prompts(job, opened.identity.data, setup.whole_model().stage().vocab_size());
   if (job.validation.is_wanted()) {
     const auto validation = open_validation_data(setup);
     validation_batches(job, *validation);

@@ -12,9 +12,9 @@
 #include "jobs/job/resolve_components.hpp"
 #include "jobs/outputs.hpp"
 #include "jobs/plan/row_exchanges.hpp"
+#include "jobs/plan/samples.hpp"
 #include "jobs/plan/stretches.hpp"
 #include "jobs/plan/tensor_rows.hpp"
-#include "jobs/setup/text.hpp"
 #include "jobs/state/checkpoint_share.hpp"
 #include "parallel/process_mesh.hpp"
 
@@ -72,6 +72,7 @@ TrainSetup::TrainSetup(Job job, PaperWorld& world, const MakeDevice& device)
 TrainSetup::TrainSetup(Job job, Communicator& world, const MakeDevice& device, Ranks ranks)
     : registry_(make_registry()),
       job_(prepare(std::move(job), *registry_, world, ranks)),
+      metrics_(make_metrics(*registry_, job_.metrics)),
       world_(world),
       device_(at_place(place_of(job_.resolved, {"device"}), [&] { return device(*registry_, job_); })),
       compute_(at_place(place_of(job_.resolved, {"train", "precision"}),
@@ -97,6 +98,7 @@ TrainSetup::TrainSetup(Job job, Communicator& world, const MakeDevice& device, R
       table_sums_(jobs::table_sums(whole_model_.parameters(), *mesh_, shape_, share_.microbatches())),
       model_(*registry_, in_shards(*device_, *mesh_), job_.model_plugin, job_.model,
              job_.train.sequence_length, stages_on(mesh_->coordinate(MeshAxis::pp))) {
+  check_samples(job_, layout_);
   check_tensor_rows(shape_, share_, "parallel.tensor");
   check_experts();
   check_optimizer();
@@ -221,15 +223,15 @@ MemoryPlan TrainSetup::memory(std::int64_t local_batch, const RecomputeRule& rul
 
 MemoryDemand TrainSetup::memory_demand(const RankPlan& training, const BatchShape& shape) {
   const RankPlan* validation = job_.validation.is_wanted() ? &pipeline_.validation : nullptr;
-  const bool copies = job_.checkpoint.enabled && job_.checkpoint.async;
   return {.training = training,
           .validation = validation,
           .shape = shape,
           .optimizer_slots = slots_.size(),
           .whole_matrices = matrix_bytes(),
+          .samples = sample_bytes(job_, *device_, model_),
           .data_ranks = share_.data_ranks,
           .row_sums = largest_row_exchange(model_, shape, device_->memory()),
-          .snapshot = copies ? snapshot_bytes(state()) : 0,
+          .snapshot = job_.checkpoint.enabled && job_.checkpoint.async ? snapshot_bytes(state()) : 0,
           .memory = device_->memory(),
           .has_own_exchanges = !device_->exchange_path().empty()};
 }

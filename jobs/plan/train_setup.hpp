@@ -7,6 +7,7 @@
 
 #include "caravan/data.hpp"
 #include "caravan/mesh.hpp"
+#include "caravan/metrics.hpp"
 #include "caravan/optimizer.hpp"
 #include "caravan/schedule.hpp"
 #include "core/mesh/paper_world.hpp"
@@ -88,6 +89,11 @@ class TrainSetup {
   /// told what the step does.
   TrainStep::Parts step_parts(StageMemory& memory, GradientReducer& reducer,
                               Whereabouts* whereabouts = nullptr);
+  /// In the order of the job's metrics.sinks.
+  const std::vector<Made<Metrics>>& metrics() const noexcept { return metrics_; }
+  /// Of a job that asks for the length of the learning-rate schedule that it goes on with: that is so many
+  /// steps. The resolved job says it from now on.
+  void keep_schedule(std::int64_t steps) { jobs::keep_schedule(job_, steps); }
   /// FLOPs of a step of all ranks, forward and backward, without recomputation.
   double step_flops();
 
@@ -119,6 +125,7 @@ class TrainSetup {
 
   std::unique_ptr<Registry> registry_;
   Job job_;
+  std::vector<Made<Metrics>> metrics_;
   Communicator& world_;
   Made<Device> device_;
   DType compute_;

@@ -18,7 +18,7 @@ constexpr std::array<CurveText, kNumCurves> kTexts = {{
     {"norm", "grad_norm", "gradient norm", "", "every step records it"},
     {"tokens", "tokens_per_s", "tokens a second", "all ranks together", "every step records it"},
     {"balance", "expert_imbalance", "expert balance", "busiest expert by an even division, worst layer",
-     "metrics.expert_counts"},
+     "a model with experts records it"},
     {"", "expert_rank_imbalance", "expert balance", "busiest rank by an even division",
      "metrics.expert_counts"},
 }};

@@ -7,6 +7,8 @@
 #include <filesystem>
 
 #include "caravan/check.hpp"
+#include "io/files/file.hpp"
+#include "jobs/job/metrics_rule.hpp"
 #include "jobs/plot/step_line.hpp"
 
 namespace caravan::jobs {
@@ -24,14 +26,37 @@ std::string file_of(const std::string& path) {
   return fs::is_directory(path, ignored) ? path + "/metrics.jsonl" : path;
 }
 
+/// IoError for a run whose job says that it will never have the file; a job that cannot be read says nothing.
+void check_sinks(const std::string& run) {
+  constexpr std::uint64_t kMostJobBytes = std::uint64_t{1} << 20;
+  const std::string job = run + "/job.yaml";
+  std::error_code ignored;
+  if (!fs::is_regular_file(job, ignored)) return;
+  std::string sinks;
+  try {
+    const MetricsRule rule =
+        read_metrics(resolve_metrics(Config::parse(io::read_text(job, kMostJobBytes), job).find("metrics")));
+    if (rule.has("jsonl")) return;
+    for (const MetricsRule::Sink& sink : rule.sinks) sinks += (sinks.empty() ? "" : ", ") + sink.name;
+  } catch (const Error&) {
+    return;
+  }
+  throw IoError(
+      fmt::format("{} has no metrics.jsonl, which this reads (its job has metrics.sinks=[{}], without "
+                  "jsonl). jsonl among "
+                  "metrics.sinks from the next start on?",
+                  run, sinks));
+}
+
 }  // namespace
 
 RunRecords::RunRecords(std::string path, Wait wait) : path_(std::move(path)), file_(file_of(path_)) {
   std::error_code ignored;
+  if (!fs::exists(file_.path(), ignored)) check_sinks(path_);
   CARAVAN_CHECK(
       wait == Wait::yes || fs::exists(file_.path(), ignored), IoError,
       fmt::format("{} is no run that records its steps (it has no metrics.jsonl). The output folder "
-                  "of a run with metrics.jsonl: true?",
+                  "of a run with jsonl among metrics.sinks?",
                   path_));
   read_new();
 }

@@ -46,7 +46,9 @@ class LineReader final : public nlohmann::json_sax<nlohmann::json> {
 
   std::optional<StepValues> result() {
     if (!has_step_) return std::nullopt;
-    values_.at(Curve::expert_imbalance) = counts_.imbalance();
+    // The record says it too; files of versions before have the counts alone.
+    if (const double counted = counts_.imbalance(); !std::isnan(counted))
+      values_.at(Curve::expert_imbalance) = counted;
     return values_;
   }
 

@@ -8,6 +8,7 @@
 #include "caravan/log.hpp"
 #include "caravan/reference_device.hpp"
 #include "io/data/components.hpp"
+#include "io/metrics/components.hpp"
 
 namespace caravan::jobs {
 
@@ -15,6 +16,7 @@ std::unique_ptr<Registry> make_registry() {
   auto registry = std::make_unique<Registry>(Registry::plugin_directories());
   registry->add(reference_device_component());
   for (const caravan_component& component : io::data_components()) registry->add(component);
+  for (const caravan_component& component : io::metrics_components()) registry->add(component);
   return registry;
 }
 

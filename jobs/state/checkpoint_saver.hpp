@@ -35,6 +35,8 @@ class CheckpointSaver {
   CheckpointSaver(const CheckpointSaver&) = delete;
   CheckpointSaver& operator=(const CheckpointSaver&) = delete;
 
+  /// Of each checkpoint that begins from now on.
+  void set_job(std::string yaml) { target_.head.job_yaml = std::move(yaml); }
   /// [every rank] Returns when the state has been copied, or, writing at once, when it is on the disk. What
   /// goes wrong until the checkpoint is in place is a warning, or, on all ranks, an IoError of whichever call
   /// finds it.

@@ -4,29 +4,14 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <filesystem>
 
-#include "caravan/check.hpp"
 #include "caravan/log.hpp"
 #include "core/run/host_values.hpp"
 #include "io/metrics/json_lines_record.hpp"
-#include "io/metrics/json_lines_sink.hpp"
-#include "io/metrics/tensorboard_sink.hpp"
 #include "jobs/plan/data_use.hpp"
 #include "jobs/setup/text.hpp"
 
 namespace caravan::jobs {
-
-namespace {
-
-/// Of a device with memory of its own all that is taken, which only grows while a job runs; else the peak of
-/// the process.
-std::int64_t memory_in_use(const Device& device) {
-  if (const auto use = device.memory_use()) return static_cast<std::int64_t>(use->total - use->free);
-  return process_memory().peak;
-}
-
-}  // namespace
 
 Reporter::Reporter(TrainSetup& setup, PipelinePeers& peers, const DataSource& data, int rank)
     : setup_(setup),
@@ -35,32 +20,50 @@ Reporter::Reporter(TrainSetup& setup, PipelinePeers& peers, const DataSource& da
       active_(rank == 0),
       drops_(!setup.job().resolved.at("model").find("capacity_factor").is_null()) {}
 
-void Reporter::open_files(std::int64_t first_step) {
-  const std::string& output = setup_.job().output;
-  std::error_code problem;
-  std::filesystem::create_directories(output, problem);
-  CARAVAN_CHECK(!problem, IoError, fmt::format("cannot make the folder {} ({})", output, problem.message()));
-  if (setup_.job().metrics.jsonl) {
-    files_.push_back(std::make_unique<io::JsonLinesSink>(json_lines(), first_step));
-  }
-  if (setup_.job().metrics.tensorboard) {
-    files_.push_back(std::make_unique<io::TensorBoardSink>(output + "/tensorboard", first_step));
+void Reporter::open_sinks(std::int64_t first_step) {
+  const Job& job = setup_.job();
+  sinks_.emplace(setup_, MetricsRun{.name = job.name,
+                                    .folder = job.output,
+                                    .job = job.resolved.to_yaml(),
+                                    .first_step = first_step,
+                                    .last_step = job.train.steps});
+  if (job.validation.samples.is_wanted() && !sinks_->take_texts())
+    log_warning("the texts of validation.samples are in the log alone: no sink of metrics.sinks takes texts");
+}
+
+void Reporter::start(const Progress& progress, const MadeUp& made_up) {
+  first_step_ = progress.step + 1;
+  if (!active_) return;
+  const bool amends = made_up.validation_loss && setup_.job().metrics.has("jsonl");
+  const auto former = amends ? io::find_record(json_lines(), progress.step) : std::nullopt;
+  open_sinks(former ? progress.step : first_step_);
+  line_ = std::make_unique<io::StepLine>(stderr, setup_.job().train.steps, io::StepLine::detect(stderr));
+  print_header(progress);
+  if (!made_up.validation_loss) return;
+  if (former) record_ = *former;
+  record_.step = progress.step;
+  record_.set(metric::kValidationLoss, *made_up.validation_loss);
+  sinks_->write(record_, RecordIs::edge);
+  line_->write(record_);
+  write_texts(made_up.samples, progress.step);
+}
+
+void Reporter::write_texts(const std::vector<SampleText>& texts, std::int64_t step) {
+  for (std::size_t at = 0; at < texts.size(); ++at) {
+    const std::string name = fmt::format("samples/{}", at);
+    const TextRecord record{.step = step,
+                            .name = name,
+                            .prompt = texts[at].prompt,
+                            .text = texts[at].text,
+                            .tokens = texts[at].tokens,
+                            .reason = texts[at].reason};
+    sinks_->write_text(record);
+    line_->write_text(record);
   }
 }
 
-void Reporter::start(const Progress& progress, std::optional<double> made_up) {
-  first_step_ = progress.step + 1;
-  if (!active_) return;
-  const auto former = made_up ? io::find_record(json_lines(), progress.step) : std::nullopt;
-  open_files(former ? progress.step : first_step_);
-  line_ = std::make_unique<io::StepLine>(stderr, setup_.job().train.steps, io::StepLine::detect(stderr));
-  print_header(progress);
-  if (!made_up) return;
-  if (former) record_ = *former;
-  record_.step = progress.step;
-  record_.set(metric::kValidationLoss, *made_up);
-  write_record();
-  line_->write(record_);
+void Reporter::flush() {
+  if (sinks_) sinks_->flush();
 }
 
 void Reporter::say_use(std::int64_t step, std::int64_t samples) const {
@@ -69,7 +72,8 @@ void Reporter::say_use(std::int64_t step, std::int64_t samples) const {
     log_info(&line == &lines.front() ? fmt::format("data until step {}: {}", step, line) : line);
 }
 
-void Reporter::finish(const Progress& progress) const {
+void Reporter::finish(const Progress& progress) {
+  flush();
   if (active_) say_use(progress.step, progress.next_sample);
 }
 
@@ -104,7 +108,8 @@ void Reporter::add_passes(std::int64_t samples) {
       record_.set(fmt::format("{}/{}", metric::kDataPasses, part), passes_of(uses[part]));
 }
 
-void Reporter::add_routing(const StepResult& result) {
+void Reporter::add_routing(const StepResult& result, const RankMaxima& maxima) {
+  if (maxima.expert_imbalance > 0) record_.set(metric::kExpertImbalance, maxima.expert_imbalance);
   if (drops_) {
     record_.set(metric::kDroppedRows, result.dropped);
     record_.set(metric::kDroppedShare, result.dropped / std::max(result.chosen, 1.0));
@@ -115,24 +120,26 @@ void Reporter::add_routing(const StepResult& result) {
   record_.set(metric::kExpertRankImbalance, result.most_rows_received / result.even_rows);
 }
 
-void Reporter::fill(const StepReport& report) {
+void Reporter::fill(const StepReport& report, const RankMaxima& maxima) {
   record_.clear();
   record_.step = report.progress.step;
   record_.set(metric::kLoss, report.result.loss);
   if (report.validation_loss) record_.set(metric::kValidationLoss, *report.validation_loss);
-  if (report.result.balance_loss != 0) record_.set("balance_loss", report.result.balance_loss);
-  add_routing(report.result);
+  if (report.result.balance_loss != 0) record_.set(metric::kBalanceLoss, report.result.balance_loss);
+  add_routing(report.result, maxima);
   record_.set(metric::kGradNorm, report.result.grad_norm);
   record_.set(metric::kLearningRate, report.lr);
   record_.set(metric::kStepSeconds, report.seconds);
-  record_.set("data_s", report.data_seconds);
+  record_.set(metric::kDataSeconds, report.data_seconds);
   const auto tokens = static_cast<double>(setup_.share().global_batch * setup_.shape().sequence_length());
   record_.set(metric::kTokensPerSecond, tokens / report.seconds);
   record_.set(metric::kTflopPerSecond, setup_.step_flops() / report.seconds * 1e-12);
-  record_.set(metric::kPeakMemoryBytes, memory_in_use(setup_.device()));
+  record_.set(metric::kPeakMemoryBytes, maxima.peak_memory);
   record_.set(metric::kTokensSeen, report.progress.tokens_seen);
   add_passes(report.progress.next_sample);
-  record_.set("valid_tokens", report.result.valid_tokens);
+  record_.set(metric::kValidTokens, report.result.valid_tokens);
+  record_.set(metric::kHostPeakMemoryBytes, maxima.host_peak_memory);
+  record_.set(metric::kElapsedSeconds, report.elapsed_seconds);
 }
 
 void Reporter::add(const Buffer& buffer, int rank, const TensorView& mine) {
@@ -159,21 +166,19 @@ void Reporter::add_experts(const TrainStep& step) {
   }
 }
 
-void Reporter::write_record() {
-  for (const auto& file : files_) file->write(record_);
-}
-
 void Reporter::write(const StepReport& report, const TrainStep& step) {
-  fill(report);
+  fill(report, maxima_over_ranks(setup_, step));
   if (setup_.job().metrics.expert_counts && setup_.mesh().coordinate(MeshAxis::rows) == 0) add_experts(step);
   if (!active_) return;
-  write_record();
   const std::int64_t number = report.progress.step;
-  const bool edge = number == first_step_ || number == setup_.job().train.steps;
-  if (edge || report.validation_loss || number % setup_.job().train.log_every == 0)
+  const bool edge =
+      number == first_step_ || number == setup_.job().train.steps || report.validation_loss.has_value();
+  sinks_->write(record_, edge ? RecordIs::edge : RecordIs::usual);
+  if (edge || number % setup_.job().train.log_every == 0)
     line_->write(record_);
   else
     line_->pass(record_);
+  write_texts(report.samples, number);
 }
 
 }  // namespace caravan::jobs

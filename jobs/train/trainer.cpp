@@ -46,7 +46,9 @@ Trainer::Trainer(TrainSetup& setup, Communicator& world, const StopRequest& stop
     const DataIdentity validation = agree_on_data(world, validator_->source(), "validation data");
     check_validation_tokenizer(setup.job(), identity_.data, validation);
   }
+  if (setup.job().validation.samples.is_wanted()) sampler_.emplace(setup, identity_.data, whereabouts);
   progress_ = TrainingStart(setup, world, whereabouts, identity_).begin();
+  saver_.set_job(setup.job().resolved.to_yaml());  // a frozen schedule has its number now
   check_enough_samples(setup.job(), setup.share(), *source_);
   if (lock_) write_run_folder(setup.job(), identity_.data);
 }
@@ -61,11 +63,11 @@ ExitCode Trainer::run() {
   if (is_done()) return finish_former();
   if (setup_.job().checkpoint.create_seed) return save_seed();
   if (exports()) check_export_is_free(setup_.job(), world_);
-  const auto made_up = owes_validation() ? make_up_validation() : std::nullopt;
+  const MadeUp made_up = owes_validation() ? make_up_validation() : MadeUp{};
   if (stopped_by_ != 0) return leave();
   reporter_.start(progress_, made_up);
   try {
-    if (made_up && is_last_step()) save_when_due();  // it owes nothing now
+    if (made_up.validation_loss && is_last_step()) save_when_due();  // it owes nothing now
     train();
   } catch (const NumericalError&) {
     saver_.finish();  // all ranks are here, and what was copied before is sound
@@ -116,7 +118,7 @@ bool Trainer::is_asked_to_stop() {
 }
 
 void Trainer::train() {
-  last_finish_ = Clock::now();
+  begin_ = last_finish_ = Clock::now();
   while (!is_last_step() && stopped_by_ == 0) {
     post_step();
     is_asked_to_stop();
@@ -161,9 +163,11 @@ void Trainer::post_step() {
 
 std::size_t Trainer::lead() const {
   const Job& job = setup_.job();
-  const bool looks = due(job.validation.every, progress_.step, job.train.steps) ||
-                     due(job.checkpoint.every, progress_.step, job.train.steps) ||
-                     job.metrics.expert_counts || stopped_by_ != 0;
+  const bool looks =
+      due(job.validation.every, progress_.step, job.train.steps) ||
+      due(job.checkpoint.every, progress_.step, job.train.steps) ||
+      (sampler_ && due(job.validation.samples.every.value_or(0), progress_.step, job.train.steps)) ||
+      job.metrics.expert_counts || stopped_by_ != 0;
   return looks ? 0 : steps_.lead();
 }
 
@@ -173,9 +177,13 @@ void Trainer::finish_step() {
   report.result = steps_.step().result();
   report.seconds = seconds_since(last_finish_);
   last_finish_ = Clock::now();
+  report.elapsed_seconds = std::chrono::duration<double>(last_finish_ - begin_).count();
   const Job& job = setup_.job();
   if (validator_ && steps_.step().posted() == 0 && due(job.validation.every, progress_.step, job.train.steps))
     report.validation_loss = validate();
+  if (steps_.step().posted() == 0 && samples_due(report.validation_loss.has_value()))
+    report.samples = write_samples();
+  whereabouts_.enter("all-reduce of what is reported");
   reporter_.write(report, steps_.step());
 }
 
@@ -190,17 +198,35 @@ std::optional<double> Trainer::validate() {
   return std::nullopt;
 }
 
-std::optional<double> Trainer::make_up_validation() {
+bool Trainer::samples_due(bool validated) const {
+  if (!sampler_) return false;
+  const auto& every = setup_.job().validation.samples.every;
+  return every ? due(*every, progress_.step, setup_.job().train.steps) : validated;
+}
+
+std::vector<SampleText> Trainer::write_samples() {
+  std::optional<std::vector<SampleText>> texts;
+  if (stopped_by_ == 0) texts = sampler_->write([this] { return is_asked_to_stop(); });
+  if (texts) return std::move(*texts);
+  log_warning(
+      fmt::format("signal {} asked to stop: the texts of step {} were left", stopped_by_, progress_.step));
+  return {};
+}
+
+MadeUp Trainer::make_up_validation() {
   log_info(
       fmt::format("validating step {} first, as a signal kept the start before from it", progress_.step));
   whereabouts_.start_step(progress_.step);
-  return validate();
+  MadeUp made_up{.validation_loss = validate()};
+  if (made_up.validation_loss && samples_due(true)) made_up.samples = write_samples();
+  return made_up;
 }
 
 void Trainer::save_when_due() {
   const Job::Checkpoint& wanted = setup_.job().checkpoint;
   const bool now = stopped_by_ != 0 || due(wanted.every, progress_.step, setup_.job().train.steps);
   if (!wanted.enabled || !now) return;
+  reporter_.flush();
   whereabouts_.enter("saving a checkpoint");
   using OnFailure = CheckpointSaver::OnFailure;
   const bool must = wanted.stop_on_failure || stopped_by_ != 0 || is_last_step();  // nothing comes after it

@@ -11,6 +11,7 @@
 #include "jobs/state/train_state.hpp"
 #include "jobs/train/pipeline_peers.hpp"
 #include "jobs/train/reporter.hpp"
+#include "jobs/train/sampler.hpp"
 #include "jobs/train/timeline_recorder.hpp"
 #include "jobs/train/training_steps.hpp"
 #include "jobs/train/validator.hpp"
@@ -46,8 +47,12 @@ class Trainer {
   bool is_done() const { return is_last_step() && !owes_validation(); }
   /// [every rank] The loss; nothing, and the step owes it, when a signal asks to leave before its end.
   std::optional<double> validate();
+  /// [every rank] The texts of the step; none when a signal asks to leave, which is said.
+  std::vector<SampleText> write_samples();
+  /// Whether the job wants texts of this step, where a validation was or was not.
+  bool samples_due(bool validated) const;
   /// Before the first step. Nothing when a signal asks to leave again.
-  std::optional<double> make_up_validation();
+  MadeUp make_up_validation();
   void save_when_due();
   void train();
   ExitCode save_seed();
@@ -69,10 +74,11 @@ class Trainer {
   CheckpointSaver saver_;
   PipelinePeers peers_;
   std::optional<Validator> validator_;
+  std::optional<Sampler> sampler_;
   Reporter reporter_;
   TimelineRecorder timeline_;
   std::deque<StepReport> posted_;  // without results
-  std::chrono::steady_clock::time_point last_finish_;
+  std::chrono::steady_clock::time_point last_finish_, begin_;
 };
 
 }  // namespace caravan::jobs

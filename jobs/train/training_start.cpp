@@ -11,6 +11,7 @@
 #include "io/checkpoint/reader.hpp"
 #include "io/hf/model_path.hpp"
 #include "jobs/identity/agree.hpp"
+#include "jobs/identity/rate_change.hpp"
 #include "jobs/identity/same_run.hpp"
 #include "jobs/setup/gather.hpp"
 #include "jobs/state/fork_candidates.hpp"
@@ -23,6 +24,12 @@ TrainingStart::TrainingStart(TrainSetup& setup, Communicator& world, Whereabouts
     : setup_(setup), world_(world), whereabouts_(whereabouts), identity_(identity) {}
 
 Progress TrainingStart::begin() {
+  const Progress start = find_start();
+  if (job().train.freezes_schedule) setup_.keep_schedule(schedule_steps_.value_or(job().train.steps));
+  return start;
+}
+
+Progress TrainingStart::find_start() {
   const std::string& output = job().output;
   if (!job().checkpoint.resume) refuse_to_mix(output);
   const bool is_first = world_.rank() == 0;
@@ -75,13 +82,25 @@ Progress TrainingStart::branch_off() {
   check_whole_load(job());
   const std::string model = broadcast_text(world_, from.step && !found.empty() ? found.front() : from.run);
   check_same_tokenizer(model, job(), identity_);
-  load_weights_of(model);
+  const std::string path = load_weights_of(model);
   log_info(
       "optimizer, learning rate, step and place in the data begin anew, as checkpoint.from.what=model says");
+  say_rates(path);
   return {};
 }
 
-void TrainingStart::load_weights_of(const std::string& model) {
+void TrainingStart::say_rates(const std::string& path) const {
+  if (world_.rank() != 0 || io::resolve_model_path(path).kind != io::ModelPath::Kind::checkpoint) return;
+  try {
+    const auto reader = io::CheckpointReader::open(path, io::Check::structure);
+    const std::string rates = rates_begun_anew(reader.job_yaml(), job(), reader.step());
+    if (!rates.empty() && reader.step() > 0) log_info(rates);
+  } catch (const IoError& error) {  // it was pruned meanwhile
+    log_warning(error.message());
+  }
+}
+
+std::string TrainingStart::load_weights_of(const std::string& model) {
   for (int looks = 1;; ++looks) {
     const std::string path =
         broadcast_text(world_, world_.rank() == 0 ? io::resolve_model_path(model).path : "");
@@ -89,7 +108,10 @@ void TrainingStart::load_weights_of(const std::string& model) {
       load_weights_from(path, setup_.state().device, setup_.model().parameters(),
                         setup_.whole_model().parameters(), &whereabouts_);
     });
-    if (problem.empty()) return log_info("weights from " + path);
+    if (problem.empty()) {
+      log_info("weights from " + path);
+      return path;
+    }
     const bool is_pruned = is_true_anywhere(world_, !std::filesystem::exists(path));
     CARAVAN_CHECK(is_pruned && looks < io::kMostLooks, IoError, problem);
   }
@@ -124,6 +146,18 @@ bool TrainingStart::go_on_from(std::vector<std::string> candidates, const std::s
   return false;
 }
 
+void TrainingStart::find_schedule(const std::string& stored_job, const std::string& path) {
+  if (!job().train.freezes_schedule) return;
+  try {
+    schedule_steps_ = schedule_steps_of(stored_job);
+  } catch (const ConfigError& error) {
+    throw IoError(fmt::format(
+        "train.schedule_steps=frozen, and {} carries a job that this caravan cannot read ({}). The number of "
+        "steps itself?",
+        path, error.message()));
+  }
+}
+
 std::string TrainingStart::try_load(const std::string& path) {
   std::optional<io::CheckpointReader> reader;
   // Data ranks read the same bytes, of which the page cache fetches one copy for a node.
@@ -134,6 +168,7 @@ std::string TrainingStart::try_load(const std::string& path) {
   check_same_run(*reader, setup_.going_on(identity_));  // first: a key says more than a tensor's shape
   // The same on all ranks, and no damage: an older one would not fit either.
   check_fits(*reader, job(), setup_.whole_model().parameters(), setup_.slots());
+  find_schedule(reader->job_yaml(), path);
   return problem_anywhere([&] { progress_ = load_state(*reader, job(), setup_.state(), whereabouts_); });
 }
 

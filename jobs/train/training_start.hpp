@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +24,7 @@ class TrainingStart {
   Progress begin();
 
  private:
+  Progress find_start();
   const Job& job() const { return setup_.job(); }
   Progress begin_anew();
   Progress branch_off();
@@ -30,8 +33,12 @@ class TrainingStart {
   bool go_on_from(std::vector<std::string> candidates, const std::string& complaint);
   /// Loads one checkpoint on all ranks; the text of what is damaged, or nothing.
   std::string try_load(const std::string& path);
+  void find_schedule(const std::string& stored_job, const std::string& path);
   /// All ranks from one place: of another run in training it is what rank 0 finds to be the newest.
-  void load_weights_of(const std::string& model);
+  /// Returns where they were.
+  std::string load_weights_of(const std::string& model);
+  /// Of a run in training that weights alone are taken of.
+  void say_rates(const std::string& path) const;
   /// The first IoError's text of all ranks; empty where all did it.
   std::string problem_anywhere(const std::function<void()>& action);
   void warn_of_unused() const;
@@ -41,6 +48,7 @@ class TrainingStart {
   Whereabouts& whereabouts_;
   const RunIdentity& identity_;
   Progress progress_;
+  std::optional<std::int64_t> schedule_steps_;  ///< of the run that is gone on with, where the job asks
 };
 
 }  // namespace caravan::jobs

@@ -90,6 +90,30 @@ TEST(Schema, TakesAWordOrAMap) {
   EXPECT_THAT(refusal_of("keep: [all]"), ::testing::HasSubstr("keep"));
 }
 
+TEST(Schema, TakesAnIntegerOrAWord) {
+  static constexpr caravan_param kOwn[] = {
+      {"length", "int or frozen|free", "null", "steps", "[1, 10]", "A length."}};
+  check_schema(kOwn, "test");
+  const auto length = [](const char* yaml) {
+    return validate(Config::parse(yaml), kOwn, "test").at("length");
+  };
+  EXPECT_EQ(length("length: 7").as_int(), 7);
+  EXPECT_EQ(length("length: frozen").text(), "frozen");
+  EXPECT_EQ(length("length: free").text(), "free");
+  EXPECT_TRUE(length("{}").is_null());
+  for (const char* bad : {"length: 11", "length: frozn", "length: 1.5", "length: [frozen]", "length: {a: 1}"})
+    EXPECT_THROW(length(bad), ConfigError) << bad;
+}
+
+TEST(Schema, TakesNamesAndMapsInAList) {
+  static constexpr caravan_param kOwn[] = {{"all", "string or map list", "[a]", "", "", "Some."}};
+  check_schema(kOwn, "test");
+  EXPECT_EQ(validate(Config::parse("{}"), kOwn, "test").at("all").items().size(), 1u);
+  EXPECT_EQ(validate(Config::parse("all: [x, {name: y}]"), kOwn, "test").at("all").items().size(), 2u);
+  for (const char* bad : {"all: [[x]]", "all: {name: x}", "all: x"})
+    EXPECT_THROW(validate(Config::parse(bad), kOwn, "test"), ConfigError) << bad;
+}
+
 TEST(Schema, RefusesValuesOutOfRange) {
   EXPECT_EQ(refusal("steps: 0"), "job.yaml:1: steps=0 (must be > 0)");
   EXPECT_EQ(refusal("{steps: 1, lr: 1}"), "job.yaml:1: lr=1 (must be in (0, 1))");

@@ -122,6 +122,34 @@ TEST_F(JsonLines, WithoutAPlaceForFormerRecordsTheyStay) {
   EXPECT_EQ(log.find("records are lost"), log.rfind("records are lost")) << "one warning";
 }
 
+TEST_F(JsonLines, TextsAreObjectsOfAFileOfTheirOwn) {
+  JsonLinesSink sink(path, 1);
+  ASSERT_TRUE(sink.takes_texts());
+  sink.write(record(4, 2.0));
+  EXPECT_FALSE(std::filesystem::exists(folder.file("samples.jsonl"))) << "none was written";
+  sink.write_text(
+      {.step = 4, .name = "samples/0", .prompt = "a\"b\n", .text = "c\xff", .tokens = 2, .reason = "eos"});
+
+  EXPECT_EQ(steps_in(path), (std::vector<std::int64_t>{4}));
+  EXPECT_THAT(
+      slurp(folder.file("samples.jsonl")),
+      ::testing::MatchesRegex(
+          R"re(\{"step": 4, "wall_time_s": [0-9.]+, "name": "samples/0", "prompt": "a\\"b\\n", "text": "c�", "tokens": 2, "reason": "eos"\})re"
+          "\n"));
+}
+
+TEST_F(JsonLines, TextsOfStepsThatAreDoneAgainAreKeptBeside) {
+  const auto write = [&](std::int64_t first, std::int64_t last) {
+    JsonLinesSink sink(path, first);
+    for (std::int64_t step = first; step <= last; ++step)
+      sink.write_text({.step = step, .name = "samples/0", .prompt = "p", .text = "t"});
+  };
+  write(1, 4);
+  write(3, 5);
+  EXPECT_EQ(steps_in(folder.file("samples.jsonl")), (std::vector<std::int64_t>{1, 2, 3, 4, 5}));
+  EXPECT_EQ(steps_in(folder.file("samples.former.jsonl")), (std::vector<std::int64_t>{3, 4}));
+}
+
 TEST_F(JsonLines, ATornLastLineIsCut) {
   write_steps(1, 3);
   spill(path, slurp(path) + "{\"step\": 4, \"lo");

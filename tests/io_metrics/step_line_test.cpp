@@ -29,6 +29,16 @@ std::string contents(std::FILE* file) {
   return text;
 }
 
+TEST(StepLine, ATextStaysOnALine) {
+  std::FILE* file = std::tmpfile();
+  {
+    StepLine line(file, 4, StepLine::Output::plain);
+    line.write_text(
+        {.step = 2, .name = "samples/1", .prompt = "a\n", .text = "\x1b[2J", .tokens = 3, .reason = "eos"});
+  }
+  EXPECT_EQ(contents(file), "step 2  samples/1  \"a\\u000a\" -> \"\\u001b[2J\" (eos)\n");
+}
+
 /// What a sink writes into a file.
 std::string written(StepLine::Output kind, std::int64_t steps, double step_s) {
   std::FILE* file = std::tmpfile();

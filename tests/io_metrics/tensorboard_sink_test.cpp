@@ -89,6 +89,25 @@ TEST_F(TensorBoard, ALongRunStaysReadable) {
   EXPECT_EQ(write(0, records).size(), 302u);
 }
 
+/// As protoc reads Event{step, summary{value{tag, tensor{dtype: DT_STRING, string_val}, metadata{plugin}}}}.
+TEST_F(TensorBoard, ATextIsAStringOfTheTextPlugin) {
+  TensorBoardSink sink(folder.path() + "/tb", 1);
+  sink.write_text(
+      {.step = 40, .name = "samples/0", .prompt = "a ``` b", .text = "then", .tokens = 1, .reason = "eos"});
+
+  const Message event(test::read_records(test::slurp(sink.path())).back());
+  EXPECT_EQ(event.numbers.find(2)->second, 40u);
+  const Message value(Message(event.texts.find(5)->second).texts.find(1)->second);
+  EXPECT_EQ(value.texts.find(1)->second, "samples/0");
+  const Message tensor(value.texts.find(8)->second);
+  EXPECT_EQ(tensor.numbers.find(1)->second, 7u) << "DT_STRING";
+  EXPECT_EQ(tensor.texts.find(2)->second, "") << "a scalar";
+  EXPECT_EQ(tensor.texts.find(8)->second, "````\na ``` b\n````\n\n```\nthen\n```\n");
+  const Message metadata(value.texts.find(9)->second);
+  EXPECT_EQ(Message(metadata.texts.find(1)->second).texts.find(1)->second, "text");
+  EXPECT_EQ(metadata.numbers.find(4)->second, 2u) << "DATA_CLASS_TENSOR";
+}
+
 TEST_F(TensorBoard, AFolderThatCannotBeMadeIsNamed) {
   test::spill(folder.file("file"), "");
   EXPECT_EQ(test::message_of<IoError>([&] { TensorBoardSink sink(folder.file("file") + "/tb", 1); }),

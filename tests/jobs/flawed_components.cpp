@@ -1,11 +1,15 @@
 #include <algorithm>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "caravan/data.hpp"
+#include "caravan/error.hpp"
 #include "caravan/layer_blocks.hpp"
+#include "caravan/metrics.hpp"
 #include "caravan/optimizer.hpp"
 #include "caravan/plugin.hpp"
 
@@ -142,10 +146,52 @@ class FlawedOptimizer final : public Optimizer {
   std::int64_t updates_ = 0;
 };
 
+/// Appends a byte a record.
+class FlawedSink final : public MetricSink {
+ public:
+  FlawedSink(const std::string& flaw, const std::string& path)
+      : flaw_(flaw),
+        file_(std::fopen(path.c_str(), flaw == "cuts"      ? "w"
+                                       : flaw == "resumes" ? "wx"
+                                                           : "a")) {
+    if (!file_) throw IoError("cannot open " + path);
+  }
+  ~FlawedSink() override { std::fclose(file_); }
+  FlawedSink(const FlawedSink&) = delete;
+  FlawedSink& operator=(const FlawedSink&) = delete;
+  void write(const StepRecord& record) override {
+    if (flaw_ == "late" && record.find(metric::kValidationLoss)) throw IoError("no such column");
+    if (flaw_ != "cuts" || record.step < 9) std::fputc('x', file_);
+  }
+
+ private:
+  std::string flaw_;
+  std::FILE* file_;
+};
+
+class FlawedMetrics final : public Metrics {
+ public:
+  using Interface = Metrics;
+  static constexpr const char* kName = "flawed";
+  static constexpr const char* kSummary = "Metrics with a mistake";
+  static constexpr caravan_param kParams[] = {
+      {"flaw", "none|late|cuts|resumes", "none", "", "", "What is wrong."},
+  };
+
+  FlawedMetrics(const Host&, const Config& config) : flaw_(config.get_string("flaw")) {}
+  std::unique_ptr<MetricSink> open(const MetricsRun& run) override {
+    return std::make_unique<FlawedSink>(flaw_, run.folder + "/bytes");
+  }
+
+ private:
+  std::string flaw_;
+};
+
 }  // namespace
 }  // namespace caravan::testing
 
 CARAVAN_PLUGIN("flawed-components", "1.0.0", "Apache-2.0", "Wrong on purpose",
                caravan::component<caravan::testing::FlawedLayer>(),
                caravan::component<caravan::testing::FlawedData>(),
+               caravan::component<caravan::testing::FlawedMetrics>(),
                caravan::component<caravan::testing::FlawedOptimizer>());

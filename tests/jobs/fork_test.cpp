@@ -11,6 +11,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr const char* kFour = "train.steps=4";
 
@@ -64,6 +65,9 @@ TEST_F(Fork, OfTheModelAloneBeginsAnewWithItsWeights) {
   ASSERT_TRUE(ended_with(outcome, 0));
   EXPECT_THAT(outcome.err, HasSubstr("weights from " + file("trunk/checkpoints/") + io::step_folder(2)));
   EXPECT_THAT(outcome.err, HasSubstr("begin anew, as checkpoint.from.what=model says"));
+  EXPECT_THAT(outcome.err,
+              HasSubstr("warm restart: the learning rate was 0.001 at step 2; it is 0.0005 at step 1, "
+                        "0.001 at most"));
   const auto metrics = read_metrics(file("branch"));
   EXPECT_EQ(metrics.front()["step"], 1);
   const std::string weights = "checkpoint.initial_load=" + file("trunk/checkpoints/") + io::step_folder(2);
@@ -122,6 +126,67 @@ TEST_F(Fork, StepsBehindTheScheduleAreWarnedOf) {
   const Outcome outcome = start("branch", {"train.steps=9", from()});
   ASSERT_TRUE(ended_with(outcome, 0));
   EXPECT_THAT(outcome.err, HasSubstr("the learning rate is 0 after step 6, where train.schedule_steps ends"));
+}
+
+TEST_F(Fork, AFrozenScheduleKeepsTheLengthOfTheOtherRun) {
+  const std::vector<std::string> more{"train.steps=12", "train.min_lr_factor=0.1"};
+  const auto branch = [&](const std::string& name, const std::string& steps) {
+    return run(train(job_, name, 0,
+                     {more[0], more[1], steps, "checkpoint.every=2", "checkpoint.from=" + file("trunk")}));
+  };
+  const Outcome frozen = branch("frozen", "train.schedule_steps=frozen");
+  ASSERT_TRUE(ended_with(frozen, 0));
+  EXPECT_THAT(frozen.err,
+              HasSubstr("the learning-rate schedule keeps its 6 steps, as train.schedule_steps=frozen "
+                        "says (train.steps=12)"));
+  EXPECT_THAT(frozen.err, Not(HasSubstr("warm restart")));
+  ASSERT_TRUE(ended_with(branch("number", "train.schedule_steps=6"), 0));
+  EXPECT_EQ(results_of(file("frozen")), results_of(file("number")));
+  EXPECT_THAT(slurp(file("frozen/job.yaml")), HasSubstr("schedule_steps: 6\n"));
+  EXPECT_EQ(digests("frozen", 12), digests("number", 12));
+
+  // What goes on from there keeps them too, whatever its own steps are.
+  ASSERT_TRUE(ended_with(
+      run(train(job_, "frozen", 0, {"train.steps=14", more[1], "train.schedule_steps=frozen"})), 0));
+  EXPECT_NEAR(series(read_metrics(file("frozen")), "learning_rate").back(), 1e-4, 1e-12) << "behind its end";
+}
+
+TEST_F(Fork, AFrozenScheduleOfANewRunIsItsOwn) {
+  ASSERT_TRUE(ended_with(run(train(job_, "new", 0, {"train.steps=4", "train.schedule_steps=frozen"})), 0));
+  EXPECT_THAT(slurp(file("new/job.yaml")), HasSubstr("schedule_steps: 4\n"));
+  ASSERT_TRUE(ended_with(run(train(job_, "new", 0, {"train.steps=6", "train.schedule_steps=frozen"})), 0));
+  EXPECT_THAT(slurp(file("new/job.yaml")), HasSubstr("schedule_steps: 4\n"));
+  EXPECT_EQ(series(read_metrics(file("new")), "learning_rate").back(), 0);
+}
+
+TEST_F(Fork, AScheduleHasANumberOrTheWord) {
+  const Outcome outcome = run(train(job_, "new", 0, {"train.schedule_steps=frozn"}));
+  EXPECT_TRUE(ended_with(outcome, 2));
+  EXPECT_THAT(outcome.last_line(), HasSubstr("Did you mean 'frozen'?"));
+}
+
+TEST_F(Fork, AWarmRestartIsSaidWithItsRates) {
+  for (const bool is_dry : {true, false}) {
+    std::vector<std::string> overrides{"train.steps=12", "checkpoint.from=" + file("trunk")};
+    if (is_dry) overrides.emplace_back("--dry-run");
+    const Outcome outcome = run(train(job_, "restarted", 0, overrides));
+    ASSERT_TRUE(ended_with(outcome, 0));
+    // 6 steps, 2 of warm-up: 7.5e-4 of 1e-3 at step 4, 5e-4 at step 5; of 12 steps 8e-4.
+    EXPECT_THAT(outcome.err,
+                HasSubstr("warning warm restart: the learning rate jumps from 0.00075 at step 4 to "
+                          "0.0008 at step 5, where it would have been 0.0005 (its schedule has 12 "
+                          "steps, which were 6: train.schedule_steps=frozen keeps them)"));
+  }
+  const Outcome higher = start("higher", {"train.steps=6", "train.lr=2e-3", from()});
+  ASSERT_TRUE(ended_with(higher, 0));
+  EXPECT_THAT(higher.err,
+              HasSubstr("warm restart: the learning rate jumps from 0.00075 at step 4 to 0.001 at step 5"));
+  EXPECT_THAT(higher.err, HasSubstr("see train.lr"));
+  EXPECT_THAT(start("lower", {"train.steps=6", "train.lr=5e-4", from()}).err, Not(HasSubstr("warm restart")));
+  EXPECT_THAT(start("same", {"train.steps=6", from()}).err, Not(HasSubstr("warm restart")));
+  EXPECT_THAT(start("warming", {"train.steps=6", "train.warmup_steps=5", from(", step: 2")}).err,
+              Not(HasSubstr("warm restart")))
+      << "what is below its former course is none";
 }
 
 TEST_F(Fork, WhatCannotBeIsRefusedByTheDryRunToo) {

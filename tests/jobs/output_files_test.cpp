@@ -99,6 +99,8 @@ TEST_F(OutputFiles, NoOutputTakesThePlaceOfWhatCaravanKeeps) {
   const std::vector<Arguments> cases{learn(file("shards/tokenizer.json")),
                                      learn(file("run/tokenizer.json")),
                                      learn(file("run/job.yaml")),
+                                     {"plot", file("run"), "--csv", file("run/metrics.csv")},
+                                     learn(file("run/samples.jsonl")),
                                      learn(file("link")),
                                      {"inspect", file("run"), "--norms", "--svg", step + "/shard-00000.h5"}};
   for (const Arguments& verb : cases) {

@@ -33,6 +33,9 @@ TEST_F(PluginsCheck, WhatCaravanBringsIsSound) {
       {"optimizer/sgd"},
       {"optimizer/lion"},
       {"optimizer/muon"},
+      {"metrics/jsonl"},
+      {"metrics/tensorboard"},
+      {"metrics/csv"},
       {"schedule/1f1b"},
       {"schedule/interleaved_zero_bubble"},
       {"schedule/zbv"},
@@ -46,7 +49,7 @@ TEST_F(PluginsCheck, WhatCaravanBringsIsSound) {
 }
 
 TEST_F(PluginsCheck, ComponentsOfTheTestWithoutAFlawAreSound) {
-  for (const char* component : {"layer/flawed", "data/flawed", "optimizer/flawed"})
+  for (const char* component : {"layer/flawed", "data/flawed", "metrics/flawed", "optimizer/flawed"})
     EXPECT_TRUE(ended_with(check({component, "flaw=none"}), 0)) << component;
 }
 
@@ -66,6 +69,9 @@ TEST_F(PluginsCheck, EachMistakeIsNamed) {
       {"data/flawed", "order", "WRONG  the same sample twice: sample 0 is another"},
       {"data/flawed", "range", "WRONG  tokens are ids of the vocabulary: not all are in [0, 40)"},
       {"data/flawed", "digest", "WRONG  the digest is the data's alone: another seed"},
+      {"metrics/flawed", "late", "WRONG  records of any numbers, keys that come later"},
+      {"metrics/flawed", "cuts", "WRONG  what earlier starts wrote of earlier steps stays: "},
+      {"metrics/flawed", "resumes", "WRONG  the next start goes on, with another instance: "},
       {"optimizer/flawed", "state", "WRONG  all state is in the slots, as after a restart: "},
       {"optimizer/flawed", "place",
        "WRONG  flat pieces are updated as the whole matrix, as shards are (2 pieces): "},

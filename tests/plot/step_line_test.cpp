@@ -39,6 +39,11 @@ TEST(StepLine, BalanceIsThatOfTheWorstLayer) {
   EXPECT_DOUBLE_EQ(values->at(Curve::expert_imbalance), 1.5);
 }
 
+TEST(StepLine, BalanceIsWhatTheRecordSaysWhereItHasNoCounts) {
+  EXPECT_DOUBLE_EQ(read_step_line(R"({"step": 1, "expert_imbalance": 1.25})")->at(Curve::expert_imbalance),
+                   1.25);
+}
+
 TEST(StepLine, WhatIsNoRecordIsNothing) {
   for (const char* line :
        {"", "{", "[]", "7", "null", "{\"loss\": 1}", "{\"step\": \"1\"}", "{\"step\": -1}", "{\"step\": 1.5}",

@@ -44,7 +44,7 @@ expect "step 3/3" mpirun --oversubscribe -n 2 "$caravan" train "$work/pipeline.y
 refuse 2 "unknown key 'grup'" mpirun --oversubscribe -n 2 "$caravan" train "$work/pipeline.yaml" \
   parallel.schedule_options='{grup: 2}' output="$work/refused"
 
-kinds="data device dispatch layer model optimizer schedule"
+kinds="data device dispatch layer metrics model optimizer schedule"
 mkdir "$work/skeletons"
 echo "cmake_minimum_required(VERSION 3.22)
 project(all LANGUAGES CXX)
@@ -74,10 +74,12 @@ data: {source: my_data, vocab_size: 32}
 optimizer: {name: my_optimizer}
 train: {steps: 10, sequence_length: 32, local_batch_size: 2, warmup_steps: 2}
 validation: {every: 10, batches: 2}
+metrics: [jsonl, my_metrics]
 checkpoint: {enabled: false}
 END
 expect "step 10/10" "$caravan" train "$work/job.yaml" output="$work/run"
 grep -q '"validation_loss": ' "$work/run/metrics.jsonl" || fail "the data skeleton was not validated on"
+grep -q '^10 validation_loss ' "$work/run/my_metrics.txt" || fail "the metrics skeleton recorded nothing"
 cat > "$work/experts.yaml" <<'END'
 device: host
 model: {vocab_size: 32, dim: 32, layers: 2, heads: 2, kv_heads: 1, width_multiple_of: 16, experts: 4}
@@ -102,15 +104,20 @@ refuse 2 "Did you mean '1f1b'?" "$caravan" plugins describe schedule/1fb1
 "$(dirname "$0")/check_symbols.sh" "$work"/skeletons/out/*.so "$work"/example/*.so "$work"/prefix/lib*/caravan/plugins/*.so
 # The path of docs/sdk.md: the skeleton's layer becomes the page's, is checked, and trains the same on every layout.
 cd "$work"
+of_page() { # of_page FILE: the program of that name in docs/sdk.md
+  awk -v mark="<!-- $1 -->" 'index($0, mark) == 1 { found = 1 } found && /^```$/ { exit } inside { print } found && /^```cpp$/ { inside = 1 }' \
+    "$source/docs/sdk.md"
+}
 "$caravan" plugins new layer mixing --dir layer-mixing > new.log 2>&1 || fail "plugins new layer mixing"
-awk '/^<!-- mixing.cpp -->/ { found = 1 } found && /^```$/ { exit } inside { print } found && /^```cpp$/ { inside = 1 }' \
-  "$source/docs/sdk.md" > layer-mixing/mixing.cpp
+of_page mixing.cpp > layer-mixing/mixing.cpp
+"$caravan" plugins new metrics prometheus --dir metrics-prometheus > new.log 2>&1 || fail "plugins new metrics prometheus"
+of_page prometheus.cpp > metrics-prometheus/prometheus.cpp
 cmake -S layer-mixing -B layer-mixing/build -DCMAKE_PREFIX_PATH="$work/prefix" > mixing.log
 cmake --build layer-mixing/build >> mixing.log 2>&1 || { cat mixing.log; fail "build of the layer of docs/sdk.md"; }
 ! grep -i warning mixing.log || fail "the layer of docs/sdk.md gives warnings"
 export CARAVAN_PLUGIN_PATH=$work/layer-mixing/build
 expect "claims hold" "$caravan" plugins check layer/mixing dim=32
-for kind in layer data optimizer schedule; do
+for kind in layer data metrics optimizer schedule; do
   CARAVAN_PLUGIN_PATH=$work/skeletons/out expect "claims hold" "$caravan" plugins check "$kind/my_$kind"
 done
 cat > mixing.yaml <<'END'
@@ -125,6 +132,15 @@ for layout in data_shard=2 tensor=2 pipeline=2; do
   expect "step 4/4" mpirun --oversubscribe -n 2 "$caravan" train mixing.yaml output=$layout parallel.$layout
   [ "$(losses one)" = "$(losses $layout)" ] || fail "a layer of one's own trains otherwise with $layout"
 done
+cmake -S metrics-prometheus -B metrics-prometheus/build -DCMAKE_PREFIX_PATH="$work/prefix" > prometheus.log
+cmake --build metrics-prometheus/build >> prometheus.log 2>&1 || { cat prometheus.log; fail "build of the sink of docs/sdk.md"; }
+! grep -i warning prometheus.log || fail "the sink of docs/sdk.md gives warnings"
+CARAVAN_PLUGIN_PATH=$work/metrics-prometheus/build:$CARAVAN_PLUGIN_PATH
+expect "claims hold" "$caravan" plugins check metrics/prometheus
+expect "step 4/4" "$caravan" train mixing.yaml output=watched "metrics=[jsonl, {name: prometheus, every: 3, file: a.prom}]"
+grep -q '^caravan_step{run="run"} 4$' watched/a.prom || fail "the sink of docs/sdk.md has not the last step"
+[ "$(losses one)" = "$(losses watched)" ] || fail "a sink of one's own changes the training"
+refuse 2 "Did you mean 'prometheus'?" "$caravan" train mixing.yaml output=refused "metrics=[promtheus]"
 refuse 2 "Did you mean 'mixing'?" "$caravan" train mixing.yaml output=refused model.dense=mixin
 refuse 2 "dense has no layer" "$caravan" train mixing.yaml output=refused "model.dense={std: 0.1}"
 expect "mixing" "$caravan" train mixing.yaml output=dry --dry-run "model.dense={layer: mixing, std: 0.1}"

@@ -18,7 +18,8 @@ typedef struct caravan_host caravan_host;     /* caravan::Host, see plugin.hpp *
 typedef struct caravan_config caravan_config; /* caravan::Config, validated against the component's params */
 
 /* One parameter of a component. type: "int", "float", "string", "path", each also with " list", "bool",
- * "map", "a|b|c" (one of these words), "a|b|c or map" or "string or map". default_value: text as in YAML;
+ * "map", "int or a|b" (an integer or one of these words), "a|b|c" (one of these words), "a|b|c or map",
+ * "string or map" or "string or map list". default_value: text as in YAML;
  * NULL means required; "null" means optional. range: "", "> 0", ">= 1", "[0, 1]", "(0, 1)", "[0, 1)". unit:
  * "" or "tokens", "s", ... doc: one sentence. */
 typedef struct caravan_param {
