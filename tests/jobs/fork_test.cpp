@@ -187,6 +187,9 @@ TEST_F(Fork, AWarmRestartIsSaidWithItsRates) {
   EXPECT_THAT(start("warming", {"train.steps=6", "train.warmup_steps=5", from(", step: 2")}).err,
               Not(HasSubstr("warm restart")))
       << "what is below its former course is none";
+  const Outcome slower = run(train(job_, "slower", 0, {"train.steps=7", "checkpoint.from=" + file("trunk")}));
+  EXPECT_THAT(slower.err, HasSubstr("the learning rate of step 5 0.0005 -> 0.0006"));
+  EXPECT_THAT(slower.err, Not(HasSubstr("warm restart"))) << "it goes on falling from 0.00075";
 }
 
 TEST_F(Fork, WhatCannotBeIsRefusedByTheDryRunToo) {
