@@ -171,8 +171,8 @@ class DataCheck {
 
 }  // namespace
 
-void check_data(Registry& registry, const std::string& name, const Config& keys, Findings& findings) {
-  DataCheck(registry, name, keys, findings).run();
+void check_data(const CheckRequest& request, Findings& findings) {
+  DataCheck(request.registry, request.name, request.keys, findings).run();
 }
 
 }  // namespace caravan::jobs

@@ -93,7 +93,11 @@ TEST_F(PluginsCheck, WrongUse) {
       {{"layer/atention"}, "Did you mean 'attention'?"},
       {{"layer/feed_forward"}, "hidden"},
       {{"layer/feed_forward", "hiden=3", "hidden=3"}, "Did you mean 'hidden'?"},
-      {{"dispatch/deepep"}, "no check for the kind 'dispatch'"},
+      {{"model/llama4"},
+       "no check for the kind 'model' (what it promises shows in use alone). Use `caravan plugins"},
+      {{"device/host"}, "no check for the kind 'device'"},
+      {{"layr/moe"}, "Did you mean 'layer'?"},
+      {{"layer/moe", "--device", "host"}, "--device and --precision with layer/moe"},
   };
   for (const auto& [arguments, says] : cases) {
     const Outcome outcome = check(arguments);
