@@ -45,6 +45,12 @@ TEST_F(PluginsCheck, WhatCaravanBringsIsSound) {
   }
 }
 
+TEST_F(PluginsCheck, OfLongSequencesFewSamplesAreRead) {
+  const Outcome outcome = check({"data/synthetic", "vocab_size=64", "sequence_length=1000000"});
+  EXPECT_TRUE(ended_with(outcome, 0)) << outcome.out << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("4 samples of 1000000 tokens are read again and again, in place of 24"));
+}
+
 TEST_F(PluginsCheck, ComponentsOfTheTestWithoutAFlawAreSound) {
   for (const char* component : {"layer/flawed", "data/flawed", "optimizer/flawed"})
     EXPECT_TRUE(ended_with(check({component, "flaw=none"}), 0)) << component;
