@@ -2,6 +2,7 @@
 
 #include <CLI/App.hpp>
 #include <functional>
+#include <string>
 
 namespace caravan::jobs {
 
@@ -13,5 +14,8 @@ struct Command {
   std::function<int()> (*declare)(CLI::App& app);
   bool runs_on_ranks = false;  ///< of mpirun or srun; others would do the same many times at once
 };
+
+/// ConfigError where mpirun or srun started several ranks, for `what`: the work of one process.
+void refuse_ranks(const std::string& what);
 
 }  // namespace caravan::jobs

@@ -3,16 +3,15 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cstdlib>
 #include <exception>
 #include <functional>
 #include <sstream>
 
-#include "caravan/check.hpp"
 #include "caravan/config.hpp"
 #include "caravan/error.hpp"
 #include "caravan/fingerprint.h"
 #include "caravan/log.hpp"
+#include "jobs/command.hpp"
 #include "jobs/text_streams.hpp"
 #include "jobs/verbs.hpp"
 #include "parallel/mpi_session.hpp"
@@ -47,28 +46,12 @@ void check_verb(const std::string& given) {
                                              : fmt::format("Did you mean '{}'?", near)));
 }
 
-/// As Open MPI's launcher and those that speak PMI tell a process; 1 without one.
-int ranks_started() {
-  for (const char* variable : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"}) {
-    if (const char* text = std::getenv(variable)) return std::max(std::atoi(text), 1);
-  }
-  return 1;
-}
-
-void check_ranks(const Command& command) {
-  CARAVAN_CHECK(
-      command.runs_on_ranks || ranks_started() == 1, ConfigError,
-      fmt::format("{} on {} ranks (it is the work of one process, and each would do all of it). Without "
-                  "mpirun?",
-                  command.name, ranks_started()));
-}
-
 void declare(const Command& command, CLI::App& app, std::function<int()>& chosen) {
   CLI::App* verb = app.add_subcommand(command.name, command.summary);
   const std::function<int()> action = command.declare(*verb);
   verb->callback([&command, &chosen, action] {
     chosen = [&command, action] {
-      check_ranks(command);
+      if (!command.runs_on_ranks) refuse_ranks(command.name);
       return action();
     };
   });

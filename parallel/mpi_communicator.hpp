@@ -57,11 +57,20 @@ class MpiCommunicator final : public Communicator {
  private:
   /// Every rank sends each other what that one adds up: of `in` the block at `stride` bytes times its rank.
   Ticket post_sum(const char* what, TensorView in, TensorView out, ReduceOp op, std::int64_t stride);
+  /// Rows for each rank, or from each: `begins` and `counts` are of its first row and of how many.
+  struct Rows {
+    std::byte* data;
+    const std::int64_t *begins, *counts;
+    std::byte* at(std::size_t rank, std::int64_t bytes) const { return data + begins[rank] * bytes; }
+  };
+  void post_rows(PostedRequests& posted, const Rows& out, const Rows& in, std::int64_t bytes);
+  std::size_t own() const noexcept { return static_cast<std::size_t>(rank_); }
   MPI_Request* next_request(PostedRequests& posted);
   void check(int status, const char* call) const;
   CommCheck checks() const { return {name_, rank_, size_}; }
-  /// Of the messages of sums; those of callers are below it, because every MPI has tags up to it only.
-  static constexpr int kSumTag = 32767;
+  /// Of the messages of sums and of rows; those of callers are below it, because every MPI has tags up to it
+  /// only.
+  static constexpr int kCollectiveTag = 32767;
   template <class Post>
   void in_block_pieces(std::int64_t block_bytes, Post&& post);
 

@@ -28,7 +28,6 @@ PostedRequests& RequestPool::acquire(const char* what) {
   free_.pop_back();
   PostedRequests& posted = pool_[last_];
   posted.requests.clear();
-  posted.counts.clear();
   posted.what = what;
   posted.busy = true;
   ++posted.generation;

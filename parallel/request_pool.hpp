@@ -12,13 +12,13 @@
 
 namespace caravan::parallel {
 
-/// What one ticket stands for: the MPI requests of an operation, and the arrays that MPI reads until it has
+/// What one ticket stands for: the MPI requests of an operation, and what is added up when they have
 /// finished.
 struct PostedRequests {
   std::vector<MPI_Request> requests;
-  std::vector<int> counts;  ///< all_to_all_v: counts and displacements of both directions
-  RankSum sum;              ///< of a reduce_scatter or of bf16: what is added up when all has come
-  const char* what = "";    ///< name of the operation, for messages
+  std::vector<std::int64_t> begins;  ///< all_to_all_v: first rows of both directions
+  RankSum sum;                       ///< of a reduce_scatter or of bf16: what is added up when all has come
+  const char* what = "";             ///< name of the operation, for messages
   std::uint32_t generation = 0;
   bool busy = false;
 };

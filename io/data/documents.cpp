@@ -104,6 +104,18 @@ bool is_json_lines(const std::string& path, DocumentFormat::Kind kind) {
   return name.ends_with(".jsonl") || name.ends_with(".json");
 }
 
+/// Files of columns, which no package of Debian 12 reads.
+void refuse_columns(const std::string& path, Content content) {
+  if (content == Content::binary) return;
+  for (const std::string_view ending : {".parquet", ".arrow", ".feather"})
+    CARAVAN_CHECK(
+        !without_packing(path).ends_with(ending), IoError,
+        fmt::format("{}: a file of columns, {} (texts and JSON lines are read). Write its text as JSON "
+                    "lines with pyarrow and prepare these by --input - --format jsonl, as "
+                    "docs/data.md shows?",
+                    path, ending));
+}
+
 std::vector<std::int32_t> border_token(std::optional<std::int32_t> id, std::string_view name) {
   CARAVAN_CHECK(id, ConfigError,
                 fmt::format("the tokenizer has no {} token (it was asked for). Leave {} out?", name, name));
@@ -130,6 +142,7 @@ DocumentFormat::Separator document_separator(std::string_view name) {
 
 void for_each_document(const std::string& path, const DocumentFormat& format, TextRepairs& repairs,
                        const Take& take) {
+  refuse_columns(path, format.content);
   const bool is_json = is_json_lines(path, format.kind);
   TextReader reader(path, is_json ? Content::text : format.content, repairs);  // JSON is text always
   if (is_json) return JsonLines(reader, format.field, format.content, repairs).read(take);

@@ -11,6 +11,7 @@
 
 #include "caravan/check.hpp"
 #include "io/files/strict_json.hpp"
+#include "io/hf/only_value.hpp"
 #include "io/hf/released_experts.hpp"
 
 namespace caravan::io {
@@ -63,12 +64,7 @@ class Writer {
   /// Every key with its reason in one message.
   void check_expressible() const {
     std::vector<std::string> problems;
-    const auto need = [&](const char* key, const char* value) {
-      const Config& given = model_.find(key);
-      if (given.is_null() || (given.kind() != Config::Kind::map && given.text() == value)) return;
-      const std::string said = given.kind() == Config::Kind::map ? "{…}" : given.text();
-      problems.push_back(fmt::format("{}={} (only {})", key, said, value));
-    };
+    const auto need = [&](const char* key, const char* value) { need_value(model_, key, value, problems); };
     const auto need_none = [&](const char* key) {
       const Config& given = model_.find(key);
       if (!given.is_null() && !(given.kind() == Config::Kind::list && given.items().empty()))

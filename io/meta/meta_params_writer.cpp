@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "caravan/check.hpp"
+#include "io/hf/only_value.hpp"
 #include "io/hf/released_experts.hpp"
 #include "io/meta/meta_keys.hpp"
 #include "io/meta/meta_params.hpp"
@@ -83,12 +84,7 @@ class ParamsWriter {
     return interval;
   }
 
-  void need(const char* key, std::string_view value) {
-    const Config& given = model_.find(key);
-    if (given.is_null() || (given.kind() != Config::Kind::map && given.text() == value)) return;
-    const std::string said = given.kind() == Config::Kind::map ? "{…}" : given.text();
-    problems_.push_back(fmt::format("{}={} (only {})", key, said, value));
-  }
+  void need(const char* key, std::string_view value) { need_value(model_, key, value, problems_); }
   void need_none(const char* key) {
     if (!model_.find(key).is_null()) problems_.push_back(fmt::format("{} (no key for it)", key));
   }

@@ -2,23 +2,34 @@
 
 #include <string>
 
+#include "caravan/comm.hpp"
 #include "caravan/registry.hpp"
 #include "jobs/check/findings.hpp"
 
 namespace caravan::jobs {
 
-/// Kinds that have a check.
-inline constexpr const char* kCheckedKinds[] = {"data", "layer", "metrics", "optimizer", "schedule"};
+/// A component that is to be checked.
+struct CheckRequest {
+  Registry& registry;
+  std::string name;
+  Config keys;                    ///< of its own table, checked by it
+  std::string device, precision;  ///< of dispatchers
+  Communicator* world = nullptr;  ///< the ranks, of a kind that is checked on several
+};
 
-/// Holds a component to what its interface promises; `keys`: of its own table, checked by it. ConfigError for
-/// a kind without a check or keys that it refuses; what it throws later is a finding.
-void check_component(Registry& registry, const std::string& kind, const std::string& name, const Config& keys,
-                     Findings& findings);
+/// Whether a kind's check is the work of all ranks that mpirun started. ConfigError for a kind without a
+/// check, with what does its work.
+bool is_checked_on_ranks(const std::string& kind);
 
-void check_data(Registry& registry, const std::string& name, const Config& keys, Findings& findings);
-void check_layer(Registry& registry, const std::string& name, const Config& keys, Findings& findings);
-void check_metrics(Registry& registry, const std::string& name, const Config& keys, Findings& findings);
-void check_optimizer(Registry& registry, const std::string& name, const Config& keys, Findings& findings);
-void check_schedule(Registry& registry, const std::string& name, const Config& keys, Findings& findings);
+/// Holds a component to what its interface promises. ConfigError for a kind without a check or keys that it
+/// refuses; what it throws later is a finding.
+void check_component(const std::string& kind, const CheckRequest& request, Findings& findings);
+
+void check_data(const CheckRequest& request, Findings& findings);
+void check_dispatch(const CheckRequest& request, Findings& findings);
+void check_layer(const CheckRequest& request, Findings& findings);
+void check_metrics(const CheckRequest& request, Findings& findings);
+void check_optimizer(const CheckRequest& request, Findings& findings);
+void check_schedule(const CheckRequest& request, Findings& findings);
 
 }  // namespace caravan::jobs

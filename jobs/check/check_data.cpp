@@ -8,13 +8,16 @@
 #include "caravan/data.hpp"
 #include "caravan/error.hpp"
 #include "caravan/host.hpp"
+#include "caravan/log.hpp"
 #include "caravan/ops.hpp"
 #include "jobs/check/check_component.hpp"
 
 namespace caravan::jobs {
 namespace {
 
-constexpr std::int64_t kSamples = 24;
+constexpr std::int64_t kSamples = 24, kFewSamples = 4;
+/// Of the samples that are tried: what a slow source reads in seconds.
+constexpr std::int64_t kTokens = 1 << 20;
 
 struct Read {
   std::vector<std::int32_t> tokens, labels, documents;
@@ -72,7 +75,11 @@ class DataCheck {
 
   void run() {
     const auto source = open(keys_);
-    samples_ = source->samples() > 0 ? std::min(kSamples, source->samples()) : kSamples;
+    const std::int64_t fit = std::clamp(kTokens / source->sequence_length(), kFewSamples, kSamples);
+    samples_ = source->samples() > 0 ? std::min(fit, source->samples()) : fit;
+    if (fit < kSamples)
+      log_info(fmt::format("{} samples of {} tokens are read again and again, in place of {}", samples_,
+                           source->sequence_length(), kSamples));
     const std::vector<Read> all = read_all(*source, samples_);
     same("the same sample twice", all, read_all(*source, samples_));
     check_order(*source, all);
@@ -171,8 +178,8 @@ class DataCheck {
 
 }  // namespace
 
-void check_data(Registry& registry, const std::string& name, const Config& keys, Findings& findings) {
-  DataCheck(registry, name, keys, findings).run();
+void check_data(const CheckRequest& request, Findings& findings) {
+  DataCheck(request.registry, request.name, request.keys, findings).run();
 }
 
 }  // namespace caravan::jobs

@@ -63,10 +63,15 @@ class LayerCheck {
     return loss;
   }
 
+  static std::vector<float> random_direction(const LayerRig::Place& place) {
+    std::vector<float> random(place.end - place.begin);
+    for (std::size_t i = 0; i < random.size(); ++i) random[i] = normal({5, hash_name(place.name)}, 2, i);
+    return random;
+  }
+
   /// The gradient's own direction, where the slope is largest, mixed with a random one of the same length.
   static std::vector<double> direction(const LayerRig::Place& place, std::span<const float> gradient) {
-    std::vector<float> random(gradient.size());
-    for (std::size_t i = 0; i < random.size(); ++i) random[i] = normal({5, hash_name(place.name)}, 2, i);
+    const std::vector<float> random = random_direction(place);
     const double size = length(gradient), random_size = length(random);
     std::vector<double> along(gradient.size());
     for (std::size_t i = 0; i < along.size(); ++i) along[i] = random[i] / random_size + gradient[i] / size;
@@ -77,8 +82,8 @@ class LayerCheck {
   void check_flat(LayerRig& rig, const RigBatches& batches, const LayerRig::Place& place,
                   const std::string& claim) {
     constexpr double kStep = 8e-3;
-    std::vector<double> along(place.end - place.begin);
-    for (std::size_t i = 0; i < along.size(); ++i) along[i] = normal({5, hash_name(place.name)}, 2, i);
+    const std::vector<float> random = random_direction(place);
+    const std::vector<double> along(random.begin(), random.end());
     const double rises =
         (loss_at(rig, batches, place, along, kStep) - loss_at(rig, batches, place, along, -kStep)) /
         (2 * kStep);
@@ -208,8 +213,8 @@ class LayerCheck {
 
 }  // namespace
 
-void check_layer(Registry& registry, const std::string& name, const Config& keys, Findings& findings) {
-  LayerCheck(registry, name, keys, findings).run();
+void check_layer(const CheckRequest& request, Findings& findings) {
+  LayerCheck(request.registry, request.name, request.keys, findings).run();
 }
 
 }  // namespace caravan::jobs

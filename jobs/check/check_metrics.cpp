@@ -140,8 +140,8 @@ class MetricsCheck {
 
 }  // namespace
 
-void check_metrics(Registry& registry, const std::string& name, const Config& keys, Findings& findings) {
-  MetricsCheck(registry, name, keys, findings).run();
+void check_metrics(const CheckRequest& request, Findings& findings) {
+  MetricsCheck(request.registry, request.name, request.keys, findings).run();
 }
 
 }  // namespace caravan::jobs

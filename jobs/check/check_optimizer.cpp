@@ -125,8 +125,8 @@ class OptimizerCheck {
 
 }  // namespace
 
-void check_optimizer(Registry& registry, const std::string& name, const Config& keys, Findings& findings) {
-  OptimizerCheck(registry, name, keys, findings).run();
+void check_optimizer(const CheckRequest& request, Findings& findings) {
+  OptimizerCheck(request.registry, request.name, request.keys, findings).run();
 }
 
 }  // namespace caravan::jobs

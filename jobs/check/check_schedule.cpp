@@ -43,8 +43,9 @@ bool prove(const Schedule& schedule, const PlanRequest& request, Findings& findi
 
 }  // namespace
 
-void check_schedule(Registry& registry, const std::string& name, const Config& keys, Findings& findings) {
-  const auto schedule = registry.create<Schedule>(name, Host::of(registry), keys);
+void check_schedule(const CheckRequest& request, Findings& findings) {
+  const auto schedule =
+      request.registry.create<Schedule>(request.name, Host::of(request.registry), request.keys);
   const StagesPerRank stages = schedule->stages_per_rank();
   bool is_any = false;
   for (const int each : std::set{stages.least, stages.usual, std::min(stages.most, stages.usual + 1)}) {

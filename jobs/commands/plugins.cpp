@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "caravan/check.hpp"
 #include "caravan/log.hpp"
 #include "jobs/check/check_component.hpp"
 #include "jobs/command.hpp"
@@ -12,6 +13,7 @@
 #include "jobs/plugins/list.hpp"
 #include "jobs/plugins/skeleton.hpp"
 #include "jobs/setup/machine.hpp"
+#include "jobs/setup/with_world.hpp"
 #include "jobs/text_streams.hpp"
 
 namespace caravan::jobs {
@@ -21,6 +23,7 @@ struct Options {
   bool json = false, markdown = false;
   std::string component;
   std::vector<std::string> keys;
+  std::string device = "reference", precision = "auto";
   std::string kind, name, directory;
 };
 
@@ -53,13 +56,29 @@ Config keys_of(const std::vector<std::string>& assignments) {
   return holder.at("keys");
 }
 
-int run_check(const Options& options) {
+int check(const Options& options, Communicator* world) {
   const auto [kind, name] = component_of(options.component);
-  Findings findings;
-  check_component(*make_registry(), kind, name, keys_of(options.keys), findings);
-  write_standard_output(
-      fmt::format("{} of {} claims hold\n", findings.tried() - findings.wrong(), findings.tried()));
+  const auto registry = make_registry();
+  const bool prints = !world || world->rank() == 0;
+  Findings findings(prints);
+  check_component(kind, {*registry, name, keys_of(options.keys), options.device, options.precision, world},
+                  findings);
+  if (prints)
+    write_standard_output(
+        fmt::format("{} of {} claims hold\n", findings.tried() - findings.wrong(), findings.tried()));
   return findings.wrong() == 0 ? 0 : 1;
+}
+
+int run_check(const Options& options) {
+  const std::string kind = component_of(options.component).kind;
+  if (is_checked_on_ranks(kind))
+    return with_world([&](Communicator& world) { return check(options, &world); });
+  refuse_ranks("plugins check " + options.component);
+  CARAVAN_CHECK(options.device == Options{}.device && options.precision == Options{}.precision, ConfigError,
+                fmt::format("--device and --precision with {} (they are for dispatchers; the other checks "
+                            "know where they run). Without?",
+                            options.component));
+  return check(options, nullptr);
 }
 
 std::function<int()> declare(CLI::App& app) {
@@ -74,10 +93,16 @@ std::function<int()> declare(CLI::App& app) {
   CLI::Option* json = describe->add_flag("--json", options->json, "one JSON object");
   describe->add_flag("--markdown", options->markdown, "a section of a reference page")->excludes(json);
 
-  CLI::App* check = app.add_subcommand(
-      "check", "hold a data source, layer, metrics sink, optimizer or schedule to what its kind promises");
+  CLI::App* check = app.add_subcommand("check",
+                                       "hold a data source, dispatcher, layer, metrics sink, optimizer or "
+                                       "schedule to what its kind promises; a dispatcher "
+                                       "also on the ranks of mpirun");
   check->add_option("component", options->component, "KIND/NAME, as in layer/attention")->required();
   check->add_option("keys", options->keys, "keys of the component, e.g. heads=2")->type_name("KEY=VALUE");
+  check->add_option("--device", options->device, "where a dispatcher is checked: auto, cuda, host, reference")
+      ->capture_default_str();
+  check->add_option("--precision", options->precision, "of a dispatcher's rows: fp32, bf16, or auto for both")
+      ->capture_default_str();
 
   CLI::App* create = app.add_subcommand("new", "write a working skeleton of a plugin");
   create
@@ -88,6 +113,7 @@ std::function<int()> declare(CLI::App& app) {
   create->add_option("--dir", options->directory, "where to write it; default ./KIND-NAME");
 
   return [list, describe, check, options] {
+    if (!check->parsed()) refuse_ranks("plugins");
     if (list->parsed()) return run_list(*options);
     if (check->parsed()) return run_check(*options);
     return describe->parsed() ? run_describe(*options) : run_new(*options);
@@ -96,6 +122,6 @@ std::function<int()> declare(CLI::App& app) {
 
 }  // namespace
 
-extern const Command plugins_command{"plugins", "list, describe, begin and check plugins", &declare};
+extern const Command plugins_command{"plugins", "list, describe, begin and check plugins", &declare, true};
 
 }  // namespace caravan::jobs

@@ -4,12 +4,10 @@
 
 #include <algorithm>
 
+#include "jobs/describe/inner_verbs.hpp"
+
 namespace caravan::jobs {
 namespace {
-
-std::vector<const CLI::App*> verbs_of(const CLI::App& app) {
-  return app.get_subcommands([](const CLI::App*) { return true; });
-}
 
 /// Names of options and subcommands are letters, digits, '-' and '_': nothing that a shell would expand.
 std::string long_names(const CLI::Option& option) {

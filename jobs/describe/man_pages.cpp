@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "jobs/describe/inner_verbs.hpp"
+
 namespace caravan::jobs {
 namespace {
 
@@ -21,10 +23,6 @@ std::string literal(const std::string& text) {
       out += c;
   }
   return out.starts_with('.') || out.starts_with('\'') ? "\\&" + out : out;
-}
-
-std::vector<const CLI::App*> verbs_of(const CLI::App& app) {
-  return app.get_subcommands([](const CLI::App*) { return true; });
 }
 
 std::string item(const std::string& name, const std::string& kind, const std::string& text) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 
 #include "caravan/check.hpp"
 #include "caravan/log.hpp"
@@ -53,14 +54,9 @@ std::string names_of(const std::vector<Difference>& differences, const Config& n
                         ? each.key
                         : each.key.substr(0, each.key.find('.')) + ".*");
   }
-  std::string text;
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    if (std::find(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(i), names[i]) !=
-        names.begin() + static_cast<std::ptrdiff_t>(i))
-      continue;
-    text += (text.empty() ? "" : ", ") + names[i];
-  }
-  return text;
+  std::set<std::string> said;
+  std::erase_if(names, [&](const std::string& name) { return !said.insert(name).second; });
+  return fmt::format("{}", fmt::join(names, ", "));
 }
 
 /// Paths lead elsewhere, but to the same tokens.

@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 
 #include <cstring>
+#include <fstream>
+#include <iterator>
 
 #include "tests/jobs/batches_file.hpp"
 #include "tests/jobs/job_test.hpp"
@@ -36,6 +38,44 @@ class BadData : public JobTest {
   }
   Batches batches_{40, 16, 64};
 };
+
+TEST_F(BadData, FilesOfColumnsAreRefusedWithTheRemedy) {
+  for (const char* name : {"texts.parquet", "texts.arrow", "texts.feather"}) {
+    std::ofstream(file(name)) << "PAR1 or so";
+    const Outcome outcome = caravan(
+        {"tokenizer", "train", "--input", file(name), "--vocab-size", "300", "--output", file("t.json")});
+    EXPECT_TRUE(ended_with(outcome, 3)) << name;
+    EXPECT_THAT(outcome.err, HasSubstr("a file of columns, ." + std::string(name).substr(6)));
+    EXPECT_THAT(outcome.err, HasSubstr("JSON lines with pyarrow"));
+  }
+}
+
+/// The program of docs/data.md, where pyarrow is installed.
+TEST_F(BadData, ParquetBecomesJsonLinesAsThePageSays) {
+  const auto python = [&](std::vector<std::string> arguments) {
+    return run({std::move(arguments), 0, {}, 60, "/usr/bin/env"});
+  };
+  if (python({"python3", "-c", "import pyarrow.parquet"}).code != 0)
+    GTEST_SKIP() << "python3 has no pyarrow here";
+  std::ifstream page(CARAVAN_SOURCE_DOCS "/data.md");
+  const std::string text{std::istreambuf_iterator<char>(page), {}};
+  const std::string fence = "```python\n";
+  const std::size_t begin = text.find(fence, text.find("<!-- parquet.py -->")) + fence.size();
+  std::ofstream(file("parquet.py")) << text.substr(begin, text.find("```", begin) - begin);
+  const std::string made = file("texts.parquet");
+  ASSERT_EQ(python({"python3", "-c",
+                    "import pyarrow as a, pyarrow.parquet as p, sys\n"
+                    "p.write_table(a.table({'id': [1, 2], 'text': ['one', 'zwei \\u00e4']}), sys.argv[1])",
+                    made})
+                .code,
+            0);
+  const Outcome lines = python({"python3", file("parquet.py"), made});
+  EXPECT_EQ(lines.out, "{\"text\": \"one\"}\n{\"text\": \"zwei \\u00e4\"}\n");
+  std::ofstream(file("texts.jsonl")) << lines.out;
+  const Outcome seen = caravan({"data", "inspect", file("texts.jsonl")});
+  EXPECT_TRUE(ended_with(seen, 0)) << seen.err;
+  EXPECT_THAT(seen.out, HasSubstr("zwei \u00e4"));
+}
 
 TEST_F(BadData, MissingFile) {
   expect_refused(3, "cannot open " + file("batches.safetensors") + " (No such file or directory)", 2);

@@ -48,6 +48,12 @@ TEST_F(PluginsCheck, WhatCaravanBringsIsSound) {
   }
 }
 
+TEST_F(PluginsCheck, OfLongSequencesFewSamplesAreRead) {
+  const Outcome outcome = check({"data/synthetic", "vocab_size=64", "sequence_length=1000000"});
+  EXPECT_TRUE(ended_with(outcome, 0)) << outcome.out << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("4 samples of 1000000 tokens are read again and again, in place of 24"));
+}
+
 TEST_F(PluginsCheck, ComponentsOfTheTestWithoutAFlawAreSound) {
   for (const char* component : {"layer/flawed", "data/flawed", "metrics/flawed", "optimizer/flawed"})
     EXPECT_TRUE(ended_with(check({component, "flaw=none"}), 0)) << component;
@@ -99,7 +105,11 @@ TEST_F(PluginsCheck, WrongUse) {
       {{"layer/atention"}, "Did you mean 'attention'?"},
       {{"layer/feed_forward"}, "hidden"},
       {{"layer/feed_forward", "hiden=3", "hidden=3"}, "Did you mean 'hidden'?"},
-      {{"dispatch/deepep"}, "no check for the kind 'dispatch'"},
+      {{"model/llama4"},
+       "no check for the kind 'model' (what it promises shows in use alone). Use `caravan plugins"},
+      {{"device/host"}, "no check for the kind 'device'"},
+      {{"layr/moe"}, "Did you mean 'layer'?"},
+      {{"layer/moe", "--device", "host"}, "--device and --precision with layer/moe"},
   };
   for (const auto& [arguments, says] : cases) {
     const Outcome outcome = check(arguments);

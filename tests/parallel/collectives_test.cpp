@@ -228,6 +228,23 @@ TYPED_TEST(Collectives, AllToAllVMovesRowsWithZeroCounts) {
   for (int round = 0; round < 20; ++round) check_all_to_all_v<TypeParam>(*this->world, round);
 }
 
+/// One rank keeps a row, the others have nothing to do: what comes after still meets.
+TYPED_TEST(Collectives, AllToAllVOfWhichMostRanksHaveNothingKeepsTheOrder) {
+  const auto ranks = static_cast<std::size_t>(this->size);
+  std::vector<std::int64_t> none(ranks, 0), kept(ranks, 0);
+  kept[0] = 1;
+  const auto& counts = this->rank == 0 ? kept : none;
+  auto in = filled<TypeParam>(counts[0] * 3, 1);
+  std::vector<TypeParam> out(in.size());
+  const auto view = [&](auto& of) { return view_of(of, {counts[0], 3}); };
+  for (int round = 0; round < 3; ++round) {
+    Ticket ticket = this->world->post_all_to_all_v(view(in), counts, view(out), counts);
+    this->world->wait(ticket);
+    EXPECT_EQ(out, in);
+    check_all_to_all_v<TypeParam>(*this->world, round);
+  }
+}
+
 TYPED_TEST(Collectives, SplitMakesGroupsOrderedByKey) {
   const int color = this->rank % 2, group_size = (this->size + 1 - color) / 2;
 

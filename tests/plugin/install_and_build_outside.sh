@@ -120,6 +120,17 @@ expect "claims hold" "$caravan" plugins check layer/mixing dim=32
 for kind in layer data metrics optimizer schedule; do
   CARAVAN_PLUGIN_PATH=$work/skeletons/out expect "claims hold" "$caravan" plugins check "$kind/my_$kind"
 done
+# The tests of an author's own project, as docs/sdk.md has them.
+mkdir "$work/own"
+cp layer-mixing/mixing.cpp "$source/tests/run/dispatchers/exchanged.cpp" "$work/own"
+awk '/^<!-- own CMakeLists.txt -->/ { found = 1 } found && /^```$/ { exit } inside { print } found && /^```cmake$/ { inside = 1 }' \
+  "$source/docs/sdk.md" > "$work/own/CMakeLists.txt"
+cmake -S "$work/own" -B "$work/own/build" -DCMAKE_PREFIX_PATH="$work/prefix" > own.log || { cat own.log; fail "the project of docs/sdk.md"; }
+cmake --build "$work/own/build" >> own.log 2>&1 || { cat own.log; fail "build of the project of docs/sdk.md"; }
+expect "100% tests passed, 0 tests failed out of 2" env -u CARAVAN_PLUGIN_PATH ctest --test-dir "$work/own/build"
+sed -i 's/dim=32/dim=0/' "$work/own/CMakeLists.txt"  # a check that does not hold fails its test
+cmake -S "$work/own" -B "$work/own/build" > own.log
+refuse 8 "1 tests failed out of 2" ctest --test-dir "$work/own/build"
 cat > mixing.yaml <<'END'
 device: host
 model: {vocab_size: 32, dim: 32, layers: 4, heads: 2, kv_heads: 1, width_multiple_of: 16, experts: 0, dense: mixing}
