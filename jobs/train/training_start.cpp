@@ -82,6 +82,8 @@ Progress TrainingStart::branch_off() {
 }
 
 void TrainingStart::load_weights_of(const std::string& model) {
+  // Adapters that the model has not stay as they are drawn.
+  if (!job().model.find("lora").is_null()) setup_.model().parameters().initialise(job().seed);
   for (int looks = 1;; ++looks) {
     const std::string path =
         broadcast_text(world_, world_.rank() == 0 ? io::resolve_model_path(model).path : "");
