@@ -68,7 +68,9 @@ void OutputDropout::backward_input(Run& run, Frame& frame) const {
   run.ops.dropout(mask(run, frame[gradient_]));
 }
 
-void forward_gate_up(Run& run, const Frame& frame, const GateUp& args) {
+namespace {
+
+void forward_plain_gate_up(Run& run, const Frame& frame, const GateUp& args) {
   const TensorView x = args.rows.of(args.x), pre = args.rows.of(frame[args.pre]),
                    activated = args.rows.of(frame[args.activated]);
   if (!run.makes(frame, args.activated)) {
@@ -80,8 +82,32 @@ void forward_gate_up(Run& run, const Frame& frame, const GateUp& args) {
   run.ops.gate_up_forward({x, args.offsets, args.w, pre, activated});
 }
 
+}  // namespace
+
+void forward_gate_up(Run& run, const Frame& frame, const GateUp& args, const LowRankProducts& adapters,
+                     const LowRankProducts::Where& where) {
+  if (adapters.empty()) return forward_plain_gate_up(run, frame, args);
+  const TensorView x = args.rows.of(args.x), pre = args.rows.of(frame[args.pre]);
+  const bool makes = run.makes(frame, args.pre);
+  if (makes && args.offsets.empty()) run.ops.linear_forward({x, args.w, {}, {}, pre});
+  if (makes && !args.offsets.empty()) run.ops.grouped_linear_forward({x, args.offsets, args.w, pre});
+  adapters.forward(run, frame, where, x, makes ? pre : TensorView{});
+  if (run.makes(frame, args.activated)) run.ops.swiglu_forward({pre, args.rows.of(frame[args.activated])});
+}
+
+void backward_down(Run& run, const Frame& frame, const DownBackwardInput& args,
+                   const LowRankProducts& adapters, const LowRankProducts::Where& where) {
+  if (adapters.empty()) return run.ops.down_backward_input(args);
+  if (args.offsets.empty())
+    run.ops.linear_backward_input({args.dy, args.w, args.dactivated});
+  else
+    run.ops.grouped_linear_backward_input({args.dy, args.offsets, args.w, args.dactivated});
+  adapters.backward_input(run, frame, where, args.dy, args.dactivated);
+  run.ops.swiglu_backward({args.pre, args.dactivated, args.dpre});
+}
+
 SwigluBlock::SwigluBlock(ParameterStore& store, const std::string& name, ParameterKind kind,
-                         const Widths& widths)
+                         const Widths& widths, const std::optional<LowRankRule>& lora)
     : gate_up_(store.declare({name + ".w13",
                               {2 * widths.hidden, widths.dim},
                               kind,
@@ -91,6 +117,8 @@ SwigluBlock::SwigluBlock(ParameterStore& store, const std::string& name, Paramet
                               {{{0, MeshAxis::tp}}}})),
       down_(store.declare(ParameterSpec::whole(name + ".w2.weight", {widths.dim, widths.hidden}, kind,
                                                {.std = widths.out_std}, {{1, MeshAxis::tp}}))),
+      gate_up_adapters_(store, gate_up_, lora),
+      down_adapters_(store, down_, lora),
       dim_(widths.dim),
       hidden_(widths.hidden) {
   gate_up_.replaces_gradient().offers_freezing();
@@ -103,27 +131,48 @@ void SwigluBlock::plan(const BatchShape& shape, StashPlan& plan) {
   activated_ = plan.add("swiglu.out", shape.compute, activated, Lifetime::weight);
   dactivated_ = plan.add("swiglu.out.gradient", shape.compute, activated, Lifetime::backward);
   dpre_ = plan.add("swiglu.in.gradient", shape.compute, pre, Lifetime::backward_weight);
+  gate_up_adapters_.plan(shape, shape.tokens(), "swiglu.in", plan);
+  down_adapters_.plan(shape, shape.tokens(), kOutputSection, plan);
+}
+
+std::vector<Parameter*> SwigluBlock::parameters() const {
+  std::vector<Parameter*> all{&gate_up_, &down_};
+  gate_up_adapters_.append_to(all);
+  down_adapters_.append_to(all);
+  return all;
+}
+
+void SwigluBlock::prepare(Device& device) const {
+  gate_up_adapters_.prepare(device);
+  down_adapters_.prepare(device);
 }
 
 void SwigluBlock::forward_in(Run& run, Frame& frame, TensorView x, RowRange rows) const {
-  forward_gate_up(run, frame, {x, {}, gate_up_.weight, pre_, activated_, rows});
+  forward_gate_up(run, frame, {x, {}, gate_up_.weight, pre_, activated_, rows}, gate_up_adapters_,
+                  {.rows = rows});
 }
 
 void SwigluBlock::forward_out(Run& run, Frame& frame, TensorView base, TensorView y) const {
-  if (run.makes_output(frame)) run.ops.linear_forward({frame[activated_], down_.weight, {}, base, y});
+  const bool makes = run.makes_output(frame);
+  if (makes) run.ops.linear_forward({frame[activated_], down_.weight, {}, base, y});
+  down_adapters_.forward(run, frame, {.rows = {0, run.shape.tokens()}}, frame[activated_],
+                         makes ? y : TensorView{});
 }
 
 void SwigluBlock::backward_out(Run& run, Frame& frame, TensorView dy, RowRange rows) const {
-  run.ops.down_backward_input({rows.of(dy),
-                               {},
-                               down_.weight,
-                               rows.of(frame[pre_]),
-                               rows.of(frame[dactivated_]),
-                               rows.of(frame[dpre_])});
+  backward_down(run, frame,
+                {rows.of(dy),
+                 {},
+                 down_.weight,
+                 rows.of(frame[pre_]),
+                 rows.of(frame[dactivated_]),
+                 rows.of(frame[dpre_])},
+                down_adapters_, {.rows = rows});
 }
 
 void SwigluBlock::backward_in(Run& run, Frame& frame, TensorView dx) const {
   run.ops.linear_backward_input({frame[dpre_], gate_up_.weight, dx});
+  gate_up_adapters_.backward_input(run, frame, {.rows = {0, run.shape.tokens()}}, frame[dpre_], dx);
 }
 
 void SwigluBlock::backward_weight(Run& run, Frame& frame, TensorView x, TensorView dy) const {
@@ -131,6 +180,8 @@ void SwigluBlock::backward_weight(Run& run, Frame& frame, TensorView x, TensorVi
     run.ops.linear_backward_weight({frame[activated_], dy, down_.grad, {}, down_.begin_sum()});
   if (gate_up_.is_trained())
     run.ops.linear_backward_weight({x, frame[dpre_], gate_up_.grad, {}, gate_up_.begin_sum()});
+  down_adapters_.backward_weight(run, frame, {}, frame[activated_], dy);
+  gate_up_adapters_.backward_weight(run, frame, {}, x, frame[dpre_]);
 }
 
 double SwigluBlock::forward_flops(std::int64_t tokens) const {

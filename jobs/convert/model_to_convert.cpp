@@ -9,7 +9,6 @@
 #include "caravan/fingerprint.h"
 #include "caravan/log.hpp"
 #include "io/files/file.hpp"
-#include "io/hf/checkpoint_source.hpp"
 #include "io/hf/config_json.hpp"
 #include "io/hf/model_path.hpp"
 #include "io/text/tokenizer_files.hpp"
@@ -18,6 +17,7 @@
 #include "jobs/job/resolve_components.hpp"
 #include "jobs/setup/machine.hpp"
 #include "jobs/setup/model_instance.hpp"
+#include "jobs/state/merged_source.hpp"
 #include "jobs/state/stored_texts.hpp"
 
 namespace caravan::jobs {
@@ -28,8 +28,7 @@ namespace fs = std::filesystem;
 constexpr std::uint64_t kMostConfigBytes = 1'000'000;
 
 const io::CheckpointReader* reader_of(const ModelSource& source) {
-  const auto* ours = dynamic_cast<const io::CheckpointSource*>(source.weights.get());
-  return ours ? &ours->reader() : nullptr;
+  return jobs::reader_of(*source.weights);
 }
 
 bool is_config_json(const std::string& path) {
@@ -174,7 +173,7 @@ void describe_checkpoint(ModelToConvert& model) {
   if (const io::CheckpointReader* reader = reader_of(model.source)) {
     head.step = reader->step();
     head.tokens_seen = reader->tokens_seen();
-    head.job_yaml = reader->job_yaml();
+    head.job_yaml = without_adapters(reader->job_yaml());
     head.values = values_to_keep(*reader);
     return;
   }

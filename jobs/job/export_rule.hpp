@@ -12,10 +12,11 @@ namespace caravan::jobs {
 struct ExportRule {
   std::optional<ModelFormat> format;  ///< nothing: no export
   DType dtype = DType::f32;
+  bool merges = false;  ///< the model has adapters, which an export has merged
 
   bool is_wanted() const { return format.has_value(); }
   /// From the last checkpoint, as `caravan convert` makes it.
-  bool is_converted() const { return is_wanted() && format != ModelFormat::hdf5; }
+  bool is_converted() const { return is_wanted() && (merges || format != ModelFormat::hdf5); }
 };
 
 /// From a word or a map. ConfigError with file, line and path.

@@ -188,6 +188,7 @@ Job resolve_job(Config tree) {
   const Config watchdog = section(job.resolved, "watchdog", kWatchdogParams);
   job.watchdog = {watchdog.get_float("timeout"), watchdog.get_bool("heartbeat")};
   fill_components(job);
+  job.checkpoint.exported.merges = !job.model.find("lora").is_null();
   return job;
 }
 

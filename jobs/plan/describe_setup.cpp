@@ -5,6 +5,7 @@
 
 #include "caravan/check.hpp"
 #include "caravan/dispatch.hpp"
+#include "caravan/low_rank.hpp"
 #include "jobs/plan/exchanges.hpp"
 #include "jobs/plan/operator_uses.hpp"
 #include "jobs/plan/paper_setup.hpp"
@@ -123,6 +124,25 @@ std::string describe_groups(const OptimizerGroups& groups, const ParameterStore&
   return text + fmt::format("  {:>16} in none\n", with_commas(counts.back()));
 }
 
+/// How much of the model adapters are, and what they adapt.
+std::string describe_adapters(const Config& lora, const ParameterStore& whole_model) {
+  const std::optional<LowRankRule> rule = read_low_rank(lora);
+  if (!rule) return "";
+  std::int64_t trained = 0, adapted = 0;
+  for (const auto& parameter : whole_model.parameters()) {
+    if (is_adapter(parameter->spec().name)) trained += parameter->spec().shape.count();
+    for (std::size_t part = 0; part < parameter->spec().parts.size(); ++part)
+      if (rule->fits(parameter->spec().parts[part].name) && !is_adapter(parameter->spec().name))
+        adapted += parameter->part_shape(part).count();
+  }
+  return fmt::format(
+      "  of these, with lora of rank {}, scale {:g}\n  {:>16} of adapters, which are trained\n  {:>16} "
+      "adapted, "
+      "frozen\n  {:>16} frozen alone\n",
+      rule->rank, rule->scale, with_commas(trained), with_commas(adapted),
+      with_commas(whole_model.count() - trained - adapted));
+}
+
 }  // namespace
 
 std::string describe(TrainSetup& setup) {
@@ -150,6 +170,7 @@ std::string describe(TrainSetup& setup) {
   text += "\n# memory of rank 0\n" + setup.memory().describe();
   const ParameterStore& whole = setup.whole_model().parameters();
   text += "\n# parameters\n  " + describe_parameters(whole) + "\n";
+  text += describe_adapters(setup.job().model.find("lora"), whole);
   return text + describe_groups(setup.job().optimizer_groups, whole);
 }
 

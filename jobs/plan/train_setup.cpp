@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "caravan/check.hpp"
+#include "caravan/low_rank.hpp"
 #include "jobs/convert/expressible.hpp"
 #include "jobs/identity/agree.hpp"
 #include "jobs/identity/job_changes.hpp"
@@ -112,6 +113,7 @@ TrainSetup::TrainSetup(Job job, Communicator& world, const MakeDevice& device, R
 ParameterStore::RuleOf TrainSetup::rules() const {
   return [this](const ParameterSpec& spec) {
     UpdateRule rule = job_.optimizer_groups.rule_of(spec);
+    if (has_adapters() && !is_adapter(spec.name)) rule = {.frozen = true};
     rule.by_matrix = !rule.frozen && optimizer_->takes_matrices(spec);
     rule.slots = 0;
     for (std::size_t slot = 0; slot < slots_.size(); ++slot)
@@ -147,8 +149,24 @@ void TrainSetup::check_export() {
   if (!rule.is_converted()) return;
   at_place(place_of(job_.resolved, {"checkpoint", "export"}), [&] {
     const ParamSchema keys = schema_of(*registry_, "model", job_.model_plugin);
-    check_expressible(rule, with_defaults(job_.model, keys), whole_model_.parameters());
+    Config model = with_defaults(job_.model, keys);
+    model.erase("lora");  // merged
+    check_expressible(rule, model, whole_model_.parameters());
   });
+}
+
+/// What no layer adapts is refused, and adapters that nobody trains.
+void TrainSetup::check_lora() {
+  const std::optional<LowRankRule> lora = read_low_rank(job_.model.find("lora"));
+  if (!lora) return;
+  check_adapters(*lora, whole_model_.parameters());
+  const ParameterStore::RuleOf rule_of = rules();
+  const auto& all = whole_model_.parameters().parameters();
+  CARAVAN_CHECK(
+      std::any_of(all.begin(), all.end(), [&](const auto& each) { return !rule_of(each->spec()).frozen; }),
+      ConfigError,
+      "optimizer.groups freezes every adapter of model.lora (there is nothing to learn). Leave a "
+      "group out?");
 }
 
 /// A rank keeps a stretch of each parameter, or a slice.
@@ -158,6 +176,7 @@ void TrainSetup::check_optimizer() {
                 fmt::format("optimizer.name={} with {} slots (at most {}). Another optimizer?",
                             job_.optimizer_name, slots_.size(), kMostSlots));
   job_.optimizer_groups.check(whole_model_.parameters());
+  at_place(place_of(job_.resolved, {"model", "lora"}), [&] { check_lora(); });
   const int shards = std::max(mesh_->degree(MeshAxis::fsdp), mesh_->degree(MeshAxis::efsdp));
   CARAVAN_CHECK(
       optimizer_->is_elementwise() || shape_.tensor_ranks == 1, ConfigError,

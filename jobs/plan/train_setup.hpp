@@ -112,6 +112,8 @@ class TrainSetup {
   /// ConfigError where parameters of any pipeline rank cannot be divided as the job asks: all ranks refuse.
   void check_experts();
   void check_optimizer();
+  bool has_adapters() const { return !job_.model.find("lora").is_null(); }
+  void check_lora();
   void check_shards();
   void check_export();
   StageChoice stages_on(int rank) const;

@@ -6,6 +6,7 @@
 
 #include "caravan/check.hpp"
 #include "caravan/log.hpp"
+#include "caravan/low_rank.hpp"
 #include "io/checkpoint/reader.hpp"
 #include "io/hf/checkpoint_source.hpp"
 #include "io/hf/config_json.hpp"
@@ -15,6 +16,7 @@
 #include "io/text/tokenizer_files.hpp"
 #include "jobs/identity/model_tokenizer.hpp"
 #include "jobs/job/job.hpp"
+#include "jobs/state/merged_source.hpp"
 #include "jobs/state/stored_texts.hpp"
 #include "jobs/state/train_state.hpp"
 #include "jobs/state/weight_loader.hpp"
@@ -57,17 +59,18 @@ io::HfConfig came_with(const io::CheckpointReader& reader) {
 }
 
 ModelSource from_checkpoint(const std::string& folder) {
-  auto weights = std::make_unique<io::CheckpointSource>(folder);
-  const Job job = resolve_job(Config::parse(weights->reader().job_yaml(), folder + " (job)"));
-  io::HfConfig came = came_with(weights->reader());
+  auto checkpoint = std::make_unique<io::CheckpointSource>(folder);
+  const Job job = resolve_job(Config::parse(checkpoint->reader().job_yaml(), folder + " (job)"));
+  io::HfConfig came = came_with(checkpoint->reader());
   const std::int64_t positions = came.positions > 0 ? came.positions : job.train.sequence_length;
-  return {job.model_plugin, job.model, std::move(weights), folder, "", std::move(came.eos), positions};
+  Config model = job.model;
+  auto weights = merge_adapters(std::move(checkpoint), model);
+  return {job.model_plugin, std::move(model), std::move(weights), folder, "", std::move(came.eos), positions};
 }
 
 /// Null for a model that is no checkpoint of ours.
 const io::CheckpointReader* reader_of(const ModelSource& source) {
-  const auto* ours = dynamic_cast<const io::CheckpointSource*>(source.weights.get());
-  return ours ? &ours->reader() : nullptr;
+  return jobs::reader_of(*source.weights);
 }
 
 /// What the model says of its tokenizer.
@@ -81,12 +84,51 @@ void read_all(const io::WeightSource& weights, Device& device, ParameterStore& p
               Whereabouts* whereabouts) {
   WeightLoader loader(device, parameters);
   for (const Fragment& fragment : parameters.fragments()) {
+    const std::string& name = fragment.parameter->spec().name;
+    if (is_adapter(name) && !weights.has(name)) continue;
     enter(whereabouts, "reading weights");
     const auto type_of = [&](const std::string& part) { return weights.dtype(part); };
     loader.load(fragment, type_of,
                 [&](const std::string& part, const Box& box, const TensorView& to, int threads) {
                   weights.read_block(part, box.origin, to, threads);
                 });
+  }
+}
+
+}  // namespace
+
+namespace {
+
+bool has_adapters(const ParameterStore& parameters) {
+  const auto& all = parameters.parameters();
+  return std::any_of(all.begin(), all.end(), [](const auto& each) { return is_adapter(each->spec().name); });
+}
+
+/// A run without adapters that starts from one with them has them merged.
+std::unique_ptr<io::WeightSource> open_start(const std::string& path, const ParameterStore& whole_model) {
+  auto weights = io::open_weight_source(path);
+  const io::CheckpointReader* reader = jobs::reader_of(*weights);
+  if (!reader || has_adapters(whole_model)) return weights;
+  Config model = resolve_job(Config::parse(reader->job_yaml(), path + " (job)")).model;
+  return merge_adapters(std::move(weights), model);
+}
+
+/// Adapters may start anew.
+std::vector<io::NamedShape> shapes_to_start_from(const io::WeightSource& weights,
+                                                 const ParameterStore& whole_model) {
+  std::vector<io::NamedShape> shapes = shapes_of(whole_model);
+  if (!jobs::has_adapters(weights))
+    std::erase_if(shapes, [](const io::NamedShape& shape) { return is_adapter(shape.name); });
+  return shapes;
+}
+
+/// What is no weight and goes with a model, such as biases of experts.
+void read_state(const io::CheckpointReader& reader, ParameterStore& parameters) {
+  for (const auto& buffer : parameters.buffers()) {
+    if (buffer->role != Buffer::Role::state) continue;
+    parameters.set(TensorView(buffer->data.data, DType::f32, buffer->shape), [&](const TensorView& values) {
+      reader.read_block("/state/" + buffer->name, {}, values, 1);
+    });
   }
 }
 
@@ -109,7 +151,8 @@ std::int64_t width_of(const std::vector<io::NamedShape>& weights, std::string_vi
 }
 
 void check_weights_from(const std::string& path, const ParameterStore& whole_model) {
-  io::check_weights(*io::open_weight_source(path), shapes_of(whole_model));
+  const auto weights = open_start(path, whole_model);
+  io::check_weights(*weights, shapes_to_start_from(*weights, whole_model));
 }
 
 ModelSource open_model(const std::string& path) {
@@ -141,22 +184,27 @@ std::unique_ptr<Tokenizer> open_tokenizer(const ModelSource& source, const std::
 /// A checkpoint is read through the files that were opened with it: its run may prune it meanwhile.
 void load_weights(const ModelSource& source, Device& device, ParameterStore& parameters,
                   const ParameterStore& stored) {
-  if (const io::CheckpointReader* reader = reader_of(source))
-    return load_weights(*reader, device, parameters, stored);
+  const io::CheckpointReader* reader = reader_of(source);
+  const bool is_merged = dynamic_cast<const MergedSource*>(source.weights.get()) != nullptr;
+  if (reader && !is_merged) return load_weights(*reader, device, parameters, stored);
   const auto surplus = io::check_weights(*source.weights, shapes_of(stored), io::Surplus::left_out);
   if (!surplus.empty())
     log_warning(
         fmt::format("{} holds what the model of its config.json does not have: {}; left out, as in "
                     "transformers",
                     source.weights->description(), io::first_few(surplus)));
+  if (reader) read_state(*reader, parameters);
   return read_all(*source.weights, device, parameters, nullptr);
 }
 
 void load_weights_from(const std::string& path, Device& device, ParameterStore& parameters,
                        const ParameterStore& whole_model, Whereabouts* whereabouts) {
-  const auto weights = io::open_weight_source(path);
+  const auto weights = open_start(path, whole_model);
   warn(weights->warnings());
-  io::check_weights(*weights, shapes_of(whole_model));
+  const std::vector<io::NamedShape> wanted = shapes_to_start_from(*weights, whole_model);
+  io::check_weights(*weights, wanted);
+  if (wanted.size() < shapes_of(whole_model).size())
+    log_info(weights->description() + " has no adapters: those of model.lora start anew");
   read_all(*weights, device, parameters, whereabouts);
 }
 

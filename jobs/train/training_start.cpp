@@ -101,6 +101,8 @@ void TrainingStart::say_rates(const std::string& path) const {
 }
 
 std::string TrainingStart::load_weights_of(const std::string& model) {
+  // Adapters that the model has not stay as they are drawn.
+  if (!job().model.find("lora").is_null()) setup_.model().parameters().initialise(job().seed);
   for (int looks = 1;; ++looks) {
     const std::string path =
         broadcast_text(world_, world_.rank() == 0 ? io::resolve_model_path(model).path : "");

@@ -1,9 +1,12 @@
 #pragma once
 
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "caravan/config.hpp"
 #include "caravan/layer.hpp"
+#include "caravan/low_rank.hpp"
 #include "caravan/tensor_rows.hpp"
 
 // Blocks that layer plugins are built from.
@@ -129,8 +132,13 @@ struct GateUp {
   Entry pre, activated;  ///< what it writes
   RowRange rows;         ///< of x and of both
 };
-/// As much of it as this pass makes.
-void forward_gate_up(Run& run, const Frame& frame, const GateUp& args);
+/// As much of it as this pass makes. Of a product with adapters `where` has the same rows; product and
+/// activation are operators of their own then.
+void forward_gate_up(Run& run, const Frame& frame, const GateUp& args, const LowRankProducts& adapters,
+                     const LowRankProducts::Where& where);
+/// The gradient of what stands before the activation, through a product that may have adapters.
+void backward_down(Run& run, const Frame& frame, const DownBackwardInput& args,
+                   const LowRankProducts& adapters, const LowRankProducts::Where& where);
 
 /// Gate|up projection, SwiGLU, down projection: y = base + down(silu(gate x)·up x). Parameters are
 /// torchtitan's w1 (gate), w3 (up) and w2 (down). Tensor ranks cut the hidden width: y is their summand.
@@ -140,7 +148,9 @@ class SwigluBlock {
     std::int64_t dim, hidden;
     float in_std, up_std, out_std;
   };
-  SwigluBlock(ParameterStore& store, const std::string& name, ParameterKind kind, const Widths& widths);
+  /// `lora`: which of w1, w2 and w3 have adapters.
+  SwigluBlock(ParameterStore& store, const std::string& name, ParameterKind kind, const Widths& widths,
+              const std::optional<LowRankRule>& lora = {});
 
   void plan(const BatchShape& shape, StashPlan& plan);
   // Of all tokens: x, base, y, dy and dx are [T, H], or `base` is empty. The product that reads x, and in I
@@ -155,10 +165,16 @@ class SwigluBlock {
   double forward_flops(std::int64_t tokens) const;
   Parameter& gate_up() const noexcept { return gate_up_; }
   Parameter& down() const noexcept { return down_; }
+  /// All of them, those of adapters too.
+  std::vector<Parameter*> parameters() const;
+  bool has_adapters() const noexcept { return !gate_up_adapters_.empty() || !down_adapters_.empty(); }
+  /// Fills the adapters' constants.
+  void prepare(Device& device) const;
 
  private:
-  Parameter& gate_up_;         // [2F, H] of the F here
-  Parameter& down_;            // [H, F]
+  Parameter& gate_up_;  // [2F, H] of the F here
+  Parameter& down_;     // [H, F]
+  LowRankProducts gate_up_adapters_, down_adapters_;
   std::int64_t dim_, hidden_;  ///< of all ranks
   Entry pre_, activated_, dactivated_, dpre_;
 };

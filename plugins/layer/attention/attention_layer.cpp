@@ -44,6 +44,8 @@ AttentionLayer::AttentionLayer(const Host& host, const Config& config)
       output_(host.parameters->declare(ParameterSpec::whole(
           name_ + ".attention.wo.weight", {options_.dim, options_.heads * options_.head_dim},
           ParameterKind::attention, {.std = options_.out_std}, {{1, MeshAxis::tp}}))),
+      qkv_adapters_(*host.parameters, qkv_, read_low_rank(config.find("lora"))),
+      output_adapters_(*host.parameters, output_, read_low_rank(config.find("lora"))),
       context_(host, options_, 2 * heads_.keys * heads_.dim),
       in_(*this, around_.rows(), Segment::Directions::forward, &AttentionLayer::project_in),
       out_(*this, around_.rows(), Segment::Directions::backward, &AttentionLayer::attend_out_backward),
@@ -60,6 +62,8 @@ AttentionLayer::AttentionLayer(const Host& host, const Config& config)
       parameters_{&around_.norm_weight(), &qkv_, &output_} {
   qkv_.replaces_gradient().offers_freezing();
   output_.replaces_gradient().offers_freezing();
+  qkv_adapters_.append_to(parameters_);
+  output_adapters_.append_to(parameters_);
   if (!options_.rope) return;
   const Shape table{options_.positions, options_.head_dim / 2};
   cos_ = &host.parameters->declare_buffer("rope.cos", table, Buffer::Role::constant);
@@ -67,6 +71,8 @@ AttentionLayer::AttentionLayer(const Host& host, const Config& config)
 }
 
 void AttentionLayer::prepare(Device& device, std::int64_t) {
+  qkv_adapters_.prepare(device);
+  output_adapters_.prepare(device);
   if (!options_.rope || cos_->prepared) return;
   cos_->prepared = true;
   const auto frequencies = rotary_frequencies(options_.head_dim, options_.rope_theta, options_.rope_scaling);
@@ -100,6 +106,8 @@ void AttentionLayer::plan(const BatchShape& shape, StashPlan& plan) {
   attended_ = plan.add("attention.out", shape.compute, {tokens, attended}, Lifetime::weight, "attention");
   dattended_ = plan.add("attention.out.gradient", shape.compute, {tokens, attended}, Lifetime::backward);
   dqkv_ = plan.add("qkv.gradient", shape.compute, {tokens, heads_.width()}, Lifetime::backward_weight);
+  qkv_adapters_.plan(shape, tokens, "qkv", plan);
+  output_adapters_.plan(shape, tokens, kOutputSection, plan);
   plan_cache(shape, plan);
   context_.plan(shape, plan, {qkv_entry_, dqkv_, key_columns()});
 }
@@ -136,13 +144,12 @@ AttentionLayer::PartOfHeads AttentionLayer::part_of(const Run& run, Part part) c
 }
 
 void AttentionLayer::project_heads(Run& run, Frame& frame, RowRange rows, Part part) {
-  if (!run.makes(frame, qkv_entry_)) return;
+  const bool makes = run.makes(frame, qkv_entry_);
   const RowRange columns = part_of(run, part).columns;
-  run.ops.linear_forward({rows.of(around_.input(run, frame)),
-                          columns.of(qkv_.weight),
-                          {},
-                          {},
-                          columns_of(rows.of(frame[qkv_entry_]), columns)});
+  const TensorView x = rows.of(around_.input(run, frame)),
+                   y = columns_of(rows.of(frame[qkv_entry_]), columns);
+  if (makes) run.ops.linear_forward({x, columns.of(qkv_.weight), {}, {}, y});
+  qkv_adapters_.forward(run, frame, {.rows = rows, .columns = columns}, x, makes ? y : TensorView{});
 }
 
 void AttentionLayer::prepare_heads(Run& run, Frame& frame, Part part) {
@@ -161,6 +168,8 @@ void AttentionLayer::differentiate_heads(Run& run, Frame& frame, Part part) {
                                columns_of(frame[rstd_], heads.norms), gradient});
   run.ops.linear_backward_input(
       {gradient, heads.columns.of(qkv_.weight), around_.input_gradient(run, frame), part == Part::keys});
+  qkv_adapters_.backward_input(run, frame, {.rows = {0, run.shape.tokens()}, .columns = heads.columns},
+                               gradient, around_.input_gradient(run, frame));
 }
 
 void AttentionLayer::attend(Run& run, Frame& frame) {
@@ -172,9 +181,11 @@ void AttentionLayer::attend(Run& run, Frame& frame) {
 }
 
 void AttentionLayer::put_out(Run& run, Frame& frame) {
-  if (run.makes_output(frame))
-    run.ops.linear_forward(
-        {frame[attended_], output_.weight, {}, around_.residual(run, frame), around_.output(run, frame)});
+  const bool makes = run.makes_output(frame);
+  const TensorView y = around_.output(run, frame);
+  if (makes) run.ops.linear_forward({frame[attended_], output_.weight, {}, around_.residual(run, frame), y});
+  output_adapters_.forward(run, frame, {.rows = {0, run.shape.tokens()}}, frame[attended_],
+                           makes ? y : TensorView{});
   around_.end(run, frame);
 }
 
@@ -186,6 +197,7 @@ void AttentionLayer::begin_backward(Run& run, Frame& frame) {
 void AttentionLayer::attend_out_backward(Run& run, Frame& frame, RowRange rows) {
   const TensorView gradient = rows.of(around_.result_gradient(run, frame));
   run.ops.linear_backward_input({gradient, output_.weight, rows.of(frame[dattended_])});
+  output_adapters_.backward_input(run, frame, {.rows = rows}, gradient, rows.of(frame[dattended_]));
 }
 
 void AttentionLayer::project_backward(Run& run, Frame& frame) {
@@ -195,15 +207,17 @@ void AttentionLayer::project_backward(Run& run, Frame& frame) {
 }
 
 void AttentionLayer::attend_weight(Run& run, Frame& frame) {
-  if (!output_.is_trained()) return;
-  run.ops.linear_backward_weight(
-      {frame[attended_], around_.result_gradient(run, frame), output_.grad, {}, output_.begin_sum()});
+  const TensorView gradient = around_.result_gradient(run, frame);
+  if (output_.is_trained())
+    run.ops.linear_backward_weight({frame[attended_], gradient, output_.grad, {}, output_.begin_sum()});
+  output_adapters_.backward_weight(run, frame, {}, frame[attended_], gradient);
 }
 
 void AttentionLayer::project_weight(Run& run, Frame& frame) {
   if (qkv_.is_trained())
     run.ops.linear_backward_weight(
         {around_.input(run, frame), frame[dqkv_], qkv_.grad, {}, qkv_.begin_sum()});
+  qkv_adapters_.backward_weight(run, frame, {}, around_.input(run, frame), frame[dqkv_]);
   around_.end_weight(run, frame);
 }
 

@@ -116,6 +116,7 @@ class AttentionLayer final : public Layer {
   ResidualBlock around_;
   Parameter& qkv_;     // [(A+2G)·D, H] of the heads here
   Parameter& output_;  // [H, A·D]
+  LowRankProducts qkv_adapters_, output_adapters_;
   Buffer* cos_ = nullptr;
   Buffer* sin_ = nullptr;
   Entry qkv_entry_, rstd_, lse_, attended_, dattended_, dqkv_, keys_, values_;

@@ -25,6 +25,7 @@ inline constexpr caravan_param kParams[] = {
     {"attention_dropout", "float", "0", "", "[0, 1)", "Dropout of attention probabilities."},
     {"init_std", "float", "0.02", "", ">= 0", "Standard deviation of wq, wk, wv."},
     {"out_init_std", "float", "0.02", "", ">= 0", "Standard deviation of wo."},
+    {"lora", "map", "null", "", "", "rank, alpha, parameters: low-rank adapters; null: none."},
 };
 
 }  // namespace caravan::attention

@@ -25,6 +25,7 @@ class FeedForwardLayer final : public Layer {
       {"dropout", "float", "0", "", "[0, 1)", "Dropout of the block's output."},
       {"init_std", "float", "0.02", "", ">= 0", "Standard deviation of w1."},
       {"out_init_std", "float", "0.02", "", ">= 0", "Standard deviation of w2 and w3."},
+      {"lora", "map", "null", "", "", "rank, alpha, parameters: low-rank adapters; null: none."},
   };
 
   FeedForwardLayer(const Host& host, const Config& config)
@@ -38,17 +39,21 @@ class FeedForwardLayer final : public Layer {
                {config.get_int("dim"), config.get_int("hidden"),
                 static_cast<float>(config.get_float("init_std")),
                 static_cast<float>(config.get_float("out_init_std")),
-                static_cast<float>(config.get_float("out_init_std"))}),
+                static_cast<float>(config.get_float("out_init_std"))},
+               read_low_rank(config.find("lora"))),
         in_(*this, around_.rows(), Segment::Directions::forward, &FeedForwardLayer::forward_in),
         out_(*this, around_.rows(), Segment::Directions::backward, &FeedForwardLayer::backward_out),
         segment_(*this, "feed_forward",
                  {&FeedForwardLayer::forward, &FeedForwardLayer::backward_input,
                   &FeedForwardLayer::backward_weight}),
         segments_(around_.around({&segment_}, {&in_, &out_})),
-        parameters_{&around_.norm_weight(), &block_.gate_up(), &block_.down()} {}
+        parameters_(block_.parameters()) {
+    parameters_.insert(parameters_.begin(), &around_.norm_weight());
+  }
 
   const std::vector<Segment*>& segments() const override { return segments_; }
   const std::vector<Parameter*>& parameters() const override { return parameters_; }
+  void prepare(Device& device, std::int64_t) override { block_.prepare(device); }
   double forward_flops(const BatchShape& shape) const override {
     return block_.forward_flops(shape.tokens());
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "caravan/check.hpp"
 #include "caravan/checked.hpp"
 
 namespace caravan::moe {
@@ -49,6 +50,8 @@ MoeLayer::MoeLayer(const Host& host, const Config& config)
                                                           ParameterKind::router, {.std = options_.out_std}))),
       gate_up_(declare_gate_up(*host.parameters, options_)),
       down_(declare_down(*host.parameters, options_)),
+      gate_up_adapters_(*host.parameters, gate_up_, options_.lora),
+      down_adapters_(*host.parameters, down_, options_.lora),
       counts_(host.parameters->declare_buffer(options_.name + ".moe.tokens_per_expert", {options_.experts},
                                               Buffer::Role::counter)),
       norm_segment_(
@@ -77,6 +80,9 @@ MoeLayer::MoeLayer(const Host& host, const Config& config)
       parameters_{&norm_.weight(), &gate_, &gate_up_, &down_} {
   check_experts();
   for (Parameter* parameter : {&gate_, &gate_up_, &down_}) parameter->offers_freezing();
+  gate_up_adapters_.append_to(parameters_);
+  down_adapters_.append_to(parameters_);
+  check_adapters_fit_ranks();
   // Sums over a part of the experts cannot stand for the whole gradient.
   if (held_.local_experts == gate_up_.shape()[0]) {
     gate_up_.squares_gradient();
@@ -91,8 +97,10 @@ MoeLayer::MoeLayer(const Host& host, const Config& config)
   if (options_.shared_hidden > 0) {
     shared_.emplace(*host.parameters, options_.name + ".moe.shared_experts", ParameterKind::shared_expert,
                     SwigluBlock::Widths{options_.dim, options_.shared_hidden, options_.init_std,
-                                        options_.out_std, options_.out_std});
-    parameters_.insert(parameters_.end(), {&shared_->gate_up(), &shared_->down()});
+                                        options_.out_std, options_.out_std},
+                    options_.lora);
+    const std::vector<Parameter*> shared = shared_->parameters();
+    parameters_.insert(parameters_.end(), shared.begin(), shared.end());
   }
   if (options_.bias_rate > 0) {
     bias_ = &host.parameters->declare_buffer(options_.name + ".moe.expert_bias", {options_.experts},
@@ -119,6 +127,20 @@ void MoeLayer::plan(const BatchShape& shape, StashPlan& plan) {
   dropout_.plan(shape, plan);
   if (shared_) shared_->plan(shape, plan);
   declare_entries(shape, plan);
+}
+
+void MoeLayer::prepare(Device& device, std::int64_t) {
+  gate_up_adapters_.prepare(device);
+  down_adapters_.prepare(device);
+  if (shared_) shared_->prepare(device);
+}
+
+/// What cut experts have whole (A of w1 and w3, B of w2) would be summed over the ranks that cut them.
+void MoeLayer::check_adapters_fit_ranks() const {
+  CARAVAN_CHECK(!options_.cuts_experts || (gate_up_adapters_.empty() && down_adapters_.empty()), ConfigError,
+                "layer '" + options_.name +
+                    "': lora on experts with parallel.expert_tensor (their adapters are not cut). "
+                    "parallel.expert_tensor=1, or lora.parameters without experts?");
 }
 
 void MoeLayer::declare_entries(const BatchShape& own, StashPlan& plan) {
@@ -184,6 +206,8 @@ void MoeLayer::declare_exchange(const DispatchNeeds& needs, const BatchShape& sh
   dactivated_ = plan.add("experts.activated.gradient", T, {bound, F}, Lifetime::backward);
   dpre_ = plan.add("experts.in.gradient", T, {bound, 2 * F}, Lifetime::backward_weight);
   dreceived_ = plan.add("received.gradient", T, {bound, H}, Lifetime::backward);
+  gate_up_adapters_.plan(shape, bound, "experts.in", plan);
+  down_adapters_.plan(shape, bound, on_output ? "combine" : kOutputSection, plan);
 }
 
 void MoeLayer::end_of_step(Ops& ops, TensorView proceed) {

@@ -34,6 +34,7 @@ class MoeLayer final : public Layer {
   const std::vector<Segment*>& segments() const override { return segments_; }
   const std::vector<Parameter*>& parameters() const override { return parameters_; }
   void plan(const BatchShape& shape, StashPlan& plan) override;
+  void prepare(Device& device, std::int64_t positions) override;
   void end_of_step(Ops& ops, TensorView proceed) override;
   double forward_flops(const BatchShape& shape) const override;
 
@@ -125,12 +126,24 @@ class MoeLayer final : public Layer {
   bool goes_at_once(const Run& run, const Frame& frame) const;
   void experts_backward_input(Run& run, Frame& frame);
   void experts_backward_weight(Run& run, Frame& frame);
+  bool has_adapters() const {
+    return !gate_up_adapters_.empty() || !down_adapters_.empty() || (shared_ && shared_->has_adapters());
+  }
+  /// What the products of the held experts are of.
+  LowRankProducts::Where rows_of_experts(const Frame& frame) const {
+    return {{0, frame[received_].extent(0)},
+            {},
+            received_offsets(frame),
+            held_.first_expert,
+            held_.local_experts};
+  }
   void merge_forward(Run& run, Frame& frame);
   void merge_backward_input(Run& run, Frame& frame);
 
   DispatchNeeds dispatch_needs(const BatchShape& shape) const;
   std::int64_t capacity(const BatchShape& shape) const;
   void check_experts() const;
+  void check_adapters_fit_ranks() const;
   double sent_bytes(const BatchShape& shape) const;
   bool sends_again(const Frame& frame) const;
   /// Of the weights of this rank's experts, or of their gradients, those of the experts that rows come to.
@@ -164,6 +177,7 @@ class MoeLayer final : public Layer {
   Parameter* noise_ = nullptr;  // [E, H]
   Parameter& gate_up_;          // [E, 2F, H]
   Parameter& down_;             // [E, H, F]
+  LowRankProducts gate_up_adapters_, down_adapters_;
   std::optional<SwigluBlock> shared_;
   Buffer& counts_;          // [E]
   Buffer* bias_ = nullptr;  // [E]

@@ -119,7 +119,7 @@ void MoeLayer::shared_backward_weight(Run& run, Frame& frame) {
 }
 
 bool MoeLayer::goes_at_once(const Run& run, const Frame& frame) const {
-  return run.shape.phase == Phase::decode && held_.keeps_order && !rows_travel() &&
+  return run.shape.phase == Phase::decode && !has_adapters() && held_.keeps_order && !rows_travel() &&
          run.ops.serves(at_once(run, frame));
 }
 
@@ -153,18 +153,25 @@ void MoeLayer::experts_forward(Run& run, Frame& frame) {
                    of_held_experts(gate_up_, gate_up_.weight),
                    pre_,
                    activated_,
-                   {0, received.extent(0)}});
-  if (!run.makes(frame, expert_out_)) return;
-  run.ops.grouped_linear_forward(
-      {frame[activated_], offsets, of_held_experts(down_, down_.weight), frame[expert_out_]});
+                   {0, received.extent(0)}},
+                  gate_up_adapters_, rows_of_experts(frame));
+  const bool makes = run.makes(frame, expert_out_);
+  if (makes)
+    run.ops.grouped_linear_forward(
+        {frame[activated_], offsets, of_held_experts(down_, down_.weight), frame[expert_out_]});
+  down_adapters_.forward(run, frame, rows_of_experts(frame), frame[activated_],
+                         makes ? frame[expert_out_] : TensorView{});
 }
 
 void MoeLayer::experts_backward_input(Run& run, Frame& frame) {
   const TensorView offsets = received_offsets(frame);
-  run.ops.down_backward_input({frame[dexpert_out_], offsets, of_held_experts(down_, down_.weight),
-                               frame[pre_], frame[dactivated_], frame[dpre_]});
+  backward_down(run, frame,
+                {frame[dexpert_out_], offsets, of_held_experts(down_, down_.weight), frame[pre_],
+                 frame[dactivated_], frame[dpre_]},
+                down_adapters_, rows_of_experts(frame));
   run.ops.grouped_linear_backward_input(
       {frame[dpre_], offsets, of_held_experts(gate_up_, gate_up_.weight), frame[dreceived_]});
+  gate_up_adapters_.backward_input(run, frame, rows_of_experts(frame), frame[dpre_], frame[dreceived_]);
 }
 
 void MoeLayer::experts_backward_weight(Run& run, Frame& frame) {
@@ -177,6 +184,8 @@ void MoeLayer::experts_backward_weight(Run& run, Frame& frame) {
     run.ops.grouped_linear_backward_weight({frame[received_], frame[dpre_], offsets,
                                             of_held_experts(gate_up_, gate_up_.grad), gate_up_.begin_sum(),
                                             gate_up_.squares});
+  down_adapters_.backward_weight(run, frame, rows_of_experts(frame), frame[activated_], frame[dexpert_out_]);
+  gate_up_adapters_.backward_weight(run, frame, rows_of_experts(frame), frame[received_], frame[dpre_]);
 }
 
 void MoeLayer::merge_forward(Run& run, Frame& frame) {

@@ -63,6 +63,7 @@ Options::Options(const Config& config, const Mesh* mesh)
       hidden(config.get_int("hidden")),
       shared_hidden(config.get_int("shared_hidden")),
       rule(read_rule(config)),
+      lora(read_low_rank(config.find("lora"))),
       score_side(config.get_string("score_on") == "input" ? ScoreSide::input : ScoreSide::output),
       noisy(config.get_bool("noisy")),
       centre(config.get_bool("load_balance_centre")),

@@ -6,6 +6,7 @@
 
 #include "caravan/config.hpp"
 #include "caravan/dispatch.hpp"
+#include "caravan/low_rank.hpp"
 #include "caravan/mesh.hpp"
 
 namespace caravan::moe {
@@ -23,6 +24,7 @@ struct Options {
   bool cuts_experts;  ///< tensor ranks divide the matrices of an expert, not their rows
   std::int64_t dim, experts, hidden, shared_hidden;
   RouterRule rule;
+  std::optional<LowRankRule> lora;
   ScoreSide score_side;
   bool noisy, centre;
   std::optional<double> capacity_factor;  ///< none: every expert takes all

@@ -36,6 +36,7 @@ inline constexpr caravan_param kParams[] = {
      "Plugin that brings tokens to their experts: auto, a name, or a map of name and keys."},
     {"init_std", "float", "0.02", "", ">= 0", "Standard deviation of w1."},
     {"out_init_std", "float", "0.02", "", ">= 0", "Standard deviation of w2, w3 and the router."},
+    {"lora", "map", "null", "", "", "rank, alpha, parameters: low-rank adapters; null: none."},
 };
 
 }  // namespace caravan::moe

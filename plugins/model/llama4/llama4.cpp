@@ -209,7 +209,7 @@ class Llama4 final : public Model {
     config.set("heads", text(heads_));
     config.set("kv_heads", text(int_or(config_, "kv_heads", heads_)));
     config.set("head_dim", text(head_dim_));
-    for (const char* key : {"positions", "rope_theta", "attention_dropout"}) copy(config, key, key);
+    for (const char* key : {"positions", "rope_theta", "attention_dropout", "lora"}) copy(config, key, key);
     config.set("rope", rotated ? "true" : "false");
     if (rotated) {
       for (const char* key : {"rope_scaling", "qk_norm"}) copy(config, key, key);
@@ -226,6 +226,7 @@ class Llama4 final : public Model {
     if (kind != "swiglu" && kind != "gelu") return own_layer(layer, kind, dense);
     Config config = base(layer);
     config.set("hidden", text(dense_width()));
+    if (kind == "swiglu") copy(config, "lora", "lora");
     return {kind == "swiglu" ? "feed_forward" : "gelu_feed_forward", "layers." + text(layer), config};
   }
   /// A layer plugin that the job names in place of a feed-forward. It gets name and dim, and the keys beside
@@ -252,7 +253,7 @@ class Llama4 final : public Model {
     Config config = base(layer);
     for (const char* key : {"experts", "top_k", "score", "score_on", "normalise", "score_scale", "groups",
                             "limited_groups", "load_balance_rate", "load_balance_centre", "bias_in_score",
-                            "noisy", "capacity_factor", "dispatch"}) {
+                            "noisy", "capacity_factor", "dispatch", "lora"}) {
       copy(config, key, key);
     }
     config.set("hidden", text(expert_width()));

@@ -79,6 +79,10 @@ inline constexpr caravan_param kParams[] = {
     {"init_std", "float", "0.02", "", ">= 0", "Standard deviation of the projections."},
     {"embedding_init_std", "float", "null", "", ">= 0",
      "Of the embedding; null: 1 for depth, init_std for flat and for a tied head."},
+    {"lora", "map", "null", "", "",
+     "rank, alpha, parameters (globs): low-rank adapters of attention, feed-forwards and experts, which "
+     "alone "
+     "are trained; null: none."},
 };
 
 }  // namespace caravan::llama4
