@@ -12,6 +12,7 @@
 #include "jobs/job/place.hpp"
 #include "jobs/job/resolve_components.hpp"
 #include "jobs/outputs.hpp"
+#include "jobs/plan/job_checks.hpp"
 #include "jobs/plan/row_exchanges.hpp"
 #include "jobs/plan/samples.hpp"
 #include "jobs/plan/stretches.hpp"
@@ -33,19 +34,6 @@ void resolve_batch(Config& resolved, std::int64_t sequences) {
   Config train = resolved.at("train");
   train.set("global_batch_size", std::to_string(sequences));
   resolved.set("train", std::move(train));
-}
-
-void check_contradictions(const Job& job) {
-  CARAVAN_CHECK(
-      job.checkpoint.enabled || !job.checkpoint.create_seed, ConfigError,
-      "checkpoint.create_seed with checkpoint.enabled=false (a seed is a checkpoint). Leave one out?");
-  CARAVAN_CHECK(job.checkpoint.enabled || !job.checkpoint.exported.is_converted(), ConfigError,
-                "checkpoint.export with a format and checkpoint.enabled=false (it is made of the last "
-                "checkpoint). checkpoint.export=fp32?");
-  CARAVAN_CHECK(
-      job.metrics.timeline_step <= job.train.steps, ConfigError,
-      fmt::format("metrics.timeline_step={} with train.steps={} (it is never reached). An earlier step?",
-                  job.metrics.timeline_step, job.train.steps));
 }
 
 }  // namespace
@@ -155,20 +143,6 @@ void TrainSetup::check_export() {
   });
 }
 
-/// What no layer adapts is refused, and adapters that nobody trains.
-void TrainSetup::check_lora() {
-  const std::optional<LowRankRule> lora = read_low_rank(job_.model.find("lora"));
-  if (!lora) return;
-  check_adapters(*lora, whole_model_.parameters());
-  const ParameterStore::RuleOf rule_of = rules();
-  const auto& all = whole_model_.parameters().parameters();
-  CARAVAN_CHECK(
-      std::any_of(all.begin(), all.end(), [&](const auto& each) { return !rule_of(each->spec()).frozen; }),
-      ConfigError,
-      "optimizer.groups freezes every adapter of model.lora (there is nothing to learn). Leave a "
-      "group out?");
-}
-
 /// A rank keeps a stretch of each parameter, or a slice.
 void TrainSetup::check_optimizer() {
   constexpr std::size_t kMostSlots = 32;
@@ -176,7 +150,8 @@ void TrainSetup::check_optimizer() {
                 fmt::format("optimizer.name={} with {} slots (at most {}). Another optimizer?",
                             job_.optimizer_name, slots_.size(), kMostSlots));
   job_.optimizer_groups.check(whole_model_.parameters());
-  at_place(place_of(job_.resolved, {"model", "lora"}), [&] { check_lora(); });
+  at_place(place_of(job_.resolved, {"model", "lora"}),
+           [&] { check_lora(job_, whole_model_.parameters(), rules()); });
   const int shards = std::max(mesh_->degree(MeshAxis::fsdp), mesh_->degree(MeshAxis::efsdp));
   CARAVAN_CHECK(
       optimizer_->is_elementwise() || shape_.tensor_ranks == 1, ConfigError,

@@ -113,7 +113,6 @@ class TrainSetup {
   void check_experts();
   void check_optimizer();
   bool has_adapters() const { return !job_.model.find("lora").is_null(); }
-  void check_lora();
   void check_shards();
   void check_export();
   StageChoice stages_on(int rank) const;
