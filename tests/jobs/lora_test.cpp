@@ -85,7 +85,10 @@ TEST_F(Lora, TheBaseStaysAndTheExportIsItPlusTheProduct) {
 
 TEST_F(Lora, EveryFormatIsMergedAndComputesAsTheRun) {
   adapt();
-  Batches(2, 16, 64).write(file("in.safetensors"));
+  Batches batches(2, 16, 64);
+  io::SafetensorsWriter writer(file("in.safetensors"));
+  writer.add("input_ids", TensorView(batches.tokens.data(), DType::i64, {batches.rows, batches.length}));
+  writer.commit();
   for (const std::string format : {"hf", "meta", "hdf5"}) {
     const Outcome converted =
         caravan({"convert", file("adapted"), file(format), "--to", format, "--dtype", "fp32"});
@@ -98,6 +101,16 @@ TEST_F(Lora, EveryFormatIsMergedAndComputesAsTheRun) {
   const Outcome other = caravan(
       {"compare", file("adapted"), file("base"), "--inputs", file("in.safetensors"), "--tolerance", "1e-4"});
   EXPECT_NE(other.code, 0) << "adapters count";
+}
+
+TEST_F(Lora, AnExportedCheckpointIsMergedToo) {
+  ASSERT_TRUE(ended_with(steps(2, "run", {kLora, "checkpoint.export=fp32"}), 0));
+  const auto merged = io::open_weight_source(file("run") + "/export/" + io::step_folder(2)),
+             adapted = io::open_weight_source(file("run"));
+  const std::string name = "layers.1.moe.experts.w2";
+  for (const std::string& each : merged->names()) EXPECT_THAT(each, Not(HasSubstr("lora")));
+  EXPECT_NE(weights_of(*merged, name), weights_of(*adapted, name));
+  EXPECT_EQ(weights_of(*merged, name), product_of(*adapted, name, 2));
 }
 
 TEST_F(Lora, ADryRunSaysWhatIsTrainedAndGradientsFall) {
