@@ -10,7 +10,7 @@
 namespace caravan::jobs {
 namespace {
 
-constexpr std::int64_t kColumns = DispatchCase::kWidth;
+constexpr std::int64_t kRowWidth = DispatchCase::kWidth;
 
 std::string name_of(const Sent& sent) {
   return fmt::format("token {} of rank {}", sent.token, sent.rank);
@@ -57,7 +57,7 @@ std::optional<std::int64_t> DispatchOracle::choice_of(const Sent& sent) const {
 /// Which token's row this is, by its first four numbers, and whether it is all of it.
 std::string DispatchOracle::read_row(const float* row, std::int32_t expert,
                                      std::optional<Sent>& arrived) const {
-  if (std::all_of(row, row + kColumns, [](float value) { return value == 0; })) return "";
+  if (std::all_of(row, row + kRowWidth, [](float value) { return value == 0; })) return "";
   const auto rank = index_of(row[1], row[0], std::ssize(ranks_) - 1);
   const auto token = rank < 0 ? -1 : index_of(row[2], row[0], of_rank(static_cast<int>(rank)).tokens - 1);
   if (token < 0)
@@ -72,7 +72,7 @@ std::string DispatchOracle::read_row(const float* row, std::int32_t expert,
   const float wanted = score(ScoreSide::input, of_rank(sent.rank), *choice);
   if (row[0] != wanted)
     return fmt::format("expert {} has {} times {:g}, not {:g}", expert, name_of(sent), row[0], wanted);
-  for (std::int64_t column = 0; column < kColumns; ++column)
+  for (std::int64_t column = 0; column < kRowWidth; ++column)
     if (row[column] != wanted * token_value(sent, column))
       return fmt::format("expert {}: number {} of the row of {} is {:g}, not {:g}", expert, column,
                          name_of(sent), row[column], wanted * token_value(sent, column));
@@ -101,7 +101,7 @@ std::string DispatchOracle::wrong_count(std::int64_t first_expert, std::int64_t 
 std::string DispatchOracle::wrong_arrivals(const DispatchNeeds& needs,
                                            const std::vector<std::int32_t>& offsets,
                                            const std::vector<float>& rows, Arrived& arrived) const {
-  arrived.assign(rows.size() / kColumns, std::nullopt);
+  arrived.assign(rows.size() / kRowWidth, std::nullopt);
   if (!are_offsets(offsets, arrived.size()))
     return fmt::format("first rows of its experts are [{}] (they ascend from 0 to at most {})",
                        fmt::join(offsets, ", "), arrived.size());
@@ -109,7 +109,7 @@ std::string DispatchOracle::wrong_arrivals(const DispatchNeeds& needs,
     const auto expert = static_cast<std::int32_t>(needs.first_expert + static_cast<std::int64_t>(local));
     for (std::int32_t row = offsets[local]; row < offsets[local + 1]; ++row) {
       const std::string wrong =
-          read_row(rows.data() + row * kColumns, expert, arrived[static_cast<std::size_t>(row)]);
+          read_row(rows.data() + row * kRowWidth, expert, arrived[static_cast<std::size_t>(row)]);
       if (!wrong.empty()) return wrong;
     }
   }
@@ -121,9 +121,9 @@ std::string DispatchOracle::wrong_row_gradients(const std::vector<float>& rows, 
   for (std::int64_t row = 0; row < end; ++row) {
     const auto& sent = arrived[static_cast<std::size_t>(row)];
     const float by = sent ? score(ScoreSide::output, of_rank(sent->rank), choice_of(*sent).value()) : 0;
-    for (std::int64_t column = 0; column < kColumns; ++column) {
+    for (std::int64_t column = 0; column < kRowWidth; ++column) {
       const float wanted = sent ? by * small_value("dy", {microbatch_, sent->rank, sent->token}, column) : 0;
-      const float seen = rows[static_cast<std::size_t>(row * kColumns + column)];
+      const float seen = rows[static_cast<std::size_t>(row * kRowWidth + column)];
       if (seen != wanted)
         return fmt::format("number {} of the gradient of {} is {:g}, not {:g}", column,
                            sent ? fmt::format("the result of expert {} for {}", sent->expert, name_of(*sent))
@@ -137,13 +137,13 @@ std::string DispatchOracle::wrong_row_gradients(const std::vector<float>& rows, 
 std::string DispatchOracle::wrong_sums(int rank, bool has_base, const std::vector<float>& y) const {
   const RankChoices& choices = of_rank(rank);
   for (std::int64_t token = 0; token < choices.tokens; ++token) {
-    for (std::int64_t column = 0; column < kColumns; ++column) {
+    for (std::int64_t column = 0; column < kRowWidth; ++column) {
       float wanted = has_base ? small_value("base", {microbatch_, rank, token}, column) : 0;
       for (std::int64_t choice = token * choices.top_k; choice < (token + 1) * choices.top_k; ++choice)
         if (!choices.is_dropped(choice))
           wanted += score(ScoreSide::output, choices, choice) *
                     small_value("result", sent(choices, choice), column);
-      const float seen = y[static_cast<std::size_t>(token * kColumns + column)];
+      const float seen = y[static_cast<std::size_t>(token * kRowWidth + column)];
       if (seen != wanted)
         return fmt::format("number {} of the sum of token {} is {:g}, not {:g}", column, token, seen, wanted);
     }
@@ -156,7 +156,7 @@ float DispatchOracle::gradient_of_score(const RankChoices& choices, std::int64_t
   if (choices.is_dropped(choice)) return 0;
   const Sent here = sent(choices, choice), token{here.microbatch, here.rank, here.token};
   float sum = 0;
-  for (std::int64_t column = 0; column < kColumns; ++column)
+  for (std::int64_t column = 0; column < kRowWidth; ++column)
     sum += case_.score_side == ScoreSide::input
                ? token_value(token, column) * small_value("drow", here, column)
                : small_value("dy", token, column) * small_value("result", here, column);
@@ -174,13 +174,13 @@ std::string DispatchOracle::wrong_gradients(int rank, bool accumulates, const st
                          choice / choices.top_k, seen, wanted);
   }
   for (std::int64_t token = 0; token < choices.tokens; ++token) {
-    for (std::int64_t column = 0; column < kColumns; ++column) {
+    for (std::int64_t column = 0; column < kRowWidth; ++column) {
       float wanted = accumulates ? small_value("dx", {microbatch_, rank, token}, column) : 0;
       for (std::int64_t choice = token * choices.top_k; choice < (token + 1) * choices.top_k; ++choice)
         if (!choices.is_dropped(choice))
           wanted +=
               score(ScoreSide::input, choices, choice) * small_value("drow", sent(choices, choice), column);
-      const float seen = dx[static_cast<std::size_t>(token * kColumns + column)];
+      const float seen = dx[static_cast<std::size_t>(token * kRowWidth + column)];
       if (seen != wanted)
         return fmt::format("number {} of the gradient of token {} is {:g}, not {:g}", column, token, seen,
                            wanted);
