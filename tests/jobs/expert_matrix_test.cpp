@@ -124,7 +124,7 @@ class Experts : public ::testing::Test {
   }
 
   static StepsTaken taken(const Job& job, Communicator& world, Skew skew) {
-    return take_steps(job, world, kSteps, [&](ParameterStore& store) { skew_routing(store, skew); });
+    return take_steps(job, world, kSteps, [&](ParameterStore& store, Device&) { skew_routing(store, skew); });
   }
   /// Of one rank, computed once for each model and routing.
   static const StepsTaken& alone(Model model) {

@@ -1,10 +1,12 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <map>
 
 #include "caravan/low_rank.hpp"
+#include "core/run/host_values.hpp"
 #include "jobs/setup/machine.hpp"
 #include "parallel/world.hpp"
 #include "tests/jobs/layout_case.hpp"
@@ -49,7 +51,7 @@ std::vector<float> adapter_values(const std::string& part, const std::string& wh
   return values;
 }
 
-void set_adapters(ParameterStore& store) {
+void set_adapters(ParameterStore& store, Device&) {
   for (const Fragment& fragment : store.fragments()) {
     const std::string& name = fragment.parameter->spec().name;
     if (!is_adapter(name)) continue;
@@ -76,10 +78,13 @@ void for_each_product(const Extents& of, const Visit& visit) {
         for (std::int64_t k = 0; k < kRank; ++k) visit(e, n, m, k);
 }
 
-void add_products(ParameterStore& store) {
+void add_products(ParameterStore& store, Device& device) {
   for (const Fragment& fragment : store.fragments()) {
     const auto& parts = fragment.parameter->spec().parts;
+    std::vector<float> room;
+    const TensorView now = on_host(device, fragment.master, room);
     store.set(fragment, [&](const TensorView& values) {
+      std::copy_n(now.as<float>(), values.count(), values.as<float>());
       for (const PartOfFragment& each : parts_of(fragment, values)) {
         const std::string& name = parts[each.part].name;
         const bool is_adapted = name.find(".attention.w") != std::string::npos ||

@@ -63,13 +63,13 @@ double relative(double a, double b) {
 }  // namespace
 
 StepsTaken take_steps(const Job& job, Communicator& world, int steps,
-                      const std::function<void(ParameterStore&)>& prepare) {
+                      const std::function<void(ParameterStore&, Device&)>& prepare) {
   TrainSetup setup(job, world);
   const auto data = setup.open_data({});
   TrainingSteps training(setup, *data);
   ParameterStore& store = setup.model().parameters();
   store.initialise(static_cast<std::uint64_t>(job.seed));
-  if (prepare) prepare(store);
+  if (prepare) prepare(store, setup.device());
   StepsTaken taken;
   for (std::int64_t number = 1; number <= steps; ++number) {
     training.post(training.read((number - 1) * setup.share().global_batch), number);

@@ -29,7 +29,7 @@ struct StepsTaken {
 /// [collective over world] Trains in this process, without metrics and checkpoints. `prepare` sees the model
 /// before the first step; may be empty.
 StepsTaken take_steps(const Job& job, Communicator& world, int steps,
-                      const std::function<void(ParameterStore&)>& prepare = {});
+                      const std::function<void(ParameterStore&, Device&)>& prepare = {});
 
 /// The largest over the parts of |a - b| / |whole b|, norms over elements; infinite where a part is unknown
 /// or its shape is another.
