@@ -18,6 +18,7 @@ parts() {
 1|2,000 changed bytes of token shards|CARAVAN_SHARD_CHANGES=2000 ctest --test-dir "$build_dir" --no-tests=error --output-on-failure -R '^data_shard_changes$'
 5|600 changed bytes of each kind of HDF5 file|CARAVAN_BYTES=600 ctest --test-dir "$build_dir" --no-tests=error --output-on-failure -R '^inspect_one_byte$'
 9|200 kills while saving, 1,000 flips and cuts of checkpoints|bash tests/reliability.sh --build-dir "$build_dir"
+4|8 ranks: pipelines, experts, context, matrices, exchanges|ctest --test-dir "$build_dir" --no-tests=error --output-on-failure -L '^np8$'
 7|experts over ranks: 96 models for each layout|CARAVAN_EXPERT_CASES=96 ctest --test-dir "$build_dir" --no-tests=error --output-on-failure -R '^jobs_experts'
 3|context over 8 ranks: 4 models for each layout|CARAVAN_CONTEXT_CASES=4 ctest --test-dir "$build_dir" --no-tests=error --output-on-failure -R '^jobs_context.np8$'
 4|experts over 16 ranks|CARAVAN_EXPERT_CASES=2 mpirun --oversubscribe --bind-to none --mca btl self,vader --mca mpi_yield_when_idle 1 -n 16 "$build_dir/tests/jobs/test_jobs_experts"
