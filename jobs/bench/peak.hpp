@@ -8,14 +8,15 @@
 
 namespace caravan::jobs {
 
-/// What this core can do at most, measured now.
+/// What the cores of this rank can do at most, measured now.
 struct FmaPeak {
   double flops_per_s = 0;
   std::string how;  ///< "12 independent chains of 512-bit fp32 multiply-adds, best of 5 × 20 ms"
 };
 
 /// fp32 multiply-adds on registers alone: the best of several numbers of independent chains and vector
-/// widths, for the instruction set that the host device is built for (CARAVAN_HOST_ARCH). One thread.
+/// widths, for the instruction set that the host device is built for (CARAVAN_HOST_ARCH). On as many threads
+/// at once as a device without keys gives a rank: OMP_NUM_THREADS, or one.
 FmaPeak measure_fma_peak();
 
 /// Bytes read plus bytes written a second when work on `device` moves `bytes` in all: the ceiling of an

@@ -113,6 +113,19 @@ std::unique_ptr<io::WeightSource> open_start(const std::string& path, const Para
   return merge_adapters(std::move(weights), model);
 }
 
+/// The same A and B with another scale are another model.
+void warn_of_scale(const io::WeightSource& weights, const LowRankRule& ours) {
+  const io::CheckpointReader* reader = jobs::reader_of(weights);
+  if (!reader || !jobs::has_adapters(weights)) return;
+  const Config model = resolve_job(Config::parse(reader->job_yaml(), weights.description())).model;
+  const std::optional<LowRankRule> theirs = read_low_rank(model.find("lora"));
+  if (theirs && theirs->scale != ours.scale)
+    log_warning(fmt::format(
+        "{}: its adapters count {} times, and those of model.lora {} times (the run starts "
+        "from another model than that one). alpha={}?",
+        weights.description(), theirs->scale, ours.scale, theirs->scale * static_cast<double>(ours.rank)));
+}
+
 /// Adapters may start anew.
 std::vector<io::NamedShape> shapes_to_start_from(const io::WeightSource& weights,
                                                  const ParameterStore& whole_model) {
@@ -198,9 +211,11 @@ void load_weights(const ModelSource& source, Device& device, ParameterStore& par
 }
 
 void load_weights_from(const std::string& path, Device& device, ParameterStore& parameters,
-                       const ParameterStore& whole_model, Whereabouts* whereabouts) {
+                       const ParameterStore& whole_model, const std::optional<LowRankRule>& lora,
+                       Whereabouts* whereabouts) {
   const auto weights = open_start(path, whole_model);
   warn(weights->warnings());
+  if (lora) warn_of_scale(*weights, *lora);
   const std::vector<io::NamedShape> wanted = shapes_to_start_from(*weights, whole_model);
   io::check_weights(*weights, wanted);
   if (wanted.size() < shapes_of(whole_model).size())

@@ -2,12 +2,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "caravan/config.hpp"
 #include "caravan/device.hpp"
+#include "caravan/low_rank.hpp"
 #include "caravan/parameter.hpp"
 #include "caravan/tokenizer.hpp"
 #include "core/run/whereabouts.hpp"
@@ -49,9 +51,10 @@ void load_weights(const ModelSource& source, Device& device, ParameterStore& par
                   const ParameterStore& stored);
 /// The same for a run's start from `path`, which may also be a safetensors file with caravan's or Hugging
 /// Face's names. `parameters` may hold some stages of `whole_model`, which the file must fit. `whereabouts`
-/// may be null.
+/// may be null. `lora`: the model's own, or none; adapters of another scale than its are said.
 void load_weights_from(const std::string& path, Device& device, ParameterStore& parameters,
-                       const ParameterStore& whole_model, Whereabouts* whereabouts);
+                       const ParameterStore& whole_model, const std::optional<LowRankRule>& lora,
+                       Whereabouts* whereabouts);
 /// IoError unless a run of this model could start from `path`; reads no weights.
 void check_weights_from(const std::string& path, const ParameterStore& whole_model);
 

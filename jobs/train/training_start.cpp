@@ -101,14 +101,15 @@ void TrainingStart::say_rates(const std::string& path) const {
 }
 
 std::string TrainingStart::load_weights_of(const std::string& model) {
+  const std::optional<LowRankRule> lora = read_low_rank(job().model.find("lora"));
   // Adapters that the model has not stay as they are drawn.
-  if (!job().model.find("lora").is_null()) setup_.model().parameters().initialise(job().seed);
+  if (lora) setup_.model().parameters().initialise(job().seed);
   for (int looks = 1;; ++looks) {
     const std::string path =
         broadcast_text(world_, world_.rank() == 0 ? io::resolve_model_path(model).path : "");
     const std::string problem = problem_anywhere([&] {
       load_weights_from(path, setup_.state().device, setup_.model().parameters(),
-                        setup_.whole_model().parameters(), &whereabouts_);
+                        setup_.whole_model().parameters(), lora, &whereabouts_);
     });
     if (problem.empty()) {
       log_info("weights from " + path);

@@ -141,6 +141,25 @@ TEST_F(Lora, AResumedRunIsTheUndisturbedOne) {
   }
 }
 
+TEST_F(Lora, AStartFromAdaptersOfAnotherKindIsSaidOrRefused) {
+  adapt();
+  const auto start = [&](const std::string& name, const std::string& lora) {
+    return steps(5, name, {"checkpoint.initial_load=" + file("adapted"), "model.lora=" + lora});
+  };
+  const std::string all =
+      "parameters: ['*.attention.w?.weight', '*.experts.*', '*.feed_forward.*', '*.shared_experts.*']}";
+  const Outcome same = start("same", "{rank: 4, alpha: 8, " + all);
+  EXPECT_TRUE(ended_with(same, 0));
+  EXPECT_THAT(same.err, Not(HasSubstr("its adapters count")));
+  const Outcome louder = start("louder", "{rank: 4, alpha: 16, " + all);
+  EXPECT_TRUE(ended_with(louder, 0));
+  EXPECT_THAT(louder.err, HasSubstr("its adapters count 2 times, and those of model.lora 4 times"));
+  EXPECT_THAT(louder.err, HasSubstr("alpha=8?"));
+  EXPECT_THAT(start("narrower", "{rank: 2, alpha: 4, " + all).err, HasSubstr("wrong shape: "));
+  EXPECT_THAT(start("fewer", "{rank: 4, alpha: 8, parameters: ['*.attention.w?.weight']}").err,
+              HasSubstr("not in the model: "));
+}
+
 TEST_F(Lora, WhatCannotBeAdaptedIsRefusedByName) {
   const auto expect_refused = [&](const std::string& lora, const std::string& message) {
     const Outcome outcome = steps(2, "refused", {"model.lora=" + lora});
