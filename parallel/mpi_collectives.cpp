@@ -58,10 +58,10 @@ Ticket MpiCommunicator::post_sum(const char* what, TensorView in, TensorView out
   for (int step = 1; step < size_; ++step) {  // no rank is sent to by all others at once
     const int to = (rank_ + step) % size_, from = (rank_ + size_ - step) % size_;
     in_pieces(block, limits_.call_bytes, [&](std::int64_t begin, int bytes) {
-      check(MPI_Irecv(at_byte(posted.sum.block_of(from), begin), bytes, MPI_BYTE, from, kCollectiveTag, comm_,
+      check(MPI_Irecv(at_byte(posted.sum.block_of(from), begin), bytes, MPI_BYTE, from, kSumTag, comm_,
                       next_request(posted)),
             "MPI_Irecv");
-      check(MPI_Isend(at_byte(in, to * stride + begin), bytes, MPI_BYTE, to, kCollectiveTag, comm_,
+      check(MPI_Isend(at_byte(in, to * stride + begin), bytes, MPI_BYTE, to, kSumTag, comm_,
                       next_request(posted)),
             "MPI_Isend");
     });
@@ -127,11 +127,11 @@ void MpiCommunicator::post_rows(PostedRequests& posted, const Rows& out, const R
     const int to = (rank_ + step) % size_, from = (rank_ + size_ - step) % size_;
     const auto sent = static_cast<std::size_t>(to), received = static_cast<std::size_t>(from);
     if (in.counts[received] > 0)
-      check(MPI_Irecv(in.at(received, bytes), static_cast<int>(in.counts[received]), row, from,
-                      kCollectiveTag, comm_, next_request(posted)),
+      check(MPI_Irecv(in.at(received, bytes), static_cast<int>(in.counts[received]), row, from, kRowsTag,
+                      comm_, next_request(posted)),
             "MPI_Irecv");
     if (out.counts[sent] > 0)
-      check(MPI_Isend(out.at(sent, bytes), static_cast<int>(out.counts[sent]), row, to, kCollectiveTag, comm_,
+      check(MPI_Isend(out.at(sent, bytes), static_cast<int>(out.counts[sent]), row, to, kRowsTag, comm_,
                       next_request(posted)),
             "MPI_Isend");
   }

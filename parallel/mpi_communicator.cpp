@@ -89,7 +89,7 @@ std::unique_ptr<Communicator> MpiCommunicator::split(int color, int key, std::st
 
 Ticket MpiCommunicator::post_send(TensorView data, int to, int tag) {
   checks().contiguous(data, "send");
-  checks().peer(to, tag, kCollectiveTag - 1, "send");
+  checks().peer(to, tag, kMostTag, "send");
   PostedRequests& posted = pool_.acquire("send");
   in_pieces(static_cast<std::int64_t>(data.bytes()), limits_.call_bytes, [&](std::int64_t begin, int bytes) {
     check(MPI_Isend(at_byte(data, begin), bytes, MPI_BYTE, to, tag, comm_, next_request(posted)),
@@ -100,7 +100,7 @@ Ticket MpiCommunicator::post_send(TensorView data, int to, int tag) {
 
 Ticket MpiCommunicator::post_recv(TensorView data, int from, int tag) {
   checks().contiguous(data, "recv");
-  checks().peer(from, tag, kCollectiveTag - 1, "recv");
+  checks().peer(from, tag, kMostTag, "recv");
   PostedRequests& posted = pool_.acquire("recv");
   in_pieces(static_cast<std::int64_t>(data.bytes()), limits_.call_bytes, [&](std::int64_t begin, int bytes) {
     check(MPI_Irecv(at_byte(data, begin), bytes, MPI_BYTE, from, tag, comm_, next_request(posted)),

@@ -68,9 +68,9 @@ class MpiCommunicator final : public Communicator {
   MPI_Request* next_request(PostedRequests& posted);
   void check(int status, const char* call) const;
   CommCheck checks() const { return {name_, rank_, size_}; }
-  /// Of the messages of sums and of rows; those of callers are below it, because every MPI has tags up to it
-  /// only.
-  static constexpr int kCollectiveTag = 32767;
+  /// Of the messages of sums, and of rows, which may be posted in another order among each other on each
+  /// rank; those of callers are below them, because every MPI has tags up to the first only.
+  static constexpr int kSumTag = 32767, kRowsTag = kSumTag - 1, kMostTag = kRowsTag - 1;
   template <class Post>
   void in_block_pieces(std::int64_t block_bytes, Post&& post);
 
