@@ -29,7 +29,7 @@ TEST_F(CommErrors, SendingToOneselfNamesTheRanks) {
 
 TEST_F(CommErrors, ATagThatSomeMpiLacksIsRefused) {
   EXPECT_EQ(message_of<CommError>([&] { std::ignore = world->post_recv(view_of(data), other, 40000); }),
-            "recv on group 'world': tag 40000 (must be 0 to 32766)");
+            "recv on group 'world': tag 40000 (must be 0 to 32765)");
 }
 
 TEST_F(CommErrors, AStridedViewIsRefused) {
