@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 
-#include <cstring>
+#include <algorithm>
+#include <bit>
+#include <cstdint>
 #include <vector>
 
 #include "tests/device/cases.hpp"
@@ -30,8 +32,10 @@ std::vector<std::vector<double>> results_of(const Problem& problem, Device& devi
   return results;
 }
 
+/// As bits, so that not-a-numbers are equal to themselves and zeros of two signs differ.
 bool are_same_bits(const std::vector<double>& a, const std::vector<double>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(double)) == 0;
+  const auto bits = [](double value) { return std::bit_cast<std::uint64_t>(value); };
+  return std::ranges::equal(a, b, {}, bits, bits);
 }
 
 void expect_same_bits(const Problem& problem, Device& one, Device& other) {
