@@ -45,6 +45,7 @@ class PaperDevice final : public Device {
   }
   /// Never the host's, which callers may write to.
   Memory memory() const override { return Memory::device; }
+  bool computes() const override { return false; }
   DType compute_dtype() const override { return asked_.compute_dtype(); }
   bool computes_in(DType type) const override { return asked_.computes_in(type); }
   Ops& ops() override { return ops_; }

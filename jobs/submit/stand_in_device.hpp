@@ -19,6 +19,7 @@ class StandInDevice final : public Device {
   std::string description() const override { return name_ + ", not of this machine"; }
   std::string exchange_path() const override { return "what device " + name_ + " has there"; }
   Memory memory() const override { return Memory::device; }
+  bool computes() const override { return false; }
   /// The smaller one: a limit in bytes is not refused for what might fit.
   DType compute_dtype() const override { return DType::bf16; }
   Ops& ops() override { return ops_->ops(); }

@@ -1,11 +1,14 @@
+#include <cuda_runtime_api.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <numeric>
 #include <vector>
 
+#include "caravan/native_lane.hpp"
 #include "caravan/ops.hpp"
 #include "tests/device/cuda_fixture.hpp"
 #include "tests/support/message_of.hpp"
@@ -99,6 +102,25 @@ TEST_F(CudaTest, AnEventOrdersTheLanes) {
   device().copy_to_host(Lane::compute, back.data(), to, kBytes);
   device().synchronize();
   EXPECT_EQ(back, ones);
+}
+
+TEST_F(CudaTest, RunsWhatOthersPostToALaneInItsOrder) {
+  constexpr std::size_t kBytes = std::size_t{64} << 20;
+  void *from = allocate(kBytes), *to = allocate(kBytes);
+  device().fill_zero(Lane::compute, from, kBytes);
+  const auto compute = native_lane<CudaStream>(device(), Lane::compute),
+             expert = native_lane<CudaStream>(device(), Lane::expert);
+  ASSERT_TRUE(compute && expert);
+  EXPECT_NE(*compute, *expert);
+  ASSERT_EQ(cudaMemsetAsync(from, 7, kBytes, *compute), cudaSuccess);
+  device().copy(Lane::compute, to, from, kBytes);
+  device().wait(Lane::expert, device().record(Lane::compute));
+  ASSERT_EQ(cudaMemsetAsync(to, 9, kBytes / 2, *expert), cudaSuccess);
+  std::vector<unsigned char> back(kBytes), expected(kBytes, 7);
+  std::fill_n(expected.begin(), kBytes / 2, 9);
+  device().copy_to_host(Lane::expert, back.data(), to, kBytes);
+  device().synchronize();
+  EXPECT_EQ(back, expected);
 }
 
 TEST_F(CudaTest, RefusesAnEventThatWasNeverRecorded) {

@@ -1,8 +1,8 @@
 #!/bin/bash
-# install_and_build_outside.sh BUILD SOURCE WORK: installs to a fresh prefix, moves it (a prefix must not be written into
+# install_and_build_outside.sh BUILD SOURCE WORK [NVCC]: installs to a fresh prefix, moves it (a prefix must not be written into
 # anything), builds the out-of-tree example and every skeleton against it, and loads and trains with them.
 set -euo pipefail
-build=$1 source=$2 work=$3
+build=$1 source=$2 work=$3 nvcc=${4:-}
 
 fail() { echo "FAILED: $*" >&2; exit 1; }
 expect() { # expect TEXT COMMAND…: the output of COMMAND contains TEXT
@@ -104,9 +104,9 @@ refuse 2 "Did you mean '1f1b'?" "$caravan" plugins describe schedule/1fb1
 "$(dirname "$0")/check_symbols.sh" "$work"/skeletons/out/*.so "$work"/example/*.so "$work"/prefix/lib*/caravan/plugins/*.so
 # The path of docs/sdk.md: the skeleton's layer becomes the page's, is checked, and trains the same on every layout.
 cd "$work"
-of_page() { # of_page FILE: the program of that name in docs/sdk.md
-  awk -v mark="<!-- $1 -->" 'index($0, mark) == 1 { found = 1 } found && /^```$/ { exit } inside { print } found && /^```cpp$/ { inside = 1 }' \
-    "$source/docs/sdk.md"
+of_page() { # of_page FILE [PAGE]: the program of that name in docs/PAGE, sdk.md unless named
+  awk -v mark="<!-- $1 -->" 'index($0, mark) == 1 { found = 1 } found && /^```$/ { exit } inside { print } found && /^```c(pp|make)$/ { inside = 1 }' \
+    "$source/docs/${2:-sdk.md}"
 }
 "$caravan" plugins new layer mixing --dir layer-mixing > new.log 2>&1 || fail "plugins new layer mixing"
 of_page mixing.cpp > layer-mixing/mixing.cpp
@@ -123,8 +123,7 @@ done
 # The tests of an author's own project, as docs/sdk.md has them.
 mkdir "$work/own"
 cp layer-mixing/mixing.cpp "$source/tests/run/dispatchers/exchanged.cpp" "$work/own"
-awk '/^<!-- own CMakeLists.txt -->/ { found = 1 } found && /^```$/ { exit } inside { print } found && /^```cmake$/ { inside = 1 }' \
-  "$source/docs/sdk.md" > "$work/own/CMakeLists.txt"
+of_page "own CMakeLists.txt" > "$work/own/CMakeLists.txt"
 cmake -S "$work/own" -B "$work/own/build" -DCMAKE_PREFIX_PATH="$work/prefix" > own.log || { cat own.log; fail "the project of docs/sdk.md"; }
 cmake --build "$work/own/build" >> own.log 2>&1 || { cat own.log; fail "build of the project of docs/sdk.md"; }
 expect "100% tests passed, 0 tests failed out of 2" env -u CARAVAN_PLUGIN_PATH ctest --test-dir "$work/own/build"
@@ -155,6 +154,23 @@ refuse 2 "Did you mean 'prometheus'?" "$caravan" train mixing.yaml output=refuse
 refuse 2 "Did you mean 'mixing'?" "$caravan" train mixing.yaml output=refused model.dense=mixin
 refuse 2 "dense has no layer" "$caravan" train mixing.yaml output=refused "model.dense={std: 0.1}"
 expect "mixing" "$caravan" train mixing.yaml output=dry --dry-run "model.dense={layer: mixing, std: 0.1}"
+# An operator of one's own on a device's lane: docs/native-operators.md. Its kernels need a compiler; that a GPU runs them in their
+# order is a test of the device's (device_cuda).
+if [ -n "${nvcc:-}" ]; then
+  mkdir "$work/squared"
+  for file in squared.hpp squared.cu squared.cpp; do of_page $file native-operators.md > "$work/squared/$file"; done
+  of_page "squared CMakeLists.txt" native-operators.md > "$work/squared/CMakeLists.txt"
+  cmake -S "$work/squared" -B "$work/squared/build" -DCMAKE_PREFIX_PATH="$work/prefix" -DCMAKE_CUDA_COMPILER="$nvcc" > squared.log 2>&1 ||
+    { cat squared.log; fail "the project of docs/native-operators.md"; }
+  cmake --build "$work/squared/build" >> squared.log 2>&1 || { cat squared.log; fail "build of docs/native-operators.md"; }
+  ! grep -i warning squared.log || fail "docs/native-operators.md gives warnings"
+  expect "100% tests passed, 0 tests failed out of 1" env -u CARAVAN_PLUGIN_PATH ctest --test-dir "$work/squared/build"
+  CARAVAN_PLUGIN_PATH=$work/squared/build:$CARAVAN_PLUGIN_PATH
+  expect "squared" "$caravan" train mixing.yaml output=dry --dry-run model.dense=squared
+  expect "step 4/4" "$caravan" train mixing.yaml output=squared model.dense=squared
+else
+  echo "docs/native-operators.md was not built: no nvcc"
+fi
 [ -s "$work/prefix/share/man/man1/caravan-train.1" ] || fail "no manual pages in the installation"
 [ -s "$work/prefix/share/bash-completion/completions/caravan" ] || fail "no completion in the installation"
 cd /

@@ -46,6 +46,13 @@ struct DeviceActivity {
   bool is_exchange = false;  ///< of a collective or message between devices
 };
 
+/// What a device posts the work of a lane to, as the interface beneath it calls that. Operators of others ask
+/// for it by its type: native_lane() in caravan/native_lane.hpp.
+struct NativeLane {
+  std::string_view api;  ///< whose handle it is: kName of that type
+  void* handle;          ///< the device's own; lives as long as the device
+};
+
 /// Work that a device holds as one piece.
 class CapturedPosts {
  public:
@@ -59,7 +66,7 @@ class CapturedPosts {
 class Device {
  public:
   static constexpr const char* kKind = "device";
-  static constexpr std::uint32_t kKindVersion = 7;
+  static constexpr std::uint32_t kKindVersion = 8;
   virtual ~Device() = default;
 
   virtual std::string_view name() const = 0;
@@ -71,6 +78,9 @@ class Device {
   /// What its make_communicator() moves tensors by, for reports: "NCCL 2.28.3". Empty where it makes none.
   virtual std::string exchange_path() const { return {}; }
   virtual Memory memory() const = 0;
+  /// False of a device of a dry run: nothing lies behind its memory, and who brings operators of its own
+  /// passes them over.
+  virtual bool computes() const { return true; }
   /// What the forward and backward pass compute in unless the job says otherwise.
   virtual DType compute_dtype() const = 0;
   /// Its operators take activations and weights of this type.
@@ -106,6 +116,8 @@ class Device {
     return nullptr;
   }
 
+  /// None where work of a lane runs inline, or is nobody else's to post.
+  virtual std::optional<NativeLane> native_lane(Lane) { return std::nullopt; }
   [[nodiscard]] virtual Event record(Lane lane) = 0;
   virtual void wait(Lane lane, Event event) = 0;
   /// Returns when everything posted on all lanes has finished.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "caravan/check.hpp"
+#include "caravan/native_lane.hpp"
 #include "plugins/device/cuda/comm/make_communicator.hpp"
 #include "plugins/device/cuda/device/captured_work.hpp"
 #include "plugins/device/cuda/device/choose_gpu.hpp"
@@ -125,6 +126,10 @@ void CudaDevice::copy_rows(Lane lane, const TensorView& to, const TensorView& fr
 void CudaDevice::fill_zero(Lane lane, void* data, std::size_t bytes) {
   if (bytes == 0) return;
   CARAVAN_CUDA_CHECK(cudaMemsetAsync(data, 0, bytes, context_.stream(lane)));
+}
+
+std::optional<NativeLane> CudaDevice::native_lane(Lane lane) {
+  return NativeLane{CudaStream::kName, context_.stream(lane)};
 }
 
 Event CudaDevice::record(Lane lane) {

@@ -54,6 +54,7 @@ class CudaDevice final : public Device {
   void copy_rows(Lane lane, const TensorView& to, const TensorView& from) override;
   void fill_zero(Lane lane, void* data, std::size_t bytes) override;
   std::unique_ptr<Communicator> make_communicator(Communicator& bootstrap, Lane lane) override;
+  std::optional<NativeLane> native_lane(Lane lane) override;
   [[nodiscard]] Event record(Lane lane) override;
   void wait(Lane lane, Event event) override;
   void synchronize() override;
