@@ -14,15 +14,10 @@
 #include "jobs/bench/stream_copies.hpp"
 
 namespace caravan::jobs {
-namespace {
-
-/// As the device `host` takes them where its keys do not say.
 std::size_t threads_of_rank() {
   const char* wanted = std::getenv("OMP_NUM_THREADS");
   return static_cast<std::size_t>(std::clamp(wanted ? std::strtol(wanted, nullptr, 10) : 1L, 1L, 4096L));
 }
-
-}  // namespace
 
 FmaPeak measure_fma_peak() {
   const VectorLevel level = vector_level();

@@ -14,6 +14,9 @@ struct FmaPeak {
   std::string how;  ///< "12 independent chains of 512-bit fp32 multiply-adds, best of 5 × 20 ms"
 };
 
+/// Threads of a rank as the device `host` takes them where its keys do not say: OMP_NUM_THREADS, or one.
+std::size_t threads_of_rank();
+
 /// fp32 multiply-adds on registers alone: the best of several numbers of independent chains and vector
 /// widths, up to the vectors that the host device uses (`vector_level`). On as many threads
 /// at once as a device without keys gives a rank: OMP_NUM_THREADS, or one.
