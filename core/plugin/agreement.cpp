@@ -82,9 +82,8 @@ std::string_view common_level(const std::string& file, const std::string& other)
 
 /// What to do about plugins that differ.
 std::string remedy(const std::vector<Line>& zero, const std::vector<Line>& other, std::size_t i) {
-  const std::string_view level = i < zero.size() && i < other.size()
-                                     ? common_level(zero[i].file, other[i].file)
-                                     : std::string_view();
+  const std::string_view level =
+      i < zero.size() && i < other.size() ? common_level(zero[i].file, other[i].file) : std::string_view();
   return level.empty() ? "Is the same installation on every node?"
                        : fmt::format("Processors differ: set CARAVAN_PROCESSOR={} for all ranks?", level);
 }

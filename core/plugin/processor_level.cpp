@@ -14,8 +14,8 @@
 namespace caravan {
 namespace {
 
-/// The instructions of https://gitlab.com/x86-psABIs/x86-64-ABI (x86-64.pdf, table 3.1) that compilers use for
-/// loops; processors that have these have the rest of their level.
+/// The instructions of https://gitlab.com/x86-psABIs/x86-64-ABI (x86-64.pdf, table 3.1) that compilers use
+/// for loops; processors that have these have the rest of their level.
 bool processor_has(std::string_view level) {
 #if defined(__x86_64__)
   if (level == "x86-64-v4")

@@ -14,13 +14,11 @@ inline __attribute__((always_inline)) void add(float* __restrict to, const float
   for (std::size_t i = 0; i < count; ++i) to[i] += from[i];
 }
 
-CARAVAN_FOR_AVX512 void add_avx512(float* to, const float* from,
-                                                                   std::size_t count) {
+CARAVAN_FOR_AVX512 void add_avx512(float* to, const float* from, std::size_t count) {
   add(to, from, count);
 }
 
-CARAVAN_FOR_AVX2 void add_avx2(float* to, const float* from,
-                                                               std::size_t count) {
+CARAVAN_FOR_AVX2 void add_avx2(float* to, const float* from, std::size_t count) {
   add(to, from, count);
 }
 

@@ -31,7 +31,8 @@ void add_key_rows_of(const ScoreTile& tile, std::int64_t queries, const float* r
   for (std::int64_t key = 0; key < tile.keys; key += kPanel, to += kPanel * width) {
     const float* panel = tile.data + key * kTileQueries;
     std::int64_t d = 0;
-    for (; d + 2 * kLanes <= width; d += 2 * kLanes) add_key_block<2>(panel, queries, rows + d, width, to + d);
+    for (; d + 2 * kLanes <= width; d += 2 * kLanes)
+      add_key_block<2>(panel, queries, rows + d, width, to + d);
     if (d < width) add_key_block<1>(panel, queries, rows + d, width, to + d);
   }
 }

@@ -19,8 +19,8 @@ inline constexpr int kQueries = kQueryVectors * kLanes;
 /// Keys of a tile: whole panels.
 inline constexpr int kTilePanels = 48 / kPanel;
 inline constexpr int kTileKeys = kTilePanels * kPanel;
-/// Queries of a tile of the backward, whole blocks: the gradients of keys are read and written once a tile, so
-/// where a block is 16 queries, four of them share that. Two tiles of 48·64 floats are 24 KiB.
+/// Queries of a tile of the backward, whole blocks: the gradients of keys are read and written once a tile,
+/// so where a block is 16 queries, four of them share that. Two tiles of 48·64 floats are 24 KiB.
 inline constexpr int kTileBlocks = kQueries < 32 ? 4 : 1;
 inline constexpr int kTileQueries = kTileBlocks * kQueries;
 /// Columns of a head that are one register block of out_t: 4·2 sums, 2 vectors of the tile and a broadcast
