@@ -50,6 +50,12 @@ endfunction()
 # One library of a plugin; FOLDER: below the folder of plugins, ARCH: of -march, both may be empty.
 function(_caravan_add_plugin_library target folder arch sources libraries)
   add_library(${target} MODULE ${sources})
+  # CMake 4 compiles sources of CUDA as one too, and kernels of several files have constants of one name.
+  set(cuda_sources ${sources})
+  list(FILTER cuda_sources INCLUDE REGEX "\\.cu$")
+  if(cuda_sources)
+    set_source_files_properties(${cuda_sources} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+  endif()
   set_target_properties(${target} PROPERTIES
     PREFIX "" CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON
     CXX_STANDARD 20 CXX_STANDARD_REQUIRED ON CXX_EXTENSIONS OFF POSITION_INDEPENDENT_CODE ON
