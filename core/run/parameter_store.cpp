@@ -76,7 +76,8 @@ void ParameterStore::set_rules(const RuleOf& rule_of) {
     parameter->rule_ = rule_of(parameter->spec());
     CARAVAN_CHECK(parameter->is_trained() || parameter->freezing_is_offered(), ConfigError,
                   fmt::format("parameter '{}' cannot be frozen (a layer that uses it would make its gradient "
-                              "all the same). Leave it out of optimizer.groups?",
+                              "all the same: it does not call offers_freezing()). Leave it out of "
+                              "optimizer.groups, or train without model.lora, which freezes all others?",
                               parameter->spec().name));
   }
 }

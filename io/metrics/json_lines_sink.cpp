@@ -16,15 +16,6 @@ namespace {
 
 constexpr std::string_view kPrefix = "{\"step\": ";
 
-std::optional<std::int64_t> step_of_object(std::string_view line) {
-  if (!line.starts_with(kPrefix) || !line.ends_with('}')) return std::nullopt;
-  line.remove_prefix(kPrefix.size());
-  std::int64_t step = 0;
-  const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), step);
-  if (error != std::errc() || (*end != ',' && *end != '}')) return std::nullopt;
-  return step;
-}
-
 void append_value(std::string& line, const MetricValue& value) {
   const auto* real = std::get_if<double>(&value);
   if (real && !std::isfinite(*real)) {
@@ -46,10 +37,19 @@ std::string quoted(std::string_view text) {
 
 }  // namespace
 
+std::optional<std::int64_t> step_of_json_line(std::string_view line) {
+  if (!line.starts_with(kPrefix) || !line.ends_with('}')) return std::nullopt;
+  line.remove_prefix(kPrefix.size());
+  std::int64_t step = 0;
+  const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), step);
+  if (error != std::errc() || (*end != ',' && *end != '}')) return std::nullopt;
+  return step;
+}
+
 JsonLinesSink::JsonLinesSink(const std::string& path, std::int64_t first_step)
     : samples_path_((std::filesystem::path(path).parent_path() / "samples.jsonl").string()),
       first_step_(first_step),
-      file_(path, "", first_step, step_of_object) {}
+      file_(path, "", first_step, step_of_json_line) {}
 
 void JsonLinesSink::write(const StepRecord& record) {
   begin_line(line_, record.step);
@@ -62,7 +62,7 @@ void JsonLinesSink::write(const StepRecord& record) {
 }
 
 void JsonLinesSink::write_text(const TextRecord& record) {
-  if (!samples_) samples_.emplace(samples_path_, "", first_step_, step_of_object);
+  if (!samples_) samples_.emplace(samples_path_, "", first_step_, step_of_json_line);
   begin_line(line_, record.step);
   fmt::format_to(std::back_inserter(line_),
                  ", \"name\": {}, \"prompt\": {}, \"text\": {}, \"tokens\": {}, \"reason\": {}}}\n",

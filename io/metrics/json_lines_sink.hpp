@@ -3,11 +3,15 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "caravan/metrics.hpp"
 #include "io/metrics/resumed_lines.hpp"
 
 namespace caravan::io {
+
+/// The step of a line of `metrics.jsonl` or `samples.jsonl`; nothing where it is no such line.
+std::optional<std::int64_t> step_of_json_line(std::string_view line);
 
 /// `metrics.jsonl`: one JSON object a step, first keys "step" and "wall_time_s" (when it was written, seconds
 /// since 1970 in UTC), then the record's keys in their order; what is not finite is null. Each line is

@@ -13,7 +13,7 @@ struct CheckRequest {
   Registry& registry;
   std::string name;
   Config keys;                    ///< of its own table, checked by it
-  std::string device, precision;  ///< of dispatchers
+  std::string device, precision;  ///< of dispatchers; layers know fp32 and auto
   Communicator* world = nullptr;  ///< the ranks, of a kind that is checked on several
 };
 

@@ -3,7 +3,9 @@
 #include <cstdint>
 #include <exception>
 #include <filesystem>
+#include <fstream>
 #include <functional>
+#include <iterator>
 #include <limits>
 #include <memory>
 #include <string>
@@ -42,6 +44,19 @@ class CheckFolder {
     return sum;
   }
 
+  /// How often `text` stands in the files, but for those that a sink has put aside.
+  std::size_t count(const std::string& text) const {
+    std::size_t times = 0;
+    for (const auto& entry : fs::recursive_directory_iterator(path_)) {
+      if (!entry.is_regular_file() || entry.path().filename().string().find(".former") != std::string::npos)
+        continue;
+      std::ifstream file(entry.path(), std::ios::binary);
+      const std::string all{std::istreambuf_iterator<char>(file), {}};
+      for (std::size_t at = all.find(text); at != std::string::npos; at = all.find(text, at + 1)) ++times;
+    }
+    return times;
+  }
+
  private:
   std::string path_;
 };
@@ -56,6 +71,7 @@ class MetricsCheck {
     claim("records of any numbers, keys that come later and those that stay away, texts of any bytes",
           [&] { write(*open(1), 1, kLastStep / 2); });
     const std::uintmax_t half = folder_.bytes();
+    findings_.add(half > 0, "records reach the run's folder", "nothing was written to it");
     claim("the next start goes on, with another instance", [&] {
       metrics_ = make();
       write(*open(kLastStep / 2 + 1), kLastStep / 2 + 1, kLastStep);
@@ -64,6 +80,7 @@ class MetricsCheck {
                   fmt::format("{} bytes have become {}", half, folder_.bytes()));
     claim("steps that are done again are written again",
           [&] { write(*open(kLastStep / 2), kLastStep / 2, kLastStep); });
+    check_once();
     check_folder();
   }
 
@@ -88,6 +105,7 @@ class MetricsCheck {
       record.step = step;
       record.set(metric::kLoss, step % 3 == 0 ? Limits::quiet_NaN() : 1.0 / static_cast<double>(step));
       record.set(metric::kGradNorm, step % 2 == 0 ? Limits::infinity() : Limits::denorm_min());
+      record.set("check_mark", mark_of(step));
       record.set(metric::kTokensSeen, std::numeric_limits<std::int64_t>::max() - step);
       if (step % 5 == 0) record.set(metric::kValidationLoss, -0.0);
       if (step > 7) record.set("layers.1.moe.tokens_per_expert/0", std::int64_t{0});
@@ -111,6 +129,21 @@ class MetricsCheck {
       problem = error.what();
     }
     findings_.add(problem.empty(), what, problem);
+  }
+
+  /// A number that no other key has, by which a step is found in whatever text a sink makes.
+  static std::int64_t mark_of(std::int64_t step) { return 7'654'000 + step; }
+
+  /// The last step was done twice, the first one once.
+  void check_once() {
+    constexpr const char* kClaim = "a step that is done again stands there once";
+    const std::size_t first = folder_.count(std::to_string(mark_of(1))),
+                      last = folder_.count(std::to_string(mark_of(kLastStep)));
+    if (first == 0 && last == 0) return findings_.leave_out(kClaim, "it writes no numbers as text");
+    findings_.add(first == last, kClaim,
+                  fmt::format("step {} is there {} times, step 1 {} times (files named *.former* are not "
+                              "counted)",
+                              kLastStep, last, first));
   }
 
   /// A folder that is none any more.

@@ -6,6 +6,7 @@
 #include "caravan/model.hpp"
 #include "caravan/random.hpp"
 #include "core/run/executor.hpp"
+#include "jobs/plan/paper_device.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -56,6 +57,19 @@ void draw_weights(ParameterStore& store) {
       for (std::size_t i = 0; i < all.size(); ++i) all[i] += 0.1f * normal(key, 4, i);
     });
   }
+}
+
+std::vector<MicroBatch> views_of(const RigBatches& batches) {
+  std::vector<MicroBatch> views;
+  for (std::size_t batch = 0; batch < batches.tokens.size(); ++batch)
+    views.push_back({batches.tokens[batch],
+                     batches.labels[batch],
+                     {},
+                     TokenMap::whole((batches.first + static_cast<std::int64_t>(batch)) * batches.sequences,
+                                     batches.length),
+                     {},
+                     {}});
+  return views;
 }
 
 }  // namespace
@@ -155,15 +169,7 @@ LayerRig::Result LayerRig::run(const RigWalk& walk, const RigBatches& batches) {
               StashLayout(stage_->layers(), batches.shape(compute_), walk.mode, stage_->width(), demand),
               walk.in_flight);
   Executor executor(*device_, *stage_, stash);
-  std::vector<MicroBatch> views;
-  for (std::size_t batch = 0; batch < batches.tokens.size(); ++batch)
-    views.push_back({batches.tokens[batch],
-                     batches.labels[batch],
-                     {},
-                     TokenMap::whole((batches.first + static_cast<std::int64_t>(batch)) * batches.sequences,
-                                     batches.length),
-                     {},
-                     {}});
+  const std::vector<MicroBatch> views = views_of(batches);
   const double valid = static_cast<double>(batches.valid());
   const auto sequences = static_cast<float>(batches.sequences * std::ssize(batches.tokens));
   store_.start_gradients(*device_);
@@ -177,6 +183,21 @@ LayerRig::Result LayerRig::run(const RigWalk& walk, const RigBatches& batches) {
     result.gradients.insert(result.gradients.end(), grad, grad + parameter->shape().count());
   }
   return result;
+}
+
+void walk_on_paper(Registry& registry, const std::string& layer, const Config& keys) {
+  const Made<Device> asked = registry.create<Device>("reference", Host::of(registry), Config::map());
+  PaperDevice paper(*asked, [](std::string_view, const OperatorPath&) {});
+  ParameterStore store(DType::f32);
+  Stage stage(Host::of(registry, &paper, &store), RigModel(layer, keys));
+  store.allocate(paper, ParameterStore::Content::weights_and_gradients, 0);
+  const RigBatches batches(1, 2, 8, LayerRig::kVocabulary);
+  Stash stash(paper,
+              StashLayout(stage.layers(), batches.shape(DType::f32), StashMode::split, stage.width(), {}), 1);
+  Executor executor(paper, stage, stash);
+  const std::vector<MicroBatch> views = views_of(batches);
+  store.start_gradients(paper);
+  executor.run(one_by_one(1, StashMode::split).row, views, {kSeed, 1, 1}, nullptr);
 }
 
 }  // namespace caravan::jobs

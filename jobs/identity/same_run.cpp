@@ -97,12 +97,19 @@ std::optional<std::pair<Config, Config>> to_compare(const io::CheckpointReader& 
   }
 }
 
+/// Another model may branch off with the weights that it shares.
+const char* remedy_of_forks(const Job& job, const std::vector<Difference>& changes) {
+  const auto is_models = [](const Difference& change) { return change.key.starts_with("model."); };
+  const bool is_meant = job.checkpoint.from.is_given() && std::ranges::any_of(changes, is_models);
+  return is_meant ? ", or checkpoint.from.what=model, which takes its weights alone" : "";
+}
+
 void refuse(const io::CheckpointReader& reader, const std::vector<Difference>& changes, const Config& now,
-            const std::string& note) {
+            const std::string& note, const char* further) {
   throw IoError(fmt::format(
       "{} was written by another run: {} (this changes the function or the order of samples{}). Another "
-      "output, the former values, or checkpoint.allow_changes=[{}]?",
-      reader.folder(), changes_text(changes), note, names_of(changes, now)));
+      "output, the former values, or checkpoint.allow_changes=[{}]{}?",
+      reader.folder(), changes_text(changes), note, names_of(changes, now), further));
 }
 
 void say(const JobChanges& changes) {
@@ -121,7 +128,8 @@ void check_same_run(const io::CheckpointReader& reader, const GoingOn& run) {
   JobChanges changes = sort_changes(jobs->first, jobs->second, run.job.checkpoint.allow_changes);
   if (!changes.refused.empty())
     refuse(reader, changes.refused, jobs->second,
-           is_moved(changes, stored, run.identity) ? "; its tokens are the same by their digest" : "");
+           is_moved(changes, stored, run.identity) ? "; its tokens are the same by their digest" : "",
+           remedy_of_forks(run.job, changes.refused));
   warn_of_unknown(reader, stored, run.identity);
   const std::string layout = run.layout.describe();
   if (reader.layout() != layout) changes.said.push_back({"layout", reader.layout(), layout});

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "caravan/error.hpp"
+#include "core/plugin/crash_marker.hpp"
 #include "core/run/matrix_updates.hpp"
 #include "core/run/stage_runner.hpp"
 #include "core/run/update_groups.hpp"
@@ -116,6 +117,9 @@ std::vector<OperatorUse> operator_uses(TrainSetup& setup, Documents documents) {
   model->parameters().allocate(paper, ParameterStore::Content::weights_and_gradients, setup.slots().size());
   StageMemory memory(paper, *model, setup.pipeline().training, setup.shape());
   const Surroundings around(paper, setup.shape(), model->stages().front()->width());
+  const CrashMarker marker(
+      "the dry run's walk through the layers, whose tensors have no memory there (loops of a plugin's own "
+      "return where run.device.computes() is false; `caravan plugins check layer/NAME` says whether they do)");
   for (const LocalStage& local : memory.stages())
     walk(paper, local, around, setup.share().token_map(0, setup.shape().sequence_length()), documents);
   update(setup, paper, *model, *mesh, around);

@@ -8,6 +8,7 @@
 
 #include "caravan/check.hpp"
 #include "caravan/log.hpp"
+#include "io/metrics/json_lines_sink.hpp"
 #include "jobs/job/place.hpp"
 
 namespace caravan::jobs {
@@ -26,6 +27,16 @@ std::unique_ptr<MetricSink> opened(Metrics& metrics, const MetricsRun& run, cons
   }
 }
 
+/// metrics.jsonl where it is there and no sink of this start goes on with it.
+std::unique_ptr<io::ResumedLines> left_out_lines(const std::vector<MetricsRule::Sink>& sinks,
+                                                 const MetricsRun& run) {
+  const auto is_jsonl = [](const MetricsRule::Sink& sink) { return sink.name == "jsonl"; };
+  const std::string path = run.folder + "/metrics.jsonl";
+  if (std::any_of(sinks.begin(), sinks.end(), is_jsonl) || !std::filesystem::exists(path)) return nullptr;
+  log_info(fmt::format("{} ends before step {}: metrics of this start name no jsonl", path, run.first_step));
+  return std::make_unique<io::ResumedLines>(path, "", run.first_step, io::step_of_json_line);
+}
+
 }  // namespace
 
 MetricSinks::MetricSinks(TrainSetup& setup, const MetricsRun& run) {
@@ -36,6 +47,7 @@ MetricSinks::MetricSinks(TrainSetup& setup, const MetricsRun& run) {
   const std::vector<MetricsRule::Sink>& rules = setup.job().metrics.sinks;
   for (std::size_t at = 0; at < rules.size(); ++at)
     sinks_.push_back({rules[at].name, rules[at].every, opened(*setup.metrics()[at], run, rules[at].name)});
+  left_out_ = left_out_lines(rules, run);
 }
 
 MetricSinks::~MetricSinks() {
@@ -59,6 +71,8 @@ void MetricSinks::call(Open& open, const std::string& doing, Call&& action) {
 }
 
 void MetricSinks::write(const StepRecord& record, RecordIs is) {
+  if (left_out_) left_out_->append("");
+  left_out_.reset();
   for (Open& open : sinks_)
     if (is == RecordIs::edge || record.step % open.every == 0)
       call(open, fmt::format("the record of step {}", record.step),

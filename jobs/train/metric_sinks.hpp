@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "caravan/metrics.hpp"
+#include "io/metrics/resumed_lines.hpp"
 #include "jobs/plan/train_setup.hpp"
 
 namespace caravan::jobs {
@@ -14,7 +15,9 @@ namespace caravan::jobs {
 enum class RecordIs { usual, edge };
 
 /// The sinks of a job, open for one start of its run. What a sink throws is a warning, once, and costs it the
-/// record; how many records it cost is said at the end.
+/// record; how many records it cost is said at the end. Where earlier starts wrote metrics.jsonl and this one
+/// does not, what stands there of steps that are done again is moved away all the same, since plot and
+/// compare-runs would take it for this run's.
 class MetricSinks {
  public:
   /// [rank 0] Errors of opening name the sink, and end the run before it begins.
@@ -41,6 +44,7 @@ class MetricSinks {
   void call(Open& open, const std::string& doing, Call&& action);
 
   std::vector<Open> sinks_;
+  std::unique_ptr<io::ResumedLines> left_out_;  ///< metrics.jsonl of earlier starts, until it is cut
 };
 
 }  // namespace caravan::jobs

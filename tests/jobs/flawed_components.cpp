@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "caravan/data.hpp"
@@ -32,7 +33,7 @@ class FlawedLayer final : public Layer {
   static constexpr caravan_param kParams[] = {
       {"name", "string", nullptr, "", "", "Prefix of the parameter names."},
       {"dim", "int", nullptr, "", ">= 1", "Width."},
-      {"flaw", "none|input|weight|replaces|life|repeats", "none", "", "", "What is wrong."},
+      {"flaw", "none|input|weight|replaces|life|repeats|paper|f32", "none", "", "", "What is wrong."},
   };
 
   FlawedLayer(const Host& host, const Config& config)
@@ -55,6 +56,11 @@ class FlawedLayer final : public Layer {
 
  private:
   void forward(Run& run, Frame& frame) {
+    if (flaw_ == "f32" && frame.x.dtype != DType::f32) throw ConfigError("flawed computes in f32 alone");
+    if (flaw_ == "paper") {
+      scale(frame.x, 2);
+      scale(frame.x, 0.5f);
+    }
     run.ops.rmsnorm_forward({frame.x, weight_.weight, frame.y, frame[rstd_], 1e-5f});
     if (flaw_ == "repeats" && run.pass != Pass::first) scale(frame[rstd_], 2);
   }
@@ -161,7 +167,11 @@ class FlawedSink final : public MetricSink {
   FlawedSink& operator=(const FlawedSink&) = delete;
   void write(const StepRecord& record) override {
     if (flaw_ == "late" && record.find(metric::kValidationLoss)) throw IoError("no such column");
-    if (flaw_ != "cuts" || record.step < 9) std::fputc('x', file_);
+    if (flaw_ == "twice")
+      for (const auto& [key, value] : record.values())
+        if (const auto* number = std::get_if<std::int64_t>(&value))
+          std::fprintf(file_, "%lld\n", static_cast<long long>(*number));
+    if (flaw_ != "nothing" && (flaw_ != "cuts" || record.step < 9)) std::fputc('x', file_);
   }
 
  private:
@@ -175,7 +185,7 @@ class FlawedMetrics final : public Metrics {
   static constexpr const char* kName = "flawed";
   static constexpr const char* kSummary = "Metrics with a mistake";
   static constexpr caravan_param kParams[] = {
-      {"flaw", "none|late|cuts|resumes", "none", "", "", "What is wrong."},
+      {"flaw", "none|late|cuts|resumes|nothing|twice", "none", "", "", "What is wrong."},
   };
 
   FlawedMetrics(const Host&, const Config& config) : flaw_(config.get_string("flaw")) {}

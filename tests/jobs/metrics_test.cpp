@@ -81,6 +81,21 @@ TEST_F(RecordedBy, EverySinkGoesOnWhereTheRunDoes) {
   EXPECT_TRUE(fs::exists(file("run/metrics.former.csv")));
 }
 
+/// plot and compare-runs read metrics.jsonl: what it has of steps that were done again would be another
+/// run's.
+TEST_F(RecordedBy, RecordsOfStepsThatAreDoneAgainAreMovedWithoutTheirSinkToo) {
+  ASSERT_TRUE(ended_with(start("run", {"metrics=[jsonl]", "train.steps=5", "checkpoint.every=2"}), 0));
+  for (const char* later : {"run/checkpoints/step-00000004", "run/checkpoints/step-00000005"})
+    fs::remove_all(file(later));
+  const Outcome outcome = start("run", {"metrics=[csv]", "train.steps=6", "checkpoint.every=2"});
+  ASSERT_TRUE(ended_with(outcome, 0));
+  EXPECT_THAT(series(read_metrics(file("run")), "step"), ElementsAre(1, 2));
+  EXPECT_THAT(outcome.err,
+              HasSubstr("metrics.jsonl ends before step 3: metrics of this start name no jsonl"));
+  EXPECT_TRUE(fs::exists(file("run/metrics.former.jsonl")));
+  EXPECT_THAT(rows("run"), ElementsAre("step", "3", "4", "5", "6"));
+}
+
 TEST_F(RecordedBy, RecordsSayWhatTheRankWithTheMostHas) {
   ASSERT_TRUE(ended_with(start("run", {"metrics.expert_counts=true"}, 2), 0));
   double elapsed = 0;

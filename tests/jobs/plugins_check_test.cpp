@@ -59,6 +59,28 @@ TEST_F(PluginsCheck, ComponentsOfTheTestWithoutAFlawAreSound) {
     EXPECT_TRUE(ended_with(check({component, "flaw=none"}), 0)) << component;
 }
 
+TEST_F(PluginsCheck, ALayerMayRefuseBf16) {
+  const Outcome refuses = check({"layer/flawed", "flaw=f32"});
+  EXPECT_TRUE(ended_with(refuses, 0)) << refuses.out << refuses.err;
+  EXPECT_THAT(refuses.out, HasSubstr("-      bf16 is f32, rounded: not tried (it refuses bf16: "));
+  EXPECT_THAT(refuses.out, HasSubstr("flawed computes in f32 alone"));
+  const Outcome left_out = check({"layer/flawed", "--precision", "fp32"});
+  EXPECT_TRUE(ended_with(left_out, 0)) << left_out.err;
+  EXPECT_THAT(left_out.out, HasSubstr("-      bf16 is f32, rounded: not tried (--precision fp32)"));
+}
+
+TEST_F(PluginsCheck, ADryRunThatALayerEndsSaysWhy) {
+  Command command =
+      train(job(kMiniJob), "dry", 0, {"model.moe_step=2", "model.dense={layer: flawed, flaw: paper}"});
+  command.arguments.emplace_back("--dry-run");
+  command.environment["CARAVAN_PLUGIN_PATH"] = CARAVAN_FLAWED_PLUGINS;
+  const Outcome outcome = run(command);
+  EXPECT_NE(outcome.code, 0);
+  EXPECT_THAT(outcome.err,
+              HasSubstr("caravan: ended by SIGSEGV while\n  the dry run's walk through the layers"));
+  EXPECT_THAT(outcome.err, HasSubstr("caravan plugins check layer/NAME"));
+}
+
 TEST_F(PluginsCheck, EachMistakeIsNamed) {
   struct Case {
     const char *component, *flaw, *says;
@@ -75,6 +97,11 @@ TEST_F(PluginsCheck, EachMistakeIsNamed) {
       {"data/flawed", "order", "WRONG  the same sample twice: sample 0 is another"},
       {"data/flawed", "range", "WRONG  tokens are ids of the vocabulary: not all are in [0, 40)"},
       {"data/flawed", "digest", "WRONG  the digest is the data's alone: another seed"},
+      {"layer/flawed", "paper",
+       "WRONG  a dry run, on a device that computes nothing: it ends with Segmentation fault"},
+      {"metrics/flawed", "nothing", "WRONG  records reach the run's folder: nothing was written to it"},
+      {"metrics/flawed", "twice",
+       "WRONG  a step that is done again stands there once: step 40 is there 2 times, step 1 1 times"},
       {"metrics/flawed", "late", "WRONG  records of any numbers, keys that come later"},
       {"metrics/flawed", "cuts", "WRONG  what earlier starts wrote of earlier steps stays: "},
       {"metrics/flawed", "resumes", "WRONG  the next start goes on, with another instance: "},
@@ -109,7 +136,9 @@ TEST_F(PluginsCheck, WrongUse) {
        "no check for the kind 'model' (what it promises shows in use alone). Use `caravan plugins"},
       {{"device/host"}, "no check for the kind 'device'"},
       {{"layr/moe"}, "Did you mean 'layer'?"},
-      {{"layer/moe", "--device", "host"}, "--device and --precision with layer/moe"},
+      {{"layer/moe", "--device", "host"}, "--device with layer/moe (it is for dispatchers"},
+      {{"layer/moe", "--precision", "bf16"}, "--precision bf16 with layer/moe (dispatchers take"},
+      {{"data/synthetic", "--precision", "fp32"}, "--precision fp32 with data/synthetic"},
   };
   for (const auto& [arguments, says] : cases) {
     const Outcome outcome = check(arguments);
