@@ -3,9 +3,7 @@
 #include <cstdint>
 #include <exception>
 #include <filesystem>
-#include <fstream>
 #include <functional>
-#include <iterator>
 #include <limits>
 #include <memory>
 #include <string>
@@ -13,6 +11,7 @@
 #include "caravan/check.hpp"
 #include "caravan/host.hpp"
 #include "caravan/metrics.hpp"
+#include "caravan/open_file.hpp"
 #include "io/files/pending_file.hpp"
 #include "jobs/check/check_component.hpp"
 
@@ -22,6 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::int64_t kLastStep = 40;
+constexpr std::uint64_t kMostBytes = 1 << 28;  // that a sink may write of them
 
 /// A folder for the length of a check.
 class CheckFolder {
@@ -50,8 +50,7 @@ class CheckFolder {
     for (const auto& entry : fs::recursive_directory_iterator(path_)) {
       if (!entry.is_regular_file() || entry.path().filename().string().find(".former") != std::string::npos)
         continue;
-      std::ifstream file(entry.path(), std::ios::binary);
-      const std::string all{std::istreambuf_iterator<char>(file), {}};
+      const std::string all = read_file(entry.path().string(), kMostBytes);
       for (std::size_t at = all.find(text); at != std::string::npos; at = all.find(text, at + 1)) ++times;
     }
     return times;

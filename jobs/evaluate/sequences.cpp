@@ -43,6 +43,7 @@ CutData cut(const EvaluateOptions& options, std::unique_ptr<io::TokenStream> tok
   auto stream = std::make_unique<io::WindowSource>(std::move(tokens), windows);
   const std::int64_t all = stream->samples(), most = options.most_sequences;
   data.sequences = most < 0 ? all : std::min(all, most);
+  if (most > all) log_info(fmt::format("the data have {} sequences, not --sequences {}", all, most));
   data.left_out = stream->left_over() + (all - data.sequences) * (length + 1);
   data.source = std::move(stream);
   return data;

@@ -119,7 +119,8 @@ std::vector<OperatorUse> operator_uses(TrainSetup& setup, Documents documents) {
   const Surroundings around(paper, setup.shape(), model->stages().front()->width());
   const CrashMarker marker(
       "the dry run's walk through the layers, whose tensors have no memory there (loops of a plugin's own "
-      "return where run.device.computes() is false; `caravan plugins check layer/NAME` says whether they do)");
+      "return where run.device.computes() is false; `caravan plugins check layer/NAME` says whether they "
+      "do)");
   for (const LocalStage& local : memory.stages())
     walk(paper, local, around, setup.share().token_map(0, setup.shape().sequence_length()), documents);
   update(setup, paper, *model, *mesh, around);
