@@ -3,44 +3,14 @@
 #include <algorithm>
 
 #include "caravan/check.hpp"
-#include "caravan/model.hpp"
 #include "caravan/random.hpp"
 #include "core/run/executor.hpp"
+#include "jobs/check/rig_model.hpp"
 
 namespace caravan::jobs {
 namespace {
 
-constexpr int kLayers = 2;
 constexpr std::uint64_t kSeed = 17;
-
-class RigModel final : public Model {
- public:
-  RigModel(const std::string& layer, const Config& keys) : dim_(keys.get_int("dim")) {
-    layers_.push_back({"embedding", "tok_embeddings", end("tok_embeddings")});
-    for (int i = 0; i < kLayers; ++i) {
-      const std::string name = "layers." + std::to_string(i);
-      Config config = keys;
-      config.set("name", name);
-      layers_.push_back({layer, name, config});
-    }
-    layers_.push_back({"head", "head", end("head")});
-  }
-  const std::vector<LayerSpec>& layers() const override { return layers_; }
-  std::int64_t vocab_size() const override { return LayerRig::kVocabulary; }
-  std::int64_t dim() const override { return dim_; }
-  std::int64_t chunk_size() const override { return 0; }
-
- private:
-  Config end(const std::string& name) const {
-    Config config = Config::map();
-    config.set("name", name);
-    config.set("dim", std::to_string(dim_));
-    config.set("vocab_size", std::to_string(vocab_size()));
-    return config;
-  }
-  std::int64_t dim_;
-  std::vector<LayerSpec> layers_;
-};
 
 Step action(ActionKind kind, int microbatch) {
   return {{0, kind, microbatch}, {}};
@@ -119,7 +89,8 @@ LayerRig::LayerRig(Registry& registry, const std::string& device, const std::str
     : device_(registry.create<Device>(device, Host::of(registry), Config::map())),
       store_(compute),
       compute_(compute) {
-  stage_ = std::make_unique<Stage>(Host::of(registry, device_.get(), &store_), RigModel(layer, keys));
+  stage_ =
+      std::make_unique<Stage>(Host::of(registry, device_.get(), &store_), RigModel(layer, keys, kVocabulary));
   store_.allocate(*device_, ParameterStore::Content::weights_and_gradients, 0);
   stage_->prepare(*device_, 2048);
   draw_weights(store_);
@@ -149,7 +120,7 @@ LayerRig::Result LayerRig::run(const RigWalk& walk, const RigBatches& batches) {
   StageDemand demand;
   if (walk.recomputes) {
     demand.recompute.resize(stage_->layers().size());
-    for (int i = 1; i <= kLayers; ++i) demand.recompute[static_cast<std::size_t>(i)].repeats = true;
+    for (int i = 1; i <= RigModel::kLayers; ++i) demand.recompute[static_cast<std::size_t>(i)].repeats = true;
   }
   Stash stash(*device_,
               StashLayout(stage_->layers(), batches.shape(compute_), walk.mode, stage_->width(), demand),

@@ -74,10 +74,13 @@ int run_check(const Options& options) {
   if (is_checked_on_ranks(kind))
     return with_world([&](Communicator& world) { return check(options, &world); });
   refuse_ranks("plugins check " + options.component);
-  CARAVAN_CHECK(options.device == Options{}.device && options.precision == Options{}.precision, ConfigError,
-                fmt::format("--device and --precision with {} (they are for dispatchers; the other checks "
-                            "know where they run). Without?",
+  CARAVAN_CHECK(options.device == Options{}.device, ConfigError,
+                fmt::format("--device with {} (it is for dispatchers; the other checks know where they "
+                            "run). Without?",
                             options.component));
+  CARAVAN_CHECK(
+      has_precision(kind) || options.precision == Options{}.precision, ConfigError,
+      fmt::format("--precision with {} (it is for dispatchers and layers). Without?", options.component));
   return check(options, nullptr);
 }
 
@@ -101,7 +104,10 @@ std::function<int()> declare(CLI::App& app) {
   check->add_option("keys", options->keys, "keys of the component, e.g. heads=2")->type_name("KEY=VALUE");
   check->add_option("--device", options->device, "where a dispatcher is checked: auto, cuda, host, reference")
       ->capture_default_str();
-  check->add_option("--precision", options->precision, "of a dispatcher's rows: fp32, bf16, or auto for both")
+  check
+      ->add_option("--precision", options->precision,
+                   "of a dispatcher or layer: fp32, bf16, or auto for what it supports")
+      ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
       ->capture_default_str();
 
   CLI::App* create = app.add_subcommand("new", "write a working skeleton of a plugin");

@@ -17,9 +17,9 @@
 namespace caravan::testing {
 namespace {
 
-/// Nothing in bf16, which needs no mistake more.
-void scale(const TensorView& view, float by) {
-  if (view.dtype != DType::f32) return;
+/// Nothing in bf16, which needs no mistake more, and on paper.
+void scale(const Run& run, const TensorView& view, float by) {
+  if (view.dtype != DType::f32 || !run.device.computes()) return;
   std::for_each(view.as<float>(), view.as<float>() + view.count(), [by](float& value) { value *= by; });
 }
 
@@ -32,7 +32,7 @@ class FlawedLayer final : public Layer {
   static constexpr caravan_param kParams[] = {
       {"name", "string", nullptr, "", "", "Prefix of the parameter names."},
       {"dim", "int", nullptr, "", ">= 1", "Width."},
-      {"flaw", "none|input|weight|replaces|life|repeats", "none", "", "", "What is wrong."},
+      {"flaw", "none|input|weight|replaces|life|repeats|paper|fp32", "none", "", "", "What is wrong."},
   };
 
   FlawedLayer(const Host& host, const Config& config)
@@ -50,22 +50,25 @@ class FlawedLayer final : public Layer {
   double forward_flops(const BatchShape&) const override { return 0; }
   void plan(const BatchShape& shape, StashPlan& plan) override {
     rstd_ = plan.add("rstd", DType::f32, {shape.tokens()},
+    if (flaw_ == "fp32" && shape.compute != DType::f32)
+      throw ConfigError("layer flawed computes in fp32 alone. train.precision=fp32?");
                      flaw_ == "life" ? Lifetime::forward : Lifetime::weight);
   }
 
  private:
   void forward(Run& run, Frame& frame) {
     run.ops.rmsnorm_forward({frame.x, weight_.weight, frame.y, frame[rstd_], 1e-5f});
-    if (flaw_ == "repeats" && run.pass != Pass::first) scale(frame[rstd_], 2);
+    if (flaw_ == "paper") frame[rstd_].as<float>()[0] += 0;
+    if (flaw_ == "repeats" && run.pass != Pass::first) scale(run, frame[rstd_], 2);
   }
   void backward_input(Run& run, Frame& frame) {
     run.ops.rmsnorm_backward_input({frame.x, weight_.weight, frame[rstd_], frame.dy, TensorView{}, frame.dx});
-    if (flaw_ == "input") scale(frame.dx, 3);
+    if (flaw_ == "input") scale(run, frame.dx, 3);
   }
   void backward_weight(Run& run, Frame& frame) {
-    if (flaw_ == "replaces") scale(weight_.grad, 0);
+    if (flaw_ == "replaces") scale(run, weight_.grad, 0);
     run.ops.rmsnorm_backward_weight({frame.x, frame[rstd_], frame.dy, weight_.grad});
-    if (flaw_ == "weight") scale(weight_.grad, 3);
+    if (flaw_ == "weight") scale(run, weight_.grad, 3);
   }
 
   std::string flaw_;

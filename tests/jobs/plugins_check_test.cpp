@@ -1,5 +1,7 @@
 #include <gmock/gmock.h>
 
+#include <csignal>
+
 #include "tests/jobs/job_test.hpp"
 
 // caravan plugins check: what is sound passes, and each mistake is named.
@@ -71,6 +73,9 @@ TEST_F(PluginsCheck, EachMistakeIsNamed) {
        "WRONG  W adds to the gradient of layers.0.flawed.weight: two micro-batches are not"},
       {"layer/flawed", "life", "micro-batches in flight as one by one: what is kept lives long enough: "},
       {"layer/flawed", "repeats", "a repeated forward as the first: the gradient of "},
+      {"layer/flawed", "paper",
+       "WRONG  a dry run walks through it: caravan: ended by SIGSEGV while forward of segment 'flawed' of "
+       "layers.0, a layer/flawed: a dry run walks through it, where tensors have no memory"},
       {"data/flawed", "rank", "WRONG  the same samples on rank 1 of 4: sample 0 is another"},
       {"data/flawed", "order", "WRONG  the same sample twice: sample 0 is another"},
       {"data/flawed", "range", "WRONG  tokens are ids of the vocabulary: not all are in [0, 40)"},
@@ -94,6 +99,35 @@ TEST_F(PluginsCheck, ASchedulesNonsenseIsNamed) {
   const Outcome outcome = run({{"plugins", "check", "schedule/nonsense", "what=negative"},
                                0,
                                {{"CARAVAN_PLUGIN_PATH", CARAVAN_FAILING_PLUGINS}},
+/// It dies of its signal, and says whose code it was.
+TEST_F(PluginsCheck, ALayerThatEndsADryRunIsNamed) {
+  Command command =
+      train(job(kMiniJob), "dry", 0,
+            {"model.moe_step=2", "model.dense={layer: flawed, flaw: paper}", "device=reference"});
+  command.arguments.emplace_back("--dry-run");
+  command.environment["CARAVAN_PLUGIN_PATH"] = CARAVAN_FLAWED_PLUGINS;
+  const Outcome outcome = run(command);
+  EXPECT_EQ(outcome.signal, SIGSEGV) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("caravan: ended by SIGSEGV while\n"
+                                     "  forward of segment 'flawed' of layers.0, a layer/flawed:\n"
+                                     "  a dry run walks through it, where tensors have no memory"));
+}
+
+/// What a layer does not support is said, and is wrong only where it was asked for.
+TEST_F(PluginsCheck, ALayerOfFp32AloneIsSound) {
+  const std::string says = "bf16 is f32, rounded: ";
+  const Outcome any = check({"layer/flawed", "flaw=fp32"});
+  EXPECT_TRUE(ended_with(any, 0)) << any.out << any.err;
+  EXPECT_THAT(any.out, HasSubstr("-      " + says +
+                                 "not tried (the layer does not support it: layer flawed computes"));
+  const Outcome fp32 = check({"layer/flawed", "flaw=none", "--precision", "fp32"});
+  EXPECT_TRUE(ended_with(fp32, 0)) << fp32.out << fp32.err;
+  EXPECT_THAT(fp32.out, HasSubstr("-      " + says + "not tried (--precision fp32)"));
+  const Outcome bf16 = check({"layer/flawed", "flaw=fp32", "--precision", "bf16"});
+  EXPECT_TRUE(ended_with(bf16, 1));
+  EXPECT_THAT(bf16.out, HasSubstr("WRONG  " + says + "the layer does not support it"));
+}
+
                                60});
   EXPECT_TRUE(ended_with(outcome, 1));
   EXPECT_THAT(outcome.out, HasSubstr("WRONG  2 ranks, 2 micro-batches, 1 stages a rank: a training step"));
@@ -109,7 +143,9 @@ TEST_F(PluginsCheck, WrongUse) {
        "no check for the kind 'model' (what it promises shows in use alone). Use `caravan plugins"},
       {{"device/host"}, "no check for the kind 'device'"},
       {{"layr/moe"}, "Did you mean 'layer'?"},
-      {{"layer/moe", "--device", "host"}, "--device and --precision with layer/moe"},
+      {{"layer/moe", "--device", "host"}, "--device with layer/moe (it is for dispatchers"},
+      {{"data/synthetic", "vocab_size=9", "--precision", "fp32"}, "--precision with data/synthetic"},
+      {{"layer/moe", "--precision", "fp16"}, "fp16"},
   };
   for (const auto& [arguments, says] : cases) {
     const Outcome outcome = check(arguments);
