@@ -8,6 +8,7 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <utility>
 
 #include "io/metrics/wall_time.hpp"
 
@@ -51,7 +52,19 @@ JsonLinesSink::JsonLinesSink(const std::string& path, std::int64_t first_step)
       first_step_(first_step),
       file_(path, "", first_step, step_of_object) {}
 
+ResumedLines& JsonLinesSink::samples() {
+  if (!samples_) samples_.emplace(samples_path_, "", first_step_, step_of_object);
+  return *samples_;
+}
+
+/// Texts may never come again.
+void JsonLinesSink::retire() {
+  file_.retire();
+  if (std::filesystem::exists(samples_path_)) samples().retire();
+}
+
 void JsonLinesSink::write(const StepRecord& record) {
+  if (std::exchange(is_first_, false)) retire();
   begin_line(line_, record.step);
   for (const auto& [key, value] : record.values()) {
     fmt::format_to(std::back_inserter(line_), ", \"{}\": ", key);
@@ -62,13 +75,12 @@ void JsonLinesSink::write(const StepRecord& record) {
 }
 
 void JsonLinesSink::write_text(const TextRecord& record) {
-  if (!samples_) samples_.emplace(samples_path_, "", first_step_, step_of_object);
   begin_line(line_, record.step);
   fmt::format_to(std::back_inserter(line_),
                  ", \"name\": {}, \"prompt\": {}, \"text\": {}, \"tokens\": {}, \"reason\": {}}}\n",
                  quoted(record.name), quoted(record.prompt), quoted(record.text), record.tokens,
                  quoted(record.reason));
-  samples_->append(line_);
+  samples().append(line_);
 }
 
 }  // namespace caravan::io

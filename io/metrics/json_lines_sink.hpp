@@ -15,18 +15,23 @@ namespace caravan::io {
 /// prompt, text, tokens, reason.
 class JsonLinesSink final : public MetricSink {
  public:
-  /// Continues `path` at `first_step`, as ResumedLines does; `samples.jsonl` when the first text comes.
+  /// Continues `path` at `first_step`, as ResumedLines does, and `samples.jsonl` where there is one.
   /// IoError when the file cannot be opened or holds something else than such records.
   JsonLinesSink(const std::string& path, std::int64_t first_step);
   void write(const StepRecord& record) override;
   bool takes_texts() const override { return true; }
   void write_text(const TextRecord& record) override;
+  /// Moves what the first record would, without one.
+  void retire();
 
  private:
+  ResumedLines& samples();
+
   std::string samples_path_;
   std::int64_t first_step_;
   ResumedLines file_;
   std::optional<ResumedLines> samples_;
+  bool is_first_ = true;
   std::string line_;
 };
 

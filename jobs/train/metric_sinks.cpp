@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <exception>
 #include <filesystem>
+#include <utility>
 
 #include "caravan/check.hpp"
 #include "caravan/log.hpp"
+#include "io/metrics/left_out_records.hpp"
 #include "jobs/job/place.hpp"
 
 namespace caravan::jobs {
@@ -28,7 +30,8 @@ std::unique_ptr<MetricSink> opened(Metrics& metrics, const MetricsRun& run, cons
 
 }  // namespace
 
-MetricSinks::MetricSinks(TrainSetup& setup, const MetricsRun& run) {
+MetricSinks::MetricSinks(TrainSetup& setup, const MetricsRun& run, std::int64_t first_new)
+    : folder_(run.folder), first_new_(first_new) {
   std::error_code problem;
   std::filesystem::create_directories(run.folder, problem);
   CARAVAN_CHECK(!problem, IoError,
@@ -58,7 +61,14 @@ void MetricSinks::call(Open& open, const std::string& doing, Call&& action) {
                             doing, problem));
 }
 
+void MetricSinks::retire_left_out() {
+  std::vector<std::string> names;
+  for (const Open& open : sinks_) names.push_back(open.name);
+  io::retire_left_out(folder_, first_new_, names);
+}
+
 void MetricSinks::write(const StepRecord& record, RecordIs is) {
+  if (std::exchange(is_first_, false)) retire_left_out();
   for (Open& open : sinks_)
     if (is == RecordIs::edge || record.step % open.every == 0)
       call(open, fmt::format("the record of step {}", record.step),

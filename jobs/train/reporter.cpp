@@ -22,11 +22,12 @@ Reporter::Reporter(TrainSetup& setup, PipelinePeers& peers, const DataSource& da
 
 void Reporter::open_sinks(std::int64_t first_step) {
   const Job& job = setup_.job();
-  sinks_.emplace(setup_, MetricsRun{.name = job.name,
-                                    .folder = job.output,
-                                    .job = job.resolved.to_yaml(),
-                                    .first_step = first_step,
-                                    .last_step = job.train.steps});
+  const MetricsRun run{.name = job.name,
+                       .folder = job.output,
+                       .job = job.resolved.to_yaml(),
+                       .first_step = first_step,
+                       .last_step = job.train.steps};
+  sinks_.emplace(setup_, run, first_step_);
   if (job.validation.samples.is_wanted() && !sinks_->take_texts())
     log_warning("the texts of validation.samples are in the log alone: no sink of metrics.sinks takes texts");
 }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <set>
 #include <sstream>
 
@@ -79,6 +81,35 @@ TEST_F(RecordedBy, EverySinkGoesOnWhereTheRunDoes) {
   EXPECT_THAT(rows("run"), ElementsAre("step", "1", "2", "3", "4", "5", "6"));
   EXPECT_THAT(series(read_metrics(file("run")), "step"), ElementsAre(1, 2, 3, 4, 5, 6));
   EXPECT_TRUE(fs::exists(file("run/metrics.former.csv")));
+}
+
+/// Whoever reads a file of records, of whichever start, finds no step that was undone.
+TEST_F(RecordedBy, NoSinkThatIsLeftOutKeepsStepsThatAreDoneAgain) {
+  ASSERT_TRUE(ended_with(
+      start("run", {"metrics=[jsonl, csv, tensorboard]", "train.steps=5", "checkpoint.every=3"}), 0));
+  fs::remove_all(file("run/checkpoints/step-00000005"));
+  const auto event_files = [&] {
+    return std::distance(fs::directory_iterator(file("run/tensorboard")), fs::directory_iterator());
+  };
+  const auto events = event_files();
+  const Outcome again = start("run", {"metrics=[]", "train.steps=6", "checkpoint.every=3"});
+  ASSERT_TRUE(ended_with(again, 0));
+  EXPECT_THAT(rows("run"), ElementsAre("step", "1", "2", "3"));
+  EXPECT_THAT(series(read_metrics(file("run")), "step"), ElementsAre(1, 2, 3));
+  EXPECT_TRUE(fs::exists(file("run/metrics.former.jsonl")));
+  EXPECT_TRUE(fs::exists(file("run/metrics.former.csv")));
+  EXPECT_EQ(event_files(), events + 1) << "it declares steps from 4 on void";
+  EXPECT_THAT(again.err, HasSubstr("2 records of " + file("run/metrics.jsonl")));
+}
+
+TEST_F(RecordedBy, AFileThatIsNoRecordIsLeftAloneAndSaid) {
+  ASSERT_TRUE(ended_with(start("run", {"train.steps=5", "checkpoint.every=3"}), 0));
+  fs::remove_all(file("run/checkpoints/step-00000005"));
+  std::ofstream(file("run/metrics.csv")) << "a table of somebody's own\n";
+  const Outcome again = start("run", {"train.steps=6", "checkpoint.every=3"});
+  ASSERT_TRUE(ended_with(again, 0));
+  EXPECT_THAT(again.err, HasSubstr("metrics.csv:1 is no head of step records"));
+  EXPECT_EQ(slurp(file("run/metrics.csv")), "a table of somebody's own\n");
 }
 
 TEST_F(RecordedBy, RecordsSayWhatTheRankWithTheMostHas) {
