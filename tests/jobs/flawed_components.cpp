@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -49,9 +50,9 @@ class FlawedLayer final : public Layer {
   const std::vector<Parameter*>& parameters() const override { return parameters_; }
   double forward_flops(const BatchShape&) const override { return 0; }
   void plan(const BatchShape& shape, StashPlan& plan) override {
-    rstd_ = plan.add("rstd", DType::f32, {shape.tokens()},
     if (flaw_ == "fp32" && shape.compute != DType::f32)
       throw ConfigError("layer flawed computes in fp32 alone. train.precision=fp32?");
+    rstd_ = plan.add("rstd", DType::f32, {shape.tokens()},
                      flaw_ == "life" ? Lifetime::forward : Lifetime::weight);
   }
 
@@ -149,11 +150,13 @@ class FlawedOptimizer final : public Optimizer {
   std::int64_t updates_ = 0;
 };
 
-/// Appends a byte a record.
+/// Appends a byte a record; the first one of a start cuts those of steps that are done again.
 class FlawedSink final : public MetricSink {
  public:
-  FlawedSink(const std::string& flaw, const std::string& path)
+  FlawedSink(const std::string& flaw, const std::string& path, std::int64_t first_step)
       : flaw_(flaw),
+        path_(path),
+        first_step_(first_step),
         file_(std::fopen(path.c_str(), flaw == "cuts"      ? "w"
                                        : flaw == "resumes" ? "wx"
                                                            : "a")) {
@@ -164,11 +167,18 @@ class FlawedSink final : public MetricSink {
   FlawedSink& operator=(const FlawedSink&) = delete;
   void write(const StepRecord& record) override {
     if (flaw_ == "late" && record.find(metric::kValidationLoss)) throw IoError("no such column");
-    if (flaw_ != "cuts" || record.step < 9) std::fputc('x', file_);
+    if (record.step == first_step_ && flaw_ != "twice") cut();
+    if (flaw_ != "nothing" && (flaw_ != "cuts" || record.step < 9)) std::fputc('x', file_);
   }
 
  private:
-  std::string flaw_;
+  void cut() {
+    const auto before = static_cast<std::uintmax_t>(first_step_ - 1);
+    if (std::filesystem::file_size(path_) > before) std::filesystem::resize_file(path_, before);
+  }
+
+  std::string flaw_, path_;
+  std::int64_t first_step_;
   std::FILE* file_;
 };
 
@@ -178,12 +188,12 @@ class FlawedMetrics final : public Metrics {
   static constexpr const char* kName = "flawed";
   static constexpr const char* kSummary = "Metrics with a mistake";
   static constexpr caravan_param kParams[] = {
-      {"flaw", "none|late|cuts|resumes", "none", "", "", "What is wrong."},
+      {"flaw", "none|late|cuts|resumes|nothing|twice", "none", "", "", "What is wrong."},
   };
 
   FlawedMetrics(const Host&, const Config& config) : flaw_(config.get_string("flaw")) {}
   std::unique_ptr<MetricSink> open(const MetricsRun& run) override {
-    return std::make_unique<FlawedSink>(flaw_, run.folder + "/bytes");
+    return std::make_unique<FlawedSink>(flaw_, run.folder + "/bytes", run.first_step);
   }
 
  private:

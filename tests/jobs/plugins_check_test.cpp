@@ -83,6 +83,10 @@ TEST_F(PluginsCheck, EachMistakeIsNamed) {
       {"metrics/flawed", "late", "WRONG  records of any numbers, keys that come later"},
       {"metrics/flawed", "cuts", "WRONG  what earlier starts wrote of earlier steps stays: "},
       {"metrics/flawed", "resumes", "WRONG  the next start goes on, with another instance: "},
+      {"metrics/flawed", "nothing", "WRONG  records are in the run's folder: no byte was written there"},
+      {"metrics/flawed", "twice",
+       "WRONG  a file holds steps that are done again once: bytes has grown by 20 bytes (the same steps took "
+       "20"},
       {"optimizer/flawed", "state", "WRONG  all state is in the slots, as after a restart: "},
       {"optimizer/flawed", "place",
        "WRONG  flat pieces are updated as the whole matrix, as shards are (2 pieces): "},
@@ -95,10 +99,6 @@ TEST_F(PluginsCheck, EachMistakeIsNamed) {
   }
 }
 
-TEST_F(PluginsCheck, ASchedulesNonsenseIsNamed) {
-  const Outcome outcome = run({{"plugins", "check", "schedule/nonsense", "what=negative"},
-                               0,
-                               {{"CARAVAN_PLUGIN_PATH", CARAVAN_FAILING_PLUGINS}},
 /// It dies of its signal, and says whose code it was.
 TEST_F(PluginsCheck, ALayerThatEndsADryRunIsNamed) {
   Command command =
@@ -128,6 +128,10 @@ TEST_F(PluginsCheck, ALayerOfFp32AloneIsSound) {
   EXPECT_THAT(bf16.out, HasSubstr("WRONG  " + says + "the layer does not support it"));
 }
 
+TEST_F(PluginsCheck, ASchedulesNonsenseIsNamed) {
+  const Outcome outcome = run({{"plugins", "check", "schedule/nonsense", "what=negative"},
+                               0,
+                               {{"CARAVAN_PLUGIN_PATH", CARAVAN_FAILING_PLUGINS}},
                                60});
   EXPECT_TRUE(ended_with(outcome, 1));
   EXPECT_THAT(outcome.out, HasSubstr("WRONG  2 ranks, 2 micro-batches, 1 stages a rank: a training step"));
