@@ -12,6 +12,7 @@
 #include "caravan/fingerprint.h"
 #include "caravan/log.hpp"
 #include "jobs/command.hpp"
+#include "jobs/setup/idle_threads.hpp"
 #include "jobs/text_streams.hpp"
 #include "jobs/verbs.hpp"
 #include "parallel/mpi_session.hpp"
@@ -78,6 +79,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   caravan::jobs::occupy_closed_streams();
+  caravan::jobs::let_idle_threads_sleep();
   try {
     const int code = caravan::jobs::run(argc, argv);
     if (code == 0) caravan::jobs::check_standard_output();  // else the cause was said
