@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <optional>
 #include <set>
 
@@ -12,6 +13,7 @@
 #include "io/hf/model_path.hpp"
 #include "jobs/identity/job_changes.hpp"
 #include "jobs/identity/rate_change.hpp"
+#include "jobs/identity/run_folder.hpp"
 #include "jobs/identity/stored_job.hpp"
 
 namespace caravan::jobs {
@@ -97,12 +99,32 @@ std::optional<std::pair<Config, Config>> to_compare(const io::CheckpointReader& 
   }
 }
 
-void refuse(const io::CheckpointReader& reader, const std::vector<Difference>& changes, const Config& now,
-            const std::string& note) {
+/// It is another run's, off which this one would branch.
+bool is_fork(const io::CheckpointReader& reader, const Job& job) {
+  std::error_code ignored;
+  const std::string run = run_of_checkpoint(reader.folder());
+  return job.checkpoint.from.is_given() && !std::filesystem::equivalent(run, job.output, ignored);
+}
+
+/// Optimizer state is of the parameters that are trained, which adapters change: no allowed change takes it
+/// over, but weights start any model that they fit.
+std::string remedy(const io::CheckpointReader& reader, const std::vector<Difference>& changes, const Job& job,
+                   const Config& now) {
+  const bool forks = is_fork(reader, job);
+  const std::string weights = fmt::format("checkpoint.from={{run: {}, what: model}} for its weights alone",
+                                          forks ? job.checkpoint.from.run : job.output);
+  if (std::ranges::any_of(changes, [](const Difference& each) { return each.key.starts_with("model.lora"); }))
+    return fmt::format("The former adapters, or {}{}?", forks ? "" : "another output with ", weights);
+  const std::string allowed = fmt::format("checkpoint.allow_changes=[{}]", names_of(changes, now));
+  return forks ? fmt::format("The former values, {}, or {}?", allowed, weights)
+               : fmt::format("Another output, the former values, or {}?", allowed);
+}
+
+void refuse(const io::CheckpointReader& reader, const std::vector<Difference>& changes,
+            const std::string& remedy, const std::string& note) {
   throw IoError(fmt::format(
-      "{} was written by another run: {} (this changes the function or the order of samples{}). Another "
-      "output, the former values, or checkpoint.allow_changes=[{}]?",
-      reader.folder(), changes_text(changes), note, names_of(changes, now)));
+      "{} was written by another run: {} (this changes the function or the order of samples{}). {}",
+      reader.folder(), changes_text(changes), note, remedy));
 }
 
 void say(const JobChanges& changes) {
@@ -120,7 +142,7 @@ void check_same_run(const io::CheckpointReader& reader, const GoingOn& run) {
   if (!jobs) return;
   JobChanges changes = sort_changes(jobs->first, jobs->second, run.job.checkpoint.allow_changes);
   if (!changes.refused.empty())
-    refuse(reader, changes.refused, jobs->second,
+    refuse(reader, changes.refused, remedy(reader, changes.refused, run.job, jobs->second),
            is_moved(changes, stored, run.identity) ? "; its tokens are the same by their digest" : "");
   warn_of_unknown(reader, stored, run.identity);
   const std::string layout = run.layout.describe();
