@@ -113,6 +113,23 @@ TEST_F(PluginsCheck, ALayerThatEndsADryRunIsNamed) {
                                      "  a dry run walks through it, where tensors have no memory"));
 }
 
+/// By the key that asks for it, and with what the author of the layer does.
+TEST_F(PluginsCheck, ALayerThatOffersNoFreezingIsRefusedByName) {
+  const auto refused = [&](const std::string& key) {
+    Command command = train(job(kMiniJob), "run", 0, {"model.moe_step=2", "model.dense=flawed", key});
+    command.environment["CARAVAN_PLUGIN_PATH"] = CARAVAN_FLAWED_PLUGINS;
+    const Outcome outcome = run(command);
+    EXPECT_TRUE(ended_with(outcome, 2)) << outcome.err;
+    EXPECT_THAT(outcome.last_line(), HasSubstr("'layers.0.flawed.weight' cannot be frozen"));
+    EXPECT_THAT(outcome.last_line(), HasSubstr("offers_freezing()"));
+    return outcome.last_line();
+  };
+  EXPECT_THAT(refused("model.lora={rank: 2, parameters: ['*.attention.w?.weight']}"),
+              HasSubstr("as model.lora asks"));
+  EXPECT_THAT(refused("optimizer.groups=[{parameters: '*.flawed.*', frozen: true}]"),
+              HasSubstr("as optimizer.groups asks"));
+}
+
 /// What a layer does not support is said, and is wrong only where it was asked for.
 TEST_F(PluginsCheck, ALayerOfFp32AloneIsSound) {
   const std::string says = "bf16 is f32, rounded: ";
