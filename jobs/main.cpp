@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdlib>
 #include <exception>
 #include <functional>
 #include <sstream>
@@ -12,7 +13,6 @@
 #include "caravan/fingerprint.h"
 #include "caravan/log.hpp"
 #include "jobs/command.hpp"
-#include "jobs/setup/idle_threads.hpp"
 #include "jobs/text_streams.hpp"
 #include "jobs/verbs.hpp"
 #include "parallel/mpi_session.hpp"
@@ -58,6 +58,13 @@ void declare(const Command& command, CLI::App& app, std::function<int()>& chosen
   });
 }
 
+/// Threads that wait for others look for work for a moment and then sleep. GNU's OpenMP looks for
+/// milliseconds, which is a sixth of the speed and less where other programs want the cores too
+/// (docs/performance.md). It reads this when the first plugin that has it is opened.
+void let_waiting_threads_sleep() {
+  if (!std::getenv("OMP_WAIT_POLICY")) ::setenv("GOMP_SPINCOUNT", "3000", 0);
+}
+
 int run(int argc, char** argv) {
   check_verb(argc > 1 ? argv[1] : "");
   CLI::App app{
@@ -79,7 +86,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   caravan::jobs::occupy_closed_streams();
-  caravan::jobs::let_idle_threads_sleep();
+  caravan::jobs::let_waiting_threads_sleep();
   try {
     const int code = caravan::jobs::run(argc, argv);
     if (code == 0) caravan::jobs::check_standard_output();  // else the cause was said

@@ -1,4 +1,8 @@
-# caravan_add_plugin(NAME SOURCES … [LIBRARIES …]): builds caravan-NAME.so, a plugin that exports one symbol.
+# caravan_add_plugin(NAME SOURCES … [LIBRARIES …] [PROCESSORS …]): builds caravan-NAME.so, a plugin that exports one symbol.
+# PROCESSORS: values of -march. Each level of x86-64 (x86-64-v2, -v3, -v4) is a library of its own, in a folder of that
+# name beside the other plugins, and the widest that a processor has is taken when the program runs. One value of
+# another kind ("native", "znver3") makes one library in the usual place, for such processors alone.
+# Sets CARAVAN_PLUGIN_TARGETS to the targets made; where there are several, the target caravan-NAME stands for all.
 # The same function serves the tree and, after find_package(Caravan), everybody else. Sources may be .cu where the project
 # has enabled CUDA; the runtime is linked in, so that the plugin opens on a machine without a driver.
 set(CARAVAN_PLUGIN_VERSION_SCRIPT ${CMAKE_CURRENT_LIST_DIR}/plugin.version)
@@ -9,12 +13,49 @@ if(CMAKE_CUDA_COMPILER_ID STREQUAL "NVIDIA" AND NOT CMAKE_CUDA20_STANDARD_COMPIL
 endif()
 
 function(caravan_add_plugin name)
-  cmake_parse_arguments(arg "" "" "SOURCES;LIBRARIES" ${ARGN})
+  cmake_parse_arguments(arg "" "" "SOURCES;LIBRARIES;PROCESSORS" ${ARGN})
   if(arg_UNPARSED_ARGUMENTS OR NOT arg_SOURCES)
-    message(FATAL_ERROR "caravan_add_plugin(${name}): needs SOURCES, takes LIBRARIES; got '${arg_UNPARSED_ARGUMENTS}'")
+    message(FATAL_ERROR "caravan_add_plugin(${name}): needs SOURCES, takes LIBRARIES and PROCESSORS; got '${arg_UNPARSED_ARGUMENTS}'")
   endif()
-  set(target caravan-${name})
-  add_library(${target} MODULE ${arg_SOURCES})
+  set(levels ${arg_PROCESSORS})
+  list(FILTER levels INCLUDE REGEX "^x86-64-v[234]$")
+  list(LENGTH arg_PROCESSORS processors)
+  if(NOT levels)
+    if(processors GREATER 1)
+      message(FATAL_ERROR "caravan_add_plugin(${name}): PROCESSORS '${arg_PROCESSORS}' (several must be x86-64-v2, -v3 or -v4: which of "
+        "them a processor has must be known when the program runs). One of another kind?")
+    endif()
+    _caravan_add_plugin_library(caravan-${name} "" "${arg_PROCESSORS}" "${arg_SOURCES}" "${arg_LIBRARIES}")
+    set(CARAVAN_PLUGIN_TARGETS caravan-${name} PARENT_SCOPE)
+    return()
+  endif()
+  if(NOT levels STREQUAL arg_PROCESSORS)
+    message(FATAL_ERROR "caravan_add_plugin(${name}): PROCESSORS '${arg_PROCESSORS}' mixes levels of x86-64 with others (which of them a "
+      "processor has must be known when the program runs). Levels only, or one of another kind?")
+  endif()
+  list(REMOVE_DUPLICATES levels)
+  add_custom_target(caravan-${name} ALL)
+  list(GET levels 0 first)
+  set_target_properties(caravan-${name} PROPERTIES CARAVAN_PLUGIN_FOLDER $<TARGET_FILE_DIR:caravan-${name}.${first}>/..)
+  set(targets "")
+  foreach(level IN LISTS levels)
+    _caravan_add_plugin_library(caravan-${name}.${level} ${level} ${level} "${arg_SOURCES}" "${arg_LIBRARIES}")
+    set_target_properties(caravan-${name}.${level} PROPERTIES OUTPUT_NAME caravan-${name})
+    add_dependencies(caravan-${name} caravan-${name}.${level})
+    list(APPEND targets caravan-${name}.${level})
+  endforeach()
+  set(CARAVAN_PLUGIN_TARGETS ${targets} PARENT_SCOPE)
+endfunction()
+
+# One library of a plugin; FOLDER: below the folder of plugins, ARCH: of -march, both may be empty.
+function(_caravan_add_plugin_library target folder arch sources libraries)
+  add_library(${target} MODULE ${sources})
+  # CMake 4 compiles sources of CUDA as one too, and kernels of several files have constants of one name.
+  set(cuda_sources ${sources})
+  list(FILTER cuda_sources INCLUDE REGEX "\\.cu$")
+  if(cuda_sources)
+    set_source_files_properties(${cuda_sources} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+  endif()
   set_target_properties(${target} PROPERTIES
     PREFIX "" CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON
     CXX_STANDARD 20 CXX_STANDARD_REQUIRED ON CXX_EXTENSIONS OFF POSITION_INDEPENDENT_CODE ON
@@ -24,18 +65,27 @@ function(caravan_add_plugin name)
   target_compile_options(${target} PRIVATE
     "$<$<COMPILE_LANGUAGE:CXX>:${warnings}>"
     "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=${cuda_warnings}>")
+  if(arch)
+    target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:-march=${arch}>" "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-march=${arch}>")
+  endif()
   target_link_options(${target} PRIVATE
     -Wl,--version-script=${CARAVAN_PLUGIN_VERSION_SCRIPT} -Wl,--no-undefined -Wl,-z,now -Wl,-z,relro)
-  target_link_libraries(${target} PRIVATE Caravan::core ${arg_LIBRARIES})
+  target_link_libraries(${target} PRIVATE Caravan::core ${libraries})
   if(DEFINED CARAVAN_PLUGIN_OUTPUT_DIRECTORY)
-    set_target_properties(${target} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CARAVAN_PLUGIN_OUTPUT_DIRECTORY})
+    set_target_properties(${target} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CARAVAN_PLUGIN_OUTPUT_DIRECTORY}/${folder})
+  elseif(folder)
+    set_target_properties(${target} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/${folder})
   endif()
   if(CMAKE_UNITY_BUILD)  # of sources that are included by one: GCC takes them for headers
     target_compile_options(${target} PRIVATE $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>>:-Wno-subobject-linkage>)
   endif()
   if(CARAVAN_IN_TREE)
-    set_target_properties(${target} PROPERTIES INSTALL_RPATH "$ORIGIN/../..")
-    install(TARGETS ${target} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/caravan/plugins)
+    set(up "$ORIGIN/../..")
+    if(folder)
+      set(up "$ORIGIN/../../..")
+    endif()
+    set_target_properties(${target} PROPERTIES INSTALL_RPATH "${up}")
+    install(TARGETS ${target} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/caravan/plugins/${folder})
     set_property(GLOBAL APPEND PROPERTY CARAVAN_PLUGINS ${target})
   endif()
 endfunction()
@@ -52,6 +102,10 @@ function(caravan_add_plugin_check name component)
   endif()
   if(NOT CARAVAN_EXECUTABLE)
     message(FATAL_ERROR "caravan_add_plugin_check(${name} ${component}): no executable caravan in this installation. Set CARAVAN_EXECUTABLE?")
+  endif()
+  get_target_property(folder caravan-${name} CARAVAN_PLUGIN_FOLDER)
+  if(NOT folder)
+    set(folder $<TARGET_FILE_DIR:caravan-${name}>)
   endif()
   set(command ${CARAVAN_EXECUTABLE} plugins check ${component} ${arg_ARGUMENTS})
   string(MAKE_C_IDENTIFIER "${arg_ARGUMENTS}" keys)
@@ -71,5 +125,5 @@ function(caravan_add_plugin_check name component)
     set_tests_properties(${test}.np${ranks} PROPERTIES PROCESSORS ${ranks})
     list(APPEND tests ${test}.np${ranks})
   endforeach()
-  set_tests_properties(${tests} PROPERTIES TIMEOUT 600 ENVIRONMENT "CARAVAN_PLUGIN_PATH=$<TARGET_FILE_DIR:caravan-${name}>")
+  set_tests_properties(${tests} PROPERTIES TIMEOUT 600 ENVIRONMENT "CARAVAN_PLUGIN_PATH=${folder}")
 endfunction()

@@ -1,11 +1,15 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
+#include <filesystem>
+#include <iterator>
 #include <limits>
 
 #include "caravan/check.hpp"
 #include "caravan/comm.hpp"
 #include "caravan/registry.hpp"
+#include "core/plugin/processor_level.hpp"
 
 namespace caravan {
 namespace {
@@ -64,6 +68,26 @@ std::string shown(const std::vector<Line>& lines, std::size_t i) {
   return i < lines.size() ? fmt::format("{} (SHA-256 {:.12})", lines[i].file, lines[i].sha256) : "none";
 }
 
+/// The level that both files are for where they are one plugin built for several, empty otherwise.
+std::string_view common_level(const std::string& file, const std::string& other) {
+  const std::filesystem::path a(file), b(other);
+  if (a.filename() != b.filename()) return {};
+  const auto rank_of = [](const std::filesystem::path& path) {
+    return std::find(std::begin(kProcessorLevels), std::end(kProcessorLevels),
+                     path.parent_path().filename().string());
+  };
+  const auto* narrower = std::max(rank_of(a), rank_of(b));
+  return narrower == std::end(kProcessorLevels) ? std::string_view() : *narrower;
+}
+
+/// What to do about plugins that differ.
+std::string remedy(const std::vector<Line>& zero, const std::vector<Line>& other, std::size_t i) {
+  const std::string_view level =
+      i < zero.size() && i < other.size() ? common_level(zero[i].file, other[i].file) : std::string_view();
+  return level.empty() ? "Is the same installation on every node?"
+                       : fmt::format("Processors differ: set CARAVAN_PROCESSOR={} for all ranks?", level);
+}
+
 /// What differs first between rank 0's list and another's.
 std::string difference(const std::string& text_0, const std::string& text_r, std::int64_t rank) {
   const std::vector<Line> zero = lines_of(text_0), other = lines_of(text_r);
@@ -74,9 +98,8 @@ std::string difference(const std::string& text_0, const std::string& text_r, std
                            : i < other.size() ? other[i].plugin
                                               : "(unknown)";
   return fmt::format(
-      "ranks disagree on plugin {}: rank 0 has {}, rank {} has {} (all must run the same code). Is the same "
-      "installation on every node?",
-      name, shown(zero, i), rank, shown(other, i));
+      "ranks disagree on plugin {}: rank 0 has {}, rank {} has {} (all must run the same code). {}", name,
+      shown(zero, i), rank, shown(other, i), remedy(zero, other, i));
 }
 
 }  // namespace

@@ -95,8 +95,8 @@ const Found& Registry::find(std::string_view kind, std::string_view name) {
   const std::string remedy = !near.empty()        ? fmt::format("Did you mean '{}'?", near)
                              : candidates.empty() ? fmt::format("There is no {} at all.", kind)
                                                   : fmt::format("Known: {}.", fmt::join(candidates, ", "));
-  throw PluginError(fmt::format("no {} '{}' (searched: {}). {}{}", kind, name, state_->path.text, remedy,
-                                refusal_lines(refusals)));
+  throw PluginError(fmt::format("no {} '{}' (searched: {}). {}{}{}", kind, name, state_->path.text, remedy,
+                                refusal_lines(refusals), state_->unusable_lines(key)));
 }
 
 std::vector<Found> Registry::list(std::vector<Refusal>* refusals) {

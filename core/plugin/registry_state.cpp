@@ -4,6 +4,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <iterator>
 
 #include "caravan/check.hpp"
 #include "caravan/log.hpp"
@@ -28,6 +30,10 @@ int unlikeliness(const std::string& file, const std::string& key) {
   return file.ends_with(fmt::format("/caravan-{}.so", key.substr(key.find('/') + 1))) ? 1 : 2;
 }
 
+bool provides(const PluginFile& file, const std::string& key) {
+  return file.index && std::find(file.index->begin(), file.index->end(), key) != file.index->end();
+}
+
 }  // namespace
 
 std::string component_key(std::string_view kind, std::string_view name) {
@@ -43,13 +49,22 @@ std::vector<std::string> Registry::State::places_of(const std::string& key) cons
   std::vector<std::string> places;
   if (const Found* found = find_known(key)) places.push_back(found->file);
   for (const PluginFile& file : files) {
-    const bool has =
-        file.index && std::find(file.index->begin(), file.index->end(), key) != file.index->end();
-    if (has && std::find(places.begin(), places.end(), file.path) == places.end())
+    if (provides(file, key) && std::find(places.begin(), places.end(), file.path) == places.end())
       places.push_back(file.path);
   }
   if (places.size() > 1) refuse_duplicate(key, places[0], places[1]);
   return places;
+}
+
+std::string Registry::State::unusable_lines(const std::string& key) const {
+  std::string lines;
+  for (const PluginFile& file : unusable) {
+    if (!provides(file, key)) continue;
+    lines += fmt::format("\n  not for this processor{}: {}",
+                         ::secure_getenv("CARAVAN_PROCESSOR") ? " (or CARAVAN_PROCESSOR forbids it)" : "",
+                         file.path);
+  }
+  return lines;
 }
 
 void Registry::State::scan(std::vector<Refusal>* refusals) {
@@ -60,7 +75,9 @@ void Registry::State::scan(std::vector<Refusal>* refusals) {
                          fmt::join(users, ", ")));
   for (const std::string& directory : path.directories) {
     try {
-      for (PluginFile& file : plugin_files(directory)) take_file(std::move(file));
+      PluginFolder folder = plugin_folder(directory);
+      for (PluginFile& file : folder.files) take_file(std::move(file));
+      std::move(folder.unusable.begin(), folder.unusable.end(), std::back_inserter(unusable));
     } catch (const PluginError& error) {
       if (!refusals) throw;
       refusals->push_back({directory, error.message()});

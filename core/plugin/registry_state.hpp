@@ -17,6 +17,7 @@ struct Registry::State {
   bool scanned = false;
   SearchPath path;
   std::vector<PluginFile> files;                    // on the search path, each once
+  std::vector<PluginFile> unusable;                 // the same, for other processors
   std::map<std::string, Found, std::less<>> known;  // linked in or opened; addresses stay
   std::vector<OpenPlugin> plugins;                  // in the order of opening
 
@@ -30,6 +31,8 @@ struct Registry::State {
   const Found* find_known(std::string_view key) const;
   /// Every place that provides `key` without further opening; more than one is a PluginError.
   std::vector<std::string> places_of(const std::string& key) const;
+  /// "\n  x86-64-v4/caravan-…: …" for each file that provides `key` to other processors only.
+  std::string unusable_lines(const std::string& key) const;
 
  private:
   void take_file(PluginFile file);

@@ -7,10 +7,12 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 
 #include "caravan/check.hpp"
 #include "caravan/registry.hpp"
 #include "core/plugin/component_index.hpp"
+#include "core/plugin/processor_level.hpp"
 #include "core/plugin/trust.hpp"
 
 namespace caravan {
@@ -37,6 +39,25 @@ void add_directory(const std::string& directory, SearchPath& path) {
   }
   const auto known = std::find(path.directories.begin(), path.directories.end(), resolved);
   if (known == path.directories.end()) path.directories.push_back(resolved);
+}
+
+/// The caravan-*.so of one folder, by name.
+std::map<std::string, PluginFile> files_of(const std::string& directory) {
+  check_trusted_directory(directory);
+  std::error_code error;
+  std::map<std::string, PluginFile> files;
+  for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (!name.starts_with("caravan-") || !name.ends_with(".so")) continue;
+    std::error_code broken_link;
+    const fs::path resolved = fs::canonical(entry->path(), broken_link);
+    if (!broken_link) check_trusted_link(entry->path().string(), resolved.string());
+    files[name] = {broken_link ? entry->path().string() : resolved.string(),
+                   read_component_index(entry->path().string())};
+  }
+  CARAVAN_CHECK(!error, PluginError,
+                fmt::format("cannot read plugin directory {} ({})", directory, error.message()));
+  return files;
 }
 
 }  // namespace
@@ -67,24 +88,25 @@ SearchPath search_path(const std::vector<std::string>& defaults) {
   return path;
 }
 
-std::vector<PluginFile> plugin_files(const std::string& directory) {
-  check_trusted_directory(directory);
-  std::error_code error;
-  std::vector<PluginFile> files;
-  for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
-    const std::string name = entry->path().filename().string();
-    if (!name.starts_with("caravan-") || !name.ends_with(".so")) continue;
-    std::error_code broken_link;
-    const fs::path resolved = fs::canonical(entry->path(), broken_link);
-    if (!broken_link) check_trusted_link(entry->path().string(), resolved.string());
-    files.push_back({broken_link ? entry->path().string() : resolved.string(),
-                     read_component_index(entry->path().string())});
+PluginFolder plugin_folder(const std::string& directory) {
+  const std::vector<std::string_view> usable = usable_processor_levels();
+  std::map<std::string, PluginFile> by_name;
+  PluginFolder folder;
+  for (const std::string_view level : kProcessorLevels) {
+    const std::string inside = fmt::format("{}/{}", directory, level);
+    if (!fs::is_directory(inside)) continue;
+    std::map<std::string, PluginFile> files = files_of(inside);
+    if (std::find(usable.begin(), usable.end(), level) != usable.end()) {
+      by_name.merge(files);
+    } else {
+      for (auto& [name, file] : files) folder.unusable.push_back(std::move(file));
+    }
   }
-  CARAVAN_CHECK(!error, PluginError,
-                fmt::format("cannot read plugin directory {} ({})", directory, error.message()));
-  std::sort(files.begin(), files.end(),
+  by_name.merge(files_of(directory));
+  for (auto& [name, file] : by_name) folder.files.push_back(std::move(file));
+  std::sort(folder.files.begin(), folder.files.end(),
             [](const PluginFile& a, const PluginFile& b) { return a.path < b.path; });
-  return files;
+  return folder;
 }
 
 std::vector<std::string> Registry::plugin_directories() {

@@ -23,7 +23,15 @@ struct PluginFile {
   std::optional<std::vector<std::string>> index;  // "kind/name"; nothing: only opening it tells
 };
 
-/// The caravan-*.so of a directory, by name. PluginError when the directory cannot be trusted or read.
-std::vector<PluginFile> plugin_files(const std::string& directory);
+/// What a directory offers to this processor.
+struct PluginFolder {
+  std::vector<PluginFile> files;     // by path
+  std::vector<PluginFile> unusable;  // for processors of more than this one has, or may use
+};
+
+/// The caravan-*.so of a directory and, of those in its folders of processor levels, the widest that this
+/// process may run; one of a level takes the place of a file of the same name outside. PluginError when the
+/// directory cannot be trusted or read.
+PluginFolder plugin_folder(const std::string& directory);
 
 }  // namespace caravan

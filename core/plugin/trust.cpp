@@ -11,12 +11,14 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <iterator>
 #include <optional>
 #include <vector>
 
 #include "caravan/check.hpp"
 #include "caravan/registry.hpp"
 #include "core/base/config_scalar.hpp"
+#include "core/plugin/processor_level.hpp"
 
 namespace caravan {
 namespace {
@@ -54,13 +56,16 @@ uid_t account_of(const std::string& word) {
   return found->pw_uid;
 }
 
-/// The executable's owner where `file` lies in the folder of its installation: whoever installed the one runs
-/// with this user's rights anyway.
+/// The executable's owner where `file` lies in the folder of its installation, or in one of a processor's
+/// level there: whoever installed the one runs with this user's rights anyway.
 std::optional<uid_t> installer_of(const std::string& file) {
+  fs::path lies_in = fs::path(file).parent_path();
+  const std::string last = lies_in.filename().string();
+  if (std::find(std::begin(kProcessorLevels), std::end(kProcessorLevels), last) != std::end(kProcessorLevels))
+    lies_in = lies_in.parent_path();
   for (const std::string& folder : Registry::plugin_directories()) {
     std::error_code absent;
-    if (fs::canonical(folder, absent) == fs::path(file).parent_path())
-      return status_of("/proc/self/exe").st_uid;
+    if (fs::canonical(folder, absent) == lies_in) return status_of("/proc/self/exe").st_uid;
   }
   return std::nullopt;
 }

@@ -19,8 +19,14 @@ bool holds(const std::string& folder, const char* file) {
   return fs::exists(fs::path(folder) / file);
 }
 
+/// What is read of a checkpoint is verified as it is read. To verify the weights before is worth a second
+/// reading only where an older checkpoint could take the place of one that does not verify.
+Check check_before_reading(const std::string& run) {
+  return list_steps(checkpoints_folder(run)).size() > 1 ? Check::model : Check::structure;
+}
+
 ModelPath newest_of_run(const std::string& path) {
-  Latest latest = find_latest(path, Check::model);
+  Latest latest = find_latest(path, check_before_reading(path));
   CARAVAN_CHECK(
       !latest.skipped.empty() || latest.path, IoError,
       fmt::format("{} is no model (neither a Hugging Face folder with config.json, nor one of Meta's with "

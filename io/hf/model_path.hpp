@@ -19,7 +19,7 @@ struct ModelPath {
     meta_folder,  ///< params.json and consolidated.00.pth, …
   };
   Kind kind;
-  std::string path;              ///< of a run: its newest checkpoint that verifies
+  std::string path;              ///< of a run: its newest checkpoint that verifies, or its only one
   std::vector<Skipped> skipped;  ///< newer checkpoints of the run that did not
 };
 

@@ -14,8 +14,11 @@ struct FmaPeak {
   std::string how;  ///< "12 independent chains of 512-bit fp32 multiply-adds, best of 5 × 20 ms"
 };
 
+/// Threads of a rank as the device `host` takes them where its keys do not say: OMP_NUM_THREADS, or one.
+std::size_t threads_of_rank();
+
 /// fp32 multiply-adds on registers alone: the best of several numbers of independent chains and vector
-/// widths, for the instruction set that the host device is built for (CARAVAN_HOST_ARCH). On as many threads
+/// widths, up to the vectors that the host device uses (`vector_level`). On as many threads
 /// at once as a device without keys gives a rank: OMP_NUM_THREADS, or one.
 FmaPeak measure_fma_peak();
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "jobs/bench/device_limits.hpp"
+#include "jobs/bench/peer.hpp"
 #include "jobs/bench/rank_devices.hpp"
 #include "jobs/bench/trace.hpp"
 
@@ -33,6 +34,10 @@ StepTiming time_steps(const StepBenchmark& benchmark, Communicator& world) {
   SyntheticTraining training(resolve_job(job_tree(benchmark.job)), world);
   TrainSetup& setup = training.setup();
   prepare_profile(benchmark, setup.device());
+  const std::string peer_command =
+      benchmark.peer.empty() || world.rank() != 0
+          ? ""
+          : write_peer(setup, benchmark.peer, world.size() * static_cast<int>(threads_of_rank()));
   std::vector<double> seconds;
   for (int index = 0; index < benchmark.warmup + benchmark.repeats; ++index) {
     const double elapsed = training.step();
@@ -57,7 +62,8 @@ StepTiming time_steps(const StepBenchmark& benchmark, Communicator& world) {
       .datasheet_flops = setup.compute() == DType::bf16 ? datasheet_rate(device) : 0,
       .peak = devices.peak,
       .profile = profile,
-      .profiled_ranks = benchmark.profiled > 0 ? times_of_ranks(profile, world) : std::vector<DeviceTimes>()};
+      .profiled_ranks = benchmark.profiled > 0 ? times_of_ranks(profile, world) : std::vector<DeviceTimes>(),
+      .peer_command = peer_command};
 }
 
 }  // namespace caravan::jobs

@@ -16,6 +16,7 @@ struct StepBenchmark {
   int warmup = 2, repeats = 7;
   int profiled = 0;   ///< steps after the timed ones whose every kernel is recorded
   std::string trace;  ///< folder for what was recorded on each rank; empty: none
+  std::string peer;   ///< file for what a peer needs to time the same step; empty: none
 };
 
 struct StepTiming {
@@ -30,6 +31,7 @@ struct StepTiming {
   FmaPeak peak;                ///< of all ranks: multiply-adds of host cores, or matrix products of GPUs
   Profile profile;             ///< of rank 0's device, all profiled steps together
   std::vector<DeviceTimes> profiled_ranks;  ///< of all ranks; empty where nothing was profiled
+  std::string peer_command;                 ///< on rank 0, where a file for it was asked for
 };
 
 /// [collective] Times steps with AdamW, clipping and gradient reduction; whole on rank 0.

@@ -69,6 +69,7 @@ std::string as_json(const Options& options, const StepTiming& timing, int ranks)
       {"peak_flops_per_s", timing.peak.flops_per_s},
       {"peak_measured_by", timing.peak.how},
       {"fraction_of_peak", timing.step_flops / timing.median_s / timing.peak.flops_per_s}};
+  if (!timing.peer_command.empty()) all["peer_command"] = timing.peer_command;
   if (options.benchmark.profiled > 0) {
     all["profile"] = as_json(timing.profile);
     all["profile"]["ranks"] = as_json(timing.profiled_ranks);
@@ -105,6 +106,7 @@ std::string as_text(const Options& options, const StepTiming& timing, int ranks)
              timing.fastest_s, timing.slowest_s, static_cast<double>(timing.step_tokens) / timing.median_s,
              rate / 1e9, 100 * rate / timing.peak.flops_per_s) +
          text_of_a_rank(timing, ranks) +
+         (timing.peer_command.empty() ? "" : "peer      " + timing.peer_command + "\n") +
          (options.benchmark.profiled > 0 ? as_text(timing.profile, options.benchmark.profiled) +
                                                as_text(timing.profiled_ranks, options.benchmark.profiled)
                                          : "");
@@ -142,6 +144,10 @@ std::function<int()> declare_bench_step(CLI::App& app) {
                  "Write what --profile records to FOLDER/rank-0.json, …, which ui.perfetto.dev draws")
       ->type_name("FOLDER")
       ->needs("--profile");
+  app.add_option("--peer", options->benchmark.peer,
+                 "Write the step's description to FILE and print the command that times it in PyTorch, by "
+                 "docs/peers/torch_step.py")
+      ->type_name("FILE");
   app.add_flag("--json", options->json, "One JSON object");
   app.footer("Use all cores: mpirun -n 2 caravan bench step");
   return [options] { return with_world([&](Communicator& world) { return run(*options, world); }); };

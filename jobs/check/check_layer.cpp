@@ -196,7 +196,12 @@ class LayerCheck {
             "device host computes as the reference");
   }
 
-  /// A layer of fp32 alone says so, which is no mistake unless bf16 was asked for.
+  void refuses(const char* claim, const Error& refusal) {
+    const std::string said = "the layer does not support it: " + refusal.message();
+    precision_ == "bf16" ? findings_.add(false, claim, said) : findings_.leave_out(claim, said);
+  }
+
+  /// A layer of fp32 alone says so, which is no mistake unless bf16 was asked for; other trouble is.
   void check_bf16(LayerRig& rig) {
     constexpr const char* kClaim = "bf16 is f32, rounded";
     if (precision_ == "fp32") return findings_.leave_out(kClaim, "--precision fp32");
@@ -205,9 +210,10 @@ class LayerCheck {
     LayerRig::Result rounded;
     try {
       rounded = LayerRig(registry_, "reference", name_, keys_, DType::bf16).run(walk, batches);
-    } catch (const Error& error) {
-      const std::string said = "the layer does not support it: " + error.message();
-      return precision_ == "bf16" ? findings_.add(false, kClaim, said) : findings_.leave_out(kClaim, said);
+    } catch (const ConfigError& refusal) {
+      return refuses(kClaim, refusal);
+    } catch (const DeviceError& refusal) {
+      return refuses(kClaim, refusal);
     }
     compare(rig.run(walk, batches), rounded, 0.1, kClaim);
   }

@@ -110,14 +110,17 @@ bool is_fork(const io::CheckpointReader& reader, const Job& job) {
 /// over, but weights start any model that they fit.
 std::string remedy(const io::CheckpointReader& reader, const std::vector<Difference>& changes, const Job& job,
                    const Config& now) {
-  const bool forks = is_fork(reader, job);
-  const std::string weights = fmt::format("checkpoint.from={{run: {}, what: model}} for its weights alone",
-                                          forks ? job.checkpoint.from.run : job.output);
+  const std::string weights =
+      is_fork(reader, job)
+          ? "checkpoint.from.what=model, which takes its weights alone"
+          : fmt::format(
+                "another output with checkpoint.from={{run: {}, what: model}}, which takes its weights",
+                job.output);
   if (std::ranges::any_of(changes, [](const Difference& each) { return each.key.starts_with("model.lora"); }))
-    return fmt::format("The former adapters, or {}{}?", forks ? "" : "another output with ", weights);
+    return fmt::format("The former adapters, or {}?", weights);
   const std::string allowed = fmt::format("checkpoint.allow_changes=[{}]", names_of(changes, now));
-  return forks ? fmt::format("The former values, {}, or {}?", allowed, weights)
-               : fmt::format("Another output, the former values, or {}?", allowed);
+  return is_fork(reader, job) ? fmt::format("The former values, {}, or {}?", allowed, weights)
+                              : fmt::format("Another output, the former values, or {}?", allowed);
 }
 
 void refuse(const io::CheckpointReader& reader, const std::vector<Difference>& changes,

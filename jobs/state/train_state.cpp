@@ -67,15 +67,19 @@ bool is_excluded(const StateTensor& tensor, const Globs& excluded) {
 
 /// Refuses a checkpoint of another model or optimizer: whatever is missing, has another shape, or would be
 /// left behind unread, unless it is excluded.
+constexpr const char* kAnotherRunsRemedy =
+    "Another output, the job that caravan inspect --job prints, or, where only the optimizer is another, "
+    "checkpoint.exclude_from_loading=[/optimizer/*]?";
+constexpr const char* kForksRemedy =
+    "checkpoint.from.what=model, which takes its weights alone, or, where only the optimizer is another, "
+    "checkpoint.exclude_from_loading=[/optimizer/*]?";
+
+/// `remedy`: what a refusal ends with.
 void check_same_tensors(const io::CheckpointReader& reader, const ParameterStore& whole_model,
-                        const std::vector<std::string>& slots, const Globs& excluded) {
+                        const std::vector<std::string>& slots, const Globs& excluded, const char* remedy) {
   const auto refuse = [&](const std::string& problem) {
-    throw IoError(
-        fmt::format("{} does not fit the job: {} (it holds another model or optimizer). Another output, the "
-                    "job that caravan "
-                    "inspect --job prints, or, where only the optimizer is another, "
-                    "checkpoint.exclude_from_loading=[/optimizer/*]?",
-                    reader.folder(), problem));
+    throw IoError(fmt::format("{} does not fit the job: {} (it holds another model or optimizer). {}",
+                              reader.folder(), problem, remedy));
   };
   std::set<std::string> wanted;
   const auto check = [&](const StatePart& part) {
@@ -164,7 +168,8 @@ void check_fits(const io::CheckpointReader& reader, const Job& job, const Parame
                 const std::vector<std::string>& slots) {
   const Globs& excluded = job.checkpoint.exclude_from_loading;
   check_globs(reader, excluded);
-  check_same_tensors(reader, whole_model, slots, excluded);
+  check_same_tensors(reader, whole_model, slots, excluded,
+                     job.checkpoint.from.is_given() ? kForksRemedy : kAnotherRunsRemedy);
 }
 
 Progress load_state(const io::CheckpointReader& reader, const Job& job, const RankState& state,
@@ -182,7 +187,7 @@ Progress load_state(const io::CheckpointReader& reader, const Job& job, const Ra
 
 void load_weights(const io::CheckpointReader& reader, Device& device, ParameterStore& parameters,
                   const ParameterStore& stored) {
-  check_same_tensors(reader, stored, {}, {});
+  check_same_tensors(reader, stored, {}, {}, kAnotherRunsRemedy);
   read_tensors(reader, device, parameters, {}, {}, nullptr);
 }
 

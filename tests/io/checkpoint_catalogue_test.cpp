@@ -18,6 +18,7 @@
 #include "tests/fuzz/sealed_manifest.hpp"
 #include "tests/io/sample_checkpoint.hpp"
 #include "tests/io/temporary_folder.hpp"
+#include "tests/support/message_of.hpp"
 
 namespace caravan::test {
 namespace {
@@ -79,6 +80,21 @@ TEST(Catalogue, OfAModelTheOptimizersStateIsNotRead) {
   EXPECT_EQ(io::resolve_model_path(run.path()).path, run.file("step-00000002"));
   change_a_byte(run.file("step-00000002"), "/model/w.weight");
   EXPECT_EQ(io::resolve_model_path(run.path()).path, run.file("step-00000001"));
+}
+
+/// It is verified as it is read, and a second reading would find no other to take instead.
+TEST(Catalogue, TheOnlyModelOfARunIsReadOnce) {
+  TemporaryFolder run;
+  Sample(1).write(run.path());
+  change_a_byte(run.file("step-00000001"), "/model/w.weight");
+
+  EXPECT_EQ(io::resolve_model_path(run.path()).path, run.file("step-00000001"));
+  const auto source = io::open_weight_source(run.path());
+  float values[64];
+  EXPECT_THAT(testing::message_of<IoError>([&] {
+                source->read("w.weight", TensorView(values, DType::f32, {8, 8}));
+              }),
+              HasSubstr("/model/w.weight"));
 }
 
 TEST(Catalogue, WalksBackOverFoldersThatAreNotWhatTheirNameSays) {

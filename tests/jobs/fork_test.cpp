@@ -122,6 +122,15 @@ TEST_F(Fork, WhatARefusalProposesCanBeGiven) {
                          0));
 }
 
+/// Adapters are not in the other run: its weights alone can be taken, and the refusal says so.
+TEST_F(Fork, WithAdaptersTheRefusalProposesTheModelAlone) {
+  const std::string lora = "model.lora={rank: 2, alpha: 2, parameters: ['*.attention.w?.weight']}";
+  const Outcome refused = start("branch", {"train.steps=6", from(), lora});
+  EXPECT_TRUE(ended_with(refused, 3));
+  EXPECT_THAT(refused.last_line(), HasSubstr("checkpoint.from.what=model, which takes its weights alone"));
+  EXPECT_TRUE(ended_with(start("branch", {"train.steps=6", from(", what: model"), lora}), 0));
+}
+
 TEST_F(Fork, StepsBehindTheScheduleAreWarnedOf) {
   const Outcome outcome = start("branch", {"train.steps=9", from()});
   ASSERT_TRUE(ended_with(outcome, 0));

@@ -165,16 +165,17 @@ TEST_F(Lora, OtherAdaptersAreRefusedWithTheWayToStartFromTheWeights) {
   ASSERT_TRUE(ended_with(steps(2, "base", {}), 0));
   ASSERT_TRUE(ended_with(steps(2, "adapted", {kLora}), 0));
   const auto way = [&](const std::string& run) { return "{run: " + file(run) + ", what: model}"; };
-  const auto expect_refused = [&](const std::string& name, const Overrides& keys, const std::string& run) {
+  const auto expect_refused = [&](const std::string& name, const Overrides& keys, const std::string& says) {
     const Outcome outcome = steps(4, name, keys);
     EXPECT_TRUE(ended_with(outcome, 3)) << outcome.err;
     EXPECT_THAT(outcome.last_line(), HasSubstr("model.lora"));
-    EXPECT_THAT(outcome.last_line(), HasSubstr("checkpoint.from=" + way(run)));
+    EXPECT_THAT(outcome.last_line(), HasSubstr(says));
     EXPECT_THAT(outcome.last_line(), Not(HasSubstr("allow_changes")));
   };
-  expect_refused("plain", {"checkpoint.from=" + file("adapted")}, "adapted");
-  expect_refused("added", {kLora, "checkpoint.from=" + file("base")}, "base");
-  expect_refused("adapted", {}, "adapted");
+  expect_refused("plain", {"checkpoint.from=" + file("adapted")}, "checkpoint.from.what=model, which takes");
+  expect_refused("added", {kLora, "checkpoint.from=" + file("base")},
+                 "checkpoint.from.what=model, which takes");
+  expect_refused("adapted", {}, "another output with checkpoint.from=" + way("adapted"));
   EXPECT_TRUE(ended_with(steps(4, "plain", {"checkpoint.from=" + way("adapted")}), 0));
   EXPECT_TRUE(ended_with(steps(4, "added", {kLora, "checkpoint.from=" + way("base")}), 0));
 }

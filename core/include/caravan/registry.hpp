@@ -35,6 +35,8 @@ struct Refusal {
 /// Knows components by kind and name: those linked in, and those of the plugins on the search path, which are
 /// opened on first use and never closed. Search path: CARAVAN_PLUGIN_PATH (colon list; "none": linked-in
 /// only), then the plugin directory of the installation or build tree. A name that contains '/' is a file.
+/// A directory may have folders x86-64-v4, -v3, -v2: of a file that lies in several of them, the one for the
+/// widest level is taken that the processor has and CARAVAN_PROCESSOR, where it is set, allows.
 ///
 /// Only the plugins that are asked for are opened: what the others hold is read from their files. A kind and
 /// name that two files provide is an error that names both. [host thread]

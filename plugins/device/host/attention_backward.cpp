@@ -30,10 +30,16 @@ struct QuerySide {
   float* delta;               ///< [block][kQueries] Σ_d dout·out
 };
 
-/// A tile of probabilities and of gradients of scores, [kTileKeys][kQueries].
+/// A tile of probabilities and of gradients of scores, [kTileKeys][kTileQueries].
 struct Tiles {
   float *p, *ds;
   float* kept;  ///< with dropout
+
+  /// The same from another key and query on.
+  Tiles from(std::int64_t key, std::int64_t query) const {
+    const std::int64_t offset = key * kTileQueries + query;
+    return {p + offset, ds + offset, kept + offset};
+  }
 };
 
 /// What one tile of scores is made from: some keys, one block of queries.
@@ -43,10 +49,19 @@ struct Crossing {
   Vec shift[kQueryVectors], delta[kQueryVectors];
 };
 
+// Inlined into the walk, the two products have too many values beside them for sixteen registers, and GCC
+// keeps sums in memory: a fifth of the backward's time.
+#if defined(__AVX512F__)
+#define CARAVAN_APART_WITH_FEW_REGISTERS
+#else
+#define CARAVAN_APART_WITH_FEW_REGISTERS __attribute__((noinline))
+#endif
+
 /// p = 2^(score − lse), 0 where a key is hidden; then ds = p·(v·dout − delta).
 template <Visibility kSees>
-void gradient_panel(std::int64_t width, const BlockMask& mask, std::int64_t key, const Crossing& x,
-                    const Tiles& tiles) {
+CARAVAN_APART_WITH_FEW_REGISTERS void gradient_panel(std::int64_t width, const BlockMask& mask,
+                                                     std::int64_t key, const Crossing& x,
+                                                     const Tiles& tiles) {
   Block<kPanel, kQueryVectors> s;
 #pragma GCC unroll 16
   for (int m = 0; m < kPanel; ++m) {
@@ -60,7 +75,7 @@ void gradient_panel(std::int64_t width, const BlockMask& mask, std::int64_t key,
     for (int n = 0; n < kQueryVectors; ++n) {
       Vec p = exp2_finite(s[m][n]);
       if constexpr (kSees == Visibility::some) p = keep_visible(p, mask.visible(key + m, n));
-      store(tiles.p + m * kQueries + n * kLanes, p);
+      store(tiles.p + m * kTileQueries + n * kLanes, p);
       s[m][n] = -x.delta[n];
     }
   }
@@ -69,7 +84,7 @@ void gradient_panel(std::int64_t width, const BlockMask& mask, std::int64_t key,
   for (int m = 0; m < kPanel; ++m) {
 #pragma GCC unroll 2
     for (int n = 0; n < kQueryVectors; ++n) {
-      const std::int64_t at = m * kQueries + n * kLanes;
+      const std::int64_t at = m * kTileQueries + n * kLanes;
       store(tiles.ds + at, s[m][n] * load(tiles.p + at));
     }
   }
@@ -82,12 +97,20 @@ void apply_dropout(const AttentionCall& call, const QueryRows& which, const KeyR
   dropout_tile(call, which, keys, tiles.kept);
   for (std::int64_t j = 0; j < keys.end - keys.begin; ++j) {
     for (int n = 0; n < kQueryVectors; ++n) {
-      const std::int64_t at = j * kQueries + n * kLanes;
+      const std::int64_t at = j * kTileQueries + n * kLanes;
       const Vec p = load(tiles.p + at), kept = load(tiles.kept + at);
       const Vec shared = p * x.delta[n];
       store(tiles.ds + at, kept * (load(tiles.ds + at) + shared) - shared);
       store(tiles.p + at, p * kept);
     }
+  }
+}
+
+/// Keys that kQueries queries do not see: no probability, no gradient.
+void hide(const Tiles& tiles, const KeyRange& keys) {
+  for (std::int64_t key = keys.begin; key < keys.end; ++key) {
+    std::fill_n(tiles.p + key * kTileQueries, kQueries, 0.0f);
+    std::fill_n(tiles.ds + key * kTileQueries, kQueries, 0.0f);
   }
 }
 
@@ -105,7 +128,9 @@ class BackwardGroup {
   void take_scratch(Workspace& scratch);
   void run_head(std::int64_t head);
   void set_queries(const QueryRows& which);
-  void cross(const BlockMask& mask, const QueryRows& which, const KeyRange& keys);
+  KeyRange seen_keys(std::int64_t first_query, std::int64_t tile_begin) const;
+  void cross(const QueryRows& which, const KeyRange& keys, const Tiles& tiles);
+  void cross_tile(const QueryRows& first, std::int64_t tile_begin);
   void store_keys(const float* rows, const HeadRows& to) const;
   std::int64_t blocks() const { return (call_.queries + kQueries - 1) / kQueries; }
 
@@ -135,7 +160,7 @@ void BackwardGroup::take_scratch(Workspace& scratch) {
              rows = static_cast<std::size_t>(blocks() * kQueries);
   const std::size_t queries = rows * static_cast<std::size_t>(call_.padded_width);
   const std::size_t masks = static_cast<std::size_t>(blocks()) * sizeof(BlockMask) / sizeof(float);
-  constexpr std::size_t kTile = kTileKeys * kQueries;
+  constexpr std::size_t kTile = kTileKeys * kTileQueries;
   scratch.begin(5 * keys + 5 * queries + 2 * rows + 3 * kTile + masks, 16);
   k_ = {scratch.take(keys), scratch.take(keys), scratch.take(keys), scratch.take(keys), scratch.take(keys)};
   q_ = {scratch.take(queries), scratch.take(queries), scratch.take(queries), scratch.take(queries),
@@ -168,40 +193,65 @@ void BackwardGroup::set_queries(const QueryRows& which) {
   std::fill_n(q_.dq_t + at, width * kQueries, 0.0f);
 }
 
-/// Everything that one block of queries and a range of keys give to each other.
-void BackwardGroup::cross(const BlockMask& mask, const QueryRows& which, const KeyRange& keys) {
+/// Of the tile of keys that begins at `tile_begin`, those that a block of queries may see; end ≤ begin: none.
+KeyRange BackwardGroup::seen_keys(std::int64_t first_query, std::int64_t tile_begin) const {
+  const BlockMask& mask = masks_[first_query / kQueries];
+  return {std::max(tile_begin, mask.begin()), std::min(tile_begin + kTileKeys, mask.end())};
+}
+
+/// The probabilities and gradients of the scores of one block of queries, and what they give to the queries.
+void BackwardGroup::cross(const QueryRows& which, const KeyRange& keys, const Tiles& tiles) {
+  const BlockMask& mask = masks_[which.first / kQueries];
   const std::int64_t width = call_.padded_width, at_query = which.first * width, at_key = keys.begin * width;
   Crossing x{k_.k + at_key, k_.v + at_key, q_.qt + at_query, q_.dout_t + at_query, {}, {}};
   for (int n = 0; n < kQueryVectors; ++n) {
     x.shift[n] = load(q_.shift + which.first + n * kLanes);
     x.delta[n] = load(q_.delta + which.first + n * kLanes);
   }
-  Tiles at = tiles_;
   for (std::int64_t key = keys.begin; key < keys.end; key += kPanel) {
+    const Tiles at = tiles.from(key - keys.begin, 0);
     if (mask.panel(key) == Visibility::all) {
       gradient_panel<Visibility::all>(width, mask, key, x, at);
     } else {
       gradient_panel<Visibility::some>(width, mask, key, x, at);
     }
     x.k += kPanel * width, x.v += kPanel * width;
-    at.p += kPanel * kQueries, at.ds += kPanel * kQueries;
   }
-  if (call_.dropout.probability > 0) apply_dropout(call_, which, keys, x, tiles_);
-  const std::int64_t count = keys.end - keys.begin;
-  add_transposed_rows(k_.k_rows + at_key, width, tiles_.ds, count, q_.dq_t + at_query);
-  add_key_rows(tiles_.p, count / kPanel, q_.dout_rows + at_query, width, k_.dv + at_key);
-  add_key_rows(tiles_.ds, count / kPanel, q_.q_rows + at_query, width, k_.dk + at_key);
+  if (call_.dropout.probability > 0) apply_dropout(call_, which, keys, x, tiles);
+  add_transposed_rows(k_.k_rows + at_key, width, {tiles.ds, keys.end - keys.begin, kTileQueries},
+                      q_.dq_t + at_query);
+}
+
+/// Everything that up to kTileBlocks blocks of queries and a tile of keys give to each other. What a block
+/// does not see of the keys that another sees is zero.
+void BackwardGroup::cross_tile(const QueryRows& first, std::int64_t tile_begin) {
+  const std::int64_t count = std::min<std::int64_t>(kTileQueries, blocks() * kQueries - first.first);
+  KeyRange all{tile_begin + kTileKeys, tile_begin};
+  for (std::int64_t query = 0; query < count; query += kQueries) {
+    const KeyRange seen = seen_keys(first.first + query, tile_begin);
+    if (seen.begin < seen.end) all = {std::min(all.begin, seen.begin), std::max(all.end, seen.end)};
+  }
+  if (all.begin >= all.end) return;
+  for (std::int64_t query = 0; query < count; query += kQueries) {
+    const KeyRange seen = seen_keys(first.first + query, tile_begin);
+    const bool any = seen.begin < seen.end;
+    hide(tiles_.from(0, query), {0, (any ? seen.begin : all.end) - all.begin});
+    if (!any) continue;
+    hide(tiles_.from(0, query), {seen.end - all.begin, all.end - all.begin});
+    cross({first.sequence, first.head, first.first + query}, seen,
+          tiles_.from(seen.begin - all.begin, query));
+  }
+  const std::int64_t width = call_.padded_width, at_query = first.first * width, at_key = all.begin * width;
+  const std::int64_t keys = all.end - all.begin;
+  add_key_rows({tiles_.p, keys, kTileQueries}, count, q_.dout_rows + at_query, width, k_.dv + at_key);
+  add_key_rows({tiles_.ds, keys, kTileQueries}, count, q_.q_rows + at_query, width, k_.dk + at_key);
 }
 
 void BackwardGroup::run_head(std::int64_t head) {
   QueryRows which{which_.sequence, head, 0};
   for (which.first = 0; which.first < call_.queries; which.first += kQueries) set_queries(which);
   for (std::int64_t key = 0; key < call_.padded_keys; key += kTileKeys) {
-    for (which.first = 0; which.first < call_.queries; which.first += kQueries) {
-      const BlockMask& mask = masks_[which.first / kQueries];
-      const KeyRange keys{std::max(key, mask.begin()), std::min(key + kTileKeys, mask.end())};
-      if (keys.begin < keys.end) cross(mask, which, keys);
-    }
+    for (which.first = 0; which.first < call_.queries; which.first += kTileQueries) cross_tile(which, key);
   }
   alignas(64) float factors[kQueries];
   std::fill_n(factors, kQueries, call_.scale);

@@ -8,7 +8,7 @@
 namespace caravan::host {
 namespace {
 
-/// visit(offset in the tile, factor) for each key and each query that there is.
+/// visit(key of the tile, query, factor) for each key and each query that there is.
 template <class Visit>
 void for_each_factor(const AttentionCall& call, const QueryRows& which, const KeyRange& keys,
                      const Visit& visit) {
@@ -22,19 +22,24 @@ void for_each_factor(const AttentionCall& call, const QueryRows& which, const Ke
     float factors[kTileKeys];
     dropout_factors(call.dropout.key, {row, static_cast<std::uint64_t>(start), count},
                     call.dropout.probability, factors);
-    for (std::int64_t j = 0; j < count; ++j) visit(j * kQueries + i, factors[j]);
+    for (std::int64_t j = 0; j < count; ++j) visit(j, i, factors[j]);
   }
 }
 
 }  // namespace
 
 void dropout_tile(const AttentionCall& call, const QueryRows& which, const KeyRange& keys, float* factors) {
-  std::fill_n(factors, (keys.end - keys.begin) * kQueries, 0.0f);
-  for_each_factor(call, which, keys, [&](std::int64_t offset, float factor) { factors[offset] = factor; });
+  for (std::int64_t key = 0; key < keys.end - keys.begin; ++key)
+    std::fill_n(factors + key * kTileQueries, kQueries, 0.0f);
+  for_each_factor(call, which, keys, [&](std::int64_t key, std::int64_t query, float factor) {
+    factors[key * kTileQueries + query] = factor;
+  });
 }
 
 void drop_tile(const AttentionCall& call, const QueryRows& which, const KeyRange& keys, float* tile) {
-  for_each_factor(call, which, keys, [&](std::int64_t offset, float factor) { tile[offset] *= factor; });
+  for_each_factor(call, which, keys, [&](std::int64_t key, std::int64_t query, float factor) {
+    tile[key * kQueries + query] *= factor;
+  });
 }
 
 }  // namespace caravan::host

@@ -201,8 +201,8 @@ void forward_block(const AttentionCall& call, const QueryRows& which, float larg
     const std::int64_t end = std::min(key + kTileKeys, mask.end());
     bounded ? bounded_tile(call, mask, key, end, block) : online_tile(call, mask, key, end, block);
     if (call.dropout.probability > 0) drop_tile(call, which, {key, end}, block.tile);
-    add_transposed_rows(block.v + key * call.padded_width, call.padded_width, block.tile, end - key,
-                        block.out_t);
+    add_transposed_rows(block.v + key * call.padded_width, call.padded_width,
+                        {block.tile, end - key, kQueries}, block.out_t);
   }
 }
 

@@ -16,21 +16,34 @@ namespace caravan::host {
 
 inline constexpr int kQueryVectors = 2;
 inline constexpr int kQueries = kQueryVectors * kLanes;
-/// Keys of a tile: two tiles of 96·32 floats are 24 KiB and leave room in a first cache of 32 KiB.
+/// Keys of a tile: whole panels.
 inline constexpr int kTilePanels = 48 / kPanel;
 inline constexpr int kTileKeys = kTilePanels * kPanel;
-/// Columns of a head that are one register block of out_t.
-inline constexpr int kWidthBlock = kLanes < 8 ? kLanes : 8;
+/// Queries of a tile of the backward, whole blocks: the gradients of keys are read and written once a tile,
+/// so where a block is 16 queries, four of them share that. Two tiles of 48·64 floats are 24 KiB.
+inline constexpr int kTileBlocks = kQueries < 32 ? 4 : 1;
+inline constexpr int kTileQueries = kTileBlocks * kQueries;
+/// Columns of a head that are one register block of out_t: 4·2 sums, 2 vectors of the tile and a broadcast
+/// fit 16 registers, 8·2 sums do not.
+inline constexpr int kWidthBlock = kVectorRegisters == 32 ? 8 : 4;
 
 static_assert(kQueries > kPanel, "the scratch of packing a panel is as large as a block of queries");
 /// Divides every padded width.
 inline constexpr int kDepthUnroll = kLanes < 8 ? kLanes : 8;
 
-/// to[d][query] += Σ_key rows[key][d]·tile[key][query]; `width` columns of a head, rows `width` apart.
-void add_transposed_rows(const float* rows, std::int64_t width, const float* tile, std::int64_t keys,
-                         float* to);
+/// Scores of some keys, [key][query], rows `stride` apart.
+struct ScoreTile {
+  const float* data;
+  std::int64_t keys, stride;
+};
 
-/// to[key][d] += Σ_query tile[key][query]·rows[query][d] for the keys of `panels` panels.
-void add_key_rows(const float* tile, std::int64_t panels, const float* rows, std::int64_t width, float* to);
+/// to[d][query] += Σ_key rows[key][d]·tile[key][query] for kQueries queries; `width` columns of a head, rows
+/// `width` apart.
+void add_transposed_rows(const float* rows, std::int64_t width, const ScoreTile& tile, float* to);
+
+/// to[key][d] += Σ_query tile[key][query]·rows[query][d] for whole panels of keys and the first `queries`
+/// queries, a multiple of kQueries, of rows that are kTileQueries apart.
+void add_key_rows(const ScoreTile& tile, std::int64_t queries, const float* rows, std::int64_t width,
+                  float* to);
 
 }  // namespace caravan::host

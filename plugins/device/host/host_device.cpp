@@ -21,11 +21,11 @@ void check_instruction_set() {
 #if defined(__AVX512F__)
   CARAVAN_CHECK(__builtin_cpu_supports("avx512f"), DeviceError,
                 "device 'host' was built for AVX-512 (this processor lacks it). Rebuild with "
-                "-DCARAVAN_HOST_ARCH=native?");
+                "-DCARAVAN_HOST_ARCHS=native?");
 #elif defined(__AVX2__)
-  CARAVAN_CHECK(
-      __builtin_cpu_supports("avx2"), DeviceError,
-      "device 'host' was built for AVX2 (this processor lacks it). Rebuild with -DCARAVAN_HOST_ARCH=native?");
+  CARAVAN_CHECK(__builtin_cpu_supports("avx2"), DeviceError,
+                "device 'host' was built for AVX2 (this processor lacks it). Rebuild with "
+                "-DCARAVAN_HOST_ARCHS=native?");
 #endif
 }
 
