@@ -164,7 +164,8 @@ TEST_F(RecordedBy, WhatIsWrongIsRefusedByTheDryRunToo) {
   const std::vector<std::pair<std::string, std::string>> cases{
       {"metrics=[cvs]", "Did you mean 'csv'?"},
       {"metrics=[csv, csv]", "names csv twice"},
-      {"metrics=[{name: csv, evry: 3}]", "unknown key 'evry'"},
+      {"metrics=[{name: csv, evry: 3}]",
+       "unknown key 'evry' in metrics.sinks[0] (no parameter of metrics.sinks). Did you mean 'every'?"},
       {"metrics=[{name: csv, every: 0}]", "(must be >= 1)"},
       {"metrics=[{every: 3}]", "key 'name'"},
       {"metrics=[[csv]]", "metrics.sinks"},
