@@ -9,6 +9,7 @@
 #include "core/run/host_values.hpp"
 #include "io/metrics/json_lines_record.hpp"
 #include "jobs/plan/data_use.hpp"
+#include "jobs/plan/job_checks.hpp"
 #include "jobs/setup/text.hpp"
 
 namespace caravan::jobs {
@@ -95,6 +96,8 @@ void Reporter::print_header(const Progress& progress) {
         fmt::format("the learning rate is 0 after step {}, where train.schedule_steps ends (train.steps={}, "
                     "train.min_lr_factor=0)",
                     rate.total_steps, steps));
+  for (const std::string& idle : idle_keys(setup_.job(), setup_.whole_model().parameters()))
+    log_warning(idle);
   say_use(steps, progress.next_sample + (steps - progress.step) * share.global_batch);
 }
 
