@@ -120,9 +120,9 @@ TEST_F(PluginsCheck, ALayerThatOffersNoFreezingIsRefusedByName) {
     command.environment["CARAVAN_PLUGIN_PATH"] = CARAVAN_FLAWED_PLUGINS;
     const Outcome outcome = run(command);
     EXPECT_TRUE(ended_with(outcome, 2)) << outcome.err;
-    EXPECT_THAT(outcome.last_line(), HasSubstr("'layers.0.flawed.weight' cannot be frozen"));
-    EXPECT_THAT(outcome.last_line(), HasSubstr("offers_freezing()"));
-    return outcome.last_line();
+    EXPECT_THAT(outcome.err, HasSubstr("'layers.0.flawed.weight' cannot be frozen"));
+    EXPECT_THAT(outcome.err, HasSubstr("offers_freezing()"));
+    return outcome.err;
   };
   EXPECT_THAT(refused("model.lora={rank: 2, parameters: ['*.attention.w?.weight']}"),
               HasSubstr("as model.lora asks"));
