@@ -228,8 +228,7 @@ TEST_F(Lora, WhatCannotBeAdaptedIsRefusedByName) {
                  "fits no parameter (near are layers.0.attention.wq.weight, layers.1.attention.wq.weight)");
   expect_refused("{rank: 4, parameters: ['*.atention.wq.weight']}",
                  "near are layers.0.attention.wq.weight, ");
-  const Outcome unsaved =
-      steps(2, "refused", {kLora, "checkpoint.enabled=false", "checkpoint.export=fp32"});
+  const Outcome unsaved = steps(2, "refused", {kLora, "checkpoint.enabled=false", "checkpoint.export=fp32"});
   EXPECT_THAT(unsaved.err, HasSubstr("checkpoint.export with model.lora and checkpoint.enabled=false"));
   expect_refused("{rank: 4, parameters: []}", "lora.parameters is empty");
   expect_refused("{rank: 0, parameters: ['*.attention.w?.weight']}", "rank");
