@@ -62,7 +62,7 @@ void declare(const Command& command, CLI::App& app, std::function<int()>& chosen
 /// milliseconds, which is a sixth of the speed and less where other programs want the cores too
 /// (docs/performance.md). It reads this when the first plugin that has it is opened.
 void let_waiting_threads_sleep() {
-  if (!std::getenv("OMP_WAIT_POLICY")) ::setenv("GOMP_SPINCOUNT", "30000", 0);
+  if (!std::getenv("OMP_WAIT_POLICY")) ::setenv("GOMP_SPINCOUNT", "3000", 0);
 }
 
 int run(int argc, char** argv) {

@@ -120,6 +120,19 @@ Config validate(const Config& given, ParamSchema schema, std::string_view owner)
   return out;
 }
 
+void refuse_misspelled(const Config& given, ParamSchema own, ParamSchema others, std::string_view owner) {
+  const std::vector<std::string> mine = names_of(own);
+  std::vector<std::string> known = names_of(others);
+  known.insert(known.end(), mine.begin(), mine.end());
+  for (const auto& [key, value] : given.entries()) {
+    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+    const std::string near = nearest_name(key, known);
+    CARAVAN_CHECK(std::find(mine.begin(), mine.end(), near) == mine.end(), ConfigError,
+                  fmt::format("{}: unknown key {}{} (no parameter of {}). Did you mean '{}'?", value.where(),
+                              shown(key), in_map(given), owner, near));
+  }
+}
+
 void check_schema(ParamSchema schema, std::string_view owner) {
   std::set<std::string_view> seen;
   for (const caravan_param& param : schema) {

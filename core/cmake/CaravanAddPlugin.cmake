@@ -125,5 +125,7 @@ function(caravan_add_plugin_check name component)
     set_tests_properties(${test}.np${ranks} PROPERTIES PROCESSORS ${ranks})
     list(APPEND tests ${test}.np${ranks})
   endforeach()
-  set_tests_properties(${tests} PROPERTIES TIMEOUT 600 ENVIRONMENT "CARAVAN_PLUGIN_PATH=${folder}")
+  # Open MPI starts no more ranks than it counts slots unless it is told to: version 4, and 5.
+  set_tests_properties(${tests} PROPERTIES TIMEOUT 600 ENVIRONMENT
+    "CARAVAN_PLUGIN_PATH=${folder};OMPI_MCA_rmaps_base_oversubscribe=1;PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe;OMPI_MCA_mpi_yield_when_idle=1")
 endfunction()

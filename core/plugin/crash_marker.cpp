@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <csignal>
@@ -39,11 +40,28 @@ void write_all(std::string_view text) noexcept {
   }
 }
 
+/// Lines that go out at once, so that those of ranks which die together do not mix; what is longer is cut.
+class Report {
+ public:
+  void add(std::string_view text) noexcept {
+    const std::size_t taken = std::min(text.size(), text_.size() - size_);
+    std::memcpy(text_.data() + size_, text.data(), taken);
+    size_ += taken;
+  }
+  void write() const noexcept { write_all({text_.data(), size_}); }
+
+ private:
+  std::array<char, 4096> text_;  // as much as a pipe takes whole
+  std::size_t size_ = 0;
+};
+
 void tell(const CrashMarker& marker, std::string_view cause) noexcept {
-  write_all("caravan: ended by ");
-  write_all(cause);
-  write_all(" while\n");
-  marker.write_to_standard_error();
+  Report report;
+  report.add("caravan: ended by ");
+  report.add(cause);
+  report.add(" while\n");
+  marker.for_each_line([](void* to, std::string_view line) { static_cast<Report*>(to)->add(line); }, &report);
+  report.write();
 }
 
 /// The signal comes again when this returns, and finds what handled it before.
@@ -108,8 +126,9 @@ CrashMarker::~CrashMarker() {
   if (!around_) stop_watching();
 }
 
-void CrashMarker::write_to_standard_error() const noexcept {
-  for (const CrashMarker* marker = this; marker; marker = marker->around_) write_all(marker->line_);
+void CrashMarker::for_each_line(void (*visit)(void* context, std::string_view line),
+                                void* context) const noexcept {
+  for (const CrashMarker* marker = this; marker; marker = marker->around_) visit(context, marker->line_);
 }
 
 }  // namespace caravan

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 namespace caravan {
 
@@ -14,8 +15,8 @@ class CrashMarker {
   CrashMarker(const CrashMarker&) = delete;
   CrashMarker& operator=(const CrashMarker&) = delete;
 
-  /// Async-signal-safe: one line for this marker and one for each around it.
-  void write_to_standard_error() const noexcept;
+  /// Async-signal-safe where `visit` is: a line of this marker, then one of each around it.
+  void for_each_line(void (*visit)(void* context, std::string_view line), void* context) const noexcept;
 
  private:
   std::string line_;

@@ -9,6 +9,7 @@
 #include "caravan/bf16.hpp"
 #include "caravan/check.hpp"
 #include "caravan/schema.hpp"
+#include "core/run/name_hint.hpp"
 
 namespace caravan {
 namespace {
@@ -119,9 +120,9 @@ void check_adapters(const LowRankRule& rule, const ParameterStore& whole_model) 
                         " (only the matrices of attention, SwiGLU feed-forwards, shared experts and experts "
                         "have adapters). A narrower glob, such as *.attention.w?.weight?");
     }
-    CARAVAN_CHECK(fits_some, ConfigError,
-                  "lora.parameters: '" + glob + "' fits no parameter (their names are such as " +
-                      parts.back() + "). Misspelled?");
+    CARAVAN_CHECK(
+        fits_some, ConfigError,
+        "lora.parameters: '" + glob + "' fits no parameter (" + name_hint(glob, parts) + "). Misspelled?");
   }
 }
 

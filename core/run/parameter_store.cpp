@@ -74,11 +74,13 @@ void ParameterStore::set_rules(const RuleOf& rule_of) {
   CARAVAN_EXPECT(!groups_ && arenas_.empty());
   for (const auto& parameter : parameters_) {
     parameter->rule_ = rule_of(parameter->spec());
-    CARAVAN_CHECK(parameter->is_trained() || parameter->freezing_is_offered(), ConfigError,
-                  fmt::format("parameter '{}' cannot be frozen (a layer that uses it would make its gradient "
-                              "all the same: it does not call offers_freezing()). Leave it out of "
-                              "optimizer.groups, or train without model.lora, which freezes all others?",
-                              parameter->spec().name));
+    CARAVAN_CHECK(
+        parameter->is_trained() || parameter->freezing_is_offered(), ConfigError,
+        fmt::format(
+            "parameter '{}' cannot be frozen, as {} asks (a layer that uses it does not promise by "
+            "offers_freezing() to ask is_trained() before it makes a gradient). Another layer, or the "
+            "promise in its code (docs/sdk.md)?",
+            parameter->spec().name, parameter->rule_.as_base ? "model.lora" : "optimizer.groups"));
   }
 }
 

@@ -23,6 +23,7 @@ Stage::Stage(const Host& host, const Model& model, LayerRange range)
     }
     layers_.push_back(owned_.back().get());
     names_.push_back(spec.name);
+    plugins_.push_back(spec.plugin);
   }
 }
 

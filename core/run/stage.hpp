@@ -26,6 +26,7 @@ class Stage {
   const std::vector<Layer*>& layers() const noexcept { return layers_; }
   const std::vector<std::string>& names() const noexcept { return names_; }  ///< of the layers
   const std::string& name(std::size_t layer) const { return names_[layer]; }
+  const std::string& plugin(std::size_t layer) const { return plugins_[layer]; }  ///< that made it
   std::int64_t width() const noexcept { return width_; }
   std::int64_t vocab_size() const noexcept { return vocab_size_; }
   std::int64_t chunk_size() const noexcept { return chunk_size_; }
@@ -36,7 +37,7 @@ class Stage {
  private:
   std::vector<Made<Layer>> owned_;
   std::vector<Layer*> layers_;
-  std::vector<std::string> names_;
+  std::vector<std::string> names_, plugins_;
   std::int64_t width_, vocab_size_, chunk_size_;
   bool is_first_, is_last_;
 };

@@ -188,6 +188,7 @@ void Cursor::wait() {
     }
     run_.pending = std::move(posted.ticket);
     const Visit& visit = walk_[posted.visit];
+    if (observer_) observer_->waits(visit);
     explained(visit, [&] { visit.segment->wait(run_); });
     if (observer_) observer_->arrived(visit);
   }

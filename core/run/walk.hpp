@@ -50,8 +50,9 @@ class WalkObserver {
   virtual ~WalkObserver() = default;
   virtual void starts(const Visit&) {}
   virtual void visited(const Visit& visit) = 0;
-  /// An exchange of this visit is under way, and over.
+  /// An exchange of this visit is under way, is waited for, and is over.
   virtual void posted(const Visit&) {}
+  virtual void waits(const Visit&) {}
   virtual void arrived(const Visit&) {}
 };
 

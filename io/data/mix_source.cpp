@@ -23,11 +23,19 @@ std::string name_of(const Config& part, const std::string& source) {
   return path.items().size() == 1 ? first : fmt::format("{} and {} more", first, path.items().size() - 1);
 }
 
+ParamSchema schema_of(Registry& registry, const std::string& source) {
+  const caravan_component& component = *registry.find(DataSource::kKind, source).component;
+  return {component.params, component.num_params};
+}
+
 /// The keys of a part that are the mix's own, checked.
-Config own_keys(const Config& part) {
+Config own_keys(Registry& registry, const Config& part) {
   CARAVAN_CHECK(part.kind() == Config::Kind::map, ConfigError,
                 fmt::format("{}: {} is not a map (a part is a weight and the keys of its source)",
                             part.where(), part.path()));
+  const Config& source = part.find("source");
+  const std::string name = source.kind() == Config::Kind::scalar ? source.text() : kUsualPartSource;
+  refuse_misspelled(part, kMixPartParams, schema_of(registry, name), "a part of a mix");
   for (const char* key : {"split", "sequence_length"})
     CARAVAN_CHECK(!part.has(key), ConfigError,
                   fmt::format("{}: {} (all parts of a mix have one {}). Leave it out?",
@@ -39,9 +47,8 @@ Config own_keys(const Config& part) {
 }
 
 bool takes(Registry& registry, const std::string& source, std::string_view key) {
-  const caravan_component& component = *registry.find(DataSource::kKind, source).component;
-  const ParamSchema schema(component.params, component.num_params);
-  return std::ranges::any_of(schema, [&](const caravan_param& param) { return param.name == key; });
+  return std::ranges::any_of(schema_of(registry, source),
+                             [&](const caravan_param& param) { return param.name == key; });
 }
 
 /// What is left for the source.
@@ -79,7 +86,7 @@ bool is_validation(const Config& mix) {
 std::vector<MixSource::Part> MixSource::open_parts(const Host& host, const Config& config) {
   std::vector<Part> parts;
   for (const Config& part : config.at("parts").items()) {
-    const Config own = own_keys(part);
+    const Config own = own_keys(*host.registry, part);
     const std::string source = own.get_string("source"), name = name_of(part, source);
     CARAVAN_CHECK(
         source != kName, ConfigError,

@@ -14,16 +14,27 @@ AppendFile::AppendFile(const std::string& path, std::uint64_t keep_bytes)
 
 void AppendFile::append(std::string_view record) {
   try {
-    if (!cut_) {
-      CARAVAN_CHECK(::ftruncate(file_.descriptor(), static_cast<off_t>(good_bytes_)) == 0, IoError,
-                    system_text("cut", file_.path()));
-      cut_ = true;
-    }
+    cut_rest();
     file_.write({reinterpret_cast<const std::byte*>(record.data()), record.size()});
     good_bytes_ += record.size();
   } catch (const IoError& error) {
     lose(error.what());
   }
+}
+
+void AppendFile::cut() {
+  try {
+    cut_rest();
+  } catch (const IoError& error) {
+    lose(error.what());
+  }
+}
+
+void AppendFile::cut_rest() {
+  if (is_cut_) return;
+  CARAVAN_CHECK(::ftruncate(file_.descriptor(), static_cast<off_t>(good_bytes_)) == 0, IoError,
+                system_text("cut", file_.path()));
+  is_cut_ = true;
 }
 
 void AppendFile::lose(const char* why) {

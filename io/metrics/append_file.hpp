@@ -16,15 +16,18 @@ class AppendFile {
   /// be opened.
   AppendFile(const std::string& path, std::uint64_t keep_bytes);
   void append(std::string_view record);
+  /// Removes now what the first record would.
+  void cut();
   /// Of whole records; nothing behind them stays.
   std::uint64_t good_bytes() const noexcept { return good_bytes_; }
 
  private:
+  void cut_rest();
   void lose(const char* why);
 
   File file_;
   std::uint64_t good_bytes_;
-  bool cut_ = false;
+  bool is_cut_ = false;
   bool warned_ = false;
 };
 

@@ -19,6 +19,8 @@ class CsvSink final : public MetricSink {
   /// something else.
   CsvSink(const std::string& path, std::int64_t first_step);
   void write(const StepRecord& record) override;
+  /// Moves what the first record would, without one.
+  void retire() { file_.retire(); }
 
  private:
   /// False where there was no room for the columns that the record adds.

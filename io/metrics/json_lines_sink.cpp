@@ -8,6 +8,7 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <utility>
 
 #include "io/metrics/wall_time.hpp"
 
@@ -15,6 +16,15 @@ namespace caravan::io {
 namespace {
 
 constexpr std::string_view kPrefix = "{\"step\": ";
+
+std::optional<std::int64_t> step_of_object(std::string_view line) {
+  if (!line.starts_with(kPrefix) || !line.ends_with('}')) return std::nullopt;
+  line.remove_prefix(kPrefix.size());
+  std::int64_t step = 0;
+  const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), step);
+  if (error != std::errc() || (*end != ',' && *end != '}')) return std::nullopt;
+  return step;
+}
 
 void append_value(std::string& line, const MetricValue& value) {
   const auto* real = std::get_if<double>(&value);
@@ -37,21 +47,24 @@ std::string quoted(std::string_view text) {
 
 }  // namespace
 
-std::optional<std::int64_t> step_of_json_line(std::string_view line) {
-  if (!line.starts_with(kPrefix) || !line.ends_with('}')) return std::nullopt;
-  line.remove_prefix(kPrefix.size());
-  std::int64_t step = 0;
-  const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), step);
-  if (error != std::errc() || (*end != ',' && *end != '}')) return std::nullopt;
-  return step;
-}
-
 JsonLinesSink::JsonLinesSink(const std::string& path, std::int64_t first_step)
     : samples_path_((std::filesystem::path(path).parent_path() / "samples.jsonl").string()),
       first_step_(first_step),
-      file_(path, "", first_step, step_of_json_line) {}
+      file_(path, "", first_step, step_of_object) {}
+
+ResumedLines& JsonLinesSink::samples() {
+  if (!samples_) samples_.emplace(samples_path_, "", first_step_, step_of_object);
+  return *samples_;
+}
+
+/// Texts may never come again.
+void JsonLinesSink::retire() {
+  file_.retire();
+  if (std::filesystem::exists(samples_path_)) samples().retire();
+}
 
 void JsonLinesSink::write(const StepRecord& record) {
+  if (std::exchange(is_first_, false)) retire();
   begin_line(line_, record.step);
   for (const auto& [key, value] : record.values()) {
     fmt::format_to(std::back_inserter(line_), ", \"{}\": ", key);
@@ -62,13 +75,12 @@ void JsonLinesSink::write(const StepRecord& record) {
 }
 
 void JsonLinesSink::write_text(const TextRecord& record) {
-  if (!samples_) samples_.emplace(samples_path_, "", first_step_, step_of_json_line);
   begin_line(line_, record.step);
   fmt::format_to(std::back_inserter(line_),
                  ", \"name\": {}, \"prompt\": {}, \"text\": {}, \"tokens\": {}, \"reason\": {}}}\n",
                  quoted(record.name), quoted(record.prompt), quoted(record.text), record.tokens,
                  quoted(record.reason));
-  samples_->append(line_);
+  samples().append(line_);
 }
 
 }  // namespace caravan::io

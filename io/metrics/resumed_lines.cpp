@@ -92,6 +92,11 @@ void ResumedLines::append(std::string_view line) {
   file_->append(line);
 }
 
+void ResumedLines::retire() {
+  if (!moved_) moved_ = move_former();
+  if (moved_) file_->cut();
+}
+
 bool ResumedLines::rewrite(std::string head,
                            const std::function<std::string(std::string_view line)>& change) {
   if (!moved_) moved_ = move_former();

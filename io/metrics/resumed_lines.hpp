@@ -24,6 +24,8 @@ class ResumedLines {
   ResumedLines(std::string path, std::string head, std::int64_t first_step, const StepOfLine& step_of);
   /// Appends a line, its break included.
   void append(std::string_view line);
+  /// Moves what the first line would, without one.
+  void retire();
   /// Another head, and every line that stays made anew by `change`. False where it could not be written: the
   /// file is as it was.
   bool rewrite(std::string head, const std::function<std::string(std::string_view line)>& change);

@@ -14,11 +14,14 @@ namespace {
 struct CheckedKind {
   const char* kind;
   void (*check)(const CheckRequest&, Findings&);
-  bool on_ranks = false;
+  bool on_ranks = false, has_precision = false;
 };
-constexpr CheckedKind kChecked[] = {{"data", &check_data},           {"dispatch", &check_dispatch, true},
-                                    {"layer", &check_layer},         {"metrics", &check_metrics},
-                                    {"optimizer", &check_optimizer}, {"schedule", &check_schedule}};
+constexpr CheckedKind kChecked[] = {{"data", &check_data},
+                                    {"dispatch", &check_dispatch, true, true},
+                                    {"layer", &check_layer, false, true},
+                                    {"metrics", &check_metrics},
+                                    {"optimizer", &check_optimizer},
+                                    {"schedule", &check_schedule}};
 
 struct UncheckedKind {
   const char *kind, *instead;
@@ -50,6 +53,10 @@ const CheckedKind& checked(const std::string& kind) {
 
 bool is_checked_on_ranks(const std::string& kind) {
   return checked(kind).on_ranks;
+}
+
+bool has_precision(const std::string& kind) {
+  return checked(kind).has_precision;
 }
 
 void check_component(const std::string& kind, const CheckRequest& request, Findings& findings) {

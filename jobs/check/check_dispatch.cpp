@@ -9,6 +9,7 @@
 #include "caravan/host.hpp"
 #include "jobs/check/check_component.hpp"
 #include "jobs/check/dispatch_trial.hpp"
+#include "jobs/check/paper_trial.hpp"
 #include "jobs/setup/gather.hpp"
 #include "jobs/setup/machine.hpp"
 #include "parallel/process_mesh.hpp"
@@ -90,6 +91,7 @@ class DispatchCheck {
   void run() {
     check_division();
     if (findings_.wrong() > 0) return;
+    check_on_paper();
     for (const DType compute : {DType::f32, DType::bf16}) {
       if (!is_wanted(compute)) continue;
       for (const DispatchCase& each : cases(ranks_)) check_case(each, compute);
@@ -102,12 +104,26 @@ class DispatchCheck {
   };
   using Walk = void (*)(DispatchTrial&);
 
+  /// [collective] A dispatcher of fp32 alone says so, which is no mistake unless bf16 was asked for.
   bool is_wanted(DType compute) {
-    if (request_.precision != "auto") return choose_precision(*device_, request_.precision) == compute;
-    if (device_->computes_in(compute)) return true;
-    findings_.leave_out(fmt::format("exchanges in {}", name_of(compute)),
-                        fmt::format("device {} does not compute in it", device_->name()));
-    return false;
+    const bool is_asked = request_.precision != "auto";
+    if (is_asked && choose_precision(*device_, request_.precision) != compute) return false;
+    const std::string claim = fmt::format("exchanges in {}", name_of(compute));
+    std::string why = fmt::format("device {} does not compute in it", device_->name());
+    if (device_->computes_in(compute)) why = refusal(compute);
+    if (!why.empty()) is_asked ? findings_.add(false, claim, why) : findings_.leave_out(claim, why);
+    return why.empty();
+  }
+
+  /// [collective] What the dispatcher has against a type; empty: nothing.
+  std::string refusal(DType compute) {
+    std::string said;
+    try {
+      make()->needs(cases(ranks_).front().spec(world_.rank(), ranks_, compute));
+    } catch (const Error& error) {
+      said = "the dispatcher does not support it: " + error.message();
+    }
+    return first_text(world_, said);
   }
 
   Made<Dispatcher> make() {
@@ -139,6 +155,18 @@ class DispatchCheck {
     if (wrong != holders.end() && seen.empty())
       seen = fmt::format("expert {} is on {} ranks", wrong - holders.begin(), *wrong);
     add("every expert is on one rank", seen);
+  }
+
+  /// Rank 0's, in a layer of experts: the others' would say the same.
+  void check_on_paper() {
+    Config dispatch = request_.keys, layer = Config::map();
+    dispatch.set("name", request_.name);
+    layer.override_with("dim=16");
+    layer.override_with("hidden=16");
+    layer.override_with(fmt::format("experts={}", DispatchCase::kExpertsOfRank * ranks_));
+    layer.set("dispatch", dispatch);
+    add("a dry run walks through it",
+        world_.rank() == 0 ? wrong_on_paper(request_.registry, "moe", layer, {0, ranks_}) : "");
   }
 
   void add(const std::string& claim, const std::string& wrong) {

@@ -7,8 +7,8 @@
 
 #include "caravan/random.hpp"
 #include "jobs/check/check_component.hpp"
-#include "jobs/check/in_child.hpp"
 #include "jobs/check/layer_rig.hpp"
+#include "jobs/check/paper_trial.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -35,15 +35,16 @@ class LayerCheck {
   LayerCheck(const CheckRequest& request, Findings& findings)
       : registry_(request.registry),
         name_(request.name),
-        keys_(request.keys),
         precision_(request.precision),
+        keys_(request.keys),
         findings_(findings) {
     if (!keys_.has("dim")) keys_.set("dim", "16");
   }
 
   void run() {
     LayerRig rig(registry_, "reference", name_, keys_);
-    check_paper();
+    const std::string on_paper = wrong_on_paper(registry_, name_, keys_);
+    findings_.add(on_paper.empty(), "a dry run walks through it", on_paper);
     check_slopes(rig, RigBatches(1, 2, 7, LayerRig::kVocabulary));
     for (const auto& [sequences, tokens] : {std::pair{1, 1}, std::pair{2, 7}, std::pair{3, 16}})
       check_walks(rig, RigBatches(kMicrobatches, sequences, tokens, LayerRig::kVocabulary));
@@ -195,31 +196,26 @@ class LayerCheck {
             "device host computes as the reference");
   }
 
-  /// A layer may refuse bf16 by its own words; other trouble with it is wrong.
+  void refuses(const char* claim, const Error& refusal) {
+    const std::string said = "the layer does not support it: " + refusal.message();
+    precision_ == "bf16" ? findings_.add(false, claim, said) : findings_.leave_out(claim, said);
+  }
+
+  /// A layer of fp32 alone says so, which is no mistake unless bf16 was asked for; other trouble is.
   void check_bf16(LayerRig& rig) {
     constexpr const char* kClaim = "bf16 is f32, rounded";
     if (precision_ == "fp32") return findings_.leave_out(kClaim, "--precision fp32");
     const RigBatches batches(2, 3, 16, LayerRig::kVocabulary);
-    const LayerRig::Result exact = rig.run(one_by_one(2, StashMode::fused), batches);
+    const RigWalk walk = one_by_one(2, StashMode::fused);
     LayerRig::Result rounded;
     try {
-      LayerRig other(registry_, "reference", name_, keys_, DType::bf16);
-      rounded = other.run(one_by_one(2, StashMode::fused), batches);
+      rounded = LayerRig(registry_, "reference", name_, keys_, DType::bf16).run(walk, batches);
     } catch (const ConfigError& refusal) {
-      return findings_.leave_out(kClaim, fmt::format("it refuses bf16: {}", refusal.message()));
+      return refuses(kClaim, refusal);
     } catch (const DeviceError& refusal) {
-      return findings_.leave_out(kClaim, fmt::format("it refuses bf16: {}", refusal.message()));
+      return refuses(kClaim, refusal);
     }
-    compare(exact, rounded, 0.1, kClaim);
-  }
-
-  /// Before device host, which has threads.
-  void check_paper() {
-    const std::string problem = problem_in_child([&] { walk_on_paper(registry_, name_, keys_); });
-    findings_.add(problem.empty(), "a dry run, on a device that computes nothing",
-                  fmt::format("{} (there tensors are addresses without memory). Return where "
-                              "run.device.computes() is false?",
-                              problem));
+    compare(rig.run(walk, batches), rounded, 0.1, kClaim);
   }
 
   void compare(const LayerRig::Result& exact, const LayerRig::Result& other, double tolerance,
@@ -232,9 +228,8 @@ class LayerCheck {
   }
 
   Registry& registry_;
-  std::string name_;
+  std::string name_, precision_;
   Config keys_;
-  std::string precision_;
   Findings& findings_;
 };
 

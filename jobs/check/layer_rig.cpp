@@ -3,45 +3,14 @@
 #include <algorithm>
 
 #include "caravan/check.hpp"
-#include "caravan/model.hpp"
 #include "caravan/random.hpp"
 #include "core/run/executor.hpp"
-#include "jobs/plan/paper_device.hpp"
+#include "jobs/check/rig_model.hpp"
 
 namespace caravan::jobs {
 namespace {
 
-constexpr int kLayers = 2;
 constexpr std::uint64_t kSeed = 17;
-
-class RigModel final : public Model {
- public:
-  RigModel(const std::string& layer, const Config& keys) : dim_(keys.get_int("dim")) {
-    layers_.push_back({"embedding", "tok_embeddings", end("tok_embeddings")});
-    for (int i = 0; i < kLayers; ++i) {
-      const std::string name = "layers." + std::to_string(i);
-      Config config = keys;
-      config.set("name", name);
-      layers_.push_back({layer, name, config});
-    }
-    layers_.push_back({"head", "head", end("head")});
-  }
-  const std::vector<LayerSpec>& layers() const override { return layers_; }
-  std::int64_t vocab_size() const override { return LayerRig::kVocabulary; }
-  std::int64_t dim() const override { return dim_; }
-  std::int64_t chunk_size() const override { return 0; }
-
- private:
-  Config end(const std::string& name) const {
-    Config config = Config::map();
-    config.set("name", name);
-    config.set("dim", std::to_string(dim_));
-    config.set("vocab_size", std::to_string(vocab_size()));
-    return config;
-  }
-  std::int64_t dim_;
-  std::vector<LayerSpec> layers_;
-};
 
 Step action(ActionKind kind, int microbatch) {
   return {{0, kind, microbatch}, {}};
@@ -57,19 +26,6 @@ void draw_weights(ParameterStore& store) {
       for (std::size_t i = 0; i < all.size(); ++i) all[i] += 0.1f * normal(key, 4, i);
     });
   }
-}
-
-std::vector<MicroBatch> views_of(const RigBatches& batches) {
-  std::vector<MicroBatch> views;
-  for (std::size_t batch = 0; batch < batches.tokens.size(); ++batch)
-    views.push_back({batches.tokens[batch],
-                     batches.labels[batch],
-                     {},
-                     TokenMap::whole((batches.first + static_cast<std::int64_t>(batch)) * batches.sequences,
-                                     batches.length),
-                     {},
-                     {}});
-  return views;
 }
 
 }  // namespace
@@ -133,7 +89,8 @@ LayerRig::LayerRig(Registry& registry, const std::string& device, const std::str
     : device_(registry.create<Device>(device, Host::of(registry), Config::map())),
       store_(compute),
       compute_(compute) {
-  stage_ = std::make_unique<Stage>(Host::of(registry, device_.get(), &store_), RigModel(layer, keys));
+  stage_ =
+      std::make_unique<Stage>(Host::of(registry, device_.get(), &store_), RigModel(layer, keys, kVocabulary));
   store_.allocate(*device_, ParameterStore::Content::weights_and_gradients, 0);
   stage_->prepare(*device_, 2048);
   draw_weights(store_);
@@ -163,13 +120,21 @@ LayerRig::Result LayerRig::run(const RigWalk& walk, const RigBatches& batches) {
   StageDemand demand;
   if (walk.recomputes) {
     demand.recompute.resize(stage_->layers().size());
-    for (int i = 1; i <= kLayers; ++i) demand.recompute[static_cast<std::size_t>(i)].repeats = true;
+    for (int i = 1; i <= RigModel::kLayers; ++i) demand.recompute[static_cast<std::size_t>(i)].repeats = true;
   }
   Stash stash(*device_,
               StashLayout(stage_->layers(), batches.shape(compute_), walk.mode, stage_->width(), demand),
               walk.in_flight);
   Executor executor(*device_, *stage_, stash);
-  const std::vector<MicroBatch> views = views_of(batches);
+  std::vector<MicroBatch> views;
+  for (std::size_t batch = 0; batch < batches.tokens.size(); ++batch)
+    views.push_back({batches.tokens[batch],
+                     batches.labels[batch],
+                     {},
+                     TokenMap::whole((batches.first + static_cast<std::int64_t>(batch)) * batches.sequences,
+                                     batches.length),
+                     {},
+                     {}});
   const double valid = static_cast<double>(batches.valid());
   const auto sequences = static_cast<float>(batches.sequences * std::ssize(batches.tokens));
   store_.start_gradients(*device_);
@@ -183,21 +148,6 @@ LayerRig::Result LayerRig::run(const RigWalk& walk, const RigBatches& batches) {
     result.gradients.insert(result.gradients.end(), grad, grad + parameter->shape().count());
   }
   return result;
-}
-
-void walk_on_paper(Registry& registry, const std::string& layer, const Config& keys) {
-  const Made<Device> asked = registry.create<Device>("reference", Host::of(registry), Config::map());
-  PaperDevice paper(*asked, [](std::string_view, const OperatorPath&) {});
-  ParameterStore store(DType::f32);
-  Stage stage(Host::of(registry, &paper, &store), RigModel(layer, keys));
-  store.allocate(paper, ParameterStore::Content::weights_and_gradients, 0);
-  const RigBatches batches(1, 2, 8, LayerRig::kVocabulary);
-  Stash stash(paper,
-              StashLayout(stage.layers(), batches.shape(DType::f32), StashMode::split, stage.width(), {}), 1);
-  Executor executor(paper, stage, stash);
-  const std::vector<MicroBatch> views = views_of(batches);
-  store.start_gradients(paper);
-  executor.run(one_by_one(1, StashMode::split).row, views, {kSeed, 1, 1}, nullptr);
 }
 
 }  // namespace caravan::jobs

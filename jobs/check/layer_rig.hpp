@@ -72,8 +72,4 @@ class LayerRig {
   DType compute_;
 };
 
-/// As a dry run does: the layers in the rig walk forward, I and W on a device that computes nothing and whose
-/// tensors have no memory. What a layer throws comes out; what it reads ends the process.
-void walk_on_paper(Registry& registry, const std::string& layer, const Config& keys);
-
 }  // namespace caravan::jobs

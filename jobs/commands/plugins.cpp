@@ -75,14 +75,12 @@ int run_check(const Options& options) {
     return with_world([&](Communicator& world) { return check(options, &world); });
   refuse_ranks("plugins check " + options.component);
   CARAVAN_CHECK(options.device == Options{}.device, ConfigError,
-                fmt::format("--device with {} (it is for dispatchers; the other checks know where they run). "
-                            "Without?",
+                fmt::format("--device with {} (it is for dispatchers; the other checks know where they "
+                            "run). Without?",
                             options.component));
-  CARAVAN_CHECK(options.precision == Options{}.precision || (kind == "layer" && options.precision == "fp32"),
-                ConfigError,
-                fmt::format("--precision {} with {} (dispatchers take fp32, bf16 and auto, layers fp32 and "
-                            "auto). Without?",
-                            options.precision, options.component));
+  CARAVAN_CHECK(
+      has_precision(kind) || options.precision == Options{}.precision, ConfigError,
+      fmt::format("--precision with {} (it is for dispatchers and layers). Without?", options.component));
   return check(options, nullptr);
 }
 
@@ -107,9 +105,9 @@ std::function<int()> declare(CLI::App& app) {
   check->add_option("--device", options->device, "where a dispatcher is checked: auto, cuda, host, reference")
       ->capture_default_str();
   check
-      ->add_option(
-          "--precision", options->precision,
-          "of a dispatcher's rows: fp32, bf16, or auto for both; fp32 leaves out what is bf16 of a layer")
+      ->add_option("--precision", options->precision,
+                   "of a dispatcher or layer: fp32, bf16, or auto for what it supports")
+      ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
       ->capture_default_str();
 
   CLI::App* create = app.add_subcommand("new", "write a working skeleton of a plugin");

@@ -6,8 +6,10 @@
 #include <vector>
 
 #include "caravan/check.hpp"
+#include "caravan/log.hpp"
 #include "jobs/command.hpp"
 #include "jobs/command_numbers.hpp"
+#include "jobs/plan/job_checks.hpp"
 #include "jobs/plan/memory_fit.hpp"
 #include "jobs/plan/paper_check.hpp"
 #include "jobs/plan/train_setup.hpp"
@@ -27,11 +29,12 @@ struct Options {
   int ranks = 0;  ///< to plan for; 0: those that run
 };
 
-/// What the whole run takes of its data.
-void print_data(const std::vector<std::string>& lines) {
+/// What the whole run takes of its data, from what it starts, and what it asks for in vain.
+void print_found(TrainSetup& setup, const PaperCheck::Found& found) {
   std::string text = "\n# data\n";
-  for (const std::string& line : lines) text += "  " + line + "\n";
-  write_standard_output(text);
+  for (const std::string& line : found.data) text += "  " + line + "\n";
+  write_standard_output(text + "\n# start\n  " + found.start + "\n");
+  for (const std::string& idle : idle_keys(setup.job(), setup.whole_model().parameters())) log_warning(idle);
 }
 
 /// The plan of rank 0 of ranks that are not running.
@@ -43,7 +46,7 @@ int plan_for(const Options& options, const Job& job, Communicator& world) {
   PaperWorld paper(0, options.ranks);
   TrainSetup setup(job, paper, device_of_job);
   write_standard_output(describe(setup));
-  print_data(PaperCheck(options.ranks, device_of_job).check(setup));
+  print_found(setup, PaperCheck(options.ranks, device_of_job).check(setup));
   return 0;
 }
 
@@ -54,7 +57,7 @@ int print_plan(const Options& options, Communicator& world) {
   const std::string text = describe(setup);
   if (world.rank() == 0) write_standard_output(text);
   check_memory_fits(setup);
-  if (world.rank() == 0) print_data(PaperCheck(world.size(), device_of_job).check(setup));
+  if (world.rank() == 0) print_found(setup, PaperCheck(world.size(), device_of_job).check(setup));
   return 0;
 }
 

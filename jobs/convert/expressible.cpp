@@ -33,10 +33,12 @@ void write_config(const ExportRule& rule, const Config& model, const std::vector
 void check_expressible(const ExportRule& rule, const Config& model, const ParameterStore& whole_model) {
   const bool has_biases =
       whole_model.count(ParameterKind::expert) > 0 && model.get_float("load_balance_rate") > 0;
-  if (has_biases && rule.format != ModelFormat::safetensors)
+  const bool keeps_them = rule.format == ModelFormat::safetensors || rule.format == ModelFormat::hdf5;
+  if (has_biases && !keeps_them)
     log_warning(
         "checkpoint.export: this format has no place for expert biases, which model.load_balance_rate moves: "
-        "left out, so that tokens may choose other experts (format: safetensors keeps them)");
+        "left out, so that tokens may choose other experts (format: safetensors and checkpoint.export=fp32, "
+        "which is hdf5, keep them)");
   try {
     write_config(rule, model, shapes_of(whole_model));
   } catch (const IoError& error) {

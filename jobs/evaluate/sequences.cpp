@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "caravan/check.hpp"
+#include "caravan/log.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -43,7 +44,9 @@ CutData cut(const EvaluateOptions& options, std::unique_ptr<io::TokenStream> tok
   auto stream = std::make_unique<io::WindowSource>(std::move(tokens), windows);
   const std::int64_t all = stream->samples(), most = options.most_sequences;
   data.sequences = most < 0 ? all : std::min(all, most);
-  if (most > all) log_info(fmt::format("the data have {} sequences, not --sequences {}", all, most));
+  if (most > all)
+    log_info(
+        fmt::format("--sequences {}: the data has {}, which are measured", most, counted(all, "sequence")));
   data.left_out = stream->left_over() + (all - data.sequences) * (length + 1);
   data.source = std::move(stream);
   return data;

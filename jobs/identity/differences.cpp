@@ -56,7 +56,7 @@ bool is_same(const Config& first, const Config& second) {
 }
 
 std::string text_of(const Config& value) {
-  if (is_nothing(value)) return "nothing";
+  if (is_nothing(value)) return "(none)";
   if (value.kind() == Config::Kind::scalar) return value.text();
   std::string text;
   for (const Config& item : value.items()) text += (text.empty() ? "" : ", ") + text_of(item);

@@ -8,7 +8,7 @@
 
 namespace caravan::jobs {
 
-/// A key of which two jobs have other values, as texts for people; "nothing" where a job lacks the key.
+/// A key of which two jobs have other values, as texts for people; "(none)" where a job lacks the key.
 struct Difference {
   std::string key;  ///< "train.lr"
   std::string first, second;

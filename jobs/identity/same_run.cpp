@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <optional>
 #include <set>
 
@@ -12,6 +13,7 @@
 #include "io/hf/model_path.hpp"
 #include "jobs/identity/job_changes.hpp"
 #include "jobs/identity/rate_change.hpp"
+#include "jobs/identity/run_folder.hpp"
 #include "jobs/identity/stored_job.hpp"
 
 namespace caravan::jobs {
@@ -97,19 +99,35 @@ std::optional<std::pair<Config, Config>> to_compare(const io::CheckpointReader& 
   }
 }
 
-/// Another model may branch off with the weights that it shares.
-const char* remedy_of_forks(const Job& job, const std::vector<Difference>& changes) {
-  const auto is_models = [](const Difference& change) { return change.key.starts_with("model."); };
-  const bool is_meant = job.checkpoint.from.is_given() && std::ranges::any_of(changes, is_models);
-  return is_meant ? ", or checkpoint.from.what=model, which takes its weights alone" : "";
+/// It is another run's, off which this one would branch.
+bool is_fork(const io::CheckpointReader& reader, const Job& job) {
+  std::error_code ignored;
+  const std::string run = run_of_checkpoint(reader.folder());
+  return job.checkpoint.from.is_given() && !std::filesystem::equivalent(run, job.output, ignored);
 }
 
-void refuse(const io::CheckpointReader& reader, const std::vector<Difference>& changes, const Config& now,
-            const std::string& note, const char* further) {
+/// Optimizer state is of the parameters that are trained, which adapters change: no allowed change takes it
+/// over, but weights start any model that they fit.
+std::string remedy(const io::CheckpointReader& reader, const std::vector<Difference>& changes, const Job& job,
+                   const Config& now) {
+  const std::string weights =
+      is_fork(reader, job)
+          ? "checkpoint.from.what=model, which takes its weights alone"
+          : fmt::format(
+                "another output with checkpoint.from={{run: {}, what: model}}, which takes its weights",
+                job.output);
+  if (std::ranges::any_of(changes, [](const Difference& each) { return each.key.starts_with("model.lora"); }))
+    return fmt::format("The former adapters, or {}?", weights);
+  const std::string allowed = fmt::format("checkpoint.allow_changes=[{}]", names_of(changes, now));
+  return is_fork(reader, job) ? fmt::format("The former values, {}, or {}?", allowed, weights)
+                              : fmt::format("Another output, the former values, or {}?", allowed);
+}
+
+void refuse(const io::CheckpointReader& reader, const std::vector<Difference>& changes,
+            const std::string& remedy, const std::string& note) {
   throw IoError(fmt::format(
-      "{} was written by another run: {} (this changes the function or the order of samples{}). Another "
-      "output, the former values, or checkpoint.allow_changes=[{}]{}?",
-      reader.folder(), changes_text(changes), note, names_of(changes, now), further));
+      "{} was written by another run: {} (this changes the function or the order of samples{}). {}",
+      reader.folder(), changes_text(changes), note, remedy));
 }
 
 void say(const JobChanges& changes) {
@@ -127,9 +145,8 @@ void check_same_run(const io::CheckpointReader& reader, const GoingOn& run) {
   if (!jobs) return;
   JobChanges changes = sort_changes(jobs->first, jobs->second, run.job.checkpoint.allow_changes);
   if (!changes.refused.empty())
-    refuse(reader, changes.refused, jobs->second,
-           is_moved(changes, stored, run.identity) ? "; its tokens are the same by their digest" : "",
-           remedy_of_forks(run.job, changes.refused));
+    refuse(reader, changes.refused, remedy(reader, changes.refused, run.job, jobs->second),
+           is_moved(changes, stored, run.identity) ? "; its tokens are the same by their digest" : "");
   warn_of_unknown(reader, stored, run.identity);
   const std::string layout = run.layout.describe();
   if (reader.layout() != layout) changes.said.push_back({"layout", reader.layout(), layout});

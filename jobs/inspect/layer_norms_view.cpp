@@ -100,7 +100,7 @@ PanelScale scale_of(const std::vector<Curve>& curves) {
                                 : PanelScale{Axis::Kind::linear, {0, high}};
 }
 
-constexpr double kWidth = 720, kHeight = 340, kHead = 62, kLegend = 130;
+constexpr double kWidth = 720, kHeight = 340, kNormsHead = 62, kLegend = 130;
 
 /// The name of curve `index` beside the panel, with its colour.
 void add_legend(SvgPage& page, const PanelFrame& frame, std::size_t index, const std::string& name) {
@@ -117,12 +117,12 @@ std::string picture(const std::string& path, const LayerNorms& norms) {
   const PanelScale y = scale_of(curves);
   const double first = static_cast<double>(norms.layers.begin()->first),
                last = static_cast<double>(norms.layers.rbegin()->first);
-  SvgPage page(Panel::kLeft + 12 + kWidth + kLegend, kHead + Panel::kTop + kHeight + Panel::kBottom);
+  SvgPage page(Panel::kLeft + 12 + kWidth + kLegend, kNormsHead + Panel::kTop + kHeight + Panel::kBottom);
   page.title("Norms by layer");
   page.subtitle(path);
   const PanelFrame frame{
       Panel::kLeft + 12,
-      kHead + Panel::kTop - 24,
+      kNormsHead + Panel::kTop - 24,
       kWidth,
       kHeight,
       "",

@@ -19,6 +19,10 @@ struct ExportRule {
   bool is_converted() const { return is_wanted() && (merges || format != ModelFormat::hdf5); }
 };
 
+/// ConfigError for a format where a type of weights stands, with the way to it: before the section is
+/// checked.
+void check_export_word(const Config& node);
+
 /// From a word or a map. ConfigError with file, line and path.
 ExportRule read_export(const Config& node);
 

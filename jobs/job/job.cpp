@@ -94,6 +94,8 @@ Job::Validation validation_section(Config& resolved) {
 
 /// With checkpoint.from as a map, and refused where there are two places to start from.
 Config checkpoint_section(Config& resolved) {
+  if (resolved.find("checkpoint").kind() == Config::Kind::map)
+    check_export_word(resolved.at("checkpoint").find("export"));
   Config checkpoint = section(resolved, "checkpoint", kCheckpointParams);
   checkpoint.set("from", resolve_fork(checkpoint.find("from")));
   resolved.set("checkpoint", checkpoint);

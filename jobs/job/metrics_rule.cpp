@@ -126,6 +126,7 @@ Config resolved_sinks(Registry& registry, const MetricsRule& rule) {
   Config list = Config::list();
   for (const MetricsRule::Sink& sink : rule.sinks) {
     Config one = at_place(sink.keys, [&] {
+      refuse_misspelled(sink.keys, kSinkParams, schema_of(registry, "metrics", sink.name), "metrics.sinks");
       return resolved_section(registry, {"metrics", "name", sink.name, {}}, sink.keys);
     });
     Config with_every = one.emptied();

@@ -8,6 +8,7 @@
 
 #include "caravan/check.hpp"
 #include "caravan/schema.hpp"
+#include "core/run/name_hint.hpp"
 #include "jobs/job/schema.hpp"
 
 namespace caravan::jobs {
@@ -128,9 +129,8 @@ void OptimizerGroups::check_globs(const ParameterStore& whole_model) const {
       const bool fits_some =
           std::any_of(names.begin(), names.end(), [&](const std::string& name) { return fits(glob, name); });
       CARAVAN_CHECK(fits_some, ConfigError,
-                    fmt::format("{}: optimizer.groups: '{}' fits no parameter (their names are such as {}). "
-                                "Misspelled?",
-                                group.where, glob, names.back()));
+                    fmt::format("{}: optimizer.groups: '{}' fits no parameter ({}). Misspelled?", group.where,
+                                glob, name_hint(glob, names)));
     }
   }
 }

@@ -25,11 +25,12 @@ std::size_t sum_of(const std::vector<MemoryPlan::Item>& items) {
 
 std::string table(const std::vector<MemoryPlan::Item>& items, const char* total) {
   std::string text;
-  const auto row = [&](const std::string& what, std::size_t bytes) {
-    text += fmt::format("  {:<28}{:>12}\n", what, bytes_text(static_cast<double>(bytes)));
+  const auto row = [&](const MemoryPlan::Item& item) {
+    text +=
+        fmt::format("  {:<28}{:>12}{}\n", item.what, bytes_text(static_cast<double>(item.bytes)), item.note);
   };
-  for (const MemoryPlan::Item& item : items) row(item.what, item.bytes);
-  row(total, sum_of(items));
+  for (const MemoryPlan::Item& item : items) row(item);
+  row({total, sum_of(items)});
   return text;
 }
 
@@ -109,7 +110,9 @@ void add_host_items(std::vector<MemoryPlan::Item>& host, const MemoryDemand& dem
   const auto ids = static_cast<std::size_t>(2 * shape.tokens() + shape.sequences * shape.sequence_length()),
              batches = static_cast<std::size_t>(demand.training.microbatches);
   host.push_back({"batches", checked_product(sizeof(std::int32_t) * ids, batches, "batches")});
-  host.push_back({"process and libraries", static_cast<std::size_t>(process_memory().resident)});
+  // Pages of code that have not run, stacks and pools of threads that have not started.
+  host.push_back({"process and libraries", static_cast<std::size_t>(process_memory().resident),
+                  "  as of now: 10 to 30 MiB more when they run"});
 }
 
 }  // namespace

@@ -15,6 +15,7 @@ struct MemoryPlan {
   struct Item {
     std::string what;
     std::size_t bytes = 0;
+    std::string note{};  ///< behind them, for people
   };
   std::vector<Item> items;  ///< where tensors are
   std::vector<Item> host;   ///< of the host besides, where the device has memory of its own

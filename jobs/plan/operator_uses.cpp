@@ -6,11 +6,10 @@
 #include <utility>
 
 #include "caravan/error.hpp"
-#include "core/plugin/crash_marker.hpp"
 #include "core/run/matrix_updates.hpp"
-#include "core/run/stage_runner.hpp"
 #include "core/run/update_groups.hpp"
 #include "jobs/plan/paper_device.hpp"
+#include "jobs/plan/paper_walk.hpp"
 
 namespace caravan::jobs {
 namespace {
@@ -34,55 +33,8 @@ class Uses {
   std::vector<OperatorUse> uses_;
 };
 
-/// Scalars and boundaries that a stage reads and writes beside its stash.
-struct Surroundings {
-  Arena memory;
-  StepSums sums;
-  TensorView squares, clip, input, output_gradient, ids;
-
-  Surroundings(Device& paper, const BatchShape& shape, std::int64_t width)
-      : memory(paper, bytes(shape, width), "surroundings"),
-        sums(memory),
-        squares(memory.take(DType::f64, {1})),
-        clip(memory.take(DType::f32, {1})),
-        input(memory.take(shape.compute, {shape.rows(), width})),
-        output_gradient(memory.take(shape.compute, {shape.rows(), width})),
-        ids(memory.take(DType::i32, {shape.sequences * shape.sequence_length()})) {}
-
-  static std::size_t bytes(const BatchShape& shape, std::int64_t width) {
-    Arena all = Arena::measuring("surroundings");
-    all.take(DType::f64, {8, 8});
-    for (int boundary = 0; boundary < 2; ++boundary) all.take(shape.compute, {shape.rows(), width});
-    all.take(DType::i32, {shape.sequences * shape.sequence_length()});
-    return all.used();
-  }
-  /// Nobody reads them, so they take no memory either.
-  std::span<const std::int32_t> ids_of_whole_sequences() const {
-    return {ids.as<const std::int32_t>(), static_cast<std::size_t>(ids.count())};
-  }
-};
-
-void walk(Device& paper, const LocalStage& local, const Surroundings& around, const TokenMap& map,
-          Documents documents) {
-  const StashLayout& layout = local.stash.layout();
-  local.stash.bind(0, local.stage.is_first() ? TensorView{} : around.input,
-                   local.stage.is_last() ? TensorView{} : around.output_gradient);
-  StageRunner runner(paper, local.stage, local.stash, around.sums);
-  const auto ids = around.ids_of_whole_sequences();
-  const auto own = ids.first(static_cast<std::size_t>(layout.shape().tokens()));
-  MicroBatch batch{.tokens = own, .labels = own, .token_map = map};
-  if (documents == Documents::yes) batch.documents = ids;
-  runner.load(batch, 0, StepScales{}, Pass::first);
-  runner.cursor(ActionKind::forward, 0, nullptr).finish();
-  if (layout.mode() == StashMode::split) {
-    runner.cursor(ActionKind::backward_input, 0, nullptr).finish();
-    runner.cursor(ActionKind::backward_weight, 0, nullptr).finish();
-  } else {
-    runner.cursor(ActionKind::backward, 0, nullptr).finish();
-  }
-}
-
-void update(TrainSetup& setup, Device& paper, ModelInstance& model, Mesh& mesh, const Surroundings& around) {
+void update(TrainSetup& setup, Device& paper, ModelInstance& model, Mesh& mesh,
+            const PaperSurroundings& around) {
   Ops& ops = paper.ops();
   ops.sum_of_squares({model.parameters().all_gradients(), around.squares});
   ops.clip_factor({around.squares, around.clip, setup.job().train.max_norm});
@@ -116,13 +68,10 @@ std::vector<OperatorUse> operator_uses(TrainSetup& setup, Documents documents) {
   // Not the layers' constants, which are computed: a table of rotations may be long.
   model->parameters().allocate(paper, ParameterStore::Content::weights_and_gradients, setup.slots().size());
   StageMemory memory(paper, *model, setup.pipeline().training, setup.shape());
-  const Surroundings around(paper, setup.shape(), model->stages().front()->width());
-  const CrashMarker marker(
-      "the dry run's walk through the layers, whose tensors have no memory there (loops of a plugin's own "
-      "return where run.device.computes() is false; `caravan plugins check layer/NAME` says whether they "
-      "do)");
+  const PaperSurroundings around(paper, setup.shape(), model->stages().front()->width());
   for (const LocalStage& local : memory.stages())
-    walk(paper, local, around, setup.share().token_map(0, setup.shape().sequence_length()), documents);
+    walk_on_paper(paper, local.stage, local.stash, around,
+                  setup.share().token_map(0, setup.shape().sequence_length()), documents);
   update(setup, paper, *model, *mesh, around);
   return uses.take();
 }

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "caravan/ops.hpp"
+#include "jobs/plan/paper_walk.hpp"
 #include "jobs/plan/train_setup.hpp"
 
 namespace caravan::jobs {
@@ -14,9 +15,6 @@ struct OperatorUse {
   OperatorPath path;
   int calls = 0;
 };
-
-/// What micro-batches carry.
-enum class Documents { no, yes };
 
 /// What a training step of this rank calls on the job's device: forward and backward of one micro-batch, what
 /// is done again in it, and the update; in the order of the first calls. Found by a walk on paper: nothing is

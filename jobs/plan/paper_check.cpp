@@ -44,13 +44,16 @@ std::optional<std::int64_t> fits_one(TrainSetup& setup, const RunIdentity& ident
   return std::nullopt;
 }
 
-void check_weights(TrainSetup& setup, const RunIdentity& identity, const std::string& model) {
+/// How it says from what the run starts; here and below.
+std::string check_weights(TrainSetup& setup, const RunIdentity& identity, const std::string& model) {
   check_whole_load(setup.job());
   check_same_tokenizer(model, setup.job(), identity);
-  check_weights_from(model, setup.whole_model().parameters());
+  const bool adapts_anew = check_weights_from(model, setup.whole_model().parameters());
+  return fmt::format("with the weights of {}{}", model,
+                     adapts_anew ? "; it has no adapters, those of model.lora start anew" : "");
 }
 
-void check_fork(TrainSetup& setup, const RunIdentity& identity) {
+std::string check_fork(TrainSetup& setup, const RunIdentity& identity) {
   const ForkRule& from = setup.job().checkpoint.from;
   const std::vector<std::string> found = fork_candidates(setup.job());
   if (from.model_alone) return check_weights(setup, identity, from.step ? found.front() : from.run);
@@ -59,17 +62,25 @@ void check_fork(TrainSetup& setup, const RunIdentity& identity) {
                 fmt::format("no checkpoint of {} can be read. Another run or step?", from.run));
   check_fork_goes_on(setup.job(), *step);
   check_seed(setup.job(), *step);
+  return fmt::format("behind step {} of {}", *step, from.run);
 }
 
-void check_start(TrainSetup& setup, const RunIdentity& identity) {
+std::string check_start(TrainSetup& setup, const RunIdentity& identity) {
   const Job::Checkpoint& wanted = setup.job().checkpoint;
   if (!wanted.resume) refuse_to_mix(setup.job().output);
   if (wanted.resume) {
-    if (const auto step = fits_one(setup, identity, io::newest_first(setup.job().output)))
-      return check_seed(setup.job(), *step);
+    if (const auto step = fits_one(setup, identity, io::newest_first(setup.job().output))) {
+      check_seed(setup.job(), *step);
+      return fmt::format("behind step {} of its own", *step);
+    }
   }
   if (wanted.from.is_given()) return check_fork(setup, identity);
-  if (!wanted.initial_load.empty()) check_weights(setup, identity, wanted.initial_load);
+  if (!wanted.initial_load.empty()) return check_weights(setup, identity, wanted.initial_load);
+  return fmt::format(
+      "with weights drawn from the seed{}",
+      setup.job().model.find("lora").is_null()
+          ? ""
+          : ", which adapters of model.lora then adapt (checkpoint.initial_load brings a base)");
 }
 
 }  // namespace
@@ -80,11 +91,10 @@ void PaperCheck::check(const Job& job) {
   check(setup);
 }
 
-std::vector<std::string> PaperCheck::check(TrainSetup& setup) {
+PaperCheck::Found PaperCheck::check(TrainSetup& setup) {
   check_stages(setup);
   const OpenedData& data = open_data(setup);
-  check_start(setup, data.identity);
-  return data.use;
+  return {data.use, check_start(setup, data.identity)};
 }
 
 /// A budget for activations is of each rank: stages differ in size.

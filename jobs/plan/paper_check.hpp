@@ -17,9 +17,12 @@ class PaperCheck {
   PaperCheck(int ranks, MakeDevice device) : ranks_(ranks), device_(std::move(device)) {}
   /// Throws what train would. Data that several jobs share are opened once.
   void check(const Job& job);
-  /// The same of rank 0's set-up on so many ranks, on paper or running. What the run takes of its data, in
-  /// lines.
-  std::vector<std::string> check(TrainSetup& setup);
+  struct Found {
+    std::vector<std::string> data;  ///< what the run takes of it, in lines
+    std::string start;              ///< "with the weights of …"
+  };
+  /// The same of rank 0's set-up on so many ranks, on paper or running.
+  Found check(TrainSetup& setup);
 
  private:
   struct OpenedData {

@@ -101,7 +101,7 @@ TrainSetup::TrainSetup(Job job, Communicator& world, const MakeDevice& device, R
 ParameterStore::RuleOf TrainSetup::rules() const {
   return [this](const ParameterSpec& spec) {
     UpdateRule rule = job_.optimizer_groups.rule_of(spec);
-    if (has_adapters() && !is_adapter(spec.name)) rule = {.frozen = true};
+    if (has_adapters() && !is_adapter(spec.name)) rule = {.frozen = true, .as_base = true};
     rule.by_matrix = !rule.frozen && optimizer_->takes_matrices(spec);
     rule.slots = 0;
     for (std::size_t slot = 0; slot < slots_.size(); ++slot)

@@ -59,6 +59,11 @@ RunRecords::RunRecords(std::string path, Wait wait) : path_(std::move(path)), fi
                   "of a run with jsonl among metrics.sinks?",
                   path_));
   read_new();
+  CARAVAN_CHECK(
+      !steps_.empty() || damaged_ == 0, IoError,
+      fmt::format("{} holds no record of a step (what is read are lines of JSON, as metrics.jsonl has "
+                  "them{}). The run's folder?",
+                  path_, path_.ends_with(".csv") ? "; a table is for other programs" : ""));
 }
 
 bool RunRecords::read_new() {

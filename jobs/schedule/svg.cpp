@@ -88,9 +88,9 @@ struct Box {
   double x, y, width, height;
 };
 
-class Picture {
+class PlanPicture {
  public:
-  Picture(const Subject& subject, const Caption& caption)
+  PlanPicture(const Subject& subject, const Caption& caption)
       : subject_(subject),
         plan_(subject.plan),
         timeline_(subject.timeline),
@@ -266,7 +266,7 @@ std::string draw_svg(const Plan& plan, const Timeline& timeline, const Caption& 
       fmt::format("a picture of {} steps (at most {}). Draw fewer ranks or micro-batches, or write a trace?",
                   steps, kMostSteps));
   const Subject subject{plan, timeline, details};
-  return Picture(subject, caption).draw();
+  return PlanPicture(subject, caption).draw();
 }
 
 }  // namespace caravan::jobs

@@ -163,9 +163,10 @@ std::int64_t width_of(const std::vector<io::NamedShape>& weights, std::string_vi
   return found == weights.end() ? 0 : found->shape[axis];
 }
 
-void check_weights_from(const std::string& path, const ParameterStore& whole_model) {
+bool check_weights_from(const std::string& path, const ParameterStore& whole_model) {
   const auto weights = open_start(path, whole_model);
   io::check_weights(*weights, shapes_to_start_from(*weights, whole_model));
+  return has_adapters(whole_model) && !jobs::has_adapters(*weights);
 }
 
 ModelSource open_model(const std::string& path) {

@@ -55,7 +55,8 @@ void load_weights(const ModelSource& source, Device& device, ParameterStore& par
 void load_weights_from(const std::string& path, Device& device, ParameterStore& parameters,
                        const ParameterStore& whole_model, const std::optional<LowRankRule>& lora,
                        Whereabouts* whereabouts);
-/// IoError unless a run of this model could start from `path`; reads no weights.
-void check_weights_from(const std::string& path, const ParameterStore& whole_model);
+/// IoError unless a run of this model could start from `path`; reads no weights. Whether adapters of the
+/// model start anew, because there are none.
+bool check_weights_from(const std::string& path, const ParameterStore& whole_model);
 
 }  // namespace caravan::jobs

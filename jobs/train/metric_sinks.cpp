@@ -5,10 +5,11 @@
 #include <algorithm>
 #include <exception>
 #include <filesystem>
+#include <utility>
 
 #include "caravan/check.hpp"
 #include "caravan/log.hpp"
-#include "io/metrics/json_lines_sink.hpp"
+#include "io/metrics/left_out_records.hpp"
 #include "jobs/job/place.hpp"
 
 namespace caravan::jobs {
@@ -27,19 +28,10 @@ std::unique_ptr<MetricSink> opened(Metrics& metrics, const MetricsRun& run, cons
   }
 }
 
-/// metrics.jsonl where it is there and no sink of this start goes on with it.
-std::unique_ptr<io::ResumedLines> left_out_lines(const std::vector<MetricsRule::Sink>& sinks,
-                                                 const MetricsRun& run) {
-  const auto is_jsonl = [](const MetricsRule::Sink& sink) { return sink.name == "jsonl"; };
-  const std::string path = run.folder + "/metrics.jsonl";
-  if (std::any_of(sinks.begin(), sinks.end(), is_jsonl) || !std::filesystem::exists(path)) return nullptr;
-  log_info(fmt::format("{} ends before step {}: metrics of this start name no jsonl", path, run.first_step));
-  return std::make_unique<io::ResumedLines>(path, "", run.first_step, io::step_of_json_line);
-}
-
 }  // namespace
 
-MetricSinks::MetricSinks(TrainSetup& setup, const MetricsRun& run) {
+MetricSinks::MetricSinks(TrainSetup& setup, const MetricsRun& run, std::int64_t first_new)
+    : folder_(run.folder), first_new_(first_new) {
   std::error_code problem;
   std::filesystem::create_directories(run.folder, problem);
   CARAVAN_CHECK(!problem, IoError,
@@ -47,7 +39,6 @@ MetricSinks::MetricSinks(TrainSetup& setup, const MetricsRun& run) {
   const std::vector<MetricsRule::Sink>& rules = setup.job().metrics.sinks;
   for (std::size_t at = 0; at < rules.size(); ++at)
     sinks_.push_back({rules[at].name, rules[at].every, opened(*setup.metrics()[at], run, rules[at].name)});
-  left_out_ = left_out_lines(rules, run);
 }
 
 MetricSinks::~MetricSinks() {
@@ -70,9 +61,14 @@ void MetricSinks::call(Open& open, const std::string& doing, Call&& action) {
                             doing, problem));
 }
 
+void MetricSinks::retire_left_out() {
+  std::vector<std::string> names;
+  for (const Open& open : sinks_) names.push_back(open.name);
+  io::retire_left_out(folder_, first_new_, names);
+}
+
 void MetricSinks::write(const StepRecord& record, RecordIs is) {
-  if (left_out_) left_out_->append("");
-  left_out_.reset();
+  if (std::exchange(is_first_, false)) retire_left_out();
   for (Open& open : sinks_)
     if (is == RecordIs::edge || record.step % open.every == 0)
       call(open, fmt::format("the record of step {}", record.step),

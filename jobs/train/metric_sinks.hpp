@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "caravan/metrics.hpp"
-#include "io/metrics/resumed_lines.hpp"
 #include "jobs/plan/train_setup.hpp"
 
 namespace caravan::jobs {
@@ -15,18 +14,18 @@ namespace caravan::jobs {
 enum class RecordIs { usual, edge };
 
 /// The sinks of a job, open for one start of its run. What a sink throws is a warning, once, and costs it the
-/// record; how many records it cost is said at the end. Where earlier starts wrote metrics.jsonl and this one
-/// does not, what stands there of steps that are done again is moved away all the same, since plot and
-/// compare-runs would take it for this run's.
+/// record; how many records it cost is said at the end.
 class MetricSinks {
  public:
-  /// [rank 0] Errors of opening name the sink, and end the run before it begins.
-  MetricSinks(TrainSetup& setup, const MetricsRun& run);
+  /// [rank 0] Errors of opening name the sink, and end the run before it begins. `first_new`: the first step
+  /// that is done, which comes after run.first_step where a record is amended.
+  MetricSinks(TrainSetup& setup, const MetricsRun& run, std::int64_t first_new);
   ~MetricSinks();
   MetricSinks(const MetricSinks&) = delete;
   MetricSinks& operator=(const MetricSinks&) = delete;
 
-  /// `edge`: also to sinks that get every n-th step alone.
+  /// `edge`: also to sinks that get every n-th step alone. The first one moves what earlier starts wrote of
+  /// the same steps with sinks that this start has not.
   void write(const StepRecord& record, RecordIs is);
   /// To sinks that have a place for texts.
   void write_text(const TextRecord& record);
@@ -40,11 +39,14 @@ class MetricSinks {
     std::unique_ptr<MetricSink> sink;
     std::int64_t lost = 0;  ///< calls that threw
   };
+  void retire_left_out();
   template <class Call>
   void call(Open& open, const std::string& doing, Call&& action);
 
   std::vector<Open> sinks_;
-  std::unique_ptr<io::ResumedLines> left_out_;  ///< metrics.jsonl of earlier starts, until it is cut
+  std::string folder_;
+  std::int64_t first_new_;
+  bool is_first_ = true;
 };
 
 }  // namespace caravan::jobs

@@ -9,6 +9,7 @@
 #include "core/run/host_values.hpp"
 #include "io/metrics/json_lines_record.hpp"
 #include "jobs/plan/data_use.hpp"
+#include "jobs/plan/job_checks.hpp"
 #include "jobs/setup/text.hpp"
 
 namespace caravan::jobs {
@@ -22,11 +23,12 @@ Reporter::Reporter(TrainSetup& setup, PipelinePeers& peers, const DataSource& da
 
 void Reporter::open_sinks(std::int64_t first_step) {
   const Job& job = setup_.job();
-  sinks_.emplace(setup_, MetricsRun{.name = job.name,
-                                    .folder = job.output,
-                                    .job = job.resolved.to_yaml(),
-                                    .first_step = first_step,
-                                    .last_step = job.train.steps});
+  const MetricsRun run{.name = job.name,
+                       .folder = job.output,
+                       .job = job.resolved.to_yaml(),
+                       .first_step = first_step,
+                       .last_step = job.train.steps};
+  sinks_.emplace(setup_, run, first_step_);
   if (job.validation.samples.is_wanted() && !sinks_->take_texts())
     log_warning("the texts of validation.samples are in the log alone: no sink of metrics.sinks takes texts");
 }
@@ -94,6 +96,8 @@ void Reporter::print_header(const Progress& progress) {
         fmt::format("the learning rate is 0 after step {}, where train.schedule_steps ends (train.steps={}, "
                     "train.min_lr_factor=0)",
                     rate.total_steps, steps));
+  for (const std::string& idle : idle_keys(setup_.job(), setup_.whole_model().parameters()))
+    log_warning(idle);
   say_use(steps, progress.next_sample + (steps - progress.step) * share.global_batch);
 }
 

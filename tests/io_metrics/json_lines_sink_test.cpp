@@ -150,6 +150,14 @@ TEST_F(JsonLines, TextsOfStepsThatAreDoneAgainAreKeptBeside) {
   EXPECT_EQ(steps_in(folder.file("samples.former.jsonl")), (std::vector<std::int64_t>{3, 4}));
 }
 
+TEST_F(JsonLines, TextsOfStepsThatAreDoneAgainWithoutTextsAreKeptBeside) {
+  JsonLinesSink(path, 1).write_text({.step = 1, .name = "samples/0", .prompt = "p", .text = "t"});
+  JsonLinesSink(path, 2).write_text({.step = 2, .name = "samples/0", .prompt = "p", .text = "t"});
+  JsonLinesSink(path, 2).write(record(2, 1.0));
+  EXPECT_EQ(steps_in(folder.file("samples.jsonl")), (std::vector<std::int64_t>{1}));
+  EXPECT_EQ(steps_in(folder.file("samples.former.jsonl")), (std::vector<std::int64_t>{2}));
+}
+
 TEST_F(JsonLines, ATornLastLineIsCut) {
   write_steps(1, 3);
   spill(path, slurp(path) + "{\"step\": 4, \"lo");

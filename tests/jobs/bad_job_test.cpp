@@ -113,6 +113,9 @@ TEST_F(BadJobFile, NearestNamesAreOffered) {
       {"optimizer.name=adamww", "Did you mean 'adamw'?"},
       {"parallel.schedule=1f1bb", "Did you mean '1f1b'?"},
       {"model.layers.x=2", "cannot set 'x' inside model.layers (it is not a map"},
+      {"checkpoint.export=hf",
+       "checkpoint.export=hf (a format without the type of its weights). {format: hf, "},
+      {"checkpoint.export={format: hdf5, dtype: bf16}", "checkpoint.export=fp32 or bf16, which is hdf5?"},
       {"trian.steps=2", "command line: unknown key 'trian'"},
       {"train.steps", "has no '='. Write key.key=value?"}};
   const std::string mini = job(kMiniJob);

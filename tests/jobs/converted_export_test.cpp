@@ -99,7 +99,7 @@ TEST_F(ConvertedExport, IsRefusedBeforeTheFirstStepWhereItCannotBeMade) {
         {{"checkpoint.export={dtype: bf16}"}, "has no format"},
         {{"checkpoint.export={format: hf}"}, "has no dtype"},
         {{"checkpoint.export={format: onnx, dtype: bf16}"}, "onnx"},
-        {{"checkpoint.export=hf"}, "or a map of keys"},
+        {{"checkpoint.export=hf"}, "a format without the type of its weights"},
         {{"checkpoint.export=fp16"}, "fp16"}}) {
     const Outcome outcome = run(train(job_file, "refused", 0, overrides));
     EXPECT_EQ(outcome.code, 2) << message;

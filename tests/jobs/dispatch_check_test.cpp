@@ -51,6 +51,16 @@ TEST_F(DispatchCheck, OtherOrdersAreSound) {
   EXPECT_TRUE(ended_with(outcome, 0)) << outcome.out << outcome.err;
 }
 
+TEST_F(DispatchCheck, OneOfFp32AloneIsSound) {
+  const std::string says = "exchanges in bf16: ";
+  const Outcome outcome = check(1, CARAVAN_TEST_DISPATCHERS, {"dispatch/exchanged"});
+  EXPECT_TRUE(ended_with(outcome, 0)) << outcome.out << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("-      " + says + "not tried (the dispatcher does not support it: "));
+  const Outcome asked = check(1, CARAVAN_TEST_DISPATCHERS, {"dispatch/exchanged", "--precision", "bf16"});
+  EXPECT_TRUE(ended_with(asked, 1));
+  EXPECT_THAT(asked.out, HasSubstr("WRONG  " + says));
+}
+
 TEST_F(DispatchCheck, OneWithoutAFlawIsSound) {
   for (const int ranks : {0, 2}) EXPECT_TRUE(ended_with(flawed(ranks, "none"), 0));
 }
@@ -74,6 +84,9 @@ TEST_F(DispatchCheck, EachMistakeIsNamed) {
       {"input", "f32: nothing else is written: on rank 0: an exchange writes x, dy or the base"},
       {"repeats", "f32: a repeated forward as the first: on rank 0: expert 0 has token"},
       {"held", "WRONG  every expert is on one rank: "},
+      {"paper",
+       "WRONG  a dry run walks through it: on rank 0: caravan: ended by SIGSEGV while wait of segment "
+       "'dispatch' of layers.0, a layer/moe:"},
       {"lost", "f32: three micro-batches in flight as one by one: on rank"},
   };
   for (const Case& bad : kCases) {

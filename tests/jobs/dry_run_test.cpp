@@ -18,6 +18,12 @@ class DryRun : public JobTest {
     command.arguments.emplace_back("--dry-run");
     return run(command);
   }
+  Outcome dry_run_in(const std::map<std::string, std::string>& environment) const {
+    Command command = train(job(kMiniJob), "dry", 0, {"device=host"});
+    command.arguments.emplace_back("--dry-run");
+    for (const auto& [name, value] : environment) command.environment[name] = value;
+    return run(command);
+  }
   /// "12  own loops (why)" of an operator; empty where the table lacks it.
   static std::string line_of(const std::string& text, const std::string& operator_name) {
     std::smatch found;
@@ -129,6 +135,31 @@ TEST_F(DryRun, RefusesDataThatLeaveNothingToTrainOn) {
     EXPECT_EQ(outcome.code, run(train(file("job.yaml"), "run", 0, overrides)).code);
     EXPECT_NE(outcome.code, 0);
   }
+}
+
+TEST_F(DryRun, ThreadsThatAreNoNumberAreRefused) {
+  for (const char* wanted : {"abc", "0", "-2", "2x"}) {
+    const Outcome outcome = dry_run_in({{"OMP_NUM_THREADS", wanted}});
+    EXPECT_TRUE(ended_with(outcome, 2)) << wanted;
+    EXPECT_THAT(outcome.err,
+                HasSubstr(std::string("OMP_NUM_THREADS='") + wanted + "' (no number of threads"));
+  }
+  EXPECT_TRUE(ended_with(dry_run_in({{"OMP_NUM_THREADS", "2,1"}}), 0)) << "of inner teams, too";
+}
+
+/// libgomp's own report says what it has read.
+TEST_F(DryRun, IdleThreadsSleepSoonUnlessTheEnvironmentSaysOtherwise) {
+  const std::map<std::string, std::string> shown{{"OMP_DISPLAY_ENV", "verbose"}};
+  const auto with = [&](const char* name, const char* value) {
+    auto environment = shown;
+    environment[name] = value;
+    return dry_run_in(environment).err;
+  };
+  const std::string usual = dry_run_in(shown).err;
+  if (usual.find("GOMP_SPINCOUNT") == std::string::npos) GTEST_SKIP() << "another OpenMP than libgomp";
+  EXPECT_THAT(usual, HasSubstr("GOMP_SPINCOUNT = '3000'"));
+  EXPECT_THAT(with("GOMP_SPINCOUNT", "7"), HasSubstr("GOMP_SPINCOUNT = '7'"));
+  EXPECT_THAT(with("OMP_WAIT_POLICY", "passive"), HasSubstr("GOMP_SPINCOUNT = '0'"));
 }
 
 }  // namespace

@@ -140,6 +140,9 @@ TEST_F(Evaluate, APrefixOfTheSequencesIsMeasuredWhereSoManyAreAsked) {
   EXPECT_EQ(some["tokens_left_out"].get<int>(),
             all["tokens_left_out"].get<int>() + (all["sequences"].get<int>() - 5) * 33);
   EXPECT_EQ(of_run(validation({"--sequences", "1000000"}))["loss"], all["loss"]);
+  EXPECT_THAT(
+      evaluate(ValidatedRun::get().run(), validation({"--sequences", "1000000"})).err,
+      HasSubstr("--sequences 1000000: the data has " + std::to_string(all["sequences"].get<int>()) + " seq"));
 }
 
 TEST_F(Evaluate, PeopleReadATableOfDocuments) {

@@ -2,9 +2,9 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <string>
-#include <variant>
 #include <vector>
 
 #include "caravan/data.hpp"
@@ -18,9 +18,9 @@
 namespace caravan::testing {
 namespace {
 
-/// Nothing in bf16, which needs no mistake more.
-void scale(const TensorView& view, float by) {
-  if (view.dtype != DType::f32) return;
+/// Nothing in bf16, which needs no mistake more, and on paper.
+void scale(const Run& run, const TensorView& view, float by) {
+  if (view.dtype != DType::f32 || !run.device.computes()) return;
   std::for_each(view.as<float>(), view.as<float>() + view.count(), [by](float& value) { value *= by; });
 }
 
@@ -33,7 +33,7 @@ class FlawedLayer final : public Layer {
   static constexpr caravan_param kParams[] = {
       {"name", "string", nullptr, "", "", "Prefix of the parameter names."},
       {"dim", "int", nullptr, "", ">= 1", "Width."},
-      {"flaw", "none|input|weight|replaces|life|repeats|paper|f32", "none", "", "", "What is wrong."},
+      {"flaw", "none|input|weight|replaces|life|repeats|paper|fp32", "none", "", "", "What is wrong."},
   };
 
   FlawedLayer(const Host& host, const Config& config)
@@ -50,28 +50,26 @@ class FlawedLayer final : public Layer {
   const std::vector<Parameter*>& parameters() const override { return parameters_; }
   double forward_flops(const BatchShape&) const override { return 0; }
   void plan(const BatchShape& shape, StashPlan& plan) override {
+    if (flaw_ == "fp32" && shape.compute != DType::f32)
+      throw ConfigError("layer flawed computes in fp32 alone. train.precision=fp32?");
     rstd_ = plan.add("rstd", DType::f32, {shape.tokens()},
                      flaw_ == "life" ? Lifetime::forward : Lifetime::weight);
   }
 
  private:
   void forward(Run& run, Frame& frame) {
-    if (flaw_ == "f32" && frame.x.dtype != DType::f32) throw ConfigError("flawed computes in f32 alone");
-    if (flaw_ == "paper") {
-      scale(frame.x, 2);
-      scale(frame.x, 0.5f);
-    }
     run.ops.rmsnorm_forward({frame.x, weight_.weight, frame.y, frame[rstd_], 1e-5f});
-    if (flaw_ == "repeats" && run.pass != Pass::first) scale(frame[rstd_], 2);
+    if (flaw_ == "paper") frame[rstd_].as<float>()[0] += 0;
+    if (flaw_ == "repeats" && run.pass != Pass::first) scale(run, frame[rstd_], 2);
   }
   void backward_input(Run& run, Frame& frame) {
     run.ops.rmsnorm_backward_input({frame.x, weight_.weight, frame[rstd_], frame.dy, TensorView{}, frame.dx});
-    if (flaw_ == "input") scale(frame.dx, 3);
+    if (flaw_ == "input") scale(run, frame.dx, 3);
   }
   void backward_weight(Run& run, Frame& frame) {
-    if (flaw_ == "replaces") scale(weight_.grad, 0);
+    if (flaw_ == "replaces") scale(run, weight_.grad, 0);
     run.ops.rmsnorm_backward_weight({frame.x, frame[rstd_], frame.dy, weight_.grad});
-    if (flaw_ == "weight") scale(weight_.grad, 3);
+    if (flaw_ == "weight") scale(run, weight_.grad, 3);
   }
 
   std::string flaw_;
@@ -152,11 +150,13 @@ class FlawedOptimizer final : public Optimizer {
   std::int64_t updates_ = 0;
 };
 
-/// Appends a byte a record.
+/// Appends a byte a record; the first one of a start cuts those of steps that are done again.
 class FlawedSink final : public MetricSink {
  public:
-  FlawedSink(const std::string& flaw, const std::string& path)
+  FlawedSink(const std::string& flaw, const std::string& path, std::int64_t first_step)
       : flaw_(flaw),
+        path_(path),
+        first_step_(first_step),
         file_(std::fopen(path.c_str(), flaw == "cuts"      ? "w"
                                        : flaw == "resumes" ? "wx"
                                                            : "a")) {
@@ -167,15 +167,18 @@ class FlawedSink final : public MetricSink {
   FlawedSink& operator=(const FlawedSink&) = delete;
   void write(const StepRecord& record) override {
     if (flaw_ == "late" && record.find(metric::kValidationLoss)) throw IoError("no such column");
-    if (flaw_ == "twice")
-      for (const auto& [key, value] : record.values())
-        if (const auto* number = std::get_if<std::int64_t>(&value))
-          std::fprintf(file_, "%lld\n", static_cast<long long>(*number));
+    if (record.step == first_step_ && flaw_ != "twice") cut();
     if (flaw_ != "nothing" && (flaw_ != "cuts" || record.step < 9)) std::fputc('x', file_);
   }
 
  private:
-  std::string flaw_;
+  void cut() {
+    const auto before = static_cast<std::uintmax_t>(first_step_ - 1);
+    if (std::filesystem::file_size(path_) > before) std::filesystem::resize_file(path_, before);
+  }
+
+  std::string flaw_, path_;
+  std::int64_t first_step_;
   std::FILE* file_;
 };
 
@@ -190,7 +193,7 @@ class FlawedMetrics final : public Metrics {
 
   FlawedMetrics(const Host&, const Config& config) : flaw_(config.get_string("flaw")) {}
   std::unique_ptr<MetricSink> open(const MetricsRun& run) override {
-    return std::make_unique<FlawedSink>(flaw_, run.folder + "/bytes");
+    return std::make_unique<FlawedSink>(flaw_, run.folder + "/bytes", run.first_step);
   }
 
  private:

@@ -19,8 +19,8 @@ class FlawedDispatcher final : public Dispatcher {
   static constexpr const char* kName = "flawed";
   static constexpr const char* kSummary = "all_to_all with a mistake";
   static constexpr caravan_param kParams[] = {
-      {"flaw", "none|expert|score|count|buffer|beyond|doubled|scores|input|repeats|held|lost", "none", "", "",
-       "What is wrong."}};
+      {"flaw", "none|expert|score|count|buffer|beyond|doubled|scores|input|repeats|held|lost|paper", "none",
+       "", "", "What is wrong."}};
 
   FlawedDispatcher(const Host& host, const Config& config)
       : right_(host.registry->create<Dispatcher>("all_to_all", host, Config::map())),
@@ -63,6 +63,7 @@ class FlawedDispatcher final : public Dispatcher {
     const auto arrival = arrivals_.extract(ticket.id());
     const auto gradient = gradients_.extract(ticket.id());
     right_->wait(run, ticket);
+    if (!run.device.computes() && flaw_ != "paper") return;
     if (!arrival.empty()) spoil(arrival.mapped());
     if (!gradient.empty() && flaw_ == "scores" && gradient.mapped().count() > 0)
       gradient.mapped().as<float>()[0] += 1;

@@ -154,7 +154,7 @@ TEST(ResolvedJob, PathsAreAbsoluteStandardInputStaysAndUnknownKeysAreKept) {
 
 TEST(JobChanges, TextsNameKeyAndBothValues) {
   EXPECT_EQ(changes_text(changes("model.moe_layers=[1]").refused), "model.moe_layers [1, 3] -> [1]");
-  EXPECT_EQ(changes_text(changes("model.window=128").refused), "model.window nothing -> 128");
+  EXPECT_EQ(changes_text(changes("model.window=128").refused), "model.window (none) -> 128");
 }
 
 }  // namespace

@@ -128,6 +128,41 @@ TEST_F(Lora, ADryRunSaysWhatIsTrainedAndGradientsFall) {
   EXPECT_LT(planned_bytes(lora.out, "optimizer"), 0.5 * planned_bytes(all.out, "optimizer"));
 }
 
+TEST_F(Lora, ADryRunSaysHowAdaptersStart) {
+  const auto start = [&](const std::string& name, Overrides keys) {
+    keys.push_back("train.steps=6");
+    Command command = train(job(kMiniJob), name, 0, keys);
+    command.arguments.emplace_back("--dry-run");
+    const Outcome outcome = run(command);
+    EXPECT_TRUE(ended_with(outcome, 0)) << outcome.err;
+    return outcome.out.substr(outcome.out.find("# start"));
+  };
+  adapt();
+  EXPECT_THAT(start("new", {kLora}),
+              HasSubstr("drawn from the seed, which adapters of model.lora then adapt"));
+  EXPECT_THAT(start("new", {kLora, "checkpoint.initial_load=" + file("base")}),
+              HasSubstr(file("base") + "; it has no adapters, those of model.lora start anew"));
+  const std::string going_on = start("new", {kLora, "checkpoint.initial_load=" + file("adapted")});
+  EXPECT_THAT(going_on, HasSubstr("with the weights of " + file("adapted") + "\n"));
+  EXPECT_THAT(start("adapted", {kLora, "train.schedule_steps=100", "train.lr=1e-2"}),
+              HasSubstr("behind step 4 of its own"));
+}
+
+TEST_F(Lora, WhatIsAskedForInVainIsSaid) {
+  const Overrides keys{
+      "model.lora={rank: 33, parameters: ['*.attention.w?.weight']}",
+      "optimizer.groups=[{parameters: '*.experts.*', lr_factor: 2}, {parameters: '*.lora_b', "
+      "lr_factor: 2}]"};
+  const Outcome outcome = steps(1, "run", keys);
+  ASSERT_TRUE(ended_with(outcome, 0)) << outcome.err;
+  EXPECT_THAT(outcome.err,
+              HasSubstr("warning model.lora.rank=33 is more than layers.0.attention.wq.weight can "
+                        "have (it is 32 x 32)"));
+  EXPECT_THAT(outcome.err,
+              HasSubstr("warning optimizer.groups: all that *.experts.* fits is frozen by model.lora"));
+  EXPECT_THAT(outcome.err, Not(HasSubstr("all that *.lora_b fits")));
+}
+
 TEST_F(Lora, AResumedRunIsTheUndisturbedOne) {
   for (const int ranks : {0, 2}) {
     const std::string name = fmt::format("-{}", ranks);
@@ -160,6 +195,26 @@ TEST_F(Lora, AStartFromAdaptersOfAnotherKindIsSaidOrRefused) {
               HasSubstr("not in the model: "));
 }
 
+/// Of what a refusal proposes, each leads on.
+TEST_F(Lora, OtherAdaptersAreRefusedWithTheWayToStartFromTheWeights) {
+  ASSERT_TRUE(ended_with(steps(2, "base", {}), 0));
+  ASSERT_TRUE(ended_with(steps(2, "adapted", {kLora}), 0));
+  const auto way = [&](const std::string& run) { return "{run: " + file(run) + ", what: model}"; };
+  const auto expect_refused = [&](const std::string& name, const Overrides& keys, const std::string& says) {
+    const Outcome outcome = steps(4, name, keys);
+    EXPECT_TRUE(ended_with(outcome, 3)) << outcome.err;
+    EXPECT_THAT(outcome.last_line(), HasSubstr("model.lora"));
+    EXPECT_THAT(outcome.last_line(), HasSubstr(says));
+    EXPECT_THAT(outcome.last_line(), Not(HasSubstr("allow_changes")));
+  };
+  expect_refused("plain", {"checkpoint.from=" + file("adapted")}, "checkpoint.from.what=model, which takes");
+  expect_refused("added", {kLora, "checkpoint.from=" + file("base")},
+                 "checkpoint.from.what=model, which takes");
+  expect_refused("adapted", {}, "another output with checkpoint.from=" + way("adapted"));
+  EXPECT_TRUE(ended_with(steps(4, "plain", {"checkpoint.from=" + way("adapted")}), 0));
+  EXPECT_TRUE(ended_with(steps(4, "added", {kLora, "checkpoint.from=" + way("base")}), 0));
+}
+
 TEST_F(Lora, WhatCannotBeAdaptedIsRefusedByName) {
   const auto expect_refused = [&](const std::string& lora, const std::string& message) {
     const Outcome outcome = steps(2, "refused", {"model.lora=" + lora});
@@ -169,6 +224,12 @@ TEST_F(Lora, WhatCannotBeAdaptedIsRefusedByName) {
   expect_refused("{rank: 4, parameters: ['*']}", "fits tok_embeddings.weight (only the matrices");
   expect_refused("{rank: 4, parameters: ['*.router.*']}", "router.gate.weight (only the matrices");
   expect_refused("{rank: 4, parameters: [layers.9.*]}", "'layers.9.*' fits no parameter");
+  expect_refused("{rank: 4, parameters: ['*.attention.wq']}",
+                 "fits no parameter (near are layers.0.attention.wq.weight, layers.1.attention.wq.weight)");
+  expect_refused("{rank: 4, parameters: ['*.atention.wq.weight']}",
+                 "near are layers.0.attention.wq.weight, ");
+  const Outcome unsaved = steps(2, "refused", {kLora, "checkpoint.enabled=false", "checkpoint.export=fp32"});
+  EXPECT_THAT(unsaved.err, HasSubstr("checkpoint.export with model.lora and checkpoint.enabled=false"));
   expect_refused("{rank: 4, parameters: []}", "lora.parameters is empty");
   expect_refused("{rank: 0, parameters: ['*.attention.w?.weight']}", "rank");
   expect_refused("{parameters: ['*.attention.w?.weight']}", "rank");

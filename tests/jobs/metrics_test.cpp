@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <set>
 #include <sstream>
 
@@ -81,19 +83,33 @@ TEST_F(RecordedBy, EverySinkGoesOnWhereTheRunDoes) {
   EXPECT_TRUE(fs::exists(file("run/metrics.former.csv")));
 }
 
-/// plot and compare-runs read metrics.jsonl: what it has of steps that were done again would be another
-/// run's.
-TEST_F(RecordedBy, RecordsOfStepsThatAreDoneAgainAreMovedWithoutTheirSinkToo) {
-  ASSERT_TRUE(ended_with(start("run", {"metrics=[jsonl]", "train.steps=5", "checkpoint.every=2"}), 0));
-  for (const char* later : {"run/checkpoints/step-00000004", "run/checkpoints/step-00000005"})
-    fs::remove_all(file(later));
-  const Outcome outcome = start("run", {"metrics=[csv]", "train.steps=6", "checkpoint.every=2"});
-  ASSERT_TRUE(ended_with(outcome, 0));
-  EXPECT_THAT(series(read_metrics(file("run")), "step"), ElementsAre(1, 2));
-  EXPECT_THAT(outcome.err,
-              HasSubstr("metrics.jsonl ends before step 3: metrics of this start name no jsonl"));
+/// Whoever reads a file of records, of whichever start, finds no step that was undone.
+TEST_F(RecordedBy, NoSinkThatIsLeftOutKeepsStepsThatAreDoneAgain) {
+  ASSERT_TRUE(ended_with(
+      start("run", {"metrics=[jsonl, csv, tensorboard]", "train.steps=5", "checkpoint.every=3"}), 0));
+  fs::remove_all(file("run/checkpoints/step-00000005"));
+  const auto event_files = [&] {
+    return std::distance(fs::directory_iterator(file("run/tensorboard")), fs::directory_iterator());
+  };
+  const auto events = event_files();
+  const Outcome again = start("run", {"metrics=[]", "train.steps=6", "checkpoint.every=3"});
+  ASSERT_TRUE(ended_with(again, 0));
+  EXPECT_THAT(rows("run"), ElementsAre("step", "1", "2", "3"));
+  EXPECT_THAT(series(read_metrics(file("run")), "step"), ElementsAre(1, 2, 3));
   EXPECT_TRUE(fs::exists(file("run/metrics.former.jsonl")));
-  EXPECT_THAT(rows("run"), ElementsAre("step", "3", "4", "5", "6"));
+  EXPECT_TRUE(fs::exists(file("run/metrics.former.csv")));
+  EXPECT_EQ(event_files(), events + 1) << "it declares steps from 4 on void";
+  EXPECT_THAT(again.err, HasSubstr("2 records of " + file("run/metrics.jsonl")));
+}
+
+TEST_F(RecordedBy, AFileThatIsNoRecordIsLeftAloneAndSaid) {
+  ASSERT_TRUE(ended_with(start("run", {"train.steps=5", "checkpoint.every=3"}), 0));
+  fs::remove_all(file("run/checkpoints/step-00000005"));
+  std::ofstream(file("run/metrics.csv")) << "a table of somebody's own\n";
+  const Outcome again = start("run", {"train.steps=6", "checkpoint.every=3"});
+  ASSERT_TRUE(ended_with(again, 0));
+  EXPECT_THAT(again.err, HasSubstr("metrics.csv:1 is no head of step records"));
+  EXPECT_EQ(slurp(file("run/metrics.csv")), "a table of somebody's own\n");
 }
 
 TEST_F(RecordedBy, RecordsSayWhatTheRankWithTheMostHas) {
@@ -148,7 +164,8 @@ TEST_F(RecordedBy, WhatIsWrongIsRefusedByTheDryRunToo) {
   const std::vector<std::pair<std::string, std::string>> cases{
       {"metrics=[cvs]", "Did you mean 'csv'?"},
       {"metrics=[csv, csv]", "names csv twice"},
-      {"metrics=[{name: csv, evry: 3}]", "unknown key 'evry'"},
+      {"metrics=[{name: csv, evry: 3}]",
+       "unknown key 'evry' in metrics.sinks[0] (no parameter of metrics.sinks). Did you mean 'every'?"},
       {"metrics=[{name: csv, every: 0}]", "(must be >= 1)"},
       {"metrics=[{every: 3}]", "key 'name'"},
       {"metrics=[[csv]]", "metrics.sinks"},

@@ -181,6 +181,12 @@ TEST_F(MixJob, AMistakeInAPartIsNamedWithItsPlace) {
   EXPECT_THAT(refusal("data.parts=7"), HasSubstr("data.parts is not a list"));
   EXPECT_THAT(refusal("data.parts=[{weight: 1, path: " + file("shards") + ", suffle: false}]"),
               HasSubstr("Did you mean 'shuffle'?"));
+  EXPECT_THAT(
+      refusal("data.parts=[{wieght: 1, path: " + file("shards") + "}]"),
+      HasSubstr("unknown key 'wieght' in data.parts[0] (no parameter of a part of a mix). Did you mean "
+                "'weight'?"));
+  EXPECT_THAT(refusal("data.parts=[{weight: 1, sorce: tokens, path: " + file("shards") + "}]"),
+              HasSubstr("Did you mean 'source'?"));
 }
 
 }  // namespace

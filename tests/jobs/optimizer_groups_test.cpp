@@ -92,6 +92,8 @@ TEST_F(OptimizerGroups, ADryRunSaysWhatWholeMatricesMoveAndTake) {
 
 TEST_F(OptimizerGroups, WhatFitsNothingOrHalfIsRefusedByName) {
   expect_refused("{groups: [{parameters: layers.7.*, frozen: true}]}", "'layers.7.*' fits no parameter");
+  expect_refused("{groups: [{parameters: '*.feed_forward.w2', frozen: true}]}",
+                 "'*.feed_forward.w2' fits no parameter (near is layers.0.feed_forward.w2.weight");
   expect_refused("{groups: [{parameters: layers.0.attention.wq.weight, frozen: true}]}",
                  "layers.0.attention.wq.weight names 1 of the 3 parts of layers.0.attention.wqkv");
   expect_refused("{groups: [{parameters: '*', lr_factor: 2}, {parameters: '*norm*', frozen: true}]}",

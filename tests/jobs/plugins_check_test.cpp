@@ -1,5 +1,7 @@
 #include <gmock/gmock.h>
 
+#include <csignal>
+
 #include "tests/jobs/job_test.hpp"
 
 // caravan plugins check: what is sound passes, and each mistake is named.
@@ -59,28 +61,6 @@ TEST_F(PluginsCheck, ComponentsOfTheTestWithoutAFlawAreSound) {
     EXPECT_TRUE(ended_with(check({component, "flaw=none"}), 0)) << component;
 }
 
-TEST_F(PluginsCheck, ALayerMayRefuseBf16) {
-  const Outcome refuses = check({"layer/flawed", "flaw=f32"});
-  EXPECT_TRUE(ended_with(refuses, 0)) << refuses.out << refuses.err;
-  EXPECT_THAT(refuses.out, HasSubstr("-      bf16 is f32, rounded: not tried (it refuses bf16: "));
-  EXPECT_THAT(refuses.out, HasSubstr("flawed computes in f32 alone"));
-  const Outcome left_out = check({"layer/flawed", "--precision", "fp32"});
-  EXPECT_TRUE(ended_with(left_out, 0)) << left_out.err;
-  EXPECT_THAT(left_out.out, HasSubstr("-      bf16 is f32, rounded: not tried (--precision fp32)"));
-}
-
-TEST_F(PluginsCheck, ADryRunThatALayerEndsSaysWhy) {
-  Command command =
-      train(job(kMiniJob), "dry", 0, {"model.moe_step=2", "model.dense={layer: flawed, flaw: paper}"});
-  command.arguments.emplace_back("--dry-run");
-  command.environment["CARAVAN_PLUGIN_PATH"] = CARAVAN_FLAWED_PLUGINS;
-  const Outcome outcome = run(command);
-  EXPECT_NE(outcome.code, 0);
-  EXPECT_THAT(outcome.err,
-              HasSubstr("caravan: ended by SIGSEGV while\n  the dry run's walk through the layers"));
-  EXPECT_THAT(outcome.err, HasSubstr("caravan plugins check layer/NAME"));
-}
-
 TEST_F(PluginsCheck, EachMistakeIsNamed) {
   struct Case {
     const char *component, *flaw, *says;
@@ -93,18 +73,20 @@ TEST_F(PluginsCheck, EachMistakeIsNamed) {
        "WRONG  W adds to the gradient of layers.0.flawed.weight: two micro-batches are not"},
       {"layer/flawed", "life", "micro-batches in flight as one by one: what is kept lives long enough: "},
       {"layer/flawed", "repeats", "a repeated forward as the first: the gradient of "},
+      {"layer/flawed", "paper",
+       "WRONG  a dry run walks through it: caravan: ended by SIGSEGV while forward of segment 'flawed' of "
+       "layers.0, a layer/flawed: a dry run walks through it, where tensors have no memory"},
       {"data/flawed", "rank", "WRONG  the same samples on rank 1 of 4: sample 0 is another"},
       {"data/flawed", "order", "WRONG  the same sample twice: sample 0 is another"},
       {"data/flawed", "range", "WRONG  tokens are ids of the vocabulary: not all are in [0, 40)"},
       {"data/flawed", "digest", "WRONG  the digest is the data's alone: another seed"},
-      {"layer/flawed", "paper",
-       "WRONG  a dry run, on a device that computes nothing: it ends with Segmentation fault"},
-      {"metrics/flawed", "nothing", "WRONG  records reach the run's folder: nothing was written to it"},
-      {"metrics/flawed", "twice",
-       "WRONG  a step that is done again stands there once: step 40 is there 2 times, step 1 1 times"},
       {"metrics/flawed", "late", "WRONG  records of any numbers, keys that come later"},
       {"metrics/flawed", "cuts", "WRONG  what earlier starts wrote of earlier steps stays: "},
       {"metrics/flawed", "resumes", "WRONG  the next start goes on, with another instance: "},
+      {"metrics/flawed", "nothing", "WRONG  records are in the run's folder: no byte was written there"},
+      {"metrics/flawed", "twice",
+       "WRONG  a file holds steps that are done again once: bytes has grown by 20 bytes (the same steps took "
+       "20"},
       {"optimizer/flawed", "state", "WRONG  all state is in the slots, as after a restart: "},
       {"optimizer/flawed", "place",
        "WRONG  flat pieces are updated as the whole matrix, as shards are (2 pieces): "},
@@ -115,6 +97,52 @@ TEST_F(PluginsCheck, EachMistakeIsNamed) {
     EXPECT_TRUE(ended_with(outcome, 1)) << bad.component << " " << bad.flaw;
     EXPECT_THAT(outcome.out, HasSubstr(bad.says)) << bad.component << " " << bad.flaw;
   }
+}
+
+/// It dies of its signal, and says whose code it was.
+TEST_F(PluginsCheck, ALayerThatEndsADryRunIsNamed) {
+  Command command =
+      train(job(kMiniJob), "dry", 0,
+            {"model.moe_step=2", "model.dense={layer: flawed, flaw: paper}", "device=reference"});
+  command.arguments.emplace_back("--dry-run");
+  command.environment["CARAVAN_PLUGIN_PATH"] = CARAVAN_FLAWED_PLUGINS;
+  const Outcome outcome = run(command);
+  EXPECT_EQ(outcome.signal, SIGSEGV) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("caravan: ended by SIGSEGV while\n"
+                                     "  forward of segment 'flawed' of layers.0, a layer/flawed:\n"
+                                     "  a dry run walks through it, where tensors have no memory"));
+}
+
+/// By the key that asks for it, and with what the author of the layer does.
+TEST_F(PluginsCheck, ALayerThatOffersNoFreezingIsRefusedByName) {
+  const auto refused = [&](const std::string& key) {
+    Command command = train(job(kMiniJob), "run", 0, {"model.moe_step=2", "model.dense=flawed", key});
+    command.environment["CARAVAN_PLUGIN_PATH"] = CARAVAN_FLAWED_PLUGINS;
+    const Outcome outcome = run(command);
+    EXPECT_TRUE(ended_with(outcome, 2)) << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr("'layers.0.flawed.weight' cannot be frozen"));
+    EXPECT_THAT(outcome.err, HasSubstr("offers_freezing()"));
+    return outcome.err;
+  };
+  EXPECT_THAT(refused("model.lora={rank: 2, parameters: ['*.attention.w?.weight']}"),
+              HasSubstr("as model.lora asks"));
+  EXPECT_THAT(refused("optimizer.groups=[{parameters: '*.flawed.*', frozen: true}]"),
+              HasSubstr("as optimizer.groups asks"));
+}
+
+/// What a layer does not support is said, and is wrong only where it was asked for.
+TEST_F(PluginsCheck, ALayerOfFp32AloneIsSound) {
+  const std::string says = "bf16 is f32, rounded: ";
+  const Outcome any = check({"layer/flawed", "flaw=fp32"});
+  EXPECT_TRUE(ended_with(any, 0)) << any.out << any.err;
+  EXPECT_THAT(any.out, HasSubstr("-      " + says +
+                                 "not tried (the layer does not support it: layer flawed computes"));
+  const Outcome fp32 = check({"layer/flawed", "flaw=none", "--precision", "fp32"});
+  EXPECT_TRUE(ended_with(fp32, 0)) << fp32.out << fp32.err;
+  EXPECT_THAT(fp32.out, HasSubstr("-      " + says + "not tried (--precision fp32)"));
+  const Outcome bf16 = check({"layer/flawed", "flaw=fp32", "--precision", "bf16"});
+  EXPECT_TRUE(ended_with(bf16, 1));
+  EXPECT_THAT(bf16.out, HasSubstr("WRONG  " + says + "the layer does not support it"));
 }
 
 TEST_F(PluginsCheck, ASchedulesNonsenseIsNamed) {
@@ -137,8 +165,8 @@ TEST_F(PluginsCheck, WrongUse) {
       {{"device/host"}, "no check for the kind 'device'"},
       {{"layr/moe"}, "Did you mean 'layer'?"},
       {{"layer/moe", "--device", "host"}, "--device with layer/moe (it is for dispatchers"},
-      {{"layer/moe", "--precision", "bf16"}, "--precision bf16 with layer/moe (dispatchers take"},
-      {{"data/synthetic", "--precision", "fp32"}, "--precision fp32 with data/synthetic"},
+      {{"data/synthetic", "vocab_size=9", "--precision", "fp32"}, "--precision with data/synthetic"},
+      {{"layer/moe", "--precision", "fp16"}, "fp16"},
   };
   for (const auto& [arguments, says] : cases) {
     const Outcome outcome = check(arguments);

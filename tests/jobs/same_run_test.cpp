@@ -143,7 +143,7 @@ TEST_F(SameRun, ACheckpointOfAnOlderVersionLoadsWithAWarning) {
   ASSERT_TRUE(ended_with(outcome, 0));
   EXPECT_THAT(outcome.err, HasSubstr("does not say which data it was trained on (it has no digest of it)"));
   EXPECT_THAT(outcome.err, HasSubstr("resumed at step 2 from "));
-  EXPECT_THAT(outcome.err, HasSubstr("changed since the checkpoint: output nothing -> " + file("run") + "\n"))
+  EXPECT_THAT(outcome.err, HasSubstr("changed since the checkpoint: output (none) -> " + file("run") + "\n"))
       << "keys that it lacks count as their defaults";
 
   const Outcome changed = go_on({"model.rope_theta=10000"});

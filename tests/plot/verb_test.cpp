@@ -86,6 +86,11 @@ TEST_F(Plot, RefusesInWords) {
   expect_refused({file("none")}, 3, "there is no ");
   expect_refused({file("lr-1")}, 3, "is no run that records its steps");
   expect_refused({recorded_run(file("new"), "")}, 3, "no loss in new (nothing recorded it");
+  spill(file("metrics.csv"), "step,wall_time_s,loss\n1,1796095819.011,3.5\n");
+  expect_refused(
+      {file("metrics.csv")}, 3,
+      "metrics.csv holds no record of a step (what is read are lines of JSON, as metrics.jsonl has them; "
+      "a table is for other programs)");
   expect_refused({first_, first_ + "/"}, 2, "given twice");
   expect_refused({first_, "--what", "los"}, 2, "Did you mean loss?");
   expect_refused({first_, "--what", "norm"}, 3, "no gradient norm in run");

@@ -65,6 +65,7 @@ struct UpdateRule {
   std::optional<double> weight_decay{};  ///< instead of the optimizer's
   bool frozen = false;     ///< it stays as it is: no gradient is made, no master and no slot kept
   bool by_matrix = false;  ///< see Optimizer::takes_matrices
+  bool as_base = false;    ///< it is frozen because low-rank adapters are trained instead
   std::uint32_t slots = ~std::uint32_t{0};  ///< bit s: it has the optimizer's slot s
   bool operator==(const UpdateRule&) const = default;
 };

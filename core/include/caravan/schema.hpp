@@ -19,6 +19,10 @@ using ParamSchema = std::span<const caravan_param>;
 /// train").
 Config validate(const Config& given, ParamSchema schema, std::string_view owner);
 
+/// For a map of which some keys are `own`, and the rest is checked by whoever `others` is of, who does not
+/// know those: ConfigError for a key that neither has and that is nearest to one of `own`.
+void refuse_misspelled(const Config& given, ParamSchema own, ParamSchema others, std::string_view owner);
+
 /// Whether the schema itself is sound: names, types, ranges, and defaults that pass their own type and range.
 /// ConfigError naming the parameter otherwise.
 void check_schema(ParamSchema schema, std::string_view owner);

@@ -5,7 +5,12 @@
 
 #include <Kokkos_Core.hpp>
 #include <algorithm>
+#include <charconv>
 #include <cstdlib>
+#include <string_view>
+
+#include "caravan/check.hpp"
+#include "caravan/printable.hpp"
 
 #if defined(__SSE__)
 #include <xmmintrin.h>
@@ -37,9 +42,18 @@ void start_kokkos() {
   static const KokkosSession session;
 }
 
+/// libgomp takes all cores where it cannot read the number, which would be one team a rank.
 int threads_of_rank(int threads) {
   if (threads > 0) return threads;
-  return std::getenv("OMP_NUM_THREADS") ? omp_get_max_threads() : 1;
+  const char* wanted = std::getenv("OMP_NUM_THREADS");
+  if (!wanted || !*wanted) return 1;
+  const std::string_view text(wanted), first = text.substr(0, text.find(','));
+  int number = 0;
+  const auto [end, error] = std::from_chars(first.data(), first.data() + first.size(), number);
+  CARAVAN_CHECK(error == std::errc() && end == first.data() + first.size() && number > 0, ConfigError,
+                "OMP_NUM_THREADS='" + printable(text) +
+                    "' (no number of threads of a rank). 1, or device_options.threads?");
+  return omp_get_max_threads();
 }
 
 int usable_cores() {

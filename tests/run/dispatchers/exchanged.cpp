@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "caravan/dispatch.hpp"
+#include "caravan/error.hpp"
 #include "caravan/host.hpp"
 #include "caravan/mesh.hpp"
 #include "caravan/plugin.hpp"
@@ -40,6 +41,7 @@ class ExchangedDispatcher final : public Dispatcher {
       : group_(host.mesh->group(MeshAxis::ep).tensors), ranks_(group_.size()) {}
 
   DispatchNeeds needs(const DispatchSpec& spec) const override {
+    if (spec.shape.compute != DType::f32) throw ConfigError("dispatch exchanged moves rows of fp32 alone");
     const std::int64_t choices = spec.shape.rows() * spec.top_k, held = spec.experts / ranks_;
     const auto all = static_cast<std::size_t>(ranks_ * choices);
     return {.local_experts = held,
@@ -51,7 +53,8 @@ class ExchangedDispatcher final : public Dispatcher {
   }
 
   /// A choice's message: its expert and its row.
-  Ticket post_dispatch(Run&, const Routing& routing, const Received& received, TensorView x) override {
+  Ticket post_dispatch(Run& run, const Routing& routing, const Received& received, TensorView x) override {
+    if (!run.device.computes()) return {};
     const auto [out, in] = messages(routing, received);
     for (std::int64_t rank = 0; rank < ranks_; ++rank) {
       for (std::int64_t c = 0; c < out.choices; ++c) {
@@ -68,7 +71,9 @@ class ExchangedDispatcher final : public Dispatcher {
   }
 
   /// A result's message: its row.
-  Ticket post_combine(Run&, const Routing& routing, const Received& received, const Combine& args) override {
+  Ticket post_combine(Run& run, const Routing& routing, const Received& received,
+                      const Combine& args) override {
+    if (!run.device.computes()) return {};
     const auto [out, in] = messages(routing, received);
     for_each_received(routing, received, [&, out = out](std::int64_t rank, std::int64_t c, std::int64_t row) {
       std::copy_n(args.rows.as<float>() + row * args.rows.stride(0), out.width, out.slot(rank, c) + 1);
@@ -80,8 +85,9 @@ class ExchangedDispatcher final : public Dispatcher {
   }
 
   /// A gradient's message: its score, and the gradient of y.
-  Ticket post_combine_gradient(Run&, const Routing& routing, const Received& received,
+  Ticket post_combine_gradient(Run& run, const Routing& routing, const Received& received,
                                const CombineGradient& args) override {
+    if (!run.device.computes()) return {};
     const auto [out, in] = messages(routing, received);
     for (std::int64_t c = 0; c < out.choices; ++c) {
       float* to = out.slot(rank_of(routing.experts.as<std::int32_t>()[c], routing), c);
@@ -104,8 +110,9 @@ class ExchangedDispatcher final : public Dispatcher {
   }
 
   /// A gradient's message: the gradient of its score where the expert knows it, and that of its row.
-  Ticket post_dispatch_gradient(Run&, const Routing& routing, const Received& received,
+  Ticket post_dispatch_gradient(Run& run, const Routing& routing, const Received& received,
                                 const DispatchGradient& args) override {
+    if (!run.device.computes()) return {};
     const auto [out, in] = messages(routing, received);
     for_each_received(routing, received, [&, out = out](std::int64_t rank, std::int64_t c, std::int64_t row) {
       float* to = out.slot(rank, c);

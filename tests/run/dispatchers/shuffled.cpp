@@ -76,6 +76,7 @@ class ShuffledDispatcher final : public Dispatcher {
   }
 
   Ticket post_dispatch(Run& run, const Routing& routing, const Received& received, TensorView x) override {
+    if (!run.device.computes()) return {};
     fill(received.rows, kPoison);
     return post([=, this, &run, makes_handle = run.makes_kept()] {
       if (makes_handle) give_places(run, routing, received);
@@ -89,7 +90,9 @@ class ShuffledDispatcher final : public Dispatcher {
     });
   }
 
-  Ticket post_combine(Run&, const Routing& routing, const Received& received, const Combine& args) override {
+  Ticket post_combine(Run& run, const Routing& routing, const Received& received,
+                      const Combine& args) override {
+    if (!run.device.computes()) return {};
     return post([=, this] {
       for (std::int64_t t = 0; t < args.y.extent(0); ++t) {
         for (std::int64_t h = 0; h < args.y.extent(1); ++h) {
@@ -101,8 +104,9 @@ class ShuffledDispatcher final : public Dispatcher {
     });
   }
 
-  Ticket post_combine_gradient(Run&, const Routing& routing, const Received& received,
+  Ticket post_combine_gradient(Run& run, const Routing& routing, const Received& received,
                                const CombineGradient& args) override {
+    if (!run.device.computes()) return {};
     fill(received.rows, kPoison);
     return post([=, this] {
       zero_padding(received);
@@ -117,8 +121,9 @@ class ShuffledDispatcher final : public Dispatcher {
     });
   }
 
-  Ticket post_dispatch_gradient(Run&, const Routing& routing, const Received& received,
+  Ticket post_dispatch_gradient(Run& run, const Routing& routing, const Received& received,
                                 const DispatchGradient& args) override {
+    if (!run.device.computes()) return {};
     return post([=, this] {
       for (std::int64_t t = 0; t < args.dx.extent(0); ++t) {
         for (std::int64_t h = 0; h < args.dx.extent(1); ++h) {
