@@ -118,7 +118,7 @@ struct Answering {
 };
 
 int answer(const Answering& all, Decoder& decoder, Batcher& batcher) {
-  Answers answers(all.options, all.asked, all.tokenizer, all.world.rank() == 0);
+  GrowingAnswers answers(all.options, all.asked, all.tokenizer, all.world.rank() == 0);
   const bool is_done = continue_sequences({all.device, decoder, batcher, all.world,
                                            [&](const Batcher::Drawn& drawn) { return answers.take(drawn); },
                                            [&] { return all.stop && all.stop->agreed(all.world) != 0; }});

@@ -6,24 +6,24 @@
 
 namespace caravan::jobs {
 
-Answers::Answers(const GenerateOptions& options, const std::vector<Asked>& asked, const Tokenizer* tokenizer,
-                 bool reports)
+GrowingAnswers::GrowingAnswers(const GenerateOptions& options, const std::vector<Asked>& asked,
+                               const Tokenizer* tokenizer, bool reports)
     : tokenizer_(tokenizer), report_(options, asked), reports_(reports), lets_go_(options.has_lines()) {
   for (const Asked& each : asked) answers_.emplace_back(tokenizer, each.stops);
   if (reports_) report_.begin(tokenizer != nullptr);
 }
 
 /// Since it was last asked.
-double Answers::seconds() {
+double GrowingAnswers::seconds() {
   const auto now = std::chrono::steady_clock::now();
   return std::chrono::duration<double>(now - std::exchange(start_, now)).count();
 }
 
-void Answers::show(const std::string& text, std::optional<std::int32_t> token) {
+void GrowingAnswers::show(const std::string& text, std::optional<std::int32_t> token) {
   if (reports_) report_.piece(tokenizer_ ? text : token ? fmt::format("{} ", *token) : "");
 }
 
-bool Answers::take(const Batcher::Drawn& drawn) {
+bool GrowingAnswers::take(const Batcher::Drawn& drawn) {
   if (times_.prefill_s == 0) times_.prefill_s = seconds();
   Answer& answer = answers_[drawn.number];
   if (drawn.end != Batcher::End::stop) show(answer.push(drawn.drawn), drawn.drawn.token);
@@ -34,7 +34,7 @@ bool Answers::take(const Batcher::Drawn& drawn) {
   return true;
 }
 
-void Answers::end() {
+void GrowingAnswers::end() {
   times_.decode_s = seconds();
   if (reports_) report_.end(times_);
 }

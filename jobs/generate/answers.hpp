@@ -11,11 +11,11 @@
 namespace caravan::jobs {
 
 /// Answers as they grow on every rank, and their report, which one rank alone gives. Borrows all.
-class Answers {
+class GrowingAnswers {
  public:
   /// `tokenizer` may be null. The clock of the report starts.
-  Answers(const GenerateOptions& options, const std::vector<Asked>& asked, const Tokenizer* tokenizer,
-          bool reports);
+  GrowingAnswers(const GenerateOptions& options, const std::vector<Asked>& asked, const Tokenizer* tokenizer,
+                 bool reports);
 
   /// A token of one of them. True: that one is whole.
   bool take(const Batcher::Drawn& drawn);
