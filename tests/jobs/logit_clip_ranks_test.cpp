@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -8,10 +9,12 @@
 
 #include "caravan/bf16.hpp"
 #include "core/run/host_values.hpp"
+#include "jobs/plan/clipped_layers.hpp"
 #include "jobs/setup/machine.hpp"
 #include "parallel/world.hpp"
 #include "tests/jobs/layout_case.hpp"
 #include "tests/jobs/steps_taken.hpp"
+#include "tests/support/message_of.hpp"
 #include "tests/support/plugin_dir.hpp"
 #include "tests/support/test_device.hpp"
 
@@ -63,6 +66,7 @@ class Steps {
     const TensorView here = on_host(setup_.device(), values, room);
     return {here.as<float>(), here.as<float>() + here.count()};
   }
+  TrainSetup& setup() { return setup_; }
   ParameterStore& store() { return setup_.model().parameters(); }
 
  private:
@@ -253,6 +257,27 @@ TEST_F(LogitClipOnRanks, a_limit_that_nothing_reaches_changes_no_bit) {
     EXPECT_FALSE(theirs.max_logit.has_value());
   }
   EXPECT_EQ(clipped.masters(), plain.masters());
+}
+
+/// A layer that is applied twice is clipped by the larger of both.
+TEST_F(LogitClipOnRanks, a_repeated_layer_has_one_limit) {
+  if (!is_alone()) return;
+  Steps once(with(kOneLayer, clipped_at(0.1))),
+      twice(with(with(kOneLayer, clipped_at(0.1)), {"model.repeat_layers=[0]", "train.lr=1e-30"}));
+  EXPECT_GE(*twice.take(1).max_logit, *once.take(1).max_logit);
+  EXPECT_LE(*twice.take(2).max_logit, 0.2) << "its second input changed with the first one's output";
+}
+
+/// Blocks of Llama 4 are never cut, but other models may share what they like.
+TEST_F(LogitClipOnRanks, weights_that_stages_share_are_refused) {
+  if (!is_alone()) return;
+  Steps steps(with(kOneLayer, clipped_at(0.1)));
+  const std::string shared = "layers.0.attention.wqkv";
+  EXPECT_NO_THROW(check_clip(steps.setup().optimizer(), steps.store(), {{"output.weight", {0, 1}}}));
+  EXPECT_THAT(caravan::testing::message_of<ConfigError>([&] {
+                check_clip(steps.setup().optimizer(), steps.store(), {{shared, {0, 1}}});
+              }),
+              ::testing::HasSubstr("optimizer.qk_clip=0.1 with '" + shared + "' in layers on several"));
 }
 
 /// A repeated forward sees the same logits, and weights of the type of computation follow their masters.

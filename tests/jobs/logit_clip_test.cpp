@@ -19,13 +19,13 @@ class LogitClip : public JobTest {
     overrides.insert(overrides.end(), more.begin(), more.end());
     return train(job(kMiniJob), run, ranks, overrides);
   }
-  Outcome dry_run(const Overrides& more, int ranks = 0) const {
-    Command command = clipping("dry", 0.5, more, ranks);
+  Outcome dry_run(const Overrides& more) const {
+    Command command = clipping("dry", 0.5, more);
     command.arguments.emplace_back("--dry-run");
     return run(command);
   }
-  void expect_refused(const Overrides& more, const std::string& message, int ranks = 0) const {
-    const Outcome outcome = dry_run(more, ranks);
+  void expect_refused(const Overrides& more, const std::string& message) const {
+    const Outcome outcome = dry_run(more);
     EXPECT_NE(outcome.code, 0);
     EXPECT_THAT(outcome.err, HasSubstr(message));
   }
@@ -54,15 +54,6 @@ TEST_F(LogitClip, WhatMakesNoSenseIsRefusedByName) {
   expect_refused({"optimizer.qk_clip=0"}, "optimizer.qk_clip=0 (must be > 0)");
   expect_refused({"optimizer.qk_clip=-1"}, "optimizer.qk_clip=-1 (must be > 0)");
   expect_refused({"optimizer={name: adamw, qk_clip: 100}"}, "qk_clip");
-}
-
-/// What stages share is one matrix whose logits no rank sees all of.
-TEST_F(LogitClip, SharedLayersOnSeveralStagesAreRefused) {
-  const Overrides repeated{"model.layers=1", "model.moe_step=2", "model.repeat_layers=[0]"};
-  EXPECT_TRUE(ended_with(dry_run(repeated), 0));
-  Overrides staged = repeated;
-  staged.insert(staged.end(), {"parallel.pipeline=2", "parallel.microbatches=4"});
-  expect_refused(staged, "optimizer.qk_clip=0.5 with 'layers.0.attention.wqkv' in layers on several", 2);
 }
 
 TEST_F(LogitClip, RecordsHaveTheLargestLogit) {
