@@ -114,10 +114,8 @@ void LogitClip::start() {
   device_.copy(Lane::compute, largest_.data, none_.data, largest_.bytes());
 }
 
-void LogitClip::gather(Communicator& rows, Communicator& tensor) {
-  if (largest_.count() == 0) return;
-  rows.all_reduce(largest_, ReduceOp::max);
-  tensor.all_reduce(largest_, ReduceOp::max);
+void LogitClip::gather(Communicator& rows) {
+  if (largest_.count() > 0) rows.all_reduce(largest_, ReduceOp::max);
 }
 
 void LogitClip::clip(TensorView proceed) {

@@ -25,8 +25,8 @@ class LogitClip {
 
   /// A step begins: nothing has been noted.
   void start();
-  /// [collective over both] `rows`: ranks that hold other rows; `tensor`: other heads.
-  void gather(Communicator& rows, Communicator& tensor);
+  /// [collective] `rows`: of MeshAxis::rows, who have other queries, or other heads of the same.
+  void gather(Communicator& rows);
   /// After the update. `proceed`, [1] f32: NaN where nothing may change.
   void clip(TensorView proceed);
   /// [N] f32 of all query heads of all parameters here that are clipped; −∞: of no query.

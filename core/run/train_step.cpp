@@ -126,7 +126,10 @@ void TrainStep::update(const Posted& step) {
   parts_.shards.tensors.all_reduce(squares_, ReduceOp::sum);
   parts_.tensor.tensors.all_reduce(squares_, ReduceOp::sum);
   parts_.pipeline.tensors.all_reduce(squares_, ReduceOp::sum);
-  if (logits_) logits_->gather(parts_.rows.tensors, parts_.tensor.tensors);
+  if (logits_) {
+    enter(parts_.whereabouts, "all-reduce of the largest logits");
+    logits_->gather(parts_.rows.tensors);
+  }
   enter(parts_.whereabouts, "the optimizer's update");
   ops.clip_factor({squares_, clip_, step.settings.max_norm});
   if (parts_.sharded) parts_.sharded->weights_changed();

@@ -43,6 +43,9 @@ TEST_F(LogitClip, ADryRunSaysWhichLayersAreClippedAndWhatRuns) {
   const Outcome frozen =
       dry_run({"optimizer={name: muon, qk_clip: 1, groups: [{parameters: layers.0.*, frozen: true}]}"});
   EXPECT_THAT(frozen.out, HasSubstr("left alone: 1 layer with frozen wq and wk"));
+  const Outcome repeated = dry_run({"train.recompute=full"});
+  EXPECT_THAT(repeated.out, HasSubstr("\n  attention_forward                 3 "));
+  EXPECT_THAT(repeated.out, HasSubstr("\n  largest_logits                    2 ")) << "once a micro-batch";
   const Outcome none = dry_run({"optimizer.qk_clip=null"});
   EXPECT_THAT(none.out, Not(HasSubstr("logits")));
 }
