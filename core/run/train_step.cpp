@@ -3,10 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <limits>
-#include <numeric>
 
 #include "caravan/check.hpp"
 #include "caravan/random.hpp"
@@ -55,6 +53,7 @@ TrainStep::TrainStep(Parts parts)
     }
   }
   for (const auto& parameter : parts_.parameters.parameters()) parameters_.push_back(parameter.get());
+  clip_logits();
   order_updates();
   if (MatrixUpdates::are_wanted(parts_.parameters))
     matrices_.emplace(parts_.device, parts_.parameters, parts_.optimizer, parts_.mesh);
@@ -63,6 +62,14 @@ TrainStep::TrainStep(Parts parts)
 
 TrainStep::~TrainStep() {
   for (const auto& parameter : parts_.parameters.parameters()) parameter->squares = {};
+}
+
+void TrainStep::clip_logits() {
+  const double limit = parts_.optimizer.largest_logit();
+  if (limit == 0) return;
+  logits_.emplace(parts_.device, parts_.parameters, limit);
+  for (Posted& step : steps_)
+    step.largest_logits.resize(static_cast<std::size_t>(logits_->largest().count()));
 }
 
 void TrainStep::start_clip() {
@@ -95,6 +102,7 @@ void TrainStep::walk(std::span<const MicroBatch> batches, const Posted& step) {
   if (parts_.sharded) parts_.sharded->start_step(parts_.reducer);
   zero_counters();  // a step that failed has left its own
   executor_.zero_sums();
+  if (logits_) logits_->start();
   parts_.device.fill_zero(Lane::compute, squares_.data, squares_.bytes());
   executor_.run(batches,
                 {step_seed(settings.seed, settings.step),
@@ -118,6 +126,10 @@ void TrainStep::update(const Posted& step) {
   parts_.shards.tensors.all_reduce(squares_, ReduceOp::sum);
   parts_.tensor.tensors.all_reduce(squares_, ReduceOp::sum);
   parts_.pipeline.tensors.all_reduce(squares_, ReduceOp::sum);
+  if (logits_) {
+    enter(parts_.whereabouts, "all-reduce of the largest logits");
+    logits_->gather(parts_.rows.tensors);
+  }
   enter(parts_.whereabouts, "the optimizer's update");
   ops.clip_factor({squares_, clip_, step.settings.max_norm});
   if (parts_.sharded) parts_.sharded->weights_changed();
@@ -126,6 +138,7 @@ void TrainStep::update(const Posted& step) {
     for (const UpdateGroup& group : groups) parts_.optimizer.update(ops, step_of(step, group), group);
   };
   update(std::span(updates_).first(updates_before_gather_));
+  if (logits_) logits_->clip(clip_);
   if (first_gathered_) first_gathered_->gather_early();
   update(std::span(updates_).subspan(updates_before_gather_));
 }
@@ -142,11 +155,13 @@ void TrainStep::transform_matrices(const Posted& step) {
   enter(parts_.whereabouts, "the optimizer's update");
 }
 
-/// What the next step begins with is updated first and travels while the rest is.
+/// What the next step begins with is updated first and travels while the rest is. Logits are clipped after
+/// all updates, and nothing travels before that.
 void TrainStep::order_updates() {
   updates_ = update_groups(parts_.parameters, parts_.optimizer);
+  updates_before_gather_ = updates_.size();
   first_gathered_ = parts_.sharded ? parts_.sharded->first_gathered() : nullptr;
-  if (!first_gathered_) return;
+  if (!first_gathered_ || logits_) return;
   const TensorView& own = first_gathered_->group().own_weights;
   const auto is_gathered = [&](const UpdateGroup& update) {
     const TensorView& weight = update.weight.empty() ? update.master : update.weight;
@@ -180,99 +195,10 @@ void TrainStep::read_back(Posted& step) {
   read(step.squares, squares_);
   read(step.overflow, executor_.sums().overflow);
   read(step.dropped, executor_.sums().dropped);
+  if (logits_)
+    parts_.device.copy_to_host(Lane::compute, step.largest_logits.data(), logits_->largest().data,
+                               logits_->largest().bytes());
   step.done = parts_.device.record(Lane::compute);
-}
-
-/// This rank's part of all choices: the counts are sums over ranks of other rows, each of which has them.
-double TrainStep::choices_of(const Posted& step) const {
-  double choices = 0;
-  for (const std::vector<float>& counts : step.expert_counts)
-    choices += std::accumulate(counts.begin(), counts.end(), 0.0);
-  return choices / parts_.rows.host.size();
-}
-
-/// Received by this rank, sent, and what each rank of its group would receive of even routing.
-TrainStep::RowsOfExperts TrainStep::rows_of(const Posted& step) {
-  std::vector<double> counts;  // of all layers, so that the group talks once
-  for (const std::vector<float>& own : step.own_counts) counts.insert(counts.end(), own.begin(), own.end());
-  if (counts.empty()) return {};  // a stage without experts, on all ranks of the group
-  const double sent = std::accumulate(counts.begin(), counts.end(), 0.0);
-  Communicator& group = parts_.experts->host;
-  group.all_reduce(TensorView(counts.data(), DType::f64, {static_cast<std::int64_t>(counts.size())}),
-                   ReduceOp::sum);
-  const double even = std::accumulate(counts.begin(), counts.end(), 0.0) / group.size();
-  double received = 0;
-  auto layer = counts.begin();
-  for (const std::vector<float>& own : step.own_counts) {
-    const auto experts = static_cast<std::ptrdiff_t>(own.size()), held = experts / group.size();
-    received = std::accumulate(layer + held * group.rank(), layer + held * (group.rank() + 1), received);
-    layer += experts;
-  }
-  return {received, sent, even};
-}
-
-void TrainStep::add_rows(StepResult& result, const Posted& step) {
-  if (!parts_.experts) return;
-  const RowsOfExperts rows = rows_of(step);
-  const auto largest = [&](double value) {
-    for (Communicator* group : {&parts_.pipeline.host, &parts_.rows.host})
-      group->all_reduce(TensorView(&value, DType::f64, {1}), ReduceOp::max);
-    return value;
-  };
-  result.most_rows_received = largest(rows.received);
-  const bool is_fullest = rows.received == result.most_rows_received;
-  result.rows_sent = largest(is_fullest ? rows.sent : 0);
-  result.even_rows = largest(is_fullest ? rows.even : 0);
-}
-
-StepResult TrainStep::result() {
-  CARAVAN_EXPECT(posted_ > 0);
-  Posted& step = steps_[oldest_];
-  enter(parts_.whereabouts, "waiting for the device");
-  parts_.device.await(step.done);
-  oldest_ ^= 1;
-  --posted_;
-  double sums[5] = {step.loss_sum, step.balance_loss, step.overflow, step.dropped, choices_of(step)};
-  enter(parts_.whereabouts, "all-reduce of the loss");
-  sum_over_ranks(TensorView(sums, DType::f64, {5}));
-  step.overflow = sums[2];
-  StepResult result{sums[0] / static_cast<double>(step.valid_tokens),
-                    sums[1],
-                    std::sqrt(step.squares),
-                    step.valid_tokens,
-                    sums[3],
-                    sums[4]};
-  add_rows(result, step);
-  check_finite(result, step);
-  return result;
-}
-
-void TrainStep::sum_over_ranks(TensorView values) {
-  parts_.pipeline.host.all_reduce(values, ReduceOp::sum);
-  parts_.rows.host.all_reduce(values, ReduceOp::sum);
-}
-
-std::string without_room(double rows) {
-  return fmt::format(
-      "{:.0f} rows had no room at their experts when it first happened (the dispatcher has memory for "
-      "fewer). A larger `room` of model.dispatch, or another?",
-      rows);
-}
-
-void TrainStep::check_finite(const StepResult& result, const Posted& step) {
-  if (std::isfinite(result.loss) && std::isfinite(result.grad_norm) && step.overflow == 0) return;
-  posted_ = 0;
-  start_clip();
-  CARAVAN_CHECK(step.overflow == 0, NumericalError,
-                fmt::format("step {}: {}", step.settings.step, without_room(step.overflow)));
-  std::int64_t first = step.first_sample;
-  parts_.tokens.host.all_reduce(TensorView(&first, DType::i64, {1}), ReduceOp::min);
-  throw NumericalError(fmt::format(
-      "step {}: loss {}{} and gradient norm {} in the batch of {} sequences from sample {} on "
-      "(not finite{}). Lower train.lr, or look at these samples?",
-      step.settings.step, result.loss,
-      result.balance_loss == 0 ? "" : fmt::format(", balance loss {}", result.balance_loss), result.grad_norm,
-      step.settings.global_sequences, first, std::isfinite(result.grad_norm) ? "" : ", nothing was updated"));
 }
 
 void TrainStep::zero_counters() {

@@ -9,6 +9,7 @@
 #include "caravan/mesh.hpp"
 #include "caravan/optimizer.hpp"
 #include "core/run/executor.hpp"
+#include "core/run/logit_clip.hpp"
 #include "core/run/matrix_updates.hpp"
 #include "core/run/shared_parameters.hpp"
 #include "core/run/whereabouts.hpp"
@@ -27,6 +28,8 @@ struct StepResult {
   /// sends, those to its own experts included; of all its layers, as routers chose, before drops. Else 0.
   double rows_sent = 0, most_rows_received = 0;
   double even_rows = 0;  ///< that each rank of its group would receive of even routing
+  /// The largest logit of attention where the optimizer clips them; of layers that it clips.
+  std::optional<double> max_logit{};
 };
 
 /// One optimizer step over one rank's row of a plan: forward and backward of all micro-batches, reduction
@@ -96,6 +99,7 @@ class TrainStep {
     double loss_sum = 0, balance_loss = 0, squares = 0, overflow = 0, dropped = 0;
     std::vector<std::vector<float>> own_counts;     ///< of this rank's tokens; where ranks divide experts
     std::vector<std::vector<float>> expert_counts;  ///< of all data ranks
+    std::vector<float> largest_logits;              ///< of all data and tensor ranks
     Event done;
   };
 
@@ -103,6 +107,9 @@ class TrainStep {
   void update(const Posted& step);
   void balance(Posted& step);
   void read_back(Posted& step);
+  /// [collective] Over all stages.
+  void add_logits(StepResult& result, const Posted& step);
+  double largest_of_ranks(double value);
   double choices_of(const Posted& step) const;
   struct RowsOfExperts {
     double received = 0, sent = 0, even = 0;
@@ -111,6 +118,7 @@ class TrainStep {
   void add_rows(StepResult& result, const Posted& step);
   void check_finite(const StepResult& result, const Posted& step);
   void start_clip();
+  void clip_logits();
   void order_updates();
   OptimizerStep step_of(const Posted& step, const UpdateGroup& group) const;
   void transform_matrices(const Posted& step);
@@ -126,8 +134,9 @@ class TrainStep {
   std::optional<SharedParameters> shared_;
   std::vector<UpdateGroup> updates_;
   std::optional<MatrixUpdates> matrices_;    ///< none where the optimizer takes none
+  std::optional<LogitClip> logits_;          ///< none where the optimizer clips none
   GroupExchange* first_gathered_ = nullptr;  ///< by the next step; null: nothing
-  std::size_t updates_before_gather_ = 0;
+  std::size_t updates_before_gather_ = 0;    ///< the first of updates_
   std::vector<Buffer*> counters_;
   std::vector<Parameter*> parameters_;  ///< all
   std::array<Posted, kMostPosted> steps_;

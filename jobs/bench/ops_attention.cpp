@@ -65,6 +65,14 @@ OpCase attention_forward_large(BenchMemory& memory, const OpsShape& s) {
           [args = forward_args(in, s)](Ops& ops) { ops.attention_forward(args); }};
 }
 
+/// Queries times keys alone, half of what attention multiplies.
+OpCase largest_logits(BenchMemory& memory, const OpsShape& s) {
+  const Inputs in = inputs(memory, s);
+  LargestLogits args{in.q, in.k, memory.zeros(DType::f32, {s.heads}), {}, in.scale};
+  args.mask.chunk = s.chunk;
+  return {in.qkv_bytes, forward_flops(s) / 2, [args](Ops& ops) { ops.largest_logits(args); }};
+}
+
 OpCase attention_backward(BenchMemory& memory, const OpsShape& s) {
   const Inputs in = inputs(memory, s);
   const TensorView dqkv = memory.output(in.qkv.shape);
@@ -152,6 +160,7 @@ const std::vector<NamedCase>& attention_cases() {
       {"qk_prepare_forward", qk_prepare_forward}, {"qk_prepare_backward", qk_prepare_backward},
       {"attention_forward", attention_forward},   {"attention_forward/large_scores", attention_forward_large},
       {"attention_backward", attention_backward}, {"attention_forward/decode", attention_decode},
+      {"largest_logits", largest_logits},
   };
   return cases;
 }

@@ -6,6 +6,7 @@
 #include "caravan/check.hpp"
 #include "caravan/dispatch.hpp"
 #include "caravan/low_rank.hpp"
+#include "jobs/plan/clipped_layers.hpp"
 #include "jobs/plan/exchanges.hpp"
 #include "jobs/plan/operator_uses.hpp"
 #include "jobs/plan/paper_setup.hpp"
@@ -171,6 +172,7 @@ std::string describe(TrainSetup& setup) {
   const ParameterStore& whole = setup.whole_model().parameters();
   text += "\n# parameters\n  " + describe_parameters(whole) + "\n";
   text += describe_adapters(setup.job().model.find("lora"), whole);
+  text += describe_clip(setup.optimizer(), whole);
   return text + describe_groups(setup.job().optimizer_groups, whole);
 }
 

@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "caravan/error.hpp"
+#include "core/run/logit_clip.hpp"
 #include "core/run/matrix_updates.hpp"
 #include "core/run/update_groups.hpp"
 #include "jobs/plan/paper_device.hpp"
@@ -32,6 +34,12 @@ class Uses {
  private:
   std::vector<OperatorUse> uses_;
 };
+
+/// What the optimizer does with the logits that layers note; none where it looks at none.
+std::unique_ptr<LogitClip> clip_of(Device& paper, ModelInstance& model, const Optimizer& optimizer) {
+  const double limit = optimizer.largest_logit();
+  return limit > 0 ? std::make_unique<LogitClip>(paper, model.parameters(), limit) : nullptr;
+}
 
 void update(TrainSetup& setup, Device& paper, ModelInstance& model, Mesh& mesh,
             const PaperSurroundings& around) {
@@ -68,11 +76,13 @@ std::vector<OperatorUse> operator_uses(TrainSetup& setup, Documents documents) {
   // Not the layers' constants, which are computed: a table of rotations may be long.
   model->parameters().allocate(paper, ParameterStore::Content::weights_and_gradients, setup.slots().size());
   StageMemory memory(paper, *model, setup.pipeline().training, setup.shape());
+  const std::unique_ptr<LogitClip> clip = clip_of(paper, *model, setup.optimizer());
   const PaperSurroundings around(paper, setup.shape(), model->stages().front()->width());
   for (const LocalStage& local : memory.stages())
     walk_on_paper(paper, local.stage, local.stash, around,
                   setup.share().token_map(0, setup.shape().sequence_length()), documents);
   update(setup, paper, *model, *mesh, around);
+  if (clip) clip->clip(around.clip);
   return uses.take();
 }
 

@@ -12,6 +12,7 @@
 #include "jobs/job/place.hpp"
 #include "jobs/job/resolve_components.hpp"
 #include "jobs/outputs.hpp"
+#include "jobs/plan/clipped_layers.hpp"
 #include "jobs/plan/job_checks.hpp"
 #include "jobs/plan/row_exchanges.hpp"
 #include "jobs/plan/samples.hpp"
@@ -152,6 +153,8 @@ void TrainSetup::check_optimizer() {
   job_.optimizer_groups.check(whole_model_.parameters());
   at_place(place_of(job_.resolved, {"model", "lora"}),
            [&] { check_lora(job_, whole_model_.parameters(), rules()); });
+  at_place(place_of(job_.resolved, {"optimizer"}),
+           [&] { check_clip(*optimizer_, whole_model_.parameters(), pipeline_.shared); });
   const int shards = std::max(mesh_->degree(MeshAxis::fsdp), mesh_->degree(MeshAxis::efsdp));
   CARAVAN_CHECK(
       optimizer_->is_elementwise() || shape_.tensor_ranks == 1, ConfigError,

@@ -132,6 +132,7 @@ void Reporter::fill(const StepReport& report, const RankMaxima& maxima) {
   if (report.result.balance_loss != 0) record_.set(metric::kBalanceLoss, report.result.balance_loss);
   add_routing(report.result, maxima);
   record_.set(metric::kGradNorm, report.result.grad_norm);
+  if (report.result.max_logit) record_.set(metric::kMaxLogit, *report.result.max_logit);
   record_.set(metric::kLearningRate, report.lr);
   record_.set(metric::kStepSeconds, report.seconds);
   record_.set(metric::kDataSeconds, report.data_seconds);

@@ -10,9 +10,10 @@ namespace {
 
 std::vector<Problem> make_all(Storage storage) {
   std::vector<Problem> all;
-  for (const auto make : {linear_problems, norm_problems, elementwise_problems, attention_problems,
-                          decoding_problems, decode_experts_problems, expert_problems, peer_problems,
-                          router_problems, loss_problems, vocabulary_problems, update_problems}) {
+  for (const auto make :
+       {linear_problems, norm_problems, elementwise_problems, attention_problems, decoding_problems,
+        decode_experts_problems, expert_problems, peer_problems, router_problems, loss_problems,
+        vocabulary_problems, update_problems, logit_clip_problems}) {
     std::vector<Problem> family = make(storage);
     std::move(family.begin(), family.end(), std::back_inserter(all));
   }

@@ -20,6 +20,7 @@ std::vector<Problem> router_problems(Storage storage);
 std::vector<Problem> loss_problems(Storage storage);
 std::vector<Problem> vocabulary_problems(Storage storage);
 std::vector<Problem> update_problems(Storage storage);
+std::vector<Problem> logit_clip_problems(Storage storage);
 
 /// All of the above, made once in the process.
 const std::vector<Problem>& all_problems(Storage storage);

@@ -28,6 +28,7 @@ inline constexpr std::string_view kExpertImbalance =
     "expert_imbalance";  ///< rows of the busiest expert by its part of an even division, in the worst layer
 inline constexpr std::string_view kBalanceLoss = "balance_loss";  ///< coefficient included
 inline constexpr std::string_view kGradNorm = "grad_norm";
+inline constexpr std::string_view kMaxLogit = "max_logit";  ///< of attention, where the optimizer clips them
 inline constexpr std::string_view kLearningRate = "learning_rate";
 inline constexpr std::string_view kStepSeconds = "step_s";
 inline constexpr std::string_view kDataSeconds = "data_s";            ///< of it: waiting for data

@@ -9,6 +9,7 @@
 #include "caravan/ops/embedding.hpp"
 #include "caravan/ops/feed_forward.hpp"
 #include "caravan/ops/linear.hpp"
+#include "caravan/ops/logit_clip.hpp"
 #include "caravan/ops/loss.hpp"
 #include "caravan/ops/norm.hpp"
 #include "caravan/ops/peers.hpp"
@@ -78,6 +79,7 @@ class Ops {
   X(decode_experts, DecodeExperts)                               \
   X(attention_forward, AttentionForward)                         \
   X(attention_backward, AttentionBackward)                       \
+  X(largest_logits, LargestLogits)                               \
   X(swiglu_forward, SwigluForward)                               \
   X(swiglu_backward, SwigluBackward)                             \
   X(gate_up_forward, GateUpForward)                              \
@@ -112,6 +114,7 @@ class Ops {
   X(weighted_sum, WeightedSum)                                   \
   X(sum_of_squares, SumOfSquares)                                \
   X(clip_factor, ClipFactor)                                     \
+  X(clip_heads, ClipHeads)                                       \
   X(expert_bias_update, ExpertBiasUpdate)
 
 #define CARAVAN_DECLARE_OP(name, Args)              \

@@ -46,7 +46,7 @@ struct WholeMatrix {
 class Optimizer {
  public:
   static constexpr const char* kKind = "optimizer";
-  static constexpr std::uint32_t kKindVersion = 3;
+  static constexpr std::uint32_t kKindVersion = 4;
   virtual ~Optimizer() = default;
   /// Names of the fp32 tensors kept beside parameters, e.g. {"exp_avg", "exp_avg_sq"}; at most 32.
   virtual std::vector<std::string> slots() const = 0;
@@ -68,6 +68,10 @@ class Optimizer {
   /// must come to the same values.
   virtual void transform(Ops&, const WholeMatrix&) {}
   virtual std::int64_t work_elements(std::int64_t /*rows*/, std::int64_t /*columns*/) const { return 0; }
+
+  /// After update() the weights of queries and keys are scaled down where logits of the step were larger, see
+  /// ClipHeads. 0: they are not looked at.
+  virtual double largest_logit() const { return 0; }
 };
 
 }  // namespace caravan

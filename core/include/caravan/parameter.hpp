@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "caravan/arena.hpp"
+#include "caravan/logit_parts.hpp"
 #include "caravan/ops/linear.hpp"
 #include "caravan/sharding.hpp"
 #include "caravan/tensor.hpp"
@@ -116,6 +117,13 @@ class Parameter {
     return *this;
   }
   bool freezing_is_offered() const noexcept { return freezing_offers_ >= uses; }
+  /// Promise of a layer of attention: without a norm it raises `largest_logits`, where that is not empty, in
+  /// the first forward of each micro-batch of training.
+  Parameter& makes_logits(const LogitParts& parts) {
+    logit_parts_ = parts;
+    return *this;
+  }
+  const std::optional<LogitParts>& logit_parts() const noexcept { return logit_parts_; }
   /// It has a gradient. Where not, `grad` is empty.
   bool is_trained() const noexcept { return !rule_.frozen; }
   const UpdateRule& update_rule() const noexcept { return rule_; }
@@ -136,6 +144,8 @@ class Parameter {
   TensorView weight;   ///< what operators read, of the store's compute type; see ParameterStore::divide
   TensorView grad;     ///< f32, summed over micro-batches; of gradient_rows()
   TensorView squares;  ///< [1] f64: where Σ grad² goes with the only sum of a step; or empty
+  TensorView
+      largest_logits;  ///< [A] f32 of the query heads here: the largest of a step; or empty: not wanted
   int uses = 0;        ///< layers that declared it; above 1 when tied
 
  private:
@@ -153,6 +163,7 @@ class Parameter {
   std::vector<Place> places_;
   AxisRange gradient_rows_;
   UpdateRule rule_;
+  std::optional<LogitParts> logit_parts_;
   int freezing_offers_ = 0;
   bool replaces_ = false, squares_itself_ = false, offers_row_sums_ = false, sums_rows_ = false;
   bool stale_ = false;  ///< `grad` holds the last step's values

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "caravan/reference_ops.hpp"
+#include "core/ops/reference/attention_mask.hpp"
 #include "core/ops/reference/call.hpp"
 
 namespace caravan {
@@ -52,6 +53,7 @@ class Scores {
         v(call.array<float, 4>("v", args.v, {q.extent(0), k.extent(1), k.extent(2), q.extent(3)})),
         scale_(args.scale),
         mask_(args.mask),
+        sees_(call, args.mask, q, k),
         dropout_(args.dropout) {
     if (k.extent(2) == 0 || q.extent(2) % k.extent(2) != 0) {
       call.fail(
@@ -59,27 +61,14 @@ class Scores {
     }
     const std::string problem = problem_with(dropout_, mask_, q.extent(1), k.extent(1));
     if (!problem.empty()) call.fail(problem);
-    const std::string half = problem_with(mask_);
-    if (!half.empty()) call.fail(half);
-    if (mask_.query_documents.empty()) return;
-    query_documents_ =
-        call.matrix<std::int32_t>("query_documents", mask_.query_documents, q.extent(0), q.extent(1));
-    key_documents_ =
-        call.matrix<std::int32_t>("key_documents", mask_.key_documents, q.extent(0), k.extent(1));
   }
 
   std::int64_t kv_head(std::int64_t head) const { return head * k.extent(2) / q.extent(2); }
 
-  bool visible(const Row& row, std::int64_t j) const {
-    const std::int64_t query = mask_.first_query + row.i, key = mask_.first_key + j;
-    if (key > query) return false;
-    if (mask_.chunk > 0 && key / mask_.chunk != query / mask_.chunk) return false;
-    return !query_documents_ || query_documents_(row.b, row.i) == key_documents_(row.b, j);
-  }
-
   /// The scaled scores of the visible keys, −∞ elsewhere.
   void put(const Row& row, std::vector<double>& scores) const {
-    for (std::int64_t j = 0; j < k.extent(1); ++j) scores[j] = visible(row, j) ? score(row, j) : kNothing;
+    for (std::int64_t j = 0; j < k.extent(1); ++j)
+      scores[j] = sees_(row.b, row.i, j) ? score(row, j) : kNothing;
   }
 
   /// 0 or 1/(1−p) of probability j.
@@ -103,8 +92,8 @@ class Scores {
 
   double scale_;
   AttentionMask mask_;
+  SeenKeys sees_;
   AttentionDropout dropout_;
-  Matrix<std::int32_t> query_documents_, key_documents_;
 };
 
 /// One call of visit(row) for each query of each head of each sequence.

@@ -12,20 +12,15 @@ HeadRows head_rows(const Call& call, const char* name, const TensorView& view,
   return {view.as<float>(), view.stride(0), view.stride(1), view.stride(2)};
 }
 
-void AttentionCall::take(const Call& call, const Views& views) {
-  q = head_rows(call, "q", views.q, {kAny, kAny, kAny, kAny});
-  batch = views.q.extent(0);
-  queries = views.q.extent(1);
-  heads = views.q.extent(2);
-  width = views.q.extent(3);
-  k = head_rows(call, "k", views.k, {batch, kAny, kAny, width});
-  keys = views.k.extent(1);
-  kv_heads = views.k.extent(2);
-  v = head_rows(call, "v", views.v, {batch, keys, kv_heads, width});
-  call.check("lse", views.lse, {DType::f32, 3, {batch, heads, queries}});
-  lse = views.lse.as<float>();
-  lse_batch_stride = views.lse.stride(0);
-  lse_head_stride = views.lse.stride(1);
+void AttentionCall::take(const Call& call, const TensorView& q_view, const TensorView& k_view) {
+  q = head_rows(call, "q", q_view, {kAny, kAny, kAny, kAny});
+  batch = q_view.extent(0);
+  queries = q_view.extent(1);
+  heads = q_view.extent(2);
+  width = q_view.extent(3);
+  k = head_rows(call, "k", k_view, {batch, kAny, kAny, width});
+  keys = k_view.extent(1);
+  kv_heads = k_view.extent(2);
   if (kv_heads == 0 || heads % kv_heads != 0) {
     call.fail(fmt::format("{} query heads on {} key/value heads (must be a multiple)", heads, kv_heads));
   }
@@ -37,6 +32,14 @@ void AttentionCall::take(const Call& call, const Views& views) {
   if (mask.query_documents.empty()) return;
   query_documents = call.index_matrix("query_documents", mask.query_documents, batch, queries);
   key_documents = call.index_matrix("key_documents", mask.key_documents, batch, keys);
+}
+
+void AttentionCall::take_results(const Call& call, const TensorView& v_view, const TensorView& lse_view) {
+  v = head_rows(call, "v", v_view, {batch, keys, kv_heads, width});
+  call.check("lse", lse_view, {DType::f32, 3, {batch, heads, queries}});
+  lse = lse_view.as<float>();
+  lse_batch_stride = lse_view.stride(0);
+  lse_head_stride = lse_view.stride(1);
 }
 
 }  // namespace caravan::host

@@ -35,7 +35,13 @@ struct AttentionCall {
   template <class Args>
   AttentionCall(const Call& call, const Args& args)
       : mask(args.mask), dropout(args.dropout), scale(args.scale), adds(args.adds) {
-    take(call, {args.q, args.k, args.v, args.lse});
+    take(call, args.q, args.k);
+    take_results(call, args.v, args.lse);
+  }
+  /// Queries and keys alone.
+  AttentionCall(const Call& call, const LargestLogits& args)
+      : mask(args.mask), scale(args.scale), adds(false) {
+    take(call, args.q, args.k);
   }
   std::int64_t heads_per_kv() const { return heads / kv_heads; }
   float* lse_row(std::int64_t b, std::int64_t head) const {
@@ -43,10 +49,8 @@ struct AttentionCall {
   }
 
  private:
-  struct Views {
-    const TensorView &q, &k, &v, &lse;
-  };
-  void take(const Call& call, const Views& views);
+  void take(const Call& call, const TensorView& q_view, const TensorView& k_view);
+  void take_results(const Call& call, const TensorView& v_view, const TensorView& lse_view);
 };
 
 /// A further view of the shape [B, rows, heads, D].

@@ -30,6 +30,7 @@ class HostOps final : public ReferenceOps {
     return {"own loops", "product, then SwiGLU"};
   }
   OperatorPath path_of(const ClipFactor&) const override { return {"plain loops", "one number"}; }
+  OperatorPath path_of(const ClipHeads&) const override { return {"plain loops", "heads that are clipped"}; }
   OperatorPath path_of(const AdvanceRows&) const override { return {"plain loops", "few numbers a row"}; }
   OperatorPath path_of(const VocabularyLoss&) const override {
     return {"plain loops", "few numbers a token"};
@@ -54,6 +55,7 @@ class HostOps final : public ReferenceOps {
   void sample_tokens(const SampleTokens& args) override;
   void attention_forward(const AttentionForward& args) override;
   void attention_backward(const AttentionBackward& args) override;
+  void largest_logits(const LargestLogits& args) override;
   void swiglu_forward(const SwigluForward& args) override;
   void swiglu_backward(const SwigluBackward& args) override;
   void gelu_forward(const GeluForward& args) override;

@@ -83,6 +83,8 @@ void AttentionLayer::attend_to(Run& run, Frame& frame, const Block& block, const
   AttentionForward forward = arguments(run, frame, block, keys, which);
   forward.adds = adds;
   run.ops.attention_forward(forward);
+  if (run.counts() && !qkv_.largest_logits.empty())
+    run.ops.largest_logits({forward.q, forward.k, qkv_.largest_logits, forward.mask, forward.scale});
 }
 
 /// A block's own keys first: each of its queries sees one of them, so that out and lse are written.

@@ -60,7 +60,7 @@ AttentionLayer::AttentionLayer(const Host& host, const Config& config)
       segments_(around_.around(context_.has_ranks() ? context_segments() : std::vector<Segment*>{&segment_},
                                {&in_, &out_})),
       parameters_{&around_.norm_weight(), &qkv_, &output_} {
-  qkv_.replaces_gradient().offers_freezing();
+  qkv_.replaces_gradient().offers_freezing().makes_logits({.are_normed = options_.qk_norm});
   output_.replaces_gradient().offers_freezing();
   qkv_adapters_.append_to(parameters_);
   output_adapters_.append_to(parameters_);

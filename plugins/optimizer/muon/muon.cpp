@@ -31,6 +31,10 @@ class Muon final : public Optimizer {
        "(Moonshot), or sqrt(max(1, N/M))."},
       {"eps", "float", "1e-7", "", "> 0", "The least norm that a matrix is divided by."},
       {"router", "adamw|muon", "adamw", "", "", "What routers follow."},
+      {"qk_clip", "float", "null", "", "> 0",
+       "The largest attention logit: weights of queries and keys whose step had larger ones are scaled down "
+       "after "
+       "the update (MuonClip); null: no clip."},
       {"beta1", "float", "0.9", "", "[0, 1)", "AdamW's, of the rest."},
       {"beta2", "float", "0.95", "", "[0, 1)", "AdamW's, of the rest."},
       {"adamw_eps", "float", "1e-8", "", "> 0", "AdamW's, of the rest."},
@@ -44,6 +48,7 @@ class Muon final : public Optimizer {
         matches_adamw_(config.get_string("adjust_lr") == "match_rms_adamw"),
         eps_(config.get_float("eps")),
         takes_routers_(config.get_string("router") == "muon"),
+        largest_logit_(config.find("qk_clip").is_null() ? 0 : config.get_float("qk_clip")),
         beta1_(config.get_float("beta1")),
         beta2_(config.get_float("beta2")),
         adamw_eps_(config.get_float("adamw_eps")) {}
@@ -104,6 +109,8 @@ class Muon final : public Optimizer {
                     step.lr, beta1_, beta2_, adamw_eps_, decay, step.step, step.gradient_scale});
   }
 
+  double largest_logit() const override { return largest_logit_; }
+
  private:
   static constexpr std::size_t kMomentum = 0, kExpAvg = 1, kExpAvgSq = 2;
 
@@ -148,6 +155,7 @@ class Muon final : public Optimizer {
   bool matches_adamw_;
   double eps_;
   bool takes_routers_;
+  double largest_logit_;
   double beta1_, beta2_, adamw_eps_;
 };
 

@@ -59,8 +59,9 @@ void take_mask(const Call& call, const AttentionMask& mask, AttentionArgs& a) {
   a.key_documents = document_rows(call, "key_documents", mask.key_documents, {a.batch, a.keys});
 }
 
+/// Queries, keys and the mask.
 template <class Args>
-AttentionArgs check_shared(const Call& call, const Args& args) {
+AttentionArgs check_logits(const Call& call, const Args& args) {
   AttentionArgs a;
   a.dtype = call.compute_type("q", args.q);
   a.q = head_rows(call, "q", args.q, a.dtype, {kAny, kAny, kAny, kAny});
@@ -68,27 +69,37 @@ AttentionArgs check_shared(const Call& call, const Args& args) {
   a.heads = static_cast<int>(args.q.extent(2)), a.width = static_cast<int>(args.q.extent(3));
   a.k = head_rows(call, "k", args.k, a.dtype, {a.batch, kAny, kAny, a.width});
   a.keys = static_cast<int>(args.k.extent(1)), a.kv_heads = static_cast<int>(args.k.extent(2));
+  a.scale = args.scale;
+  check_extents(call, a);
+  take_mask(call, args.mask, a);
+  a.vectors = a.width % 4 == 0 && allows_vectors(a.q, a.dtype) && allows_vectors(a.k, a.dtype);
+  return a;
+}
+
+template <class Args>
+AttentionArgs check_shared(const Call& call, const Args& args) {
+  AttentionArgs a = check_logits(call, args);
   a.v = head_rows(call, "v", args.v, a.dtype, key_shape(a));
   a.out = head_rows(call, "out", args.out, a.dtype, query_shape(a));
   call.check("lse", args.lse, {DType::f32, 3, {a.batch, a.heads, a.queries}});
   a.lse = args.lse.template as<float>();
   a.lse_batch = args.lse.stride(0), a.lse_head = args.lse.stride(1);
-  a.scale = args.scale;
   a.adds = args.adds;
   a.dropout = args.dropout.probability;
   a.dropout_key = args.dropout.key;
   a.dropout_sample = args.dropout.first_sample, a.dropout_length = args.dropout.global_length;
   a.dropout_head = args.dropout.first_head;
-  check_extents(call, a);
-  take_mask(call, args.mask, a);
   const std::string problem = problem_with(args.dropout, args.mask, a.queries, a.keys);
   if (!problem.empty()) call.fail(problem);
-  a.vectors = a.width % 4 == 0 && allows_vectors(a.q, a.dtype) && allows_vectors(a.k, a.dtype) &&
-              allows_vectors(a.v, a.dtype) && allows_vectors(a.out, a.dtype);
+  a.vectors = a.vectors && allows_vectors(a.v, a.dtype) && allows_vectors(a.out, a.dtype);
   return a;
 }
 
 }  // namespace
+
+AttentionArgs check_attention(const Call& call, const LargestLogits& args) {
+  return check_logits(call, args);
+}
 
 AttentionArgs check_attention(const Call& call, const AttentionForward& args) {
   return check_shared(call, args);

@@ -6,8 +6,9 @@
 
 namespace caravan::cuda {
 
-/// Checks what forward and backward share. DeviceError where views disagree or the head is wider than any
-/// kernel holds.
+/// Checks what forward, backward and the largest logits share. DeviceError where views disagree or the head
+/// is wider than any kernel holds.
+AttentionArgs check_attention(const Call& call, const LargestLogits& args);
 AttentionArgs check_attention(const Call& call, const AttentionForward& args);
 AttentionArgs check_attention(const Call& call, const AttentionBackward& args);
 

@@ -28,6 +28,9 @@ class CudaOps final : public Ops {
   OperatorPath path_of(const GroupedLinearBackwardWeight& args) const override;
   OperatorPath path_of(const AttentionForward& args) const override;
   OperatorPath path_of(const AttentionBackward& args) const override;
+  OperatorPath path_of(const LargestLogits&) const override {
+    return {"own kernel", "products in fp32 without tensor cores", OperatorPath::Pace::plain};
+  }
   OperatorPath path_of(const GateUpForward& args) const override;
   OperatorPath path_of(const DownBackwardInput& args) const override;
   OperatorPath path_of(const LinearCrossEntropy& args) const override;
