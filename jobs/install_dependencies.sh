@@ -5,8 +5,9 @@ set -euo pipefail
 
 usage() {
   cat << 'END_OF_USAGE'
-usage: jobs/install_dependencies.sh [--list] [--dry-run] [--os-release FILE] [--help]
+usage: jobs/install_dependencies.sh [--only-build] [--list] [--dry-run] [--os-release FILE] [--help]
   Installs what is missing with apt-get (as root, or through sudo). Does nothing when nothing is missing.
+  --only-build       what building and running needs, without tests and their tools
   --list             print every package and why it is needed, and stop
   --dry-run          say what would be installed, and stop
   --os-release FILE  what names the distribution (default: /etc/os-release)
@@ -19,10 +20,11 @@ table=$(dirname "$0")/../cmake/CaravanRequirements.cmake
 # rows: thing|role|what it is for|what is lost without it|apt|dnf|zypper|Spack
 rows() { sed -nE 's/^  "([^"|]+\|(needed|optional|build|test)\|[^"]*)"\)?$/\1/p' "$table"; }
 
+roles='needed|optional|build|test'
 # package: why. What NVIDIA publishes comes from its own archive, and where there is a GPU it is there already.
 packages() {
-  rows | awk -F '|' '
-    $1 ~ /^(CUDA|cuDNN|NCCL)$/ { next }
+  rows | awk -F '|' -v roles="^($roles)\$" '
+    $1 ~ /^(CUDA|cuDNN|NCCL)$/ || $2 !~ roles || ($1 == "GoogleTest" && roles !~ /test/) { next }
     { count = split($5, names, " "); for (i = 1; i <= count; ++i) if (!seen[names[i]]++) print names[i] ": " $3 }'
 }
 
@@ -52,10 +54,11 @@ refuse() {
   exit 3
 }
 
-dry_run=no os_release=/etc/os-release
+dry_run=no list=no os_release=/etc/os-release
 while [ $# -gt 0 ]; do
   case "$1" in
-    --list) packages; exit 0 ;;
+    --list) list=yes; shift ;;
+    --only-build) roles='needed|optional|build'; shift ;;
     --dry-run) dry_run=yes; shift ;;
     --os-release)
       [ $# -ge 2 ] || { echo "install_dependencies.sh: $1 needs a value" >&2; exit 2; }
@@ -66,6 +69,11 @@ while [ $# -gt 0 ]; do
     *) echo "install_dependencies.sh: unknown argument '$1'" >&2; usage >&2; exit 2 ;;
   esac
 done
+
+if [ "$list" = yes ]; then
+  packages
+  exit 0
+fi
 
 # shellcheck disable=SC1090 # a file of the system
 distribution=$(. "$os_release" 2> /dev/null && echo "${ID:-unknown} ${VERSION_ID:-}" || echo unknown)

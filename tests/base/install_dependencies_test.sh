@@ -32,6 +32,9 @@ for release in 'ID=debian\nVERSION_ID="12"\n' 'ID=ubuntu\nVERSION_ID="24.04"\n';
   says "clang-19"
   if grep -qE "nvidia|cudnn|nccl" "$work/said"; then fail "it would install what NVIDIA publishes"; fi
 done
+on 0 'ID=debian\nVERSION_ID="12"\n' --dry-run --only-build
+says "libseccomp-dev"
+if grep -qE "gtest|clang-19|slurm" "$work/said"; then fail "it would install what tests need for a build alone"; fi
 for release in 'ID=debian\nVERSION_ID="11"\n' 'ID=ubuntu\nVERSION_ID="22.04"\n' 'ID="rocky"\nVERSION_ID="9.4"\n' \
   'ID="sles"\nVERSION_ID="15.6"\n' 'NAME=nobody\n'; do
   on 3 "$release"

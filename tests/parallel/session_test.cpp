@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <mpi.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,9 +15,18 @@
 namespace caravan {
 namespace {
 
+using ::testing::AnyOf;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Not;
+
+/// What mpirun ends with when a rank is killed by SIGKILL: Open MPI's as a shell does, MPICH's with the
+/// number.
+#ifdef OPEN_MPI
+constexpr int kCodeOfKilled = 128 + 9;
+#else
+constexpr int kCodeOfKilled = 9;
+#endif
 
 struct Outcome {
   int code = -1;
@@ -105,7 +115,7 @@ TEST(MpiSession, ALibrarysExceptionIsFailure) {
 
 TEST(MpiSession, ARankKilledBySigkillEndsTheOthers) {
   const Outcome outcome = run("kill");
-  expect_ended(outcome, 128 + 9);
+  expect_ended(outcome, kCodeOfKilled);
   EXPECT_THAT(outcome.output, HasSubstr("signal 9"));
 }
 
@@ -129,7 +139,8 @@ TEST(MpiSession, AnErrorOfMpiItselfIsFailureAndNotMpisNumber) {
   for (int ranks : {1, 2}) {
     const Outcome outcome = run("mpi_error", ranks);
     expect_ended(outcome, 1);
-    EXPECT_THAT(outcome.output, HasSubstr("MPI_Bcast on group 'world' failed: MPI_ERR_ROOT"));
+    EXPECT_THAT(outcome.output, HasSubstr("MPI_Bcast on group 'world' failed: "));
+    EXPECT_THAT(outcome.output, AnyOf(HasSubstr("MPI_ERR_ROOT"), HasSubstr("Invalid root")));
   }
 }
 
