@@ -1,9 +1,9 @@
 #include "parallel/mpi_session.hpp"
 
 #include <dlfcn.h>
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <mpi.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -53,11 +53,10 @@ milliseconds patience(const std::exception& error, int rank) {
 
 /// Open MPI prints a banner of ten lines for MPI_Abort, after our message. Its own switch for `mpirun
 /// --quiet` is a plain variable; elsewhere the symbol does not exist. MPICH prints a line from this process,
-/// to a stderr that nobody else needs any more.
+/// whose stderr nobody needs any more: it goes into memory.
 void silence_abort_banner() noexcept {
   if (auto* quiet = static_cast<bool*>(dlsym(RTLD_DEFAULT, "orte_execute_quiet"))) *quiet = true;
-  if (const int nowhere = ::open("/dev/null", O_WRONLY | O_CLOEXEC); nowhere >= 0)
-    ::dup2(nowhere, STDERR_FILENO);
+  if (const int nowhere = ::memfd_create("banner", MFD_CLOEXEC); nowhere >= 0) ::dup2(nowhere, STDERR_FILENO);
 }
 
 // Of this rank, once it fails: a signal handler has no other way to know it.
