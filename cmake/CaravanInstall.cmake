@@ -10,8 +10,11 @@ set(CARAVAN_MODULES "" CACHE STRING "Modules that caravan's modulefile loads bef
 install(CODE "
   set(CARAVAN_VERSION \"${PROJECT_VERSION}\")
   set(CARAVAN_MODULES \"${CARAVAN_MODULES}\")
+  set(CARAVAN_DATADIR \"${CMAKE_INSTALL_DATADIR}\")
   set(CARAVAN_PREFIX \"\${CMAKE_INSTALL_PREFIX}\")
-  set(CARAVAN_MANDIR \"${CMAKE_INSTALL_MANDIR}\")
+  if(CARAVAN_PREFIX MATCHES _CPack_Packages)  # where an archive is packed, which is nowhere later
+    set(CARAVAN_PREFIX \"${CMAKE_INSTALL_PREFIX}\")
+  endif()
   set(CARAVAN_TEMPLATES \"${PROJECT_SOURCE_DIR}/packaging/modulefiles\")
   set(CARAVAN_MODULEFILES \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_DATADIR}/caravan/modulefiles\")
   include(\"${PROJECT_SOURCE_DIR}/packaging/modulefiles/fill.cmake\")")

@@ -59,6 +59,16 @@ void silence_abort_banner() noexcept {
   if (const int nowhere = ::memfd_create("banner", MFD_CLOEXEC); nowhere >= 0) ::dup2(nowhere, STDERR_FILENO);
 }
 
+/// The launcher forwards stderr through a pipe of its own, and MPICH's leaves unread what is in it once a
+/// rank aborts.
+[[noreturn]] void abort_world(int code) noexcept {
+  std::fflush(nullptr);
+  std::this_thread::sleep_for(milliseconds(50));
+  silence_abort_banner();
+  MPI_Abort(MPI_COMM_WORLD, code);
+  std::_Exit(code);
+}
+
 // Of this rank, once it fails: a signal handler has no other way to know it.
 volatile std::sig_atomic_t ending_code = static_cast<int>(ExitCode::failure);
 
@@ -104,15 +114,11 @@ void MpiSession::fail(const std::exception& error) noexcept {
   for (int signal : {SIGTERM, SIGINT, SIGUSR1}) std::signal(signal, &end_now);
   std::this_thread::sleep_for(patience(error, rank_));
   report(error, size_);
-  std::this_thread::sleep_for(milliseconds(50));  // the launcher forwards stderr through a pipe of its own
   abort(exit_code_of(error));
 }
 
 void MpiSession::abort(int code) noexcept {
-  std::fflush(nullptr);
-  silence_abort_banner();
-  MPI_Abort(MPI_COMM_WORLD, code);
-  std::_Exit(code);
+  abort_world(code);
 }
 
 namespace {
@@ -133,9 +139,7 @@ void end_all_ranks(int code) noexcept {
     std::this_thread::sleep_for(milliseconds(5000));
     std::_Exit(code);
   }).detach();
-  silence_abort_banner();
-  MPI_Abort(MPI_COMM_WORLD, code);
-  std::_Exit(code);
+  abort_world(code);
 }
 
 namespace {

@@ -36,12 +36,18 @@ echo "complete: ${#binaries[@]} binaries find their libraries"
 # Modulefiles: no place is left open, and they lead here although they were filled in for another prefix.
 modules=$prefix/share/caravan/modulefiles
 if grep -rn '@[A-Z_]*@' "$modules"; then fail "a modulefile has an open place"; fi
-modulecmd=$(find /usr/lib /usr/share/modules /opt/modules -name modulecmd.tcl 2> "$work/find.log" | head -n 1 || true)
-if [ -n "${CARAVAN_MODULECMD:-$modulecmd}" ] && command -v tclsh > "$work/find.log"; then
-  expect "PATH=$prefix/bin:" tclsh "${CARAVAN_MODULECMD:-$modulecmd}" bash load "$(find "$modules/caravan" -type f ! -name '*.lua')"
-  echo "the modulefile for Environment Modules leads to the moved installation"
+modulecmd=${CARAVAN_MODULECMD:-$(find /usr/lib /usr/share/modules /opt -name modulecmd.tcl 2> "$work/find.log" | head -n 1 || true)}
+if [ -n "$modulecmd" ] && command -v tclsh > "$work/find.log"; then
+  expect "PATH=$prefix/bin:" tclsh "$modulecmd" bash load "$(find "$modules/caravan" -type f ! -name '*.lua')"
+  echo "Environment Modules lead to the moved installation"
 else
-  echo "not run: the modulefiles (neither Environment Modules nor tclsh is here)"
+  echo "not run: the modulefile of Environment Modules (neither they nor tclsh are here; CARAVAN_MODULECMD names another modulecmd.tcl)"
+fi
+if [ -n "${LMOD_CMD:-}" ]; then
+  expect "PATH=$prefix/bin:" env MODULEPATH="$modules" "$LMOD_CMD" bash load caravan
+  echo "Lmod leads to the moved installation"
+else
+  echo "not run: the modulefile of Lmod (LMOD_CMD is not set)"
 fi
 
 # As another account, where this is root.

@@ -1,6 +1,5 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <mpi.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,6 +11,8 @@
 #include <string>
 #include <thread>
 
+#include "tests/support/launcher_codes.hpp"
+
 namespace caravan {
 namespace {
 
@@ -19,14 +20,6 @@ using ::testing::AnyOf;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-/// What mpirun ends with when a rank is killed by SIGKILL: Open MPI's as a shell does, MPICH's with the
-/// number.
-#ifdef OPEN_MPI
-constexpr int kCodeOfKilled = 128 + 9;
-#else
-constexpr int kCodeOfKilled = 9;
-#endif
 
 struct Outcome {
   int code = -1;
@@ -115,7 +108,7 @@ TEST(MpiSession, ALibrarysExceptionIsFailure) {
 
 TEST(MpiSession, ARankKilledBySigkillEndsTheOthers) {
   const Outcome outcome = run("kill");
-  expect_ended(outcome, kCodeOfKilled);
+  expect_ended(outcome, test::kCodeOfKilledRank);
   EXPECT_THAT(outcome.output, HasSubstr("signal 9"));
 }
 
