@@ -1,5 +1,6 @@
 # caravan_add_test(NAME SOURCES … [LIBRARIES …] [NP 1 2 …] [LABELS …] [TIMEOUT s]): a GoogleTest executable.
 # With NP it is run under mpirun once for each rank count, as NAME.npN, and its main is tests/support/mpi_main.cpp.
+# The target unit_tests builds those with the label unit.
 # Others have the label sanitized too, and sanitized_tests builds them, unless tests/sanitized.sh says why not.
 include(GoogleTest)
 set(CARAVAN_REFERENCE_DIR "${PROJECT_SOURCE_DIR}/../shared/reference" CACHE PATH
@@ -21,6 +22,7 @@ function(caravan_needs_tokenizers)
 endfunction()
 
 add_custom_target(sanitized_tests)
+add_custom_target(unit_tests)
 
 function(caravan_test_environment test)
   set_property(TEST ${test} APPEND PROPERTY ENVIRONMENT
@@ -47,6 +49,9 @@ function(caravan_add_test name)
   target_include_directories(test_${name} PRIVATE ${PROJECT_SOURCE_DIR})
   target_link_libraries(test_${name} PRIVATE Caravan::core caravan_plugin_dir fmt::fmt ${arg_LIBRARIES})
   target_compile_definitions(test_${name} PRIVATE CARAVAN_AUDIT)
+  if("unit" IN_LIST arg_LABELS)
+    add_dependencies(unit_tests test_${name})
+  endif()
   set(headers caravan_test_headers)
   if("caravan_job_test" IN_LIST arg_LIBRARIES)
     set(headers caravan_job_test_headers)

@@ -6,7 +6,8 @@ set -euo pipefail
 usage() {
   cat << 'END_OF_USAGE'
 usage: tests/base/hidden_packages.sh [--work DIR] [--only THING] [--build] [--help]
-  --work DIR    where to configure (default: a temporary folder)
+  --work DIR    where the folders build-without-THING go (default: a temporary folder); a compiler cache finds most of a build in the
+                root of the repository, since paths within it are as those of other builds there
   --only THING  that one alone
   --build       builds each and runs the tests of units that are left: about three minutes each on two cores, with a compiler cache
 END_OF_USAGE
@@ -36,11 +37,11 @@ fail() { echo "FAILED: $*" >&2; exit 1; }
 
 # without_module NAME: a folder of all of pkg-config's files but that module's.
 without_module() {
-  local folder=$work/pkg-config-without-$1
+  local folder=$work/build-without-modules/$1
   rm -rf "$folder"
   mkdir -p "$folder"
   pkg-config --variable pc_path pkg-config | tr ':' '\n' | while read -r path; do
-    find "$path" -maxdepth 1 -name '*.pc' ! -name "$1.pc" -exec ln -sf -t "$folder" {} + 2> "$work/find.log" || true
+    find "$path" -maxdepth 1 -name '*.pc' ! -name "$1.pc" -exec ln -sf -t "$folder" {} + 2> "$folder/find.log" || true
   done
   echo "PKG_CONFIG_LIBDIR=$folder"
 }
@@ -62,15 +63,20 @@ GoogleTest|-DCMAKE_DISABLE_FIND_PACKAGE_GTest=ON|tests|
 END_OF_THINGS
 }
 
-# configure NAME OPTION…: into $work/NAME, its words to $work/NAME.log. An OPTION without -D is of the environment.
+# folder THING: where it is configured and built without the thing, with what was said.
+folder() { echo "$work/build-without-$1"; }
+
+# configure THING OPTION…: into its folder, with its words in configure.log. An OPTION without -D is of the environment.
 configure() {
-  local name=$1 options=(-DCARAVAN_CUDA=OFF) environment=()
+  local into options=(-DCARAVAN_CUDA=OFF) environment=()
+  into=$(folder "$1")
   shift
   for option in "$@"; do
     case "$option" in -D*) options+=("$option") ;; *) environment+=("$option") ;; esac
   done
-  rm -rf "${work:?}/$name"
-  env "${environment[@]}" cmake --preset release -S "$source_dir" -B "$work/$name" "${options[@]}" > "$work/$name.log" 2>&1
+  rm -rf "$into"
+  mkdir "$into"
+  env "${environment[@]}" cmake --preset release -S "$source_dir" -B "$into" "${options[@]}" > "$into/configure.log" 2>&1
 }
 
 # not_found LOG: the things that the summary lists as not found, sorted, in one line.
@@ -79,7 +85,8 @@ not_found() {
 }
 
 check_summary() { # check_summary THING LINE OTHERS
-  local log=$work/$1.log expected
+  local log expected
+  log=$(folder "$1")/configure.log
   # shellcheck disable=SC2086 # one word a thing
   expected=$(printf '%s\n' "$1" $3 | sort | tr '\n' ' ')
   grep -qF -- "--   $2: no" "$log" || fail "without $1 the summary does not say '$2: no': $(cat "$log")"
@@ -89,12 +96,15 @@ check_summary() { # check_summary THING LINE OTHERS
 }
 
 build_and_test() { # build_and_test THING
-  cmake --build "$work/$1" > "$work/$1.build.log" 2>&1 || { tail -n 40 "$work/$1.build.log"; fail "build without $1"; }
-  "$work/$1/bin/caravan" plugins list > "$work/$1.run.log" || fail "the build without $1 does not run"
+  local into targets=(caravan caravan_plugins)
+  into=$(folder "$1")
+  [ "$1" = GoogleTest ] || targets+=(unit_tests)
+  cmake --build "$into" --target "${targets[@]}" > "$into/build.log" 2>&1 || { tail -n 40 "$into/build.log"; fail "build without $1"; }
+  "$into/bin/caravan" plugins list > "$into/run.log" || fail "the build without $1 does not run"
   [ "$1" != GoogleTest ] || return 0
-  ctest --test-dir "$work/$1" -L unit --no-tests=error > "$work/$1.test.log" 2>&1 ||
-    { tail -n 40 "$work/$1.test.log"; fail "tests of the build without $1"; }
-  tail -n 12 "$work/$1.test.log" | grep 'tests passed'
+  ctest --test-dir "$into" -L unit --no-tests=error --output-on-failure > "$into/test.log" 2>&1 ||
+    { tail -n 40 "$into/test.log"; fail "tests of the build without $1"; }
+  grep 'tests passed' "$into/test.log"
 }
 
 check_optional() {
@@ -105,7 +115,7 @@ check_optional() {
     case "$hider" in module\ *) options=("$(without_module "${hider#module }")") ;; esac
     # Tests take half of the time to configure; only their own absence needs them asked for.
     if [ "$build" = no ] && [ "$thing" != GoogleTest ]; then options+=(-DCARAVAN_BUILD_TESTS=OFF); fi
-    configure "$thing" "${options[@]}" || { cat "$work/$thing.log"; fail "configuring without $thing"; }
+    configure "$thing" "${options[@]}" || { cat "$(folder "$thing")/configure.log"; fail "configuring without $thing"; }
     check_summary "$thing" "$line" "$others"
     [ "$build" = no ] || build_and_test "$thing"
     echo "without $thing: the summary is true"
@@ -118,17 +128,17 @@ check_needed() {
     options+=("-DCMAKE_DISABLE_FIND_PACKAGE_$package=ON")
   done
   if configure needed "${options[@]}"; then fail "configuring without what is needed went well"; fi
-  grep -q "caravan needs what was not found, 9 in all" "$work/needed.log" || { cat "$work/needed.log"; fail "nine missing things are not told at once"; }
-  count=$(grep -cE ' apt .+ \| dnf .+ \| zypper .+ \| Spack ' "$work/needed.log")
+  grep -q "caravan needs what was not found, 9 in all" "$(folder needed)/configure.log" || { cat "$(folder needed)/configure.log"; fail "nine missing things are not told at once"; }
+  count=$(grep -cE ' apt .+ \| dnf .+ \| zypper .+ \| Spack ' "$(folder needed)/configure.log")
   [ "$count" = 9 ] || fail "$count of 9 missing things have their packages' names"
   echo "without what is needed: all of it is told at once"
 }
 
 check_left_out() {
-  configure left-out "-DCARAVAN_WITHOUT=libzstd;Kokkos" -DCARAVAN_BUILD_TESTS=OFF || { cat "$work/left-out.log"; fail "CARAVAN_WITHOUT"; }
-  [ "$(not_found "$work/left-out.log")" = "Kokkos libzstd " ] || fail "CARAVAN_WITHOUT left out '$(not_found "$work/left-out.log")'"
+  configure left-out "-DCARAVAN_WITHOUT=libzstd;Kokkos" -DCARAVAN_BUILD_TESTS=OFF || { cat "$(folder left-out)/configure.log"; fail "CARAVAN_WITHOUT"; }
+  [ "$(not_found "$(folder left-out)/configure.log")" = "Kokkos libzstd " ] || fail "CARAVAN_WITHOUT left out '$(not_found "$(folder left-out)/configure.log")'"
   if configure refused "-DCARAVAN_WITHOUT=fmt"; then fail "CARAVAN_WITHOUT=fmt went well"; fi
-  grep -q "only what is optional" "$work/refused.log" || fail "CARAVAN_WITHOUT=fmt is not refused by name"
+  grep -q "only what is optional" "$(folder refused)/configure.log" || fail "CARAVAN_WITHOUT=fmt is not refused by name"
   echo "what CARAVAN_WITHOUT names is left out"
 }
 
