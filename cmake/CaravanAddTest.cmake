@@ -21,6 +21,13 @@ function(caravan_needs_tokenizers)
   endif()
 endfunction()
 
+# The same of tests whose jobs name the device host.
+function(caravan_needs_host_device)
+  if(NOT CARAVAN_HAVE_HOST_DEVICE)
+    set_tests_properties(${ARGN} PROPERTIES DISABLED TRUE)
+  endif()
+endfunction()
+
 add_custom_target(sanitized_tests)
 add_custom_target(unit_tests)
 

@@ -12,7 +12,7 @@ set(CARAVAN_REQUIREMENTS
   "CLI11|needed|the command line||libcli11-dev|cli11-devel|cli11-devel|cli11"
   "OpenSSL|needed|SHA-256 of plugins and files||libssl-dev|openssl-devel|libopenssl-devel|openssl"
   "zlib|needed|texts that are compressed with gzip||zlib1g-dev|zlib-devel|zlib-devel|zlib-api"
-  "Kokkos|optional|loops of the host device|the host device: on processors only the slow device reference computes|libtrilinos-kokkos-dev|kokkos-devel|kokkos-devel|kokkos"
+  "Kokkos|optional|loops of the host device, version 3|the host device: on processors only the slow device reference computes|libtrilinos-kokkos-dev|kokkos-devel|kokkos-devel|kokkos"
   "Eigen|optional|vectorised arithmetic of the host device|the host device: on processors only the slow device reference computes|libeigen3-dev|eigen3-devel|eigen3-devel|eigen"
   "OpenMP|optional|threads of the host device|the host device: on processors only the slow device reference computes|g++|libgomp|libgomp1|gcc"
   "CUDA|optional|the cuda device: compiler and cuBLAS|the cuda device: nothing computes on GPUs|nvidia-cuda-toolkit|cuda-toolkit|cuda-toolkit|cuda"

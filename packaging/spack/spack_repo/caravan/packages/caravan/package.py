@@ -52,7 +52,7 @@ class Caravan(CMakePackage, CudaPackage):
     depends_on("openssl@3:")
     depends_on("zlib-api")
     with when("+host"):
-        depends_on("kokkos+serial")
+        depends_on("kokkos@3.4:3+serial")
         depends_on("eigen@3.4:3")
     with when("+tokenizers"):
         depends_on("pcre2")
