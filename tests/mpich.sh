@@ -33,8 +33,19 @@ for tool in mpicc mpicxx mpiexec; do
   fi
 done
 
-cmake --preset release -B "$build_dir" -DCARAVAN_CUDA=OFF "-DMPI_C_COMPILER=$(command -v mpicc.mpich)" \
-  "-DMPI_CXX_COMPILER=$(command -v mpicxx.mpich)" "-DMPIEXEC_EXECUTABLE=$(command -v mpiexec.mpich)"
+mpich=("-DMPI_C_COMPILER=$(command -v mpicc.mpich)" "-DMPI_CXX_COMPILER=$(command -v mpicxx.mpich)"
+  "-DMPIEXEC_EXECUTABLE=$(command -v mpiexec.mpich)" -DCARAVAN_CUDA=OFF)
+if command -v h5pcc.openmpi > /dev/null; then
+  mixed=$(mktemp -d)
+  trap 'rm -rf "$mixed"' EXIT
+  if cmake --preset release -B "$mixed" "${mpich[@]}" -DHDF5_PREFER_PARALLEL=ON \
+    "-DHDF5_C_COMPILER_EXECUTABLE=$(command -v h5pcc.openmpi)" > "$mixed/log" 2>&1; then
+    echo "FAILED: MPICH with an HDF5 of Open MPI is not refused" >&2
+    exit 1
+  fi
+  grep -q "is for another MPI" "$mixed/log" || { cat "$mixed/log" >&2; exit 1; }
+fi
+cmake --preset release -B "$build_dir" "${mpich[@]}"
 bash jobs/quickstart.sh --short --build-dir "$build_dir" --output "$build_dir/quickstart"
 "$build_dir/bin/caravan" --version | grep "built for MPICH"
 cmake --build "$build_dir" -j "$(nproc)"
