@@ -25,6 +25,7 @@ expect_name(MVAPICH-v2 "#define MPICH_VERSION \"3.2.1\"|#define MVAPICH2_VERSION
 expect_name(other-MPI-v3 "#define MPI_VERSION 3")
 execute_process(COMMAND ${CMAKE_COMMAND} -DSOURCE=${SOURCE} -DWORK=${WORK} -DREFUSED=ON -P ${CMAKE_CURRENT_LIST_FILE}
   RESULT_VARIABLE result ERROR_VARIABLE error)
+string(REGEX REPLACE "[ \n]+" " " error "${error}")  # CMake breaks lines where it likes
 if(result EQUAL 0 OR NOT error MATCHES "does not say which MPI it is")
   message(FATAL_ERROR "a header without a version is not refused: ${result} ${error}")
 endif()
