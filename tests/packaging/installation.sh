@@ -31,6 +31,7 @@ for binary in "${binaries[@]}"; do
   if env -u LD_LIBRARY_PATH ldd "$binary" | grep "not found"; then fail "$binary does not find its libraries"; fi
   if readelf -d "$binary" | grep -E 'R(UN)?PATH' | grep -F -e "$build" -e "$source" -e "$work/first"; then fail "$binary looks for libraries in the build"; fi
 done
+if grep -rIl --exclude-dir=modulefiles -F -e "$build" -e "$source" "$prefix/lib"*/cmake "$prefix/include" "$prefix/share"; then fail "these files name folders of the build"; fi
 echo "complete: ${#binaries[@]} binaries find their libraries"
 
 # Modulefiles: no place is left open, and they lead here although they were filled in for another prefix.
