@@ -30,6 +30,7 @@ set(CARAVAN_REQUIREMENTS
   "ninja|build|runs the build||ninja-build|ninja-build|ninja|ninja"
   "ccache|build|makes a second build fast||ccache|ccache|ccache|ccache"
   "git|build|commit in logs and measurements||git|git|git|git"
+  "Debian packages|build|a .deb by cpack, which asks what its files need||file dpkg-dev|||"
   "HDF5 tools|test|h5ls and h5dump, which read caravan's checkpoints||hdf5-tools|hdf5|hdf5|hdf5"
   "fuzzing|test|fuzzing of the readers of outside files: libFuzzer, its sanitizers||clang-19 libclang-rt-19-dev|clang compiler-rt|clang19|llvm"
   "King James Bible|test|the text that the quick start learns (DATA=FILE is another)||bible-kjv bible-kjv-text|||"
