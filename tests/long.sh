@@ -21,7 +21,7 @@ parts() {
 4|8 ranks: pipelines, experts, context, matrices, exchanges|ctest --test-dir "$build_dir" --no-tests=error --output-on-failure -L '^np8$'
 7|experts over ranks: 96 models for each layout|CARAVAN_EXPERT_CASES=96 ctest --test-dir "$build_dir" --no-tests=error --output-on-failure -R '^jobs_experts'
 3|context over 8 ranks: 4 models for each layout|CARAVAN_CONTEXT_CASES=4 ctest --test-dir "$build_dir" --no-tests=error --output-on-failure -R '^jobs_context.np8$'
-4|experts over 16 ranks|CARAVAN_EXPERT_CASES=2 . jobs/launcher.sh; set_launcher "$build_dir"; OMPI_MCA_btl=self,vader OMPI_MCA_mpi_yield_when_idle=1 "${launcher[@]}" -n 16 "$build_dir/tests/jobs/test_jobs_experts"
+4|experts over 16 ranks|. jobs/launcher.sh; set_launcher "$build_dir"; CARAVAN_EXPERT_CASES=2 OMPI_MCA_btl=self,vader OMPI_MCA_mpi_yield_when_idle=1 "${launcher[@]}" -n 16 "$build_dir/tests/jobs/test_jobs_experts"
 20|Open MPI is not the only MPI: builds and tests with MPICH|bash tests/mpich.sh
 60|builds without each optional package|bash tests/base/hidden_packages.sh --work . --build
 9|fuzzing of every reader, 30 s each|bash tests/fuzz/run.sh --seconds 30
