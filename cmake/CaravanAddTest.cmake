@@ -1,5 +1,6 @@
 # caravan_add_test(NAME SOURCES … [LIBRARIES …] [NP 1 2 …] [LABELS …] [TIMEOUT s]): a GoogleTest executable.
 # With NP it is run under mpirun once for each rank count, as NAME.npN, and its main is tests/support/mpi_main.cpp.
+# The target unit_tests builds those with the label unit.
 # Others have the label sanitized too, and sanitized_tests builds them, unless tests/sanitized.sh says why not.
 include(GoogleTest)
 set(CARAVAN_REFERENCE_DIR "${PROJECT_SOURCE_DIR}/../shared/reference" CACHE PATH
@@ -8,7 +9,10 @@ set(CARAVAN_CASES_DIR "${PROJECT_SOURCE_DIR}/../shared/cases" CACHE PATH
     "Inputs that others met, with the right values; a test that finds none skips and says so")
 # Ends what hangs. A busy machine needs many times what an idle one does; tests/check_times.py wants 5 times.
 set(CARAVAN_TEST_TIMEOUT 600)
-set(CARAVAN_MPIRUN ${MPIEXEC_EXECUTABLE} --oversubscribe --bind-to none --mca btl self,vader)
+set(CARAVAN_MPIRUN ${MPIEXEC_EXECUTABLE})
+if(CARAVAN_MPI_NAME MATCHES "^Open-MPI")  # MPICH's counts no cores, and binds nothing unless told to
+  list(APPEND CARAVAN_MPIRUN --oversubscribe --bind-to none --mca btl self,vader)
+endif()
 
 # Of tests that tokenize or read texts: a build without tokenizers shows them as disabled.
 function(caravan_needs_tokenizers)
@@ -17,7 +21,15 @@ function(caravan_needs_tokenizers)
   endif()
 endfunction()
 
+# The same of tests whose jobs name the device host.
+function(caravan_needs_host_device)
+  if(NOT CARAVAN_HAVE_HOST_DEVICE)
+    set_tests_properties(${ARGN} PROPERTIES DISABLED TRUE)
+  endif()
+endfunction()
+
 add_custom_target(sanitized_tests)
+add_custom_target(unit_tests)
 
 function(caravan_test_environment test)
   set_property(TEST ${test} APPEND PROPERTY ENVIRONMENT
@@ -44,6 +56,9 @@ function(caravan_add_test name)
   target_include_directories(test_${name} PRIVATE ${PROJECT_SOURCE_DIR})
   target_link_libraries(test_${name} PRIVATE Caravan::core caravan_plugin_dir fmt::fmt ${arg_LIBRARIES})
   target_compile_definitions(test_${name} PRIVATE CARAVAN_AUDIT)
+  if("unit" IN_LIST arg_LABELS)
+    add_dependencies(unit_tests test_${name})
+  endif()
   set(headers caravan_test_headers)
   if("caravan_job_test" IN_LIST arg_LIBRARIES)
     set(headers caravan_job_test_headers)

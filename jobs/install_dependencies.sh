@@ -1,57 +1,31 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that caravan is built from and that are missing; says which and why. Needs root only then.
+# Installs the packages that caravan is built and tested with and that are missing; says which and why. Needs root only then. What
+# there is to install stands in cmake/CaravanRequirements.cmake.
 set -euo pipefail
 
 usage() {
-  cat << 'END'
-usage: jobs/install_dependencies.sh [--list] [--help]
+  cat << 'END_OF_USAGE'
+usage: jobs/install_dependencies.sh [--only-build] [--list] [--dry-run] [--os-release FILE] [--help]
   Installs what is missing with apt-get (as root, or through sudo). Does nothing when nothing is missing.
-  --list  print every package and why it is needed, and stop
-END
+  --only-build       what building and running needs, without tests and their tools
+  --list             print every package and why it is needed, and stop
+  --dry-run          say what would be installed, and stop
+  --os-release FILE  what names the distribution (default: /etc/os-release)
+  Knows Debian 12 and Ubuntu 24.04. Elsewhere it installs nothing, lists what is needed with the names that dnf, zypper and Spack have for
+  it, and exits with 3.
+END_OF_USAGE
 }
 
-# package: why
+table=$(dirname "$0")/../cmake/CaravanRequirements.cmake
+# rows: thing|role|what it is for|what is lost without it|apt|dnf|zypper|Spack
+rows() { sed -nE 's/^  "([^"|]+\|(needed|optional|build|test)\|[^"]*)"\)?$/\1/p' "$table"; }
+
+roles='needed|optional|build|test'
+# package: why. What NVIDIA publishes comes from its own archive, and where there is a GPU it is there already.
 packages() {
-  cat << 'END'
-g++: the compiler (C++20)
-cmake: configures the build
-ninja-build: runs the build
-ccache: makes a second build fast
-pkg-config: finds libraries for CMake
-git: commit in logs and measurements
-openmpi-bin: mpirun
-libopenmpi-dev: MPI, communication between ranks
-libhdf5-openmpi-dev: HDF5, checkpoints and token shards
-hdf5-tools: h5ls and h5dump, which read caravan's checkpoints
-libeigen3-dev: Eigen, vectorised arithmetic of the host device
-libtrilinos-kokkos-dev: Kokkos, loops of the host device
-libyaml-cpp-dev: YAML job files
-libfmt-dev: text formatting
-libspdlog-dev: logging
-nlohmann-json3-dev: JSON
-libsimdjson-dev: fast JSON lines
-libcli11-dev: the command line
-libsentencepiece-dev: SentencePiece tokenizers
-libpcre2-dev: regular expressions of tokenizers
-libssl-dev: SHA-256 of plugins and files
-libxxhash-dev: checksums of checkpoints
-libseccomp-dev: restricts the process that reads HDF5 files of others
-zlib1g-dev: texts that are compressed with gzip
-libzstd-dev: texts that are compressed with zstd
-clang-19: fuzzing of the readers of outside files, libFuzzer
-libclang-rt-19-dev: its sanitizers
-libgtest-dev: GoogleTest, the tests
-libgmock-dev: GoogleMock, the tests
-bible-kjv: the text that the quick start learns
-bible-kjv-text: the words of it
-python3-h5py: proves that Python reads the checkpoints
-shellcheck: checks the scripts
-clang-format: checks the layout of the sources
-slurmctld: a Slurm that the tests start and stop: its controller
-slurmd: its nodes
-slurm-client: sbatch and srun
-slurm-wlm-basic-plugins: what all of Slurm loads
-END
+  rows | awk -F '|' -v roles="^($roles)\$" '
+    $1 ~ /^(CUDA|cuDNN|NCCL)$/ || $2 !~ roles || ($1 == "GoogleTest" && roles !~ /test/) { next }
+    { count = split($5, names, " "); for (i = 1; i <= count; ++i) if (!seen[names[i]]++) print names[i] ": " $3 }'
 }
 
 missing_packages() {
@@ -67,20 +41,46 @@ run_as_root() {
   if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-case "${1:-}" in
-  "") ;;
-  --list) packages; exit 0 ;;
-  --help | -h) usage; exit 0 ;;
-  *) echo "install_dependencies.sh: unknown argument '$1'" >&2; usage >&2; exit 2 ;;
-esac
+# refuse DISTRIBUTION: what is needed, for whoever installs it.
+refuse() {
+  {
+    echo "This is '$1'; the names of packages are known for Debian 12 and Ubuntu 24.04. Nothing is installed."
+    echo "caravan is built from (on Rocky some are in EPEL and CRB, on SLES in Package Hub; modules of your site do as well):"
+    rows | awk -F '|' '$2 == "needed" || $2 == "optional" || $2 == "build" {
+      printf "  %-14s %-9s %s\n", $1, $2, $3
+      printf "  %14s apt %s | dnf %s | zypper %s | Spack %s\n", "", $5, $6, $7, $8 }'
+    echo "CMake says what of it is missing: cmake --preset release. With Spack: packaging/spack; in a container: packaging/container."
+  } >&2
+  exit 3
+}
 
-# shellcheck disable=SC1091 # a file of the system
-distribution=$(. /etc/os-release 2> /dev/null && echo "${ID:-unknown}" || echo unknown)
-if [ "$distribution" != debian ]; then
-  echo "This is '$distribution'; caravan knows the package names of Debian only. Nothing is installed:" >&2
-  echo "CMake says what is missing, and builds without what is optional." >&2
+dry_run=no list=no os_release=/etc/os-release
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --list) list=yes; shift ;;
+    --only-build) roles='needed|optional|build'; shift ;;
+    --dry-run) dry_run=yes; shift ;;
+    --os-release)
+      [ $# -ge 2 ] || { echo "install_dependencies.sh: $1 needs a value" >&2; exit 2; }
+      os_release=$2
+      shift 2
+      ;;
+    --help | -h) usage; exit 0 ;;
+    *) echo "install_dependencies.sh: unknown argument '$1'" >&2; usage >&2; exit 2 ;;
+  esac
+done
+
+if [ "$list" = yes ]; then
+  packages
   exit 0
 fi
+
+# shellcheck disable=SC1090 # a file of the system
+distribution=$(. "$os_release" 2> /dev/null && echo "${ID:-unknown} ${VERSION_ID:-}" || echo unknown)
+case "$distribution" in
+  "debian 12" | "ubuntu 24.04") ;;
+  *) refuse "$distribution" ;;
+esac
 
 mapfile -t missing < <(missing_packages)
 if [ "${#missing[@]}" -eq 0 ]; then
@@ -92,6 +92,10 @@ echo "Missing packages:"
 for package in "${missing[@]}"; do
   packages | awk -F ': ' -v wanted="$package" '$1 == wanted { printf "  %-24s %s\n", $1, $2 }'
 done
+if [ "$dry_run" = yes ]; then
+  echo "Would run: apt-get install --no-install-recommends ${missing[*]}"
+  exit 0
+fi
 if [ "$(id -u)" -ne 0 ] && ! command -v sudo > /dev/null; then
   echo "Installing needs root. Run as root:" >&2
   echo "  apt-get install --no-install-recommends ${missing[*]}" >&2

@@ -10,11 +10,11 @@
 
 #include "caravan/config.hpp"
 #include "caravan/error.hpp"
-#include "caravan/fingerprint.h"
 #include "caravan/log.hpp"
 #include "jobs/command.hpp"
 #include "jobs/text_streams.hpp"
 #include "jobs/verbs.hpp"
+#include "jobs/version/version.hpp"
 #include "parallel/mpi_session.hpp"
 
 namespace caravan::jobs {
@@ -69,7 +69,7 @@ int run(int argc, char** argv) {
   check_verb(argc > 1 ? argv[1] : "");
   CLI::App app{
       "caravan: pre-trains, evaluates, converts and decodes Llama 4 mixture-of-experts transformers"};
-  app.set_version_flag("--version", CARAVAN_VERSION);
+  app.set_version_flag("--version", &version_text, "Version, commit, and what this build has");
   app.require_subcommand(1);
   std::function<int()> chosen;
   for (const Command* command : verbs()) declare(*command, app, chosen);

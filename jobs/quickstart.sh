@@ -8,7 +8,7 @@ usage() {
 usage: [DATA=FILE] [RANKS=2] jobs/quickstart.sh [--short] [--output DIR] [--build-dir DIR] [--help]
   --short          12 steps of training in place of 180, to see that all of it works
   --output DIR     where tokenizer, token shards and the run go (default: runs/quickstart; made anew)
-  --build-dir DIR  where to build (default: build-release)
+  --build-dir DIR  where to build (default: build-release); of what was configured before, MPI and options stay
   DATA=FILE        plain text to learn instead of the King James Bible; a blank line ends a document
   RANKS=N          MPI ranks (default: 2)
 END
@@ -37,7 +37,7 @@ while [ $# -gt 0 ]; do
 done
 data=${DATA:+$(realpath -e "$DATA")}
 ranks=${RANKS:-2}
-if [ "$(id -u)" -eq 0 ]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
+. jobs/launcher.sh
 
 export OMPI_MCA_odls_base_sigkill_timeout=${OMPI_MCA_odls_base_sigkill_timeout:-5} # seconds that Ctrl-C leaves the ranks to save
 
@@ -52,28 +52,29 @@ build() {
 }
 
 train() {
-  mpirun --oversubscribe --bind-to none -n "$ranks" "$caravan" train "$source_dir/jobs/quickstart.yaml" output=run "${overrides[@]}"
+  "${launcher[@]}" -n "$ranks" "$caravan" train "$source_dir/jobs/quickstart.yaml" output=run "${overrides[@]}"
 }
 
 # Starts training, waits for a step after the first checkpoint, and kills every rank without warning.
 train_and_kill() {
   train &
-  local launcher=$!
-  while kill -0 "$launcher" 2> /dev/null; do
+  local started_ranks=$!
+  while kill -0 "$started_ranks" 2> /dev/null; do
     if [ "$(wc -l < run/metrics.jsonl 2> /dev/null || echo 0)" -ge "$kill_after" ]; then
       pkill -KILL -f "^$caravan train $source_dir/jobs/quickstart.yaml" || true
       break
     fi
     sleep 0.2
   done
-  wait "$launcher" 2> /dev/null || true
+  wait "$started_ranks" 2> /dev/null || true
 }
 
 say "1/8 packages"
-bash jobs/install_dependencies.sh
+bash jobs/install_dependencies.sh || [ $? -eq 3 ] # 3: it does not know this distribution; CMake says what is missing
 say "2/8 build in $build_dir"
 build
 caravan=$build_dir/bin/caravan
+set_launcher "$build_dir"
 started=$SECONDS
 export OMP_NUM_THREADS=1 # one rank a core; only now, because nproc obeys it too
 

@@ -3,6 +3,8 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 #include <mpi.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <csignal>
@@ -50,9 +52,21 @@ milliseconds patience(const std::exception& error, int rank) {
 }
 
 /// Open MPI prints a banner of ten lines for MPI_Abort, after our message. Its own switch for `mpirun
-/// --quiet` is a plain variable; elsewhere the symbol does not exist and the banner stays.
+/// --quiet` is a plain variable; elsewhere the symbol does not exist. MPICH prints a line from this process,
+/// whose stderr nobody needs any more: it goes into memory.
 void silence_abort_banner() noexcept {
   if (auto* quiet = static_cast<bool*>(dlsym(RTLD_DEFAULT, "orte_execute_quiet"))) *quiet = true;
+  if (const int nowhere = ::memfd_create("banner", MFD_CLOEXEC); nowhere >= 0) ::dup2(nowhere, STDERR_FILENO);
+}
+
+/// The launcher forwards stderr through a pipe of its own, and MPICH's leaves unread what is in it once a
+/// rank aborts.
+[[noreturn]] void abort_world(int code) noexcept {
+  std::fflush(nullptr);
+  std::this_thread::sleep_for(milliseconds(50));
+  silence_abort_banner();
+  MPI_Abort(MPI_COMM_WORLD, code);
+  std::_Exit(code);
 }
 
 // Of this rank, once it fails: a signal handler has no other way to know it.
@@ -100,15 +114,11 @@ void MpiSession::fail(const std::exception& error) noexcept {
   for (int signal : {SIGTERM, SIGINT, SIGUSR1}) std::signal(signal, &end_now);
   std::this_thread::sleep_for(patience(error, rank_));
   report(error, size_);
-  std::this_thread::sleep_for(milliseconds(50));  // the launcher forwards stderr through a pipe of its own
   abort(exit_code_of(error));
 }
 
 void MpiSession::abort(int code) noexcept {
-  std::fflush(nullptr);
-  silence_abort_banner();
-  MPI_Abort(MPI_COMM_WORLD, code);
-  std::_Exit(code);
+  abort_world(code);
 }
 
 namespace {
@@ -129,9 +139,7 @@ void end_all_ranks(int code) noexcept {
     std::this_thread::sleep_for(milliseconds(5000));
     std::_Exit(code);
   }).detach();
-  silence_abort_banner();
-  MPI_Abort(MPI_COMM_WORLD, code);
-  std::_Exit(code);
+  abort_world(code);
 }
 
 namespace {

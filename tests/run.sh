@@ -62,7 +62,8 @@ test_all() {
   grep -E '[0-9]+% tests passed, [0-9]+ tests failed out of [0-9]+' "$log"
 }
 
-part "install packages" bash jobs/install_dependencies.sh
+# 3: the script does not know this distribution; CMake says what is missing.
+part "install packages" bash -c 'bash jobs/install_dependencies.sh || [ $? -eq 3 ]'
 part configure bash jobs/configure.sh --preset "$preset" --build-dir "$build_dir"
 part build cmake --build "$build_dir" -j "$jobs"
 test_all

@@ -13,7 +13,6 @@
 #include "caravan/check.hpp"
 #include "caravan/host.hpp"
 #include "caravan/metrics.hpp"
-#include "caravan/open_file.hpp"
 #include "io/files/pending_file.hpp"
 #include "jobs/check/check_component.hpp"
 
@@ -23,7 +22,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::int64_t kLastStep = 40;
-constexpr std::uint64_t kMostBytes = 1 << 28;  // that a sink may write of them
 
 /// A folder for the length of a check.
 class CheckFolder {
@@ -52,21 +50,6 @@ class CheckFolder {
     return sum;
   }
 
-<<<<<<< HEAD
-  /// How often `text` stands in the files, but for those that a sink has put aside.
-  std::size_t count(const std::string& text) const {
-    std::size_t times = 0;
-    for (const auto& entry : fs::recursive_directory_iterator(path_)) {
-      if (!entry.is_regular_file() || entry.path().filename().string().find(".former") != std::string::npos)
-        continue;
-      const std::string all = read_file(entry.path().string(), kMostBytes);
-      for (std::size_t at = all.find(text); at != std::string::npos; at = all.find(text, at + 1)) ++times;
-    }
-    return times;
-  }
-
-=======
->>>>>>> tool
  private:
   std::string path_;
 };

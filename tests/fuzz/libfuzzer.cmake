@@ -19,7 +19,7 @@ function(caravan_fuzz_library name)
     CARAVAN_SOURCE_PRESETS="${PROJECT_SOURCE_DIR}/jobs/presets")
   target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/core/include
     ${PROJECT_BINARY_DIR}/core/include)
-  target_link_libraries(${name} PUBLIC fmt::fmt spdlog::spdlog yaml-cpp nlohmann_json::nlohmann_json OpenSSL::Crypto
+  target_link_libraries(${name} PUBLIC fmt::fmt yaml-cpp nlohmann_json::nlohmann_json OpenSSL::Crypto
     hdf5::hdf5 MPI::MPI_CXX PkgConfig::SECCOMP PkgConfig::PCRE2 PkgConfig::SENTENCEPIECE PkgConfig::ZSTD ZLIB::ZLIB simdjson::simdjson)
 endfunction()
 

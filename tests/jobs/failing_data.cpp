@@ -9,6 +9,7 @@
 #include "caravan/check.hpp"
 #include "caravan/data.hpp"
 #include "caravan/plugin.hpp"
+#include "tests/support/launched_rank.hpp"
 
 namespace caravan::testing {
 
@@ -48,7 +49,7 @@ class Failing final : public DataSource {
 
  private:
   static bool is_rank(std::int64_t rank) {
-    const char* mine = std::getenv("OMPI_COMM_WORLD_RANK");
+    const char* mine = test::launched_rank();
     return rank < 0 || (mine && std::to_string(rank) == mine);
   }
   void fail() const {

@@ -8,6 +8,7 @@
 #include "io/checkpoint/reader.hpp"
 #include "io/safetensors/writer.hpp"
 #include "tests/jobs/job_test.hpp"
+#include "tests/support/launcher_codes.hpp"
 
 // Runs that break while they run: all ranks end within seconds, the cause is the last line, what was saved
 // stays.
@@ -75,7 +76,7 @@ TEST_F(Failure, ARankThatIsKilledEndsTheOthers) {
     const auto start = std::chrono::steady_clock::now();
     ASSERT_EQ(::kill(victim, SIGKILL), 0);
     const Outcome outcome = program.wait();
-    EXPECT_TRUE(ended_with(outcome, 128 + SIGKILL));
+    EXPECT_TRUE(ended_with(outcome, kCodeOfKilledRank));
     EXPECT_TRUE(program.all_gone_within(kSoon));
     EXPECT_LT(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), kSoon);
   }
@@ -84,7 +85,7 @@ TEST_F(Failure, ARankThatIsKilledEndsTheOthers) {
 TEST_F(Failure, ARankThatDiesWhileItReadsEndsTheOthers) {
   const Outcome outcome =
       end_of(failing("when: read, how: kill, rank: 1, sample: 10", 2, {"checkpoint.async=false"}));
-  EXPECT_TRUE(ended_with(outcome, 128 + SIGKILL));
+  EXPECT_TRUE(ended_with(outcome, kCodeOfKilledRank));
   EXPECT_EQ(io::find_latest(file("run")).step, 2);
 }
 

@@ -13,6 +13,7 @@
 #include "caravan/metrics.hpp"
 #include "caravan/optimizer.hpp"
 #include "caravan/plugin.hpp"
+#include "tests/support/launched_rank.hpp"
 
 // Components with one mistake each, which their parameter `flaw` names: caravan plugins check has to find it.
 namespace caravan::testing {
@@ -106,7 +107,7 @@ class FlawedData final : public DataSource {
             .tokenizer = {}};
   }
   void read(std::int64_t index, const Sample& sample) override {
-    const char* rank = std::getenv("OMPI_COMM_WORLD_RANK");
+    const char* rank = test::launched_rank();
     std::int64_t first = index + seed_;
     if (flaw_ == "rank" && rank) first += std::atoi(rank);
     if (flaw_ == "order") first += reads_++;

@@ -61,7 +61,7 @@ TEST_F(RankFaults, OtherDataBehindTheSamePathIsNamedByDigest) {
   const std::string yaml =
       with_data("{source: safetensors, wrap: true, path: /proc/self/cwd/rows.safetensors}");
   Command command = train(job(yaml), "run", 2);
-  command.program = script(file("rank.sh"), "cd " + file("node") + "$OMPI_COMM_WORLD_RANK");
+  command.program = script(file("rank.sh"), "cd " + file("node") + kShellRank);
 
   expect_refusal(run(command), 3, "ranks disagree on the training data: rank 1 has digest=xxh3:");
 
@@ -83,7 +83,7 @@ TEST_F(RankFaults, AnotherTokenizerBehindTheSamePathIsNamedByDigest) {
       with_data("{source: text, path: [/proc/self/cwd/a.txt], tokenizer: /proc/self/cwd/t.json}");
   yaml.replace(yaml.find("vocab_size: 64"), 14, "vocab_size: 300");
   Command command = train(job(yaml), "run", 2);
-  command.program = script(file("rank.sh"), "cd " + file("node") + "$OMPI_COMM_WORLD_RANK");
+  command.program = script(file("rank.sh"), "cd " + file("node") + kShellRank);
 
   const Outcome outcome = run(command);
 

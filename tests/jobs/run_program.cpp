@@ -15,6 +15,7 @@
 
 #include "io/files/pending_file.hpp"
 #include "tests/io/temporary_folder.hpp"
+#include "tests/support/launched_rank.hpp"
 
 namespace caravan::test {
 namespace {
@@ -140,8 +141,8 @@ std::vector<pid_t> Program::processes() const {
 
 pid_t Program::process_of_rank(int rank) const {
   for (pid_t pid : processes()) {
-    if (has_variable("/proc/" + std::to_string(pid), "OMPI_COMM_WORLD_RANK=" + std::to_string(rank)))
-      return pid;
+    for (const std::string variable : kRankVariables)
+      if (has_variable("/proc/" + std::to_string(pid), variable + "=" + std::to_string(rank))) return pid;
   }
   return 0;
 }

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "tests/io/temporary_folder.hpp"
+#include "tests/support/launched_rank.hpp"
 
 namespace caravan::test {
 
@@ -18,7 +19,7 @@ inline std::string script(const std::string& path, const std::string& lines) {
 
 /// The same with `lines` for rank 1 alone.
 inline std::string script_of_rank_1(const std::string& path, const std::string& lines) {
-  return script(path, "if [ \"$OMPI_COMM_WORLD_RANK\" = 1 ]; then\n" + lines + "\nfi");
+  return script(path, std::string("if [ \"") + kShellRank + "\" = 1 ]; then\n" + lines + "\nfi");
 }
 
 }  // namespace caravan::test

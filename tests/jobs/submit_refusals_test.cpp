@@ -55,7 +55,9 @@ TEST_F(Submit, WhatTrainWouldRefuseOnSoManyRanksIsRefused) {
               HasSubstr("8 stages"));
   EXPECT_THAT(refusal({"model.heads=3"}), HasSubstr("heads"));
   EXPECT_THAT(refusal({"model.vocab_size=32"}), HasSubstr("the data has token ids up to 63"));
+#ifdef CARAVAN_HAVE_HOST_DEVICE
   EXPECT_THAT(refusal({"device=host", "train.precision=bf16"}), HasSubstr("it computes in fp32 only"));
+#endif
   EXPECT_THAT(refusal({"train.recompute={selective: [atention]}"}), HasSubstr("Did you mean 'attention'?"));
   EXPECT_THAT(refusal({"train.recompute={budget: 8}"}), HasSubstr("train.recompute.budget=8 is"));
   EXPECT_THAT(refusal({"data={source: tokens, path: " + nowhere + "}"}), HasSubstr("nowhere"));

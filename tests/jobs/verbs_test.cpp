@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <sstream>
 
+#include "caravan/fingerprint.h"
 #include "tests/jobs/job_test.hpp"
 
 namespace caravan::test {
@@ -38,7 +39,16 @@ TEST_F(Verbs, HelpIsZeroOnStandardOutput) {
     EXPECT_THAT(one.out, HasSubstr("--help"));
     EXPECT_THAT(one.err, IsEmpty());
   }
-  EXPECT_TRUE(ended_with(caravan({"--version"}), 0));
+}
+
+TEST_F(Verbs, VersionSaysWhatTheBuildHas) {
+  const Outcome outcome = caravan({"--version"});
+  EXPECT_TRUE(ended_with(outcome, 0));
+  EXPECT_THAT(outcome.out, ::testing::StartsWith("caravan " CARAVAN_VERSION ", commit "));
+  for (const char* line : {"\ncompiler  ", "\nMPI       ", "\nHDF5      1", "\nCUDA      ", "\ndevices   ",
+                           "\nreads     ", "\nlacks     "})
+    EXPECT_THAT(outcome.out, HasSubstr(line));
+  EXPECT_THAT(outcome.out, ::testing::ContainsRegex("devices   .*reference"));
 }
 
 TEST_F(Verbs, WrongUseIsTwoOnStandardError) {

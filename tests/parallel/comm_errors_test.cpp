@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <string>
 #include <tuple>
 
 #include "parallel/world.hpp"
@@ -85,8 +86,9 @@ TEST_F(CommErrors, MpisOwnErrorBecomesACommError) {
     return;
   }
   Ticket receive = world->post_recv(view_of(data), 0, 0);
-  EXPECT_THAT(message_of<CommError>([&] { world->wait(receive); }),
-              HasSubstr("recv on group 'world' failed: MPI_ERR_TRUNCATE"));
+  const std::string message = message_of<CommError>([&] { world->wait(receive); });
+  EXPECT_THAT(message, HasSubstr("recv on group 'world' failed: "));
+  EXPECT_THAT(message, ::testing::AnyOf(HasSubstr("MPI_ERR_TRUNCATE"), HasSubstr("Message truncated")));
 }
 
 TEST_F(CommErrors, AForgottenOperationIsLoggedAndCompleted) {

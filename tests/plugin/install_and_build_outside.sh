@@ -3,6 +3,9 @@
 # anything), builds the out-of-tree example and every skeleton against it, and loads and trains with them.
 set -euo pipefail
 build=$1 source=$2 work=$3 nvcc=${4:-}
+# shellcheck source=jobs/launcher.sh
+. "$source/jobs/launcher.sh"
+set_launcher "$build"
 
 fail() { echo "FAILED: $*" >&2; exit 1; }
 expect() { # expect TEXT COMMAND…: the output of COMMAND contains TEXT
@@ -40,8 +43,8 @@ train: {steps: 3, sequence_length: 16, warmup_steps: 1, log_every: 1}
 parallel: {pipeline: 2, microbatches: 4, schedule: gpipe_reversed, schedule_options: {group: 2}}
 checkpoint: {enabled: false}
 END
-expect "step 3/3" mpirun --oversubscribe -n 2 "$caravan" train "$work/pipeline.yaml" output="$work/piped"
-refuse 2 "unknown key 'grup'" mpirun --oversubscribe -n 2 "$caravan" train "$work/pipeline.yaml" \
+expect "step 3/3" "${launcher[@]}" -n 2 "$caravan" train "$work/pipeline.yaml" output="$work/piped"
+refuse 2 "unknown key 'grup'" "${launcher[@]}" -n 2 "$caravan" train "$work/pipeline.yaml" \
   parallel.schedule_options='{grup: 2}' output="$work/refused"
 
 kinds="data device dispatch layer metrics model optimizer schedule"
@@ -92,7 +95,7 @@ for dispatch in local my_dispatch; do
   expect "step 3/3" "$caravan" train "$work/experts.yaml" model.dispatch=$dispatch output="$work/$dispatch"
 done
 [ "$(losses "$work/local")" = "$(losses "$work/my_dispatch")" ] || fail "the dispatch skeleton trains otherwise than local"
-expect "step 3/3" mpirun --oversubscribe -n 2 "$caravan" train "$work/experts.yaml" model.dispatch=exchanged \
+expect "step 3/3" "${launcher[@]}" -n 2 "$caravan" train "$work/experts.yaml" model.dispatch=exchanged \
   parallel.data_shard=2 parallel.expert=2 output="$work/exchanged"
 [ "$(losses "$work/local")" = "$(losses "$work/exchanged")" ] || fail "a dispatcher built outside trains otherwise than local"
 refuse 2 "Did you mean 'schedule'?" "$caravan" plugins new schedul x --dir "$work/nothing"
@@ -139,7 +142,7 @@ checkpoint: {enabled: false}
 END
 expect "step 4/4" "$caravan" train mixing.yaml output=one
 for layout in data_shard=2 tensor=2 pipeline=2; do
-  expect "step 4/4" mpirun --oversubscribe -n 2 "$caravan" train mixing.yaml output=$layout parallel.$layout
+  expect "step 4/4" "${launcher[@]}" -n 2 "$caravan" train mixing.yaml output=$layout parallel.$layout
   [ "$(losses one)" = "$(losses $layout)" ] || fail "a layer of one's own trains otherwise with $layout"
 done
 cmake -S metrics-prometheus -B metrics-prometheus/build -DCMAKE_PREFIX_PATH="$work/prefix" > prometheus.log

@@ -1,0 +1,30 @@
+# CARAVAN_HAVE_KOKKOS and the target caravan_kokkos. That of Debian's Trilinos names an include directory that does not exist; the
+# header and the library do.
+set(CARAVAN_HAVE_KOKKOS OFF)
+set(Kokkos_FOUND OFF)
+if(NOT "Kokkos" IN_LIST CARAVAN_WITHOUT)
+  find_package(Kokkos QUIET)
+endif()
+if(NOT Kokkos_FOUND)
+  return()
+endif()
+find_path(CARAVAN_KOKKOS_INCLUDE_DIR Kokkos_Core.hpp PATH_SUFFIXES trilinos
+  HINTS ${Kokkos_INCLUDE_DIRS} ${Kokkos_DIR}/../../../include)
+find_library(CARAVAN_KOKKOS_LIBRARY NAMES kokkoscore trilinos_kokkoscore
+  HINTS ${Kokkos_LIBRARY_DIRS} ${Kokkos_DIR}/../..)
+# Kokkos 4 starts otherwise than 3 (no Kokkos::InitArguments), and the host device knows 3.
+set(CARAVAN_KOKKOS_DETAIL "")
+if(EXISTS "${CARAVAN_KOKKOS_INCLUDE_DIR}/KokkosCore_config.h")
+  file(STRINGS ${CARAVAN_KOKKOS_INCLUDE_DIR}/KokkosCore_config.h version REGEX "^#define KOKKOS_VERSION [0-9]+")
+  string(REGEX REPLACE "^#define KOKKOS_VERSION ([0-9]+)[0-9][0-9][0-9][0-9]$" "\\1" major "${version}")
+  if(major GREATER 3)
+    set(CARAVAN_KOKKOS_DETAIL ", Kokkos ${major} is here and 3 is needed")
+    return()
+  endif()
+endif()
+if(CARAVAN_KOKKOS_INCLUDE_DIR AND CARAVAN_KOKKOS_LIBRARY)
+  add_library(caravan_kokkos INTERFACE)
+  target_include_directories(caravan_kokkos SYSTEM INTERFACE ${CARAVAN_KOKKOS_INCLUDE_DIR})
+  target_link_libraries(caravan_kokkos INTERFACE ${CARAVAN_KOKKOS_LIBRARY})
+  set(CARAVAN_HAVE_KOKKOS ON)
+endif()

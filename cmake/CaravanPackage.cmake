@@ -1,0 +1,22 @@
+# CPack: `cpack -G DEB` and `cpack -G TZST` in a build folder. A .deb is for the distribution that it was built on: packages that its
+# libraries come from are found by dpkg-shlibdeps.
+set(CPACK_PACKAGE_NAME caravan)
+set(CPACK_PACKAGE_VENDOR caravan)
+set(CPACK_PACKAGE_CONTACT "maintainers of caravan <maintainers@caravan.invalid>")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "pre-trains Llama 4 mixture-of-experts transformers on MPI ranks")
+set(CPACK_PACKAGE_DESCRIPTION
+  "A small core loads model layers, devices, optimizers, data sources and parallelism strategies as plugins; jobs are YAML files; checkpoints are plain HDF5.")
+set(CPACK_RESOURCE_FILE_LICENSE ${PROJECT_SOURCE_DIR}/LICENSE)
+set(CPACK_GENERATOR "DEB;TZST")
+set(CPACK_STRIP_FILES ON)
+set(CPACK_VERBATIM_VARIABLES ON)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SECTION science)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${PROJECT_BINARY_DIR}/core)
+set(CPACK_DEBIAN_PACKAGE_DEPENDS openmpi-bin)
+if(CARAVAN_MPI_NAME MATCHES "^MPICH")
+  set(CPACK_DEBIAN_PACKAGE_DEPENDS mpich)
+endif()
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS "hdf5-tools, python3-h5py")
+include(CPack)
