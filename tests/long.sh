@@ -21,7 +21,6 @@ parts() {
 4|8 ranks: pipelines, experts, context, matrices, exchanges|ctest --test-dir "$build_dir" --no-tests=error --output-on-failure -L '^np8$'
 7|experts over ranks: 96 models for each layout|CARAVAN_EXPERT_CASES=96 ctest --test-dir "$build_dir" --no-tests=error --output-on-failure -R '^jobs_experts'
 3|context over 8 ranks: 4 models for each layout|CARAVAN_CONTEXT_CASES=4 ctest --test-dir "$build_dir" --no-tests=error --output-on-failure -R '^jobs_context.np8$'
-4|experts over 16 ranks|CARAVAN_EXPERT_CASES=2 mpirun --oversubscribe --bind-to none --mca btl self,vader --mca mpi_yield_when_idle 1 -n 16 "$build_dir/tests/jobs/test_jobs_experts"
 9|the host device for AVX2 and AVX-512 in one build: operators, threads, choice|cmake --preset portable -DCARAVAN_CUDA=OFF && cmake --build build-portable --target caravan caravan_plugins test_device_host test_device_host_threads test_device_against_reference test_plugin_registry && ctest --test-dir build-portable --no-tests=error --output-on-failure -R '^(device_host|plugin_registry)'
 4|experts over 16 ranks|. jobs/launcher.sh; set_launcher "$build_dir"; CARAVAN_EXPERT_CASES=2 OMPI_MCA_btl=self,vader OMPI_MCA_mpi_yield_when_idle=1 "${launcher[@]}" -n 16 "$build_dir/tests/jobs/test_jobs_experts"
 20|Open MPI is not the only MPI: builds and tests with MPICH|bash tests/mpich.sh
