@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "caravan/error.hpp"
 #include "caravan/random.hpp"
 #include "jobs/check/check_component.hpp"
 #include "jobs/check/layer_rig.hpp"

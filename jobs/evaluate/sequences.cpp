@@ -6,6 +6,7 @@
 
 #include "caravan/check.hpp"
 #include "caravan/log.hpp"
+#include "jobs/setup/text.hpp"
 
 namespace caravan::jobs {
 namespace {
