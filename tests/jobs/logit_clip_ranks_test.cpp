@@ -199,7 +199,8 @@ TEST_F(LogitClipOnRanks, recomputation_and_bf16_go_with_it) {
     EXPECT_EQ(plain.take(number).max_logit, repeated.take(number).max_logit);
   EXPECT_EQ(plain.masters(), repeated.masters());
 
-  Steps narrow(with(with(kOneLayer, clipped_at(0.1)), {"device=reference", "train.precision=bf16"}));
+  Steps narrow(with(with(kOneLayer, clipped_at(0.1)),
+                    {"device=reference", "device_options={}", "train.precision=bf16"}));
   EXPECT_GT(*narrow.take(1).max_logit, 0.1);
   for (const Fragment& fragment : narrow.store().fragments())
     for (std::int64_t at = 0; at < fragment.count(); ++at)
