@@ -68,7 +68,7 @@ CARAVAN_APART_WITH_FEW_REGISTERS void gradient_panel(std::int64_t width, const B
 #pragma GCC unroll 2
     for (int n = 0; n < kQueryVectors; ++n) s[m][n] = -x.shift[n];
   }
-  multiply_add<kDepthUnroll>(s, width, {x.k, 1, kPanel}, {x.qt, kQueries});
+  add_scores(s, width, x.k, x.qt);
 #pragma GCC unroll 16
   for (int m = 0; m < kPanel; ++m) {
 #pragma GCC unroll 2
@@ -79,7 +79,7 @@ CARAVAN_APART_WITH_FEW_REGISTERS void gradient_panel(std::int64_t width, const B
       s[m][n] = -x.delta[n];
     }
   }
-  multiply_add<kDepthUnroll>(s, width, {x.v, 1, kPanel}, {x.dout_t, kQueries});
+  add_scores(s, width, x.v, x.dout_t);
 #pragma GCC unroll 16
   for (int m = 0; m < kPanel; ++m) {
 #pragma GCC unroll 2

@@ -58,8 +58,7 @@ void probability_panel(const AttentionCall& call, const BlockMask& mask, std::in
 #pragma GCC unroll 2
     for (int n = 0; n < kQueryVectors; ++n) s[m][n] = -block.shift[n];
   }
-  multiply_add<kDepthUnroll>(s, call.padded_width, {block.k + key * call.padded_width, 1, kPanel},
-                             {block.qt, kQueries});
+  add_scores(s, call.padded_width, block.k + key * call.padded_width, block.qt);
 #pragma GCC unroll 16
   for (int m = 0; m < kPanel; ++m) {
 #pragma GCC unroll 2
@@ -78,8 +77,7 @@ void score_panel(const AttentionCall& call, const BlockMask& mask, std::int64_t 
                  float* tile) {
   Block<kPanel, kQueryVectors> s;
   clear(s);
-  multiply_add<kDepthUnroll>(s, call.padded_width, {block.k + key * call.padded_width, 1, kPanel},
-                             {block.qt, kQueries});
+  add_scores(s, call.padded_width, block.k + key * call.padded_width, block.qt);
   store_block(s, tile, kQueries);
   for (int m = 0; m < kPanel; ++m) {
     for (int n = 0; n < kQueryVectors; ++n) {

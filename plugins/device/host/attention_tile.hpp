@@ -31,6 +31,13 @@ static_assert(kQueries > kPanel, "the scratch of packing a panel is as large as 
 /// Divides every padded width.
 inline constexpr int kDepthUnroll = kLanes < 8 ? kLanes : 8;
 
+/// scores[key][query] += Σ_d panel[d][key]·columns[d][query] for the keys of a panel and kQueries queries:
+/// keys or values, and queries or gradients.
+CARAVAN_INLINE void add_scores(Block<kPanel, kQueryVectors>& scores, std::int64_t width, const float* panel,
+                               const float* columns) {
+  multiply_add<kDepthUnroll>(scores, width, {panel, 1, kPanel}, {columns, kQueries});
+}
+
 /// Scores of some keys, [key][query], rows `stride` apart.
 struct ScoreTile {
   const float* data;

@@ -22,8 +22,7 @@ template <Visibility kSees>
 void raise_by_panel(const AttentionCall& call, const BlockMask& mask, std::int64_t key, LogitBlock& block) {
   Block<kPanel, kQueryVectors> s;
   clear(s);
-  multiply_add<kDepthUnroll>(s, call.padded_width, {block.k + key * call.padded_width, 1, kPanel},
-                             {block.qt, kQueries});
+  add_scores(s, call.padded_width, block.k + key * call.padded_width, block.qt);
 #pragma GCC unroll 16
   for (int m = 0; m < kPanel; ++m) {
 #pragma GCC unroll 2
