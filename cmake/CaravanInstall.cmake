@@ -1,7 +1,7 @@
 # What is installed beside targets and public headers: pages, examples, modulefiles. Everything finds its neighbours from its own
 # place, so that an installation may be moved.
 install(FILES README.md CHANGELOG.md LICENSE CITATION.cff SECURITY.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
-install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs FILES_MATCHING PATTERN *.md)
+install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs FILES_MATCHING PATTERN *.md PATTERN *.py)
 install(DIRECTORY plugins/examples/out_of_tree DESTINATION ${CMAKE_INSTALL_DATADIR}/caravan/examples)
 install(FILES jobs/quickstart.yaml jobs/lora.yaml DESTINATION ${CMAKE_INSTALL_DATADIR}/caravan/examples)
 

@@ -59,7 +59,7 @@ void declare(const Command& command, CLI::App& app, std::function<int()>& chosen
 }
 
 /// Threads that wait for others look for work for a moment and then sleep. GNU's OpenMP looks for
-/// milliseconds, which is a sixth of the speed and less where other programs want the cores too
+/// milliseconds, which is a tenth of the speed and less where other programs want the cores too
 /// (docs/performance.md). It reads this when the first plugin that has it is opened.
 void let_waiting_threads_sleep() {
   if (!std::getenv("OMP_WAIT_POLICY")) ::setenv("GOMP_SPINCOUNT", "3000", 0);

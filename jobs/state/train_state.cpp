@@ -65,8 +65,6 @@ bool is_excluded(const StateTensor& tensor, const Globs& excluded) {
   return hits > 0;
 }
 
-/// Refuses a checkpoint of another model or optimizer: whatever is missing, has another shape, or would be
-/// left behind unread, unless it is excluded.
 constexpr const char* kAnotherRunsRemedy =
     "Another output, the job that caravan inspect --job prints, or, where only the optimizer is another, "
     "checkpoint.exclude_from_loading=[/optimizer/*]?";
@@ -74,7 +72,8 @@ constexpr const char* kForksRemedy =
     "checkpoint.from.what=model, which takes its weights alone, or, where only the optimizer is another, "
     "checkpoint.exclude_from_loading=[/optimizer/*]?";
 
-/// `remedy`: what a refusal ends with.
+/// Refuses a checkpoint of another model or optimizer: whatever is missing, has another shape, or would be
+/// left behind unread, unless it is excluded. `remedy`: what a refusal ends with.
 void check_same_tensors(const io::CheckpointReader& reader, const ParameterStore& whole_model,
                         const std::vector<std::string>& slots, const Globs& excluded, const char* remedy) {
   const auto refuse = [&](const std::string& problem) {

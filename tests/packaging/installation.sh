@@ -23,7 +23,7 @@ prefix=$work/prefix caravan=$work/prefix/bin/caravan
 
 for file in share/man/man1/caravan-train.1 share/bash-completion/completions/caravan share/caravan/slurm/run.sh share/caravan/presets/debugmodel.yaml \
   share/caravan/examples/out_of_tree/CMakeLists.txt share/caravan/examples/quickstart.yaml share/doc/caravan/README.md \
-  share/doc/caravan/docs/slurm.md share/doc/caravan/LICENSE share/doc/caravan/CITATION.cff share/doc/caravan/SECURITY.md; do
+  share/doc/caravan/docs/slurm.md share/doc/caravan/docs/peers/torch_step.py share/doc/caravan/LICENSE share/doc/caravan/CITATION.cff share/doc/caravan/SECURITY.md; do
   [ -s "$prefix/$file" ] || fail "the installation lacks $file"
 done
 mapfile -t binaries < <(find "$prefix" -name '*.so*' -type f; echo "$caravan")
